@@ -1,0 +1,70 @@
+# Two commands do everything: `make daily` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MARKET ?=
+FLAGS ?=
+PORT ?= 4200
+export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
+        bench-caps clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned dependencies into $(VENV) (once, about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the development tools"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## Create .venv with the pinned dependencies
+install-dev: $(VENV)/.installed-dev ## The same with the development tools
+
+daily: install ## Generate, mine and submit once (MARKET=path|sample|yfinance, FLAGS='--simulations 200')
+	@$(BIN)/python -m flows.daily $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+continuous: install ## Generate and mine until Ctrl-C
+	@$(BIN)/python -m flows.continuous $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+test: install-dev ## Run all tests
+	@$(BIN)/python -m pytest -q $(FLAGS)
+
+test-quick: install-dev ## Run the tests that take less than ten seconds each
+	@$(BIN)/python -m pytest -q -m 'not slow' $(FLAGS)
+
+lint: install-dev ## Format check, lint, types, and imports that point down
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install-dev ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+server: install ## Run the Prefect server and UI (PORT=4200)
+	@$(BIN)/python -m tasks.prefect_server --port $(PORT)
+
+worker: install ## Run a worker for the deployments
+	@PREFECT_API_URL=$(PREFECT_SERVER_URL) $(BIN)/prefect worker start --pool local --type process
+
+deploy: install ## Register every deployment and provision the limits
+	@PREFECT_API_URL=$(PREFECT_SERVER_URL) $(BIN)/python -m deployments.deploy
+
+bench-caps: install-dev ## Measure the simulation cap over two processes
+	@$(BIN)/python -m benchmarks.caps $(FLAGS)
+
+clean: ## Remove caches and build output (keeps .venv and .foundry)
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

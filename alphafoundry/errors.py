@@ -1,0 +1,154 @@
+"""Every exception that Alpha Foundry raises on purpose.
+
+A message is one line for a person: what happened, where, and what to do.
+`transient` says whether the same call may succeed a little later.
+"""
+
+from __future__ import annotations
+
+
+class FoundryError(Exception):
+    """Base of all errors that a user can act on."""
+
+    transient: bool = False
+
+
+class ConfigurationError(FoundryError):
+    """A configuration file, flag or environment variable is wrong."""
+
+
+class MarketError(FoundryError):
+    """Market data is missing, unreadable or unusable."""
+
+
+class StoreError(FoundryError):
+    """The database cannot be opened, migrated or written."""
+
+
+class ExpressionError(FoundryError):
+    """A FASTEXPR text is wrong at a known position.
+
+    Attributes
+    ----------
+    message : the engine's text, without the position
+    line, column : 1-based position of the offending token
+    end_column : 1-based column just after the token
+    expression : the whole text
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expression: str,
+        line: int = 1,
+        column: int = 1,
+        end_column: int | None = None,
+    ) -> None:
+        self.message = message
+        self.expression = expression
+        self.line = line
+        self.column = column
+        self.end_column = column + 1 if end_column is None else end_column
+        shown = expression if len(expression) <= 200 else expression[:197] + "..."
+        super().__init__(f"{shown}:{line}:{column}: {message}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_expression_error, (self.message, self.expression, self.line, self.column, self.end_column))
+
+
+def _rebuild_expression_error(
+    message: str, expression: str, line: int, column: int, end_column: int
+) -> ExpressionError:
+    return ExpressionError(
+        message, expression=expression, line=line, column=column, end_column=end_column
+    )
+
+
+class BrainError(FoundryError):
+    """A call of the BRAIN API did not give what it should."""
+
+
+class AuthenticationError(BrainError):
+    """Credentials are missing or were refused."""
+
+
+class PersonaRequired(AuthenticationError):
+    """BRAIN wants a biometric confirmation in a browser.
+
+    Attributes
+    ----------
+    url : absolute address that the person opens, and that the client then POSTs to
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(f"BRAIN asks for a biometric check: open {url} in a browser and confirm")
+
+
+class BrainRequestError(BrainError):
+    """BRAIN refused a request for good (a 4xx that repeating cannot mend).
+
+    Attributes
+    ----------
+    status : HTTP status
+    detail : the decoded body, or its first 500 characters
+    """
+
+    def __init__(self, message: str, *, status: int, detail: object = None) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(message)
+
+
+class BrainUnavailable(BrainError):
+    """BRAIN did not answer, or answered with a 5xx or an unreadable body; try again.
+
+    Attributes
+    ----------
+    status : HTTP status, None where no answer came
+    retry_after : seconds that the service asked to wait, None where it said nothing
+    """
+
+    transient = True
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class RateLimited(BrainUnavailable):
+    """BRAIN answered 429.
+
+    Attributes
+    ----------
+    kind : "concurrent" (too many simulations at once), "daily" (quota used up until midnight
+        US Eastern) or "rate" (too many requests)
+    """
+
+    def __init__(self, message: str, *, kind: str, retry_after: float | None = None) -> None:
+        self.kind = kind
+        super().__init__(message, status=429, retry_after=retry_after)
+        self.transient = kind != "daily"
+
+
+class LanguageModelError(FoundryError):
+    """A language model did not answer, or answered with something unusable."""
+
+    def __init__(
+        self, message: str, *, transient: bool = False, retry_after: float | None = None
+    ) -> None:
+        self.transient = transient
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class ModelMemoryError(LanguageModelError):
+    """The model does not fit the memory of the machine that serves it."""
+
+
+class ModelNotFoundError(LanguageModelError):
+    """The server does not hold the model that was asked for."""

@@ -1,0 +1,1 @@
+"""Units of work: Prefect tasks with their tags, retries and names, over `alphafoundry`."""
