@@ -25,6 +25,12 @@ class StoreError(FoundryError):
     """The database cannot be opened, migrated or written."""
 
 
+class StoreUnavailable(StoreError):
+    """The database is busy or restarting; try again."""
+
+    transient = True
+
+
 class ExpressionError(FoundryError):
     """A FASTEXPR text is wrong at a known position.
 
@@ -102,22 +108,32 @@ class BrainRequestError(BrainError):
 
 
 class BrainUnavailable(BrainError):
-    """BRAIN did not answer, or answered with a 5xx or an unreadable body; try again.
+    """BRAIN did not answer, or answered with a 5xx or an unreadable body.
 
     Attributes
     ----------
     status : HTTP status, None where no answer came
     retry_after : seconds that the service asked to wait, None where it said nothing
+    fate_unknown : True where a request that must not be made twice (a simulation, a submission)
+        may or may not have been carried out; ask the service before sending it again. Such an
+        error is not transient.
     """
 
     transient = True
 
     def __init__(
-        self, message: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        fate_unknown: bool = False,
     ) -> None:
         self.status = status
         self.retry_after = retry_after
+        self.fate_unknown = fate_unknown
         super().__init__(message)
+        self.transient = not fate_unknown
 
 
 class RateLimited(BrainUnavailable):

@@ -1,0 +1,464 @@
+"""An asynchronous client of the WorldQuant BRAIN HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from alphafoundry.brain.addresses import BRAIN_URL, absolute_location, base_address
+from alphafoundry.brain.answers import (
+    call,
+    detail_of,
+    read_list,
+    read_model,
+    read_object,
+    refusal,
+)
+from alphafoundry.brain.credentials import Credentials
+from alphafoundry.brain.exchange import Exchange
+from alphafoundry.brain.filters import filter_query
+from alphafoundry.brain.models import (
+    AlphaInfo,
+    CheckInfo,
+    DataFieldInfo,
+    OperatorInfo,
+    SimulationStatus,
+    SubmissionOutcome,
+)
+from alphafoundry.brain.waiting import retry_after
+from alphafoundry.errors import BrainRequestError, BrainUnavailable
+from alphafoundry.simulation.settings import SimulationSettings
+
+SIMULATION_DEADLINE = 30 * 60.0
+CHECK_DEADLINE = 10 * 60.0
+SUBMISSION_DEADLINE = 20 * 60.0
+
+_LOST_POLLS = 5
+_DEFAULT_PAUSE = 5.0
+_SHORTEST_PAUSE = 0.005
+_FIELD_PAGE = 50
+_LAST_OFFSET = 10_000
+
+T = TypeVar("T")
+
+
+class BrainClient:
+    """The BRAIN API, of WorldQuant or of a local server; an async context manager.
+
+    Signs in at the first call and again when the session ends, once for all concurrent calls.
+    A Retry-After of at most `max_wait_retry_after` seconds is waited here, a longer one is an
+    error that carries it. A simulation or submission is never sent twice when it is not known
+    whether the first was carried out: BrainUnavailable then has `fate_unknown` True.
+
+    Parameters
+    ----------
+    base_url : address of the service
+    credentials : None where the service wants none (a local server)
+    transport : in place of the network, e.g. `in_process(app)` for a server in this process
+    timeout : seconds until one answer must have come
+    max_wait_retry_after : seconds
+    on_persona : called with a message and link when BRAIN wants a biometric check; None raises
+        PersonaRequired
+    persona_timeout : seconds that the person has for it
+
+    All methods raise AuthenticationError, RateLimited, BrainUnavailable and BrainRequestError.
+    """
+
+    def __init__(
+        self,
+        base_url: str = BRAIN_URL,
+        credentials: Credentials | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout: float = 30.0,
+        max_wait_retry_after: float = 5.0,
+        on_persona: Callable[[str], None] | None = None,
+        persona_timeout: float = 600.0,
+    ) -> None:
+        self._base = base_address(base_url)
+        self._exchange = Exchange(
+            self._base,
+            credentials,
+            transport=transport,
+            timeout=timeout,
+            max_wait_retry_after=max_wait_retry_after,
+            on_persona=on_persona,
+            persona_timeout=persona_timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"BrainClient({str(self._base)!r}, service={self.service!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._exchange.close()
+
+    @property
+    def service(self) -> str:
+        """What answers: "worldquant", "local:<panel fingerprint>", or the host until known."""
+        return self._exchange.service
+
+    @property
+    def market_label(self) -> str | None:
+        """The label of a local server's market, None before the first answer or elsewhere."""
+        return self._exchange.market_label
+
+    async def authenticate(self) -> dict[str, Any]:
+        """Sign in now; return BRAIN's description of the account (user, token, permissions)."""
+        return await self._exchange.sign_in()
+
+    async def operators(self) -> list[OperatorInfo]:
+        """Return every operator that this account may use."""
+        response = await self._get("/operators")
+        return [read_model(response, OperatorInfo, item) for item in read_list(response)]
+
+    async def data_fields(
+        self,
+        settings: SimulationSettings | None = None,
+        *,
+        dataset: str | None = None,
+        type: str | None = None,
+        search: str | None = None,
+    ) -> list[DataFieldInfo]:
+        """Return all data fields for the region, delay and universe of `settings`.
+
+        Parameters
+        ----------
+        settings : None is USA, TOP3000, delay 1
+        dataset : id of a data set
+        type : MATRIX, VECTOR or GROUP
+        search : text in the name or description
+        """
+        chosen = settings or SimulationSettings()
+        query: dict[str, object] = {
+            "instrumentType": chosen.instrument_type,
+            "region": chosen.region,
+            "delay": chosen.delay,
+            "universe": chosen.universe,
+            "limit": _FIELD_PAGE,
+        }
+        optional = {"dataset.id": dataset, "type": type, "search": search}
+        query |= {key: value for key, value in optional.items() if value is not None}
+        fields: list[DataFieldInfo] = []
+        async for response, item in self._pages("/data-fields", urlencode(query)):
+            fields.append(read_model(response, DataFieldInfo, item))
+        return fields
+
+    async def post_simulation(
+        self, expression: str, settings: SimulationSettings | Mapping[str, object]
+    ) -> str:
+        """Start a simulation; return its absolute address.
+
+        Raises
+        ------
+        RateLimited : kind "concurrent", "daily" or "rate"; nothing was started
+        BrainUnavailable : with `fate_unknown` where it may have been started
+        BrainRequestError : the settings were refused
+        """
+        body = {
+            "type": "REGULAR",
+            "settings": settings.to_brain()
+            if isinstance(settings, SimulationSettings)
+            else dict(settings),
+            "regular": expression,
+        }
+        response = await self._exchange.send("POST", "/simulations", json=body, once_only=True)
+        location = response.headers.get("location")
+        if 400 <= response.status_code < 500:
+            raise refusal(response)
+        if response.status_code != 201 or location is None:
+            raise BrainUnavailable(
+                f"{call(response)}: BRAIN answered {response.status_code} without the address "
+                "of a simulation",
+                status=response.status_code,
+                fate_unknown=True,
+            )
+        return str(absolute_location(location, self._base))
+
+    async def get_simulation(self, location: str) -> SimulationStatus:
+        """Look at a simulation once.
+
+        location : as `post_simulation` returned it, absolute or relative
+        """
+        response = await self._get(absolute_location(location, self._base))
+        status = read_model(response, SimulationStatus, read_object(response))
+        return status.model_copy(update={"retry_after": retry_after(response.headers)})
+
+    async def poll_simulation(
+        self, location: str, *, deadline: float = SIMULATION_DEADLINE
+    ) -> SimulationStatus:
+        """Wait until a simulation is finished, looking as often as BRAIN asks.
+
+        A finished simulation may be a failed one: see `SimulationStatus.status`.
+
+        Raises BrainUnavailable where it is not finished after `deadline` seconds, or where five
+        looks in a row failed; BrainRequestError with status 404 where BRAIN does not know it.
+        """
+        return await self._until_done(
+            lambda: self.get_simulation(location),
+            lambda status: (
+                None
+                if status.finished
+                else status.retry_after
+                if status.retry_after is not None
+                else _DEFAULT_PAUSE
+            ),
+            deadline=deadline,
+            what=f"simulation {location.rsplit('/', 1)[-1]}",
+        )
+
+    async def cancel_simulation(self, location: str) -> None:
+        """Stop a simulation that runs."""
+        response = await self._exchange.send("DELETE", absolute_location(location, self._base))
+        if response.status_code >= 400:
+            raise refusal(response)
+
+    async def alpha(self, alpha_id: str) -> AlphaInfo:
+        """Return an alpha. Raises BrainRequestError with status 404 where it does not exist."""
+        response = await self._get(_alpha_path(alpha_id))
+        return _read_alpha(response, read_object(response))
+
+    async def patch_alpha(self, alpha_id: str, changes: Mapping[str, object]) -> AlphaInfo:
+        """Change name, color, tags, category, favorite, hidden or regular.description."""
+        response = await self._exchange.send("PATCH", _alpha_path(alpha_id), json=dict(changes))
+        if response.status_code != 200:
+            raise refusal(response)
+        return _read_alpha(response, read_object(response))
+
+    async def alphas(self, *, page_size: int = 100, **filters: object) -> AsyncIterator[AlphaInfo]:
+        """Go through the account's alphas, newest first unless `order` says otherwise.
+
+        Parameters
+        ----------
+        page_size : alphas per request, at most 100
+        filters : BRAIN's names, with an operator (>=, >, <=, <, !=, ~) at the end where it is
+            not equality: `client.alphas(**{"status": "UNSUBMITTED", "is.fitness>=": 1})`.
+            A list means one of these. `order` as "-dateCreated" or "is.sharpe"
+
+        Raises BrainRequestError past 10,000 alphas, BRAIN's limit: narrow the filters.
+        """
+        query = filter_query({"order": "-dateCreated", **filters, "limit": page_size})
+        seen: set[str] = set()
+        async for response, item in self._pages("/users/self/alphas", query):
+            alpha = _read_alpha(response, item)
+            # Alphas made meanwhile shift the pages, so that one may come again.
+            if alpha.id not in seen:
+                seen.add(alpha.id)
+                yield alpha
+
+    async def check(self, alpha_id: str, *, deadline: float = CHECK_DEADLINE) -> list[CheckInfo]:
+        """Have BRAIN compute the checks of a submission, without submitting; return them."""
+        response = await self._computed(f"{_alpha_path(alpha_id)}/check", deadline)
+        return list(_read_checks(response))
+
+    async def submit(
+        self, alpha_id: str, *, deadline: float = SUBMISSION_DEADLINE
+    ) -> SubmissionOutcome:
+        """Submit an alpha and wait for the verdict.
+
+        Raises BrainUnavailable, with `fate_unknown` where the request may have arrived, or
+        where the verdict did not come within `deadline` seconds.
+        """
+        outcome = await self.post_submit(alpha_id)
+        if outcome.status != "started":
+            return outcome
+        return await self.poll_submit(alpha_id, deadline=deadline)
+
+    async def post_submit(self, alpha_id: str) -> SubmissionOutcome:
+        """Ask for the submission of an alpha; "started" where BRAIN is still checking."""
+        response = await self._exchange.send(
+            "POST", f"{_alpha_path(alpha_id)}/submit", once_only=True
+        )
+        pause = retry_after(response.headers)
+        if response.status_code == 201 or (response.status_code == 200 and pause is not None):
+            return SubmissionOutcome(status="started", retry_after=pause)
+        if response.status_code == 200:
+            return SubmissionOutcome(status="accepted")
+        if response.status_code == 403:
+            return _rejection(response)
+        if 400 <= response.status_code < 500:
+            raise refusal(response)
+        raise BrainUnavailable(
+            f"{call(response)}: BRAIN answered {response.status_code}",
+            status=response.status_code,
+            fate_unknown=True,
+        )
+
+    async def poll_submit(
+        self, alpha_id: str, *, deadline: float = SUBMISSION_DEADLINE
+    ) -> SubmissionOutcome:
+        """Wait for the verdict on a submission that was started.
+
+        BRAIN answers 404 once the alpha is submitted, so for an alpha that was never sent, or
+        does not exist, this means nothing.
+        """
+        path = f"{_alpha_path(alpha_id)}/submit"
+        response = await self._until_done(
+            lambda: self._exchange.send("GET", path),
+            _pause_of,
+            deadline=deadline,
+            what=f"the submission of alpha {alpha_id}",
+        )
+        if response.status_code == 403:
+            return _rejection(response)
+        if response.status_code in (200, 404):
+            return SubmissionOutcome(status="accepted")
+        raise refusal(response)
+
+    async def record_set(
+        self, alpha_id: str, name: str, *, deadline: float = CHECK_DEADLINE
+    ) -> dict[str, Any]:
+        """Return a record set ("pnl", "yearly-stats", ...) as {"schema": ..., "records": ...}."""
+        path = f"{_alpha_path(alpha_id)}/recordsets/{quote(name, safe='')}"
+        return read_object(await self._computed(path, deadline))
+
+    async def daily_pnl(self, alpha_id: str) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+        """Return the alpha's PnL per day.
+
+        Returns
+        -------
+        dates : datetime64[D] array of shape (n_days,), ascending
+        pnl : float64 array of shape (n_days,), dollars; NaN where BRAIN gave none
+        """
+        content = await self.record_set(alpha_id, "daily-pnl")
+        try:
+            names = [column["name"] for column in content["schema"]["properties"]]
+            date, amount = names.index("date"), next(i for i, n in enumerate(names) if "pnl" in n)
+            rows = content["records"]
+            dates = np.array([row[date] for row in rows], dtype="datetime64[D]")
+            pnl = np.array([row[amount] for row in rows], dtype=np.float64)
+        except (KeyError, IndexError, TypeError, ValueError, StopIteration):
+            raise BrainUnavailable(
+                f"alpha {alpha_id}: the daily-pnl record set cannot be read"
+            ) from None
+        return dates, pnl
+
+    async def _get(self, path: str | httpx.URL) -> httpx.Response:
+        response = await self._exchange.send("GET", path)
+        if response.status_code != 200:
+            raise refusal(response)
+        return response
+
+    async def _pages(
+        self, path: str, query: str
+    ) -> AsyncIterator[tuple[httpx.Response, dict[str, Any]]]:
+        offset = 0
+        while True:
+            response = await self._get(f"{path}?{query}&offset={offset}")
+            content = read_object(response)
+            items = read_list(response)
+            for item in items:
+                yield response, item
+            offset += len(items)
+            if not items or offset >= _count(content):
+                return
+            if offset >= _LAST_OFFSET:
+                raise BrainRequestError(
+                    f"{path}: {content['count']} entries, and BRAIN shows the first "
+                    f"{_LAST_OFFSET}; narrow the filters, for example by dateCreated",
+                    status=400,
+                )
+
+    async def _computed(self, path: str, deadline: float) -> httpx.Response:
+        """Return the answer to a GET that BRAIN computes while it is asked."""
+        response = await self._until_done(
+            lambda: self._get(path), _pause_of, deadline=deadline, what=path.lstrip("/")
+        )
+        return response
+
+    async def _until_done(
+        self,
+        look: Callable[[], Awaitable[T]],
+        pause_of: Callable[[T], float | None],
+        *,
+        deadline: float,
+        what: str,
+    ) -> T:
+        """Look again and again until `pause_of` the answer is None.
+
+        A few failed looks in a row are forgiven, since the work goes on at the service.
+        """
+        end = time.monotonic() + deadline
+        lost = 0
+        while True:
+            try:
+                answer = await look()
+            except BrainUnavailable as problem:
+                lost += 1
+                if lost >= _LOST_POLLS or not problem.transient:
+                    raise
+                pause: float | None = (
+                    problem.retry_after if problem.retry_after is not None else 0.1 * 2**lost
+                )
+            else:
+                lost = 0
+                pause = pause_of(answer)
+                if pause is None:
+                    return answer
+            remaining = end - time.monotonic()
+            if remaining <= 0:
+                raise BrainUnavailable(
+                    f"{what} was not finished after {deadline:g} s; look again later"
+                )
+            await asyncio.sleep(max(_SHORTEST_PAUSE, min(pause or 0.0, remaining)))
+
+
+def _count(content: Mapping[str, Any]) -> int:
+    count = content.get("count")
+    return count if isinstance(count, int) else 0
+
+
+def _alpha_path(alpha_id: str) -> str:
+    return f"/alphas/{quote(alpha_id, safe='')}"
+
+
+def _pause_of(response: httpx.Response) -> float | None:
+    return retry_after(response.headers) if response.status_code == 200 else None
+
+
+def _read_alpha(response: httpx.Response, content: Mapping[str, Any]) -> AlphaInfo:
+    try:
+        return AlphaInfo.from_brain(content)
+    except (ValidationError, AttributeError, TypeError):
+        raise BrainUnavailable(
+            f"{call(response)}: BRAIN's answer is not an alpha", status=response.status_code
+        ) from None
+
+
+def _read_checks(response: httpx.Response) -> tuple[CheckInfo, ...]:
+    content = read_object(response).get("is")
+    checks = content.get("checks") if isinstance(content, dict) else None
+    if not isinstance(checks, list):
+        raise BrainUnavailable(
+            f"{call(response)}: BRAIN's answer has no checks", status=response.status_code
+        )
+    return tuple(read_model(response, CheckInfo, check) for check in checks)
+
+
+def _rejection(response: httpx.Response) -> SubmissionOutcome:
+    detail = detail_of(response)
+    if not isinstance(detail, dict) or "is" not in detail:
+        raise refusal(response)
+    checks = _read_checks(response)
+    again = any(check.name == "ALREADY_SUBMITTED" for check in checks)
+    return SubmissionOutcome(status="already_submitted" if again else "rejected", checks=checks)

@@ -1,0 +1,118 @@
+"""An alpha as BRAIN's JSON object."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import string
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from alphafoundry.brain.service.quotas import eastern_text
+from alphafoundry.brain.service.sessions import USER
+from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.simulation.simulate import SimulationResult
+from alphafoundry.simulation.statistics import grade
+
+KEPT_RECORD_SETS = ("yearly-stats", "planted-effects")
+"""Small tables that are kept with the alpha; the long ones are computed again when asked for."""
+
+_LETTERS = string.digits + string.ascii_letters
+_ID_LENGTH = 8
+
+
+def content_key(canonical: str, settings: SimulationSettings) -> str:
+    """Return a text that is equal for equal meaning and settings."""
+    content = json.dumps([canonical, settings.to_brain()], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def alpha_id(service: str, key: str, earlier: int) -> str:
+    """Return the id of the alpha that is number `earlier` + 1 with the content `key`.
+
+    The same market, expression and settings give the same id on every machine.
+    """
+    digest = hashlib.sha256(f"{service}/{key}/{earlier}".encode()).digest()
+    number = int.from_bytes(digest[:16], "big")
+    letters = []
+    for _ in range(_ID_LENGTH):
+        number, index = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[index])
+    return "".join(letters)
+
+
+def alpha_document(result: SimulationResult, *, alpha: str, created: datetime) -> dict[str, Any]:
+    """Return the JSON object of a fresh alpha.
+
+    Besides BRAIN's keys it has `notes`: what a person should know of the local market, such as
+    a universe with fewer names.
+    """
+    moment = eastern_text(created)
+    return {
+        "id": alpha,
+        "type": "REGULAR",
+        "author": USER,
+        "settings": {
+            **result.settings.to_brain(),
+            "maxPosition": "OFF",
+            "startDate": result.statistics.start_date,
+            "endDate": result.statistics.end_date,
+        },
+        "regular": {
+            "code": result.expression.text,
+            "description": None,
+            "operatorCount": result.expression.operator_count,
+        },
+        "dateCreated": moment,
+        "dateSubmitted": None,
+        "dateModified": moment,
+        "name": None,
+        "favorite": False,
+        "hidden": False,
+        "color": None,
+        "category": None,
+        "tags": [],
+        "classifications": [],
+        "grade": grade(result.statistics.fitness, result.settings.delay),
+        "stage": "IS",
+        "status": "UNSUBMITTED",
+        "is": {
+            **result.statistics.to_brain(),
+            "checks": [check.to_brain() for check in result.checks],
+        },
+        "os": None,
+        "train": result.train.to_brain() if result.train else None,
+        "test": result.test.to_brain() if result.test else None,
+        "prod": None,
+        "competitions": None,
+        "themes": None,
+        "pyramids": None,
+        "pyramidThemes": None,
+        "team": None,
+        "osmosisPoints": None,
+        "notes": list(result.notes),
+    }
+
+
+def with_checks(document: Mapping[str, Any], checks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the alpha with other checks, and the correlation that they found."""
+    correlation = next(
+        (check.get("value") for check in checks if check["name"] == "SELF_CORRELATION"), None
+    )
+    return {
+        **document,
+        "is": {**document["is"], "selfCorrelation": correlation, "checks": checks},
+    }
+
+
+def as_submitted(document: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return the alpha as it is once submitted."""
+    text = eastern_text(moment)
+    return {
+        **document,
+        "stage": "OS",
+        "status": "ACTIVE",
+        "dateSubmitted": text,
+        "dateModified": text,
+    }

@@ -1,0 +1,78 @@
+"""The routes of an alpha's tables: /recordsets and /correlations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from alphafoundry.brain.service.alphas import find_alpha
+from alphafoundry.brain.service.local_brain import LocalBrain
+from alphafoundry.brain.service.replies import (
+    NOT_PERMITTED,
+    RefusedError,
+    come_again,
+    not_found,
+)
+from alphafoundry.brain.service.self_correlation import correlation_table, related_alphas
+from alphafoundry.simulation.record_sets import record_set
+from alphafoundry.simulation.settings import SimulationSettings
+
+_TITLES = {"pnl": "PnL", "daily-pnl": "Daily PnL"}
+
+
+def record_set_routes(brain: LocalBrain) -> APIRouter:
+    """Return the routes of /alphas/{id}/recordsets and /alphas/{id}/correlations."""
+    router = APIRouter()
+
+    @router.get("/alphas/{alpha_id}/recordsets")
+    def names(alpha_id: str) -> dict[str, Any]:
+        find_alpha(brain, alpha_id)
+        known = brain.state.record_set_names(alpha_id)
+        results = [{"name": name, "title": _title(name)} for name in known]
+        return {"count": len(results), "results": results}
+
+    @router.get("/alphas/{alpha_id}/recordsets/{name}")
+    def table(alpha_id: str, name: str) -> Response:
+        document = find_alpha(brain, alpha_id)
+        if name not in brain.state.record_set_names(alpha_id):
+            raise not_found()
+        if name in ("pnl", "daily-pnl"):
+            return JSONResponse(_pnl(brain, alpha_id, name))
+        kept = brain.state.record_set(alpha_id, name)
+        if kept is not None:
+            return JSONResponse(kept)
+        known = SimulationSettings.model_fields.values()
+        settings = SimulationSettings.model_validate(
+            {field.alias: document["settings"][field.alias] for field in known if field.alias}
+        )
+        result = brain.repeater.result(alpha_id, document["regular"]["code"], settings)
+        if result is None:
+            return come_again(brain.poll_seconds)
+        return JSONResponse(result.record_set(name))
+
+    @router.get("/alphas/{alpha_id}/correlations/{kind}")
+    def correlations(alpha_id: str, kind: str) -> Response:
+        find_alpha(brain, alpha_id)
+        if kind in ("prod", "power-pool"):
+            raise RefusedError(403, NOT_PERMITTED)
+        if kind != "self":
+            raise not_found()
+        if not brain.delays.done_after_begin("correlations", alpha_id):
+            return come_again(brain.poll_seconds)
+        return JSONResponse(correlation_table(related_alphas(brain.state, alpha_id)))
+
+    return router
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name, name.replace("-", " ").capitalize())
+
+
+def _pnl(brain: LocalBrain, alpha_id: str, name: str) -> dict[str, object]:
+    days, dollars = brain.state.pnl(alpha_id)
+    values = np.round(np.cumsum(dollars), 2) if name == "pnl" else dollars
+    rows = [[str(day), value] for day, value in zip(days.astype(str), values.tolist(), strict=True)]
+    return record_set(name, _title(name), [("date", "date"), ("pnl", "amount")], rows)

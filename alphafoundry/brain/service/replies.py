@@ -1,0 +1,105 @@
+"""Answers in BRAIN's form: bodies of refusals, waiting, and the headers of every answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY_BYTES = 1_000_000
+
+NOT_FOUND = {"detail": "Not found."}
+NOT_PERMITTED = {"detail": "You do not have permission to perform this action."}
+NOT_SIGNED_IN = {"detail": "Incorrect authentication credentials."}
+
+
+class RefusedError(Exception):
+    """Ends a request with a status and body."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.body = body
+        self.headers = dict(headers or {})
+        super().__init__(f"{status} {body}")
+
+    def response(self) -> JSONResponse:
+        """Return the answer."""
+        return JSONResponse(self.body, self.status, headers=self.headers)
+
+
+def not_found() -> RefusedError:
+    """Return BRAIN's 404."""
+    return RefusedError(404, NOT_FOUND)
+
+
+def seconds(value: float) -> str:
+    """Return seconds as BRAIN writes them, decimal text such as "5.0"."""
+    return str(round(float(value), 3))
+
+
+def come_again(after: float, *, status: int = 200, location: str | None = None) -> Response:
+    """Return the empty answer of work in progress."""
+    headers = {"Retry-After": seconds(after)}
+    if location is not None:
+        headers["Location"] = location
+    return Response(status_code=status, headers=headers)
+
+
+async def json_body(request: Request) -> Any:
+    """Return the decoded body; None where there is none.
+
+    Raises RefusedError as Django REST framework answers: 413 for a body over 1 MB, 415 for another
+    media type than JSON, 400 for text that is no JSON.
+    """
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MAX_BODY_BYTES:
+            raise RefusedError(413, {"detail": f"Request body exceeds {MAX_BODY_BYTES} bytes."})
+    if not content.strip():
+        return None
+    media = request.headers.get("content-type", "")
+    if media.split(";")[0].strip().lower() != "application/json":
+        raise RefusedError(415, {"detail": f'Unsupported media type "{media}" in request.'})
+    try:
+        return json.loads(content, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as problem:
+        raise RefusedError(400, {"detail": f"JSON parse error - {problem}"}) from None
+
+
+JsonBody = Annotated[Any, Depends(json_body)]
+"""The decoded body, as the parameter of a route."""
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"Out of range float values are not JSON compliant: {name}")
+
+
+class IdentityHeaders:
+    """Adds to every answer which service and market it is from."""
+
+    def __init__(self, app: ASGIApp, *, service: str, market: str) -> None:
+        self._app = app
+        self._headers = {
+            "X-Foundry-Service": service,
+            "X-Foundry-Market": quote(market),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

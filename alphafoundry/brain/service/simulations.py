@@ -1,0 +1,83 @@
+"""The routes of /simulations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from alphafoundry.brain.service.local_brain import LocalBrain
+from alphafoundry.brain.service.quotas import seconds_until_midnight
+from alphafoundry.brain.service.replies import (
+    JsonBody,
+    RefusedError,
+    come_again,
+    not_found,
+    seconds,
+)
+from alphafoundry.brain.service.runner import QuotaUsedUpError, TooManyRunningError
+
+
+def simulation_routes(brain: LocalBrain) -> APIRouter:
+    """Return the routes of /simulations."""
+    router = APIRouter()
+
+    @router.post("/simulations")
+    def start(request: Request, body: JsonBody) -> Response:
+        wanted = brain.choices.read(body)
+        midnight = seconds_until_midnight(brain.now())
+        try:
+            simulation = brain.runner.start(wanted)
+        except QuotaUsedUpError:
+            raise _limit(brain, "DAILY_SIMULATION_LIMIT_EXCEEDED", midnight) from None
+        except TooManyRunningError:
+            raise _limit(
+                brain, "CONCURRENT_SIMULATION_LIMIT_EXCEEDED", brain.busy_seconds
+            ) from None
+        response = come_again(
+            brain.poll_seconds,
+            status=201,
+            location=str(request.url_for("look", simulation_id=simulation)),
+        )
+        response.headers.update(_quota_headers(brain))
+        return response
+
+    @router.options("/simulations")
+    def options() -> dict[str, Any]:
+        return brain.choices.options()
+
+    @router.get("/simulations/{simulation_id}")
+    def look(simulation_id: str) -> Response:
+        progress = brain.runner.progress(simulation_id)
+        if progress is not None:
+            return JSONResponse(
+                {"progress": progress}, headers={"Retry-After": seconds(brain.poll_seconds)}
+            )
+        answer = brain.state.simulation(simulation_id)
+        if answer is None:
+            raise not_found()
+        return JSONResponse(answer)
+
+    @router.delete("/simulations/{simulation_id}")
+    def cancel(simulation_id: str) -> Response:
+        if not brain.runner.cancel(simulation_id) and brain.state.simulation(simulation_id) is None:
+            raise not_found()
+        return Response(status_code=204)
+
+    return router
+
+
+def _quota_headers(brain: LocalBrain) -> dict[str, str]:
+    headers = {"X-Ratelimit-Reset": str(round(seconds_until_midnight(brain.now())))}
+    left = brain.runner.left_today()
+    if left is not None:
+        headers["X-Ratelimit-Limit"] = str(brain.daily_simulations)
+        headers["X-Ratelimit-Remaining"] = str(left)
+    return headers
+
+
+def _limit(brain: LocalBrain, detail: str, wait: float) -> RefusedError:
+    brain.answered_429 += 1
+    headers = {"Retry-After": seconds(wait), **_quota_headers(brain)}
+    return RefusedError(429, {"detail": detail}, headers)

@@ -1,0 +1,52 @@
+"""Names of compiled kernels, imported when they are first called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel by module and name; callable like the operators' other kernels.
+
+    The kernel takes the inputs, the keywords in their declared order, the output array and the
+    first and last column (over="columns", for arithmetic along time) or row (over="rows", for
+    arithmetic across instruments) to fill. The range lets callers share one call among threads.
+    """
+
+    module: str
+    function: str
+    over: Literal["rows", "columns"]
+    fixed: tuple[float | int | bool, ...] = field(default=())
+
+    @cached_property
+    def kernel(self) -> Callable[..., None]:
+        """The compiled function; the first access imports numba."""
+        module = importlib.import_module(f"alphafoundry.expressions.kernels.{self.module}")
+        found: Callable[..., None] = getattr(module, self.function)
+        return found
+
+    def __call__(self, *inputs: Any, **options: Any) -> NDArray[np.float64]:
+        """Return a new float64 array of the first input's shape (n_days, n_instruments)."""
+        first: NDArray[np.float64] = inputs[0]
+        out = np.empty(first.shape)
+        last = first.shape[0] if self.over == "rows" else first.shape[1]
+        self.kernel(*inputs, *options.values(), *self.fixed, out, 0, last)
+        return out
+
+
+def along_time(module: str, function: str, *fixed: float | int | bool) -> Compiled:
+    """Name a kernel that works on each column by itself."""
+    return Compiled(module, function, "columns", fixed)
+
+
+def across(module: str, function: str, *fixed: float | int | bool) -> Compiled:
+    """Name a kernel that works on each row by itself."""
+    return Compiled(module, function, "rows", fixed)

@@ -1,0 +1,217 @@
+"""From an expression and a panel to a matrix of values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.expressions.binding import read_keyword
+from alphafoundry.expressions.cache import ValueCache
+from alphafoundry.expressions.canonical import CanonicalForm
+from alphafoundry.expressions.checking import check
+from alphafoundry.expressions.expression import Expression
+from alphafoundry.expressions.inputs import FloatPanel, GroupPanel, Inputs
+from alphafoundry.expressions.operators import OPERATORS
+from alphafoundry.expressions.parsing import parse
+from alphafoundry.expressions.registry import Kind, Operator
+from alphafoundry.expressions.tree import Call, Field, Node, Number, children, walk_once
+from alphafoundry.expressions.units import DEFAULT_FIELDS, FieldInfo
+from alphafoundry.expressions.vectors import VectorField
+
+
+class Evaluator:
+    """Evaluates expressions on one panel; safe to share among threads.
+
+    Parameters
+    ----------
+    fields : name to float array of shape (n_days, n_instruments); NaN is missing
+    groups : name to integer array of that shape; negative is unknown
+    vectors : name to VectorField of that shape
+    mask : boolean array of that shape. Where it is False inputs are NaN, operators that read
+        across instruments do not see the cell, and the result is NaN (pasteurization)
+    nan_handling : True gives 0 where the whole window of a time-series operator is NaN, and
+        gives a group's value also to members with NaN
+    cache_bytes : bound of the kept sub-expressions, least recently used ones go first
+
+    Values of a day depend on that day and earlier ones only. The arrays are read, not copied
+    where they are float64 in C order: do not change them afterwards. Raises ValueError where
+    shapes differ or a name is given twice.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, FloatPanel],
+        groups: Mapping[str, GroupPanel] | None = None,
+        *,
+        vectors: Mapping[str, VectorField] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        nan_handling: bool = False,
+        cache_bytes: int = 256 * 2**20,
+    ) -> None:
+        self._inputs = Inputs(fields, groups or {}, vectors or {}, mask)
+        self._cache = ValueCache(cache_bytes)
+        self.nan_handling = nan_handling
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_days, n_instruments)."""
+        return self._inputs.shape
+
+    @property
+    def infos(self) -> Mapping[str, FieldInfo]:
+        """What is known of the fields, groups and vectors, for `check`."""
+        return self._inputs.infos
+
+    def evaluate(self, expression: Expression | str) -> FloatPanel:
+        """Return the values, a read-only float64 array of shape (n_days, n_instruments).
+
+        Raises ExpressionError where the expression cannot run on these fields.
+        """
+        parsed = parse(expression) if isinstance(expression, str) else expression
+        check(parsed, self.infos)
+        form = parsed.canonical_form
+        values = self._expand(self._run(form))
+        if not self._shows_gaps(form.root):
+            values = self._inputs.hide(values)
+        result = values.view()
+        result.flags.writeable = False
+        return result
+
+    def _run(self, form: CanonicalForm) -> Any:
+        """Compute what is not kept, children first; drop values after their last use."""
+        needed, values = self._plan(form)
+        uses = Counter(id(child) for node in needed for child in children(node))
+        for node in needed:
+            if not isinstance(node, Call):
+                values[id(node)] = self._leaf(node)
+                continue
+            values[id(node)] = self._call(node, values)
+            self._cache.put(form.text(node), values[id(node)])
+            for child in children(node):
+                uses[id(child)] -= 1
+                if uses[id(child)] == 0:
+                    del values[id(child)]
+        return values[id(form.root)]
+
+    def _plan(self, form: CanonicalForm) -> tuple[list[Node], dict[int, Any]]:
+        """Return the nodes to compute in order, and kept values by node."""
+        kept: dict[int, Any] = {}
+        needed: set[int] = set()
+        stack = [form.root]
+        while stack:
+            node = stack.pop()
+            if id(node) in needed or id(node) in kept:
+                continue
+            found = self._cache.get(form.text(node)) if isinstance(node, Call) else None
+            if found is not None:
+                kept[id(node)] = found
+            else:
+                needed.add(id(node))
+                stack.extend(children(node))
+        return [node for node in walk_once(form.root) if id(node) in needed], kept
+
+    def _leaf(self, node: Node) -> Any:
+        match node:
+            case Number(value):
+                return value
+            case Field(name):
+                return self._inputs.read(name)
+        return None
+
+    def _call(self, node: Call, values: Mapping[int, Any]) -> Any:
+        operator = OPERATORS[node.operator]
+        inputs = [
+            self._input(operator, index, child, values[id(child)])
+            for index, child in enumerate(node.arguments)
+        ]
+        options = _options(operator, node)
+        if operator.spreads:
+            options["spread"] = self.nan_handling
+        with np.errstate(all="ignore"):
+            result = operator.kernel(*inputs, **options)
+        if self.nan_handling and operator.category == "Time Series" and operator.has_lookback:
+            return _zero_where_window_is_missing(operator, inputs, result)
+        return result
+
+    def _input(self, operator: Operator, index: int, node: Node, value: Any) -> Any:
+        kind = operator.input_at(index).kind
+        if kind is Kind.LOOKBACK:
+            return min(int(value), self.shape[0] + 1)
+        if kind is Kind.NUMBER:
+            return value if operator.has_lookback else self._expand(value)
+        if kind is not Kind.MATRIX or operator.elementwise:
+            return value
+        panel = self._expand(value)
+        if operator.reads_across and not self._shows_gaps(node):
+            panel = self._inputs.hide(panel)
+        return panel
+
+    def _shows_gaps(self, node: Node) -> bool:
+        """Whether the node's values are NaN already wherever the mask hides a cell."""
+        while isinstance(node, Call):
+            operator = OPERATORS[node.operator]
+            zeroed = self.nan_handling and operator.category == "Time Series"
+            if zeroed or not operator.keeps_nan or not node.arguments:
+                return False
+            node = node.arguments[0]
+        return isinstance(node, Field)
+
+    def _expand(self, value: Any) -> FloatPanel:
+        return value if isinstance(value, np.ndarray) else np.full(self.shape, float(value))
+
+
+def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
+    """Evaluate one expression on a panel, or on a mapping of name to DataFrame or array.
+
+    In a mapping, integer arrays under a name that is not a known field are groups, VectorField
+    are vectors, everything else is a field. Returns a read-only float64 array of shape (n_days,
+    n_instruments). Raises ExpressionError.
+    """
+    if hasattr(data, "fields") and hasattr(data, "groups"):
+        return Evaluator(data.fields, data.groups).evaluate(expression)
+    fields: dict[str, FloatPanel] = {}
+    groups: dict[str, GroupPanel] = {}
+    vectors: dict[str, VectorField] = {}
+    for name, value in data.items():
+        if isinstance(value, VectorField):
+            vectors[name] = value
+            continue
+        array = np.asarray(value)
+        known = DEFAULT_FIELDS.get(name)
+        if array.dtype.kind in "iu" and (known is None or known.type == "GROUP"):
+            groups[name] = array
+        else:
+            fields[name] = array
+    return Evaluator(fields, groups, vectors=vectors).evaluate(expression)
+
+
+def _options(operator: Operator, node: Call) -> dict[str, Any]:
+    """Return every keyword's value in declared order."""
+    given = dict(node.keywords)
+    options: dict[str, Any] = {}
+    for keyword in operator.keywords:
+        written = given.get(keyword.name)
+        value = keyword.default if written is None else read_keyword(keyword, written)
+        options[keyword.name] = value
+    return options
+
+
+def _zero_where_window_is_missing(
+    operator: Operator, inputs: list[Any], result: FloatPanel
+) -> FloatPanel:
+    """Put 0 for NaN where all of the first input's window is NaN."""
+    kinds = [operator.input_at(index).kind for index in range(len(inputs))]
+    days: int = inputs[kinds.index(Kind.LOOKBACK)]
+    data: FloatPanel = inputs[kinds.index(Kind.MATRIX)]
+    window = days + 1 if operator.name in ("ts_delay", "ts_delta") else days
+    if window > len(data):
+        return result
+    missing = np.zeros((len(data) + 1, data.shape[1]), np.int32)
+    np.cumsum(np.isnan(data), axis=0, out=missing[1:])
+    late = result[window - 1 :]
+    late[(missing[window:] - missing[:-window] == window) & np.isnan(late)] = 0.0
+    return result

@@ -1,0 +1,1 @@
+"""Compiled arithmetic over panels. Nothing here is imported before the first evaluation."""

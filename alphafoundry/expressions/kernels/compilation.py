@@ -1,0 +1,26 @@
+"""How kernels are compiled: once per machine, kept on disk, without Python's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+FloatPanel = NDArray[np.float64]
+GroupPanel = NDArray[np.int32]
+
+WIDTH = 128
+"""Columns that a rolling kernel treats together: its buffers stay in the second-level cache."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kernel(function: Function) -> Function:
+    """Compile on first call, read from the disk cache afterwards.
+
+    Division by zero follows IEEE (inf or NaN) instead of raising.
+    """
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))

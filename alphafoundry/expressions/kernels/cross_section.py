@@ -1,0 +1,201 @@
+"""Arithmetic across the instruments of one day.
+
+Ranks treat inf as a value; everything else here leaves infinite cells out as if they were NaN,
+and gives NaN there.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
+from alphafoundry.expressions.kernels.ordering import collect, sort_keys, write_ranks
+
+Row = NDArray[np.float64]
+
+
+@kernel
+def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
+    """Fill rows first..last of out with ranks 0 (lowest) to 1; ties share the mean, NaN stays.
+
+    A single valid cell gets 0.5. Values are compared as `ordering` says.
+    """
+    names = x.shape[1]
+    values = np.empty(names)
+    keys = values.view(np.uint64)
+    places = np.empty(names, np.int64)
+    keys_2 = np.empty(names, np.uint64)
+    places_2 = np.empty(names, np.int64)
+    tally = np.empty(6 * 2048, np.int64)
+    for t in range(first, last):
+        count = collect(x[t], values, keys, places)
+        out[t, :] = math.nan
+        if count > 0:
+            sort_keys(keys, places, count, keys_2, places_2, tally)
+            write_ranks(keys, places, 0, count, out[t])
+
+
+@kernel
+def mean_and_deviation(row: Row) -> tuple[float, float]:
+    """Return mean and population deviation of the finite cells, NaN where there are none.
+
+    Taken relative to the first finite cell, so equal cells have a deviation of exactly 0.
+    """
+    base = math.nan
+    total = 0.0
+    count = 0
+    for j in range(row.shape[0]):
+        if math.isfinite(row[j]):
+            if count == 0:
+                base = row[j]
+            count += 1
+            total += row[j] - base
+    if count == 0:
+        return math.nan, math.nan
+    middle = total / count
+    squares = 0.0
+    for j in range(row.shape[0]):
+        if math.isfinite(row[j]):
+            gap = row[j] - base - middle
+            squares += gap * gap
+    return base + middle, math.sqrt(squares / count)
+
+
+@kernel
+def normalized(
+    x: FloatPanel, divide: bool, limit: float, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with x minus the day's mean, over its population deviation if divide.
+
+    limit : clips to -limit..limit where it is not 0. NaN for a day of equal cells if divide.
+    """
+    for t in range(first, last):
+        mean, deviation = mean_and_deviation(x[t])
+        for j in range(x.shape[1]):
+            value = x[t, j] - mean if math.isfinite(x[t, j]) else math.nan
+            if divide:
+                value = value / deviation if deviation > 0.0 else math.nan
+            if limit != 0.0 and not math.isnan(value):
+                value = min(max(value, -abs(limit)), abs(limit))
+            out[t, j] = value
+
+
+@kernel
+def winsorized(x: FloatPanel, std: float, out: FloatPanel, first: int, last: int) -> None:
+    """Fill out with x limited to the day's mean -/+ std population deviations."""
+    for t in range(first, last):
+        mean, deviation = mean_and_deviation(x[t])
+        low = mean - std * deviation
+        high = mean + std * deviation
+        for j in range(x.shape[1]):
+            value = x[t, j]
+            out[t, j] = min(max(value, low), high) if math.isfinite(value) else math.nan
+
+
+@kernel
+def scaled(
+    x: FloatPanel,
+    total: float,
+    long_total: float,
+    short_total: float,
+    out: FloatPanel,
+    first: int,
+    last: int,
+) -> None:
+    """Fill out with x so that the day's sum of |x| is total.
+
+    long_total, short_total : sums of either side, NaN both where the sides stay as they are
+    to each other. A day that sums to 0 is NaN; a side that is empty stays so.
+    """
+    apart = not math.isnan(long_total)
+    for t in range(first, last):
+        above = 0.0
+        below = 0.0
+        for j in range(x.shape[1]):
+            value = x[t, j]
+            if math.isfinite(value):
+                above += value if value > 0.0 else 0.0
+                below -= value if value < 0.0 else 0.0
+        both = above + below
+        for j in range(x.shape[1]):
+            value = x[t, j]
+            if not math.isfinite(value) or both == 0.0:
+                out[t, j] = math.nan
+            elif not apart:
+                out[t, j] = value / both * total
+            elif value > 0.0:
+                out[t, j] = value / above * long_total
+            elif value < 0.0:
+                out[t, j] = value / below * short_total
+            else:
+                out[t, j] = 0.0
+
+
+@kernel
+def scaled_to_range(x: FloatPanel, constant: float, out: FloatPanel, first: int, last: int) -> None:
+    """Fill out with (x - min) / (max - min) of the day, minus constant; NaN if all are equal."""
+    for t in range(first, last):
+        low = math.inf
+        high = -math.inf
+        for j in range(x.shape[1]):
+            if math.isfinite(x[t, j]):
+                low = min(low, x[t, j])
+                high = max(high, x[t, j])
+        for j in range(x.shape[1]):
+            fits = math.isfinite(x[t, j]) and high > low
+            out[t, j] = (x[t, j] - low) / (high - low) - constant if fits else math.nan
+
+
+@kernel
+def truncated(x: FloatPanel, share: float, out: FloatPanel, first: int, last: int) -> None:
+    """Fill out with x limited to -/+ share of the day's sum of |x|."""
+    for t in range(first, last):
+        total = 0.0
+        for j in range(x.shape[1]):
+            if math.isfinite(x[t, j]):
+                total += abs(x[t, j])
+        limit = share * total
+        for j in range(x.shape[1]):
+            value = x[t, j]
+            out[t, j] = min(max(value, -limit), limit) if math.isfinite(value) else math.nan
+
+
+@kernel
+def neutralized(
+    y: FloatPanel, x: FloatPanel, centred: bool, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with y minus its projection on x over the day's pairs.
+
+    centred : the residual of a line with intercept; else of a line through the origin. NaN where
+    either is missing, and for a day on which x explains nothing.
+    """
+    for t in range(first, last):
+        base_x = 0.0
+        base_y = 0.0
+        sum_x = 0.0
+        sum_y = 0.0
+        count = 0
+        for j in range(x.shape[1]):
+            if math.isfinite(x[t, j]) and math.isfinite(y[t, j]):
+                if count == 0 and centred:
+                    base_x = x[t, j]
+                    base_y = y[t, j]
+                count += 1
+                sum_x += x[t, j] - base_x
+                sum_y += y[t, j] - base_y
+        mean_x = base_x + sum_x / count if centred and count > 0 else 0.0
+        mean_y = base_y + sum_y / count if centred and count > 0 else 0.0
+        xx = 0.0
+        xy = 0.0
+        for j in range(x.shape[1]):
+            if math.isfinite(x[t, j]) and math.isfinite(y[t, j]):
+                xx += (x[t, j] - mean_x) ** 2
+                xy += (x[t, j] - mean_x) * (y[t, j] - mean_y)
+        for j in range(x.shape[1]):
+            if xx > 0.0 and math.isfinite(x[t, j]) and math.isfinite(y[t, j]):
+                out[t, j] = y[t, j] - mean_y - xy / xx * (x[t, j] - mean_x)
+            else:
+                out[t, j] = math.nan

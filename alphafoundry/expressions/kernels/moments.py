@@ -1,0 +1,219 @@
+"""Rolling mean, deviation and their relatives, by Chan's combination of block statistics.
+
+Chan, Golub, LeVeque (1983), "Algorithms for computing the sample variance". Cells enter by
+Welford's step, so a window of equal values has a sum of squares of exactly 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
+
+Row = NDArray[np.float64]
+
+
+@kernel
+def _enter(x: Row, mean: Row, squares: Row, count: float, new_mean: Row, new_squares: Row) -> None:
+    """Add one row of values to statistics of `count - 1` rows."""
+    weight = 1.0 / count
+    for j in range(x.shape[0]):
+        step = x[j] - mean[j]
+        moved = mean[j] + step * weight
+        new_mean[j] = moved
+        new_squares[j] = squares[j] + step * (x[j] - moved)
+
+
+@kernel
+def _finish(mode: int, d: int, x: Row, mean: Row, squares: Row, out: Row) -> None:
+    """Turn statistics into the answer; mode 0 std, 1 z-score, 2 mean over std."""
+    if mode == 0:
+        for j in range(x.shape[0]):
+            out[j] = math.sqrt(squares[j] / d)
+    elif mode == 1:
+        for j in range(x.shape[0]):
+            deviation = math.sqrt(squares[j] / d)
+            out[j] = (x[j] - mean[j]) / deviation if deviation != 0 else math.nan
+    else:
+        for j in range(x.shape[0]):
+            deviation = math.sqrt(squares[j] / d)
+            out[j] = mean[j] / deviation if deviation != 0 else math.nan
+
+
+@kernel
+def rolling_deviation(
+    x: FloatPanel, d: int, mode: int, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with a statistic of the last d rows around their mean, population form.
+
+    mode : 0 standard deviation, 1 z-score of today, 2 mean over standard deviation. The last
+        two are NaN where all values are equal
+    x, out : shape (n_days, n_instruments); columns first..last are filled, NaN before d rows
+        are there and where the window holds NaN
+    """
+    days = x.shape[0]
+    end_mean = np.empty((min(d, days), WIDTH))
+    end_squares = np.empty((min(d, days), WIDTH))
+    mean_row = np.empty(WIDTH)
+    squares_row = np.empty(WIDTH)
+    mean_all = np.empty(WIDTH)
+    squares_all = np.empty(WIDTH)
+    for left in range(first, last, WIDTH):
+        right = min(left + WIDTH, last)
+        width = right - left
+        mean = mean_row[:width]
+        squares = squares_row[:width]
+        for start in range(0, days, d):
+            stop = min(start + d, days)
+            mean[:] = 0.0
+            squares[:] = 0.0
+            for t in range(start, stop):
+                count = t - start + 1
+                today = x[t, left:right]
+                _enter(today, mean, squares, count, mean, squares)
+                if count == d:
+                    _finish(mode, d, today, mean, squares, out[t, left:right])
+                elif start == 0:
+                    out[t, left:right] = math.nan
+                else:
+                    share = count / d
+                    both = count * (1.0 - share)
+                    for j in range(width):
+                        gap = mean[j] - end_mean[count, j]
+                        mean_all[j] = end_mean[count, j] + gap * share
+                        squares_all[j] = squares[j] + end_squares[count, j] + gap * gap * both
+                    _finish(mode, d, today, mean_all, squares_all, out[t, left:right])
+            if stop < days:
+                end_mean[d - 1, :width] = x[stop - 1, left:right]
+                end_squares[d - 1, :width] = x[stop - 1, left:right] * 0.0
+                for r in range(d - 2, -1, -1):
+                    _enter(
+                        x[start + r, left:right],
+                        end_mean[r + 1, :width],
+                        end_squares[r + 1, :width],
+                        d - r,
+                        end_mean[r, :width],
+                        end_squares[r, :width],
+                    )
+
+
+@kernel
+def rolling_comoment(
+    x: FloatPanel, y: FloatPanel, d: int, mode: int, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with the correlation (mode 0) or population covariance (mode 1) of d rows.
+
+    Correlation is NaN where one side's values are all equal, and never outside -1..1. Columns
+    first..last are filled, NaN before d rows are there and where the window holds NaN.
+    """
+    days = x.shape[0]
+    ends = np.empty((5, min(d, days), WIDTH))
+    begin = np.empty((5, WIDTH))
+    for left in range(first, last, WIDTH):
+        right = min(left + WIDTH, last)
+        width = right - left
+        for start in range(0, days, d):
+            stop = min(start + d, days)
+            begin[:] = 0.0
+            for t in range(start, stop):
+                count = t - start + 1
+                _enter_pair(x[t, left:right], y[t, left:right], count, begin, begin)
+                if count == d:
+                    for j in range(width):
+                        out[t, left + j] = _answer(mode, d, begin[2, j], begin[3, j], begin[4, j])
+                elif start == 0:
+                    out[t, left:right] = math.nan
+                else:
+                    both = count * (1.0 - count / d)
+                    for j in range(width):
+                        gap_x = begin[0, j] - ends[0, count, j]
+                        gap_y = begin[1, j] - ends[1, count, j]
+                        xx = begin[2, j] + ends[2, count, j] + gap_x * gap_x * both
+                        yy = begin[3, j] + ends[3, count, j] + gap_y * gap_y * both
+                        xy = begin[4, j] + ends[4, count, j] + gap_x * gap_y * both
+                        out[t, left + j] = _answer(mode, d, xx, yy, xy)
+            if stop < days:
+                ends[:, d - 1, :width] = 0.0
+                _enter_pair(
+                    x[stop - 1, left:right],
+                    y[stop - 1, left:right],
+                    1,
+                    ends[:, d - 1],
+                    ends[:, d - 1],
+                )
+                for r in range(d - 2, -1, -1):
+                    _enter_pair(
+                        x[start + r, left:right],
+                        y[start + r, left:right],
+                        d - r,
+                        ends[:, r + 1],
+                        ends[:, r],
+                    )
+
+
+@kernel
+def _enter_pair(
+    x: Row, y: Row, count: float, old: NDArray[np.float64], new: NDArray[np.float64]
+) -> None:
+    """Add a row of pairs; rows of old and new: mean x, mean y, squares x, squares y, products."""
+    weight = 1.0 / count
+    for j in range(x.shape[0]):
+        step_x = x[j] - old[0, j]
+        step_y = y[j] - old[1, j]
+        mean_x = old[0, j] + step_x * weight
+        mean_y = old[1, j] + step_y * weight
+        new[2, j] = old[2, j] + step_x * (x[j] - mean_x)
+        new[3, j] = old[3, j] + step_y * (y[j] - mean_y)
+        new[4, j] = old[4, j] + step_x * (y[j] - mean_y)
+        new[0, j] = mean_x
+        new[1, j] = mean_y
+
+
+@kernel
+def _answer(mode: int, d: int, xx: float, yy: float, xy: float) -> float:
+    if mode == 1:
+        return xy / d
+    if xx == 0.0 or yy == 0.0:
+        return math.nan
+    found = xy / (math.sqrt(xx) * math.sqrt(yy))
+    if found > 1.0:
+        return 1.0
+    if found < -1.0:
+        return -1.0
+    return found
+
+
+@kernel
+def rolling_standardized_moment(
+    x: FloatPanel, d: int, order: int, standard: bool, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with the central moment of that order over d rows, two passes per window.
+
+    standard : divide by the deviation to that order (NaN where all values are equal). NaN
+        before d rows are there and where the window holds NaN.
+    """
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            if t < d - 1:
+                out[t, j] = math.nan
+                continue
+            shift = x[t, j]
+            mean = 0.0
+            for i in range(t - d + 1, t + 1):
+                mean += x[i, j] - shift
+            mean = shift + mean / d
+            total = 0.0
+            squares = 0.0
+            for i in range(t - d + 1, t + 1):
+                gap = x[i, j] - mean
+                squares += gap * gap
+                total += gap**order
+            if not standard:
+                out[t, j] = total / d
+            elif squares == 0.0:
+                out[t, j] = math.nan
+            else:
+                out[t, j] = (total / d) / math.sqrt(squares / d) ** order

@@ -1,0 +1,121 @@
+"""Operators that answer yes (1) or no (0).
+
+A number is true where it is not 0. NaN in an input gives NaN, so a missing price never becomes a
+position; is_nan asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from alphafoundry.expressions.registry import Input, Operator
+from alphafoundry.expressions.units import dimensionless, of_branches
+
+A = Input("a")
+B = Input("b")
+
+
+def _answer(known: Any, *inputs: Any) -> Any:
+    missing = np.isnan(inputs[0])
+    for value in inputs[1:]:
+        missing = missing | np.isnan(value)
+    return np.where(missing, np.nan, known)[()]
+
+
+def _compare(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda a, b: _answer(function(a, b), a, b)
+
+
+def _and(a: Any, b: Any) -> Any:
+    return _answer(np.logical_and(a, b), a, b)
+
+
+def _or(a: Any, b: Any) -> Any:
+    return _answer(np.logical_or(a, b), a, b)
+
+
+def _not(x: Any) -> Any:
+    return _answer(np.equal(x, 0), x)
+
+
+def _if_else(condition: Any, a: Any, b: Any) -> Any:
+    return np.where(np.isnan(condition), np.nan, np.where(np.not_equal(condition, 0), a, b))[()]
+
+
+def _is(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: function(x) * 1.0
+
+
+def _of_two(
+    name: str,
+    sign: str,
+    kernel: Callable[[Any, Any], Any],
+    definition: str,
+    *,
+    commutative: bool = False,
+    measured: bool = True,
+) -> Operator:
+    return Operator(
+        name,
+        "Logical",
+        (A, B),
+        f"{definition} Also written a {sign} b.",
+        kernel,
+        dimensionless,
+        None if measured else (),
+        commutative=commutative,
+        elementwise=True,
+        keeps_nan=True,
+    )
+
+
+def _test(name: str, kernel: Callable[[Any], Any], definition: str, tier: str) -> Operator:
+    return Operator(name, "Logical", (Input("x"),), definition, kernel, tier=tier, elementwise=True)
+
+
+OPERATORS = (
+    _of_two("and", "&&", _and, "1 where both are true.", commutative=True, measured=False),
+    _of_two("or", "||", _or, "1 where at least one is true.", commutative=True, measured=False),
+    Operator(
+        "not",
+        "Logical",
+        (Input("x"),),
+        "1 where x is 0, else 0. Also written !x.",
+        _not,
+        elementwise=True,
+        keeps_nan=True,
+    ),
+    _of_two("equal", "==", _compare(np.equal), "1 where a equals b.", commutative=True),
+    _of_two(
+        "not_equal", "!=", _compare(np.not_equal), "1 where a differs from b.", commutative=True
+    ),
+    _of_two("less", "<", _compare(np.less), "1 where a is less than b."),
+    _of_two("less_equal", "<=", _compare(np.less_equal), "1 where a is at most b."),
+    _of_two("greater", ">", _compare(np.greater), "1 where a is greater than b."),
+    _of_two("greater_equal", ">=", _compare(np.greater_equal), "1 where a is at least b."),
+    Operator(
+        "if_else",
+        "Logical",
+        (Input("condition"), A, B),
+        "a where the condition is true, b where it is false. Also written condition ? a : b.",
+        _if_else,
+        of_branches,
+        (1, 2),
+        elementwise=True,
+        keeps_nan=True,
+    ),
+    _test("is_nan", _is(np.isnan), "1 where x is NaN, else 0.", "base"),
+    _test("is_not_nan", _is(lambda x: ~np.isnan(x)), "0 where x is NaN, else 1.", "legacy"),
+    _test(
+        "is_finite", _is(np.isfinite), "1 where x is neither NaN nor infinite, else 0.", "legacy"
+    ),
+    _test(
+        "is_not_finite",
+        _is(lambda x: ~np.isfinite(x)),
+        "1 where x is NaN or infinite, else 0.",
+        "legacy",
+    ),
+)

@@ -1,0 +1,265 @@
+"""From FASTEXPR text to an Expression.
+
+The grammar is LALR, so time is linear in the text; depth and size of the tree are bounded while
+it is built, so no text can exhaust the stack or memory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, v_args
+
+from alphafoundry.errors import ExpressionError
+from alphafoundry.expressions.expression import Expression
+from alphafoundry.expressions.operators import OPERATORS
+from alphafoundry.expressions.registry import KeywordKind
+from alphafoundry.expressions.tree import (
+    MAX_DEPTH,
+    MAX_NODES,
+    Boolean,
+    Call,
+    Field,
+    Node,
+    Number,
+    Position,
+    Text,
+    walk_once,
+)
+
+MAX_LENGTH = 100_000
+"""Characters of the longest text that is read."""
+
+_INFIX = {
+    "||": "or",
+    "&&": "and",
+    "==": "equal",
+    "!=": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+    "+": "add",
+    "-": "subtract",
+    "*": "multiply",
+    "/": "divide",
+    "^": "power",
+}
+
+
+class _RefusedError(Exception):
+    def __init__(self, message: str, position: Position) -> None:
+        self.message = message
+        self.position = position
+        super().__init__(message)
+
+
+def parse(text: str) -> Expression:
+    """Read a FASTEXPR text.
+
+    Operators and fields need not exist: `check` says whether they do. Raises ExpressionError
+    with the place of the offending token, and nothing else, for any text that is not FASTEXPR.
+    """
+    try:
+        statements = _statements(text)
+        return Expression(text, *_inline(statements))
+    except _RefusedError as refusal:
+        place = refusal.position
+        raise ExpressionError(
+            refusal.message,
+            expression=text,
+            line=place.line,
+            column=place.column,
+            end_column=place.end_column,
+        ) from None
+
+
+def _statements(text: str) -> list[tuple[Token | None, Node]]:
+    if len(text) > MAX_LENGTH:
+        raise _RefusedError(
+            f"Expression is too long: {len(text)} characters, at most {MAX_LENGTH} are read",
+            _position_of(text, MAX_LENGTH),
+        )
+    try:
+        found: list[tuple[Token | None, Node]] = _grammar().parse(text)  # type: ignore[assignment]
+    except UnexpectedCharacters as error:
+        raise _RefusedError(_unreadable(text, error.pos_in_stream or 0), _at(error)) from None
+    except UnexpectedInput as error:
+        token = getattr(error, "token", None)
+        if token is None or token.type == "$END":
+            raise _RefusedError("Unexpected end of input", _position_of(text, len(text))) from None
+        raise _RefusedError(f'Unexpected "{token}"', _place(token)) from None
+    if not found or found[-1][0] is not None:
+        raise _RefusedError("Expression cannot be empty", _position_of(text, len(text)))
+    return found
+
+
+def _unreadable(text: str, offset: int) -> str:
+    if text.startswith("/*", offset):
+        return "Comment is not closed"
+    character = text[offset]
+    if character in "\"'":
+        return "String is not closed"
+    return f"Unexpected character {character!a}"
+
+
+def _at(error: UnexpectedCharacters) -> Position:
+    return Position(error.line, error.column, error.column + 1)
+
+
+def _position_of(text: str, offset: int) -> Position:
+    line = text.count("\n", 0, offset) + 1
+    column = offset - (text.rfind("\n", 0, offset) + 1) + 1
+    return Position(line, column, column + 1)
+
+
+def _place(token: Token) -> Position:
+    line, column = token.line or 1, token.column or 1
+    return Position(line, column, token.end_column or column + 1)
+
+
+def _inline(statements: list[tuple[Token | None, Node]]) -> tuple[Node, tuple[Node, ...]]:
+    """Return the alpha and all statements, with assigned names replaced by what they stand for."""
+    assigned: dict[str, Node] = {}
+    inlined: list[Node] = []
+    for name, written in statements:
+        node = _substitute(written, assigned)
+        inlined.append(node)
+        if name is None:
+            continue
+        if name.lower() in ("true", "false", "nan"):
+            raise _RefusedError(f'"{name}" cannot be assigned', _place(name))
+        if name in assigned:
+            raise _RefusedError(
+                f'Re-assignment of variable "{name}" is not permitted', _place(name)
+            )
+        assigned[str(name)] = node
+    return inlined[-1], tuple(inlined)
+
+
+def _substitute(root: Node, assigned: dict[str, Node]) -> Node:
+    if not assigned:
+        return root
+    made: dict[int, Node] = {}
+    for node in walk_once(root):
+        if isinstance(node, Field):
+            made[id(node)] = assigned.get(node.name, node)
+        elif isinstance(node, Call):
+            arguments = tuple(made[id(child)] for child in node.arguments)
+            keywords = tuple((name, made[id(child)]) for name, child in node.keywords)
+            made[id(node)] = _call(node.operator, arguments, keywords, node.position)
+        else:
+            made[id(node)] = node
+    return made[id(root)]
+
+
+def _call(
+    operator: str,
+    arguments: tuple[Node, ...],
+    keywords: tuple[tuple[str, Node], ...],
+    position: Position,
+) -> Call:
+    call = Call(operator, arguments, keywords, position)
+    if call.depth > MAX_DEPTH:
+        raise _RefusedError(f"Expression is nested more than {MAX_DEPTH} levels deep", position)
+    if call.size > MAX_NODES:
+        raise _RefusedError("The simulation requires more resources than are available", position)
+    return call
+
+
+@v_args(inline=True)
+class _Builder(Transformer[Token, Any]):
+    """Builds nodes while the parser reduces; keeps no state, so parsers may be shared."""
+
+    def start(self, *statements: tuple[Token | None, Node] | None) -> list[Any]:
+        return [statement for statement in statements if statement is not None]
+
+    def assignment(self, name: Token, value: Node) -> tuple[Token, Node]:
+        return name, value
+
+    def result(self, value: Node) -> tuple[None, Node]:
+        return None, value
+
+    def conditional(
+        self, condition: Node, mark: Token | None = None, yes: Any = None, no: Any = None
+    ) -> Node:
+        if mark is None:
+            return condition
+        return _call("if_else", (condition, yes, no), (), _place(mark))
+
+    def _chain(self, first: Node, *rest: Any) -> Node:
+        result = first
+        for token, operand in zip(rest[::2], rest[1::2], strict=True):
+            result = _call(_INFIX[str(token)], (result, operand), (), _place(token))
+        return result
+
+    disjunction = conjunction = equality = comparison = sum = product = _chain
+
+    def power(self, base: Node, caret: Token | None = None, exponent: Any = None) -> Node:
+        return base if caret is None else _call("power", (base, exponent), (), _place(caret))
+
+    def unary(self, sign: Token, operand: Node) -> Node:
+        if sign == "+":
+            return operand
+        if sign == "!":
+            return _call("not", (operand,), (), _place(sign))
+        if isinstance(operand, Number):
+            place = _place(sign)
+            position = replace(place, end_column=max(place.end_column, operand.position.end_column))
+            return Number(-operand.value, position)
+        return _call("reverse", (operand,), (), _place(sign))
+
+    def name(self, token: Token) -> Node:
+        lowered = token.lower()
+        if lowered in ("true", "false"):
+            return Boolean(lowered == "true", _place(token))
+        if lowered == "nan":
+            return Number(math.nan, _place(token))
+        return Field(str(token), _place(token))
+
+    def number(self, token: Token) -> Node:
+        value = float(token)
+        if math.isinf(value):
+            raise _RefusedError(f"Number {token:.40} is too large", _place(token))
+        return Number(value, _place(token))
+
+    def text(self, token: Token) -> Node:
+        return Text(str(token[1:-1]), _place(token))
+
+    def argument(self, name: Token | None, value: Node) -> tuple[Token | None, Node]:
+        return name, value
+
+    def call(self, name: Token, *given: tuple[Token | None, Node] | None) -> Node:
+        operator = OPERATORS.resolve(str(name))
+        known = OPERATORS.get(operator)
+        arguments: list[Node] = []
+        keywords: dict[str, Node] = {}
+        for item in given:
+            if item is None:
+                continue
+            keyword, value = item
+            if keyword is None:
+                if keywords:
+                    raise _RefusedError(
+                        "Inputs given by place stand before those given by name",
+                        getattr(value, "position", _place(name)),
+                    )
+                arguments.append(value)
+                continue
+            if keyword in keywords:
+                raise _RefusedError(f'Attribute "{keyword}" is given twice', _place(keyword))
+            declared = known.keyword(str(keyword)) if known else None
+            if declared and declared.kind is KeywordKind.TEXT and isinstance(value, Field):
+                value = Text(value.name, value.position)
+            keywords[str(keyword)] = value
+        return _call(operator, tuple(arguments), tuple(keywords.items()), _place(name))
+
+
+@cache
+def _grammar() -> Lark:
+    source = resources.files(__package__).joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(source, parser="lalr", lexer="contextual", transformer=_Builder())

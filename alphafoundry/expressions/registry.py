@@ -1,0 +1,212 @@
+"""What an operator is, and how operators are found by name."""
+
+from __future__ import annotations
+
+import math
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from alphafoundry.expressions.units import UnitRule, dimensionless
+
+Option: TypeAlias = float | bool | str | tuple[float, ...] | None
+
+
+class Kind(StrEnum):
+    """What an input, or the result, is."""
+
+    MATRIX = "matrix"
+    VECTOR = "vector"
+    GROUP = "group"
+    LOOKBACK = "lookback"
+    NUMBER = "number"
+
+
+class KeywordKind(StrEnum):
+    """What the value of a keyword is."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    NUMBERS = "numbers"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input given by place.
+
+    Attributes
+    ----------
+    kind : MATRIX takes an expression or a constant; LOOKBACK a whole number of days; NUMBER a
+        constant. The last two may also be given by name
+    many : this input may be repeated
+    minimum : least value of a LOOKBACK or NUMBER
+    """
+
+    name: str
+    kind: Kind = Kind.MATRIX
+    many: bool = False
+    minimum: float = 1
+
+    @property
+    def constant(self) -> bool:
+        """Whether only a constant can be given."""
+        return self.kind in (Kind.LOOKBACK, Kind.NUMBER)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The keywords by which a constant input can be given."""
+        if self.kind is Kind.LOOKBACK:
+            return frozenset({self.name, "d", "lookback"})
+        return frozenset({self.name}) if self.kind is Kind.NUMBER else frozenset()
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """One optional parameter, always given by name.
+
+    Attributes
+    ----------
+    default : None where leaving it out means something that no value says
+    choices : the allowed texts; empty allows any
+    minimum, maximum : bounds of a number
+    whole : only whole numbers are allowed
+    days : the value adds to the lookback
+    """
+
+    name: str
+    kind: KeywordKind
+    default: Option
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    whole: bool = False
+    days: bool = False
+
+
+Kernel = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the language.
+
+    Attributes
+    ----------
+    name : canonical name
+    category : "Arithmetic", "Logical", "Time Series", "Cross Sectional", "Vector",
+        "Transformational" or "Group"
+    inputs : given by place, in order
+    definition : what it computes, with its rules for NaN, ties and constants
+    kernel : called with the inputs' values in order, then every keyword's value by name.
+        A matrix is a float64 array of shape (n_days, n_instruments), a group an int32 array of
+        that shape with -1 for unknown, a vector a VectorField. Returns an array of that shape
+    unit : gives the unit of the result from the units of the inputs
+    agree : indexes of the inputs that must have one unit; None means all of them
+    keywords : optional parameters
+    aliases : other names
+    tier : "base" for every account, "ext" where granted, "legacy" from older lists
+    scope : kinds of alpha that may use it
+    commutative : the leading data inputs may change places
+    output : MATRIX or GROUP
+    elementwise : works cell by cell, so constants need no expansion
+    keeps_nan : the result is NaN wherever the first input is NaN that day, NaN handling or not
+    spreads : one value per group; with NaN handling on, members with NaN get it too
+    extra_days : days of history it needs beyond its lookback
+    check : returns what is wrong with the keywords' values, or None
+    """
+
+    name: str
+    category: str
+    inputs: tuple[Input, ...]
+    definition: str
+    kernel: Kernel = field(repr=False)
+    unit: UnitRule = field(default=dimensionless, repr=False)
+    agree: tuple[int, ...] | None = ()
+    keywords: tuple[Keyword, ...] = ()
+    aliases: tuple[str, ...] = ()
+    tier: str = "base"
+    scope: tuple[str, ...] = ("REGULAR",)
+    commutative: bool = False
+    output: Kind = Kind.MATRIX
+    elementwise: bool = False
+    keeps_nan: bool = False
+    spreads: bool = False
+    extra_days: int = 0
+    check: Callable[[Mapping[str, Option]], str | None] | None = field(default=None, repr=False)
+
+    @cached_property
+    def signature(self) -> str:
+        """The way to write it, such as `winsorize(x, std=4)`."""
+        parts: list[str] = []
+        for item in self.inputs:
+            parts.extend([item.name, "..."] if item.many else [item.name])
+        for keyword in self.keywords:
+            parts.append(f"{keyword.name}={_show(keyword.default)}")
+        return f"{self.name}({', '.join(parts)})"
+
+    @property
+    def many(self) -> bool:
+        """Whether the number of inputs is open."""
+        return any(item.many for item in self.inputs)
+
+    @cached_property
+    def has_lookback(self) -> bool:
+        """Whether one of the inputs is a number of days."""
+        return any(item.kind is Kind.LOOKBACK for item in self.inputs)
+
+    @cached_property
+    def reads_across(self) -> bool:
+        """Whether a cell depends on other instruments of its day."""
+        return self.category in ("Cross Sectional", "Group") or self.name == "hump"
+
+    def keyword(self, name: str) -> Keyword | None:
+        """Return the keyword of that name, or None."""
+        return next((keyword for keyword in self.keywords if keyword.name == name), None)
+
+    def input_at(self, index: int) -> Input:
+        """Return the input that the given place belongs to."""
+        return self.inputs[min(index, len(self.inputs) - 1)]
+
+
+def _show(default: Option) -> str:
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    if isinstance(default, float | int):
+        return f"{default:g}"
+    if isinstance(default, tuple):
+        return (
+            '"' + ", ".join("NaN" if math.isnan(value) else f"{value:g}" for value in default) + '"'
+        )
+    return "none" if default is None else f'"{default}"'
+
+
+class Registry(Mapping[str, Operator]):
+    """Operators by canonical name; `resolve` also knows aliases and omitted underscores."""
+
+    def __init__(self, operators: tuple[Operator, ...]) -> None:
+        self._operators = {operator.name: operator for operator in operators}
+        if len(self._operators) != len(operators):
+            raise ValueError("an operator is registered twice")
+        self._other: dict[str, str] = {}
+        for operator in operators:
+            self._other.setdefault(operator.name.replace("_", ""), operator.name)
+        for operator in operators:
+            for alias in operator.aliases:
+                self._other[alias] = operator.name
+
+    def __getitem__(self, name: str) -> Operator:
+        return self._operators[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operators)
+
+    def __len__(self) -> int:
+        return len(self._operators)
+
+    def resolve(self, written: str) -> str:
+        """Return the canonical name, or what was written where no operator has that name."""
+        return written if written in self._operators else self._other.get(written, written)

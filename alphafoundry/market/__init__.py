@@ -1,0 +1,8 @@
+"""Daily bars as a panel: sources, validation, cache, universes and groups."""
+
+from __future__ import annotations
+
+from alphafoundry.market.loading import known_sources, load_market
+from alphafoundry.market.panel import Panel, SeriesIssue
+
+__all__ = ["Panel", "SeriesIssue", "known_sources", "load_market"]

@@ -1,0 +1,111 @@
+"""From raw bars to a panel: validate, derive fields, name it, fingerprint it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.errors import MarketError
+from alphafoundry.market.bars import Bars
+from alphafoundry.market.fields import derive_fields
+from alphafoundry.market.groups import Grouping, market_group
+from alphafoundry.market.panel import Panel
+from alphafoundry.market.validation import validate
+
+Progress = Callable[[str], None]
+
+
+def build_panel(
+    bars: Bars, *, source: str, name: str, groupings: Mapping[str, Grouping], progress: Progress
+) -> Panel:
+    """Return the panel of a real market from its raw bars.
+
+    Parameters
+    ----------
+    source : what the user asked for
+    name : starts the panel's label
+    groupings : sector, industry and subindustry where they are known; market is added
+
+    Raises MarketError where no usable price is left after validation.
+    """
+    progress(f"{name}: checking {len(bars.symbols)} series of {len(bars.dates)} days")
+    clean = validate(bars)
+    if not np.isfinite(clean.values["close"]).any():
+        raise MarketError(
+            f"{name}: no usable close price is left after validation; give daily bars with "
+            "positive prices"
+        )
+    fields, descriptions = derive_fields(clean.values)
+    return assemble(
+        dates=clean.dates,
+        symbols=clean.symbols,
+        fields=fields,
+        groupings={"market": market_group(len(clean.symbols)), **groupings},
+        descriptions=descriptions,
+        source=source,
+        label=describe(name, clean.dates, len(clean.symbols)),
+        synthetic=False,
+        issues=clean.issues,
+    )
+
+
+def assemble(
+    *,
+    dates: NDArray[np.datetime64],
+    symbols: NDArray[np.str_],
+    fields: Mapping[str, NDArray[np.float64]],
+    groupings: Mapping[str, Grouping],
+    descriptions: Mapping[str, str],
+    **rest: Any,
+) -> Panel:
+    """Return a panel with read-only arrays, groups spread over all days, and a fingerprint."""
+    days = len(dates)
+    groups = {
+        name: np.ascontiguousarray(np.broadcast_to(grouping.codes, (days, len(symbols))))
+        for name, grouping in groupings.items()
+    }
+    group_names = {name: grouping.names for name, grouping in groupings.items()}
+    panel = Panel(
+        dates=dates,
+        symbols=symbols,
+        fields=dict(fields),
+        groups=groups,
+        group_names=group_names,
+        descriptions={
+            **descriptions,
+            **{name: grouping.description for name, grouping in groupings.items()},
+        },
+        fingerprint=_fingerprint(dates, symbols, fields, groupings),
+        **rest,
+    )
+    for array in (dates, symbols, *panel.fields.values(), *groups.values(), *panel.truth.values()):
+        array.flags.writeable = False
+    return panel
+
+
+def describe(name: str, dates: NDArray[np.datetime64], names: int) -> str:
+    """Return a panel's label: name, size and dates on one line."""
+    return f"{name}: {names} names, {dates[0]} to {dates[-1]} ({len(dates)} days)"
+
+
+def _fingerprint(
+    dates: NDArray[np.datetime64],
+    symbols: NDArray[np.str_],
+    fields: Mapping[str, NDArray[np.float64]],
+    groupings: Mapping[str, Grouping],
+) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(np.ascontiguousarray(dates).view(np.int64).data)
+    digest.update("\n".join(symbols.tolist()).encode())
+    for name in sorted(fields):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(fields[name]).data)
+    for name in sorted(groupings):
+        digest.update(name.encode())
+        digest.update(groupings[name].codes.data)
+        digest.update("\n".join(groupings[name].names).encode())
+    return digest.hexdigest()

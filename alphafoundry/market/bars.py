@@ -1,0 +1,33 @@
+"""Bars as a source gives them: aligned, but not yet validated or adjusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.market.panel import SeriesIssue
+
+PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
+VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap")
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Raw daily bars of many instruments on one calendar.
+
+    Attributes
+    ----------
+    dates : datetime64[D] array of shape (n_days,), ascending, unique
+    symbols : str array of shape (n_instruments,), unique
+    values : column (one of VALUE_COLUMNS) to float64 array of shape (n_days, n_instruments);
+        NaN is missing. Always holds close
+    issues : faults that the reader met and already masked
+    """
+
+    dates: NDArray[np.datetime64]
+    symbols: NDArray[np.str_]
+    values: Mapping[str, NDArray[np.float64]]
+    issues: tuple[SeriesIssue, ...] = ()

@@ -1,0 +1,216 @@
+"""Panels on disk: one folder of memory-mapped arrays per source and state of the source.
+
+A folder is written beside its final place and renamed, so a reader sees all of it or nothing.
+Its name holds a digest of what the panel was built from and of the code of this room; a folder
+that is truncated or altered is noticed by size and checksum, and built anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.market.panel import Panel, SeriesIssue
+
+_MANIFEST = "panel.json"
+_DRAFT = ".draft-"
+_ABANDONED_SECONDS = 3600.0
+
+
+class UnusableCacheError(Exception):
+    """A cached panel is absent, incomplete or altered."""
+
+
+def cached_panel(
+    directory: Path,
+    *,
+    name: str,
+    state: Mapping[str, object],
+    build: Callable[[], Panel],
+    progress: Callable[[str], None],
+) -> Panel:
+    """Return the panel in the cache, or build it and keep it there.
+
+    Parameters
+    ----------
+    directory : folder of all cached panels; made where absent
+    name : what the panel is of. A new state of the same name replaces the older one
+    state : everything that the panel's content depends on (paths, sizes, times, seeds)
+    build : makes the panel; its errors pass through
+
+    A cache that cannot be written costs a line of progress, not the panel.
+    """
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name)[:60]
+    home = directory / f"{readable}-{_digest(name)[:8]}"
+    place = home / _digest(json.dumps(dict(state), sort_keys=True), _code_version())
+    try:
+        return _read(place)
+    except UnusableCacheError as reason:
+        if place.exists():
+            progress(f"cached panel {place} is unusable ({reason}), building it again")
+    panel = build()
+    try:
+        _write(panel, place)
+        _keep_only(place)
+    except OSError as error:
+        progress(f"cannot keep the panel in {directory} ({error.strerror or error})")
+    return panel
+
+
+def state_of(path: Path | None) -> list[object] | None:
+    """Return what tells one state of a file from another: its place, size and time of change."""
+    if path is None:
+        return None
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _read(place: Path) -> Panel:
+    try:
+        manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
+        arrays = {
+            key: _map_array(place / f"{index}.npy", expected)
+            for index, (key, expected) in enumerate(manifest["arrays"].items())
+        }
+        return _panel_of(manifest, arrays)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise UnusableCacheError(f"{type(error).__name__}: {error}") from None
+
+
+def _panel_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Panel:
+    def part(kind: str) -> dict[str, NDArray[Any]]:
+        start = f"{kind}/"
+        return {
+            key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)
+        }
+
+    meta = manifest["panel"]
+    return Panel(
+        dates=arrays["dates"],
+        symbols=arrays["symbols"],
+        fields=part("fields"),
+        groups=part("groups"),
+        truth=part("truth"),
+        source=meta["source"],
+        label=meta["label"],
+        synthetic=meta["synthetic"],
+        fingerprint=meta["fingerprint"],
+        group_names={name: tuple(names) for name, names in meta["group_names"].items()},
+        issues=tuple(SeriesIssue(**issue) for issue in meta["issues"]),
+        descriptions=meta["descriptions"],
+    )
+
+
+def _map_array(path: Path, expected: dict[str, Any]) -> NDArray[Any]:
+    array: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    if _checksum(array) != expected["checksum"] or list(array.shape) != expected["shape"]:
+        raise ValueError(f"{path.name} does not hold what was written")
+    return array
+
+
+def _write(panel: Panel, place: Path) -> None:
+    arrays: dict[str, NDArray[Any]] = {"dates": panel.dates, "symbols": panel.symbols}
+    for kind, members in (
+        ("fields", panel.fields),
+        ("groups", panel.groups),
+        ("truth", panel.truth),
+    ):
+        arrays.update({f"{kind}/{name}": array for name, array in members.items()})
+    manifest = {
+        "panel": {
+            "source": panel.source,
+            "label": panel.label,
+            "synthetic": panel.synthetic,
+            "fingerprint": panel.fingerprint,
+            "group_names": dict(panel.group_names),
+            "issues": [asdict(issue) for issue in panel.issues],
+            "descriptions": dict(panel.descriptions),
+        },
+        "arrays": {
+            key: {"shape": array.shape, "checksum": _checksum(array)}
+            for key, array in arrays.items()
+        },
+    }
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=place.parent))
+    try:
+        for index, array in enumerate(arrays.values()):
+            np.save(draft / f"{index}.npy", array, allow_pickle=False)
+        (draft / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        _put(draft, place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put(draft: Path, place: Path) -> None:
+    """Move `draft` to `place`, unless another process was faster with the same panel."""
+    try:
+        draft.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
+        if _is_whole(place):
+            return
+        aside = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=place.parent))
+        with suppress(FileNotFoundError):
+            place.rename(aside / place.name)
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileExistsError):
+            draft.rename(place)
+
+
+def _is_whole(place: Path) -> bool:
+    try:
+        _read(place)
+    except UnusableCacheError:
+        return False
+    return True
+
+
+def _keep_only(place: Path) -> None:
+    """Remove older states of the same panel, and drafts that a killed process left behind.
+
+    A process that has a removed array mapped keeps its pages.
+    """
+    for other in place.parent.iterdir():
+        draft = other.name.startswith(_DRAFT)
+        if other != place and (not draft or _age_seconds(other) > _ABANDONED_SECONDS):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _age_seconds(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _checksum(array: NDArray[Any]) -> int:
+    """Return the sum of the array's bits, taken as unsigned words, modulo 2**64."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    size = 8 if flat.dtype.itemsize % 8 == 0 else 4
+    return int(flat.view(f"u{size}").sum(dtype=np.uint64)) if flat.size else 0
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code_version() -> str:
+    """Return a digest of this room's source, so that no panel outlives the rules it came from."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return _digest(*(f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in sources))

@@ -1,0 +1,144 @@
+"""Downloads in batches that survive interruption: retried, resumed, kept whole.
+
+A download is a folder. Each batch is written to it when it is whole; when the last one is there,
+all become one long-format file, bars.parquet, and `missing.json` names what never came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alphafoundry.errors import MarketError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_SIZE = 50
+ATTEMPTS = 5
+FIRST_WAIT_SECONDS = 2.0
+REQUIRED_SHARE = 0.5
+
+Fetch = Callable[[Sequence[str], date, date], "pd.DataFrame"]
+"""(symbols, first day, day after the last) to a long table: date, symbol, open, high, low,
+close, adj_close, volume. Symbols without bars are simply not in it."""
+
+
+class DownloadError(MarketError):
+    """A batch did not come after all attempts; the batches before it are kept."""
+
+    transient = True
+
+
+@dataclass(frozen=True)
+class Downloader:
+    """How to fetch bars, batch by batch.
+
+    Attributes
+    ----------
+    fetch : the one call that uses the network; whatever it raises counts as no answer
+    progress : called with one line per batch and per wait
+    wait : sleeps for the given seconds; they double from FIRST_WAIT_SECONDS on
+    """
+
+    fetch: Fetch
+    progress: Callable[[str], None]
+    wait: Callable[[float], None] = time.sleep
+
+    def fill(self, folder: Path, symbols: Sequence[str], first: date, last: date) -> None:
+        """Fetch what `folder` lacks of the bars of `symbols` from `first` to `last`.
+
+        Raises DownloadError where less than half of a batch comes after all attempts.
+        """
+        import pandas as pd
+
+        folder.mkdir(parents=True, exist_ok=True)
+        batches = [
+            symbols[start : start + BATCH_SIZE] for start in range(0, len(symbols), BATCH_SIZE)
+        ]
+        paths = [folder / f"batch-{_digest(batch)}.parquet" for batch in batches]
+        for number, (path, batch) in enumerate(zip(paths, batches, strict=True), start=1):
+            if path.exists():
+                continue
+            self.progress(f"downloading batch {number} of {len(batches)} ({len(batch)} names)")
+            try:
+                table = self._fetch_batch(batch, first, last)
+            except DownloadError as failure:
+                raise DownloadError(
+                    f"{number - 1} of {len(batches)} batches are downloaded, then {failure}; run "
+                    "again to go on from there, or name a file as the market"
+                ) from None
+            _write_table(table, path)
+        bars = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+        missing = sorted(set(symbols) - set(bars["symbol"]))
+        (folder / "missing.json").write_text(json.dumps(missing), encoding="utf-8")
+        _write_table(bars, bars_file(folder))
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    def _fetch_batch(self, batch: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Return the bars of a batch, asking again for the names that did not come."""
+        import pandas as pd
+
+        parts: list[pd.DataFrame] = []
+        awaited = list(batch)
+        reason = "no bars came"
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                seconds = FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1)
+                self.progress(f"{len(awaited)} names did not come, waiting {seconds:.0f} s")
+                self.wait(seconds)
+            try:
+                table = self.fetch(awaited, first, last + timedelta(days=1))
+            except MarketError:
+                raise
+            except Exception as error:  # whatever a client and its HTTP library may raise
+                reason = _first_line(f"no answer came ({type(error).__name__}: {error})")
+                continue
+            if len(table):
+                parts.append(table)
+                came = set(table["symbol"])
+                awaited = [name for name in awaited if name not in came]
+            if not awaited:
+                break
+        if len(batch) - len(awaited) < REQUIRED_SHARE * len(batch):
+            raise DownloadError(reason)
+        whole: pd.DataFrame = pd.concat(parts, ignore_index=True)
+        return whole
+
+
+def bars_file(folder: Path) -> Path:
+    """Return the long-format file of a finished download."""
+    return folder / "bars.parquet"
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether every batch of a download came."""
+    return bars_file(folder).is_file()
+
+
+def missing_symbols(folder: Path) -> list[str]:
+    """Return the symbols of a finished download that never came."""
+    return [str(name) for name in json.loads((folder / "missing.json").read_text("utf-8"))]
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as draft:
+        part = Path(draft) / path.name
+        table.to_parquet(part, index=False)
+        part.replace(path)
+
+
+def _digest(batch: Sequence[str]) -> str:
+    return hashlib.blake2b("\n".join(batch).encode(), digest_size=6).hexdigest()
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:200]

@@ -1,0 +1,135 @@
+"""One entrance to every market: named sources and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from alphafoundry.errors import MarketError
+from alphafoundry.market.cache import cached_panel, state_of
+from alphafoundry.market.panel import Panel
+
+_SOURCES: Mapping[str, str] = {
+    "calibration": "SYNTHETIC: 500 names over 5 years, generated, with planted effects",
+    "sample": "20 large US stocks from skfolio, 1990 to 2022: close and returns only",
+    "yfinance": "the S&P 500 members of today over the last 5 years, downloaded from Yahoo",
+}
+
+
+def known_sources() -> Mapping[str, str]:
+    """Return the names that `load_market` knows, each with one line on what it is.
+
+    Besides these it takes the path of a .parquet or .csv file.
+    """
+    return dict(_SOURCES)
+
+
+def load_market(
+    source: str = "calibration",
+    *,
+    cache_dir: Path,
+    seed: int = 0,
+    sectors: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Panel:
+    """Return the panel of a market, from the cache where its source has not changed.
+
+    Parameters
+    ----------
+    source : "calibration", "sample", "yfinance", or the path of a parquet or CSV file in long
+        format (columns date, symbol, close and, where known, open, high, low, adj_close,
+        volume, vwap, cap)
+    cache_dir : folder for cached panels and downloads; made where absent
+    seed : of the calibration market; no other source uses it
+    sectors : CSV with symbol and any of sector, industry, sub_industry. None takes the sibling
+        PREFIX_sectors.csv of a file, if there is one
+    progress : called with one line at each step that takes time
+
+    The arrays of the panel are read-only. Raises MarketError where the source is unknown,
+    missing, unreadable, or needs a package that is not installed.
+    """
+    say = progress or _silent
+    cache_dir = Path(cache_dir)
+    if sectors is not None:
+        sectors = Path(sectors)
+        if not sectors.is_file():
+            raise MarketError(f"{sectors}: there is no such sectors file")
+    name = str(source)
+    if name == "calibration":
+        panel = _load_calibration(cache_dir, seed, sectors, say)
+    elif name == "sample":
+        panel = _load_sample(cache_dir, sectors, say)
+    elif name == "yfinance":
+        panel = _load_yfinance(cache_dir, sectors, say)
+    else:
+        panel = _load_path(name, cache_dir, sectors, say)
+    return replace(panel, source=name)
+
+
+def _load_calibration(
+    cache_dir: Path, seed: int, sectors: Path | None, progress: Callable[[str], None]
+) -> Panel:
+    from alphafoundry.market.calibration import generate_market
+
+    if sectors is not None:
+        raise MarketError(f"{sectors}: the calibration market has its own sectors; leave these out")
+    if seed < 0:
+        raise MarketError(f"seed {seed}: the seed of the calibration market is 0 or above")
+    return cached_panel(
+        cache_dir / "panels",
+        name=f"calibration-{seed}",
+        state={"seed": seed},
+        build=lambda: generate_market(seed, progress=progress),
+        progress=progress,
+    )
+
+
+def _load_sample(cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]) -> Panel:
+    from alphafoundry.market.sample import load_sample, sample_version
+
+    return cached_panel(
+        cache_dir / "panels",
+        name="sample" if sectors is None else f"sample with {sectors.resolve()}",
+        state={"skfolio": sample_version(), "sectors": state_of(sectors)},
+        build=lambda: load_sample(sectors=sectors, progress=progress),
+        progress=progress,
+    )
+
+
+def _load_yfinance(cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]) -> Panel:
+    from alphafoundry.market.yfinance import load_yfinance
+
+    return load_yfinance(cache_dir=cache_dir / "yfinance", sectors=sectors, progress=progress)
+
+
+def _load_path(
+    source: str, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
+) -> Panel:
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise MarketError(
+            f"market {source!r}: neither an existing file nor one of {', '.join(_SOURCES)}; give "
+            "one of these names or the path of a .parquet or .csv file in long format"
+        )
+    from alphafoundry.market.groups import find_sectors_file
+
+    groups = sectors or find_sectors_file(path)
+    where = str(path.resolve())
+
+    def build() -> Panel:
+        from alphafoundry.market.files import load_file
+
+        return load_file(path, source=source, sectors=groups, progress=progress)
+
+    return cached_panel(
+        cache_dir / "panels",
+        name=where if sectors is None else f"{where} with {sectors.resolve()}",
+        state={"file": state_of(path), "sectors": state_of(groups)},
+        build=build,
+        progress=progress,
+    )
+
+
+def _silent(_: str) -> None:
+    return None

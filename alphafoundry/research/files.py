@@ -1,0 +1,77 @@
+"""The JSON files that other programs read and write, kept as views of the database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from alphafoundry.errors import BrainRequestError
+from alphafoundry.research.simulating import to_record
+from alphafoundry.research.workbench import Workbench
+from alphafoundry.store import (
+    DailyPnl,
+    HopefulEntry,
+    hopeful_alphas,
+    merge_hopeful,
+    merge_submission_results,
+    read_alphas,
+    read_hopeful,
+    read_submissions,
+    record_alpha,
+    write_submission_log,
+)
+
+HOPEFUL = Path("hopeful_alphas.json")
+SUBMISSION_LOG = Path("submission_log.json")
+SUBMISSION_RESULTS = Path("submission_results.json")
+
+
+async def import_hopeful(bench: Workbench) -> int:
+    """Take over the alphas that another program wrote into `hopeful_alphas.json`.
+
+    The service is asked for each alpha that the database does not hold; one that it does not
+    know stays in the file. A corrupt file is set aside. What a person should know of it becomes
+    a note of the report. Returns how many alphas were new.
+    """
+    found = read_hopeful(HOPEFUL)
+    bench.note(*found.problems)
+    foreign = [
+        entry.alpha_id
+        for entry in found.entries
+        if (entry.model_extra or {}).get("service") is None
+    ]
+    known = read_alphas(bench.store, bench.service, foreign)
+    unknown = [alpha_id for alpha_id in foreign if alpha_id not in known]
+    imported = 0
+    for alpha_id in unknown:
+        try:
+            alpha = await bench.brain.alpha(alpha_id)
+            pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
+        except BrainRequestError:
+            continue
+        record = to_record(alpha, hopeful=bench.hopeful.is_hopeful(alpha.statistics))
+        record_alpha(bench.store, bench.service, replace(record, source="import"), daily_pnl=pnl)
+        imported += 1
+    if unknown:
+        bench.note(
+            f"{HOPEFUL}: {imported} alphas of another program taken over, "
+            f"{len(unknown) - imported} not known to {bench.service}"
+        )
+    return imported
+
+
+def write_views(bench: Workbench) -> None:
+    """Bring the files up to date; entries of other programs are kept."""
+    alphas = hopeful_alphas(bench.store, bench.service, unmined=False)
+    entries = [
+        HopefulEntry(**HopefulEntry.from_alpha(alpha).model_dump(), service=alpha.service)
+        for alpha in alphas
+    ]
+    problem = merge_hopeful(HOPEFUL, entries)
+    if problem is not None:
+        bench.note(problem)
+    submissions = read_submissions(bench.store, bench.service)
+    if submissions:
+        accepted = [one.eastern_day for one in submissions if one.status == "accepted"]
+        write_submission_log(SUBMISSION_LOG, max(accepted, default=None))
+        merge_submission_results(SUBMISSION_RESULTS, submissions)

@@ -1,0 +1,38 @@
+"""Plots of alphas, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from alphafoundry.store import DailyPnl
+
+SHORT = 60
+
+
+def plot_cumulative_pnl(series: Mapping[str, DailyPnl], *, title: str) -> bytes:
+    """Return a picture of cumulative PnL in millions of dollars, one line per alpha.
+
+    Parameters
+    ----------
+    series : name of the line to daily dollars; NaN counts as 0
+    title : one line above the plot
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for name, daily in series.items():
+        label = name if len(name) <= SHORT else f"{name[: SHORT - 1]}…"
+        total = np.cumsum(np.nan_to_num(daily.values)) / 1e6
+        axes.plot(daily.dates.astype("datetime64[D]"), total, label=label, linewidth=1.2)
+    axes.axhline(0, color="grey", linewidth=0.6)
+    axes.set_ylabel("cumulative PnL, million dollars")
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=7, loc="upper left", framealpha=0.7)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()

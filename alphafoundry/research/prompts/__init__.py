@@ -1,0 +1,1 @@
+"""Prompt templates; the version is part of the file name."""

@@ -1,0 +1,216 @@
+"""The report of a run: what was tried, what was hopeful, what mining gained, what was submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AlphaLine:
+    """One alpha in the report.
+
+    Attributes
+    ----------
+    alpha_id : BRAIN's identity
+    expression : FASTEXPR text
+    settings : those that differ from the run's own, as "decay 4, neutralization MARKET"
+    origin : "grammar", "ollama", "miner" or "import"
+    sharpe, fitness : dimensionless; turnover, returns, drawdown : fractions; None if unknown
+    gain : fitness minus the parent's fitness; None for an alpha without a parent
+    correlation_to_parent : of daily PnL; None for an alpha without a parent
+    truth : on a synthetic market "planted: reversal" or "noise", otherwise None
+    submitted : whether BRAIN has accepted it
+    outcome : "submitted", or what stood against it with value and limit
+    """
+
+    alpha_id: str
+    expression: str
+    settings: str
+    origin: str
+    sharpe: float | None
+    fitness: float | None
+    turnover: float | None
+    returns: float | None
+    drawdown: float | None
+    gain: float | None
+    correlation_to_parent: float | None
+    truth: str | None
+    submitted: bool
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many of each; `simulated` is `invented` + `mined` and agrees with the database.
+
+    Attributes
+    ----------
+    proposed : expressions that the generator and the miner gave
+    refused : texts that were no valid expression
+    duplicates : proposals left out because they are known already
+    invented, mined : simulations that ended in this run, by where they came from
+    resumed : those among them that an interrupted run had left
+    errors : simulations that ended without an alpha
+    unfinished : simulations that wait for the next run
+    hopeful : alphas of this run that met the rule
+    parents : alphas that were mined
+    improved : mined alphas with more fitness than their parent
+    planted, noise : hopeful alphas by what they are on a synthetic market
+    submitted : alphas that were accepted in this run
+    submitted_today : alphas that were accepted on this US-Eastern day, all runs
+    daily_limit : the most that may be
+    """
+
+    proposed: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    invented: int = 0
+    mined: int = 0
+    resumed: int = 0
+    errors: int = 0
+    unfinished: int = 0
+    hopeful: int = 0
+    parents: int = 0
+    improved: int = 0
+    planted: int = 0
+    noise: int = 0
+    submitted: int = 0
+    submitted_today: int = 0
+    daily_limit: int = 0
+
+    @property
+    def simulated(self) -> int:
+        """Simulations that ended in this run."""
+        return self.invented + self.mined
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes
+    ----------
+    flow, run_id, seed : which run
+    service : what simulated, e.g. "worldquant" or "local:<fingerprint>"
+    market : one line that names the market, its dates, its size and its source
+    synthetic : True where the prices were generated
+    seconds : how long the work took
+    rule : the condition of a hopeful alpha, as text
+    best_gain : (parent's fitness, variant's fitness) of the best improvement
+    reasons : why simulations ended without an alpha, or wait; reason to count
+    alphas : the best of the run, submitted ones first, at most 20
+    notes : lines for the end of the report
+    """
+
+    flow: str
+    run_id: int
+    seed: int
+    service: str
+    market: str
+    synthetic: bool
+    seconds: float
+    rule: str
+    counts: Counts
+    best_gain: tuple[float, float] | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    alphas: list[AlphaLine] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def table_title(self) -> str:
+        """Heading of the table of alphas."""
+        return f"Hopeful alphas ({self.rule}), best first"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return (subject, sentence) pairs that tell the run at a glance."""
+        counts = self.counts
+        tried = (
+            f"{counts.simulated} simulations in {self.seconds:.1f} s: "
+            f"{counts.invented} invented, {counts.mined} mined"
+        )
+        if counts.resumed:
+            tried += f"; {counts.resumed} of them left by an interrupted run"
+        rows = [("tried", tried)]
+        left_out = [
+            f"{counts.duplicates} known already" if counts.duplicates else "",
+            f"{counts.refused} refused as invalid" if counts.refused else "",
+        ]
+        if any(left_out):
+            rows.append(("left out", ", ".join(filter(None, left_out))))
+        if counts.errors or counts.unfinished:
+            text = f"{counts.errors} ended without an alpha, {counts.unfinished} wait"
+            reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.items())
+            rows.append(("failed", f"{text}: {reasons}" if reasons else text))
+        rows.append(("hopeful", f"{counts.hopeful} with {self.rule}"))
+        if counts.parents:
+            mining = (
+                f"{counts.mined} variants of {counts.parents} parents, "
+                f"{counts.improved} better than their parent"
+            )
+            if self.best_gain is not None:
+                before, after = self.best_gain
+                mining += f"; best gain {after - before:+.2f} fitness ({before:.2f} to {after:.2f})"
+            rows.append(("mining", mining))
+        if self.synthetic and counts.hopeful:
+            rows.append(
+                (
+                    "truth",
+                    f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are "
+                    f"planted effects, {counts.noise} are noise",
+                )
+            )
+        rows.append(
+            (
+                "submitted",
+                f"{counts.submitted} in this run; {counts.submitted_today} of "
+                f"{counts.daily_limit} allowed today (US Eastern)",
+            )
+        )
+        return rows
+
+    def one_line(self) -> str:
+        """Return the counts in a line for a log."""
+        counts = self.counts
+        return (
+            f"{counts.simulated} simulated, {counts.hopeful} hopeful, {counts.errors} errors, "
+            f"{counts.improved} improved, {counts.submitted} submitted"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values; `counts.simulated` included."""
+        result = asdict(self)
+        result["counts"]["simulated"] = self.counts.simulated
+        return result
+
+    def to_markdown(self) -> str:
+        """Return the report as markdown."""
+        lines = [f"## {self.flow}: run {self.run_id}", "", f"**{self.market}**", ""]
+        lines += ["| | |", "|---|---|"]
+        lines += [f"| **{name}** | {_cell(text)} |" for name, text in self.summary()]
+        if self.alphas:
+            lines += ["", f"### {self.table_title}", ""]
+            lines += [
+                "| alpha | expression | settings | sharpe | fitness | turnover | returns | gain "
+                "| truth | outcome |",
+                "|---|---|---|--:|--:|--:|--:|--:|---|---|",
+            ]
+            lines += [
+                f"| {line.alpha_id} | `{_cell(line.expression)}` | {line.settings} "
+                f"| {_shown(line.sharpe, '.2f')} | {_shown(line.fitness, '.2f')} "
+                f"| {_shown(line.turnover, '.1%')} | {_shown(line.returns, '.1%')} "
+                f"| {_shown(line.gain, '+.2f')} | {line.truth or ''} | {_cell(line.outcome)} |"
+                for line in self.alphas
+            ]
+        if self.notes:
+            lines += ["", *(f"- {note}" for note in self.notes)]
+        return "\n".join(lines) + "\n"
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,239 @@
+"""One simulation from its planned row to its stored result, never paid for twice.
+
+Each step is stored before the next one begins, so a run that dies at any point is taken up where
+it was: a planned row is sent; a row whose request went out without an answer is first looked for
+among the alphas that BRAIN has; a row with an address is asked for, not sent again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from alphafoundry.brain.models import AlphaInfo, SimulationStatus
+from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited
+from alphafoundry.research.workbench import Workbench
+from alphafoundry.simulation.correlation import pnl_correlation
+from alphafoundry.store import (
+    AlphaRecord,
+    DailyPnl,
+    SimulationRow,
+    finish_simulation,
+    mark_back_to_planned,
+    mark_deferred,
+    mark_sending,
+    mark_sent,
+    read_alphas,
+    read_daily_pnl,
+    read_simulation,
+)
+from alphafoundry.store.simulations import Ending
+
+NOT_FOUND = 404
+CLOCK_SKEW = timedelta(minutes=2)
+
+ENDINGS: Mapping[str, Ending] = {
+    "COMPLETE": "complete",
+    "WARNING": "warning",
+    "ERROR": "error",
+    "TIMEOUT": "timeout",
+    "CANCELLED": "cancelled",
+}
+"""BRAIN's state to ours; any other finished state is "failed"."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What came of a simulation.
+
+    Attributes
+    ----------
+    row : its row, as it was before it ended
+    status : "complete", "warning", "error", "timeout", "failed" or "cancelled"
+    alpha : None where it ended without one
+    hopeful : whether the alpha meets the rule
+    message : the service's text where it ended without an alpha
+    """
+
+    row: SimulationRow
+    status: Ending
+    alpha: AlphaInfo | None = None
+    hopeful: bool = False
+    message: str | None = None
+
+    @property
+    def fitness(self) -> float | None:
+        """Fitness of the alpha, None without one."""
+        return self.alpha.statistics.fitness if self.alpha else None
+
+    @property
+    def summary(self) -> str:
+        """One line for a log."""
+        if self.alpha is None:
+            return self.message or "no alpha"
+        found = self.alpha.statistics
+        return (
+            f"alpha {self.alpha.id}: sharpe {found.sharpe}, fitness {found.fitness}, "
+            f"turnover {found.turnover}" + (", hopeful" if self.hopeful else "")
+        )
+
+
+async def run_simulation(bench: Workbench, simulation_id: int) -> Simulated:
+    """Bring one simulation to its end and store it; call it again after a BrainUnavailable.
+
+    Raises
+    ------
+    RateLimited : the service takes no more now (kind "daily": not before midnight US Eastern)
+    BrainUnavailable : no answer; with `fate_unknown` the request may have arrived
+    """
+    row = read_simulation(bench.store, simulation_id)
+    began = time.monotonic()
+    if row.status == "sending":
+        lost = await _find_lost(bench, row)
+        if lost is not None:
+            return await _store_alpha(bench, row, "complete", lost.id)
+        mark_back_to_planned(bench.store, row.id, "sent, but the service does not have it")
+    if row.location is None:
+        try:
+            location = await _send(bench, row)
+        except BrainRequestError as problem:
+            finish_simulation(bench.store, row.id, "error", message=str(problem))
+            return Simulated(row, "error", message=str(problem))
+    else:
+        location = row.location
+    try:
+        status = await bench.brain.poll_simulation(location)
+    except BrainRequestError as problem:
+        if problem.status != NOT_FOUND:
+            raise
+        mark_back_to_planned(bench.store, row.id, "the service lost it")
+        raise BrainUnavailable(f"{location}: the service does not know it any more") from None
+    bench.slowest = max(bench.slowest, time.monotonic() - began)
+    ending = ENDINGS.get(status.status, "failed")
+    if status.alpha is None or ending not in ("complete", "warning"):
+        message = _message(status)
+        ending = "failed" if ending in ("complete", "warning") else ending
+        finish_simulation(bench.store, row.id, ending, message=message)
+        return Simulated(row, ending, message=message)
+    return await _store_alpha(bench, row, ending, status.alpha)
+
+
+async def _send(bench: Workbench, row: SimulationRow) -> str:
+    mark_sending(bench.store, row.id)
+    try:
+        location = await bench.brain.post_simulation(row.expression, row.settings)
+    except RateLimited as problem:
+        if problem.kind == "daily":
+            mark_deferred(bench.store, row.id, str(problem))
+        else:
+            mark_back_to_planned(bench.store, row.id, str(problem))
+        raise
+    except BrainUnavailable as problem:
+        if not problem.fate_unknown:
+            mark_back_to_planned(bench.store, row.id, str(problem))
+        raise
+    mark_sent(bench.store, row.id, location)
+    return location
+
+
+async def _find_lost(bench: Workbench, row: SimulationRow) -> AlphaInfo | None:
+    """Return the alpha of a simulation whose answer was lost, None where there is none."""
+    if row.sent_at is None:
+        return None
+    since = (row.sent_at - CLOCK_SKEW).isoformat()
+    async for alpha in bench.brain.alphas(**{"dateCreated>=": since}):
+        if alpha.code != row.expression or not _same_settings(row.settings, alpha.settings):
+            continue
+        if not read_alphas(bench.store, bench.service, [alpha.id]):
+            return alpha
+    return None
+
+
+def _same_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    return all(theirs.get(name, value) == value for name, value in ours.items())
+
+
+async def _store_alpha(
+    bench: Workbench, row: SimulationRow, ending: Ending, alpha_id: str
+) -> Simulated:
+    alpha = await bench.brain.alpha(alpha_id)
+    hopeful = bench.hopeful.is_hopeful(alpha.statistics)
+    pnl = None
+    if hopeful or row.parent_alpha_id is not None:
+        pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
+    planted = await _planted(bench, alpha_id) if hopeful and bench.synthetic else None
+    correlation, gain = _against_parent(bench, row, alpha, pnl)
+    finish_simulation(
+        bench.store,
+        row.id,
+        ending,
+        alpha=to_record(alpha, hopeful=hopeful, planted=planted),
+        daily_pnl=pnl,
+        correlation_to_parent=correlation,
+        gain=gain,
+    )
+    return Simulated(row, ending, alpha, hopeful)
+
+
+def to_record(
+    alpha: AlphaInfo, *, hopeful: bool, planted: Mapping[str, float] | None = None
+) -> AlphaRecord:
+    """Return the alpha as the store keeps it."""
+    found = alpha.statistics
+    return AlphaRecord(
+        alpha_id=alpha.id,
+        expression=alpha.code,
+        settings=alpha.settings,
+        sharpe=found.sharpe,
+        fitness=found.fitness,
+        turnover=found.turnover,
+        returns=found.returns,
+        drawdown=found.drawdown,
+        margin=found.margin,
+        pnl=found.pnl,
+        long_count=None if found.long_count is None else int(found.long_count),
+        short_count=None if found.short_count is None else int(found.short_count),
+        grade=alpha.grade,
+        checks=[check.model_dump(mode="json", exclude_none=True) for check in alpha.checks],
+        hopeful=hopeful,
+        planted=planted,
+    )
+
+
+async def _planted(bench: Workbench, alpha_id: str) -> dict[str, float] | None:
+    """Return planted effect to share of PnL; None where the service does not tell."""
+    try:
+        found = await bench.brain.record_set(alpha_id, "planted-effects")
+    except BrainRequestError:
+        return None
+    return {str(effect): float(share or 0.0) for effect, share in found["records"]}
+
+
+def _against_parent(
+    bench: Workbench, row: SimulationRow, alpha: AlphaInfo, pnl: DailyPnl | None
+) -> tuple[float | None, float | None]:
+    """Return (correlation of daily PnL, gain in fitness); None where unknown."""
+    if row.parent_alpha_id is None:
+        return None, None
+    parent_id = row.parent_alpha_id
+    parent = read_alphas(bench.store, bench.service, [parent_id]).get(parent_id)
+    gain = None
+    if parent is not None and parent.fitness is not None and alpha.statistics.fitness is not None:
+        gain = alpha.statistics.fitness - parent.fitness
+    other = read_daily_pnl(bench.store, bench.service, [parent_id]).get(parent_id)
+    if other is None or pnl is None:
+        return None, gain
+    found = pnl_correlation(pnl.dates, pnl.values, other.dates, other.values)
+    return (None if math.isnan(found) else found), gain
+
+
+def _message(status: SimulationStatus) -> str:
+    text = status.message or f"the simulation ended as {status.status} without an alpha"
+    where = status.location
+    if where is not None and where.start is not None:
+        text += f" (line {where.line or 1}, column {where.start + 1})"
+    return text

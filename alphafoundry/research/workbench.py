@@ -1,0 +1,295 @@
+"""What a pipeline has at hand while it runs: settings, store, BRAIN, and the run's row."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from alphafoundry.brain.client import BrainClient
+from alphafoundry.brain.credentials import load_credentials
+from alphafoundry.errors import StoreUnavailable
+from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo
+from alphafoundry.research.hopeful import HopefulRule
+from alphafoundry.settings import FoundrySettings
+from alphafoundry.store import (
+    SimulationPlan,
+    SimulationRow,
+    Store,
+    beat,
+    begin_run,
+    claim_abandoned,
+    finish_run,
+    open_store,
+    plan_simulations,
+    record_refusals,
+)
+
+IN_PROCESS_URL = "http://brain.local"
+HEARTBEAT_SECONDS = 30.0
+IN_PROCESS_POLL = 0.02
+LONGEST_INVISIBLE = 300.0
+
+
+class Progress(Protocol):
+    """Where a run shows how far it is."""
+
+    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
+        """Show that `done` of `total` steps of `phase` are over."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Show one line for a person."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
+        """Show nothing."""
+
+    def say(self, message: str) -> None:
+        """Show nothing."""
+
+
+class Tally:
+    """What the report counts and the database does not hold."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.proposed = 0
+        self.duplicates = 0
+        self.resumed = 0
+        self.parents: set[str] = set()
+        self.unfinished: Counter[str] = Counter()
+        self.obstacles: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.started
+
+
+class Workbench:
+    """Everything that the steps of one run share.
+
+    Attributes
+    ----------
+    settings : the settings of this run, flags included
+    store : the database
+    brain : client of the service that simulates
+    flow, run_id : the run
+    fields, operators : what the service offers to expressions
+    lanes : simulations at a time
+    stop : set when the run was asked to end
+    progress : where to show how far it is
+    budget : simulations that this phase may still plan
+    tally : counts for the report
+    slowest : seconds that the slowest simulation of this run took
+    """
+
+    def __init__(
+        self,
+        settings: FoundrySettings,
+        store: Store,
+        brain: BrainClient,
+        *,
+        flow: str,
+        fields: Mapping[str, FieldInfo],
+        operators: frozenset[str],
+        lanes: int,
+        progress: Progress | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.brain = brain
+        self.flow = flow
+        self.fields = fields
+        self.operators = operators
+        self.lanes = lanes
+        self.progress: Progress = progress or NoProgress()
+        self.stop = stop or asyncio.Event()
+        self.tally = Tally()
+        self.slowest = 0.0
+        self.budget = settings.simulations
+        self.top_level = True
+        self.report: Mapping[str, object] | None = None
+        self.run_id = begin_run(
+            store,
+            flow=flow,
+            service=brain.service,
+            market_label=brain.market_label,
+            seed=settings.seed,
+            settings=settings.model_dump(mode="json", exclude={"database_url"}),
+        ).id
+
+    @property
+    def service(self) -> str:
+        """What answers: "worldquant", "local:<fingerprint>" or a host."""
+        return self.brain.service
+
+    @property
+    def market(self) -> str:
+        """One line that names the market of the simulations."""
+        return self.brain.market_label or f"WorldQuant BRAIN ({self.service})"
+
+    @property
+    def synthetic(self) -> bool:
+        """True where prices were generated."""
+        return self.market.startswith("SYNTHETIC")
+
+    @cached_property
+    def hopeful(self) -> HopefulRule:
+        """The rule that makes an alpha worth mining."""
+        return HopefulRule.model_validate(list(self.settings.hopeful.conditions()))
+
+    def for_phase(self, simulations: int | None = None, seed: int | None = None) -> Workbench:
+        """Return this workbench for a flow inside the run, with a budget and seed of its own."""
+        inner = copy.copy(self)
+        inner.top_level = False
+        if simulations is not None:
+            inner.budget = simulations
+        if seed is not None:
+            inner.settings = self.settings.model_copy(update={"seed": seed})
+        return inner
+
+    def plan(self, plans: Iterable[SimulationPlan]) -> list[SimulationRow]:
+        """Record simulations to make, at most the budget; leave out those known already."""
+        given = list(plans)
+        planned = plan_simulations(
+            self.store, self.service, given[: self.budget], run_id=self.run_id
+        )
+        self.tally.proposed += len(given)
+        self.tally.duplicates += planned.duplicates
+        self.budget -= len(planned.new)
+        return list(planned.new)
+
+    def claim_leftovers(self) -> list[SimulationRow]:
+        """Take over, within the budget, the simulations that runs left which have ended."""
+        rows = claim_abandoned(self.store, self.service, run_id=self.run_id)[: self.budget]
+        self.tally.resumed += len(rows)
+        self.budget -= len(rows)
+        if rows:
+            self.progress.say(f"Taking up {len(rows)} simulations that an earlier run left")
+        return rows
+
+    def refuse(self, refused: Iterable[tuple[str, str]], *, origin: str) -> None:
+        """Record texts that are no valid alphas, with the reason for each."""
+        record_refusals(self.store, self.run_id, refused, origin=origin)
+
+    def note(self, *lines: str) -> None:
+        """Show lines now, and again at the end of the report."""
+        for line in lines:
+            self.progress.say(line)
+            self.tally.notes.append(line)
+
+    def seconds_until_visible(self) -> float:
+        """Return how long to wait before a lost simulation shows among the service's alphas."""
+        return min(LONGEST_INVISIBLE, max(1.0, 3 * self.slowest))
+
+
+@contextlib.asynccontextmanager
+async def open_workbench(
+    settings: FoundrySettings,
+    *,
+    flow: str,
+    lanes: int,
+    progress: Progress | None = None,
+    stop: asyncio.Event | None = None,
+) -> AsyncIterator[Workbench]:
+    """Open store and service, record the run, and record how it ended.
+
+    Parameters
+    ----------
+    lanes : simulations at a time, which the simulator in this process allows too
+
+    Raises
+    ------
+    FoundryError : wrong settings, no market data, no credentials, no service, no database
+    """
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    say = progress.say if progress else None
+    with open_store(url, home=settings.home) as store:
+        async with await _connect(settings, lanes=lanes, say=say) as brain:
+            await brain.authenticate()
+            fields = await _fields(brain, settings)
+            operators = frozenset(operator.name for operator in await brain.operators())
+            bench = Workbench(
+                settings,
+                store,
+                brain,
+                flow=flow,
+                fields=fields,
+                operators=operators,
+                lanes=lanes,
+                progress=progress,
+                stop=stop,
+            )
+            heart = asyncio.create_task(_heartbeat(bench))
+            status = "failed"
+            try:
+                yield bench
+                status = "interrupted" if bench.stop.is_set() else "finished"
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                status = "interrupted"
+                raise
+            finally:
+                heart.cancel()
+                finish_run(store, bench.run_id, status, bench.report)  # type: ignore[arg-type]
+
+
+async def _heartbeat(bench: Workbench) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        with contextlib.suppress(StoreUnavailable):
+            await asyncio.to_thread(beat, bench.store, bench.run_id)
+
+
+async def _connect(
+    settings: FoundrySettings, *, lanes: int, say: Callable[[str], None] | None
+) -> BrainClient:
+    if settings.brain == "local":
+        return await asyncio.to_thread(_simulator_in_process, settings, lanes, say)
+    if settings.brain == "worldquant":
+        return BrainClient(
+            credentials=load_credentials(Path(settings.credentials), os.environ), on_persona=say
+        )
+    return BrainClient(settings.brain)
+
+
+def _simulator_in_process(
+    settings: FoundrySettings, lanes: int, say: Callable[[str], None] | None
+) -> BrainClient:
+    from alphafoundry.brain.server import create_app, in_process
+    from alphafoundry.market import load_market
+
+    panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
+    app = create_app(
+        panel,
+        state=settings.home / "local-brain.sqlite",
+        max_concurrent=lanes,
+        daily_submissions=settings.submission.daily_limit,
+        poll_seconds=IN_PROCESS_POLL,
+    )
+    return BrainClient(IN_PROCESS_URL, transport=in_process(app))
+
+
+async def _fields(brain: BrainClient, settings: FoundrySettings) -> dict[str, FieldInfo]:
+    """Return what the market offers, with the unit where it is a known field."""
+    found = await brain.data_fields(settings.alpha)
+    return {
+        field.id: DEFAULT_FIELDS.get(field.id)
+        or FieldInfo(field.id, field.type, "", field.description or "")
+        for field in found
+        if field.type in ("MATRIX", "VECTOR", "GROUP")
+    }

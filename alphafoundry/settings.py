@@ -1,0 +1,272 @@
+"""The settings of Alpha Foundry: `config/foundry.yaml`, FOUNDRY_* variables, flags.
+
+Order: the defaults here, then the file, then the environment, then what the caller overrides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
+
+from alphafoundry.configuration import load_yaml
+from alphafoundry.simulation.settings import SimulationSettings
+
+SETTINGS_FILE = Path("config/foundry.yaml")
+LIMITS_FILE = Path("config/limits.yaml")
+
+READ_ELSEWHERE = ("FOUNDRY_BRAIN_EMAIL", "FOUNDRY_BRAIN_PASSWORD", "FOUNDRY_TEST_DATA")
+"""FOUNDRY_* variables that are not settings: credentials and the data of the tests."""
+
+
+def _not_true_or_false(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("is not a number")
+    return value
+
+
+def _service(value: str) -> str:
+    if value in ("local", "worldquant"):
+        return value
+    if value.startswith(("http://", "https://")) and len(value.split("://", 1)[1]) > 0:
+        return value.rstrip("/")
+    raise ValueError("is not a service; choose one of local, worldquant, http(s)://HOST:PORT")
+
+
+def _web_address(value: str) -> str:
+    if value.startswith(("http://", "https://")) and len(value.split("://", 1)[1]) > 0:
+        return value.rstrip("/")
+    raise ValueError("is not a web address; write http://HOST:PORT")
+
+
+def _not_empty(value: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+    if not value:
+        raise ValueError("is empty; name at least one model")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1)]
+Number = Annotated[float, BeforeValidator(_not_true_or_false), Field(allow_inf_nan=False)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bounds(_Settings):
+    """An open interval; a plain number in its place is the lower bound.
+
+    min : the statistic must be greater, None is no bound
+    max : the statistic must be less, None is no bound
+    """
+
+    min: Number | None = None
+    max: Number | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, given: object) -> object:
+        return {"min": given} if isinstance(given, int | float | str) else given
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Bounds:
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError("is not an interval; min must be less than max")
+        return self
+
+
+class HopefulSettings(_Settings):
+    """When a simulated alpha is worth mining: every statistic named here is within its bounds.
+
+    Units are those of the statistics: returns, turnover, drawdown and margin are fractions.
+    None leaves a statistic out.
+    """
+
+    fitness: Bounds | None = Bounds(min=0.5)
+    sharpe: Bounds | None = None
+    returns: Bounds | None = None
+    turnover: Bounds | None = None
+    drawdown: Bounds | None = None
+    margin: Bounds | None = None
+
+    def conditions(self) -> tuple[str, ...]:
+        """Return the conditions as text, such as ("fitness > 0.5", "turnover < 0.7")."""
+        texts: list[str] = []
+        for name in type(self).model_fields:
+            bounds: Bounds | None = getattr(self, name)
+            if bounds is None:
+                continue
+            if bounds.min is not None:
+                texts.append(f"{name} > {bounds.min!r}")
+            if bounds.max is not None:
+                texts.append(f"{name} < {bounds.max!r}")
+        return tuple(texts)
+
+
+class MiningSettings(_Settings):
+    """How hopeful alphas are varied.
+
+    share : part of the budget of simulations kept for variations, 0 mines nothing
+    parents : most hopeful alphas that one run varies
+    variations : most variations of one parent
+    """
+
+    share: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.4
+    parents: Count = 5
+    variations: Count = 12
+
+
+class SubmissionSettings(_Settings):
+    """What is submitted.
+
+    daily_limit : most submissions in one US Eastern day, 0 submits nothing
+    max_correlation : largest daily-PnL correlation with what was submitted before
+    """
+
+    daily_limit: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 4
+    max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
+
+
+class ModelSettings(_Settings):
+    """One language model of the fleet.
+
+    memory_mb : megabytes of memory that it needs
+    """
+
+    name: Text
+    memory_mb: Count
+
+
+class OllamaSettings(_Settings):
+    """The Ollama server and how it is asked.
+
+    models : the fleet in the order in which it steps down when memory runs out
+    timeout : seconds until one answer must be there
+    """
+
+    url: WebAddress = "http://localhost:11434"
+    models: Annotated[tuple[ModelSettings, ...], AfterValidator(_not_empty)] = (
+        ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
+        ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
+        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
+        ModelSettings(name="llama3:3b", memory_mb=2048),
+        ModelSettings(name="phi3:mini", memory_mb=2200),
+    )
+    temperature: Annotated[Number, Field(ge=0, le=2)] = 0.3
+    top_p: Annotated[Number, Field(gt=0, le=1)] = 0.9
+    num_predict: Count = 1000
+    timeout: Annotated[Number, Field(gt=0)] = 360.0
+
+
+class FoundrySettings(_Settings):
+    """Everything that a run needs to know; `config/foundry.yaml` explains each key.
+
+    home : folder of the database, caches and results
+    database_url : PostgreSQL or SQLite address, None is a SQLite file in `home`
+    brain : "local", "worldquant" or the address of a server
+    mining_interval_hours : longest time between two looks of the miner, hours
+    simulations : budget of one run
+    max_concurrent : simulations at a time, None is the cap `simulation` of config/limits.yaml
+    """
+
+    home: Path = Path(".foundry")
+    database_url: SecretStr | None = None
+    market: Text = "calibration"
+    brain: Annotated[str, AfterValidator(_service)] = "local"
+    credentials: Text = "./credential.txt"
+    simulations: Count = 60
+    max_concurrent: Count | None = None
+    batch_size: Count = 3
+    mining_interval_hours: Annotated[Number, Field(gt=0, lt=24 * 365)] = 6.0
+    seed: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, lt=2**63)] = 0
+    generator: Literal["grammar", "ollama"] = "grammar"
+    hopeful: HopefulSettings = HopefulSettings()
+    mining: MiningSettings = MiningSettings()
+    submission: SubmissionSettings = SubmissionSettings()
+    ollama: OllamaSettings = OllamaSettings()
+    alpha: SimulationSettings = SimulationSettings()
+
+
+class LimitsSettings(
+    RootModel[
+        dict[
+            Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")],
+            Annotated[int, Field(strict=True, ge=1)],
+        ]
+    ]
+):
+    """Concurrency caps: name of the cap to the number of tasks that may hold it at once."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+DEFAULT_LIMITS: Mapping[str, int] = {"simulation": 3, "llm-request": 6, "brain-submission": 1}
+
+
+_FLAGS: Mapping[str, str] = {
+    "mining_interval": "mining_interval_hours",
+    "ollama_url": "ollama.url",
+}
+"""Flags whose name is not the key that they set."""
+
+
+def load_settings(
+    path: Path | str | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    **flags: object,
+) -> FoundrySettings:
+    """Return the settings of this process.
+
+    Parameters
+    ----------
+    path : YAML file; None is `config/foundry.yaml` in the working directory, which may be absent
+    environment : None is the environment of this process
+    flags : values that win over everything, by key (`seed=7`) or by flag (`mining_interval=4`,
+        `ollama_url=...`); None changes nothing
+
+    Raises
+    ------
+    ConfigurationError : one line with the file and line, variable or flag that is wrong
+    """
+    return load_yaml(
+        SETTINGS_FILE if path is None else path,
+        FoundrySettings,
+        required=path is not None,
+        environment=os.environ if environment is None else environment,
+        reserved=READ_ELSEWHERE,
+        overrides=flags,
+        override_keys=_FLAGS,
+    )
+
+
+def load_limits(path: Path | str | None = None) -> dict[str, int]:
+    """Return cap name to size, at least 1; a default cap that the file leaves out keeps its size.
+
+    Parameters
+    ----------
+    path : YAML file; None is `config/limits.yaml` in the working directory, which may be absent
+
+    Raises
+    ------
+    ConfigurationError : the file is missing or wrong
+    """
+    given = load_yaml(
+        LIMITS_FILE if path is None else path, LimitsSettings, required=path is not None
+    )
+    return {**DEFAULT_LIMITS, **given.root}

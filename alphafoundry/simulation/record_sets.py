@@ -1,0 +1,135 @@
+"""Tables of a simulation, in the form of GET /alphas/{id}/recordsets/{name}."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alphafoundry.simulation.pnl import BOOK
+from alphafoundry.simulation.statistics import sharpe
+
+if TYPE_CHECKING:
+    from alphafoundry.simulation.simulate import SimulationResult
+
+RecordSet = dict[str, object]
+
+
+def record_set(
+    name: str, title: str, columns: Sequence[tuple[str, str]], rows: object
+) -> RecordSet:
+    """Return BRAIN's object: a schema with (name, type) per column, and the records."""
+    properties = [
+        {
+            "name": column,
+            "title": column.replace("-", " ").replace("_", " ").capitalize(),
+            "type": kind,
+        }
+        for column, kind in columns
+    ]
+    return {"schema": {"name": name, "title": title, "properties": properties}, "records": rows}
+
+
+def _clean(value: float, digits: int = 4) -> float | None:
+    return None if math.isnan(value) else round(float(value), digits)
+
+
+def _pnl(result: SimulationResult) -> RecordSet:
+    total = np.cumsum(result.days.pnl)
+    rows = [[str(day), round(float(v), 2)] for day, v in zip(result.days.dates, total, strict=True)]
+    return record_set("pnl", "PnL", [("date", "date"), ("pnl", "amount")], rows)
+
+
+def _daily(result: SimulationResult) -> RecordSet:
+    rows = [[str(day), float(v)] for day, v in zip(result.days.dates, result.days.pnl, strict=True)]
+    return record_set("daily-pnl", "Daily PnL", [("date", "date"), ("pnl", "amount")], rows)
+
+
+def _turnover(result: SimulationResult) -> RecordSet:
+    rows = [
+        [str(day), round(float(v) / BOOK, 6)]
+        for day, v in zip(result.days.dates, result.days.traded, strict=True)
+    ]
+    return record_set("turnover", "Turnover", [("date", "date"), ("turnover", "percent")], rows)
+
+
+def _sharpe(result: SimulationResult) -> RecordSet:
+    rows = []
+    for year in result.yearly:
+        rows.append([year.year, _clean(year.statistics.sharpe, 2)])
+    return record_set("sharpe", "Sharpe", [("year", "year"), ("sharpe", "decimal")], rows)
+
+
+def _yearly(result: SimulationResult) -> RecordSet:
+    names = ("pnl", "bookSize", "longCount", "shortCount", "turnover", "sharpe", "returns")
+    names += ("drawdown", "margin", "fitness")
+    kinds = ("amount", "amount", "integer", "integer", "percent", "decimal", "percent")
+    kinds += ("percent", "permyriad", "decimal")
+    rows = []
+    for year in result.yearly:
+        shown = year.statistics.to_brain()
+        rows.append([year.year, *(shown[name] for name in names), year.stage])
+    columns = [("year", "year"), *zip(names, kinds, strict=True), ("stage", "string")]
+    return record_set("yearly-stats", "Yearly stats", columns, rows)
+
+
+def _coverage(result: SimulationResult) -> RecordSet:
+    held = result.days.longs + result.days.shorts
+    rows = [[str(day), int(v)] for day, v in zip(result.days.dates, held, strict=True)]
+    return record_set("coverage", "Coverage", [("date", "date"), ("coverage", "integer")], rows)
+
+
+def _by_sector(
+    name: str, title: str, column: str, kind: str, value: Callable[[np.ndarray], float | None]
+) -> Callable[[SimulationResult], RecordSet]:
+    def table(result: SimulationResult) -> RecordSet:
+        rows = [[sector, value(pnl)] for sector, pnl in (result.sector_pnl or {}).items()]
+        return record_set(name, title, [("sector", "string"), (column, kind)], rows)
+
+    return table
+
+
+def _planted(result: SimulationResult) -> RecordSet:
+    rows = [[effect, _clean(share)] for effect, share in (result.planted or {}).items()]
+    columns = [("effect", "string"), ("share", "percent")]
+    return record_set("planted-effects", "Share of PnL by planted effect", columns, rows)
+
+
+_TABLES: dict[str, Callable[[SimulationResult], RecordSet]] = {
+    "pnl": _pnl,
+    "daily-pnl": _daily,
+    "sharpe": _sharpe,
+    "turnover": _turnover,
+    "yearly-stats": _yearly,
+    "coverage": _coverage,
+    "pnl-by-sector": _by_sector(
+        "pnl-by-sector", "PnL by sector", "pnl", "amount", lambda pnl: round(float(pnl.sum()), 2)
+    ),
+    "sharpe-by-sector": _by_sector(
+        "sharpe-by-sector",
+        "Sharpe by sector",
+        "sharpe",
+        "decimal",
+        lambda pnl: _clean(sharpe(pnl), 2),
+    ),
+    "planted-effects": _planted,
+}
+
+
+def record_set_names(result: SimulationResult) -> tuple[str, ...]:
+    """Return the names of the tables that this simulation has."""
+    absent = set()
+    if result.sector_pnl is None:
+        absent |= {"pnl-by-sector", "sharpe-by-sector"}
+    if result.planted is None:
+        absent.add("planted-effects")
+    return tuple(name for name in _TABLES if name not in absent)
+
+
+def make_record_set(result: SimulationResult, name: str) -> RecordSet:
+    """Return one table; KeyError where the simulation does not have it."""
+    if name not in record_set_names(result):
+        raise KeyError(name)
+    return _TABLES[name](result)

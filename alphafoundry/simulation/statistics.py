@@ -1,0 +1,176 @@
+"""Statistics of a daily PnL, by BRAIN's formulas and names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.simulation.pnl import BASE, BOOK, DailyPnl
+
+DAYS_A_YEAR = 252
+LEAST_TURNOVER = 0.125
+"""Below this turnover, fitness rewards less trading no further."""
+
+GRADES = {
+    1: ((2.5, "SPECTACULAR"), (2.0, "EXCELLENT"), (1.5, "GOOD"), (1.0, "AVERAGE")),
+    0: ((3.25, "SPECTACULAR"), (2.6, "EXCELLENT"), (1.95, "GOOD"), (1.3, "AVERAGE")),
+}
+"""Delay to (fitness that must be exceeded, grade)."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The numbers of a period.
+
+    Attributes
+    ----------
+    pnl : dollars earned in the period
+    book_size : dollars held, long and short together
+    long_count, short_count : positions held on an average day
+    turnover : dollars traded on an average day over the book
+    returns : annual PnL over half the book, as a fraction
+    drawdown : largest fall of cumulative PnL from a peak, over half the book
+    margin : PnL over dollars traded, as a fraction
+    sharpe : annualised mean over standard deviation of daily PnL
+    fitness : see `fitness`
+    start_date, end_date : first and last day, ISO
+
+    A ratio whose denominator is 0 is NaN.
+    """
+
+    pnl: float
+    book_size: float
+    long_count: float
+    short_count: float
+    turnover: float
+    returns: float
+    drawdown: float
+    margin: float
+    sharpe: float
+    fitness: float
+    start_date: str
+    end_date: str
+
+    def to_brain(self) -> dict[str, object]:
+        """Return BRAIN's JSON object with its rounding; NaN becomes None."""
+        return {
+            "pnl": _whole(self.pnl),
+            "bookSize": _whole(self.book_size),
+            "longCount": _whole(self.long_count),
+            "shortCount": _whole(self.short_count),
+            "turnover": _rounded(self.turnover, 4),
+            "returns": _rounded(self.returns, 4),
+            "drawdown": _rounded(self.drawdown, 4),
+            "margin": _rounded(self.margin, 6),
+            "sharpe": _rounded(self.sharpe, 2),
+            "fitness": _rounded(self.fitness, 2),
+            "startDate": self.start_date,
+        }
+
+
+@dataclass(frozen=True)
+class YearStatistics:
+    """The statistics of one calendar year and the stage it belongs to (TRAIN or TEST)."""
+
+    year: int
+    stage: str
+    statistics: Statistics
+
+
+def sharpe(daily_pnl: NDArray[np.float64]) -> float:
+    """Return sqrt(252) * mean / standard deviation of daily PnL; NaN where it never changes."""
+    if len(daily_pnl) < 2:
+        return math.nan
+    low, high = float(daily_pnl.min()), float(daily_pnl.max())
+    if not high > low:
+        return math.nan
+    return math.sqrt(DAYS_A_YEAR) * float(daily_pnl.mean()) / float(daily_pnl.std())
+
+
+def fitness(sharpe: float, returns: float, turnover: float) -> float:
+    """Return BRAIN's fitness, sharpe * sqrt(|returns| / max(turnover, 0.125)).
+
+    Parameters
+    ----------
+    sharpe : annualised, dimensionless
+    returns : annual PnL over half the book, as a fraction (0.12 is 12 % a year)
+    turnover : mean daily traded value over the book, as a fraction
+
+    NaN in any input gives NaN.
+    """
+    if math.isnan(turnover):
+        return math.nan
+    return sharpe * math.sqrt(abs(returns) / max(turnover, LEAST_TURNOVER))
+
+
+def drawdown(daily_pnl: NDArray[np.float64]) -> float:
+    """Return the largest fall of cumulative PnL (from 0 on) below an earlier peak, over 10 M."""
+    if not len(daily_pnl):
+        return 0.0
+    wealth = np.concatenate(([0.0], np.cumsum(daily_pnl)))
+    return float((np.maximum.accumulate(wealth) - wealth).max()) / BASE
+
+
+def statistics(days: DailyPnl) -> Statistics:
+    """Return the statistics of `days`; of no days all numbers are NaN or 0.
+
+    Formulas: the BRAIN documentation, book 20 million dollars, 252 days a year, population
+    standard deviation.
+    """
+    count = len(days.pnl)
+    if not count:
+        nan = math.nan
+        return Statistics(0.0, BOOK, 0.0, 0.0, nan, nan, 0.0, nan, nan, nan, "", "")
+    pnl = float(days.pnl.sum())
+    traded = float(days.traded.sum())
+    turnover = traded / count / BOOK
+    returns = pnl / BASE * DAYS_A_YEAR / count
+    ratio = sharpe(days.pnl)
+    return Statistics(
+        pnl=pnl,
+        book_size=BOOK,
+        long_count=float(days.longs.mean()),
+        short_count=float(days.shorts.mean()),
+        turnover=turnover,
+        returns=returns,
+        drawdown=drawdown(days.pnl),
+        margin=pnl / traded if traded else math.nan,
+        sharpe=ratio,
+        fitness=fitness(ratio, returns, turnover),
+        start_date=str(days.dates[0]),
+        end_date=str(days.dates[-1]),
+    )
+
+
+def yearly(days: DailyPnl, test_start: int | None = None) -> tuple[YearStatistics, ...]:
+    """Return the statistics of each calendar year, and of both parts of a year that is split.
+
+    test_start : index of the first day of the test period, None without one
+    """
+    years = days.dates.astype("datetime64[Y]").astype(int) + 1970
+    result = []
+    for year in np.unique(years):
+        inside = np.flatnonzero(years == year)
+        first, last = int(inside[0]), int(inside[-1]) + 1
+        cut = last if test_start is None else min(max(test_start, first), last)
+        for stage, start, end in (("TRAIN", first, cut), ("TEST", cut, last)):
+            if end > start:
+                found = statistics(days.between(start, end))
+                result.append(YearStatistics(int(year), stage, found))
+    return tuple(result)
+
+
+def grade(fitness: float, delay: int) -> str:
+    """Return BRAIN's rating by fitness: SPECTACULAR down to INFERIOR; NaN is INFERIOR."""
+    return next((name for bound, name in GRADES[delay] if fitness > bound), "INFERIOR")
+
+
+def _whole(value: float) -> int | None:
+    return None if math.isnan(value) else round(value)
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return None if math.isnan(value) else round(value, digits)

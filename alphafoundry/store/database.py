@@ -1,0 +1,230 @@
+"""One SQL database: a SQLite file by default, PostgreSQL by its URL."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from alphafoundry.errors import StoreError, StoreUnavailable
+from alphafoundry.store.address import Address, read_address
+from alphafoundry.store.column_types import to_json
+from alphafoundry.store.file_lock import file_lock
+from alphafoundry.store.migrations import REVISION, read_revision, upgrade
+from alphafoundry.store.tables import Table
+
+SQLITE_WAIT = 30.0
+"""Seconds that a SQLite connection waits for another writer."""
+
+CONNECT_WAIT = 10
+"""Seconds until a PostgreSQL server must have answered."""
+
+_LONGEST_LIST = 500
+
+_MIGRATION_LOCK = 4_701_120_251
+"""Key of PostgreSQL's advisory lock around migrations."""
+
+
+class Store:
+    """An open database; made by `open_store`, safe for many threads and processes.
+
+    Attributes
+    ----------
+    label : where it is, without password
+    """
+
+    def __init__(self, engine: Engine, address: Address) -> None:
+        self.engine = engine
+        self.label = address.label
+        self._address = address
+        self._writer = engine.execution_options(foundry_write=True)
+        self._reader = engine
+        if address.file is None:
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
+
+    def __repr__(self) -> str:
+        return f"Store({self.label!r})"
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Read one consistent state; nothing is written."""
+        with (
+            _errors_in_one_line(self._address),
+            Session(self._reader, expire_on_commit=False, autoflush=False) as session,
+        ):
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """Write all or nothing: committed at the end of the block, undone by an exception.
+
+        On SQLite the block is the only writer from its start (BEGIN IMMEDIATE).
+        """
+        with (
+            _errors_in_one_line(self._address),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+
+def open_store(url: str | None = None, *, home: Path) -> Store:
+    """Open the database, creating or migrating its tables where needed.
+
+    Parameters
+    ----------
+    url : postgresql://..., sqlite:///FILE, or None for the file foundry.sqlite in `home`
+    home : folder of the default file; created where it does not exist
+
+    Raises
+    ------
+    StoreError : not reachable, not writable, not a database, or written by newer code
+    """
+    address = read_address(url, home=home)
+    with _errors_in_one_line(address):
+        engine = _create_engine(address)
+        try:
+            with engine.connect() as connection:
+                revision = read_revision(connection)
+            if revision != REVISION:
+                _migrate(engine, address)
+        except BaseException:
+            engine.dispose()
+            raise
+    return Store(engine, address)
+
+
+def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that can say ON CONFLICT, for the database of the session."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def in_chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the different values in lists short enough for one IN (...)."""
+    different = list(dict.fromkeys(values))
+    for start in range(0, len(different), _LONGEST_LIST):
+        yield different[start : start + _LONGEST_LIST]
+
+
+def lock_subject(session: Session, subject: str) -> None:
+    """Let no other writer into the same subject until the transaction ends.
+
+    On SQLite a writing transaction is alone anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"),
+            {"subject": subject},
+        )
+
+
+def _create_engine(address: Address) -> Engine:
+    if address.file is None:
+        try:
+            return create_engine(
+                address.url,
+                json_serializer=to_json,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": CONNECT_WAIT},
+            )
+        except ModuleNotFoundError:
+            raise StoreError(
+                f"{address.label}: the PostgreSQL driver is not installed; "
+                "run pip install 'alphafoundry[postgres]'"
+            ) from None
+    try:
+        address.file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{address.label}: its folder cannot be created: {error.strerror}"
+        ) from None
+    engine = create_engine(
+        address.url, json_serializer=to_json, connect_args={"timeout": SQLITE_WAIT}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Leave BEGIN to us, check foreign keys, and flush each commit to the disk."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("foundry_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _migrate(engine: Engine, address: Address) -> None:
+    with contextlib.ExitStack() as stack:
+        if address.file is not None:
+            stack.enter_context(file_lock(Path(f"{address.file}.lock")))
+            with contextlib.closing(sqlite3.connect(address.file, timeout=SQLITE_WAIT)) as plain:
+                plain.execute("PRAGMA journal_mode = WAL")
+        writer = engine.execution_options(foundry_write=True)
+        connection = stack.enter_context(writer.begin())
+        if address.file is None:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        upgrade(connection, label=address.label)
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(address: Address) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise _store_error(error, address) from None
+
+
+def _store_error(error: SQLAlchemyError | sqlite3.Error, address: Address) -> StoreError:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    message = " ".join(str(cause).split())
+    password = address.url.password
+    if password:
+        message = message.replace(str(password), "***")
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or any(sign in message for sign in ("is locked", "starting up", "shutting down")):
+        return StoreUnavailable(f"{address.label}: {message}; try again")
+    return StoreError(f"{address.label}: {message}{_advice(message)}")
+
+
+def _advice(message: str) -> str:
+    for sign, advice in {
+        "not a database": "; move the file away or name another one",
+        "malformed": "; the file is damaged, restore a copy or move it away",
+        "readonly": "; make the file and its folder writable",
+        "unable to open": "; make the folder writable or name another one",
+        "disk is full": "; free some space",
+        "password authentication failed": "; correct FOUNDRY_DATABASE_URL",
+        "no password supplied": "; correct FOUNDRY_DATABASE_URL",
+        "Connection refused": "; start the server or correct FOUNDRY_DATABASE_URL",
+        "No such file": "; start the server or correct FOUNDRY_DATABASE_URL",
+        "could not translate host name": "; correct FOUNDRY_DATABASE_URL",
+        "failed to resolve host": "; correct FOUNDRY_DATABASE_URL",
+        "does not exist": "; create it or correct FOUNDRY_DATABASE_URL",
+    }.items():
+        if sign in message:
+            return advice
+    return ""

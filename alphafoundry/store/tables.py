@@ -1,0 +1,235 @@
+"""The tables. An object read from the store is a snapshot: changing it changes no row."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, ClassVar, Literal, get_args
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from alphafoundry.store.column_types import FiniteFloat, PlainText, UtcDateTime
+
+RunStatus = Literal["running", "finished", "failed", "interrupted"]
+SimulationStatus = Literal[
+    "planned",
+    "sending",
+    "sent",
+    "deferred",
+    "complete",
+    "warning",
+    "error",
+    "timeout",
+    "failed",
+    "cancelled",
+]
+SubmissionStatus = Literal["intended", "accepted", "rejected", "failed"]
+AlphaSource = Literal["simulated", "import"]
+
+UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "deferred")
+
+
+def _one_of(column: str, choices: object) -> CheckConstraint:
+    listed = ", ".join(f"'{choice}'" for choice in get_args(choices))
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+class Table(DeclarativeBase):
+    """Base of every table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: PlainText,
+        float: FiniteFloat,
+        datetime: UtcDateTime,
+        date: Date,
+        bytes: LargeBinary,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class RunRow(Table):
+    """One run of a flow, and the process that it lives in.
+
+    host, pid, process_started : identity of the process; process_started is seconds since 1970
+    heartbeat_at : last sign of life, which counts where another host asks
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (_one_of("status", RunStatus), Index(None, "status"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    flow: Mapped[str]
+    service: Mapped[str]
+    market_label: Mapped[str | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    settings: Mapped[dict[str, Any]]
+    host: Mapped[str]
+    pid: Mapped[int]
+    process_started: Mapped[float]
+    heartbeat_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    status: Mapped[RunStatus] = mapped_column(PlainText)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+    def __repr__(self) -> str:
+        return f"RunRow({self.id}, {self.flow!r}, {self.status})"
+
+
+class SimulationRow(Table):
+    """One simulation; its key is unique within a service, so it is never paid for twice.
+
+    key : of the canonical expression and the settings, by `simulation_key`
+    variation : what the miner changed in the parent
+    correlation_to_parent : of daily PnL; gain : fitness over the parent's
+    attempts : how often it was sent
+    """
+
+    __tablename__ = "simulations"
+    __table_args__ = (
+        UniqueConstraint("service", "key"),
+        _one_of("status", SimulationStatus),
+        Index(None, "run_id", "status"),
+        Index(None, "service", "status"),
+        Index(None, "service", "alpha_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    key: Mapped[str]
+    canonical: Mapped[str]
+    expression: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    origin: Mapped[str]
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    parent_alpha_id: Mapped[str | None]
+    variation: Mapped[str | None]
+    correlation_to_parent: Mapped[float | None]
+    gain: Mapped[float | None]
+    status: Mapped[SimulationStatus] = mapped_column(PlainText)
+    location: Mapped[str | None]
+    alpha_id: Mapped[str | None]
+    message: Mapped[str | None]
+    attempts: Mapped[int]
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    def __repr__(self) -> str:
+        return f"SimulationRow({self.id}, {self.status}, {self.expression!r})"
+
+
+class AlphaRow(Table):
+    """A simulated or imported alpha with the statistics that the service gave.
+
+    turnover, returns, drawdown, margin : fractions; pnl : dollars; None where unknown or NaN
+    mined_at : when the miner had looked at it, None before
+    planted : share of the PnL by planted effect, on calibration data only
+    """
+
+    __tablename__ = "alphas"
+    __table_args__ = (
+        _one_of("source", AlphaSource),
+        Index(None, "service", "hopeful", "fitness"),
+    )
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    alpha_id: Mapped[str] = mapped_column(primary_key=True)
+    expression: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    sharpe: Mapped[float | None]
+    fitness: Mapped[float | None]
+    turnover: Mapped[float | None]
+    returns: Mapped[float | None]
+    drawdown: Mapped[float | None]
+    margin: Mapped[float | None]
+    pnl: Mapped[float | None]
+    long_count: Mapped[int | None]
+    short_count: Mapped[int | None]
+    grade: Mapped[str | None]
+    checks: Mapped[list[Any]]
+    hopeful: Mapped[bool]
+    mined_at: Mapped[datetime | None]
+    source: Mapped[AlphaSource] = mapped_column(PlainText)
+    planted: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+
+    def __repr__(self) -> str:
+        return f"AlphaRow({self.alpha_id!r}, fitness {self.fitness}, {self.expression!r})"
+
+
+class PnlRow(Table):
+    """Daily PnL of an alpha: int32 days since 1970 and float64 dollars, both little-endian."""
+
+    __tablename__ = "daily_pnl"
+    __table_args__ = (
+        ForeignKeyConstraint(["service", "alpha_id"], ["alphas.service", "alphas.alpha_id"]),
+    )
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    alpha_id: Mapped[str] = mapped_column(primary_key=True)
+    days: Mapped[bytes]
+    amounts: Mapped[bytes]
+
+
+class SubmissionRow(Table):
+    """One alpha's submission, recorded as intended before it is sent.
+
+    eastern_day : the day of US Eastern time that it counts for
+    """
+
+    __tablename__ = "submissions"
+    __table_args__ = (
+        UniqueConstraint("service", "alpha_id"),
+        _one_of("status", SubmissionStatus),
+        Index(None, "service", "eastern_day"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    alpha_id: Mapped[str]
+    eastern_day: Mapped[date]
+    status: Mapped[SubmissionStatus] = mapped_column(PlainText)
+    detail: Mapped[str | None]
+    checks: Mapped[list[Any]]
+    intended_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+
+    def __repr__(self) -> str:
+        return f"SubmissionRow({self.alpha_id!r}, {self.status}, {self.eastern_day})"
+
+
+class RefusalRow(Table):
+    """A text that a generator or the miner gave and that was not simulated."""
+
+    __tablename__ = "refusals"
+    __table_args__ = (Index(None, "run_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    origin: Mapped[str]
+    text: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]

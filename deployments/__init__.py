@@ -1,0 +1,1 @@
+"""Deployments, schedules and limits, built from `prefect.yaml` and `config/`."""

@@ -1,0 +1,70 @@
+"""Register every deployment of `prefect.yaml` and provision the limits: `make deploy`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+
+from alphafoundry.errors import FoundryError
+from alphafoundry.settings import load_limits
+from tasks.limits import ensure_limits
+from tasks.prefect_server import PrefectServerError, prefect_server
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK_POOL = "local"
+
+
+async def _ensure_work_pool() -> None:
+    async with get_client() as client:
+        try:
+            await client.read_work_pool(WORK_POOL)
+        except ObjectNotFound:
+            await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+
+
+async def _provision(limits: dict[str, int]) -> None:
+    await ensure_limits(limits)
+    await _ensure_work_pool()
+
+
+def deploy() -> None:
+    """Provision the limits and the work pool, then register the deployments.
+
+    Raises
+    ------
+    FoundryError : no server answers, or Prefect refused a deployment (its message is shown)
+    """
+    limits = load_limits()
+    with prefect_server() as server:
+        if server.temporary:
+            raise PrefectServerError("no Prefect server runs; start one with `make server`")
+        asyncio.run(_provision(limits))
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            cwd=ROOT,
+            env={**os.environ, "PREFECT_API_URL": server.url, "FOUNDRY_ROOT": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise FoundryError(f"prefect deploy failed:\n{done.stdout}{done.stderr}")
+    caps = ", ".join(f"{name} {size}" for name, size in limits.items())
+    print(f"Deployments of prefect.yaml are registered at {server.url}; limits: {caps}.")
+    print(f"Next: export PREFECT_API_URL={server.url}")
+    print("      .venv/bin/prefect deployment run 'daily/daily' --watch   (with `make worker`)")
+
+
+if __name__ == "__main__":
+    try:
+        deploy()
+    except FoundryError as problem:
+        sys.exit(f"error: {problem}")

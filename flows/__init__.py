@@ -1,0 +1,8 @@
+"""What runs: one module per workflow, each `python -m flows.NAME` and a deployment."""
+
+import os
+
+# Prefect reads these at import. Its console handler would print a line per task run over the
+# progress bar; the same lines still reach the UI. Values set by the user win.
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+os.environ.setdefault("DO_NOT_TRACK", "1")

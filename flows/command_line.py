@@ -1,0 +1,200 @@
+"""Run a flow from the command line: flags from its parameters, a progress bar, clean exits.
+
+A flow's parameters are its flags. One left out takes its value from `config/foundry.yaml` or
+`FOUNDRY_*`, and `--help` shows which value that is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow
+
+from alphafoundry.errors import FoundryError
+from alphafoundry.research.report import Report
+from alphafoundry.settings import FoundrySettings, load_limits, load_settings
+from flows.terminal import ProgressBar, print_report
+from tasks.prefect_server import prefect_server
+from tasks.workbench import SIMULATION_CAP, running_from_terminal
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _hours(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 24 * 365:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of hours above 0")
+    return value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a parameter shows on the command line.
+
+    default : reads the value that applies where the flag is left out
+    """
+
+    help: str
+    parse: Callable[[str], Any]
+    default: Callable[[FoundrySettings], object]
+    metavar: str
+
+
+FLAGS: dict[str, Flag] = {
+    "simulations": Flag(
+        "simulations to spend in this run", _positive, lambda s: s.simulations, "N"
+    ),
+    "max_concurrent": Flag(
+        "simulations that run at the same time",
+        _positive,
+        lambda s: s.max_concurrent or load_limits()[SIMULATION_CAP],
+        "N",
+    ),
+    "mining_interval": Flag(
+        "longest time between two looks of the miner, in hours",
+        _hours,
+        lambda s: s.mining_interval_hours,
+        "HOURS",
+    ),
+    "batch_size": Flag(
+        "expressions that the language model is asked for at a time",
+        _positive,
+        lambda s: s.batch_size,
+        "N",
+    ),
+    "credentials": Flag(
+        'file with BRAIN credentials, a JSON list ["email", "password"]',
+        str,
+        lambda s: s.credentials,
+        "FILE",
+    ),
+    "ollama_url": Flag("address of the Ollama server", str, lambda s: s.ollama.url, "URL"),
+    "brain": Flag(
+        "what simulates: local (in this process), worldquant, or the address of a local server",
+        str,
+        lambda s: s.brain,
+        "local|worldquant|URL",
+    ),
+    "market": Flag(
+        "market data of the local simulator: calibration, sample, yfinance, or a parquet or "
+        "CSV file",
+        str,
+        lambda s: s.market,
+        "NAME|FILE",
+    ),
+    "generator": Flag(
+        "what invents expressions: grammar (embedded) or ollama",
+        str,
+        lambda s: s.generator,
+        "grammar|ollama",
+    ),
+    "seed": Flag("master seed of every random draw", _not_negative, lambda s: s.seed, "N"),
+}
+
+
+def _parser(
+    flow: Flow[..., Any], module: str, settings: FoundrySettings
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=inspect.getdoc(flow.fn),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for name in inspect.signature(flow.fn).parameters:
+        flag = FLAGS[name]
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=flag.parse,
+            metavar=flag.metavar,
+            default=None,
+            help=f"{flag.help} (default: {flag.default(settings)})",
+        )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the final report to FILE as JSON"
+    )
+    return parser
+
+
+def _check_writable(path: Path | None) -> None:
+    if path is not None and not path.resolve().parent.is_dir():
+        raise FoundryError(f"--json {path}: the folder {path.resolve().parent} does not exist")
+
+
+async def _run_until_stopped(
+    work: Callable[[], Coroutine[Any, Any, Report]], stop: asyncio.Event
+) -> Report:
+    """Run the flow; the first Ctrl-C or SIGTERM asks it to finish, the second cancels it."""
+    task = asyncio.ensure_future(work())
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+        else:
+            stop.set()
+            print("\nstopping: finishing what is in flight and saving", file=sys.stderr)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return await task
+
+
+def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INTERRUPTED) -> None:
+    """Run `flow` with the flags of this process, print its report, and exit.
+
+    Exit status: 0 done, 2 a mistake of the user or a failure that was reported, 130 stopped by
+    Ctrl-C (`interrupted_status` for a flow that is meant to be stopped).
+    """
+    try:
+        settings = load_settings()
+        arguments = vars(_parser(flow, module, settings).parse_args())
+        json_file = arguments.pop("json")
+        _check_writable(json_file)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        load_settings(**given)
+        stop = asyncio.Event()
+        with (
+            ProgressBar() as progress,
+            prefect_server() as server,
+            running_from_terminal(progress=progress, stop=stop, server=server),
+        ):
+            report = asyncio.run(_run_until_stopped(lambda: flow(**given), stop))
+        print_report(report)
+        if json_file is not None:
+            json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        sys.exit(interrupted_status if stop.is_set() else 0)
+    except FoundryError as problem:
+        sys.exit(_complain(str(problem)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _complain("stopped; what had finished is saved")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_ERROR

@@ -1,0 +1,72 @@
+"""Generate and mine side by side until stopped: `python -m flows.continuous`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from prefect import flow
+
+from alphafoundry.research.report import Report
+from flows.generate import generate
+from flows.mine import mine
+from tasks.reports import publish_report
+from tasks.side_by_side import keep_running, log_files, until_hopeful
+from tasks.workbench import workbench
+
+HOUR = 3600.0
+
+
+@flow(name="continuous", flow_run_name="generate and mine until stopped")
+async def continuous(
+    simulations: int | None = None,
+    mining_interval: float | None = None,
+    generator: str | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    brain: str | None = None,
+    market: str | None = None,
+    max_concurrent: int | None = None,
+    credentials: str | None = None,
+    ollama_url: str | None = None,
+) -> Report:
+    """Generate and mine at the same time until Ctrl-C; --simulations is the budget of a round.
+
+    The miner begins as soon as there is a hopeful alpha, and looks again at least every mining
+    interval. Nothing is submitted: that is `python -m flows.submit`, or its schedule.
+    """
+    async with workbench("continuous", locals()) as bench:
+        budget, interval = bench.budget, bench.settings.mining_interval_hours * HOUR
+        with log_files() as logs:
+            logs["orchestrator"].info("Max concurrent simulations: %d", bench.lanes)
+
+            async def generate_round(number: int) -> None:
+                logs["generator"].info("Round %d begins", number + 1)
+                report = await generate(simulations=budget, seed=bench.settings.seed + number)
+                logs["generator"].info("Round %d: %s", number + 1, report.one_line())
+
+            async def mine_round(_: int) -> None:
+                found = await until_hopeful(bench, interval)
+                logs["miner"].info("Found %d alphas to mine", found)
+                if found:
+                    report = await mine(simulations=budget)
+                    logs["miner"].info("Mined: %s", report.one_line())
+
+            logs["orchestrator"].info("Alpha generator started with PID: %d", os.getpid())
+            sides = asyncio.gather(
+                keep_running(bench, "Alpha generator", generate_round, logs["generator"]),
+                keep_running(bench, "Alpha miner", mine_round, logs["miner"]),
+            )
+            logs["orchestrator"].info(
+                "Both alpha generator and expression miner are running concurrently"
+            )
+            await sides
+            report = await publish_report(bench)
+            logs["orchestrator"].info("Stopped: %s", report.one_line())
+            return report
+
+
+if __name__ == "__main__":
+    from flows.command_line import run
+
+    run(continuous, "flows.continuous", interrupted_status=0)

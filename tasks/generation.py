@@ -1,0 +1,142 @@
+"""Inventing alphas: one task run per request to a generator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from alphafoundry.llm import ModelFleet, OllamaClient
+from alphafoundry.research.grammar import GrammarGenerator
+from alphafoundry.research.ollama_generator import OllamaGenerator
+from alphafoundry.research.past import past_outcomes
+from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.workbench import Workbench
+from alphafoundry.store import SimulationPlan, SimulationRow
+from tasks.limits import holding_slot, require_limit
+from tasks.retries import TRANSIENT
+
+LANGUAGE_MODEL_CAP = "llm-request"
+FLEET_STATE = "model_fleet_state.json"
+FRUITLESS_REQUESTS = 3
+"""Requests in a row without a new idea after which a generator counts as exhausted."""
+
+
+@task(
+    name="propose",
+    task_run_name="propose {count} with the grammar",
+    cache_policy=NO_CACHE,
+    **TRANSIENT,
+)
+async def propose_by_grammar(proposer: Proposer, count: int) -> Proposals:
+    """Ask the embedded generator for ideas."""
+    return await proposer.propose(count)
+
+
+@task(
+    name="propose",
+    task_run_name="propose {count} with Ollama",
+    tags=[LANGUAGE_MODEL_CAP],
+    cache_policy=NO_CACHE,
+    **TRANSIENT,
+)
+async def propose_by_language_model(proposer: Proposer, count: int) -> Proposals:
+    """Ask a language model for ideas, holding one slot of the cap on such requests."""
+    with holding_slot():
+        return await proposer.propose(count)
+
+
+class Inventor:
+    """Asks a generator for ideas until the budget is planned or nothing new comes."""
+
+    def __init__(self, bench: Workbench, proposer: Proposer) -> None:
+        self._bench = bench
+        self._proposer = proposer
+        self._by_grammar = bench.settings.generator == "grammar"
+        self._fruitless = 0
+
+    async def invent(self) -> list[SimulationRow]:
+        """Return new simulations, planned in the store; empty when there is no more to do."""
+        bench = self._bench
+        while bench.budget > 0 and not bench.stop.is_set() and self._fruitless < FRUITLESS_REQUESTS:
+            proposals = await self._propose()
+            bench.refuse([(one.text, one.reason) for one in proposals.refused], origin=self.origin)
+            rows = bench.plan(to_plan(proposal) for proposal in proposals.kept)
+            get_run_logger().info(
+                "%d ideas: %d new, %d refused",
+                len(proposals.kept) + len(proposals.refused),
+                len(rows),
+                len(proposals.refused),
+            )
+            self._fruitless = 0 if rows else self._fruitless + 1
+            if rows:
+                return rows
+        return []
+
+    @property
+    def origin(self) -> str:
+        """Name of the generator."""
+        return self._bench.settings.generator
+
+    async def _propose(self) -> Proposals:
+        if self._by_grammar:
+            return await propose_by_grammar(self._proposer, self._bench.budget)
+        await require_limit(LANGUAGE_MODEL_CAP)
+        count = min(self._bench.settings.batch_size, self._bench.budget)
+        return await propose_by_language_model(self._proposer, count)
+
+
+def to_plan(proposal: Proposal, parent_alpha_id: str | None = None) -> SimulationPlan:
+    """Return the proposal as the store plans it."""
+    return SimulationPlan(
+        canonical=proposal.canonical,
+        expression=proposal.expression,
+        settings=proposal.settings.to_brain(),
+        origin=proposal.origin,
+        parent_alpha_id=parent_alpha_id,
+        variation=proposal.variation,
+    )
+
+
+@contextlib.asynccontextmanager
+async def inventor(bench: Workbench) -> AsyncIterator[Inventor]:
+    """Give the generator of the settings, with what was learned from earlier runs."""
+    settings = bench.settings
+    history = past_outcomes(bench.store, bench.service)
+    if settings.generator == "grammar":
+        yield Inventor(
+            bench,
+            GrammarGenerator(
+                bench.fields,
+                bench.operators,
+                seed=settings.seed,
+                settings=settings.alpha,
+                history=history,
+            ),
+        )
+        return
+    ollama = settings.ollama
+    async with OllamaClient(ollama.url, timeout=ollama.timeout) as client:
+        fleet = ModelFleet(
+            client,
+            [model.name for model in ollama.models],
+            state_path=settings.home / FLEET_STATE,
+        )
+        yield Inventor(
+            bench,
+            OllamaGenerator(
+                fleet,
+                bench.fields,
+                bench.operators,
+                seed=settings.seed,
+                settings=settings.alpha,
+                history=history,
+                per_request=settings.batch_size,
+                temperature=ollama.temperature,
+                top_p=ollama.top_p,
+                num_predict=ollama.num_predict,
+            ),
+        )

@@ -1,0 +1,90 @@
+"""Keep the sides of a continuous run going: each restarts on its own, a stop ends them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from alphafoundry.research.workbench import Workbench
+from alphafoundry.store import hopeful_alphas
+
+FIRST_DELAY = 5.0
+LONGEST_DELAY = 300.0
+LOOK_SECONDS = 2.0
+LOG_BYTES = 5_000_000
+LOGS_KEPT = 5
+
+LOG_FILES = {
+    "orchestrator": "alpha_orchestrator.log",
+    "generator": "alpha_generator.log",
+    "miner": "alpha_miner.log",
+}
+
+
+@contextlib.contextmanager
+def log_files(folder: Path = Path()) -> Iterator[dict[str, logging.Logger]]:
+    """Give one logger per side that writes to its rotated file, for the length of the block."""
+    loggers = {}
+    handlers = []
+    for side, name in LOG_FILES.items():
+        handler = RotatingFileHandler(folder / name, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger(f"alphafoundry.continuous.{side}")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+        loggers[side] = logger
+        handlers.append((logger, handler))
+    try:
+        yield loggers
+    finally:
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+async def keep_running(
+    bench: Workbench,
+    name: str,
+    turn: Callable[[int], Awaitable[None]],
+    log: logging.Logger,
+) -> None:
+    """Call `turn` with 0, 1, 2, ... until the run is stopped.
+
+    A turn that fails is tried again after 5 s, 10 s, 20 s, at most 5 minutes; a turn that works
+    sets the delay back. The other sides go on meanwhile.
+    """
+    delay = FIRST_DELAY
+    number = 0
+    while not bench.stop.is_set():
+        try:
+            await turn(number)
+            delay = FIRST_DELAY
+        except Exception as problem:
+            log.exception("%s failed; restarting it in %.0f s", name, delay)
+            bench.progress.say(f"{name} failed ({problem}); restarting it in {delay:.0f} s")
+            await sleep(bench, delay)
+            delay = min(2 * delay, LONGEST_DELAY)
+        number += 1
+
+
+async def sleep(bench: Workbench, seconds: float) -> None:
+    """Wait, less long when the run is stopped."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(bench.stop.wait(), seconds)
+
+
+async def until_hopeful(bench: Workbench, longest: float) -> int:
+    """Wait until an alpha is there to mine, at most `longest` seconds; return how many are."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + longest
+    while not bench.stop.is_set():
+        found = len(hopeful_alphas(bench.store, bench.service))
+        if found or loop.time() >= end:
+            return found
+        await sleep(bench, min(LOOK_SECONDS, end - loop.time()))
+    return 0

@@ -1,0 +1,184 @@
+"""Simulations under the cap: lanes that hold a slot, one task run per simulation.
+
+A lane is a task with the tag `simulation`, so it holds one slot of the cap, and calls `simulate`
+once per alpha. Three slots are then taken three times instead of once per simulation, which on
+SQLite is the difference between 1.05 and 10 times the ideal time, and every simulation is still
+a task run with its own name, state and retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.runtime import task_run
+
+from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited
+from alphafoundry.research.simulating import Simulated, run_simulation
+from alphafoundry.research.workbench import Workbench
+from alphafoundry.store import SimulationRow
+from tasks.limits import holding_slot, require_limit
+from tasks.retries import TRANSIENT
+from tasks.workbench import SIMULATION_CAP
+
+LANE_SECONDS = 90.0
+"""A lane gives its slot back after this long, so that another process gets its turn."""
+
+MOST_TRIES = 4
+"""Tries of one simulation, each with the task's own retries, before it waits for the next run."""
+
+LONGEST_PAUSE = 300.0
+GRACE_SECONDS = 5.0
+"""How long simulations in flight may go on after a stop was asked for."""
+
+
+@dataclass
+class Work:
+    """Simulations to run, shared by the lanes.
+
+    Attributes
+    ----------
+    waiting : not begun
+    unsure : the request was sent and the answer was lost; looked up before it is sent again
+    ended : finished, with or without an alpha
+    left : kept for the next run, with the reason
+    resume_at : monotonic time before which the service asked not to be called
+    halted : why no further simulation may be sent, None while they may
+    """
+
+    total: int
+    waiting: deque[SimulationRow]
+    unsure: list[SimulationRow] = field(default_factory=list)
+    ended: list[Simulated] = field(default_factory=list)
+    left: dict[int, str] = field(default_factory=dict)
+    tries: Counter[int] = field(default_factory=Counter)
+    resume_at: float = 0.0
+    halted: str | None = None
+
+    def put_back(self, row: SimulationRow, problem: BrainUnavailable) -> None:
+        """Keep a simulation that could not be had now, for later in this run or for the next."""
+        if isinstance(problem, RateLimited) and problem.kind == "daily":
+            self.halted = str(problem)
+            self.left[row.id] = self.halted
+            return
+        self.tries[row.id] += 1
+        if self.tries[row.id] >= MOST_TRIES:
+            self.left[row.id] = str(problem)
+        elif problem.fate_unknown:
+            self.unsure.append(row)
+        else:
+            self.waiting.append(row)
+        if problem.retry_after is not None:
+            self.resume_at = max(self.resume_at, time.monotonic() + problem.retry_after)
+
+
+def short(text: str, width: int = 80) -> str:
+    """Return `text` cut to `width` characters, for the name of a run."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _simulation_name() -> str:
+    return f"simulate {short(task_run.get_parameters()['row'].expression)}"
+
+
+@task(name="simulate", task_run_name=_simulation_name, cache_policy=NO_CACHE, **TRANSIENT)
+async def simulate(bench: Workbench, row: SimulationRow) -> Simulated:
+    """Simulate one alpha and store what came of it."""
+    done = await run_simulation(bench, row.id)
+    get_run_logger().info("%s: %s", done.status, done.summary)
+    return done
+
+
+@task(
+    name="simulation lane",
+    task_run_name="simulation lane {number}",
+    tags=[SIMULATION_CAP],
+    cache_policy=NO_CACHE,
+)
+async def simulation_lane(bench: Workbench, work: Work, number: int, phase: str) -> None:
+    """Take simulations one after another while holding one slot of the cap."""
+    with holding_slot():
+        until = time.monotonic() + LANE_SECONDS
+        while work.waiting and time.monotonic() < until:
+            if bench.stop.is_set() or work.halted or work.resume_at > time.monotonic():
+                return
+            row = work.waiting.popleft()
+            try:
+                work.ended.append(await simulate(bench, row))
+            except BrainUnavailable as problem:
+                work.put_back(row, problem)
+            except BrainError as problem:
+                work.left[row.id] = str(problem)
+                work.halted = str(problem)
+            bench.progress.update(phase, len(work.ended), work.total, row.expression)
+
+
+async def simulate_all(
+    bench: Workbench, rows: Sequence[SimulationRow], *, phase: str
+) -> list[Simulated]:
+    """Simulate all, as many at a time as the cap allows; return those that ended.
+
+    What cannot end now (the service is away, the daily quota is used up, a stop was asked for)
+    stays planned in the store, and the next run begins with it.
+    """
+    if not rows or bench.stop.is_set():
+        return []
+    lanes = min(await require_limit(SIMULATION_CAP), len(rows))
+    work = Work(total=len(rows), waiting=deque(rows))
+    bench.progress.update(phase, 0, work.total)
+    while work.waiting and not work.halted and not bench.stop.is_set():
+        await _pause(bench, work.resume_at - time.monotonic())
+        numbers = range(1, min(lanes, len(work.waiting)) + 1)
+        await _finish(bench, [simulation_lane(bench, work, n, phase) for n in numbers])
+        if not work.waiting and work.unsure:
+            await _pause(bench, bench.seconds_until_visible())
+            work.waiting.extend(work.unsure)
+            work.unsure.clear()
+    for row in [*work.waiting, *work.unsure]:
+        work.left.setdefault(row.id, work.halted or "the run was stopped")
+    bench.tally.unfinished.update(work.left.values())
+    return work.ended
+
+
+async def _finish(bench: Workbench, lanes: list[Coroutine[Any, Any, None]]) -> None:
+    """Wait for the lanes; after a stop only a little longer.
+
+    A simulation that is cut off here goes on at the service, and its address is stored: the next
+    run asks for its result instead of paying again.
+    """
+    running = [asyncio.ensure_future(lane) for lane in lanes]
+    stopped = asyncio.ensure_future(bench.stop.wait())
+    try:
+        while not stopped.done() and not all(lane.done() for lane in running):
+            await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            await asyncio.wait(running, timeout=GRACE_SECONDS)
+    finally:
+        stopped.cancel()
+        for lane in running:
+            lane.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _pause(bench: Workbench, seconds: float) -> None:
+    """Wait without a slot; end early when a stop is asked for."""
+    if seconds > 0:
+        try:
+            await asyncio.wait_for(bench.stop.wait(), min(seconds, LONGEST_PAUSE))
+        except TimeoutError:
+            return
+
+
+def leftovers(bench: Workbench) -> list[SimulationRow]:
+    """Return what interrupted runs left, at most this run's budget, now owned by this run."""
+    return bench.claim_leftovers()

@@ -1,0 +1,82 @@
+"""The workbench of the flow that runs: opened once, shared by the flows that it calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from alphafoundry.research.files import import_hopeful
+from alphafoundry.research.workbench import Progress, Workbench, open_workbench
+from alphafoundry.settings import load_limits, load_settings
+from tasks.limits import ensure_limits
+from tasks.prefect_server import Server
+
+SIMULATION_CAP = "simulation"
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """What a run from the command line adds: where to show progress, and when to stop."""
+
+    progress: Progress
+    stop: asyncio.Event
+    server: Server
+
+
+_terminal: ContextVar[Terminal | None] = ContextVar("terminal", default=None)
+_current: ContextVar[Workbench | None] = ContextVar("workbench", default=None)
+
+
+@contextlib.contextmanager
+def running_from_terminal(
+    *, progress: Progress, stop: asyncio.Event, server: Server
+) -> Iterator[None]:
+    """Show progress, and obey `stop`, in the flows that start inside the block."""
+    token = _terminal.set(Terminal(progress, stop, server))
+    try:
+        yield
+    finally:
+        _terminal.reset(token)
+
+
+@contextlib.asynccontextmanager
+async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbench]:
+    """Give the workbench of this run; a flow inside another shares the outer one's.
+
+    Parameters
+    ----------
+    flow : name of the flow, for the run's row
+    given : its parameters by name; None is "as configured"
+
+    Raises
+    ------
+    FoundryError : wrong settings, no market data, no credentials, no service
+    """
+    flags = {name: value for name, value in given.items() if value is not None}
+    outer = _current.get()
+    if outer is not None:
+        yield outer.for_phase(flags.get("simulations"), flags.get("seed"))
+        return
+    settings = load_settings(**flags)
+    limits = load_limits()
+    if settings.max_concurrent is not None:
+        limits[SIMULATION_CAP] = settings.max_concurrent
+    terminal = _terminal.get()
+    await ensure_limits(limits, terminal.server if terminal else None)
+    async with open_workbench(
+        settings,
+        flow=flow,
+        lanes=limits[SIMULATION_CAP],
+        progress=terminal.progress if terminal else None,
+        stop=terminal.stop if terminal else None,
+    ) as bench:
+        token = _current.set(bench)
+        try:
+            await import_hopeful(bench)
+            yield bench
+        finally:
+            _current.reset(token)

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.library.llm.ollama_server import OllamaServer, running_server
+
+
+@pytest.fixture
+def server() -> Iterator[OllamaServer]:
+    with running_server() as state:
+        yield state

@@ -1,0 +1,97 @@
+"""Real bars with real faults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alphafoundry.market import Panel, load_market
+
+
+def column(panel: Panel, symbol: str) -> int:
+    return panel.symbols.tolist().index(symbol)
+
+
+def row(panel: Panel, day: str) -> int:
+    return int(np.searchsorted(panel.dates, np.datetime64(day)))
+
+
+def test_the_garbage_series_is_caught(members_panel: Panel) -> None:
+    assert [issue.symbol for issue in members_panel.issues if issue.kind == "garbage"] == ["SCG"]
+    for values in members_panel.fields.values():
+        assert np.isnan(values[:, column(members_panel, "SCG")]).all()
+
+
+def test_the_crash_of_march_2020_stays(members_panel: Panel, market_data: Path) -> None:
+    raw = pd.read_parquet(market_data / "us_equities_2016_2021.parquet")
+    raw = raw[(raw["date"] >= "2020-02-15") & (raw["date"] <= "2020-04-30")]
+    raw = raw[~raw["symbol"].isin(["SCG", "COL", "XL"])]
+    wide = raw.pivot(index="date", columns="symbol", values="adj_close")
+    columns = [column(members_panel, symbol) for symbol in wide.columns]
+    first = row(members_panel, str(wide.index[0].date()))
+    ours = members_panel.fields["close"][first : first + len(wide)][:, columns]
+    np.testing.assert_allclose(ours, wide.to_numpy(), rtol=1e-6)
+    apa = members_panel.fields["returns"][row(members_panel, "2020-03-09")]
+    assert apa[column(members_panel, "APA")] == pytest.approx(-0.5386, abs=1e-3)
+
+
+def test_adjusted_bars_stay_bars(members_panel: Panel) -> None:
+    fields = members_panel.fields
+    known = ~np.isnan(fields["close"])
+    slack = 1 + 2e-3
+    assert (fields["low"][known] <= fields["close"][known] * slack).all()
+    assert (fields["close"][known] <= fields["high"][known] * slack).all()
+    assert np.nanmax(np.abs(fields["returns"])) < 1.0
+
+
+def test_sectors_of_the_members(members_panel: Panel) -> None:
+    assert len(members_panel.group_names["sector"]) == 11
+    codes = members_panel.groups["subindustry"][0]
+    assert np.count_nonzero(codes == -1) == 75
+    apple = column(members_panel, "AAPL")
+    sector = members_panel.group_names["sector"][members_panel.groups["sector"][500, apple]]
+    assert sector == "Information Technology"
+
+
+def test_little_is_masked(members_panel: Panel, market_data: Path) -> None:
+    raw = pd.read_parquet(market_data / "us_equities_2016_2021.parquet", columns=["symbol"])
+    kept = np.count_nonzero(~np.isnan(members_panel.fields["close"]))
+    scg = int((raw["symbol"] == "SCG").sum())
+    assert len(raw) - scg - kept < 120
+
+
+def test_three_thousand_names_load_fast_and_from_the_cache_at_once(
+    market_data: Path, tmp_path: Path
+) -> None:
+    path = market_data / "us_top3000_2012_2017.parquet"
+    seconds = []
+    for attempt in range(2):
+        cache_dir = tmp_path / str(attempt)
+        started = time.perf_counter()
+        panel = load_market(str(path), cache_dir=cache_dir)
+        seconds.append(time.perf_counter() - started)
+        if seconds[-1] < 5.0:
+            break
+    assert min(seconds) < 5.0
+    assert panel.shape == (1260, 3000)
+    absurd = {issue.symbol for issue in panel.issues if issue.kind in ("absurd-price", "spike")}
+    assert absurd >= {"SLG", "GVA", "PXD", "TWO", "STAG", "AVB", "SUI", "MS_A"}
+    honest = panel.fields["returns"][row(panel, "2016-12-27"), column(panel, "BAS")]
+    assert honest == pytest.approx(-0.8597, abs=1e-3)
+    code = (
+        "import sys, time; t = time.perf_counter();"
+        "from pathlib import Path; from alphafoundry.market import load_market;"
+        f"p = load_market({str(path)!r}, cache_dir=Path({str(cache_dir)!r}));"
+        "print(time.perf_counter() - t, p.fingerprint, 'pandas' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    cached, fingerprint, pandas_imported = run.stdout.split()
+    assert float(cached) < 1.0
+    assert fingerprint == panel.fingerprint
+    assert pandas_imported == "False"

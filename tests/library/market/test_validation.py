@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from alphafoundry.market.bars import Bars
+from alphafoundry.market.leaps import find_leaps
+from alphafoundry.market.validation import validate
+
+MakeBars = Callable[..., Bars]
+
+
+def kinds(clean: Bars) -> set[tuple[str, str]]:
+    return {(issue.symbol, issue.kind) for issue in clean.issues}
+
+
+def masked_days(clean: Bars, column: int = 0) -> list[int]:
+    return np.flatnonzero(np.isnan(clean.values["close"][:, column])).tolist()
+
+
+def test_faultless_bars_pass_untouched(bars: MakeBars) -> None:
+    raw = bars()
+    clean = validate(raw)
+    assert clean.issues == ()
+    for name, values in raw.values.items():
+        assert np.array_equal(clean.values[name], values)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, np.inf])
+@pytest.mark.parametrize("column", ["open", "high", "low", "close"])
+def test_a_price_must_be_positive_and_finite(bars: MakeBars, value: float, column: str) -> None:
+    raw = bars()
+    raw.values[column][20, 0] = value
+    clean = validate(raw)
+    assert kinds(clean) == {("S0", "non-positive-price")}
+    assert masked_days(clean) == [20]
+    assert all(np.isnan(values[20, 0]) for values in clean.values.values())
+    assert clean.issues[0].masked == 1
+    assert "2020-01-21" in clean.issues[0].detail
+
+
+def test_a_bar_that_contradicts_itself_is_masked(bars: MakeBars) -> None:
+    raw = bars()
+    raw.values["high"][5, 0] = raw.values["low"][5, 0] / 2
+    raw.values["close"][9, 1] *= 1.4
+    clean = validate(raw)
+    assert kinds(clean) == {("S0", "absurd-price"), ("S1", "absurd-price")}
+    assert masked_days(clean, 0) == [5]
+    assert masked_days(clean, 1) == [9]
+
+
+@pytest.mark.parametrize("factor", [10.0, 0.1, 3.0, 0.01])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_spike_that_turns_back_is_masked(bars: MakeBars, factor: float, length: int) -> None:
+    raw = bars()
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][30 : 30 + length, 0] *= factor
+    clean = validate(raw)
+    assert kinds(clean) == {("S0", "spike")}
+    assert masked_days(clean) == list(range(30, 30 + length))
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.05, 2.6])
+def test_a_crash_or_a_takeover_is_honest(bars: MakeBars, factor: float) -> None:
+    raw = bars()
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][30:, 0] *= factor
+    clean = validate(raw)
+    assert masked_days(clean) == []
+    assert not any(issue.masked for issue in clean.issues)
+
+
+def test_a_crash_that_recovers_half_is_honest(bars: MakeBars) -> None:
+    raw = bars()
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][30, 0] *= 0.4
+        raw.values[name][31:, 0] *= 0.7
+    assert masked_days(validate(raw)) == []
+
+
+def test_an_absurd_jump_enters_no_return(bars: MakeBars) -> None:
+    raw = bars()
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][30:, 0] *= 100.0
+    clean = validate(raw)
+    assert kinds(clean) == {("S0", "jump")}
+    assert masked_days(clean) == [30]
+
+
+def test_a_split_that_was_not_adjusted_is_reported() -> None:
+    (leap,) = find_leaps(np.log(np.array([10.0, 10.1, 10.0, 5.0, 5.1, 5.0])))
+    assert (leap.kind, leap.start, leap.parts) == ("split", 3, 2)
+
+
+def test_a_split_in_the_adjusted_prices_is_reported_and_used(bars: MakeBars) -> None:
+    raw = bars(days=40)
+    adjusted = raw.values["close"].copy()
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][:20, 0] *= 4.0
+    clean = validate(Bars(raw.dates, raw.symbols, {**raw.values, "adj_close": adjusted}))
+    assert kinds(clean) == {("S0", "split")}
+    assert masked_days(clean) == []
+    assert "4 on 2020-01-21" in clean.issues[0].detail
+
+
+@pytest.mark.parametrize(
+    ("length", "volume", "stale"),
+    [(5, 0.0, True), (4, 0.0, False), (12, 9.0, False), (20, 9.0, True)],
+)
+def test_a_price_that_stands_still(bars: MakeBars, length: int, volume: float, stale: bool) -> None:
+    raw = bars(days=100)
+    days = slice(30, 30 + length)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][days, 0] = 50.0
+    raw.values["close"][29, 0], raw.values["high"][29, 0], raw.values["low"][29, 0] = 51, 52, 40
+    raw.values["volume"][days, 0] = volume
+    clean = validate(raw)
+    assert masked_days(clean) == (list(range(31, 30 + length)) if stale else [])
+
+
+def test_a_garbage_series_is_left_out_whole(bars: MakeBars) -> None:
+    raw = bars()
+    raw.values["close"][::3, 0] *= -1
+    raw.values["volume"][: len(raw.dates) * 2 // 3, 1] = 0.0
+    raw.values["high"][:, 1] = raw.values["low"][:, 1] = raw.values["close"][:, 1]
+    raw.values["open"][:, 1] = raw.values["close"][:, 1]
+    clean = validate(raw)
+    assert kinds(clean) == {("S0", "garbage"), ("S1", "garbage")}
+    for values in clean.values.values():
+        assert np.isnan(values[:, :2]).all()
+        assert not np.isnan(values[:, 2]).any()
+
+
+def test_a_series_that_leaps_all_the_time_is_garbage(bars: MakeBars) -> None:
+    raw = bars(days=200)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][::2, 0] *= 10.0
+    assert ("S0", "garbage") in kinds(validate(raw))
+
+
+def test_lost_volume_costs_the_volume_not_the_price(bars: MakeBars) -> None:
+    raw = bars()
+    raw.values["volume"][7, 0] = 0.0
+    clean = validate(raw)
+    assert kinds(clean) == {("S0", "lost-volume")}
+    assert np.isnan(clean.values["volume"][7, 0])
+    assert masked_days(clean) == []
+
+
+def test_gaps_are_reported_late_listings_are_not(bars: MakeBars) -> None:
+    raw = bars()
+    for values in raw.values.values():
+        values[:10, 0] = np.nan
+        values[20:26, 1] = np.nan
+    clean = validate(raw)
+    assert kinds(clean) == {("S1", "gap")}
+    assert "6 bars" in clean.issues[0].detail
+
+
+def test_a_day_on_which_hardly_anyone_trades_is_removed(bars: MakeBars) -> None:
+    raw = bars(names=40)
+    for values in raw.values.values():
+        values[15, 1:] = np.nan
+    clean = validate(raw)
+    assert len(clean.dates) == len(raw.dates) - 1
+    assert raw.dates[15] not in clean.dates
+    assert clean.issues[0].kind == "thin-day"
+
+
+PRICES = arrays(
+    np.float64,
+    (30, 2),
+    elements=st.one_of(st.floats(-10, 1e7, allow_subnormal=False), st.just(np.nan), st.just(5.0)),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(PRICES, PRICES, PRICES, PRICES)
+def test_whatever_comes_in_what_comes_out_is_a_bar(
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray
+) -> None:
+    dates = np.datetime64("2020-01-01") + np.arange(30)
+    values = {"high": high, "low": low, "close": close, "volume": volume}
+    clean = validate(Bars(dates, np.array(["A", "B"]), values))
+    out = clean.values
+    for name in ("high", "low", "close"):
+        assert not (out[name] <= 0).any()
+        changed = ~np.isnan(out[name])
+        kept = values[name][np.isin(dates, clean.dates)]
+        assert np.array_equal(out[name][changed], kept[changed])
+    assert not (out["volume"] < 0).any()
+    assert not (out["high"] < out["low"]).any()
+    assert not (out["close"] > out["high"] * 1.002).any()
+    assert not (out["close"] < out["low"] * 0.998).any()
+    touched = {issue.symbol for issue in clean.issues}
+    for column, symbol in enumerate("AB"):
+        lost = np.isnan(out["close"][:, column]).sum() - np.isnan(close[:, column]).sum()
+        assert lost <= 0 or symbol in touched
+
+
+@given(arrays(np.float64, st.integers(0, 40), elements=st.floats(-5, 5)))
+def test_leaps_are_in_order_and_inside(path: np.ndarray) -> None:
+    settled = 1
+    for leap in find_leaps(path):
+        assert settled <= leap.start < leap.back <= len(path)
+        settled = leap.start + 1
+
+
+def test_validation_does_not_touch_its_input(bars: MakeBars) -> None:
+    raw = bars()
+    raw.values["close"][5, 0] = -1.0
+    before = {name: values.copy() for name, values in raw.values.items()}
+    validate(raw)
+    for name, values in raw.values.items():
+        assert np.array_equal(values, before[name])
