@@ -21,6 +21,10 @@ class MarketError(FoundryError):
     """Market data is missing, unreadable or unusable."""
 
 
+class SimulationError(FoundryError):
+    """A simulation cannot give a result; the message is BRAIN's text where it has one."""
+
+
 class StoreError(FoundryError):
     """The database cannot be opened, migrated or written."""
 
@@ -60,7 +64,10 @@ class ExpressionError(FoundryError):
         super().__init__(f"{shown}:{line}:{column}: {message}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_expression_error, (self.message, self.expression, self.line, self.column, self.end_column))
+        return (
+            _rebuild_expression_error,
+            (self.message, self.expression, self.line, self.column, self.end_column),
+        )
 
 
 def _rebuild_expression_error(

@@ -73,15 +73,16 @@ def measure(simulations: int, seconds: float, folder: Path) -> dict[str, object]
     server = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port"]
     simulator = ["-m", "alphafoundry.brain.server", "--port", str(brain_port)]
     simulator += ["--simulation-seconds", str(seconds), "--max-concurrent", str(CAP)]
+    simulator += ["--poll-seconds", "0.1"]
     simulator += ["--state", str(folder / "brain.sqlite")]
     with (
         running([*server, str(prefect_port)], f"{api}/health", folder / "prefect.log", env),
         running(simulator, f"{brain}/foundry/metrics", folder / "brain.log", env),
     ):
+        generator = ["-m", "flows.generate", "--brain", brain, "--simulations", str(simulations)]
         flows = [
             subprocess.Popen(
-                [sys.executable, "-m", "flows.generate", "--brain", brain]
-                + ["--simulations", str(simulations), "--seed", str(seed)],
+                [sys.executable, *generator, "--seed", str(seed)],
                 env=env,
                 cwd=ROOT,
                 stdout=subprocess.DEVNULL,

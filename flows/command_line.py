@@ -184,9 +184,9 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
             running_from_terminal(progress=progress, stop=stop, server=server),
         ):
             report = asyncio.run(_run_until_stopped(lambda: flow(**given), stop))
-        print_report(report)
         if json_file is not None:
             json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        print_report(report)
         sys.exit(interrupted_status if stop.is_set() else 0)
     except FoundryError as problem:
         sys.exit(_complain(str(problem)))

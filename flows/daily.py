@@ -29,6 +29,8 @@ async def daily(
         for_mining = round(bench.budget * bench.settings.mining.share)
         await generate(simulations=bench.budget - for_mining)
         await mine(simulations=for_mining)
+        if (unspent := bench.unspent()) > 0:
+            await generate(simulations=unspent)
         await submit()
         return await publish_report(bench)
 

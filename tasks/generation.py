@@ -13,7 +13,7 @@ from alphafoundry.llm import ModelFleet, OllamaClient
 from alphafoundry.research.grammar import GrammarGenerator
 from alphafoundry.research.ollama_generator import OllamaGenerator
 from alphafoundry.research.past import past_outcomes
-from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.proposals import KNOWN_ALREADY, Proposal, Proposals, Proposer
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import SimulationPlan, SimulationRow
 from tasks.limits import holding_slot, require_limit
@@ -63,14 +63,11 @@ class Inventor:
         bench = self._bench
         while bench.budget > 0 and not bench.stop.is_set() and self._fruitless < FRUITLESS_REQUESTS:
             proposals = await self._propose()
-            bench.refuse([(one.text, one.reason) for one in proposals.refused], origin=self.origin)
+            invalid = [one for one in proposals.refused if one.reason != KNOWN_ALREADY]
+            bench.refuse([(one.text, one.reason) for one in invalid], origin=self.origin)
+            bench.tally.duplicates += len(proposals.refused) - len(invalid)
             rows = bench.plan(to_plan(proposal) for proposal in proposals.kept)
-            get_run_logger().info(
-                "%d ideas: %d new, %d refused",
-                len(proposals.kept) + len(proposals.refused),
-                len(rows),
-                len(proposals.refused),
-            )
+            get_run_logger().info("%d new ideas, %d refused", len(rows), len(invalid))
             self._fruitless = 0 if rows else self._fruitless + 1
             if rows:
                 return rows

@@ -12,12 +12,12 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.brain.models import CheckInfo
 from alphafoundry.research.mining import Miner, Scored
-from alphafoundry.research.past import settings_of, simulated_alphas
+from alphafoundry.research.past import settings_of, simulated_alphas, unmined_parents
 from alphafoundry.research.proposals import Proposal
 from alphafoundry.research.scoring import mining_score
 from alphafoundry.research.simulating import Simulated
 from alphafoundry.research.workbench import Workbench
-from alphafoundry.store import AlphaRow, SimulationRow, hopeful_alphas, mark_mined
+from alphafoundry.store import AlphaRow, SimulationRow, mark_mined
 from tasks.generation import to_plan
 
 ROUNDS = 4
@@ -54,7 +54,9 @@ async def vary(bench: Workbench, vein: Vein, count: int, parent: str) -> list[Si
 
 
 class Search:
-    """A search by successive halving over the hopeful alphas that were not mined yet.
+    """A search by successive halving over hopeful alphas that were not mined yet.
+
+    Parents are chosen to differ from each other and from what was submitted.
 
     Each of four rounds spends an equal part of the budget. The parents share it equally; after a
     round the half with the smaller best gain is left behind.
@@ -63,7 +65,7 @@ class Search:
     def __init__(self, bench: Workbench) -> None:
         settings = bench.settings.mining
         self._bench = bench
-        parents = hopeful_alphas(bench.store, bench.service, limit=settings.parents)
+        parents = unmined_parents(bench.store, bench.service, settings.parents)
         known = simulated_alphas(bench.store, bench.service) if parents else set()
         self._veins = [self._vein(parent, number, known) for number, parent in enumerate(parents)]
         self._alive = list(self._veins)

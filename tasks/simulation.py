@@ -144,6 +144,7 @@ async def simulate_all(
     for row in [*work.waiting, *work.unsure]:
         work.left.setdefault(row.id, work.halted or "the run was stopped")
     bench.tally.unfinished.update(work.left.values())
+    bench.tally.halted = bench.tally.halted or work.halted is not None
     return work.ended
 
 

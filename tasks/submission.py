@@ -33,7 +33,7 @@ from tasks.simulation import short
 
 SUBMISSION_CAP = "brain-submission"
 MOST_CHECKED = 20
-"""Alphas whose correlation BRAIN is asked for in one run, the best first."""
+"""Alphas whose correlation BRAIN is asked for in one run, the least correlated first."""
 
 LOOKS = 4
 LOOK_SECONDS = 2.0
@@ -122,17 +122,19 @@ async def choose(bench: Workbench) -> list[AlphaRow]:
     if free <= 0:
         _note(bench, candidates, f"daily limit: {limit} of {limit} used today (US Eastern)")
         return []
-    passing = []
-    for number, alpha in enumerate(candidates[:MOST_CHECKED], start=1):
-        if bench.stop.is_set():
-            return []
+    chosen: list[AlphaRow] = []
+    ordered = _order(bench, candidates, [row.alpha_id for row in done.values()])
+    for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
+        if bench.stop.is_set() or len(chosen) == free:
+            break
         if _passes(bench, alpha, await check_alpha(bench, alpha), checked=True):
-            passing.append(alpha)
-        bench.progress.update("submit: check", number, min(len(candidates), MOST_CHECKED))
-    _note(bench, candidates[MOST_CHECKED:], f"not among the best {MOST_CHECKED}, checked next time")
-    ordered = _order(bench, passing, [row.alpha_id for row in done.values()])
-    _note(bench, ordered[free:], f"daily limit: {free} were free today (US Eastern)")
-    return ordered[:free]
+            chosen.append(alpha)
+        bench.progress.update("submit: check", number, min(len(ordered), MOST_CHECKED))
+    waiting_on = "daily limit" if len(chosen) == free else "checked next time"
+    picked = {alpha.alpha_id for alpha in chosen}
+    later = [alpha for alpha in ordered if alpha.alpha_id not in picked]
+    _note(bench, later, f"{waiting_on}: {free} could be submitted now, least correlated first")
+    return chosen
 
 
 def _order(

@@ -32,7 +32,7 @@ from alphafoundry.brain.service.simulations import simulation_routes
 from alphafoundry.brain.service.state import State
 from alphafoundry.brain.service.submissions import submission_routes
 from alphafoundry.market.panel import Panel
-from alphafoundry.simulation.simulate import Simulator
+from alphafoundry.simulation.simulator import Simulator
 
 DEFAULT_STATE = Path(".foundry/local-brain.sqlite")
 
@@ -127,6 +127,8 @@ def create_app(
             "peak_running": brain.runner.peak_running,
             "answered_429": brain.answered_429,
             "simulations": brain.runner.finished,
+            "busy_seconds": brain.runner.busy_seconds,
+            "span_seconds": brain.runner.span_seconds,
         }
 
     app.add_exception_handler(RefusedError, _refused)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from alphafoundry.brain.addresses import absolute_location, is_worldquant
-from alphafoundry.brain.answers import detail_of, refusal, trouble
+from alphafoundry.brain.answers import detail_of, read_object, refusal, trouble
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import (
@@ -113,8 +113,7 @@ class Session:
         return await self._transmit("POST", url, auth=auth)
 
     def _accept(self, response: httpx.Response) -> None:
-        detail = detail_of(response)
-        self.account = detail if isinstance(detail, dict) else {}
+        self.account = read_object(response) if response.content else {}
         token = self.account.get("token")
         life = token.get("expiry") if isinstance(token, dict) else None
         seconds = float(life) if isinstance(life, int | float) else float("inf")

@@ -149,14 +149,13 @@ class _Checker:
                 hint = _suggestion(name, values)
                 self.refuse(f'Operator {operator.name} has no attribute "{name}"{hint}', given)
             try:
-                values[name] = read_keyword(keyword, given)
+                value = read_keyword(keyword, given)
             except ValueError as reason:
                 self.refuse(f'Got invalid value for attribute "{name}", {reason}', given)
-            if keyword.days and float(values[name] or 0) > LONGEST_LOOKBACK:  # type: ignore[arg-type]
-                self.refuse(
-                    f'Got invalid value for attribute "{name}", must be at most {LONGEST_LOOKBACK}',
-                    given,
-                )
+            if keyword.days and isinstance(value, float) and value > LONGEST_LOOKBACK:
+                most = f"must be at most {LONGEST_LOOKBACK}"
+                self.refuse(f'Got invalid value for attribute "{name}", {most}', given)
+            values[name] = value
         wrong = operator.check(values) if operator.check else None
         if wrong is not None:
             self.refuse(wrong, node)

@@ -32,7 +32,10 @@ from alphafoundry.expressions.tree import (
 )
 
 MAX_LENGTH = 100_000
-"""Characters of the longest text that is read."""
+"""Characters of the longest text that is read, and of the longest canonical text."""
+
+MAX_WORD = 1_000
+"""Characters of the longest name or string."""
 
 _INFIX = {
     "||": "or",
@@ -51,6 +54,9 @@ _INFIX = {
 }
 
 
+_TOO_MUCH = "The simulation requires more resources than are available"
+
+
 class _RefusedError(Exception):
     def __init__(self, message: str, position: Position) -> None:
         self.message = message
@@ -66,7 +72,10 @@ def parse(text: str) -> Expression:
     """
     try:
         statements = _statements(text)
-        return Expression(text, *_inline(statements))
+        expression = Expression(text, *_inline(statements))
+        if len(expression.canonical) > MAX_LENGTH:
+            raise _RefusedError(_TOO_MUCH, expression.root.position)
+        return expression
     except _RefusedError as refusal:
         place = refusal.position
         raise ExpressionError(
@@ -115,6 +124,12 @@ def _position_of(text: str, offset: int) -> Position:
     line = text.count("\n", 0, offset) + 1
     column = offset - (text.rfind("\n", 0, offset) + 1) + 1
     return Position(line, column, column + 1)
+
+
+def _word(token: Token) -> str:
+    if len(token) > MAX_WORD:
+        raise _RefusedError(f"Word is longer than {MAX_WORD} characters", _place(token))
+    return str(token)
 
 
 def _place(token: Token) -> Position:
@@ -167,7 +182,7 @@ def _call(
     if call.depth > MAX_DEPTH:
         raise _RefusedError(f"Expression is nested more than {MAX_DEPTH} levels deep", position)
     if call.size > MAX_NODES:
-        raise _RefusedError("The simulation requires more resources than are available", position)
+        raise _RefusedError(_TOO_MUCH, position)
     return call
 
 
@@ -219,7 +234,7 @@ class _Builder(Transformer[Token, Any]):
             return Boolean(lowered == "true", _place(token))
         if lowered == "nan":
             return Number(math.nan, _place(token))
-        return Field(str(token), _place(token))
+        return Field(_word(token), _place(token))
 
     def number(self, token: Token) -> Node:
         value = float(token)
@@ -228,13 +243,13 @@ class _Builder(Transformer[Token, Any]):
         return Number(value, _place(token))
 
     def text(self, token: Token) -> Node:
-        return Text(str(token[1:-1]), _place(token))
+        return Text(_word(token)[1:-1], _place(token))
 
     def argument(self, name: Token | None, value: Node) -> tuple[Token | None, Node]:
         return name, value
 
     def call(self, name: Token, *given: tuple[Token | None, Node] | None) -> Node:
-        operator = OPERATORS.resolve(str(name))
+        operator = OPERATORS.resolve(_word(name))
         known = OPERATORS.get(operator)
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
@@ -255,7 +270,7 @@ class _Builder(Transformer[Token, Any]):
             declared = known.keyword(str(keyword)) if known else None
             if declared and declared.kind is KeywordKind.TEXT and isinstance(value, Field):
                 value = Text(value.name, value.position)
-            keywords[str(keyword)] = value
+            keywords[_word(keyword)] = value
         return _call(operator, tuple(arguments), tuple(keywords.items()), _place(name))
 
 

@@ -6,7 +6,6 @@ None stands for a unit that fits everywhere: that of a constant, or of a field t
 from __future__ import annotations
 
 import math
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType

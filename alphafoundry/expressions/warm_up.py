@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> int:
 
     progress : called before each operator with how many are done, how many there are, its name
 
-    Takes about two minutes on a machine's first run and a few seconds afterwards. Returns the
+    Takes about half a minute on a machine's first run and a few seconds afterwards. Returns the
     number of operators.
     """
     evaluator = _tiny_evaluator()
@@ -48,9 +48,9 @@ def example(operator: Operator) -> str:
 _REQUIRED = {"bucket": ('range="0, 1, 0.25"',), "nan_out": ("lower=0", "upper=1")}
 
 
-def _example_input(item: Input, matrices: object) -> str:
+def _example_input(item: Input, matrices: Iterator[str]) -> str:
     if item.kind is Kind.MATRIX:
-        return str(next(matrices))  # type: ignore[call-overload]
+        return next(matrices)
     return {Kind.GROUP: "g", Kind.VECTOR: "v", Kind.LOOKBACK: "3", Kind.NUMBER: "1"}[item.kind]
 
 

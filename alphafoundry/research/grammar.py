@@ -11,7 +11,7 @@ from alphafoundry.expressions import Expression, FieldInfo, check, parse
 from alphafoundry.expressions.tree import Call, Node
 from alphafoundry.research.experience import Experience
 from alphafoundry.research.productions import Sentence, Vocabulary
-from alphafoundry.research.proposals import Outcome, Proposal, Proposals, Refusal
+from alphafoundry.research.proposals import KNOWN_ALREADY, Outcome, Proposal, Proposals, Refusal
 from alphafoundry.research.rewriting import is_pointless, replaced, write
 from alphafoundry.research.seeds import generator_for
 from alphafoundry.research.variations import SearchSpace, variations
@@ -103,7 +103,7 @@ class GrammarGenerator:
             self._next_index += 1
             expression, parent, variation = self._drawn(rng)
             if expression.canonical in self._proposed:
-                refused.append(Refusal(expression.text, "proposed or simulated before"))
+                refused.append(Refusal(expression.text, KNOWN_ALREADY))
                 continue
             self._proposed.add(expression.canonical)
             kept.append(

@@ -13,7 +13,7 @@ from alphafoundry.errors import ExpressionError, LanguageModelError
 from alphafoundry.expressions import OPERATORS, Expression, FieldInfo, check, parse
 from alphafoundry.llm import TextModel
 from alphafoundry.research.answers import read_answer
-from alphafoundry.research.proposals import Outcome, Proposal, Proposals, Refusal
+from alphafoundry.research.proposals import KNOWN_ALREADY, Outcome, Proposal, Proposals, Refusal
 from alphafoundry.research.seeds import generator_for
 from alphafoundry.simulation.settings import SimulationSettings
 
@@ -101,7 +101,7 @@ class OllamaGenerator:
             refused.extend(reading.refused)
             for expression in reading.kept:
                 if expression.canonical in self._proposed:
-                    refused.append(Refusal(expression.text, "proposed or simulated before"))
+                    refused.append(Refusal(expression.text, KNOWN_ALREADY))
                 elif len(kept) == count:
                     refused.append(Refusal(expression.text, f"more than the {count} asked for"))
                 else:

@@ -2,21 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from alphafoundry.research.crowding import novelty
 from alphafoundry.research.proposals import Outcome
+from alphafoundry.research.selection import PnlSeries
 from alphafoundry.simulation.settings import SimulationSettings
-from alphafoundry.store import AlphaRow, SimulationRow, Store, read_alphas, read_simulations
+from alphafoundry.store import (
+    AlphaRow,
+    Store,
+    hopeful_alphas,
+    read_alphas,
+    read_daily_pnl,
+    read_simulations,
+    read_submissions,
+)
+from alphafoundry.store.tables import SimulationStatus
 
-FINISHED = ("complete", "warning", "error", "timeout", "failed")
+FINISHED: tuple[SimulationStatus, ...] = ("complete", "warning", "error", "timeout", "failed")
+MOST_COMPARED = 200
+CROWD = 0.7
 
 
 def past_outcomes(store: Store, service: str) -> list[Outcome]:
-    """Return every finished simulation of the service with its fitness, oldest first."""
+    """Return every finished simulation of the service with its fitness, oldest first.
+
+    The fitness of a hopeful alpha is multiplied by its novelty, so that a generator that learns
+    from it looks for other ideas than those it has, and above all than those submitted.
+    """
     rows = read_simulations(store, service=service, status=FINISHED)
     alphas = read_alphas(store, service, [row.alpha_id for row in rows if row.alpha_id])
-    return [Outcome(row.expression, _fitness(row, alphas)) for row in rows]
+    new = novelties(store, service)
+    return [Outcome(row.expression, _worth(alphas.get(row.alpha_id or ""), new)) for row in rows]
+
+
+def unmined_parents(store: Store, service: str, limit: int) -> list[AlphaRow]:
+    """Return hopeful alphas to mine, at most `limit`, best fitness times novelty first.
+
+    Of alphas that move alike (correlation above 0.7) only the best is returned, and none that
+    moves like one that was submitted; where that leaves nobody, the fittest are returned.
+    """
+    waiting = hopeful_alphas(store, service)
+    new = novelties(store, service)
+    leaders = [alpha for alpha in waiting if new.get(alpha.alpha_id, 0.0) >= 1.0 - CROWD]
+    leaders.sort(key=lambda alpha: (-(_worth(alpha, new) or 0.0), alpha.alpha_id))
+    return (leaders or waiting)[:limit]
+
+
+def novelties(store: Store, service: str) -> dict[str, float]:
+    """Return alpha id to novelty, for the 200 fittest hopeful alphas with a known PnL."""
+    best = hopeful_alphas(store, service, unmined=False, limit=MOST_COMPARED)
+    done = [row.alpha_id for row in read_submissions(store, service, status=("accepted",))]
+    fitness = {alpha.alpha_id: alpha.fitness for alpha in best}
+    series = _series(store, service, [*fitness, *done], fitness)
+    return novelty(
+        [series[alpha_id] for alpha_id in fitness if alpha_id in series],
+        [series[alpha_id] for alpha_id in done if alpha_id in series],
+        crowd=CROWD,
+    )
 
 
 def simulated_alphas(store: Store, service: str) -> set[tuple[str, SimulationSettings]]:
@@ -35,6 +80,21 @@ def settings_of(brain_settings: Mapping[str, Any]) -> SimulationSettings:
     )
 
 
-def _fitness(row: SimulationRow, alphas: Mapping[str, AlphaRow]) -> float | None:
-    alpha = alphas.get(row.alpha_id) if row.alpha_id else None
-    return alpha.fitness if alpha else None
+def _worth(alpha: AlphaRow | None, new: Mapping[str, float]) -> float | None:
+    if alpha is None or alpha.fitness is None:
+        return None
+    return alpha.fitness * new.get(alpha.alpha_id, 1.0)
+
+
+def _series(
+    store: Store, service: str, alpha_ids: Iterable[str], fitness: Mapping[str, float | None]
+) -> dict[str, PnlSeries]:
+    return {
+        alpha_id: PnlSeries(
+            alpha_id,
+            daily.dates,
+            daily.values,
+            value if (value := fitness.get(alpha_id)) is not None else math.nan,
+        )
+        for alpha_id, daily in read_daily_pnl(store, service, alpha_ids).items()
+    }

@@ -9,7 +9,7 @@ import numpy as np
 
 from alphafoundry.store import DailyPnl
 
-SHORT = 60
+SHORT = 90
 
 
 def plot_cumulative_pnl(series: Mapping[str, DailyPnl], *, title: str) -> bytes:
@@ -22,7 +22,7 @@ def plot_cumulative_pnl(series: Mapping[str, DailyPnl], *, title: str) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for name, daily in series.items():
         label = name if len(name) <= SHORT else f"{name[: SHORT - 1]}…"

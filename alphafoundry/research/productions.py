@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from alphafoundry.expressions import FieldInfo
+from alphafoundry.expressions.units import parse_unit
 
 SHORT = (2, 3, 4, 5, 8)
 MEDIUM = (10, 15, 20, 30)
@@ -169,6 +170,8 @@ class Sentence:
     def co_movement(self) -> str:
         """The correlation of two things over some days."""
         first, second = self._distinct(self._subjects(), 2)
+        if self._made_of_each_other(first, second):
+            raise LookupError("capitalisation moves with the price that it is made of")
         window = self._window((5, 8), MEDIUM, LONG)
         return self._pick_possible(
             f"ts_corr({first}, {second}, {window})",
@@ -241,6 +244,16 @@ class Sentence:
     def _subjects(self) -> list[str]:
         levels = [name for names in self.vocabulary.levels.values() for name in names]
         return [*self.vocabulary.flows, *levels]
+
+    def _made_of_each_other(self, first: str, second: str) -> bool:
+        """Return whether two levels share a factor of their units without having the same unit."""
+        factors = [
+            {name for name, _ in parse_unit(unit)}
+            for unit, names in self.vocabulary.levels.items()
+            for level in names
+            if level in (first, second)
+        ]
+        return len(factors) == 2 and factors[0] != factors[1] and bool(factors[0] & factors[1])
 
     def _level(self) -> str:
         """A level; a unit is as likely as the square root of the number of its fields.

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from alphafoundry.simulation.settings import SimulationSettings
 
+KNOWN_ALREADY = "proposed or simulated before"
+"""Reason of a refusal that says nothing against the text itself."""
+
 
 @dataclass(frozen=True)
 class Proposal:

@@ -184,23 +184,25 @@ class Report:
         result["counts"]["simulated"] = self.counts.simulated
         return result
 
-    def to_markdown(self) -> str:
-        """Return the report as markdown."""
+    def to_markdown(self, picture: str | None = None) -> str:
+        """Return the report as markdown; `picture` is the address of a plot to show in it."""
         lines = [f"## {self.flow}: run {self.run_id}", "", f"**{self.market}**", ""]
         lines += ["| | |", "|---|---|"]
         lines += [f"| **{name}** | {_cell(text)} |" for name, text in self.summary()]
+        if picture is not None:
+            lines += ["", "### Cumulative PnL of the best alphas", "", f"![PnL]({picture})"]
         if self.alphas:
             lines += ["", f"### {self.table_title}", ""]
             lines += [
-                "| alpha | expression | settings | sharpe | fitness | turnover | returns | gain "
-                "| truth | outcome |",
-                "|---|---|---|--:|--:|--:|--:|--:|---|---|",
+                "| alpha | sharpe | fitness | turnover | returns | gain | truth | outcome "
+                "| settings | expression |",
+                "|---|--:|--:|--:|--:|--:|---|---|---|---|",
             ]
             lines += [
-                f"| {line.alpha_id} | `{_cell(line.expression)}` | {line.settings} "
-                f"| {_shown(line.sharpe, '.2f')} | {_shown(line.fitness, '.2f')} "
+                f"| {line.alpha_id} | {_shown(line.sharpe, '.2f')} | {_shown(line.fitness, '.2f')} "
                 f"| {_shown(line.turnover, '.1%')} | {_shown(line.returns, '.1%')} "
-                f"| {_shown(line.gain, '+.2f')} | {line.truth or ''} | {_cell(line.outcome)} |"
+                f"| {_shown(line.gain, '+.2f')} | {line.truth or ''} | {_cell(line.outcome)} "
+                f"| {line.settings} | `{_cell(line.expression)}` |"
                 for line in self.alphas
             ]
         if self.notes:

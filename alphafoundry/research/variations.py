@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ WRAPPING_WINDOWS = (3, 5, 10, 20)
 
 _NEARLY_CONSTANT = frozenset({"ts_count_nans", "ts_step", "is_nan", "inst_pnl"})
 _ONE_DAY_IS_ENOUGH = frozenset({"ts_delay", "ts_delta"})
+_COMPARES_WITH_ITS_PAST = frozenset({"ts_rank", "ts_quantile", "ts_scale", "ts_zscore"})
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,9 @@ def _near(value: int, least: int, most: int) -> list[int]:
 def _least_window(operator: Operator) -> int:
     if operator.name in _ONE_DAY_IS_ENOUGH:
         return 1
+    # With two days such a result is one of two values, or none at all.
     data = sum(item.kind is Kind.MATRIX for item in operator.inputs)
-    return 3 if data > 1 else 2
+    return 3 if data > 1 or operator.name in _COMPARES_WITH_ITS_PAST else 2
 
 
 def _field(node: Field, path: Path, space: SearchSpace) -> Iterator[_Step]:
@@ -158,9 +161,24 @@ def _operator(node: Call, path: Path, space: SearchSpace) -> Iterator[_Step]:
         other = OPERATORS[name]
         if name in {own.name, "reverse"} | _NEARLY_CONSTANT:
             continue
-        if own.category == other.category and _inputs(own) == _inputs(other):
+        if own.category != other.category or _inputs(own) != _inputs(other):
+            continue
+        if _shortest_window(node, other) >= _least_window(other):
             keywords = tuple(pair for pair in node.keywords if other.keyword(pair[0]) is not None)
             yield "operator", f"{own.name} -> {name}", path, Call(name, node.arguments, keywords)
+
+
+def _shortest_window(call: Call, operator: Operator) -> float:
+    """Return the shortest lookback that `operator` would get from the call, infinity without."""
+    given = enumerate(call.arguments)
+    return min(
+        (
+            node.value
+            for index, node in given
+            if isinstance(node, Number) and operator.input_at(index).kind is Kind.LOOKBACK
+        ),
+        default=math.inf,
+    )
 
 
 def _inputs(operator: Operator) -> tuple[object, ...]:

@@ -66,6 +66,8 @@ class Tally:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.proposed = 0
+        self.planned = 0
+        self.halted = False
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()
@@ -171,17 +173,25 @@ class Workbench:
         )
         self.tally.proposed += len(given)
         self.tally.duplicates += planned.duplicates
+        self.tally.planned += len(planned.new)
         self.budget -= len(planned.new)
         return list(planned.new)
 
     def claim_leftovers(self) -> list[SimulationRow]:
         """Take over, within the budget, the simulations that runs left which have ended."""
-        rows = claim_abandoned(self.store, self.service, run_id=self.run_id)[: self.budget]
+        rows = claim_abandoned(self.store, self.service, run_id=self.run_id, limit=self.budget)
         self.tally.resumed += len(rows)
+        self.tally.planned += len(rows)
         self.budget -= len(rows)
         if rows:
             self.progress.say(f"Taking up {len(rows)} simulations that an earlier run left")
         return rows
+
+    def unspent(self) -> int:
+        """Return how much of the run's budget its phases left, 0 once it was asked to stop."""
+        if self.stop.is_set() or self.tally.halted:
+            return 0
+        return self.budget - self.tally.planned
 
     def refuse(self, refused: Iterable[tuple[str, str]], *, origin: str) -> None:
         """Record texts that are no valid alphas, with the reason for each."""

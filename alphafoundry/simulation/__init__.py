@@ -8,26 +8,33 @@ from alphafoundry.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
     from alphafoundry.simulation.checks import Check
-    from alphafoundry.simulation.simulate import SimulationResult, Simulator, simulate
+    from alphafoundry.simulation.correlation import pnl_correlation
+    from alphafoundry.simulation.evaluators import EvaluatorCache
+    from alphafoundry.simulation.result import SimulationResult
+    from alphafoundry.simulation.simulator import Simulator, simulate
     from alphafoundry.simulation.statistics import Statistics, YearStatistics
 
 __all__ = [
     "Check",
+    "EvaluatorCache",
     "SimulationResult",
     "SimulationSettings",
     "Simulator",
     "Statistics",
     "YearStatistics",
+    "pnl_correlation",
     "simulate",
 ]
 
 _HOME = {
     "Check": "checks",
-    "SimulationResult": "simulate",
-    "Simulator": "simulate",
-    "simulate": "simulate",
+    "EvaluatorCache": "evaluators",
+    "SimulationResult": "result",
+    "Simulator": "simulator",
     "Statistics": "statistics",
     "YearStatistics": "statistics",
+    "pnl_correlation": "correlation",
+    "simulate": "simulator",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from alphafoundry.simulation.ladder import sharpe_ladder
 from alphafoundry.simulation.pnl import DailyPnl
 from alphafoundry.simulation.statistics import DAYS_A_YEAR, Statistics, sharpe
 
@@ -16,21 +17,19 @@ Result = Literal["PASS", "FAIL", "WARNING", "PENDING", "ERROR"]
 Account = Literal["user", "consultant"]
 
 LOW_SHARPE = {("user", 1): 1.25, ("user", 0): 2.0, ("consultant", 1): 1.58, ("consultant", 0): 2.69}
-LOW_FITNESS = {1: 1.0, 0: 1.3}
+"""Account and delay to the Sharpe that must be exceeded."""
+
+LOW_FITNESS = {("user", 1): 1.0, ("user", 0): 1.3, ("consultant", 1): 1.0, ("consultant", 0): 1.5}
+"""Account and delay to the fitness that must be exceeded."""
+
 LEAST_TURNOVER = 0.01
 MOST_TURNOVER = 0.7
 MOST_WEIGHT = 0.1
 LEAST_SIDE = 10
 LEAST_TOTAL = 20
 SUB_UNIVERSE_FACTOR = 0.75
-LADDER_FLOOR = {1: 1.59, 0: 2.69}
-LADDER_STEPS = {
-    1: (2.38, 2.38, 2.38, 2.38, 2.22, 2.06, 1.90, 1.74, 1.59),
-    0: (3.96, 3.96, 3.96, 3.96, 3.64, 3.33, 3.17, 2.85, 2.69),
-}
-"""Delay to the Sharpe that passes over the most recent 2, 3, ... 10 years."""
-LADDER_LOW_TURNOVER = 0.3
-LADDER_DISCOUNT = 0.85
+SMALL_MARKET = 2 * LEAST_TOTAL
+"""With fewer instruments than this, a failed weight check says that the market is small."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Check:
     year: int | None = None
 
     def to_brain(self) -> dict[str, object]:
-        """Return BRAIN's JSON object; keys without a value are left out."""
+        """Return BRAIN's JSON object; keys without a value are left out, also where it is NaN."""
         numbers = {"limit": self.limit, "value": self.value}
         shown: dict[str, object] = {"name": self.name, "result": self.result}
         shown |= {
@@ -69,12 +68,27 @@ class Check:
         return shown
 
 
+@dataclass(frozen=True)
+class SubUniverse:
+    """How an alpha does in the next smaller universe.
+
+    Attributes
+    ----------
+    sharpe : of the alpha cut to it, neutralized on its mean and scaled
+    share : its average number of names over that of the universe
+    """
+
+    sharpe: float
+    share: float
+
+
 def checks_of(
     found: Statistics,
     days: DailyPnl,
     *,
     delay: int,
-    sub_universe: tuple[float, float] | None,
+    instruments: int,
+    sub_universe: SubUniverse | None = None,
     warnings: Sequence[str] = (),
     account: Account = "user",
 ) -> tuple[Check, ...]:
@@ -84,12 +98,14 @@ def checks_of(
     ----------
     found : statistics of the whole period
     days : the days they were made from, beginning with the first position
-    sub_universe : (Sharpe in the next smaller universe, its size over the universe's size);
-        None where there is no smaller one
+    instruments : how many the market has, named where it is too small
+    sub_universe : None where there is no smaller universe; the check is then left out
     warnings : texts of the unit check
-    account : consultants have higher limits and the Sharpe ladder
+    account : consultants have higher limits, LOW_2Y_SHARPE and IS_LADDER_SHARPE
 
-    A statistic is compared as BRAIN prints it, so 1.254 is 1.25 and does not exceed 1.25.
+    A statistic is compared as BRAIN prints it, so 1.254 is 1.25 and does not exceed 1.25. NaN
+    fails. SELF_CORRELATION is PENDING: it needs the submitted alphas. LOW_2Y_SHARPE has the limit
+    of LOW_SHARPE, since none is published.
     """
     shown = found.to_brain()
 
@@ -99,16 +115,22 @@ def checks_of(
 
     results = [
         _above("LOW_SHARPE", number("sharpe"), LOW_SHARPE[account, delay]),
-        _above("LOW_FITNESS", number("fitness"), LOW_FITNESS[delay]),
+        _above("LOW_FITNESS", number("fitness"), LOW_FITNESS[account, delay]),
         _above("LOW_TURNOVER", number("turnover"), LEAST_TURNOVER),
         _below("HIGH_TURNOVER", number("turnover"), MOST_TURNOVER),
-        _concentration(days),
+        _concentration(days, instruments),
     ]
     if sub_universe is not None:
-        results.append(_sub_universe(found.sharpe, *sub_universe))
+        results.append(_sub_universe(found.sharpe, sub_universe))
     if account == "consultant":
-        results.append(_ladder(days, delay, found.turnover))
-    results += [Check("UNITS", "WARNING", message=text) for text in warnings]
+        recent = round(sharpe(days.pnl[-2 * DAYS_A_YEAR :]), 2)
+        results.append(_above("LOW_2Y_SHARPE", recent, LOW_SHARPE[account, delay]))
+        rung = sharpe_ladder(days.pnl, delay=delay, turnover=found.turnover)
+        results.append(
+            Check("IS_LADDER_SHARPE", rung.result, rung.limit, rung.value, rung.message, rung.years)
+        )
+    if warnings:
+        results.append(Check("UNITS", "WARNING", message="; ".join(warnings)))
     results.append(Check("SELF_CORRELATION", "PENDING"))
     return tuple(results)
 
@@ -121,52 +143,32 @@ def _below(name: str, value: float, limit: float) -> Check:
     return Check(name, "PASS" if value < limit else "FAIL", limit, value)
 
 
-def _concentration(days: DailyPnl) -> Check:
+def _concentration(days: DailyPnl, instruments: int) -> Check:
     """Check that no instrument holds 10 % of the book and that enough are held each day."""
     name = "CONCENTRATED_WEIGHT"
-    if not len(days.pnl):
-        return Check(name, "FAIL", MOST_WEIGHT, message="the alpha never holds a position")
+    small = f"; this market has only {instruments} instruments"
+    hint = small if instruments < SMALL_MARKET else ""
+    if not len(days):
+        return Check(name, "FAIL", MOST_WEIGHT, message=f"the alpha never holds a position{hint}")
     worst = int(np.argmax(days.largest))
-    value = float(days.largest[worst])
+    value = round(float(days.largest[worst]), 4)
     if value >= MOST_WEIGHT:
-        message = f"one instrument holds {value:.1%} of the book on {days.dates[worst]}"
+        message = f"one instrument holds {value:.1%} of the book on {days.dates[worst]}{hint}"
         return Check(name, "FAIL", MOST_WEIGHT, value, message)
-    side = np.minimum(days.longs, days.shorts)
-    total = days.longs + days.shorts
-    few = (side < LEAST_SIDE) | (total < LEAST_TOTAL)
+    few = np.minimum(days.longs, days.shorts) < LEAST_SIDE
+    few |= days.longs + days.shorts < LEAST_TOTAL
     if few.any():
         day = int(np.argmax(few))
         message = (
-            f"too few instruments on {few.sum()} days: {int(days.longs[day])} long and "
-            f"{int(days.shorts[day])} short on {days.dates[day]}; at least {LEAST_SIDE} on each "
-            "side are needed"
+            f"too few instruments on {int(few.sum())} days, first on {days.dates[day]} with "
+            f"{int(days.longs[day])} long and {int(days.shorts[day])} short; {LEAST_SIDE} on "
+            f"each side are needed{hint}"
         )
         return Check(name, "FAIL", MOST_WEIGHT, value, message)
     return Check(name, "PASS", MOST_WEIGHT, value)
 
 
-def _sub_universe(whole: float, part: float, ratio: float) -> Check:
-    limit = SUB_UNIVERSE_FACTOR * math.sqrt(ratio) * whole
-    limit, part = round(limit, 2), round(part, 2)
-    return Check("LOW_SUB_UNIVERSE_SHARPE", "PASS" if part >= limit else "FAIL", limit, part)
-
-
-def _ladder(days: DailyPnl, delay: int, turnover: float) -> Check:
-    """Check the Sharpe of the most recent 2, 3, ... 10 years until one passes or fails."""
-    name = "IS_LADDER_SHARPE"
-    floor = LADDER_FLOOR[delay]
-    whole = round(sharpe(days.pnl), 2)
-    if not whole >= floor:
-        return Check(name, "FAIL", floor, whole)
-    discount = LADDER_DISCOUNT if turnover < LADDER_LOW_TURNOVER else 1.0
-    value, limit, year = whole, floor, 0
-    for year, step in enumerate(LADDER_STEPS[delay], start=2):
-        if len(days.pnl) < year * DAYS_A_YEAR:
-            break
-        value = round(sharpe(days.pnl[-year * DAYS_A_YEAR :]), 2)
-        limit = step * discount
-        if value > limit:
-            return Check(name, "PASS", limit, value, year=year)
-        if value < floor:
-            return Check(name, "FAIL", floor, value, year=year)
-    return Check(name, "PASS" if value >= limit else "FAIL", limit, value, year=year or None)
+def _sub_universe(whole: float, part: SubUniverse) -> Check:
+    limit = round(SUB_UNIVERSE_FACTOR * math.sqrt(part.share) * whole, 2)
+    value = round(part.sharpe, 2)
+    return Check("LOW_SUB_UNIVERSE_SHARPE", "PASS" if value >= limit else "FAIL", limit, value)

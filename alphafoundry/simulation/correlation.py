@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.simulation.periods import months_before
+
 WINDOW_YEARS = 4
 LEAST_DAYS = 20
 
@@ -32,10 +34,7 @@ def pnl_correlation(
     if not len(days):
         return math.nan
     a, b = a_daily_pnl[in_a], b_daily_pnl[in_b]
-    start = (days[-1].astype("datetime64[M]") - np.timedelta64(12 * years, "M")).astype(
-        "datetime64[D]"
-    )
-    use = (days >= start) & np.isfinite(a) & np.isfinite(b)
+    use = (days > months_before(days[-1], 12 * years)) & np.isfinite(a) & np.isfinite(b)
     a, b = a[use], b[use]
     if len(a) < LEAST_DAYS or a.min() == a.max() or b.min() == b.max():
         return math.nan

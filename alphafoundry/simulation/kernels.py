@@ -1,111 +1,197 @@
 """Compiled loops over a panel: decay, weights, and what holding them earns.
 
 Every loop goes over days first, so that a row of instruments stays in the processor's cache, and
-releases the GIL, so that simulations run side by side.
+releases Python's lock, so that simulations run side by side.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
+
+from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, GroupPanel, kernel
+
+FloatRow = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+CACHED_CELLS = 65_536
+"""Cells of a window that fit the second-level cache."""
+
+NOISE = 1e-12
+"""What is left of a value after its group's mean is taken away counts as 0 up to this share of
+the group's largest value: it is rounding, and scaled to a whole book it would be a position."""
 
 
-@njit(cache=True, nogil=True)
-def decayed(values, days):  # type: ignore[no-untyped-def]
-    """Return the linearly decayed values: weights days..1, today's the largest.
+@kernel
+def decayed(values: FloatPanel, days: int) -> FloatPanel:
+    """Return the mean of the last `days` rows with weights days (today) down to 1.
 
-    A day before the first row is left out of numerator and denominator, a NaN counts as 0, and
-    today's NaN stays NaN.
+    NaN and infinities of earlier rows count as 0, those of today stay. The rows before the first
+    are left out of numerator and denominator.
     """
     n_days, n_names = values.shape
     result = np.empty_like(values)
-    for t in range(n_days):
-        back = min(days, t + 1)
-        total = 0.0
-        for k in range(back):
-            total += days - k
-        for i in range(n_names):
-            result[t, i] = days * values[t, i]
-        for k in range(1, back):
-            weight = days - k
-            for i in range(n_names):
-                past = values[t - k, i]
-                if past == past:
-                    result[t, i] += weight * past
-        for i in range(n_names):
-            result[t, i] /= total
+    block = max(CACHED_CELLS // days, WIDTH)
+    for left in range(0, n_names, block):
+        right = min(left + block, n_names)
+        for t in range(n_days):
+            back = min(days, t + 1)
+            weights = back * days - back * (back - 1) / 2.0
+            row = result[t, left:right]
+            today = values[t, left:right]
+            for j in range(len(row)):
+                row[j] = today[j] * (days / weights)
+            for k in range(1, back):
+                share = (days - k) / weights
+                past = values[t - k, left:right]
+                for j in range(len(row)):
+                    row[j] += share * past[j] if abs(past[j]) < math.inf else 0.0
     return result
 
 
-@njit(cache=True, nogil=True)
-def weighed(values, mask, groups, n_groups, neutralize, truncation):  # type: ignore[no-untyped-def]
+@kernel
+def _take(values: FloatRow, inside: Flags, row: FloatRow, held: Flags) -> bool:
+    """Fill `row` with the values over the largest of them; False where all are 0 or missing."""
+    largest = 0.0
+    for i in range(len(values)):
+        held[i] = inside[i] and math.isfinite(values[i])
+        if held[i]:
+            largest = max(largest, abs(values[i]))
+    if largest == 0.0:
+        return False
+    for i in range(len(values)):
+        row[i] = values[i] / largest if held[i] else 0.0
+    return True
+
+
+@kernel
+def _center(row: FloatRow, held: Flags) -> None:
+    """Subtract the mean from the values that are held; the others are 0 and stay so."""
+    total = 0.0
+    count = 0
+    largest = 0.0
+    for i in range(len(row)):
+        total += row[i]
+        count += held[i]
+        largest = max(largest, abs(row[i]))
+    mean = total / max(count, 1)
+    least = NOISE * largest
+    for i in range(len(row)):
+        rest = row[i] - mean
+        row[i] = rest if held[i] and abs(rest) > least else 0.0
+
+
+@kernel
+def _center_groups(
+    row: FloatRow,
+    held: Flags,
+    labels: NDArray[np.int32],
+    means: FloatRow,
+    counts: FloatRow,
+    least: FloatRow,
+) -> None:
+    """Subtract from each value that is held the mean of its group.
+
+    labels : below 0 are one group of their own
+    means, counts, least : of length groups + 1, scratch
+    """
+    unknown = len(means) - 1
+    means[:] = 0.0
+    counts[:] = 0.0
+    least[:] = 0.0
+    for i in range(len(row)):
+        group = labels[i] if labels[i] >= 0 else unknown
+        means[group] += row[i]
+        counts[group] += held[i]
+        least[group] = max(least[group], abs(row[i]))
+    for group in range(len(means)):
+        means[group] /= max(counts[group], 1.0)
+        least[group] *= NOISE
+    for i in range(len(row)):
+        group = labels[i] if labels[i] >= 0 else unknown
+        rest = row[i] - means[group]
+        row[i] = rest if held[i] and abs(rest) > least[group] else 0.0
+
+
+@kernel
+def _scale(row: FloatRow, truncation: float) -> None:
+    """Scale to sum of |weight| = 1, with no |weight| above `truncation` where that is possible.
+
+    What is cut off goes to the others in proportion; who thereby comes above the limit is cut
+    too. Where everybody would be, all weights have the same size.
+    """
+    gross = 0.0
+    largest = 0.0
+    names = 0
+    for i in range(len(row)):
+        size = abs(row[i])
+        gross += size
+        largest = max(largest, size)
+        names += 1 if size > 0.0 else 0
+    if gross == 0.0:
+        return
+    cut = largest
+    above = 0
+    if 0.0 < truncation < 1.0 and largest > truncation * gross:
+        if names * truncation <= 1.0:
+            for i in range(len(row)):
+                row[i] = math.copysign(1.0 / names, row[i]) if row[i] != 0.0 else 0.0
+            return
+        free = gross
+        while True:
+            cut = truncation * free / (1.0 - truncation * above)
+            found = 0
+            free = 0.0
+            for i in range(len(row)):
+                size = abs(row[i])
+                if size > cut:
+                    found += 1
+                else:
+                    free += size
+            if found <= above or found * truncation >= 1.0:
+                above = found
+                break
+            above = found
+        gross = free + above * cut
+    for i in range(len(row)):
+        row[i] = min(max(row[i], -cut), cut) / gross
+
+
+@kernel
+def weighed(
+    values: FloatPanel, mask: Flags, groups: GroupPanel, n_groups: int, truncation: float
+) -> FloatPanel:
     """Return weights with sum of |weight| = 1 on each day, all 0 where nothing is to hold.
 
     values : (n_days, n_names); NaN and infinities get no position
     mask : who may be held
-    groups : 0..n_groups - 1, negative is unknown: these form a group of their own
-    truncation : largest |weight| before the last scaling, 0 is off
+    groups : 0..n_groups - 1, negative is unknown
+    n_groups : 0 takes no means away
+    truncation : largest |weight|, 0 is off
     """
     n_days, n_names = values.shape
     result = np.zeros((n_days, n_names))
-    sums = np.empty(n_groups + 1)
+    held = np.empty(n_names, np.bool_)
+    means = np.empty(n_groups + 1)
     counts = np.empty(n_groups + 1)
+    least = np.empty(n_groups + 1)
     for t in range(n_days):
-        if neutralize:
-            sums[:] = 0.0
-            counts[:] = 0.0
-            for i in range(n_names):
-                value = values[t, i]
-                if mask[t, i] and np.isfinite(value):
-                    g = groups[t, i]
-                    if g < 0:
-                        g = n_groups
-                    sums[g] += value
-                    counts[g] += 1.0
-            for g in range(n_groups + 1):
-                if counts[g] > 0.0:
-                    sums[g] /= counts[g]
-        gross = 0.0
-        largest = 0.0
-        for i in range(n_names):
-            value = values[t, i]
-            if mask[t, i] and np.isfinite(value):
-                size = abs(value)
-                largest = max(largest, size)
-                if neutralize:
-                    g = groups[t, i]
-                    if g < 0:
-                        g = n_groups
-                    value -= sums[g]
-                result[t, i] = value
-                gross += abs(value)
-        # Values that are all alike leave rounding noise after the mean is taken away, and noise
-        # scaled to a whole book would be a position in nothing.
-        if not gross > 1e-12 * largest * n_names:
-            for i in range(n_names):
-                result[t, i] = 0.0
-            continue
-        if truncation > 0.0:
-            cut = truncation * gross
-            gross = 0.0
-            for i in range(n_names):
-                value = result[t, i]
-                if value > cut:
-                    value = cut
-                elif value < -cut:
-                    value = -cut
-                result[t, i] = value
-                gross += abs(value)
-        for i in range(n_names):
-            result[t, i] /= gross
+        if _take(values[t], mask[t], result[t], held):
+            if n_groups > 0:
+                _center_groups(result[t], held, groups[t], means, counts, least)
+            _scale(result[t], truncation)
     return result
 
 
-@njit(cache=True, nogil=True)
-def held(weights, returns, wait):  # type: ignore[no-untyped-def]
+@kernel
+def held_by_day(
+    weights: FloatPanel, returns: FloatPanel, lag: int
+) -> tuple[FloatRow, FloatRow, FloatRow, FloatRow, FloatRow]:
     """Return per day, as shares of the book: profit, traded, longs, shorts, largest |weight|.
 
-    The position of day t is the weights of day t - 1 - wait. A missing return earns 0.
+    The position of day t is the weights of day t - lag. A missing return earns 0.
     """
     n_days, n_names = weights.shape
     profit = np.zeros(n_days)
@@ -113,21 +199,88 @@ def held(weights, returns, wait):  # type: ignore[no-untyped-def]
     longs = np.zeros(n_days)
     shorts = np.zeros(n_days)
     largest = np.zeros(n_days)
-    lag = 1 + wait
+    nothing = np.zeros(n_names)
     for t in range(lag, n_days):
-        now = t - lag
+        now = weights[t - lag]
+        before = weights[t - lag - 1] if t > lag else nothing
+        earned = 0.0
+        changed = 0.0
+        top = 0.0
+        long = 0
+        short = 0
         for i in range(n_names):
-            weight = weights[now, i]
-            before = weights[now - 1, i] if now > 0 else 0.0
-            traded[t] += abs(weight - before)
-            if weight != 0.0:
-                earned = returns[t, i]
-                if earned == earned:
-                    profit[t] += weight * earned
-                if weight > 0.0:
-                    longs[t] += 1.0
-                else:
-                    shorts[t] += 1.0
-                size = abs(weight)
-                largest[t] = max(largest[t], size)
+            weight = now[i]
+            changed += abs(weight - before[i])
+            long += weight > 0.0
+            short += weight < 0.0
+            top = max(top, abs(weight))
+            if math.isfinite(returns[t, i]):
+                earned += weight * returns[t, i]
+        profit[t] = earned
+        traded[t] = changed
+        longs[t] = long
+        shorts[t] = short
+        largest[t] = top
     return profit, traded, longs, shorts, largest
+
+
+@kernel
+def profit_inside(weights: FloatPanel, inside: Flags, returns: FloatPanel, lag: int) -> FloatRow:
+    """Return daily profit, as shares of the book, of the weights cut to `inside`.
+
+    What is left is neutralized on its mean and scaled to sum of |weight| = 1.
+    """
+    n_days, n_names = weights.shape
+    profit = np.zeros(n_days)
+    row = np.empty(n_names)
+    held = np.empty(n_names, np.bool_)
+    for t in range(lag, n_days):
+        for i in range(n_names):
+            row[i] = weights[t - lag, i] if inside[t - lag, i] else 0.0
+            held[i] = row[i] != 0.0
+        _center(row, held)
+        _scale(row, 0.0)
+        earned = 0.0
+        for i in range(n_names):
+            if math.isfinite(returns[t, i]):
+                earned += row[i] * returns[t, i]
+        profit[t] = earned
+    return profit
+
+
+@kernel
+def profit_by_group(
+    weights: FloatPanel, returns: FloatPanel, groups: GroupPanel, n_groups: int, lag: int
+) -> FloatPanel:
+    """Return profit as shares of the book, (n_days, n_groups + 1); the last column is unknown.
+
+    A position belongs to the group that its instrument had when the weights were made.
+    """
+    n_days, n_names = weights.shape
+    profit = np.zeros((n_days, n_groups + 1))
+    for t in range(lag, n_days):
+        for i in range(n_names):
+            if math.isfinite(returns[t, i]):
+                label = groups[t - lag, i]
+                group = label if label >= 0 else n_groups
+                profit[t, group] += weights[t - lag, i] * returns[t, i]
+    return profit
+
+
+@kernel
+def expected_profit(
+    weights: FloatPanel, expected: FloatPanel, returns: FloatPanel, lag: int
+) -> FloatRow:
+    """Return daily profit, as shares of the book, had each name earned its expected return.
+
+    A name whose return is missing that day earns nothing.
+    """
+    n_days, n_names = weights.shape
+    profit = np.zeros(n_days)
+    for t in range(lag, n_days):
+        earned = 0.0
+        for i in range(n_names):
+            if math.isfinite(returns[t, i]) and math.isfinite(expected[t, i]):
+                earned += weights[t - lag, i] * expected[t, i]
+        profit[t] = earned
+    return profit

@@ -1,8 +1,9 @@
 """What a book with these weights earns, day by day.
 
-With data up to day s, delay 0 trades at the close of s and earns the return of s + 1; delay 1
-trades a day later, at the close of s + 1, and earns the return of s + 2. So nothing earns a
-return that its data have seen, with either delay.
+An alpha of day s uses data up to day s. With delay 0 its positions are taken at the close of s
+and earn the return of s + 1; with delay 1 they are taken a day later, at the close of s + 1, and
+earn the return of s + 2. So with either delay the position that earns the return of a day is
+known at the close of the day before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ BASE = BOOK / 2
 Series = NDArray[np.float64]
 
 
+def lag(delay: int) -> int:
+    """Return the days from the last data that a position knows to the return that it earns."""
+    return 1 + delay
+
+
 @dataclass(frozen=True, eq=False)
 class DailyPnl:
     """The life of a book; each array has shape (n_days,).
@@ -29,7 +35,7 @@ class DailyPnl:
     ----------
     dates : datetime64[D]
     pnl : dollars earned that day
-    traded : dollars bought and sold that day
+    traded : dollars bought and sold to come to that day's positions
     longs, shorts : number of positions held over that day
     largest : largest share of the book in one instrument
     """
@@ -58,6 +64,17 @@ class DailyPnl:
         holding = self.largest > 0
         return int(np.argmax(holding)) if holding.any() else len(holding)
 
+    def __len__(self) -> int:
+        return len(self.pnl)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "DailyPnl(no days)"
+        return (
+            f"DailyPnl({len(self)} days, {self.dates[0]} to {self.dates[-1]}, "
+            f"{self.pnl.sum():,.0f} dollars)"
+        )
+
 
 def daily_pnl(
     weights: Series, returns: Series, dates: NDArray[np.datetime64], *, delay: int
@@ -67,15 +84,17 @@ def daily_pnl(
     Parameters
     ----------
     weights : shape (n_days, n_instruments), from data up to that day, sum of |weight| 1 or 0
-    returns : close over the day before's close, minus 1; NaN earns nothing
+    returns : close over the day before's close, minus 1; a held name whose return is NaN or
+        infinite earns nothing that day
     delay : 0 or 1
 
-    Formula: pnl(t) = sum of position(t) * return(t), traded(t) = sum of |position(t) -
-    position(t - 1)|, position(t) = weights(t - 1 - delay) * 20 million dollars.
+    Formula (BRAIN): pnl(t) = sum of position(t) * return(t), traded(t) = sum of |position(t) -
+    position(t - 1)|, with position(t) = weights(t - 1 - delay) * 20 million dollars. Building
+    the first book counts as traded.
     """
     from alphafoundry.simulation import kernels
 
-    profit, traded, longs, shorts, largest = kernels.held(
-        weights, np.ascontiguousarray(returns, dtype=np.float64), delay
+    profit, traded, longs, shorts, largest = kernels.held_by_day(
+        weights, np.ascontiguousarray(returns, dtype=np.float64), lag(delay)
     )
     return DailyPnl(dates, profit * BOOK, traded * BOOK, longs, shorts, largest)

@@ -12,7 +12,7 @@ from alphafoundry.simulation.pnl import BOOK
 from alphafoundry.simulation.statistics import sharpe
 
 if TYPE_CHECKING:
-    from alphafoundry.simulation.simulate import SimulationResult
+    from alphafoundry.simulation.result import SimulationResult
 
 RecordSet = dict[str, object]
 

@@ -55,7 +55,11 @@ class Statistics:
     end_date: str
 
     def to_brain(self) -> dict[str, object]:
-        """Return BRAIN's JSON object with its rounding; NaN becomes None."""
+        """Return BRAIN's JSON object with its rounding; NaN becomes None.
+
+        Dollars and counts are whole, sharpe and fitness have 2 decimals, margin 6, the other
+        fractions 4.
+        """
         return {
             "pnl": _whole(self.pnl),
             "bookSize": _whole(self.book_size),
@@ -81,7 +85,10 @@ class YearStatistics:
 
 
 def sharpe(daily_pnl: NDArray[np.float64]) -> float:
-    """Return sqrt(252) * mean / standard deviation of daily PnL; NaN where it never changes."""
+    """Return sqrt(252) * mean / standard deviation of daily PnL; NaN where it never changes.
+
+    daily_pnl : dollars, shape (n_days,). The standard deviation is the population's (ddof 0).
+    """
     if len(daily_pnl) < 2:
         return math.nan
     low, high = float(daily_pnl.min()), float(daily_pnl.max())
@@ -106,6 +113,21 @@ def fitness(sharpe: float, returns: float, turnover: float) -> float:
     return sharpe * math.sqrt(abs(returns) / max(turnover, LEAST_TURNOVER))
 
 
+def annual_returns(pnl: float, days: int) -> float:
+    """Return annual PnL over half the book, pnl / 10M * 252 / days, as a fraction; NaN for 0 days.
+
+    Parameters
+    ----------
+    pnl : dollars earned over `days` trading days
+    """
+    return pnl / BASE * DAYS_A_YEAR / days if days else math.nan
+
+
+def margin(pnl: float, traded: float) -> float:
+    """Return PnL over dollars traded, as a fraction (0.001 is 10 basis points); NaN for 0."""
+    return pnl / traded if traded else math.nan
+
+
 def drawdown(daily_pnl: NDArray[np.float64]) -> float:
     """Return the largest fall of cumulative PnL (from 0 on) below an earlier peak, over 10 M."""
     if not len(daily_pnl):
@@ -127,7 +149,7 @@ def statistics(days: DailyPnl) -> Statistics:
     pnl = float(days.pnl.sum())
     traded = float(days.traded.sum())
     turnover = traded / count / BOOK
-    returns = pnl / BASE * DAYS_A_YEAR / count
+    returns = annual_returns(pnl, count)
     ratio = sharpe(days.pnl)
     return Statistics(
         pnl=pnl,
@@ -137,7 +159,7 @@ def statistics(days: DailyPnl) -> Statistics:
         turnover=turnover,
         returns=returns,
         drawdown=drawdown(days.pnl),
-        margin=pnl / traded if traded else math.nan,
+        margin=margin(pnl, traded),
         sharpe=ratio,
         fitness=fitness(ratio, returns, turnover),
         start_date=str(days.dates[0]),
@@ -164,8 +186,12 @@ def yearly(days: DailyPnl, test_start: int | None = None) -> tuple[YearStatistic
 
 
 def grade(fitness: float, delay: int) -> str:
-    """Return BRAIN's rating by fitness: SPECTACULAR down to INFERIOR; NaN is INFERIOR."""
-    return next((name for bound, name in GRADES[delay] if fitness > bound), "INFERIOR")
+    """Return BRAIN's rating by fitness: SPECTACULAR down to INFERIOR; NaN is INFERIOR.
+
+    Fitness counts as it is printed, with two decimals, as it does in the checks.
+    """
+    shown = round(fitness, 2)
+    return next((name for bound, name in GRADES[delay] if shown > bound), "INFERIOR")
 
 
 def _whole(value: float) -> int | None:
@@ -173,4 +199,5 @@ def _whole(value: float) -> int | None:
 
 
 def _rounded(value: float, digits: int) -> float | None:
-    return None if math.isnan(value) else round(value, digits)
+    # Adding 0.0 turns a negative zero into a plain one.
+    return None if math.isnan(value) else round(value, digits) + 0.0

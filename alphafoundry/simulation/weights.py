@@ -1,9 +1,9 @@
 """Alpha values to weights: decay, neutralization, truncation, scaling, in this order.
 
 The public texts do not fix the order of decay and neutralization (the FAQ decays alpha values,
-the seven-step page decays weights) nor whether truncation scales again. Here: decay the values,
-subtract group means, cut, scale; the cut is taken as a share of the book before the last scaling,
-so a weight can exceed it a little where many are cut.
+the seven-step page decays weights) nor whether truncation scales again. Here the values are
+decayed before anything else, and truncation and scaling go together: weights above the limit are
+cut to it and the others grow in proportion until the book is full and no weight is above.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def neutralizations(panel: Panel) -> tuple[str, ...]:
 def neutralization_groups(panel: Panel, neutralization: str) -> NDArray[np.int32] | None:
     """Return labels of shape (n_days, n_instruments), None for NONE.
 
-    Raises
-    ------
-    ConfigurationError : the neutralization is unknown, or the panel lacks its groups
+    Raises ConfigurationError where the neutralization is unknown, one of BRAIN's that needs
+    other data (COUNTRY, STATISTICAL, CROWDING, ...), or the panel lacks its groups.
     """
     if neutralization == "NONE":
         return None
     group = GROUP_OF.get(neutralization)
     if group is None or group not in panel.groups:
+        reason = f"this market has no {group} groups" if group else "not offered on a local market"
         raise ConfigurationError(
-            f"neutralization {neutralization!r}: not possible on this market; "
+            f"neutralization {neutralization!r}: {reason}; "
             f"choose one of {', '.join(neutralizations(panel))}"
         )
     return panel.groups[group]
@@ -49,8 +49,8 @@ def neutralization_groups(panel: Panel, neutralization: str) -> NDArray[np.int32
 
 def to_weights(
     values: Matrix,
-    mask: NDArray[np.bool_],
-    groups: NDArray[np.int32] | None,
+    mask: NDArray[np.bool_] | None = None,
+    groups: NDArray[np.int32] | None = None,
     *,
     decay: int = 0,
     truncation: float = 0.0,
@@ -60,12 +60,16 @@ def to_weights(
     Parameters
     ----------
     values : alpha, shape (n_days, n_instruments); NaN and infinities get no position
-    mask : True where the instrument is in the universe
+    mask : True where the instrument is in the universe; None: everywhere
     groups : labels to neutralize within, negative is unknown and a group of its own; None: none
-    decay : days of linear decay, 0 and 1 change nothing. A past NaN counts as 0, today's stays
-    truncation : largest share of the book for one instrument, 0 is off
+    decay : days of linear decay, weights n (today) to 1 over the last n values; 0 and 1 change
+        nothing. An earlier NaN counts as 0, today's stays NaN; days before the first row are
+        left out
+    truncation : largest share of the book for one instrument, 0 is off. With fewer than
+        1 / truncation instruments to hold, all get the same size
 
-    A day on which nothing is left to hold has weights 0. Source: BRAIN's published steps, and
+    A day on which nothing is left to hold has weights 0; so has one whose values are alike
+    within each group. Row t depends on rows up to t only. Source: BRAIN's published steps, and
     the golden example close (6, 5, 2, 8, 4): NONE gives (.24, .20, .08, .32, .16), MARKET gives
     (.125, 0, -.375, .375, -.125).
     """
@@ -74,11 +78,10 @@ def to_weights(
     values = np.ascontiguousarray(values, dtype=np.float64)
     if decay > 1:
         values = kernels.decayed(values, decay)
-    neutralize = groups is not None
-    labels = np.zeros(values.shape, np.int32) if groups is None else groups
-    n_groups = int(labels.max(initial=-1)) + 1
-    return np.asarray(
-        kernels.weighed(
-            values, np.ascontiguousarray(mask), labels, n_groups, neutralize, float(truncation)
-        )
-    )
+    inside = np.ones(values.shape, dtype=bool) if mask is None else np.ascontiguousarray(mask)
+    if groups is None:
+        labels, n_groups = np.empty((len(values), 0), np.int32), 0
+    else:
+        labels = np.ascontiguousarray(groups)
+        n_groups = max(int(labels.max(initial=-1)) + 1, 1)
+    return kernels.weighed(values, inside, labels, n_groups, float(truncation))

@@ -12,7 +12,7 @@ from typing import Any
 from alphafoundry.brain.service.quotas import eastern_text
 from alphafoundry.brain.service.sessions import USER
 from alphafoundry.simulation.settings import SimulationSettings
-from alphafoundry.simulation.simulate import SimulationResult
+from alphafoundry.simulation.simulator import SimulationResult
 from alphafoundry.simulation.statistics import grade
 
 KEPT_RECORD_SETS = ("yearly-stats", "planted-effects")

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from alphafoundry.simulation.settings import SimulationSettings
-from alphafoundry.simulation.simulate import SimulationResult, Simulator
+from alphafoundry.simulation.simulator import SimulationResult, Simulator
 
 _log = logging.getLogger(__name__)
 

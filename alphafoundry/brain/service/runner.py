@@ -22,7 +22,7 @@ from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.quotas import Clock, eastern_day
 from alphafoundry.brain.service.state import NewAlpha, State
 from alphafoundry.errors import ExpressionError, FoundryError
-from alphafoundry.simulation.simulate import SimulationResult, Simulator
+from alphafoundry.simulation.simulator import SimulationResult, Simulator
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class Runner:
     ----------
     peak_running : most simulations that ran at the same time
     finished : simulations that ended, in whatever way
+    busy_seconds : seconds that simulations took, added up
+    span_seconds : seconds from the first one's start to the last one's end
     """
 
     def __init__(
@@ -86,6 +88,9 @@ class Runner:
         self._pool = ThreadPoolExecutor(max_concurrent, thread_name_prefix="simulation")
         self.peak_running = 0
         self.finished = 0
+        self.busy_seconds = 0.0
+        self.span_seconds = 0.0
+        self._first_start: float | None = None
 
     def close(self) -> None:
         """Stop the simulations that run; they are lost."""
@@ -143,6 +148,8 @@ class Runner:
 
     def _run(self, job: _Job) -> None:
         with self._lock:
+            if self._first_start is None:
+                self._first_start = job.started
             self._computing += 1
             self.peak_running = max(self.peak_running, self._computing)
         try:
@@ -156,6 +163,9 @@ class Runner:
             with self._lock:
                 self._computing -= 1
                 self.finished += 1
+                now = time.monotonic()
+                self.busy_seconds += now - job.started
+                self.span_seconds = now - (self._first_start or now)
                 self._jobs.pop(job.id, None)
 
     def _outcome(self, job: _Job) -> tuple[dict[str, Any], SimulationResult | None]:

@@ -1,7 +1,6 @@
 """Arithmetic across the instruments of one day.
 
-Ranks treat inf as a value; everything else here leaves infinite cells out as if they were NaN,
-and gives NaN there.
+Infinite cells are left out as if they were NaN, and are NaN in the answer.
 """
 
 from __future__ import annotations
@@ -12,30 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
-from alphafoundry.expressions.kernels.ordering import collect, sort_keys, write_ranks
 
 Row = NDArray[np.float64]
-
-
-@kernel
-def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
-    """Fill rows first..last of out with ranks 0 (lowest) to 1; ties share the mean, NaN stays.
-
-    A single valid cell gets 0.5. Values are compared as `ordering` says.
-    """
-    names = x.shape[1]
-    values = np.empty(names)
-    keys = values.view(np.uint64)
-    places = np.empty(names, np.int64)
-    keys_2 = np.empty(names, np.uint64)
-    places_2 = np.empty(names, np.int64)
-    tally = np.empty(6 * 2048, np.int64)
-    for t in range(first, last):
-        count = collect(x[t], values, keys, places)
-        out[t, :] = math.nan
-        if count > 0:
-            sort_keys(keys, places, count, keys_2, places_2, tally)
-            write_ranks(keys, places, 0, count, out[t])
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Arithmetic inside the groups of one day.
 
 A negative label is unknown: such cells belong to no group and are NaN. Infinite cells are left
-out as if they were NaN, except by ranks. Labels are below `labels`.
+out as if they were NaN. Labels are below `labels`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from alphafoundry.expressions.kernels.compilation import FloatPanel, GroupPanel, kernel
-from alphafoundry.expressions.kernels.ordering import collect, sort_keys, write_ranks
 
 
 @kernel
@@ -194,72 +193,6 @@ def group_normalized(
                 continue
             if not (constant_check and high[k] - low[k] <= tolerance):
                 out[t, j] = x[t, j] / size[k] * total
-
-
-@kernel
-def group_ordered(  # noqa: PLR0912
-    x: FloatPanel,
-    g: GroupPanel,
-    labels: int,
-    share: float,
-    spread: bool,
-    out: FloatPanel,
-    first: int,
-    last: int,
-) -> None:
-    """Fill out with ranks inside the group if share is negative, else with its percentile.
-
-    Ranks run from 0 to 1, ties share the mean, a single member gets 0.5. The percentile lies on
-    a straight line between neighbours; spread gives it to members with NaN too.
-    """
-    names = x.shape[1]
-    values = np.empty(names)
-    keys = values.view(np.uint64)
-    places = np.empty(names, np.int64)
-    keys_2 = np.empty(names, np.uint64)
-    places_2 = np.empty(names, np.int64)
-    tally = np.empty(6 * 2048, np.int64)
-    starts = np.empty(labels + 1, np.int64)
-    fill = np.empty(labels, np.int64)
-    answer = np.empty(labels)
-    for t in range(first, last):
-        count = collect(x[t], values, keys, places)
-        sort_keys(keys, places, count, keys_2, places_2, tally)
-        starts[:] = 0
-        for i in range(count):
-            k = g[t, places[i]]
-            if k >= 0:
-                starts[k + 1] += 1
-        for k in range(labels):
-            starts[k + 1] += starts[k]
-            fill[k] = starts[k]
-        for i in range(count):
-            k = g[t, places[i]]
-            if k >= 0:
-                keys_2[fill[k]] = keys[i]
-                places_2[fill[k]] = places[i]
-                fill[k] += 1
-        out[t, :] = math.nan
-        for k in range(labels):
-            size = starts[k + 1] - starts[k]
-            answer[k] = math.nan
-            if size == 0:
-                continue
-            if share < 0.0:
-                write_ranks(keys_2, places_2, starts[k], starts[k + 1], out[t])
-            else:
-                place = share * (size - 1)
-                low = int(place)
-                high = min(low + 1, size - 1)
-                a = x[t, places_2[starts[k] + low]]
-                b = x[t, places_2[starts[k] + high]]
-                part = place - low
-                answer[k] = a if part == 0.0 or a == b else a + (b - a) * part
-        if share >= 0.0:
-            for j in range(names):
-                k = g[t, j]
-                if k >= 0 and (spread or not math.isnan(x[t, j])):
-                    out[t, j] = answer[k]
 
 
 @kernel

@@ -1,7 +1,9 @@
 """Rolling mean, deviation and their relatives, by Chan's combination of block statistics.
 
 Chan, Golub, LeVeque (1983), "Algorithms for computing the sample variance". Cells enter by
-Welford's step, so a window of equal values has a sum of squares of exactly 0.
+Welford's step, relative to the row at which the two blocks of their window meet: so a window of
+equal values has a sum of squares of exactly 0, and small moves at a high level are not lost. That
+row is part of every window that uses it, so a NaN there spoils no window that it should not.
 """
 
 from __future__ import annotations
@@ -17,18 +19,21 @@ Row = NDArray[np.float64]
 
 
 @kernel
-def _enter(x: Row, mean: Row, squares: Row, count: float, new_mean: Row, new_squares: Row) -> None:
-    """Add one row of values to statistics of `count - 1` rows."""
+def _enter(
+    x: Row, base: Row, mean: Row, squares: Row, count: float, new_mean: Row, new_squares: Row
+) -> None:
+    """Add one row of values, relative to base, to statistics of `count - 1` rows."""
     weight = 1.0 / count
     for j in range(x.shape[0]):
-        step = x[j] - mean[j]
+        value = x[j] - base[j]
+        step = value - mean[j]
         moved = mean[j] + step * weight
         new_mean[j] = moved
-        new_squares[j] = squares[j] + step * (x[j] - moved)
+        new_squares[j] = squares[j] + step * (value - moved)
 
 
 @kernel
-def _finish(mode: int, d: int, x: Row, mean: Row, squares: Row, out: Row) -> None:
+def _finish(mode: int, d: int, x: Row, base: Row, mean: Row, squares: Row, out: Row) -> None:
     """Turn statistics into the answer; mode 0 std, 1 z-score, 2 mean over std."""
     if mode == 0:
         for j in range(x.shape[0]):
@@ -36,11 +41,11 @@ def _finish(mode: int, d: int, x: Row, mean: Row, squares: Row, out: Row) -> Non
     elif mode == 1:
         for j in range(x.shape[0]):
             deviation = math.sqrt(squares[j] / d)
-            out[j] = (x[j] - mean[j]) / deviation if deviation != 0 else math.nan
+            out[j] = (x[j] - base[j] - mean[j]) / deviation if deviation != 0 else math.nan
     else:
         for j in range(x.shape[0]):
             deviation = math.sqrt(squares[j] / d)
-            out[j] = mean[j] / deviation if deviation != 0 else math.nan
+            out[j] = (base[j] + mean[j]) / deviation if deviation != 0 else math.nan
 
 
 @kernel
@@ -68,14 +73,15 @@ def rolling_deviation(
         squares = squares_row[:width]
         for start in range(0, days, d):
             stop = min(start + d, days)
+            base = x[start, left:right]
             mean[:] = 0.0
             squares[:] = 0.0
             for t in range(start, stop):
                 count = t - start + 1
                 today = x[t, left:right]
-                _enter(today, mean, squares, count, mean, squares)
+                _enter(today, base, mean, squares, count, mean, squares)
                 if count == d:
-                    _finish(mode, d, today, mean, squares, out[t, left:right])
+                    _finish(mode, d, today, base, mean, squares, out[t, left:right])
                 elif start == 0:
                     out[t, left:right] = math.nan
                 else:
@@ -85,15 +91,18 @@ def rolling_deviation(
                         gap = mean[j] - end_mean[count, j]
                         mean_all[j] = end_mean[count, j] + gap * share
                         squares_all[j] = squares[j] + end_squares[count, j] + gap * gap * both
-                    _finish(mode, d, today, mean_all, squares_all, out[t, left:right])
+                    _finish(mode, d, today, base, mean_all, squares_all, out[t, left:right])
             if stop < days:
-                end_mean[d - 1, :width] = x[stop - 1, left:right]
-                end_squares[d - 1, :width] = x[stop - 1, left:right] * 0.0
-                for r in range(d - 2, -1, -1):
+                base = x[stop, left:right]
+                end_mean[d - 1, :width] = 0.0
+                end_squares[d - 1, :width] = 0.0
+                for r in range(d - 1, 0, -1):
+                    older = min(r + 1, d - 1)
                     _enter(
                         x[start + r, left:right],
-                        end_mean[r + 1, :width],
-                        end_squares[r + 1, :width],
+                        base,
+                        end_mean[older, :width],
+                        end_squares[older, :width],
                         d - r,
                         end_mean[r, :width],
                         end_squares[r, :width],
@@ -120,7 +129,7 @@ def rolling_comoment(
             begin[:] = 0.0
             for t in range(start, stop):
                 count = t - start + 1
-                _enter_pair(x[t, left:right], y[t, left:right], count, begin, begin)
+                _enter_pair(x, y, t, start, left, right, count, begin, begin)
                 if count == d:
                     for j in range(width):
                         out[t, left + j] = _answer(mode, d, begin[2, j], begin[3, j], begin[4, j])
@@ -137,37 +146,38 @@ def rolling_comoment(
                         out[t, left + j] = _answer(mode, d, xx, yy, xy)
             if stop < days:
                 ends[:, d - 1, :width] = 0.0
-                _enter_pair(
-                    x[stop - 1, left:right],
-                    y[stop - 1, left:right],
-                    1,
-                    ends[:, d - 1],
-                    ends[:, d - 1],
-                )
-                for r in range(d - 2, -1, -1):
-                    _enter_pair(
-                        x[start + r, left:right],
-                        y[start + r, left:right],
-                        d - r,
-                        ends[:, r + 1],
-                        ends[:, r],
-                    )
+                for r in range(d - 1, 0, -1):
+                    older = ends[:, min(r + 1, d - 1)]
+                    _enter_pair(x, y, start + r, stop, left, right, d - r, older, ends[:, r])
 
 
 @kernel
 def _enter_pair(
-    x: Row, y: Row, count: float, old: NDArray[np.float64], new: NDArray[np.float64]
+    x: FloatPanel,
+    y: FloatPanel,
+    row: int,
+    base: int,
+    left: int,
+    right: int,
+    count: float,
+    old: NDArray[np.float64],
+    new: NDArray[np.float64],
 ) -> None:
-    """Add a row of pairs; rows of old and new: mean x, mean y, squares x, squares y, products."""
+    """Add a row of pairs, relative to the row base, to statistics of `count - 1` rows.
+
+    Rows of old and new: mean x, mean y, squares x, squares y, products.
+    """
     weight = 1.0 / count
-    for j in range(x.shape[0]):
-        step_x = x[j] - old[0, j]
-        step_y = y[j] - old[1, j]
+    for j in range(right - left):
+        value_x = x[row, left + j] - x[base, left + j]
+        value_y = y[row, left + j] - y[base, left + j]
+        step_x = value_x - old[0, j]
+        step_y = value_y - old[1, j]
         mean_x = old[0, j] + step_x * weight
         mean_y = old[1, j] + step_y * weight
-        new[2, j] = old[2, j] + step_x * (x[j] - mean_x)
-        new[3, j] = old[3, j] + step_y * (y[j] - mean_y)
-        new[4, j] = old[4, j] + step_x * (y[j] - mean_y)
+        new[2, j] = old[2, j] + step_x * (value_x - mean_x)
+        new[3, j] = old[3, j] + step_y * (value_y - mean_y)
+        new[4, j] = old[4, j] + step_x * (value_y - mean_y)
         new[0, j] = mean_x
         new[1, j] = mean_y
 
@@ -211,9 +221,9 @@ def rolling_standardized_moment(
                 gap = x[i, j] - mean
                 squares += gap * gap
                 total += gap**order
-            if not standard:
-                out[t, j] = total / d
-            elif squares == 0.0:
+            if math.isnan(squares) or (standard and squares == 0.0):
                 out[t, j] = math.nan
+            elif not standard:
+                out[t, j] = total / d
             else:
                 out[t, j] = (total / d) / math.sqrt(squares / d) ** order

@@ -21,7 +21,7 @@ FloatPanel = NDArray[np.float64]
 X = Input("x")
 Y = Input("y")
 
-_ranks = across("cross_section", "ranks")
+_ranks = across("ranking", "ranks")
 _scaled = across("cross_section", "scaled")
 _neutralized = across("cross_section", "neutralized")
 

@@ -27,7 +27,7 @@ _centred = across("groups", "group_centred")
 _statistic = across("groups", "group_statistic")
 _scaled = across("groups", "group_scaled")
 _normalized = across("groups", "group_normalized")
-_ordered = across("groups", "group_ordered")
+_ordered = across("ranking", "group_ordered")
 _backfilled = across("groups", "group_backfilled")
 
 

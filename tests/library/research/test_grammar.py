@@ -152,6 +152,12 @@ def test_a_plain_sample_contains_both_reversal_and_momentum() -> None:
     assert momentum >= 4
 
 
+def test_capitalisation_is_not_correlated_with_the_price_that_it_is_made_of() -> None:
+    fields = {name: DEFAULT_FIELDS[name] for name in ("close", "cap")}
+    generator = GrammarGenerator(fields, BASE, seed=2)
+    assert not any("ts_corr" in generator.draw(i).operators for i in range(200))
+
+
 def likeness(values: np.ndarray, other: np.ndarray) -> float:
     """The mean over days of the cross-sectional rank correlation."""
     found = []

@@ -72,6 +72,13 @@ def test_operators_are_exchanged_for_those_with_the_same_inputs() -> None:
     assert not any("ts_corr" in swap or "group_" in swap for swap in swaps)
 
 
+def test_an_operator_that_needs_a_longer_window_is_no_exchange() -> None:
+    swaps = details("rank(ts_delta(close, 2))", "operator")
+    assert "ts_delta -> ts_mean" in swaps
+    assert "ts_delta -> ts_quantile" not in swaps
+    assert "ts_delta -> ts_quantile" in details("rank(ts_delta(close, 3))", "operator")
+
+
 def test_fields_are_exchanged_within_their_unit() -> None:
     assert details("rank(close)", "field") == ["close -> high", "close -> low", "close -> open"]
     assert details("rank(volume)", "field") == ["volume -> adv20"]

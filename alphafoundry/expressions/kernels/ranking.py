@@ -1,9 +1,10 @@
-"""Sorting one row of values, with rounding noise taken for ties.
+"""Ranks and percentiles across a day, with rounding noise taken for ties.
 
 Values are rounded to 9 decimals before they are compared, so that values which are equal in
 mathematics, such as correlations of three ranks, are equal here whatever order their sums were
 computed in. In a row whose typical size (geometric mean of |x|) is below about 0.001 the rounding
-step shrinks with that size, so small numbers keep their order.
+step shrinks with that size, so small numbers keep their order. Infinite values are compared like
+any other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import kernel
+from alphafoundry.expressions.kernels.compilation import FloatPanel, GroupPanel, kernel
 
 Keys = NDArray[np.uint64]
 Places = NDArray[np.int64]
@@ -27,7 +28,9 @@ _EXPONENT = np.uint64(0x7FF)
 
 
 @kernel
-def collect(x: NDArray[np.float64], values: NDArray[np.float64], keys: Keys, places: Places) -> int:
+def _collect(
+    x: NDArray[np.float64], values: NDArray[np.float64], keys: Keys, places: Places
+) -> int:
     """Gather a row's cells that are not NaN, as keys that sort like the rounded values.
 
     values and keys share memory. Returns how many there are.
@@ -61,13 +64,15 @@ def _scale(keys: Keys, count: int) -> float:
     if counted == 0:
         return 1e9
     typical = total / counted
+    if typical > 900.0:
+        return 1.0
     if typical >= -10.0:
         return 1e9
-    return 1e9 * math.pow(2.0, min(-10.0 - math.floor(typical), 980.0))
+    return 1e9 * math.pow(2.0, min(-10.0 - math.floor(typical), 990.0))
 
 
 @kernel
-def sort_keys(
+def _sort(
     keys: Keys, places: Places, count: int, keys_2: Keys, places_2: Places, tally: Places
 ) -> None:
     """Sort the first count keys with their places, stable; the other arrays are room to work.
@@ -120,7 +125,7 @@ def sort_keys(
 
 
 @kernel
-def write_ranks(
+def _write_ranks(
     keys: Keys, places: Places, start: int, stop: int, row: NDArray[np.float64]
 ) -> None:
     """Write ranks 0..1 of the sorted cells start..stop into the row; ties share their mean.
@@ -140,3 +145,90 @@ def write_ranks(
         for i in range(k, end):
             row[places[i]] = rank
         k = end
+
+
+@kernel
+def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
+    """Fill rows first..last of out with ranks 0 (lowest) to 1; ties share the mean, NaN stays.
+
+    A single valid cell gets 0.5.
+    """
+    names = x.shape[1]
+    values = np.empty(names)
+    keys = values.view(np.uint64)
+    places = np.empty(names, np.int64)
+    keys_2 = np.empty(names, np.uint64)
+    places_2 = np.empty(names, np.int64)
+    tally = np.empty(6 * 2048, np.int64)
+    for t in range(first, last):
+        count = _collect(x[t], values, keys, places)
+        out[t, :] = math.nan
+        if count > 0:
+            _sort(keys, places, count, keys_2, places_2, tally)
+            _write_ranks(keys, places, 0, count, out[t])
+
+
+@kernel
+def group_ordered(  # noqa: PLR0912
+    x: FloatPanel,
+    g: GroupPanel,
+    labels: int,
+    share: float,
+    spread: bool,
+    out: FloatPanel,
+    first: int,
+    last: int,
+) -> None:
+    """Fill out with ranks inside the group if share is negative, else with its percentile.
+
+    Ranks run from 0 to 1, ties share the mean, a single member gets 0.5. The percentile lies on
+    a straight line between neighbours; spread gives it to members with NaN too.
+    """
+    names = x.shape[1]
+    values = np.empty(names)
+    keys = values.view(np.uint64)
+    places = np.empty(names, np.int64)
+    keys_2 = np.empty(names, np.uint64)
+    places_2 = np.empty(names, np.int64)
+    tally = np.empty(6 * 2048, np.int64)
+    starts = np.empty(labels + 1, np.int64)
+    fill = np.empty(labels, np.int64)
+    answer = np.empty(labels)
+    for t in range(first, last):
+        count = _collect(x[t], values, keys, places)
+        _sort(keys, places, count, keys_2, places_2, tally)
+        starts[:] = 0
+        for i in range(count):
+            k = g[t, places[i]]
+            if k >= 0:
+                starts[k + 1] += 1
+        for k in range(labels):
+            starts[k + 1] += starts[k]
+            fill[k] = starts[k]
+        for i in range(count):
+            k = g[t, places[i]]
+            if k >= 0:
+                keys_2[fill[k]] = keys[i]
+                places_2[fill[k]] = places[i]
+                fill[k] += 1
+        out[t, :] = math.nan
+        for k in range(labels):
+            size = starts[k + 1] - starts[k]
+            answer[k] = math.nan
+            if size == 0:
+                continue
+            if share < 0.0:
+                _write_ranks(keys_2, places_2, starts[k], starts[k + 1], out[t])
+            else:
+                place = share * (size - 1)
+                low = int(place)
+                high = min(low + 1, size - 1)
+                a = x[t, places_2[starts[k] + low]]
+                b = x[t, places_2[starts[k] + high]]
+                part = place - low
+                answer[k] = a if part == 0.0 or a == b else a + (b - a) * part
+        if share >= 0.0:
+            for j in range(names):
+                k = g[t, j]
+                if k >= 0 and (spread or not math.isnan(x[t, j])):
+                    out[t, j] = answer[k]

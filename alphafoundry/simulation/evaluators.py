@@ -1,0 +1,67 @@
+"""What simulations on one panel share: universes, and evaluators with their sub-expressions."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.expressions import Evaluator
+from alphafoundry.market.panel import Panel
+from alphafoundry.market.universe import universe_mask
+
+Mask = NDArray[np.bool_]
+
+
+class EvaluatorCache:
+    """Universes and evaluators of one panel, made when first needed; safe to share by threads.
+
+    Parameters
+    ----------
+    cache_bytes : bound of the sub-expressions that each evaluator keeps
+    most : evaluators that are kept; the least recently used goes first
+    """
+
+    def __init__(self, panel: Panel, *, cache_bytes: int = 256 * 2**20, most: int = 3) -> None:
+        self.panel = panel
+        self._cache_bytes = cache_bytes
+        self._most = most
+        self._lock = threading.Lock()
+        self._universes: dict[str, tuple[Mask, str | None]] = {}
+        self._evaluators: OrderedDict[tuple[str | None, bool], Evaluator] = OrderedDict()
+
+    def universe(self, name: str) -> tuple[Mask, str | None]:
+        """Return who is in, shape (n_days, n_instruments), and a note for people or None.
+
+        Raises MarketError where there is no such universe.
+        """
+        with self._lock:
+            if name not in self._universes:
+                self._universes[name] = universe_mask(self.panel, name)
+            return self._universes[name]
+
+    def evaluator(self, universe: str, *, pasteurize: bool, nan_handling: bool) -> Evaluator:
+        """Return the evaluator for these settings.
+
+        pasteurize : inputs are NaN outside the universe; False makes the universe irrelevant
+        """
+        mask = self.universe(universe)[0] if pasteurize else None
+        key = (universe if pasteurize else None, nan_handling)
+        with self._lock:
+            if key not in self._evaluators:
+                self._evaluators[key] = Evaluator(
+                    self.panel.fields,
+                    self.panel.groups,
+                    mask=mask,
+                    nan_handling=nan_handling,
+                    cache_bytes=self._cache_bytes,
+                )
+            self._evaluators.move_to_end(key)
+            while len(self._evaluators) > self._most:
+                self._evaluators.popitem(last=False)
+            return self._evaluators[key]
+
+    def __repr__(self) -> str:
+        return f"EvaluatorCache({self.panel.label!r}, {len(self._evaluators)} evaluators)"

@@ -1,0 +1,217 @@
+"""A whole simulation: expression to values, weights, daily PnL, statistics and checks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.errors import ConfigurationError, SimulationError
+from alphafoundry.expressions import Expression, check, parse
+from alphafoundry.market.panel import Panel
+from alphafoundry.simulation import sub_universe
+from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
+from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
+from alphafoundry.simulation.periods import before
+from alphafoundry.simulation.planted import attribute
+from alphafoundry.simulation.pnl import BOOK, DailyPnl, daily_pnl, lag
+from alphafoundry.simulation.result import SimulationResult
+from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.simulation.statistics import statistics, yearly
+from alphafoundry.simulation.weights import neutralization_groups, to_weights
+
+LEAST_DAYS = 500
+"""Days from the first position on that a simulation must have."""
+
+MANY_UNKNOWN = 0.05
+"""Share of names without a known group that is worth a note."""
+
+__all__ = ["LEAST_DAYS", "SimulationResult", "Simulator", "simulate"]
+
+
+def simulate(
+    expression: str | Expression,
+    panel: Panel,
+    settings: SimulationSettings | None = None,
+    *,
+    evaluator: EvaluatorCache | None = None,
+    account: Account = "user",
+    keep_positions: bool = True,
+) -> SimulationResult:
+    """Simulate one alpha on a market.
+
+    Parameters
+    ----------
+    settings : None is BRAIN's defaults
+    evaluator : shared universes and sub-expressions of `panel`; None makes its own
+    account : "user" or "consultant", for the limits of the checks
+    keep_positions : False leaves the positions out of the result, which may be large
+
+    Raises
+    ------
+    ExpressionError : the expression cannot run on this market
+    ConfigurationError, MarketError : a setting is not possible on this market
+    SimulationError : fewer than 500 days are left from the first position on
+    """
+    settings = settings or SimulationSettings()
+    shared = evaluator or EvaluatorCache(panel)
+    _require_possible(settings, panel, shared)
+    parsed = parse(expression) if isinstance(expression, str) else expression
+    groups = neutralization_groups(panel, settings.neutralization)
+    mask, note = shared.universe(settings.universe)
+    engine = shared.evaluator(
+        settings.universe,
+        pasteurize=settings.pasteurization == "ON",
+        nan_handling=settings.nan_handling == "ON",
+    )
+    warnings = check(parsed, engine.infos)
+    weights = to_weights(
+        engine.evaluate(parsed),
+        mask,
+        groups,
+        decay=settings.decay,
+        truncation=settings.truncation,
+    )
+    every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
+    start = every_day.first_held
+    days = every_day.between(start, len(every_day))
+    if len(days) < LEAST_DAYS:
+        raise SimulationError(f"Simulation length is below cutoff of {LEAST_DAYS} days")
+    cut = _test_start(days, settings.test_period)
+    found = statistics(days)
+    part, part_note = _sub_universe(weights, shared, mask, settings, start)
+    planted = attribute(weights, panel, days, delay=settings.delay)
+    behind = lag(settings.delay)
+    return SimulationResult(
+        expression=parsed,
+        settings=settings,
+        panel_label=panel.label,
+        days=days,
+        statistics=found,
+        yearly=yearly(days, cut),
+        checks=checks_of(
+            found,
+            days,
+            delay=settings.delay,
+            instruments=panel.shape[1],
+            sub_universe=part,
+            warnings=warnings,
+            account=account,
+        ),
+        warnings=warnings,
+        notes=tuple(text for text in (note, part_note, _unknown_groups(groups, settings)) if text),
+        train=None if cut is None else statistics(days.between(0, cut)),
+        test=None if cut is None else statistics(days.between(cut, len(days))),
+        sector_pnl=_sector_pnl(weights, panel, settings, start),
+        planted=planted.shares if planted else None,
+        expected_sharpe=planted.expected_sharpe if planted else None,
+        positions=weights[start - behind : len(weights) - behind] if keep_positions else None,
+    )
+
+
+class Simulator:
+    """Simulates many alphas on one panel; safe to share among threads.
+
+    Parameters
+    ----------
+    account : "user" or "consultant", for the limits of the checks
+    cache_bytes : bound of the sub-expressions that each evaluator keeps
+    """
+
+    def __init__(
+        self, panel: Panel, *, account: Account = "user", cache_bytes: int = 256 * 2**20
+    ) -> None:
+        self.panel = panel
+        self.evaluators = EvaluatorCache(panel, cache_bytes=cache_bytes)
+        self._account: Account = account
+
+    def simulate(
+        self,
+        expression: str | Expression,
+        settings: SimulationSettings | None = None,
+        *,
+        keep_positions: bool = False,
+    ) -> SimulationResult:
+        """Simulate one alpha; see `simulate`."""
+        return simulate(
+            expression,
+            self.panel,
+            settings,
+            evaluator=self.evaluators,
+            account=self._account,
+            keep_positions=keep_positions,
+        )
+
+    def __repr__(self) -> str:
+        return f"Simulator({self.panel.label!r}, account={self._account!r})"
+
+
+def _require_possible(settings: SimulationSettings, panel: Panel, shared: EvaluatorCache) -> None:
+    """Refuse by name what a local panel of US stocks cannot do."""
+    if shared.panel is not panel:
+        raise ConfigurationError("evaluator: made for another panel; make one for this panel")
+    if settings.region != "USA":
+        raise ConfigurationError(
+            f"region {settings.region!r}: not offered on a local market; choose USA"
+        )
+    if settings.max_trade == "ON":
+        raise ConfigurationError("maxTrade 'ON': not offered on a local market; choose OFF")
+
+
+def _test_start(days: DailyPnl, period: str) -> int | None:
+    """Return the index of the first day of the test period, None where it is empty."""
+    last = days.dates[-1]
+    cut = int(np.searchsorted(days.dates, before(last, period), side="right"))
+    if cut == 0:
+        raise ConfigurationError(
+            f"testPeriod {period!r}: leaves no day to train on, the alpha holds positions from "
+            f"{days.dates[0]} to {last}; choose a shorter one"
+        )
+    return cut if cut < len(days) else None
+
+
+def _sub_universe(
+    weights: NDArray[np.float64],
+    shared: EvaluatorCache,
+    mask: Mask,
+    settings: SimulationSettings,
+    start: int,
+) -> tuple[SubUniverse | None, str | None]:
+    inside, note = sub_universe.next_smaller(shared, settings.universe)
+    if inside is None:
+        return None, note
+    return sub_universe.measure(
+        weights, shared.panel, mask, inside, delay=settings.delay, start=start
+    ), note
+
+
+def _sector_pnl(
+    weights: NDArray[np.float64], panel: Panel, settings: SimulationSettings, start: int
+) -> dict[str, NDArray[np.float64]] | None:
+    """Return sector to daily dollars; names without a known sector are under "Unknown"."""
+    if not settings.visualization or "sector" not in panel.groups:
+        return None
+    from alphafoundry.simulation import kernels
+
+    labels = panel.groups["sector"]
+    count = int(labels.max(initial=-1)) + 1
+    known = panel.group_names.get("sector") or tuple(str(label) for label in range(count))
+    profit = kernels.profit_by_group(
+        weights, panel.fields["returns"], labels, len(known), lag(settings.delay)
+    )
+    by_sector = {name: BOOK * profit[start:, column] for column, name in enumerate(known)}
+    if (labels < 0).any():
+        by_sector["Unknown"] = BOOK * profit[start:, -1]
+    return by_sector
+
+
+def _unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSettings) -> str | None:
+    """Return a note where many names have no known group, since they are neutralized as one."""
+    if groups is None:
+        return None
+    share = float((groups[-1] < 0).mean())
+    if share < MANY_UNKNOWN:
+        return None
+    return (
+        f"{share:.0%} of the names have no known {settings.neutralization.lower()}; they are "
+        "neutralized as one group"
+    )

@@ -1,0 +1,229 @@
+"""Signing in: once for all, again when it ends, with a person where BRAIN wants one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from alphafoundry.brain import BrainClient, Credentials
+from alphafoundry.brain.addresses import absolute_location, base_address
+from alphafoundry.brain.server import in_process
+from alphafoundry.errors import (
+    AuthenticationError,
+    BrainRequestError,
+    ConfigurationError,
+    PersonaRequired,
+)
+from tests.library.brain.conftest import GOOD, SETTINGS
+from tests.library.brain.faults import FaultyBrain, serve
+
+SIGN_IN = ("POST", "/authentication")
+
+Make = Callable[..., FastAPI]
+
+
+async def test_account_and_identity_are_known_after_signing_in(app: FastAPI) -> None:
+    async with BrainClient("http://brain.local", transport=in_process(app)) as client:
+        assert client.service == "brain.local" and client.market_label is None
+        account = await client.authenticate()
+        assert account["token"]["expiry"] == 14400
+        assert client.service == "local:0000000000000005"
+        assert client.market_label == "SYNTHETIC test market, 40 names × 800 days"
+
+
+async def test_first_call_signs_in_and_concurrent_calls_share_it(
+    faulty: FaultyBrain, url: str, credentials: Credentials
+) -> None:
+    async with BrainClient(url, credentials) as client:
+        await asyncio.gather(*(client.operators() for _ in range(12)))
+    assert faulty.requests[SIGN_IN] == 1
+
+
+async def test_an_ended_session_is_renewed_once_for_all_tasks(
+    faulty: FaultyBrain, url: str, app: FastAPI
+) -> None:
+    async with BrainClient(url) as client:
+        await client.authenticate()
+        app.state.brain.sessions._tokens.clear()
+        await asyncio.gather(*(client.operators() for _ in range(12)))
+    assert faulty.requests[SIGN_IN] == 2
+
+
+@pytest.mark.parametrize("fault", ["expired", "empty-html"])
+async def test_each_sign_of_an_ended_session_leads_to_a_new_one(
+    faulty: FaultyBrain, url: str, fault: str
+) -> None:
+    async with BrainClient(url) as client:
+        await client.authenticate()
+        faulty.plan(fault, path="/operators")
+        assert await client.operators()
+    assert faulty.requests[SIGN_IN] == 2
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        httpx.Response(400, json={"detail": "Incorrect authentication credentials."}),
+        httpx.Response(204),
+    ],
+)
+async def test_old_signs_of_an_ended_session(lost: httpx.Response) -> None:
+    answers = [lost, httpx.Response(200, json=[{"name": "rank"}])]
+    signed_in = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal signed_in
+        if request.url.path == "/authentication":
+            signed_in += 1
+            return httpx.Response(201, json={"user": {"id": "AB12345"}})
+        return answers.pop(0)
+
+    async with BrainClient("http://x", transport=httpx.MockTransport(answer)) as client:
+        assert [operator.name for operator in await client.operators()] == ["rank"]
+    assert signed_in == 2
+
+
+async def test_session_is_renewed_before_it_ends(make_app: Make) -> None:
+    faulty = FaultyBrain(make_app(token_seconds=1.0))
+    with serve(faulty) as url:
+        async with BrainClient(url) as client:
+            await client.operators()
+            await asyncio.sleep(0.92)
+            await client.operators()
+    assert faulty.requests[SIGN_IN] == 2
+    assert faulty.requests["GET", "/operators"] == 2
+
+
+async def test_a_refusal_after_a_new_sign_in_is_an_error(faulty: FaultyBrain, url: str) -> None:
+    faulty.plan("expired", path="/operators", times=2)
+    async with BrainClient(url) as client:
+        with pytest.raises(AuthenticationError, match="session that it has just opened"):
+            await client.operators()
+    assert faulty.requests["GET", "/operators"] == 2
+
+
+async def test_wrong_credentials_are_tried_once_by_many_tasks(
+    make_app: Make, credentials: Credentials
+) -> None:
+    faulty = FaultyBrain(make_app(credentials=Credentials("a@b.c", "other")))
+    with serve(faulty) as url:
+        async with BrainClient(url, credentials) as client:
+            results = await asyncio.gather(
+                *(client.operators() for _ in range(8)), return_exceptions=True
+            )
+    assert all(isinstance(result, AuthenticationError) for result in results)
+    assert faulty.requests[SIGN_IN] == 1
+
+
+async def test_many_failures_ask_for_a_captcha(make_app: Make, credentials: Credentials) -> None:
+    app = make_app(credentials=Credentials("a@b.c", "other"))
+    async with BrainClient("http://x", credentials, transport=in_process(app)) as client:
+        for _ in range(6):
+            with pytest.raises(AuthenticationError) as caught:
+                await client.authenticate()
+    assert "captcha" in str(caught.value)
+
+
+async def test_a_person_confirms_in_a_browser(make_app: Make, credentials: Credentials) -> None:
+    faulty = FaultyBrain(make_app(persona=True, credentials=credentials))
+    shown: list[str] = []
+    with serve(faulty) as url:
+        async with BrainClient(url, credentials, on_persona=shown.append) as client:
+            client._exchange.session._persona_poll = 0.05
+            waiting = asyncio.create_task(client.authenticate())
+            while not shown:
+                await asyncio.sleep(0.01)
+            assert f"{url}/authentication/persona?inquiry=inq_" in shown[0]
+            await asyncio.sleep(0.12)
+            assert not waiting.done()
+            link = next(word for word in shown[0].split() if word.startswith("http"))
+            async with httpx.AsyncClient() as browser:
+                assert (await browser.get(link)).status_code == 200
+            await waiting
+            assert await client.operators()
+    assert faulty.requests["POST", "/authentication/persona"] >= 2
+
+
+async def test_nobody_confirms(make_app: Make) -> None:
+    app = make_app(persona=True)
+    shown: list[str] = []
+    transport = in_process(app)
+    async with BrainClient(
+        "http://x", transport=transport, on_persona=shown.append, persona_timeout=0.1
+    ) as client:
+        started = time.monotonic()
+        with pytest.raises(PersonaRequired):
+            await client.authenticate()
+        assert time.monotonic() - started < 5 and len(shown) == 1
+    async with BrainClient("http://x", transport=transport) as client:
+        with pytest.raises(PersonaRequired) as caught:
+            await client.authenticate()
+    assert caught.value.url.startswith("http://x/authentication/persona?inquiry=")
+
+
+async def test_worldquant_without_credentials_is_told_before_anything_is_sent() -> None:
+    def never(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("a request was sent")
+
+    async with BrainClient(transport=httpx.MockTransport(never)) as client:
+        assert client.service == "worldquant"
+        with pytest.raises(ConfigurationError, match="--credentials"):
+            await client.authenticate()
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/alphas/abc/submit",
+        "https://api.worldquantbrain.com/alphas/abc/submit",
+        "http://api.worldquantbrain.com:443/alphas/abc/submit",
+    ],
+)
+def test_every_form_of_location_is_read(location: str) -> None:
+    base = base_address("http://api.worldquantbrain.com/")
+    assert str(absolute_location(location, base)) == (
+        "https://api.worldquantbrain.com/alphas/abc/submit"
+    )
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://evil.example/simulations/1",
+        "https://api.worldquantbrain.com.evil.example/simulations/1",
+        "https://api.worldquantbrain.com@evil.example/simulations/1",
+        "//evil.example/simulations/1",
+        "https://api.worldquantbrain.com:8443/simulations/1",
+        "ftp://api.worldquantbrain.com/simulations/1",
+        "http://[/",
+    ],
+)
+def test_a_location_elsewhere_is_not_followed(location: str) -> None:
+    with pytest.raises(BrainRequestError):
+        absolute_location(location, base_address("https://api.worldquantbrain.com"))
+
+
+async def test_a_foreign_location_of_a_simulation_gets_no_request() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.path == "/authentication":
+            return httpx.Response(201, json={})
+        return httpx.Response(201, headers={"Location": "https://evil.example/simulations/1"})
+
+    async with BrainClient("http://x", transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(BrainRequestError, match=r"evil\.example"):
+            await client.post_simulation(GOOD, SETTINGS)
+    assert set(asked) == {"x"}
+
+
+@pytest.mark.parametrize("address", ["", "api.worldquantbrain.com", "ftp://x", "http://", "x://["])
+def test_a_wrong_address_is_told(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="not the address of a BRAIN service"):
+        BrainClient(address)

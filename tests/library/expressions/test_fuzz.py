@@ -1,0 +1,119 @@
+"""Whatever the text, the answer is an expression or an ExpressionError with a place."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alphafoundry.errors import ExpressionError
+from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS, Evaluator, check, parse
+from alphafoundry.expressions.warm_up import example
+
+PIECES = [
+    *"()+-*/^<>=!&|?:;,.\"'@#$[]{}\\ \n\t\0",
+    *["close", "volume", "sector", "x", "nan", "true", "5", "0.5", "1e9", "std=4", "ts_mean("],
+    *["rank(", "group_rank(", "/*", "*/", "==", "!=", "&&", "||", "\u00e9", "\U0001f600", "\u0661"],
+]
+SEEDS = [
+    "rank(ts_mean(close, 20)) - ts_delay(vwap, 3) / 2",
+    "a = ts_delta(close, 5); b = -a; group_neutralize(rank(b), sector) /* reversal */",
+    "trade_when(volume > adv20 && close != open, "
+    'group_rank(returns, bucket(rank(cap), range="0, 1, 0.1")), -1)',
+    "winsorize(ts_regression(close, open, 20, lag=1, rettype=2), std=3) ? 1 : -high ^ 0.5",
+]
+
+
+def answer(text: str) -> None:
+    try:
+        expression = parse(text)
+        assert parse(expression.canonical).canonical == expression.canonical
+        assert expression.operator_count >= 0
+        assert expression.lookback >= 0
+        check(expression, DEFAULT_FIELDS)
+    except ExpressionError as error:
+        lines = text.split("\n")
+        assert 1 <= error.line <= len(lines)
+        assert 1 <= error.column <= len(lines[error.line - 1]) + 1
+        assert error.end_column > error.column
+        assert error.message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text(text):
+    answer(text)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_any_pieces_of_the_language(text):
+    answer(text)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_damaged_expressions(seed):
+    chance = random.Random(1)
+    for _ in range(300):
+        text = list(seed)
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(text))
+            text[place : place + chance.randint(0, 3)] = chance.choice(PIECES)
+        answer("".join(text))
+
+
+DEEP = [
+    "(" * 40_000 + "close" + ")" * 40_000,
+    "(" * 90_000,
+    "rank(" * 15_000 + "close" + ")" * 15_000,
+    "-" * 90_000 + "close",
+    "!" * 90_000 + "close",
+    "close" + "+close" * 15_000,
+    "close" + "^close" * 15_000,
+    "close?close:" * 8_000 + "close",
+    "max(" + "close," * 15_000 + "close)",
+    "a0=close;" + "".join(f"a{i}=a{i - 1}+a{i - 1};" for i in range(1, 400)) + "a399",
+    "a0=close;" + "".join(f"a{i}=-a{i - 1};" for i in range(1, 5000)) + "a4999",
+    "/*" + "*" * 90_000,
+    "/*" + "a*" * 40_000,
+    '"' * 90_001,
+    "x" * 1_000_000,
+    "close + " * 125_000,
+    " " * 1_000_000,
+    "\0" * 1_000_000,
+    "\n" * 1_000_000 + "@",
+    "1" * 90_000,
+    "ts_mean(close, " + "9" * 300 + ")",
+    ";" * 90_000,
+]
+
+
+@pytest.mark.parametrize("text", DEEP, ids=range(len(DEEP)))
+def test_deep_long_and_explosive_texts_are_answered_soon(text):
+    started = time.perf_counter()
+    answer(text)
+    assert time.perf_counter() - started < 5
+
+
+def test_the_deepest_allowed_expression_works_from_a_deep_stack():
+    text = "rank(" * 199 + "x" + ")" * 199
+
+    def below(levels: int) -> float:
+        if levels:
+            return below(levels - 1)
+        return Evaluator({"x": np.array([[1.0, 2.0]])}).evaluate(text)[0, 1]
+
+    assert below(600) == 1.0
+    with pytest.raises(ExpressionError, match="nested more than 200 levels"):
+        parse(f"rank({text})")
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_has_a_stable_canonical_form(name):
+    canonical = parse(example(OPERATORS[name])).canonical
+    assert parse(canonical).canonical == canonical
+    assert parse(canonical).operators >= {name}
