@@ -12,6 +12,7 @@ from typing import Any
 from alphafoundry.research.files import import_hopeful
 from alphafoundry.research.workbench import Progress, Workbench, open_workbench
 from alphafoundry.settings import load_limits, load_settings
+from tasks.credentials import brain_credentials
 from tasks.limits import ensure_limits
 from tasks.prefect_server import Server
 
@@ -71,6 +72,7 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
         settings,
         flow=flow,
         lanes=limits[SIMULATION_CAP],
+        credentials=await brain_credentials(settings),
         progress=terminal.progress if terminal else None,
         stop=terminal.stop if terminal else None,
     ) as bench:

@@ -80,9 +80,13 @@ def detail_of(response: httpx.Response) -> Any:
 def trouble(response: httpx.Response, *, once_only: bool) -> BrainUnavailable | None:
     """Return the error of a 429 or 5xx, None for any other answer.
 
+    Some versions of the service tell the simulation limits with 400.
+
     once_only : the request must not be made twice, so a 5xx leaves its fate unknown
     """
-    if response.status_code == 429:
+    if response.status_code == 429 or (
+        response.status_code == 400 and "SIMULATION_LIMIT_EXCEEDED" in response.text
+    ):
         return _rate_limited(response)
     if response.status_code >= 500:
         return BrainUnavailable(
@@ -104,7 +108,7 @@ def _rate_limited(response: httpx.Response) -> RateLimited:
     else:
         kind, meaning = "rate", "too many requests"
     return RateLimited(
-        f"{call(response)}: BRAIN answered 429, {meaning}",
+        f"{call(response)}: BRAIN answered {response.status_code}, {meaning}",
         kind=kind,
         retry_after=retry_after(response.headers),
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -49,7 +50,7 @@ def create_app(
     daily_simulations: int | None = None,
     simulation_seconds: float = 0.0,
     poll_seconds: float = 0.1,
-    busy_seconds: float = 1.0,
+    retry_seconds: float = 1.0,
     token_seconds: float = 14400.0,
     persona: bool = False,
     now: Clock = utc_now,
@@ -66,7 +67,7 @@ def create_app(
     daily_simulations : successful per US Eastern day, None is no limit
     simulation_seconds : least duration of a simulation
     poll_seconds : Retry-After of work in progress, and how long checks take
-    busy_seconds : Retry-After where too many simulations run
+    retry_seconds : Retry-After where too many simulations run
     token_seconds : life of a sign-in
     persona : signing in needs a person who opens a link
     now : the clock that days are counted by
@@ -93,7 +94,7 @@ def create_app(
         choices=Choices.of(panel),
         now=now,
         poll_seconds=poll_seconds,
-        busy_seconds=busy_seconds,
+        retry_seconds=retry_seconds,
         daily_simulations=daily_simulations,
         daily_submissions=daily_submissions,
         delays=Delays(poll_seconds),
@@ -144,8 +145,17 @@ def close_app(app: FastAPI) -> None:
 
 
 def in_process(app: FastAPI) -> httpx.AsyncBaseTransport:
-    """Return the transport of a `BrainClient` that asks `app` without a network."""
-    return httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    """Return the transport of a `BrainClient` that asks `app` without a network.
+
+    Closing the client closes the app.
+    """
+    return _InProcess(app=app, raise_app_exceptions=False)
+
+
+class _InProcess(httpx.ASGITransport):
+    async def aclose(self) -> None:
+        assert isinstance(self.app, FastAPI)
+        await asyncio.to_thread(close_app, self.app)
 
 
 def _refused(_: Request, problem: Exception) -> Response:

@@ -15,6 +15,7 @@ from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import (
     AuthenticationError,
+    BrainError,
     BrainUnavailable,
     ConfigurationError,
     PersonaRequired,
@@ -59,6 +60,8 @@ class Session:
         self._lock = asyncio.Lock()
         self._sign_ins = 0
         self._renew_at = 0.0
+        self._tries = 0
+        self._failure: BrainError | None = None
         self._refused: str | None = None
         self.account: dict[str, Any] = {}
 
@@ -66,7 +69,7 @@ class Session:
         """Sign in now, also where a session exists or an earlier attempt was refused."""
         async with self._lock:
             self._refused = None
-            await self._sign_in()
+            await self._try()
 
     async def ready(self) -> int:
         """Make sure that there is a session that lasts; return its number."""
@@ -78,12 +81,25 @@ class Session:
     async def renew(self, number: int) -> int:
         """Replace session `number`, unless another task has done so; return the new number.
 
-        A refusal is remembered, so that many tasks with wrong credentials ask once.
+        Tasks that wait for one attempt share its failure. A refusal is remembered, so that wrong
+        credentials are sent once.
         """
+        tries = self._tries
         async with self._lock:
             if self._sign_ins == number:
-                await self._sign_in()
+                if self._tries != tries and self._failure is not None:
+                    raise self._failure
+                await self._try()
             return self._sign_ins
+
+    async def _try(self) -> None:
+        self._tries += 1
+        try:
+            await self._sign_in()
+        except BrainError as problem:
+            self._failure = problem
+            raise
+        self._failure = None
 
     async def _sign_in(self) -> None:
         if self._refused is not None:

@@ -144,8 +144,8 @@ async def _find_lost(bench: Workbench, row: SimulationRow) -> AlphaInfo | None:
     """Return the alpha of a simulation whose answer was lost, None where there is none."""
     if row.sent_at is None:
         return None
-    since = (row.sent_at - CLOCK_SKEW).isoformat()
-    async for alpha in bench.brain.alphas(**{"dateCreated>=": since}):
+    filters: dict[str, Any] = {"dateCreated>=": row.sent_at - CLOCK_SKEW}
+    async for alpha in bench.brain.alphas(**filters):
         if alpha.code != row.expression or not _same_settings(row.settings, alpha.settings):
             continue
         if not read_alphas(bench.store, bench.service, [alpha.id]):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from alphafoundry.brain.client import BrainClient
-from alphafoundry.brain.credentials import load_credentials
+from alphafoundry.brain.credentials import Credentials
 from alphafoundry.errors import StoreUnavailable
 from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo
 from alphafoundry.research.hopeful import HopefulRule
@@ -32,6 +30,11 @@ from alphafoundry.store import (
     record_refusals,
 )
 
+FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
+    "MATRIX",
+    "VECTOR",
+    "GROUP",
+)
 IN_PROCESS_URL = "http://brain.local"
 HEARTBEAT_SECONDS = 30.0
 IN_PROCESS_POLL = 0.02
@@ -214,6 +217,7 @@ async def open_workbench(
     *,
     flow: str,
     lanes: int,
+    credentials: Credentials | None = None,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
 ) -> AsyncIterator[Workbench]:
@@ -222,6 +226,7 @@ async def open_workbench(
     Parameters
     ----------
     lanes : simulations at a time, which the simulator in this process allows too
+    credentials : for a service that wants them
 
     Raises
     ------
@@ -230,7 +235,7 @@ async def open_workbench(
     url = settings.database_url.get_secret_value() if settings.database_url else None
     say = progress.say if progress else None
     with open_store(url, home=settings.home) as store:
-        async with await _connect(settings, lanes=lanes, say=say) as brain:
+        async with await _connect(settings, credentials, lanes=lanes, say=say) as brain:
             await brain.authenticate()
             fields = await _fields(brain, settings)
             operators = frozenset(operator.name for operator in await brain.operators())
@@ -266,15 +271,17 @@ async def _heartbeat(bench: Workbench) -> None:
 
 
 async def _connect(
-    settings: FoundrySettings, *, lanes: int, say: Callable[[str], None] | None
+    settings: FoundrySettings,
+    credentials: Credentials | None,
+    *,
+    lanes: int,
+    say: Callable[[str], None] | None,
 ) -> BrainClient:
     if settings.brain == "local":
         return await asyncio.to_thread(_simulator_in_process, settings, lanes, say)
     if settings.brain == "worldquant":
-        return BrainClient(
-            credentials=load_credentials(Path(settings.credentials), os.environ), on_persona=say
-        )
-    return BrainClient(settings.brain)
+        return BrainClient(credentials=credentials, on_persona=say)
+    return BrainClient(settings.brain, credentials, on_persona=say)
 
 
 def _simulator_in_process(
@@ -296,10 +303,11 @@ def _simulator_in_process(
 
 async def _fields(brain: BrainClient, settings: FoundrySettings) -> dict[str, FieldInfo]:
     """Return what the market offers, with the unit where it is a known field."""
-    found = await brain.data_fields(settings.alpha)
-    return {
-        field.id: DEFAULT_FIELDS.get(field.id)
-        or FieldInfo(field.id, field.type, "", field.description or "")
-        for field in found
-        if field.type in ("MATRIX", "VECTOR", "GROUP")
-    }
+    fields = {}
+    for field in await brain.data_fields(settings.alpha):
+        kind = next((known for known in FIELD_TYPES if known == field.type), None)
+        if kind is not None:
+            fields[field.id] = DEFAULT_FIELDS.get(field.id) or FieldInfo(
+                field.id, kind, "", field.description or ""
+            )
+    return fields

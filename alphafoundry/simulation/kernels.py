@@ -67,24 +67,7 @@ def _take(values: FloatRow, inside: Flags, row: FloatRow, held: Flags) -> bool:
 
 
 @kernel
-def _center(row: FloatRow, held: Flags) -> None:
-    """Subtract the mean from the values that are held; the others are 0 and stay so."""
-    total = 0.0
-    count = 0
-    largest = 0.0
-    for i in range(len(row)):
-        total += row[i]
-        count += held[i]
-        largest = max(largest, abs(row[i]))
-    mean = total / max(count, 1)
-    least = NOISE * largest
-    for i in range(len(row)):
-        rest = row[i] - mean
-        row[i] = rest if held[i] and abs(rest) > least else 0.0
-
-
-@kernel
-def _center_groups(
+def _center(
     row: FloatRow,
     held: Flags,
     labels: NDArray[np.int32],
@@ -180,7 +163,7 @@ def weighed(
     for t in range(n_days):
         if _take(values[t], mask[t], result[t], held):
             if n_groups > 0:
-                _center_groups(result[t], held, groups[t], means, counts, least)
+                _center(result[t], held, groups[t], means, counts, least)
             _scale(result[t], truncation)
     return result
 
@@ -233,18 +216,26 @@ def profit_inside(weights: FloatPanel, inside: Flags, returns: FloatPanel, lag: 
     n_days, n_names = weights.shape
     profit = np.zeros(n_days)
     row = np.empty(n_names)
-    held = np.empty(n_names, np.bool_)
     for t in range(lag, n_days):
+        total = 0.0
+        count = 0
+        largest = 0.0
         for i in range(n_names):
             row[i] = weights[t - lag, i] if inside[t - lag, i] else 0.0
-            held[i] = row[i] != 0.0
-        _center(row, held)
-        _scale(row, 0.0)
+            total += row[i]
+            count += row[i] != 0.0
+            largest = max(largest, abs(row[i]))
+        mean = total / max(count, 1)
+        least = NOISE * largest
+        gross = 0.0
         earned = 0.0
         for i in range(n_names):
-            if math.isfinite(returns[t, i]):
-                earned += row[i] * returns[t, i]
-        profit[t] = earned
+            rest = row[i] - mean
+            if row[i] != 0.0 and abs(rest) > least:
+                gross += abs(rest)
+                if math.isfinite(returns[t, i]):
+                    earned += rest * returns[t, i]
+        profit[t] = earned / gross if gross > 0.0 else 0.0
     return profit
 
 

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 RecordSet = dict[str, object]
 
+_YEARLY = (
+    ("pnl", "amount"),
+    ("bookSize", "amount"),
+    ("longCount", "integer"),
+    ("shortCount", "integer"),
+    ("turnover", "percent"),
+    ("sharpe", "decimal"),
+    ("returns", "percent"),
+    ("drawdown", "percent"),
+    ("margin", "permyriad"),
+    ("fitness", "decimal"),
+)
+
 
 def record_set(
     name: str, title: str, columns: Sequence[tuple[str, str]], rows: object
@@ -63,15 +76,11 @@ def _sharpe(result: SimulationResult) -> RecordSet:
 
 
 def _yearly(result: SimulationResult) -> RecordSet:
-    names = ("pnl", "bookSize", "longCount", "shortCount", "turnover", "sharpe", "returns")
-    names += ("drawdown", "margin", "fitness")
-    kinds = ("amount", "amount", "integer", "integer", "percent", "decimal", "percent")
-    kinds += ("percent", "permyriad", "decimal")
     rows = []
     for year in result.yearly:
         shown = year.statistics.to_brain()
-        rows.append([year.year, *(shown[name] for name in names), year.stage])
-    columns = [("year", "year"), *zip(names, kinds, strict=True), ("stage", "string")]
+        rows.append([year.year, *(shown[name] for name, _ in _YEARLY), year.stage])
+    columns = [("year", "year"), *_YEARLY, ("stage", "string")]
     return record_set("yearly-stats", "Yearly stats", columns, rows)
 
 

@@ -57,7 +57,7 @@ class LocalBrain:
     Attributes
     ----------
     poll_seconds : Retry-After of work in progress
-    busy_seconds : Retry-After where too many simulations run
+    retry_seconds : Retry-After where too many simulations run
     daily_submissions : accepted per US Eastern day
     answered_429 : refusals because of the cap or the quota
     deciding : held while a submission is begun or decided
@@ -71,7 +71,7 @@ class LocalBrain:
     choices: Choices
     now: Clock
     poll_seconds: float
-    busy_seconds: float
+    retry_seconds: float
     daily_simulations: int | None
     daily_submissions: int
     delays: Delays

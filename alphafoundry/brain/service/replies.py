@@ -55,7 +55,7 @@ async def json_body(request: Request) -> Any:
     """Return the decoded body; None where there is none.
 
     Raises RefusedError as Django REST framework answers: 413 for a body over 1 MB, 415 for another
-    media type than JSON, 400 for text that is no JSON.
+    media type than JSON, 400 for text that is no JSON or holds half of a character.
     """
     content = bytearray()
     async for part in request.stream():
@@ -68,9 +68,11 @@ async def json_body(request: Request) -> Any:
     if media.split(";")[0].strip().lower() != "application/json":
         raise RefusedError(415, {"detail": f'Unsupported media type "{media}" in request.'})
     try:
-        return json.loads(content, parse_constant=_no_constant)
+        body = json.loads(content, parse_constant=_no_constant)
+        json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as problem:
         raise RefusedError(400, {"detail": f"JSON parse error - {problem}"}) from None
+    return body
 
 
 JsonBody = Annotated[Any, Depends(json_body)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -20,13 +21,14 @@ from alphafoundry.brain.service.alpha_document import (
 )
 from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.quotas import Clock, eastern_day
-from alphafoundry.brain.service.state import NewAlpha, State
+from alphafoundry.brain.service.state import AlreadyThereError, NewAlpha, State
 from alphafoundry.errors import ExpressionError, FoundryError
 from alphafoundry.simulation.simulator import SimulationResult, Simulator
 
 _log = logging.getLogger(__name__)
 
 MOST_PROGRESS = 0.95
+MOST_ATTEMPTS = 5
 
 
 class TooManyRunningError(Exception):
@@ -194,15 +196,21 @@ class Runner:
     def _keep(
         self, job: _Job, end: Mapping[str, Any], result: SimulationResult | None = None
     ) -> None:
-        alpha = None if result is None else self._new_alpha(job, result)
         answer = {"id": job.id, **job.request.body, **end}
-        if alpha is not None:
-            answer["alpha"] = alpha.id
-        self._state.keep_simulation(answer, day=job.day, alpha=alpha)
+        if result is None:
+            self._state.keep_simulation(answer, day=job.day)
+            return
+        for attempt in range(MOST_ATTEMPTS):
+            alpha = self._new_alpha(job, result, attempt)
+            # Another process on the same file may have made the same alpha meanwhile.
+            with contextlib.suppress(AlreadyThereError):
+                self._state.keep_simulation({**answer, "alpha": alpha.id}, day=job.day, alpha=alpha)
+                return
+        raise AlreadyThereError(job.id)
 
-    def _new_alpha(self, job: _Job, result: SimulationResult) -> NewAlpha:
+    def _new_alpha(self, job: _Job, result: SimulationResult, attempt: int) -> NewAlpha:
         key = content_key(result.expression.canonical, job.request.settings)
-        identity = alpha_id(self._service, key, self._state.alphas_with(key))
+        identity = alpha_id(self._service, key, self._state.alphas_with(key) + attempt)
         created = self._now()
         return NewAlpha(
             id=identity,

@@ -33,7 +33,7 @@ def simulation_routes(brain: LocalBrain) -> APIRouter:
             raise _limit(brain, "DAILY_SIMULATION_LIMIT_EXCEEDED", midnight) from None
         except TooManyRunningError:
             raise _limit(
-                brain, "CONCURRENT_SIMULATION_LIMIT_EXCEEDED", brain.busy_seconds
+                brain, "CONCURRENT_SIMULATION_LIMIT_EXCEEDED", brain.retry_seconds
             ) from None
         response = come_again(
             brain.poll_seconds,

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from alphafoundry.brain.service.tables import (
     alpha_fields,
@@ -38,6 +38,10 @@ from alphafoundry.errors import StoreError
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30
+
+
+class AlreadyThereError(Exception):
+    """A row with this id exists."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,17 @@ class State:
         """Keep a finished simulation, together with its alpha.
 
         answer : the body of GET /simulations/{id}
+
+        Raises AlreadyThereError where another server took the alpha's id meanwhile.
         """
+        try:
+            self._keep_simulation(answer, day, alpha)
+        except IntegrityError:
+            raise AlreadyThereError from None
+
+    def _keep_simulation(
+        self, answer: Mapping[str, Any], day: date, alpha: NewAlpha | None
+    ) -> None:
         with self.writing() as connection:
             connection.execute(
                 insert(simulations).values(

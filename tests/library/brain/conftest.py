@@ -41,7 +41,7 @@ def make_app(panel: Panel, tmp_path: Path) -> Iterator[Callable[..., FastAPI]]:
         options = {
             "state": tmp_path / "state.sqlite",
             "poll_seconds": 0.01,
-            "busy_seconds": 0.05,
+            "retry_seconds": 0.05,
             **options,
         }
         made.append(create_app(panel, **options))
