@@ -1,8 +1,13 @@
 """What runs: one module per workflow, each `python -m flows.NAME` and a deployment."""
 
 import os
+from pathlib import Path
 
 # Prefect reads these at import. Its console handler would print a line per task run over the
 # progress bar; the same lines still reach the UI. Values set by the user win.
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+
+# prefect.toml puts Prefect's home inside this folder, and Prefect does not create parents.
+if Path("prefect.toml").exists():
+    Path(".foundry").mkdir(exist_ok=True)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers import prefect_api
+from tests.workplace import Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,3 +24,66 @@ def market_data() -> Path:
             "us_equities_2016_2021.parquet and us_top3000_2012_2017.parquet"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that holds the calibration market."""
+    from alphafoundry.market import load_market
+
+    folder = tmp_path_factory.mktemp("cache")
+    load_market("calibration", cache_dir=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The PREFECT_HOME of the server that the tests share."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_url(prefect_home: Path) -> Iterator[str]:
+    """The API address of one Prefect server for all tests, with this project's settings."""
+    with prefect_api(prefect_home) as url:
+        yield url
+
+
+@pytest.fixture
+def workplace(
+    tmp_path: Path, market_cache: Path, prefect_url: str, prefect_home: Path
+) -> Workplace:
+    """A working directory of its own, on the shared Prefect server."""
+    return Workplace(
+        tmp_path / "work", cache=market_cache, api=prefect_url, prefect_home=prefect_home
+    )
+
+
+@pytest.fixture
+def lonely_workplace(tmp_path: Path, market_cache: Path) -> Workplace:
+    """A working directory of its own, without a Prefect server."""
+    return Workplace(tmp_path / "work", cache=market_cache)
+
+
+@pytest.fixture
+def in_process(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+    """`workplace` as the working directory of this process, for flows and tasks called here."""
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
+
+    monkeypatch.chdir(workplace.path)
+    for name in [name for name in os.environ if name.startswith("FOUNDRY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FOUNDRY_HOME", str(workplace.home))
+    with temporary_settings(
+        {
+            PREFECT_API_URL: workplace.env["PREFECT_API_URL"],
+            PREFECT_HOME: workplace.prefect_home,
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+        }
+    ):
+        yield workplace

@@ -9,12 +9,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, Protocol
 
 from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.errors import StoreUnavailable
-from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo
+from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo, kernels
 from alphafoundry.research.hopeful import HopefulRule
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
@@ -290,6 +291,8 @@ def _simulator_in_process(
     from alphafoundry.brain.server import create_app, in_process
     from alphafoundry.market import load_market
 
+    if say and not _is_compiled():
+        say("First use on this machine: compiling the engine takes up to a minute, once")
     panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
     app = create_app(
         panel,
@@ -299,6 +302,11 @@ def _simulator_in_process(
         poll_seconds=IN_PROCESS_POLL,
     )
     return BrainClient(IN_PROCESS_URL, transport=in_process(app))
+
+
+def _is_compiled() -> bool:
+    """Tell whether the kernels' compiled code is there, next to their source."""
+    return any(Path(kernels.__path__[0]).glob("__pycache__/*.nbi"))
 
 
 async def _fields(brain: BrainClient, settings: FoundrySettings) -> dict[str, FieldInfo]:

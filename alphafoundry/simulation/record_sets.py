@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def record_set(
     properties = [
         {
             "name": column,
-            "title": column.replace("-", " ").replace("_", " ").capitalize(),
+            "title": re.sub(r"(?=[A-Z])|[-_]", " ", column).capitalize(),
             "type": kind,
         }
         for column, kind in columns

@@ -83,13 +83,18 @@ async def test_the_daily_quota_is_not_tried_again(faulty: FaultyBrain, url: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["SIMULATION_LIMIT_EXCEEDED", "CONCURRENT_SIMULATION_LIMIT_EXCEEDED"]
+    ("status", "text"),
+    [
+        (429, "SIMULATION_LIMIT_EXCEEDED"),
+        (429, "CONCURRENT_SIMULATION_LIMIT_EXCEEDED"),
+        (400, "CONCURRENT_SIMULATION_LIMIT_EXCEEDED"),
+    ],
 )
-async def test_old_and_new_text_of_the_cap(text: str) -> None:
+async def test_every_form_of_the_cap(status: int, text: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/authentication":
             return httpx.Response(201, json={})
-        return httpx.Response(429, json={"detail": text})
+        return httpx.Response(status, json={"detail": text})
 
     async with BrainClient("http://x", transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(RateLimited) as caught:

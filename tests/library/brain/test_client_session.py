@@ -16,6 +16,7 @@ from alphafoundry.brain.server import in_process
 from alphafoundry.errors import (
     AuthenticationError,
     BrainRequestError,
+    BrainUnavailable,
     ConfigurationError,
     PersonaRequired,
 )
@@ -118,6 +119,19 @@ async def test_wrong_credentials_are_tried_once_by_many_tasks(
             )
     assert all(isinstance(result, AuthenticationError) for result in results)
     assert faulty.requests[SIGN_IN] == 1
+
+
+async def test_tasks_that_wait_for_one_sign_in_share_its_failure(
+    faulty: FaultyBrain, url: str
+) -> None:
+    faulty.plan("drop-before", path="/authentication")
+    async with BrainClient(url) as client:
+        results = await asyncio.gather(
+            *(client.operators() for _ in range(8)), return_exceptions=True
+        )
+        assert {type(result) for result in results} == {BrainUnavailable}, results
+        assert faulty.requests[SIGN_IN] == 1
+        assert await client.operators()
 
 
 async def test_many_failures_ask_for_a_captcha(make_app: Make, credentials: Credentials) -> None:

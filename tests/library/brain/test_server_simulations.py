@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,11 +13,12 @@ import pytest
 from fastapi import FastAPI
 
 from alphafoundry.brain import BrainClient
-from alphafoundry.brain.server import in_process
+from alphafoundry.brain.server import create_app, in_process
 from alphafoundry.brain.service.quotas import eastern_day, seconds_until_midnight
-from alphafoundry.errors import RateLimited
+from alphafoundry.errors import BrainRequestError, RateLimited
 from tests.library.brain.conftest import GOOD, SETTINGS
 from tests.library.brain.faults import serve
+from tests.library.brain.markets import small_panel
 
 Make = Callable[..., FastAPI]
 
@@ -199,6 +201,7 @@ async def test_a_whole_decay_may_be_a_decimal(http: httpx.AsyncClient) -> None:
         (b"\xff", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b'{"decay": 1e999}', "application/json", 400),
+        (b'{"type": "\\ud800"}', "application/json", 400),
         (b"{}", "text/plain", 415),
         (b" " * 2_000_000, "application/json", 413),
     ],
@@ -286,6 +289,36 @@ async def test_the_same_alpha_has_the_same_id_on_every_server(
             ]
         found.append([ids[i] for i, text in enumerate(expressions) if text == GOOD])
     assert found[0] == found[1] and len(set(found[0])) == 2
+
+
+async def test_two_servers_on_one_state_do_not_lose_alphas(make_app: Make) -> None:
+    async def simulate(client: BrainClient) -> str | None:
+        location = await client.post_simulation(GOOD, SETTINGS)
+        return (await client.poll_simulation(location)).alpha
+
+    async with (
+        BrainClient("http://x", transport=in_process(make_app())) as first,
+        BrainClient("http://y", transport=in_process(make_app())) as second,
+    ):
+        ids = await asyncio.gather(*(simulate(client) for client in (first, second) * 3))
+        assert None not in ids and len(set(ids)) == 6
+        assert {alpha.id async for alpha in second.alphas()} == set(ids)
+
+
+async def test_another_market_on_the_same_state_sees_none_of_it(
+    make_app: Make, tmp_path: Path
+) -> None:
+    async with BrainClient("http://x", transport=in_process(make_app())) as client:
+        location = await client.post_simulation(GOOD, SETTINGS)
+        alpha = (await client.poll_simulation(location)).alpha
+        assert alpha is not None
+    other = create_app(small_panel(seed=6), state=tmp_path / "state.sqlite")
+    async with BrainClient("http://x", transport=in_process(other)) as client:
+        assert [found async for found in client.alphas()] == []
+        for call in (client.get_simulation(location), client.alpha(alpha)):
+            with pytest.raises(BrainRequestError) as caught:
+                await call
+            assert caught.value.status == 404
 
 
 class Clock:

@@ -56,6 +56,7 @@ def test_it_lists_operators_data_sets_and_fields(session: Any) -> None:
 
 
 def test_from_simulation_to_submission(session: Any) -> None:
+    session.post_authentication()  # its own first sign-in in `simulate` takes five seconds
     simulated = asyncio.run(session.simulate(ALPHA)).json()
     assert simulated["status"] == "COMPLETE"
     alpha = simulated["alpha"]
@@ -71,6 +72,7 @@ def test_from_simulation_to_submission(session: Any) -> None:
 
 
 def test_it_searches_and_changes_alphas(session: Any) -> None:
+    session.post_authentication()
     targets = [ALPHA | {"regular": text} for text in (GOOD, f"-{GOOD}", "rank(nothing)")]
     results = asyncio.run(session.concurrent_simulate(targets, 2))
     assert [result.json()["status"] for result in results] == ["COMPLETE", "COMPLETE", "ERROR"]
