@@ -75,7 +75,7 @@ async def _settle_by_state(bench: Workbench, alpha_id: str) -> bool:
     the alpha's own state tells which.
     """
     outcome = await bench.brain.poll_submit(alpha_id)
-    if outcome.status == "rejected":
+    if any(check.result == "FAIL" for check in outcome.checks):
         return _reject(bench, alpha_id, outcome.checks)
     for look in range(LOOKS):
         if look:

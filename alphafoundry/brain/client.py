@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from alphafoundry.brain.addresses import BRAIN_URL, absolute_location, base_address
-from alphafoundry.brain.answers import (
-    call,
-    detail_of,
-    read_list,
-    read_model,
-    read_object,
-    refusal,
-)
+from alphafoundry.brain.alpha_answers import is_accepted, read_alpha, read_checks, read_rejection
+from alphafoundry.brain.answers import call, read_list, read_model, read_object, refusal
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.exchange import Exchange
 from alphafoundry.brain.filters import filter_query
@@ -34,7 +25,7 @@ from alphafoundry.brain.models import (
     SimulationStatus,
     SubmissionOutcome,
 )
-from alphafoundry.brain.waiting import retry_after
+from alphafoundry.brain.waiting import retry_after, until_done
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.simulation.settings import SimulationSettings
 
@@ -42,13 +33,9 @@ SIMULATION_DEADLINE = 30 * 60.0
 CHECK_DEADLINE = 10 * 60.0
 SUBMISSION_DEADLINE = 20 * 60.0
 
-_LOST_POLLS = 5
 _DEFAULT_PAUSE = 5.0
-_SHORTEST_PAUSE = 0.005
 _FIELD_PAGE = 50
 _LAST_OFFSET = 10_000
-
-T = TypeVar("T")
 
 
 class BrainClient:
@@ -214,7 +201,7 @@ class BrainClient:
         Raises BrainUnavailable where it is not finished after `deadline` seconds, or where five
         looks in a row failed; BrainRequestError with status 404 where BRAIN does not know it.
         """
-        return await self._until_done(
+        return await until_done(
             lambda: self.get_simulation(location),
             lambda status: (
                 None
@@ -236,14 +223,14 @@ class BrainClient:
     async def alpha(self, alpha_id: str) -> AlphaInfo:
         """Return an alpha. Raises BrainRequestError with status 404 where it does not exist."""
         response = await self._get(_alpha_path(alpha_id))
-        return _read_alpha(response, read_object(response))
+        return read_alpha(response, read_object(response))
 
     async def patch_alpha(self, alpha_id: str, changes: Mapping[str, object]) -> AlphaInfo:
         """Change name, color, tags, category, favorite, hidden or regular.description."""
         response = await self._exchange.send("PATCH", _alpha_path(alpha_id), json=dict(changes))
         if response.status_code != 200:
             raise refusal(response)
-        return _read_alpha(response, read_object(response))
+        return read_alpha(response, read_object(response))
 
     async def alphas(self, *, page_size: int = 100, **filters: object) -> AsyncIterator[AlphaInfo]:
         """Go through the account's alphas, newest first unless `order` says otherwise.
@@ -260,7 +247,7 @@ class BrainClient:
         query = filter_query({"order": "-dateCreated", **filters, "limit": page_size})
         seen: set[str] = set()
         async for response, item in self._pages("/users/self/alphas", query):
-            alpha = _read_alpha(response, item)
+            alpha = read_alpha(response, item)
             # Alphas made meanwhile shift the pages, so that one may come again.
             if alpha.id not in seen:
                 seen.add(alpha.id)
@@ -269,7 +256,7 @@ class BrainClient:
     async def check(self, alpha_id: str, *, deadline: float = CHECK_DEADLINE) -> list[CheckInfo]:
         """Have BRAIN compute the checks of a submission, without submitting; return them."""
         response = await self._computed(f"{_alpha_path(alpha_id)}/check", deadline)
-        return list(_read_checks(response))
+        return list(read_checks(response))
 
     async def submit(
         self, alpha_id: str, *, deadline: float = SUBMISSION_DEADLINE
@@ -292,14 +279,14 @@ class BrainClient:
         pause = retry_after(response.headers)
         if response.status_code == 201 or (response.status_code == 200 and pause is not None):
             return SubmissionOutcome(status="started", retry_after=pause)
-        if response.status_code == 200:
+        if is_accepted(response):
             return SubmissionOutcome(status="accepted")
         if response.status_code == 403:
-            return _rejection(response)
+            return read_rejection(response)
         if 400 <= response.status_code < 500:
             raise refusal(response)
         raise BrainUnavailable(
-            f"{call(response)}: BRAIN answered {response.status_code}",
+            f"{call(response)}: BRAIN's answer does not say whether the alpha is submitted",
             status=response.status_code,
             fate_unknown=True,
         )
@@ -312,18 +299,26 @@ class BrainClient:
         BRAIN answers 404 once the alpha is submitted, so for an alpha that was never sent, or
         does not exist, this means nothing.
         """
-        path = f"{_alpha_path(alpha_id)}/submit"
-        response = await self._until_done(
-            lambda: self._exchange.send("GET", path),
+        response = await until_done(
+            lambda: self._look_at_submission(alpha_id),
             _pause_of,
             deadline=deadline,
             what=f"the submission of alpha {alpha_id}",
         )
         if response.status_code == 403:
-            return _rejection(response)
+            return read_rejection(response)
         if response.status_code in (200, 404):
             return SubmissionOutcome(status="accepted")
         raise refusal(response)
+
+    async def _look_at_submission(self, alpha_id: str) -> httpx.Response:
+        response = await self._exchange.send("GET", f"{_alpha_path(alpha_id)}/submit")
+        if response.status_code < 400 and _pause_of(response) is None and not is_accepted(response):
+            raise BrainUnavailable(
+                f"{call(response)}: BRAIN's answer does not say whether the alpha is submitted",
+                status=response.status_code,
+            )
+        return response
 
     async def record_set(
         self, alpha_id: str, name: str, *, deadline: float = CHECK_DEADLINE
@@ -381,46 +376,9 @@ class BrainClient:
 
     async def _computed(self, path: str, deadline: float) -> httpx.Response:
         """Return the answer to a GET that BRAIN computes while it is asked."""
-        response = await self._until_done(
+        return await until_done(
             lambda: self._get(path), _pause_of, deadline=deadline, what=path.lstrip("/")
         )
-        return response
-
-    async def _until_done(
-        self,
-        look: Callable[[], Awaitable[T]],
-        pause_of: Callable[[T], float | None],
-        *,
-        deadline: float,
-        what: str,
-    ) -> T:
-        """Look again and again until `pause_of` the answer is None.
-
-        A few failed looks in a row are forgiven, since the work goes on at the service.
-        """
-        end = time.monotonic() + deadline
-        lost = 0
-        while True:
-            try:
-                answer = await look()
-            except BrainUnavailable as problem:
-                lost += 1
-                if lost >= _LOST_POLLS or not problem.transient:
-                    raise
-                pause: float | None = (
-                    problem.retry_after if problem.retry_after is not None else 0.1 * 2**lost
-                )
-            else:
-                lost = 0
-                pause = pause_of(answer)
-                if pause is None:
-                    return answer
-            remaining = end - time.monotonic()
-            if remaining <= 0:
-                raise BrainUnavailable(
-                    f"{what} was not finished after {deadline:g} s; look again later"
-                )
-            await asyncio.sleep(max(_SHORTEST_PAUSE, min(pause or 0.0, remaining)))
 
 
 def _count(content: Mapping[str, Any]) -> int:
@@ -434,31 +392,3 @@ def _alpha_path(alpha_id: str) -> str:
 
 def _pause_of(response: httpx.Response) -> float | None:
     return retry_after(response.headers) if response.status_code == 200 else None
-
-
-def _read_alpha(response: httpx.Response, content: Mapping[str, Any]) -> AlphaInfo:
-    try:
-        return AlphaInfo.from_brain(content)
-    except (ValidationError, AttributeError, TypeError):
-        raise BrainUnavailable(
-            f"{call(response)}: BRAIN's answer is not an alpha", status=response.status_code
-        ) from None
-
-
-def _read_checks(response: httpx.Response) -> tuple[CheckInfo, ...]:
-    content = read_object(response).get("is")
-    checks = content.get("checks") if isinstance(content, dict) else None
-    if not isinstance(checks, list):
-        raise BrainUnavailable(
-            f"{call(response)}: BRAIN's answer has no checks", status=response.status_code
-        )
-    return tuple(read_model(response, CheckInfo, check) for check in checks)
-
-
-def _rejection(response: httpx.Response) -> SubmissionOutcome:
-    detail = detail_of(response)
-    if not isinstance(detail, dict) or "is" not in detail:
-        raise refusal(response)
-    checks = _read_checks(response)
-    again = any(check.name == "ALREADY_SUBMITTED" for check in checks)
-    return SubmissionOutcome(status="already_submitted" if again else "rejected", checks=checks)

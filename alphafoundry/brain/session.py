@@ -60,7 +60,7 @@ class Session:
         self._lock = asyncio.Lock()
         self._sign_ins = 0
         self._renew_at = 0.0
-        self._tries = 0
+        self._ended_tries = 0
         self._failure: BrainError | None = None
         self._refused: str | None = None
         self.account: dict[str, Any] = {}
@@ -84,22 +84,23 @@ class Session:
         Tasks that wait for one attempt share its failure. A refusal is remembered, so that wrong
         credentials are sent once.
         """
-        tries = self._tries
+        ended = self._ended_tries
         async with self._lock:
             if self._sign_ins == number:
-                if self._tries != tries and self._failure is not None:
+                if self._ended_tries != ended and self._failure is not None:
                     raise self._failure
                 await self._try()
             return self._sign_ins
 
     async def _try(self) -> None:
-        self._tries += 1
         try:
             await self._sign_in()
+            self._failure = None
         except BrainError as problem:
             self._failure = problem
             raise
-        self._failure = None
+        finally:
+            self._ended_tries += 1
 
     async def _sign_in(self) -> None:
         if self._refused is not None:

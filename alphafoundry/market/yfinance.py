@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import warnings
 import shutil
 import time
 import warnings
@@ -144,17 +145,20 @@ def fetch_bars(symbols: Sequence[str], first: date, after: date) -> pd.DataFrame
     except ImportError:
         raise MarketError(_INSTALL) from None
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
-    table = yfinance.download(
-        [_yahoo_name(symbol) for symbol in symbols],
-        start=first.isoformat(),
-        end=after.isoformat(),
-        auto_adjust=False,
-        actions=False,
-        group_by="ticker",
-        threads=4,
-        progress=False,
-        timeout=20,
-    )
+    with warnings.catch_warnings():
+        # Its use of pandas is its authors' business.
+        warnings.simplefilter("ignore")
+        table = yfinance.download(
+            [_yahoo_name(symbol) for symbol in symbols],
+            start=first.isoformat(),
+            end=after.isoformat(),
+            auto_adjust=False,
+            actions=False,
+            group_by="ticker",
+            threads=4,
+            progress=False,
+            timeout=20,
+        )
     return _long_table(table, {_yahoo_name(symbol): symbol for symbol in symbols})
 
 

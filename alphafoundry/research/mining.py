@@ -1,8 +1,9 @@
-"""A seeded evolutionary search around one alpha, led by what kinds of change have paid."""
+"""A seeded evolutionary search around one alpha, led by what the alpha lacks."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,14 +11,32 @@ import numpy as np
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import Expression, FieldInfo, check, parse
+from alphafoundry.research.diagnosis import HIGH_TURNOVER, Standing, weights
 from alphafoundry.research.proposals import Proposal
 from alphafoundry.research.rewriting import is_pointless, replaced, write
 from alphafoundry.research.seeds import generator_for
-from alphafoundry.research.variations import SearchSpace, Variation, variations
+from alphafoundry.research.selection import PnlSeries
+from alphafoundry.research.variations import SearchSpace, Variation, combined, variations
+from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.simulation.settings import SimulationSettings
 
 MOST_PARENTS = 5
 MOST_OPERATORS = 24
+PARENT_SHARE = 0.5
+"""How often the next best parent is drawn, compared with the one before it."""
+
+LEAST_GAIN = 0.02
+"""Gain in score from which a change has paid."""
+
+UNCHANGED = 0.995
+"""Correlation of daily PnL from which a change has changed nothing."""
+
+WEAKLY_CORRELATED = 0.6
+"""Correlation of daily PnL below which a combination is worth trying."""
+
+REACHES_FAR = frozenset({"jump", "decay", "neutralization", "combine", "operator", "field"})
+"""Kinds whose variations differ so much that one without effect says little of the others."""
+
 _ATTEMPTS_PER_PROPOSAL = 200
 
 AlphaKey = tuple[str, SimulationSettings]
@@ -30,18 +49,41 @@ class Scored:
     Attributes
     ----------
     proposal : as `ask` gave it
-    score : see `mining_score`; None or NaN where the simulation failed
+    standing : what the simulation said
+    series : its daily PnL, None where it is not known
     """
 
     proposal: Proposal
-    score: float | None
+    standing: Standing
+    series: PnlSeries | None = None
 
 
 @dataclass(frozen=True)
+class Partner:
+    """An alpha that others may be combined with.
+
+    Attributes
+    ----------
+    expression : FASTEXPR text
+    standing, series : as in `Scored`
+    """
+
+    expression: str
+    standing: Standing
+    series: PnlSeries | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class _Parent:
     expression: Expression
     settings: SimulationSettings
-    score: float
+    standing: Standing
+    series: PnlSeries | None
+
+    @property
+    def score(self) -> float:
+        score = self.standing.score
+        return -math.inf if score is None else score
 
 
 @dataclass(frozen=True)
@@ -49,24 +91,25 @@ class _Asked:
     proposal: Proposal
     expression: Expression
     kind: str
-    parent_score: float
+    parent: _Parent
 
 
 class Miner:
     """Searches for better variations of one alpha within a budget of simulations.
 
     Each proposal changes one thing of a parent. Parents are the alpha itself and the best
-    variations that beat it so far, the best one most often. The kind of change is drawn by
-    Thompson sampling: the gain of a kind, max(score - score of its parent, 0), has a normal
-    posterior with the mean sum(gains) / (n + 1) and the deviation spread / sqrt(n + 1), where
-    `spread` is the root mean square of all gains so far. Each proposal draws from its own
-    generator, keyed by the seed and its number, and all results are read in the order of the
-    proposals: the same seed and the same results give the same search, in whatever order the
-    results of a round arrive.
+    variations that beat it so far, the best one most often. The kind of change is drawn with the
+    `weights` of what the parent lacks. A kind that was tried on a parent and did not pay there
+    counts half as much each time, and one that left the daily PnL as it was is not tried on that
+    parent again. Combinations are made with partners whose daily PnL is weakly correlated.
+
+    Each proposal draws from its own generator, keyed by the seed and its number, and all results
+    are read in the order of the proposals: the same seed, partners and results give the same
+    search, in whatever order the results of a round arrive.
 
     Parameters
     ----------
-    expression, settings, score : the alpha to improve
+    expression, settings, standing, series : the alpha to improve, and what is known of it
     fields, operators : what variations may use
     budget : most proposals in the whole search
     seed : not negative
@@ -77,24 +120,27 @@ class Miner:
         self,
         expression: str,
         settings: SimulationSettings,
-        score: float,
+        standing: Standing,
         *,
         fields: Mapping[str, FieldInfo],
         operators: Iterable[str],
         budget: int,
         seed: int,
+        series: PnlSeries | None = None,
         known: Iterable[AlphaKey] = (),
     ) -> None:
         parent = parse(expression)
         self.budget = budget
         self.seed = seed
         self._space = SearchSpace.of(fields, operators)
-        self._origin = _Parent(parent, settings, score)
+        self._origin = _Parent(parent, settings, standing, series)
         self._warnings = frozenset(check(parent, fields))
         self._asked: list[_Asked] = []
-        self._scores: dict[AlphaKey, float | None] = {}
+        self._results: dict[AlphaKey, Scored] = {}
+        self._children: dict[AlphaKey, _Parent] = {}
         self._seen: set[AlphaKey] = {_key(parent.canonical, settings), *known}
         self._variations: dict[AlphaKey, dict[str, list[Variation]]] = {}
+        self._combined: set[tuple[str, str]] = set()
 
     def __repr__(self) -> str:
         return (
@@ -126,92 +172,161 @@ class Miner:
             None,
         )
 
-    def ask(self, count: int) -> list[Proposal]:
-        """Return up to `count` new variations, those of the most promising kinds first.
+    @property
+    def leader(self) -> Partner:
+        """The best alpha so far, as a partner for others."""
+        top = self._parents()[0]
+        return Partner(top.expression.text, top.standing, top.series)
 
-        Fewer come when the budget ends or nothing new is left. None repeats the alpha itself,
-        another proposal or a known alpha; each passes `check` with no warning that the alpha
-        does not have itself.
+    def ask(self, count: int, partners: Sequence[Partner] = ()) -> list[Proposal]:
+        """Return up to `count` new variations.
+
+        Fewer come when the budget ends or nothing new is left, and one for an alpha that loses,
+        which must be turned first. None repeats the alpha itself, another proposal or a known
+        alpha; each passes `check` with no warning that the alpha does not have itself.
+
+        Parameters
+        ----------
+        partners : what the alpha may be combined with
         """
         parents = self._parents()
-        gains = self._gains()
-        spread = _spread(gains)
-        chosen: list[tuple[float, int, _Asked]] = []
+        partners = [one for one in partners if self._is_sound(one.expression)]
+        new: list[_Asked] = []
         for _ in range(min(count, self.remaining)):
-            number = len(self._asked)
-            drawn = self._draw(generator_for(self.seed, "mine", number), parents, gains, spread)
-            if drawn is None:
+            rng = generator_for(self.seed, "mine", len(self._asked))
+            asked = self._draw(rng, parents, partners)
+            if asked is None:
                 break
-            promise, asked = drawn
             self._asked.append(asked)
-            chosen.append((-promise, number, asked))
-        chosen.sort(key=lambda item: item[:2])
-        return [asked.proposal for _, _, asked in chosen]
+            new.append(asked)
+        return [asked.proposal for asked in new]
 
     def tell(self, results: Iterable[Scored]) -> None:
         """Learn from simulated proposals, in any order; ValueError for one not asked for."""
-        asked = {_key_of(item.proposal) for item in self._asked}
+        asked = {_key_of(item.proposal): item.expression for item in self._asked}
         for result in results:
             key = _key_of(result.proposal)
             if key not in asked:
                 raise ValueError(f"{result.proposal.expression}: the miner did not propose this")
-            score = result.score
-            self._scores[key] = None if score is None or math.isnan(score) else score
+            self._results[key] = result
+            self._children[key] = _Parent(
+                asked[key], result.proposal.settings, result.standing, result.series
+            )
+
+    def _is_sound(self, expression: str) -> bool:
+        try:
+            warnings = check(parse(expression), self._space.fields, operators=self._space.operators)
+        except ExpressionError:
+            return False
+        return self._warnings.issuperset(warnings)
 
     def _parents(self) -> list[_Parent]:
         """Return the best alphas so far, best first; ties keep the order of the proposals."""
         found = [self._origin]
         for asked in self._asked:
-            score = self._scores.get(_key_of(asked.proposal))
+            result = self._results.get(_key_of(asked.proposal))
+            if result is None:
+                continue
+            score = result.standing.score
             if score is not None and score > self._origin.score:
-                found.append(_Parent(asked.expression, asked.proposal.settings, score))
+                found.append(self._children[_key_of(asked.proposal)])
         found.sort(key=lambda parent: -parent.score)
         return found[:MOST_PARENTS]
 
-    def _gains(self) -> dict[str, list[float]]:
-        """Return the gains over the parent by kind of variation; a failure gains nothing."""
-        gains: dict[str, list[float]] = {}
-        for asked in self._asked:
-            key = _key_of(asked.proposal)
-            if key in self._scores:
-                score = self._scores[key]
-                gain = 0.0 if score is None else max(score - asked.parent_score, 0.0)
-                gains.setdefault(asked.kind, []).append(gain)
-        return gains
-
     def _draw(
-        self,
-        rng: np.random.Generator,
-        parents: Sequence[_Parent],
-        gains: Mapping[str, list[float]],
-        spread: float,
-    ) -> tuple[float, _Asked] | None:
-        """Return a new proposal with its sampled gain, None where nothing new was found."""
-        shares = 0.5 ** np.arange(len(parents))
+        self, rng: np.random.Generator, parents: Sequence[_Parent], partners: Sequence[Partner]
+    ) -> _Asked | None:
+        """Return a new proposal, None where nothing new was found."""
+        shares = PARENT_SHARE ** np.arange(len(parents))
         for _ in range(_ATTEMPTS_PER_PROPOSAL):
             parent = parents[int(rng.choice(len(parents), p=shares / shares.sum()))]
-            choices = self._variations_of(parent)
-            if not choices:
-                if not any(self._variations_of(one) for one in parents):
+            promises = self._promises(parent, partners)
+            if not promises:
+                if not any(self._promises(one, partners) for one in parents):
                     return None
                 continue
-            promises = {
-                kind: _sampled_gain(gains.get(kind, []), spread, rng) for kind in sorted(choices)
-            }
-            kind = max(promises, key=lambda name: promises[name])
-            variation = choices[kind].pop(int(rng.integers(len(choices[kind]))))
-            if not choices[kind]:
-                del choices[kind]
-            asked = self._accepted(parent, variation)
+            chances = np.array(list(promises.values()))
+            kind = list(promises)[int(rng.choice(len(promises), p=chances / chances.sum()))]
+            asked = self._accepted(parent, self._pick(parent, kind, partners, rng))
             if asked is not None:
-                return promises[kind], asked
+                return asked
         return None
+
+    def _promises(self, parent: _Parent, partners: Sequence[Partner]) -> dict[str, float]:
+        """Return the kinds that can be tried on a parent, with their weights."""
+        found = self._variations_of(parent)
+        tries, idle = self._tries(parent)
+        possible = {kind for kind in found if found[kind]} - idle
+        if self._suitable(parent, partners):
+            possible.add("combine")
+        return {
+            kind: weight * 0.5 ** tries[kind]
+            for kind, weight in weights(parent.standing).items()
+            if weight > 0 and kind in possible
+        }
+
+    def _tries(self, parent: _Parent) -> tuple[Counter[str], set[str]]:
+        """Return how often each kind did not pay on a parent, and the kinds that change nothing.
+
+        A proposal without a result yet counts as one that did not pay.
+        """
+        tries: Counter[str] = Counter()
+        idle: set[str] = set()
+        for asked in self._asked:
+            if asked.parent is not parent:
+                continue
+            result = self._results.get(_key_of(asked.proposal))
+            score = result.standing.score if result else None
+            if score is None or not score > parent.score + LEAST_GAIN:
+                tries[asked.kind] += 1
+            if result and likeness(result.series, parent.series) > UNCHANGED:
+                idle.add(asked.kind)
+        return tries, idle - REACHES_FAR
+
+    def _suitable(self, parent: _Parent, partners: Sequence[Partner]) -> list[Partner]:
+        """Return partners that move unlike the parent and were not combined with it yet.
+
+        An alpha that does not pass yet is combined with others that do not either, where there
+        are some: what holds a passing alpha would be too like it to be submitted beside it.
+        """
+        if not {"add", "zscore"} <= self._space.operators:
+            return []
+        unlike = [
+            one
+            for one in partners
+            if (one.standing.score or -1.0) > 0
+            and one.expression != parent.expression.text
+            and (parent.expression.canonical, one.expression) not in self._combined
+            and abs(likeness(one.series, parent.series)) < WEAKLY_CORRELATED
+        ]
+        if parent.standing.passes:
+            return unlike
+        return [one for one in unlike if not one.standing.passes] or unlike
+
+    def _pick(
+        self,
+        parent: _Parent,
+        kind: str,
+        partners: Sequence[Partner],
+        rng: np.random.Generator,
+    ) -> Variation:
+        if kind == "combine":
+            suitable = self._suitable(parent, partners)
+            other = suitable[int(rng.integers(len(suitable)))].expression
+            self._combined.add((parent.expression.canonical, other))
+            return combined(parent.expression, parse(other), parent.settings)
+        several = self._variations_of(parent)[kind]
+        return several.pop(int(rng.integers(len(several))))
 
     def _variations_of(self, parent: _Parent) -> dict[str, list[Variation]]:
         """Return the variations of a parent that were not drawn yet, by kind."""
         key = (parent.expression.canonical, parent.settings)
         if key not in self._variations:
-            self._variations[key] = variations(parent.expression, parent.settings, self._space)
+            found = variations(parent.expression, parent.settings, self._space)
+            if (parent.standing.turnover or 0.0) > HIGH_TURNOVER:
+                more = [one for one in found["decay"] if one.settings.decay > parent.settings.decay]
+                found["decay"] = more
+            self._variations[key] = found
         return self._variations[key]
 
     def _accepted(self, parent: _Parent, variation: Variation) -> _Asked | None:
@@ -240,7 +355,7 @@ class Miner:
             parent.expression.canonical,
             str(variation),
         )
-        return _Asked(proposal, expression, variation.kind, parent.score)
+        return _Asked(proposal, expression, variation.kind, parent)
 
 
 def _key(canonical: str, settings: SimulationSettings) -> AlphaKey:
@@ -254,12 +369,9 @@ def _key_of(proposal: Proposal) -> AlphaKey:
     return _key(proposal.canonical, proposal.settings)
 
 
-def _spread(gains: Mapping[str, list[float]]) -> float:
-    squares = [gain * gain for several in gains.values() for gain in several]
-    return math.sqrt(sum(squares) / len(squares)) if any(squares) else 1.0
-
-
-def _sampled_gain(gains: Sequence[float], spread: float, rng: np.random.Generator) -> float:
-    """Draw from the posterior of one kind's gain."""
-    weight = len(gains) + 1
-    return float(rng.normal(sum(gains) / weight, spread / math.sqrt(weight)))
+def likeness(one: PnlSeries | None, other: PnlSeries | None) -> float:
+    """Return the correlation of daily PnL, 0 where it is not known."""
+    if one is None or other is None:
+        return 0.0
+    found = pnl_correlation(one.dates, one.daily_pnl, other.dates, other.daily_pnl)
+    return 0.0 if math.isnan(found) else found

@@ -14,9 +14,10 @@ from alphafoundry.research.rewriting import Path, places
 from alphafoundry.simulation.settings import SimulationSettings
 
 LONGEST_WINDOW = 512
-DECAYS = (0, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
+DECAYS = (0, 2, 4, 6, 9, 13, 20)
 TRUNCATIONS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15)
 WRAPPING_WINDOWS = (3, 5, 10, 20)
+COARSE_TO_FINE = ("MARKET", "SECTOR", "INDUSTRY", "SUBINDUSTRY")
 
 _NEARLY_CONSTANT = frozenset({"ts_count_nans", "ts_step", "is_nan", "inst_pnl"})
 _ONE_DAY_IS_ENOUGH = frozenset({"ts_delay", "ts_delta"})
@@ -29,8 +30,8 @@ class Variation:
 
     Attributes
     ----------
-    kind : "window", "jump", "constant", "operator", "field", "group", "wrap", "unwrap", "sign",
-        "decay", "neutralization" or "truncation"
+    kind : "window", "jump", "constant", "operator", "field", "group", "smooth", "wrap",
+        "winsorize", "unwrap", "sign", "decay", "neutralization", "truncation" or "combine"
     detail : what changes, such as "20 -> 24"
     path, node : where the tree changes and into what; None where it stays
     settings : what to simulate it with
@@ -78,10 +79,12 @@ def variations(
     Whole windows n vary from 0.8 n to 1.2 n (at least by 1) and jump to n/2 and 2n; other whole
     constants vary like windows, fractions by up to 10 % in steps of 2 %. Operators are exchanged
     for others with the same inputs, fields for others of the same unit, groups for other groups.
-    Not every variation passes `check`.
+    Left out is what the simulation does to the whole alpha anyway: a scale, and the mean of
+    groups that are no finer than those of the setting. Not every variation passes `check`.
     """
     found: dict[str, list[Variation]] = {}
-    steps = (*_in_the_tree(expression.root, space), *_around(expression.root, space))
+    around = _around(expression.root, space, settings.neutralization)
+    steps = (*_in_the_tree(expression.root, space), *around)
     for kind, detail, path, node in steps:
         found.setdefault(kind, []).append(Variation(kind, detail, settings, path, node))
     for variation in _of_settings(settings, space):
@@ -185,7 +188,19 @@ def _inputs(operator: Operator) -> tuple[object, ...]:
     return (operator.output, *((item.kind, item.many) for item in operator.inputs))
 
 
-def _around(root: Node, space: SearchSpace) -> Iterator[_Step]:
+def combined(expression: Expression, other: Expression, settings: SimulationSettings) -> Variation:
+    """Return the sum of both alphas, each as a z-score, so that neither outweighs the other."""
+    sum_of_both = Call("add", (_as_zscore(expression.root), _as_zscore(other.root)))
+    return Variation("combine", f"with {other.canonical}", settings, (), sum_of_both)
+
+
+def _as_zscore(node: Node) -> Node:
+    if isinstance(node, Call) and node.operator == "zscore":
+        return node
+    return Call("zscore", (node,))
+
+
+def _around(root: Node, space: SearchSpace, neutralization: str) -> Iterator[_Step]:
     """Yield what wraps the whole expression, takes its outermost step off, or turns it."""
     top = root.operator if isinstance(root, Call) else ""
     if isinstance(root, Call) and any(isinstance(a, Call) for a in root.arguments):
@@ -193,20 +208,33 @@ def _around(root: Node, space: SearchSpace) -> Iterator[_Step]:
         yield ("sign" if top == "reverse" else "unwrap"), f"without {top}", (), inner
     if top != "reverse" and "reverse" in space.operators:
         yield "sign", "reversed", (), Call("reverse", (root,))
-    for name in ("rank", "zscore", "quantile"):
+    for name in ("rank", "quantile"):
         if name in space.operators and name != top:
             yield "wrap", name, (), Call(name, (root,))
     if "winsorize" in space.operators and top != "winsorize":
-        yield "wrap", "winsorize", (), Call("winsorize", (root,), (("std", Number(4.0)),))
+        for std in (4.0, 2.0):
+            winsorized = Call("winsorize", (root,), (("std", Number(std)),))
+            yield "winsorize", f"std {std:g}", (), winsorized
     for name in ("ts_decay_linear", "ts_mean"):
         if name in space.operators and name != top:
             for days in WRAPPING_WINDOWS:
-                yield "wrap", f"{name} {days}", (), Call(name, (root, Number(float(days))))
+                yield "smooth", f"{name} {days}", (), Call(name, (root, Number(float(days))))
     groups = sorted(name for name, info in space.fields.items() if info.type == "GROUP")
     for name in ("group_neutralize", "group_rank", "group_zscore"):
         if name in space.operators and name != top:
             for group in groups:
+                if name == "group_neutralize" and _is_neutral_anyway(group, neutralization):
+                    continue
                 yield "wrap", f"{name} {group}", (), Call(name, (root, Field(group)))
+
+
+def _is_neutral_anyway(group: str, neutralization: str) -> bool:
+    """Return whether the setting takes away the mean of these groups in any case."""
+    order = COARSE_TO_FINE
+    name = group.upper()
+    return (name in order and neutralization in order) and order.index(name) <= order.index(
+        neutralization
+    )
 
 
 def _of_settings(settings: SimulationSettings, space: SearchSpace) -> Iterator[Variation]:

@@ -36,6 +36,7 @@ FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
     "VECTOR",
     "GROUP",
 )
+COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
 HEARTBEAT_SECONDS = 30.0
 IN_PROCESS_POLL = 0.02
@@ -239,6 +240,7 @@ async def open_workbench(
         async with await _connect(settings, credentials, lanes=lanes, say=say) as brain:
             await brain.authenticate()
             fields = await _fields(brain, settings)
+            settings, change = _possible(settings, brain, fields)
             operators = frozenset(operator.name for operator in await brain.operators())
             bench = Workbench(
                 settings,
@@ -251,6 +253,7 @@ async def open_workbench(
                 progress=progress,
                 stop=stop,
             )
+            bench.note(*change)
             heart = asyncio.create_task(_heartbeat(bench))
             status = "failed"
             try:
@@ -302,6 +305,24 @@ def _simulator_in_process(
         poll_seconds=IN_PROCESS_POLL,
     )
     return BrainClient(IN_PROCESS_URL, transport=in_process(app))
+
+
+def _possible(
+    settings: FoundrySettings, brain: BrainClient, fields: Mapping[str, FieldInfo]
+) -> tuple[FoundrySettings, list[str]]:
+    """Return settings that a local market can run, and a line for what had to change.
+
+    A market without industries cannot neutralize by them; the next coarser group is taken.
+    """
+    wanted = settings.alpha.neutralization
+    if brain.market_label is None or wanted not in COARSER or wanted.lower() in fields:
+        return settings, []
+    coarser = COARSER[COARSER.index(wanted) :]
+    found = next((group for group in coarser if group.lower() in fields), "MARKET")
+    alpha = settings.alpha.model_copy(update={"neutralization": found})
+    return settings.model_copy(update={"alpha": alpha}), [
+        f"This market does not know each name's {wanted.lower()}: neutralization is {found}"
+    ]
 
 
 def _is_compiled() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class EvaluatorCache:
         self._most = most
         self._lock = threading.Lock()
         self._universes: dict[str, tuple[Mask, str | None]] = {}
+        self._masks: dict[str, Mask] = {}
         self._evaluators: OrderedDict[tuple[str | None, bool], Evaluator] = OrderedDict()
 
     def universe(self, name: str) -> tuple[Mask, str | None]:
@@ -41,6 +43,13 @@ class EvaluatorCache:
             if name not in self._universes:
                 self._universes[name] = universe_mask(self.panel, name)
             return self._universes[name]
+
+    def mask(self, name: str, make: Callable[[], Mask]) -> Mask:
+        """Return what `make` gave when this name was first asked for."""
+        with self._lock:
+            if name not in self._masks:
+                self._masks[name] = make()
+            return self._masks[name]
 
     def evaluator(self, universe: str, *, pasteurize: bool, nan_handling: bool) -> Evaluator:
         """Return the evaluator for these settings.

@@ -19,6 +19,9 @@ Flags = NDArray[np.bool_]
 CACHED_CELLS = 65_536
 """Cells of a window that fit the second-level cache."""
 
+FULL = 1.0 - 1e-9
+"""From this share of the book on, weights at the limit fill it: 49 * (1 / 49) is not quite 1."""
+
 NOISE = 1e-12
 """What is left of a value after its group's mean is taken away counts as 0 up to this share of
 the group's largest value: it is rounding, and scaled to a whole book it would be a position."""
@@ -118,7 +121,7 @@ def _scale(row: FloatRow, truncation: float) -> None:
     cut = largest
     above = 0
     if 0.0 < truncation < 1.0 and largest > truncation * gross:
-        if names * truncation <= 1.0:
+        if names * truncation <= 2.0 - FULL:
             for i in range(len(row)):
                 row[i] = math.copysign(1.0 / names, row[i]) if row[i] != 0.0 else 0.0
             return
@@ -133,7 +136,7 @@ def _scale(row: FloatRow, truncation: float) -> None:
                     found += 1
                 else:
                     free += size
-            if found <= above or found * truncation >= 1.0:
+            if found <= above or found * truncation >= FULL:
                 above = found
                 break
             above = found

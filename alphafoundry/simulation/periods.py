@@ -8,7 +8,7 @@ import numpy as np
 
 from alphafoundry.errors import ConfigurationError
 
-_DURATION = re.compile(r"P(\d)Y(\d+)M(?:(\d+)D)?")
+_DURATION = re.compile(r"P([0-9])Y([0-9]{1,2})M(?:([0-9]{1,3})D)?")
 
 
 def months_before(day: np.datetime64, months: int) -> np.datetime64:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.pnl import BOOK, DailyPnl, lag
-from alphafoundry.simulation.statistics import DAYS_A_YEAR
+from alphafoundry.simulation.statistics import DAYS_A_YEAR, deviation
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def attribute(
         effect: BOOK * float(kernels.expected_profit(weights, truth, returns, lag(delay)).sum())
         for effect, truth in panel.truth.items()
     }
-    total, spread = float(days.pnl.sum()), float(days.pnl.std())
+    total, spread = float(days.pnl.sum()), deviation(days.pnl)
     mean = sum(expected.values()) / len(days)
     return Attribution(
         {effect: pnl / total if total else math.nan for effect, pnl in expected.items()},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alphafoundry.simulation.pnl import BOOK
-from alphafoundry.simulation.statistics import sharpe
+from alphafoundry.simulation.statistics import sharpe, yearly
 
 if TYPE_CHECKING:
     from alphafoundry.simulation.result import SimulationResult
@@ -38,12 +38,16 @@ def record_set(
     properties = [
         {
             "name": column,
-            "title": re.sub(r"(?=[A-Z])|[-_]", " ", column).capitalize(),
+            "title": _title(column),
             "type": kind,
         }
         for column, kind in columns
     ]
     return {"schema": {"name": name, "title": title, "properties": properties}, "records": rows}
+
+
+def _title(column: str) -> str:
+    return "PnL" if column == "pnl" else re.sub(r"(?=[A-Z])", " ", column).capitalize()
 
 
 def _clean(value: float, digits: int = 4) -> float | None:
@@ -70,9 +74,7 @@ def _turnover(result: SimulationResult) -> RecordSet:
 
 
 def _sharpe(result: SimulationResult) -> RecordSet:
-    rows = []
-    for year in result.yearly:
-        rows.append([year.year, _clean(year.statistics.sharpe, 2)])
+    rows = [[year.year, _clean(year.statistics.sharpe, 2)] for year in yearly(result.days)]
     return record_set("sharpe", "Sharpe", [("year", "year"), ("sharpe", "decimal")], rows)
 
 

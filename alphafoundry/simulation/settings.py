@@ -37,7 +37,7 @@ class SimulationSettings(BaseModel):
     max_trade: OnOff = "OFF"
     language: Literal["FASTEXPR"] = "FASTEXPR"
     visualization: bool = False
-    test_period: str = Field(default="P0Y0M", pattern=r"^P[0-6]Y([0-9]|1[01])M(\d+D)?$")
+    test_period: str = Field(default="P0Y0M", pattern=r"^P[0-6]Y([0-9]|1[01])M([0-9]{1,3}D)?$")
 
     def to_brain(self) -> dict[str, object]:
         """Return the settings as BRAIN's JSON object."""

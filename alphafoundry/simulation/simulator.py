@@ -194,7 +194,8 @@ def _sector_pnl(
 
     labels = panel.groups["sector"]
     count = int(labels.max(initial=-1)) + 1
-    known = panel.group_names.get("sector") or tuple(str(label) for label in range(count))
+    named = panel.group_names.get("sector", ())
+    known = [*named, *(str(label) for label in range(len(named), count))]
     profit = kernels.profit_by_group(
         weights, panel.fields["returns"], labels, len(known), lag(settings.delay)
     )

@@ -91,10 +91,17 @@ def sharpe(daily_pnl: NDArray[np.float64]) -> float:
     """
     if len(daily_pnl) < 2:
         return math.nan
-    low, high = float(daily_pnl.min()), float(daily_pnl.max())
-    if not high > low:
+    spread = deviation(daily_pnl)
+    if spread == 0.0:
         return math.nan
-    return math.sqrt(DAYS_A_YEAR) * float(daily_pnl.mean()) / float(daily_pnl.std())
+    return math.sqrt(DAYS_A_YEAR) * float(daily_pnl.mean()) / spread
+
+
+def deviation(daily_pnl: NDArray[np.float64]) -> float:
+    """Return the population's standard deviation, exactly 0 where the PnL never changes."""
+    if daily_pnl.min(initial=math.inf) >= daily_pnl.max(initial=-math.inf):
+        return 0.0
+    return float(daily_pnl.std())
 
 
 def fitness(sharpe: float, returns: float, turnover: float) -> float:

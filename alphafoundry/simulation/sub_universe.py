@@ -43,7 +43,8 @@ def next_smaller(shared: EvaluatorCache, universe: str) -> tuple[Mask | None, st
             note = f"LOW_SUB_UNIVERSE_SHARPE compares with {name}, since {universe} has "
             note += f"{names:.0f} names here"
             return shared.universe(name)[0] & mask, None if name == smaller[0] else note
-    return liquid_half(shared.panel, mask), (
+    half = shared.mask(f"half of {universe}", lambda: liquid_half(shared.panel, mask))
+    return half, (
         f"LOW_SUB_UNIVERSE_SHARPE compares with the most liquid half of the {names:.0f} names "
         f"of {universe}, too few for a smaller universe"
     )

@@ -145,6 +145,22 @@ async def test_a_submission_of_unknown_fate_is_never_sent_twice(
             assert (await client.alpha(alpha)).status == "ACTIVE"
 
 
+async def test_a_page_in_place_of_a_verdict_is_no_acceptance(faulty: FaultyBrain, url: str) -> None:
+    async with BrainClient(url) as client:
+        alpha = (await client.poll_simulation(await client.post_simulation(GOOD, SETTINGS))).alpha
+        assert alpha is not None
+        for fault in ("not-json", "empty-html"):
+            faulty.plan(fault, method="POST", path="/submit")
+            with pytest.raises(BrainUnavailable) as caught:
+                await client.submit(alpha)
+            assert caught.value.fate_unknown
+        assert (await client.alpha(alpha)).status == "UNSUBMITTED"
+        assert (await client.post_submit(alpha)).status == "started"
+        faulty.plan("not-json", method="GET", path="/submit")
+        faulty.plan("empty-html", method="GET", path="/submit", times=2)
+        assert (await client.poll_submit(alpha)).status == "accepted"
+
+
 async def test_a_server_that_is_not_there_has_a_known_fate() -> None:
     async with BrainClient("http://127.0.0.1:1") as client:
         with pytest.raises(BrainUnavailable, match=r"no answer from 127\.0\.0\.1:1") as caught:

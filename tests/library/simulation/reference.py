@@ -34,14 +34,15 @@ def weights_of_day(values: pd.Series, labels: pd.Series | None, truncation: floa
 
 def cut(sizes: pd.Series, truncation: float) -> float:
     """Return the size c with c = truncation * sum of min(size, c), by halving intervals."""
-    if (sizes > 0).sum() * truncation <= 1.0:
-        return float(sizes[sizes > 0].min())
-    low, high = 0.0, float(sizes.max())
-    if high <= truncation * sizes.sum():
+    values = sizes.to_numpy()
+    if (values > 0).sum() * truncation <= 1.0:
+        return float(values[values > 0].min())
+    low, high = 0.0, float(values.max())
+    if high <= truncation * values.sum():
         return high
-    for _ in range(200):
+    for _ in range(100):
         middle = (low + high) / 2
-        if middle > truncation * sizes.clip(upper=middle).sum():
+        if middle > truncation * np.minimum(values, middle).sum():
             high = middle
         else:
             low = middle

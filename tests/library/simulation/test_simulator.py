@@ -63,7 +63,9 @@ def test_nothing_after_a_day_changes_that_day_under_any_setting(
         assert not np.array_equal(before.positions[through:], after.positions[through:])
 
 
-@pytest.mark.parametrize("settings", COMBINATIONS[::7], ids=lambda s: str(s.to_brain()))
+@pytest.mark.parametrize(
+    "settings", COMBINATIONS[::13], ids=lambda s: f"{s.neutralization}-{s.decay}"
+)
 def test_a_simulation_equals_the_slow_reference(panel: Panel, settings: SimulationSettings) -> None:
     settings = settings.model_copy(update={"nan_handling": "OFF", "pasteurization": "OFF"})
     found = simulate(REVERSAL, panel, settings)
@@ -148,7 +150,7 @@ def test_an_impossible_setting_is_refused_by_name(
 
 
 def test_an_unknown_universe_is_refused_with_the_choices(simulator: Simulator) -> None:
-    with pytest.raises(MarketError, match="'TOP7'.*TOP3000"):
+    with pytest.raises(MarketError, match=r"'TOP7'.*TOP3000"):
         simulator.simulate(REVERSAL, SimulationSettings(universe="TOP7"))
 
 
@@ -233,7 +235,7 @@ def test_record_sets_have_brains_form(simulator: Simulator) -> None:
         assert all(len(row) == width for row in table["records"])
     assert tables["pnl"]["schema"]["properties"] == [
         {"name": "date", "title": "Date", "type": "date"},
-        {"name": "pnl", "title": "Pnl", "type": "amount"},
+        {"name": "pnl", "title": "PnL", "type": "amount"},
     ]
     daily = [value for _, value in tables["daily-pnl"]["records"]]
     np.testing.assert_allclose(daily, found.daily_pnl)
@@ -318,7 +320,7 @@ def test_a_result_prints_as_a_small_table(simulator: Simulator) -> None:
     assert lines[3].split()[:3] == ["sharpe", "fitness", "turnover"]
     assert [line.split()[0] for line in lines[4:7]] == ["all", "train", "test"]
     assert "failed checks:" in text
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines[:10])) <= 100
 
 
 def test_an_expression_of_the_library_gives_the_same_values(panel: Panel) -> None:

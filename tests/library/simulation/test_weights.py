@@ -108,6 +108,13 @@ def test_with_too_few_names_truncation_makes_all_alike() -> None:
     np.testing.assert_allclose(found, [[1 / 3, -1 / 3, 1 / 3, 0.0]], rtol=1e-12)
 
 
+@pytest.mark.parametrize("names", range(2, 120))
+def test_a_truncation_that_all_names_together_just_fill_makes_all_alike(names: int) -> None:
+    values = np.random.default_rng(names).normal(size=(3, names)) ** 3
+    found = to_weights(values, truncation=1 / names)
+    np.testing.assert_allclose(found, np.sign(values) / names, rtol=1e-6)
+
+
 def test_decay_weighs_the_last_values_linearly() -> None:
     values = np.array([[6.0, 1.0], [8.0, 1.0], [10.0, 1.0]])
     found = to_weights(values, decay=3)

@@ -1,0 +1,115 @@
+"""`kill -9` in the middle, then the same command again."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.servers import brain_service
+from tests.workplace import Workplace, wait_until
+
+pytestmark = pytest.mark.slow
+SIMULATIONS = 24
+FLAGS = ("--simulations", str(SIMULATIONS), "--seed", "0")
+
+
+def kill_when(place: Workplace, finished: int, *flags: str) -> list[psutil.Process]:
+    """Start the daily run and kill it once so many simulations ended; return its children."""
+    with place.start("flows.daily", *FLAGS, *flags) as process:
+        wait_until(
+            lambda: process.poll() is not None or place.finished() >= finished,
+            what=f"{finished} finished simulations",
+        )
+        assert process.poll() is None, place.output("flows.daily")
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return children
+
+
+def check_nothing_was_lost_or_repeated(
+    place: Workplace, before: dict[str, int], brain_database: Path
+) -> None:
+    """Compare what the killed run had finished with what is there after the second run."""
+    assert place.rows("PRAGMA integrity_check") == [("ok",)]
+    after = dict(place.rows("SELECT key, attempts FROM simulations WHERE alpha_id IS NOT NULL"))
+    assert before.items() <= after.items(), "a finished simulation was sent again"
+    assert set(before.values()) == {1}
+    without_alpha = """SELECT count(*) FROM simulations s LEFT JOIN alphas a
+        USING (service, alpha_id) WHERE s.status IN ('complete', 'warning') AND a.alpha_id IS NULL"""
+    assert place.count(without_alpha) == 0
+    unfinished = "status IN ('planned', 'sending', 'sent', 'deferred')"
+    assert place.count(f"SELECT count(*) FROM simulations WHERE {unfinished}") == 0
+    with sqlite3.connect(brain_database) as brain:
+        assert brain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        made = brain.execute("SELECT content_key, count(*) FROM alphas GROUP BY 1").fetchall()
+        submitted = brain.execute(
+            "SELECT alpha, count(*) FROM submissions WHERE verdict = 'accepted' GROUP BY 1"
+        ).fetchall()
+    brain.close()
+    assert [key for key, times in made if times > 1] == []
+    assert [alpha for alpha, times in submitted if times > 1] == []
+    ours = place.rows("SELECT alpha_id FROM submissions WHERE status = 'accepted'")
+    assert {alpha for alpha, _ in submitted} == {alpha for (alpha,) in ours}
+
+
+def finished_keys(place: Workplace) -> dict[str, int]:
+    return dict(place.rows("SELECT key, attempts FROM simulations WHERE alpha_id IS NOT NULL"))
+
+
+def check_the_report(place: Workplace, counts: dict[str, int]) -> None:
+    assert counts["simulated"] == SIMULATIONS
+    assert counts["resumed"] > 0
+    assert counts["unfinished"] == 0
+    statuses = place.rows("SELECT status FROM runs ORDER BY id")
+    assert statuses == [("interrupted",), ("finished",)]
+
+
+def test_on_a_temporary_server(lonely_workplace: Workplace) -> None:
+    place = lonely_workplace
+    children = kill_when(place, 5)
+    assert children, "the temporary server is a child of the run"
+    wait_until(lambda: not any(map(_lives, children)), 15, "the end of the orphaned server")
+    before = finished_keys(place)
+    report = place.report("flows.daily", *FLAGS)
+    check_the_report(place, report["counts"])
+    check_nothing_was_lost_or_repeated(place, before, place.home / "local-brain.sqlite")
+
+
+def test_on_a_server_of_its_own(workplace: Workplace, tmp_path: Path, market_cache: Path) -> None:
+    with brain_service(tmp_path, market_cache, "--simulation-seconds", "0.5") as brain:
+        kill_when(workplace, 4, "--brain", brain)
+        before = finished_keys(workplace)
+        report = workplace.report("flows.daily", *FLAGS, "--brain", brain)
+        check_the_report(workplace, report["counts"])
+        check_nothing_was_lost_or_repeated(workplace, before, tmp_path / "brain.sqlite")
+
+
+def test_while_it_submits(workplace: Workplace, tmp_path: Path, market_cache: Path) -> None:
+    """The verdict comes later than the kill; the next run asks for it and sends nothing twice."""
+    slow = ("--poll-seconds", "1.5")
+    with brain_service(tmp_path, market_cache, *slow) as brain:
+        flags = ("--simulations", "20", "--seed", "0", "--brain", brain)
+        intended = "SELECT count(*) FROM submissions"
+        with workplace.start("flows.daily", *flags) as process:
+            wait_until(
+                lambda: process.poll() is not None or workplace.count(intended) > 0,
+                what="an intended submission",
+            )
+            assert process.poll() is None, workplace.output("flows.daily")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert workplace.rows("SELECT status FROM submissions") == [("intended",)]
+        workplace.report("flows.submit", "--brain", brain)
+    check_nothing_was_lost_or_repeated(
+        workplace, finished_keys(workplace), tmp_path / "brain.sqlite"
+    )
+    assert workplace.rows("SELECT status FROM submissions") == [("accepted",)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
