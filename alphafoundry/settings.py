@@ -122,13 +122,14 @@ class MiningSettings(_Settings):
     """How hopeful alphas are varied.
 
     share : part of the budget of simulations kept for variations, 0 mines nothing
-    parents : most hopeful alphas that one run varies
+    parents : most alphas that one run varies: hopeful ones, and losers whose reverse would be
+        hopeful
     variations : most variations of one parent
     """
 
-    share: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.4
-    parents: Count = 5
-    variations: Count = 12
+    share: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.5
+    parents: Count = 8
+    variations: Count = 40
 
 
 class SubmissionSettings(_Settings):
@@ -199,7 +200,7 @@ class FoundrySettings(_Settings):
     mining: MiningSettings = MiningSettings()
     submission: SubmissionSettings = SubmissionSettings()
     ollama: OllamaSettings = OllamaSettings()
-    alpha: SimulationSettings = SimulationSettings()
+    alpha: SimulationSettings = SimulationSettings(decay=4)
 
 
 class LimitsSettings(

@@ -61,7 +61,7 @@ class Inventor:
     async def invent(self) -> list[SimulationRow]:
         """Return new simulations, planned in the store; empty when there is no more to do."""
         bench = self._bench
-        while bench.budget > 0 and not bench.stop.is_set() and self._fruitless < FRUITLESS_REQUESTS:
+        while self._may_go_on():
             proposals = await self._propose()
             invalid = [one for one in proposals.refused if one.reason != KNOWN_ALREADY]
             bench.refuse([(one.text, one.reason) for one in invalid], origin=self.origin)
@@ -72,6 +72,11 @@ class Inventor:
             if rows:
                 return rows
         return []
+
+    def _may_go_on(self) -> bool:
+        bench = self._bench
+        asked_to_end = bench.stop.is_set() or bench.halted
+        return bench.budget > 0 and not asked_to_end and self._fruitless < FRUITLESS_REQUESTS
 
     @property
     def origin(self) -> str:

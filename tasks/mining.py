@@ -1,42 +1,63 @@
-"""Mining: variations of the hopeful alphas, most of the budget for the most promising ones."""
+"""Mining: variations of the hopeful alphas, most of the budget for those not submittable yet."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from alphafoundry.brain.models import CheckInfo
-from alphafoundry.research.mining import Miner, Scored
-from alphafoundry.research.past import settings_of, simulated_alphas, unmined_parents
+from alphafoundry.expressions import parse
+from alphafoundry.research.campaign import Campaign
+from alphafoundry.research.diagnosis import Standing
+from alphafoundry.research.leads import Mirror, leads
+from alphafoundry.research.mining import AlphaKey, Miner, Partner, Scored
+from alphafoundry.research.past import settings_of, simulated_alphas
 from alphafoundry.research.proposals import Proposal
-from alphafoundry.research.scoring import mining_score
+from alphafoundry.research.rewriting import write
+from alphafoundry.research.selection import PnlSeries
 from alphafoundry.research.simulating import Simulated
+from alphafoundry.research.variations import turned
 from alphafoundry.research.workbench import Workbench
-from alphafoundry.store import AlphaRow, SimulationRow, mark_mined
+from alphafoundry.store import (
+    AlphaRow,
+    DailyPnl,
+    SimulationRow,
+    best_alphas,
+    hopeful_alphas,
+    mark_mined,
+    read_daily_pnl,
+    read_submissions,
+    save_daily_pnl,
+)
 from tasks.generation import to_plan
+from tasks.retries import TRANSIENT
 
-ROUNDS = 4
-"""Rounds of one search: after each the worse half of the parents is left behind."""
+MOST_HOPEFUL = 200
+"""Hopeful alphas, the best first, that are compared to choose the parents."""
+
+MOST_LOSERS = 20
+"""Alphas whose reverse would be hopeful, the worst first, whose daily PnL is asked for."""
+
+MOST_PARTNERS = 20
+"""Hopeful alphas, besides the parents, that parents may be combined with."""
 
 
 @dataclass
 class Vein:
-    """One parent, its search, and what was asked in this round."""
+    """One parent, its search, and what was asked in this round by id of its simulation.
+
+    `parent_id` is what gains are measured against: of a parent that loses, the reversed alpha,
+    and None until that was simulated.
+    """
 
     parent: AlphaRow
-    score: float
     miner: Miner
-    asked: dict[int, Proposal]
-
-    @property
-    def gain(self) -> float:
-        """Best gain over the parent so far."""
-        return self.miner.best_score - self.score
+    parent_id: str | None
+    asked: dict[int, Proposal] = field(default_factory=dict)
 
 
 @task(
@@ -44,90 +65,176 @@ class Vein:
     task_run_name="vary {count} x {parent}",
     cache_policy=NO_CACHE,
 )
-async def vary(bench: Workbench, vein: Vein, count: int, parent: str) -> list[SimulationRow]:
-    """Ask one search for its next variations and plan them."""
-    proposals = vein.miner.ask(count)
-    rows = bench.plan(to_plan(one, vein.parent.alpha_id) for one in proposals)
+async def vary(
+    bench: Workbench, vein: Vein, proposals: list[Proposal], count: int, parent: str
+) -> list[SimulationRow]:
+    """Plan the next variations of one parent."""
+    rows = bench.plan(to_plan(one, vein.parent_id) for one in proposals)
     by_canonical = {(one.canonical, one.settings): one for one in proposals}
     vein.asked = {row.id: by_canonical[row.canonical, settings_of(row.settings)] for row in rows}
     return rows
 
 
+@task(name="read PnL", task_run_name="read PnL of {alpha_id}", cache_policy=NO_CACHE, **TRANSIENT)
+async def read_pnl(bench: Workbench, alpha_id: str) -> None:
+    """Ask the service for the daily PnL of an alpha and store it."""
+    pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
+    save_daily_pnl(bench.store, bench.service, alpha_id, pnl)
+
+
 class Search:
-    """A search by successive halving over hopeful alphas that were not mined yet.
+    """A search around the most promising alphas that were not mined yet.
 
-    Parents are chosen to differ from each other and from what was submitted.
-
-    Each of four rounds spends an equal part of the budget. The parents share it equally; after a
-    round the half with the smaller best gain is left behind.
+    Parents are hopeful alphas, and alphas that lose so steadily that their reverse would be
+    hopeful. They are chosen to differ from each other and from what was submitted.
     """
 
     def __init__(self, bench: Workbench) -> None:
-        settings = bench.settings.mining
         self._bench = bench
-        parents = unmined_parents(bench.store, bench.service, settings.parents)
-        known = simulated_alphas(bench.store, bench.service) if parents else set()
-        self._veins = [self._vein(parent, number, known) for number, parent in enumerate(parents)]
-        self._alive = list(self._veins)
-        self._budget = min(bench.budget, settings.variations * len(parents))
-        self._round = 0
-        bench.tally.parents.update(parent.alpha_id for parent in parents)
-
-    def _vein(self, parent: AlphaRow, number: int, known: Iterable[object]) -> Vein:
-        bench = self._bench
-        score = mining_score(parent.fitness, [CheckInfo.model_validate(c) for c in parent.checks])
-        worth = -math.inf if score is None else score
-        miner = Miner(
-            parent.expression,
-            settings_of(parent.settings),
-            worth,
-            fields=bench.fields,
-            operators=bench.operators,
-            budget=bench.settings.mining.variations,
-            seed=bench.settings.seed + number,
-            known=known,  # type: ignore[arg-type]
-        )
-        return Vein(parent, worth, miner, {})
+        self._veins: list[Vein] = []
+        self._campaign: Campaign | None = None
 
     async def ask(self) -> list[SimulationRow]:
         """Return the variations of the next round, planned; empty when the search is over."""
         bench = self._bench
-        while self._round < ROUNDS and self._alive and not bench.stop.is_set():
-            left = ROUNDS - self._round
-            self._round += 1
-            each = min(self._budget, bench.budget) // left // len(self._alive)
+        if self._campaign is None:
+            self._campaign = await self._begin()
+        while bench.budget > 0 and not bench.stop.is_set() and not bench.halted:
+            self._campaign.left = min(self._campaign.left, bench.budget)
+            batch = self._campaign.ask()
+            if not batch:
+                break
+            by_miner = {id(vein.miner): vein for vein in self._veins}
             rows: list[SimulationRow] = []
-            for vein in self._alive:
-                count = min(max(1, each), bench.budget)
-                if count > 0:
-                    rows += await vary(bench, vein, count, vein.parent.expression)
-            self._budget -= len(rows)
+            for miner, proposals in batch:
+                vein = by_miner[id(miner)]
+                rows += await vary(bench, vein, proposals, len(proposals), vein.parent.expression)
+            self._campaign.left = bench.budget
             if rows:
                 return rows
         return []
 
     def tell(self, results: list[Simulated]) -> None:
-        """Learn from a round, and leave the worse half of the parents behind."""
+        """Learn from a round."""
         by_row = {result.row.id: result for result in results}
-        for vein in self._alive:
+        alpha_ids = [result.alpha.id for result in results if result.alpha]
+        series = _series(self._bench, alpha_ids)
+        for vein in self._veins:
             vein.miner.tell(
-                Scored(proposal, _score(by_row[row_id]))
+                _scored(proposal, by_row[row_id], series)
                 for row_id, proposal in vein.asked.items()
                 if row_id in by_row
             )
-        self._alive.sort(key=lambda vein: (-vein.gain, -vein.score, vein.parent.alpha_id))
-        self._alive = self._alive[: max(1, math.ceil(len(self._alive) / 2))]
+            if vein.parent_id is None:
+                turned_ones = (by_row[row_id].alpha for row_id in vein.asked if row_id in by_row)
+                vein.parent_id = next((alpha.id for alpha in turned_ones if alpha), None)
+            vein.asked = {}
 
     def finish(self) -> None:
-        """Mark the parents as mined, unless the run was stopped before the search was over."""
+        """Mark the parents as mined, unless the search was cut short."""
         bench = self._bench
-        if bench.stop.is_set() or not self._round:
+        if bench.stop.is_set() or bench.halted or not bench.tally.parents:
             return
-        mark_mined(bench.store, bench.service, [vein.parent.alpha_id for vein in self._veins])
+        mined = {vein.parent.alpha_id for vein in self._veins}
+        mined |= {vein.parent_id for vein in self._veins if vein.parent_id is not None}
+        mark_mined(bench.store, bench.service, sorted(mined))
         get_run_logger().info("mined %d alphas", len(self._veins))
 
+    async def _begin(self) -> Campaign:
+        bench = self._bench
+        store, service = bench.store, bench.service
+        if bench.budget <= 0:
+            return Campaign([], 0)
+        hopeful = hopeful_alphas(store, service, limit=MOST_HOPEFUL)
+        known = simulated_alphas(store, service)
+        losers = _losers(bench, known)
+        await self._fetch_pnl(losers)
+        alphas = {alpha.alpha_id: alpha for alpha in [*hopeful, *losers]}
+        mined = hopeful_alphas(store, service, unmined=False, limit=MOST_PARTNERS)
+        done = [row.alpha_id for row in read_submissions(store, service, status=("accepted",))]
+        series = _series(bench, [*alphas, *(one.alpha_id for one in mined), *done])
+        chosen = leads(
+            [
+                PnlSeries(alpha_id, found.dates, found.daily_pnl, alphas[alpha_id].fitness or 0.0)
+                for alpha_id in alphas
+                if (found := series.get(alpha_id)) is not None
+            ],
+            [series[alpha_id] for alpha_id in done if alpha_id in series],
+            limit=bench.settings.mining.parents,
+        )
+        self._veins = [
+            Vein(
+                alphas[one],
+                self._miner(alphas[one], number, known, series.get(one)),
+                one if (alphas[one].fitness or 0.0) >= 0 else None,
+            )
+            for number, one in enumerate(chosen)
+        ]
+        bench.tally.parents.update(chosen)
+        partners = [
+            Partner(one.expression, _standing(one), series.get(one.alpha_id))
+            for one in mined
+            if one.alpha_id not in chosen
+        ]
+        return Campaign([vein.miner for vein in self._veins], bench.budget, partners)
 
-def _score(result: Simulated) -> float | None:
+    async def _fetch_pnl(self, losers: list[AlphaRow]) -> None:
+        bench = self._bench
+        stored = read_daily_pnl(bench.store, bench.service, [one.alpha_id for one in losers])
+        missing = [one.alpha_id for one in losers if one.alpha_id not in stored]
+        await asyncio.gather(*(read_pnl(bench, alpha_id) for alpha_id in missing))
+
+    def _miner(
+        self, parent: AlphaRow, number: int, known: set[AlphaKey], series: PnlSeries | None
+    ) -> Miner:
+        bench = self._bench
+        return Miner(
+            parent.expression,
+            settings_of(parent.settings),
+            _standing(parent),
+            fields=bench.fields,
+            operators=bench.operators,
+            budget=bench.settings.mining.variations,
+            seed=bench.settings.seed + number,
+            series=series,
+            known=known,
+        )
+
+
+def _losers(bench: Workbench, known: set[AlphaKey]) -> list[AlphaRow]:
+    """Return alphas whose reverse would be hopeful and was not simulated, the worst first."""
+    simulated = {canonical for canonical, _ in known}
+    ranked = best_alphas(bench.store, bench.service, limit=None)
+    found = [
+        alpha
+        for alpha in reversed(ranked)
+        if alpha.mined_at is None
+        and (alpha.fitness or 0.0) < 0
+        and bench.hopeful.is_hopeful(Mirror.of(alpha))
+    ]
+    unturned = (one for one in found if _turned_canonical(one.expression) not in simulated)
+    return [one for one, _ in zip(unturned, range(MOST_LOSERS), strict=False)]
+
+
+def _turned_canonical(expression: str) -> str:
+    return parse(write(turned(parse(expression).root))).canonical
+
+
+def _standing(alpha: AlphaRow) -> Standing:
+    checks = [CheckInfo.model_validate(check) for check in alpha.checks]
+    return Standing.of(alpha.fitness, alpha.turnover, checks)
+
+
+def _series(bench: Workbench, alpha_ids: list[str]) -> dict[str, PnlSeries]:
+    return {
+        alpha_id: PnlSeries(alpha_id, daily.dates, daily.values)
+        for alpha_id, daily in read_daily_pnl(bench.store, bench.service, alpha_ids).items()
+    }
+
+
+def _scored(proposal: Proposal, result: Simulated, series: dict[str, PnlSeries]) -> Scored:
     if result.alpha is None:
-        return None
-    return mining_score(result.fitness, result.alpha.checks)
+        return Scored(proposal, Standing(None))
+    found = result.alpha.statistics
+    standing = Standing.of(found.fitness, found.turnover, result.alpha.checks)
+    return Scored(proposal, standing, series.get(result.alpha.id))

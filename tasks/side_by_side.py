@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -56,11 +57,15 @@ async def keep_running(
     """Call `turn` with 0, 1, 2, ... until the run is stopped.
 
     A turn that fails is tried again after 5 s, 10 s, 20 s, at most 5 minutes; a turn that works
-    sets the delay back. The other sides go on meanwhile.
+    sets the delay back. The other sides go on meanwhile. Where the service takes no more
+    simulations, the next turn waits until it may.
     """
     delay = FIRST_DELAY
     number = 0
     while not bench.stop.is_set():
+        await sleep(bench, bench.tally.resume_at - time.monotonic())
+        if bench.stop.is_set():
+            return
         try:
             await turn(number)
             delay = FIRST_DELAY

@@ -34,6 +34,12 @@ LANE_SECONDS = 90.0
 MOST_TRIES = 4
 """Tries of one simulation, each with the task's own retries, before it waits for the next run."""
 
+MOST_SILENT = 6
+"""Failures in a row, nothing else between them, after which the service counts as away."""
+
+AWAY_SECONDS = 60.0
+"""How long a service that is away, and did not say for how long, is left alone."""
+
 LONGEST_PAUSE = 300.0
 GRACE_SECONDS = 5.0
 """How long simulations in flight may go on after a stop was asked for."""
@@ -51,6 +57,7 @@ class Work:
     left : kept for the next run, with the reason
     resume_at : monotonic time before which the service asked not to be called
     halted : why no further simulation may be sent, None while they may
+    silent : failures since the service last gave a usable answer
     """
 
     total: int
@@ -61,13 +68,19 @@ class Work:
     tries: Counter[int] = field(default_factory=Counter)
     resume_at: float = 0.0
     halted: str | None = None
+    silent: int = 0
+
+    def end(self, done: Simulated) -> None:
+        """Keep a result."""
+        self.ended.append(done)
+        self.silent = 0
 
     def put_back(self, row: SimulationRow, problem: BrainUnavailable) -> None:
         """Keep a simulation that could not be had now, for later in this run or for the next."""
         if isinstance(problem, RateLimited) and problem.kind == "daily":
-            self.halted = str(problem)
-            self.left[row.id] = self.halted
+            self.give_up(row, problem)
             return
+        self.silent = 0 if isinstance(problem, RateLimited) else self.silent + 1
         self.tries[row.id] += 1
         if self.tries[row.id] >= MOST_TRIES:
             self.left[row.id] = str(problem)
@@ -75,8 +88,25 @@ class Work:
             self.unsure.append(row)
         else:
             self.waiting.append(row)
-        if problem.retry_after is not None:
-            self.resume_at = max(self.resume_at, time.monotonic() + problem.retry_after)
+        if self.silent >= MOST_SILENT:
+            self._halt(problem)
+        elif problem.retry_after is not None:
+            self._wait(problem.retry_after)
+        elif self.silent > 1:
+            self._wait(2.0**self.silent / 8)
+
+    def give_up(self, row: SimulationRow, problem: BrainError) -> None:
+        """Send no more in this run; this simulation waits with the others."""
+        self.left[row.id] = str(problem)
+        self._halt(problem)
+
+    def _halt(self, problem: BrainError) -> None:
+        self.halted = str(problem)
+        asked = getattr(problem, "retry_after", None)
+        self._wait(AWAY_SECONDS if asked is None else asked)
+
+    def _wait(self, seconds: float) -> None:
+        self.resume_at = max(self.resume_at, time.monotonic() + seconds)
 
 
 def short(text: str, width: int = 80) -> str:
@@ -111,12 +141,11 @@ async def simulation_lane(bench: Workbench, work: Work, number: int, phase: str)
                 return
             row = work.waiting.popleft()
             try:
-                work.ended.append(await simulate(bench, row))
+                work.end(await simulate(bench, row))
             except BrainUnavailable as problem:
                 work.put_back(row, problem)
             except BrainError as problem:
-                work.left[row.id] = str(problem)
-                work.halted = str(problem)
+                work.give_up(row, problem)
             bench.progress.update(phase, len(work.ended), work.total, row.expression)
 
 
@@ -143,8 +172,10 @@ async def simulate_all(
             work.unsure.clear()
     for row in [*work.waiting, *work.unsure]:
         work.left.setdefault(row.id, work.halted or "the run was stopped")
-    bench.tally.unfinished.update(work.left.values())
-    bench.tally.halted = bench.tally.halted or work.halted is not None
+    bench.tally.unfinished.update(work.left)
+    if work.halted is not None:
+        bench.halted = bench.tally.halted = True
+        bench.tally.resume_at = work.resume_at
     return work.ended
 
 
@@ -181,5 +212,5 @@ async def _pause(bench: Workbench, seconds: float) -> None:
 
 
 def leftovers(bench: Workbench) -> list[SimulationRow]:
-    """Return what interrupted runs left, at most this run's budget, now owned by this run."""
-    return bench.claim_leftovers()
+    """Return what this run has put aside and what interrupted runs left, within the budget."""
+    return [*bench.take_up_again(), *bench.claim_leftovers()]

@@ -35,6 +35,9 @@ SUBMISSION_CAP = "brain-submission"
 MOST_CHECKED = 20
 """Alphas whose correlation BRAIN is asked for in one run, the least correlated first."""
 
+MOST_UNANSWERED = 3
+"""Checks without an answer after which no further one is asked for in this run."""
+
 LOOKS = 4
 LOOK_SECONDS = 2.0
 
@@ -66,6 +69,8 @@ async def reconcile(bench: Workbench) -> None:
             await reconcile_one(bench, row)
         except BrainUnavailable as problem:
             get_run_logger().warning("%s; asked again next time", problem)
+        except BrainRequestError as problem:
+            _settle(bench, row.alpha_id, "failed", str(problem))
 
 
 async def _settle_by_state(bench: Workbench, alpha_id: str) -> bool:
@@ -123,11 +128,20 @@ async def choose(bench: Workbench) -> list[AlphaRow]:
         _note(bench, candidates, f"daily limit: {limit} of {limit} used today (US Eastern)")
         return []
     chosen: list[AlphaRow] = []
+    unanswered = 0
     ordered = _order(bench, candidates, [row.alpha_id for row in done.values()])
     for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
         if bench.stop.is_set() or len(chosen) == free:
             break
-        if _passes(bench, alpha, await check_alpha(bench, alpha), checked=True):
+        try:
+            checks = await check_alpha(bench, alpha)
+        except (BrainUnavailable, BrainRequestError) as problem:
+            bench.tally.obstacles[alpha.alpha_id] = f"could not be checked: {problem}"
+            unanswered += 1
+            if unanswered == MOST_UNANSWERED:
+                break
+            continue
+        if _passes(bench, alpha, checks, checked=True):
             chosen.append(alpha)
         bench.progress.update("submit: check", number, min(len(ordered), MOST_CHECKED))
     waiting_on = "daily limit" if len(chosen) == free else "checked next time"

@@ -9,12 +9,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from alphafoundry.brain import BrainClient
+from alphafoundry.expressions import FieldInfo
 from alphafoundry.research.files import import_hopeful
-from alphafoundry.research.workbench import Progress, Workbench, open_workbench
-from alphafoundry.settings import load_limits, load_settings
+from alphafoundry.research.workbench import Progress, Workbench, open_workbench, sign_in
+from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from tasks.credentials import brain_credentials
 from tasks.limits import ensure_limits
 from tasks.prefect_server import Server
+from tasks.retries import TRANSIENT
 
 SIMULATION_CAP = "simulation"
 
@@ -42,6 +48,14 @@ def running_from_terminal(
         yield
     finally:
         _terminal.reset(token)
+
+
+@task(name="connect", task_run_name="connect to BRAIN", cache_policy=NO_CACHE, **TRANSIENT)
+async def _connect(
+    brain: BrainClient, settings: FoundrySettings
+) -> tuple[dict[str, FieldInfo], frozenset[str]]:
+    """Sign in and ask what the service offers."""
+    return await sign_in(brain, settings)
 
 
 @contextlib.asynccontextmanager
@@ -73,6 +87,7 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
         flow=flow,
         lanes=limits[SIMULATION_CAP],
         credentials=await brain_credentials(settings),
+        connect=_connect,
         progress=terminal.progress if terminal else None,
         stop=terminal.stop if terminal else None,
     ) as bench:

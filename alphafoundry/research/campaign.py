@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from alphafoundry.research.mining import Miner, Partner
+from alphafoundry.research.mining import AlphaKey, Miner, Partner
 from alphafoundry.research.proposals import Proposal
 
 ROUNDS = 6
@@ -32,6 +32,10 @@ class Campaign:
     miners : one for each alpha to improve
     budget : simulations in the whole campaign
     partners : further alphas to combine with
+
+    Attributes
+    ----------
+    left : simulations that may still be proposed
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Campaign:
         self._miners = list(miners)
         self._partners = list(partners)
         self._each = max(1, math.ceil(budget / ROUNDS))
+        self._taken: set[AlphaKey] = set()
         self.left = budget
 
     def __repr__(self) -> str:
@@ -49,7 +54,6 @@ class Campaign:
         """Return the proposals of the next round by miner; empty when the campaign is over."""
         wanted = min(self._each, self.left)
         found: dict[int, list[Proposal]] = {}
-        taken: set[tuple[str, object]] = set()
         ranked = sorted(range(len(self._miners)), key=self._rank)
         given = self._shares(wanted, ranked)
         for number in [*ranked, *ranked]:
@@ -57,8 +61,8 @@ class Campaign:
             count = min(given.pop(number, missing), missing)
             for one in self._miners[number].ask(count, self._partners_of(number)):
                 key = (one.canonical, one.settings)
-                if key not in taken:
-                    taken.add(key)
+                if key not in self._taken:
+                    self._taken.add(key)
                     found.setdefault(number, []).append(one)
         self.left -= sum(map(len, found.values()))
         return [(self._miners[number], proposals) for number, proposals in found.items()]

@@ -15,7 +15,7 @@ LOW_TURNOVER = 0.15
 """Turnover below which trading less hardly raises fitness, which divides by 0.125 at least."""
 
 WEIGHTS: Mapping[str, float] = {
-    "combine": 6.0,
+    "combine": 12.0,
     "decay": 2.0,
     "jump": 2.0,
     "smooth": 1.0,

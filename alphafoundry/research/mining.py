@@ -34,7 +34,7 @@ UNCHANGED = 0.995
 WEAKLY_CORRELATED = 0.6
 """Correlation of daily PnL below which a combination is worth trying."""
 
-REACHES_FAR = frozenset({"jump", "decay", "neutralization", "combine", "operator", "field"})
+REACHES_FAR = frozenset({"jump", "decay", "combine", "operator", "field"})
 """Kinds whose variations differ so much that one without effect says little of the others."""
 
 _ATTEMPTS_PER_PROPOSAL = 200
@@ -83,15 +83,28 @@ class _Parent:
     @property
     def score(self) -> float:
         score = self.standing.score
-        return -math.inf if score is None else score
+        return -math.inf if score is None or math.isnan(score) else score
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Asked:
     proposal: Proposal
     expression: Expression
     kind: str
     parent: _Parent
+    child: _Parent | None = None
+
+    @property
+    def paid(self) -> bool:
+        """Whether the alpha is known to be better than its parent."""
+        return self.child is not None and self.child.score > self.parent.score + LEAST_GAIN
+
+    @property
+    def changed_nothing(self) -> bool:
+        """Whether the alpha is known to move exactly like its parent."""
+        return (
+            self.child is not None and likeness(self.child.series, self.parent.series) > UNCHANGED
+        )
 
 
 class Miner:
@@ -136,8 +149,6 @@ class Miner:
         self._origin = _Parent(parent, settings, standing, series)
         self._warnings = frozenset(check(parent, fields))
         self._asked: list[_Asked] = []
-        self._results: dict[AlphaKey, Scored] = {}
-        self._children: dict[AlphaKey, _Parent] = {}
         self._seen: set[AlphaKey] = {_key(parent.canonical, settings), *known}
         self._variations: dict[AlphaKey, dict[str, list[Variation]]] = {}
         self._combined: set[tuple[str, str]] = set()
@@ -203,14 +214,13 @@ class Miner:
 
     def tell(self, results: Iterable[Scored]) -> None:
         """Learn from simulated proposals, in any order; ValueError for one not asked for."""
-        asked = {_key_of(item.proposal): item.expression for item in self._asked}
+        asked = {_key_of(item.proposal): item for item in self._asked}
         for result in results:
-            key = _key_of(result.proposal)
-            if key not in asked:
+            item = asked.get(_key_of(result.proposal))
+            if item is None:
                 raise ValueError(f"{result.proposal.expression}: the miner did not propose this")
-            self._results[key] = result
-            self._children[key] = _Parent(
-                asked[key], result.proposal.settings, result.standing, result.series
+            item.child = _Parent(
+                item.expression, result.proposal.settings, result.standing, result.series
             )
 
     def _is_sound(self, expression: str) -> bool:
@@ -222,14 +232,9 @@ class Miner:
 
     def _parents(self) -> list[_Parent]:
         """Return the best alphas so far, best first; ties keep the order of the proposals."""
-        found = [self._origin]
-        for asked in self._asked:
-            result = self._results.get(_key_of(asked.proposal))
-            if result is None:
-                continue
-            score = result.standing.score
-            if score is not None and score > self._origin.score:
-                found.append(self._children[_key_of(asked.proposal)])
+        children = (asked.child for asked in self._asked)
+        found = [one for one in children if one and one.score > self._origin.score]
+        found.insert(0, self._origin)
         found.sort(key=lambda parent: -parent.score)
         return found[:MOST_PARENTS]
 
@@ -270,17 +275,9 @@ class Miner:
 
         A proposal without a result yet counts as one that did not pay.
         """
-        tries: Counter[str] = Counter()
-        idle: set[str] = set()
-        for asked in self._asked:
-            if asked.parent is not parent:
-                continue
-            result = self._results.get(_key_of(asked.proposal))
-            score = result.standing.score if result else None
-            if score is None or not score > parent.score + LEAST_GAIN:
-                tries[asked.kind] += 1
-            if result and likeness(result.series, parent.series) > UNCHANGED:
-                idle.add(asked.kind)
+        here = [asked for asked in self._asked if asked.parent is parent]
+        tries = Counter(asked.kind for asked in here if not asked.paid)
+        idle = {asked.kind for asked in here if asked.changed_nothing}
         return tries, idle - REACHES_FAR
 
     def _suitable(self, parent: _Parent, partners: Sequence[Partner]) -> list[Partner]:

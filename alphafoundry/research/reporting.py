@@ -92,7 +92,7 @@ def _accepted_today(submissions: Iterable[SubmissionRow]) -> int:
 
 def _reasons(ended: Iterable[SimulationRow], bench: Workbench) -> Counter[str]:
     reasons = Counter(row.message or row.status for row in ended if row.status not in WITH_ALPHA)
-    reasons.update(bench.tally.unfinished)
+    reasons.update(bench.tally.unfinished.values())
     return reasons
 
 

@@ -31,6 +31,7 @@ from alphafoundry.store import (
     read_daily_pnl,
     read_simulation,
 )
+from alphafoundry.store.clock import utc_now
 from alphafoundry.store.simulations import Ending
 
 NOT_FOUND = 404
@@ -96,7 +97,12 @@ async def run_simulation(bench: Workbench, simulation_id: int) -> Simulated:
         lost = await _find_lost(bench, row)
         if lost is not None:
             return await _store_alpha(bench, row, "complete", lost.id)
+        if not _overdue(bench, row):
+            raise BrainUnavailable(
+                "its request may have arrived and its simulation may still run", fate_unknown=True
+            )
         mark_back_to_planned(bench.store, row.id, "sent, but the service does not have it")
+    sent_now = row.location is None
     if row.location is None:
         try:
             location = await _send(bench, row)
@@ -112,7 +118,8 @@ async def run_simulation(bench: Workbench, simulation_id: int) -> Simulated:
             raise
         mark_back_to_planned(bench.store, row.id, "the service lost it")
         raise BrainUnavailable(f"{location}: the service does not know it any more") from None
-    bench.slowest = max(bench.slowest, time.monotonic() - began)
+    if sent_now:
+        bench.slowest = max(bench.slowest, time.monotonic() - began)
     ending = ENDINGS.get(status.status, "failed")
     if status.alpha is None or ending not in ("complete", "warning"):
         message = _message(status)
@@ -151,6 +158,13 @@ async def _find_lost(bench: Workbench, row: SimulationRow) -> AlphaInfo | None:
         if not read_alphas(bench.store, bench.service, [alpha.id]):
             return alpha
     return None
+
+
+def _overdue(bench: Workbench, row: SimulationRow) -> bool:
+    """Tell whether an alpha would be there by now if the request had arrived."""
+    if row.sent_at is None:
+        return True
+    return utc_now() - row.sent_at >= timedelta(seconds=bench.seconds_until_visible())
 
 
 def _same_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:

@@ -202,12 +202,8 @@ def _as_zscore(node: Node) -> Node:
 
 def _around(root: Node, space: SearchSpace, neutralization: str) -> Iterator[_Step]:
     """Yield what wraps the whole expression, takes its outermost step off, or turns it."""
+    yield from _less_or_turned(root, space)
     top = root.operator if isinstance(root, Call) else ""
-    if isinstance(root, Call) and any(isinstance(a, Call) for a in root.arguments):
-        inner = next(a for a in root.arguments if isinstance(a, Call))
-        yield ("sign" if top == "reverse" else "unwrap"), f"without {top}", (), inner
-    if top != "reverse" and "reverse" in space.operators:
-        yield "sign", "reversed", (), Call("reverse", (root,))
     for name in ("rank", "quantile"):
         if name in space.operators and name != top:
             yield "wrap", name, (), Call(name, (root,))
@@ -226,6 +222,23 @@ def _around(root: Node, space: SearchSpace, neutralization: str) -> Iterator[_St
                 if name == "group_neutralize" and _is_neutral_anyway(group, neutralization):
                     continue
                 yield "wrap", f"{name} {group}", (), Call(name, (root, Field(group)))
+
+
+def _less_or_turned(root: Node, space: SearchSpace) -> Iterator[_Step]:
+    top = root.operator if isinstance(root, Call) else ""
+    if isinstance(root, Call) and any(isinstance(a, Call) for a in root.arguments):
+        inner = next(a for a in root.arguments if isinstance(a, Call))
+        if top != "reverse":
+            yield "unwrap", f"without {top}", (), inner
+    if top == "reverse" or "reverse" in space.operators:
+        yield "sign", "reversed", (), turned(root)
+
+
+def turned(root: Node) -> Node:
+    """Return the expression with the other sign; a reversed one loses its `reverse`."""
+    if isinstance(root, Call) and root.operator == "reverse":
+        return root.arguments[0]
+    return Call("reverse", (root,))
 
 
 def _is_neutral_anyway(group: str, neutralization: str) -> bool:

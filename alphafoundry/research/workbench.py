@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import copy
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -28,6 +27,7 @@ from alphafoundry.store import (
     finish_run,
     open_store,
     plan_simulations,
+    read_simulation,
     record_refusals,
 )
 
@@ -41,6 +41,8 @@ IN_PROCESS_URL = "http://brain.local"
 HEARTBEAT_SECONDS = 30.0
 IN_PROCESS_POLL = 0.02
 LONGEST_INVISIBLE = 300.0
+SHORTEST_INVISIBLE = 1.0
+USUALLY_INVISIBLE_LOCALLY = 10.0
 
 
 class Progress(Protocol):
@@ -66,17 +68,25 @@ class NoProgress:
 
 
 class Tally:
-    """What the report counts and the database does not hold."""
+    """What the report counts and the database does not hold.
+
+    Attributes
+    ----------
+    halted : whether the service took no more simulations at some time of this run
+    resume_at : monotonic time before which it need not be asked again
+    unfinished : simulation that this run has put aside to the reason
+    """
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.proposed = 0
         self.planned = 0
         self.halted = False
+        self.resume_at = 0.0
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()
-        self.unfinished: Counter[str] = Counter()
+        self.unfinished: dict[int, str] = {}
         self.obstacles: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -102,6 +112,7 @@ class Workbench:
     budget : simulations that this phase may still plan
     tally : counts for the report
     slowest : seconds that the slowest simulation of this run took
+    halted : whether the service takes no more simulations in this phase
     """
 
     def __init__(
@@ -128,6 +139,7 @@ class Workbench:
         self.stop = stop or asyncio.Event()
         self.tally = Tally()
         self.slowest = 0.0
+        self.halted = False
         self.budget = settings.simulations
         self.top_level = True
         self.report: Mapping[str, object] | None = None
@@ -164,6 +176,7 @@ class Workbench:
         """Return this workbench for a flow inside the run, with a budget and seed of its own."""
         inner = copy.copy(self)
         inner.top_level = False
+        inner.halted = False
         if simulations is not None:
             inner.budget = simulations
         if seed is not None:
@@ -192,6 +205,12 @@ class Workbench:
             self.progress.say(f"Taking up {len(rows)} simulations that an earlier run left")
         return rows
 
+    def take_up_again(self) -> list[SimulationRow]:
+        """Return the simulations that this run has put aside; they are paid for already."""
+        put_aside = list(self.tally.unfinished)
+        self.tally.unfinished.clear()
+        return [read_simulation(self.store, simulation_id) for simulation_id in put_aside]
+
     def unspent(self) -> int:
         """Return how much of the run's budget its phases left, 0 once it was asked to stop."""
         if self.stop.is_set() or self.tally.halted:
@@ -209,8 +228,30 @@ class Workbench:
             self.tally.notes.append(line)
 
     def seconds_until_visible(self) -> float:
-        """Return how long to wait before a lost simulation shows among the service's alphas."""
-        return min(LONGEST_INVISIBLE, max(1.0, 3 * self.slowest))
+        """Return how long to wait before a lost simulation shows among the service's alphas.
+
+        Three times the slowest of this run; before the first one, what is usual for the service.
+        """
+        if self.settings.brain == "local":
+            return SHORTEST_INVISIBLE
+        if not self.slowest:
+            local = self.service.startswith("local:")
+            return USUALLY_INVISIBLE_LOCALLY if local else LONGEST_INVISIBLE
+        return min(LONGEST_INVISIBLE, max(SHORTEST_INVISIBLE, 3 * self.slowest))
+
+
+SignIn = Callable[
+    [BrainClient, FoundrySettings], Awaitable[tuple[dict[str, FieldInfo], frozenset[str]]]
+]
+
+
+async def sign_in(
+    brain: BrainClient, settings: FoundrySettings
+) -> tuple[dict[str, FieldInfo], frozenset[str]]:
+    """Sign in; return the data fields and the operators that expressions may use."""
+    await brain.authenticate()
+    fields = await _fields(brain, settings)
+    return fields, frozenset(operator.name for operator in await brain.operators())
 
 
 @contextlib.asynccontextmanager
@@ -220,6 +261,7 @@ async def open_workbench(
     flow: str,
     lanes: int,
     credentials: Credentials | None = None,
+    connect: SignIn = sign_in,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
 ) -> AsyncIterator[Workbench]:
@@ -229,6 +271,7 @@ async def open_workbench(
     ----------
     lanes : simulations at a time, which the simulator in this process allows too
     credentials : for a service that wants them
+    connect : `sign_in`, or a task that tries it again
 
     Raises
     ------
@@ -238,10 +281,8 @@ async def open_workbench(
     say = progress.say if progress else None
     with open_store(url, home=settings.home) as store:
         async with await _connect(settings, credentials, lanes=lanes, say=say) as brain:
-            await brain.authenticate()
-            fields = await _fields(brain, settings)
+            fields, operators = await connect(brain, settings)
             settings, change = _possible(settings, brain, fields)
-            operators = frozenset(operator.name for operator in await brain.operators())
             bench = Workbench(
                 settings,
                 store,

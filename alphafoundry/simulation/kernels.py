@@ -19,12 +19,9 @@ Flags = NDArray[np.bool_]
 CACHED_CELLS = 65_536
 """Cells of a window that fit the second-level cache."""
 
-FULL = 1.0 - 1e-9
-"""From this share of the book on, weights at the limit fill it: 49 * (1 / 49) is not quite 1."""
-
 NOISE = 1e-12
-"""What is left of a value after its group's mean is taken away counts as 0 up to this share of
-the group's largest value: it is rounding, and scaled to a whole book it would be a position."""
+"""What a sum or difference leaves counts as 0 below this share of what went into it: it is
+rounding, and scaled to a whole book it would be a position."""
 
 
 @kernel
@@ -37,6 +34,7 @@ def decayed(values: FloatPanel, days: int) -> FloatPanel:
     n_days, n_names = values.shape
     result = np.empty_like(values)
     block = max(CACHED_CELLS // days, WIDTH)
+    size = np.empty(min(block, n_names))
     for left in range(0, n_names, block):
         right = min(left + block, n_names)
         for t in range(n_days):
@@ -46,11 +44,17 @@ def decayed(values: FloatPanel, days: int) -> FloatPanel:
             today = values[t, left:right]
             for j in range(len(row)):
                 row[j] = today[j] * (days / weights)
+                size[j] = abs(row[j])
             for k in range(1, back):
                 share = (days - k) / weights
                 past = values[t - k, left:right]
                 for j in range(len(row)):
-                    row[j] += share * past[j] if abs(past[j]) < math.inf else 0.0
+                    added = share * past[j] if abs(past[j]) < math.inf else 0.0
+                    row[j] += added
+                    size[j] += abs(added)
+            for j in range(len(row)):
+                if abs(row[j]) < NOISE * size[j]:
+                    row[j] = 0.0
     return result
 
 
@@ -121,7 +125,7 @@ def _scale(row: FloatRow, truncation: float) -> None:
     cut = largest
     above = 0
     if 0.0 < truncation < 1.0 and largest > truncation * gross:
-        if names * truncation <= 2.0 - FULL:
+        if names * truncation <= 1.0:
             for i in range(len(row)):
                 row[i] = math.copysign(1.0 / names, row[i]) if row[i] != 0.0 else 0.0
             return
@@ -136,7 +140,7 @@ def _scale(row: FloatRow, truncation: float) -> None:
                     found += 1
                 else:
                     free += size
-            if found <= above or found * truncation >= FULL:
+            if found <= above or found * truncation >= 1.0:
                 above = found
                 break
             above = found

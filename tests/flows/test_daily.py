@@ -107,6 +107,7 @@ def test_a_second_run_repeats_nothing(twice: list[tuple[Workplace, Any]]) -> Non
     assert len(keys) == len(set(keys)) == 40
     sent_twice = "SELECT count(*) FROM simulations WHERE attempts <> 1"
     assert place.count(sent_twice) == 0
-    submitted = place.rows("SELECT alpha, count(*) FROM submissions GROUP BY 1", "local-brain.sqlite")
+    sent = "SELECT alpha, count(*) FROM submissions GROUP BY 1"
+    submitted = place.rows(sent, "local-brain.sqlite")
     assert all(times == 1 for _, times in submitted)
     assert second["counts"]["submitted_today"] <= second["counts"]["daily_limit"]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alphafoundry.brain.server import close_app, create_app
+from alphafoundry.brain import BrainClient
+from alphafoundry.expressions import parse
 from alphafoundry.research.report import Report
-from tests.library.brain.faults import FaultyBrain, serve
-from tests.library.brain.markets import small_panel
+from alphafoundry.settings import load_settings
+from alphafoundry.store import (
+    SimulationPlan,
+    begin_run,
+    finish_run,
+    mark_sending,
+    open_store,
+    plan_simulations,
+)
+from tests.flows.misbehaving import FITTING, Service
 from tests.workplace import Workplace
 
 SIMULATIONS = 200
@@ -36,64 +44,11 @@ RATES = {
 }
 
 
-class CountingBrain:
-    """Counts which simulations the server behind it accepts, each by what was asked for."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self.accepted: Counter[str] = Counter()
-        self.submitted: Counter[str] = Counter()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        sent = bytearray()
-
-        async def listen() -> Any:
-            message = await receive()
-            sent.extend(message.get("body", b""))
-            return message
-
-        async def answer(message: Any) -> None:
-            if message.get("status") == 201 and scope["path"] == "/simulations":
-                asked = json.loads(sent)
-                self.accepted[json.dumps([asked["regular"], asked["settings"]])] += 1
-            elif message.get("status") in (200, 201) and scope["path"].endswith("/submit"):
-                self.submitted[scope["path"]] += 1
-            await send(message)
-
-        await self._app(scope, listen, answer)
-
-
-class Service:
-    """A server on which everything but the sign-in goes wrong once `begin` was called.
-
-    rates : fault to probability, for each request
-    """
-
-    def __init__(self, state: Path, rates: Mapping[str, float], **options: Any) -> None:
-        self._app = create_app(small_panel(), state=state, poll_seconds=0.01, **options)
-        self.counting = CountingBrain(self._app)
-        self.faulty = FaultyBrain(self.counting, seed=11, rates=rates)
-        self.misbehaving = False
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        faulty = self.misbehaving and scope["path"] != "/authentication"
-        await (self.faulty if faulty else self.counting)(scope, receive, send)
-
-    @contextlib.contextmanager
-    def on_a_port(self) -> Iterator[str]:
-        with serve(self) as url:
-            yield url
-        close_app(self._app)
-
-
 @pytest.fixture
 def place(in_process: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A working directory whose settings fit the small market."""
-    monkeypatch.setenv("FOUNDRY_ALPHA__NEUTRALIZATION", "MARKET")
-    monkeypatch.setenv("FOUNDRY_ALPHA__TRUNCATION", "0.2")
+    """A working directory whose settings fit the market of the service."""
+    for name, value in FITTING.items():
+        monkeypatch.setenv(name, value)
     return in_process
 
 
@@ -109,7 +64,7 @@ def by_status(place: Workplace) -> Counter[str]:
 
 @pytest.mark.slow
 def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: Path) -> None:
-    service = Service(tmp_path / "brain.sqlite", RATES)
+    service = Service(tmp_path, RATES)
     with service.on_a_port() as url:
         service.misbehaving = True
         first = generate(simulations=SIMULATIONS, brain=url, seed=3)
@@ -117,8 +72,8 @@ def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: P
         left = first.counts.unfinished
         second = generate(simulations=left, brain=url) if left else None
 
-    print(first.counts, dict(first.reasons), second, service.faulty.injected, sep="\n")
-    assert set(service.faulty.injected) == set(RATES), "every fault happened"
+    injected = service.faulty.injected
+    assert set(injected) == set(RATES), "every fault happened"
     counts = first.counts
     assert counts.simulated + counts.unfinished == SIMULATIONS
     assert sum(first.reasons.values()) == counts.errors + counts.unfinished
@@ -130,9 +85,93 @@ def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: P
     assert found.total() == SIMULATIONS
     assert set(found) <= {"complete", "warning", "error", "timeout"}
     assert found["complete"] + found["warning"] == place.finished()
-    ended_by_fault = ("error-state", "timeout-state")
-    assert found["error"] + found["timeout"] <= sum(map(service.faulty.injected.get, ended_by_fault))
+    made_to_fail = """SELECT count(*) FROM simulations WHERE message IN
+        ('Simulation failed.', 'the simulation ended as TIMEOUT without an alpha')"""
+    assert place.count(made_to_fail) <= injected["error-state"] + injected["timeout-state"]
     without_reason = "SELECT count(*) FROM simulations WHERE alpha_id IS NULL AND message IS NULL"
     assert place.count(without_reason) == 0
-    assert [asked for asked, times in service.counting.accepted.items() if times > 1] == []
+
     assert len(service.counting.accepted) == SIMULATIONS
+    # One that ends without an alpha cannot be found again when its answer was lost.
+    visible = set(service.expressions())
+    repeated = [asked for asked, times in service.counting.accepted.items() if times > 1]
+    assert [asked for asked in repeated if json.loads(asked)[0] in visible] == []
+
+
+def test_a_lost_answer_of_a_slow_simulation_is_waited_for(place: Workplace, tmp_path: Path) -> None:
+    """The alpha shows seconds after its answer was lost, and no simulation was seen before."""
+    service = Service(tmp_path, simulation_seconds=3)
+    with service.on_a_port() as url:
+        service.faulty.plan("drop-after", method="POST", path="^/simulations$")
+        service.misbehaving = True
+        report = generate(simulations=1, brain=url)
+    assert (report.counts.simulated, report.counts.errors) == (1, 0)
+    assert list(service.counting.accepted.values()) == [1]
+
+
+def test_a_run_that_died_while_sending_is_not_paid_for_again(
+    place: Workplace, tmp_path: Path
+) -> None:
+    """The dead run's request arrived; the simulation is under way when the next run begins."""
+    service = Service(tmp_path, simulation_seconds=4)
+    with service.on_a_port() as url:
+        asyncio.run(die_while_sending(place, url, "rank(volume)"))
+        report = generate(simulations=1, brain=url)
+    assert (report.counts.resumed, report.counts.simulated, report.counts.errors) == (1, 1, 0)
+    assert list(service.counting.accepted.values()) == [1]
+
+
+async def die_while_sending(place: Workplace, url: str, expression: str) -> None:
+    """Leave what a run leaves that is killed between its request and the answer."""
+    settings = load_settings().alpha
+    async with BrainClient(url) as brain:
+        await brain.authenticate()
+        with open_store(home=place.home) as store:
+            run = begin_run(store, flow="generate", service=brain.service)
+            plan = SimulationPlan(
+                parse(expression).canonical, expression, settings.to_brain(), "grammar"
+            )
+            (row,) = plan_simulations(store, brain.service, [plan], run_id=run.id).new
+            mark_sending(store, row.id)
+            await brain.post_simulation(expression, settings)
+            finish_run(store, run.id, "interrupted")
+
+
+def test_trouble_at_the_start_is_not_the_end(place: Workplace, tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    with service.on_a_port() as url:
+        service.faulty.plan("500", path="^/authentication")
+        service.faulty.plan("drop-before", path="^/operators")
+        service.faulty.plan("truncated", path="^/data-fields")
+        service.misbehaving, service.spared = True, "^$"
+        report = generate(simulations=3, brain=url)
+    assert report.counts.simulated == 3
+
+
+def test_a_used_up_quota_ends_the_run_and_the_rest_waits(place: Workplace, tmp_path: Path) -> None:
+    service = Service(tmp_path, daily_simulations=4)
+    with service.on_a_port() as url:
+        report = generate(simulations=10, brain=url)
+        assert (report.counts.simulated, report.counts.unfinished) == (4, 6)
+        assert any("daily simulation quota" in reason for reason in report.reasons)
+        assert service.counting.posted <= 4 + 3, "no request once the quota is used up"
+        again = generate(simulations=10, brain=url)
+    assert again.counts.resumed == 6
+    assert again.counts.simulated == 0
+
+
+@pytest.mark.slow
+def test_a_service_that_goes_away_ends_the_run_soon(place: Workplace, tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    with service.on_a_port() as url:
+        service.away_after = 8
+        began = time.monotonic()
+        report = generate(simulations=40, brain=url)
+        assert time.monotonic() - began < 60
+        assert report.counts.simulated + report.counts.unfinished == 40
+        assert report.counts.unfinished > 20
+        assert any("no answer" in reason for reason in report.reasons)
+        service.away_after = None
+        again = generate(simulations=report.counts.unfinished, brain=url)
+    assert again.counts.resumed == again.counts.simulated == report.counts.unfinished
+    assert max(service.counting.accepted.values()) == 1

@@ -39,8 +39,8 @@ def check_nothing_was_lost_or_repeated(
     after = dict(place.rows("SELECT key, attempts FROM simulations WHERE alpha_id IS NOT NULL"))
     assert before.items() <= after.items(), "a finished simulation was sent again"
     assert set(before.values()) == {1}
-    without_alpha = """SELECT count(*) FROM simulations s LEFT JOIN alphas a
-        USING (service, alpha_id) WHERE s.status IN ('complete', 'warning') AND a.alpha_id IS NULL"""
+    without_alpha = """SELECT count(*) FROM simulations LEFT JOIN alphas USING (service, alpha_id)
+        WHERE status IN ('complete', 'warning') AND sharpe IS NULL"""
     assert place.count(without_alpha) == 0
     unfinished = "status IN ('planned', 'sending', 'sent', 'deferred')"
     assert place.count(f"SELECT count(*) FROM simulations WHERE {unfinished}") == 0

@@ -75,7 +75,7 @@ def test_flags_win_over_the_environment_over_the_file(file: Path) -> None:
         file, content, environment, market="c.csv", mining_interval=4, ollama_url=None, seed=None
     )
     assert (settings.market, settings.seed, settings.batch_size) == ("c.csv", 2, 9)
-    assert (settings.mining.parents, settings.mining.share) == (7, 0.4)
+    assert (settings.mining.parents, settings.mining.share) == (7, 0.5)
     assert settings.mining_interval_hours == 4.0
 
 

@@ -23,7 +23,7 @@ LONGEST_EXPRESSION = 100_000
 _REQUIRED = "This field is required."
 _NULL = "This field may not be null."
 _ON_OFF = ("ON", "OFF")
-_TEST_PERIOD = re.compile(r"P[0-6]Y([0-9]|1[01])M(\d+D)?")
+_TEST_PERIOD = re.compile(r"P[0-6]Y([0-9]|1[01])M([0-9]{1,3}D)?")
 
 Reader = Callable[[Any], Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS, check, parse
 from alphafoundry.expressions.tree import Call, Number
-from alphafoundry.research import Miner, Proposal, Scored
+from alphafoundry.research import Miner, PnlSeries, Proposal, Scored
+from alphafoundry.research.diagnosis import Standing, weights
+from alphafoundry.research.mining import Partner
 from alphafoundry.research.rewriting import places, replaced, write
-from alphafoundry.research.variations import SearchSpace, variations
+from alphafoundry.research.variations import SearchSpace, turned, variations
 from alphafoundry.simulation.settings import SimulationSettings
 
 FIELDS = {
@@ -25,6 +28,7 @@ FIELDS = {
 BASE = frozenset(name for name, operator in OPERATORS.items() if operator.tier == "base")
 SPACE = SearchSpace.of(FIELDS, BASE)
 SETTINGS = SimulationSettings()
+HOPEFUL = Standing(0.5)
 PARENTS = [
     "rank(-ts_delta(close, 5))",
     "ts_rank(volume, 5)",
@@ -36,8 +40,33 @@ PARENTS = [
 ]
 
 
-def miner(expression: str = PARENTS[0], *, budget: int = 30, seed: int = 1) -> Miner:
-    return Miner(expression, SETTINGS, 0.5, fields=FIELDS, operators=BASE, budget=budget, seed=seed)
+def miner(
+    expression: str = PARENTS[0],
+    *,
+    budget: int = 30,
+    seed: int = 1,
+    standing: Standing = HOPEFUL,
+    series: PnlSeries | None = None,
+) -> Miner:
+    return Miner(
+        expression,
+        SETTINGS,
+        standing,
+        fields=FIELDS,
+        operators=BASE,
+        budget=budget,
+        seed=seed,
+        series=series,
+    )
+
+
+def kinds(proposals: list[Proposal]) -> Counter[str]:
+    return Counter((one.variation or "").partition(":")[0] for one in proposals)
+
+
+def pnl(seed: int) -> PnlSeries:
+    dates = np.arange("2020-01-01", "2021-01-01", dtype="datetime64[D]")
+    return PnlSeries(str(seed), dates, np.random.default_rng(seed).normal(size=len(dates)))
 
 
 def details(expression: str, kind: str) -> list[str]:
@@ -111,7 +140,7 @@ def test_proposals_are_valid_new_and_within_the_budget(expression: str, seed: in
             assert (proposal.canonical, proposal.settings) not in seen
             assert proposal.origin == "miner" and proposal.parent and proposal.variation
             seen.add((proposal.canonical, proposal.settings))
-        search.tell(Scored(proposal, random.uniform(-1, 1)) for proposal in asked)
+        search.tell(Scored(proposal, Standing(random.uniform(-1, 1))) for proposal in asked)
     assert len(seen) == 46
     assert search.ask(5) == []
 
@@ -121,7 +150,7 @@ def test_known_alphas_are_not_proposed() -> None:
     search = Miner(
         PARENTS[0],
         SETTINGS,
-        0.5,
+        Standing(0.5),
         fields=FIELDS,
         operators=BASE,
         budget=60,
@@ -134,7 +163,13 @@ def test_known_alphas_are_not_proposed() -> None:
 def test_a_search_ends_when_nothing_new_is_left() -> None:
     thin = {"returns": FIELDS["returns"]}
     search = Miner(
-        "sign(returns)", SETTINGS, 0.1, fields=thin, operators={"sign"}, budget=500, seed=1
+        "sign(returns)",
+        SETTINGS,
+        Standing(0.1),
+        fields=thin,
+        operators={"sign"},
+        budget=500,
+        seed=1,
     )
     asked = search.ask(500)
     assert 0 < len(asked) < 100
@@ -175,7 +210,7 @@ def synthetic_score(proposal: Proposal) -> float:
 def searched(seed: int, budget: int = 60) -> float:
     search = miner(budget=budget, seed=seed)
     while search.remaining and (asked := search.ask(6)):
-        search.tell(Scored(one, synthetic_score(one)) for one in asked)
+        search.tell(Scored(one, Standing(synthetic_score(one))) for one in asked)
     return search.best_score
 
 
@@ -206,20 +241,120 @@ def test_the_search_finds_better_alphas_than_random_variations() -> None:
     assert ours.mean() > theirs.mean() + 0.2
 
 
-def test_kinds_that_paid_are_asked_for_more() -> None:
-    search = miner("group_rank(ts_corr(close, volume, 60), sector)", budget=90, seed=3)
-    scores = {parse("group_rank(ts_corr(close, volume, 60), sector)").canonical: 0.5}
-    kinds: list[str] = []
-    while search.remaining:
-        results = []
-        for one in search.ask(6):
-            kinds.append((one.variation or "").partition(":")[0])
-            gain = 0.3 if kinds[-1] == "window" else -0.1
-            scores.setdefault(one.canonical, scores[one.parent or ""] + gain)
-            results.append(Scored(one, scores[one.canonical]))
-        search.tell(results)
-    assert len(set(kinds[:20])) >= 6
-    assert kinds[45:].count("window") > 25
+def test_a_kind_that_pays_is_asked_for_more_than_its_weight() -> None:
+    expression = "group_rank(ts_corr(close, volume, 60), sector)"
+
+    def windows_asked(gain: float) -> int:
+        search = miner(expression, budget=90, seed=3)
+        scores = {parse(expression).canonical: 0.5}
+        asked: list[Proposal] = []
+        while new := search.ask(6):
+            results = []
+            for one in new:
+                asked.append(one)
+                change = gain if (one.variation or "").startswith("window:") else -0.1
+                scores.setdefault(one.canonical, scores[one.parent or ""] + change)
+                results.append(Scored(one, Standing(scores[one.canonical])))
+            search.tell(results)
+        return kinds(asked)["window"]
+
+    assert windows_asked(0.3) > 2 * windows_asked(-0.1)
+
+
+def test_a_high_turnover_calls_for_decay_and_smoothing() -> None:
+    fast = kinds(miner(standing=Standing(0.5, 0.9)).ask(12))
+    slow = kinds(miner(standing=Standing(0.5, 0.05)).ask(12))
+    assert fast["decay"] + fast["smooth"] > slow["decay"] + slow["smooth"]
+    calm = weights(Standing(0.5, 0.2))
+    assert weights(Standing(0.5, 0.9))["decay"] > calm["decay"] > 0
+
+
+def test_more_decay_and_never_less_where_the_turnover_is_high() -> None:
+    settings_with_decay = SETTINGS.model_copy(update={"decay": 6})
+    search = Miner(
+        PARENTS[0],
+        settings_with_decay,
+        Standing(0.5, 0.9),
+        fields=FIELDS,
+        operators=BASE,
+        budget=60,
+        seed=1,
+    )
+    assert {one.settings.decay for one in search.ask(60)} <= {6, 9, 13, 20}
+
+
+@pytest.mark.parametrize(
+    ("check_name", "kind"),
+    [
+        ("CONCENTRATED_WEIGHT", "truncation"),
+        ("CONCENTRATED_WEIGHT", "wrap"),
+        ("LOW_SUB_UNIVERSE_SHARPE", "neutralization"),
+        ("LOW_TURNOVER", "jump"),
+    ],
+)
+def test_a_failed_check_calls_for_what_mends_it(check_name: str, kind: str) -> None:
+    failing = Standing(0.5, 0.2, frozenset({check_name}))
+    assert weights(failing)[kind] > weights(Standing(0.5, 0.2))[kind]
+
+
+def test_an_alpha_that_loses_is_turned_before_anything_else() -> None:
+    search = miner("rank(ts_delta(close, 5))", standing=Standing(-0.9))
+    asked = search.ask(10)
+    assert [one.canonical for one in asked] == ["reverse(rank(ts_delta(close, 5)))"]
+    search.tell([Scored(asked[0], Standing(0.9))])
+    more = search.ask(10)
+    assert len(more) == 10
+    assert {one.parent for one in more} == {asked[0].canonical}
+
+
+def test_turning_twice_gives_the_alpha_back() -> None:
+    root = parse("rank(close)").root
+    assert write(turned(turned(root))) == write(root)
+
+
+def test_a_kind_that_changed_nothing_is_not_tried_again_on_this_parent() -> None:
+    series = pnl(1)
+    search = miner("group_rank(ts_corr(close, volume, 60), sector)", budget=80, series=series)
+    idle: set[str] = set()
+    while search.remaining and (asked := search.ask(4)):
+        assert not kinds(asked).keys() & idle
+        idle |= kinds(asked).keys() & {"wrap", "window", "group", "truncation", "neutralization"}
+        search.tell(Scored(one, Standing(0.5), series) for one in asked)
+    assert {"window", "neutralization"} <= idle
+
+
+def test_weakly_correlated_partners_are_combined_and_close_ones_are_not() -> None:
+    ours, far = pnl(1), pnl(2)
+    partners = [
+        Partner("rank(volume)", Standing(0.6), far),
+        Partner("rank(open)", Standing(0.6), ours),
+        Partner("rank(high)", Standing(-0.6), pnl(3)),
+    ]
+    search = miner(series=ours, budget=40)
+    asked = search.ask(40, partners)
+    combined = [one for one in asked if (one.variation or "").startswith("combine")]
+    assert [one.canonical for one in combined] == [
+        parse("zscore(rank(-ts_delta(close, 5))) + zscore(rank(volume))").canonical
+    ]
+
+
+def test_an_alpha_that_does_not_pass_is_combined_with_others_that_do_not() -> None:
+    stuck = Standing(0.6, failing=frozenset({"LOW_FITNESS"}))
+    partners = [
+        Partner("rank(volume)", Standing(1.6), pnl(2)),
+        Partner("rank(adv20)", stuck, pnl(3)),
+    ]
+    search = miner(series=pnl(1), standing=stuck, budget=5)
+    first = next(one for one in search.ask(5, partners) if "combine" in (one.variation or ""))
+    assert "adv20" in first.expression
+
+
+def test_what_the_simulation_does_anyway_is_no_variation() -> None:
+    found = variations(parse("ts_delta(close, 5)"), SETTINGS, SPACE)
+    assert SETTINGS.neutralization == "INDUSTRY"
+    wraps = [one.detail for one in found["wrap"] if "neutralize" in one.detail]
+    assert wraps == ["group_neutralize subindustry"]
+    assert "zscore" not in [one.detail for one in found["wrap"]]
 
 
 def run(seed: int, backwards: bool) -> list[tuple[str, SimulationSettings]]:
@@ -228,7 +363,7 @@ def run(seed: int, backwards: bool) -> list[tuple[str, SimulationSettings]]:
     while search.remaining:
         asked = search.ask(8)
         history += [(one.expression, one.settings) for one in asked]
-        results = [Scored(one, synthetic_score(one)) for one in asked]
+        results = [Scored(one, Standing(synthetic_score(one))) for one in asked]
         for result in reversed(results) if backwards else results:
             search.tell([result])
     return history
@@ -242,7 +377,7 @@ def test_the_same_seed_and_results_give_the_same_search_in_any_order_of_arrival(
 def test_failed_simulations_gain_nothing_and_never_become_parents() -> None:
     search = miner(budget=30)
     for score in (None, math.nan, -5.0):
-        search.tell(Scored(one, score) for one in search.ask(10))
+        search.tell(Scored(one, Standing(score)) for one in search.ask(10))
     assert search.best is None
     assert search.best_score == 0.5
 
@@ -250,7 +385,7 @@ def test_failed_simulations_gain_nothing_and_never_become_parents() -> None:
 def test_the_best_variation_is_known() -> None:
     search = miner(budget=10)
     asked = search.ask(10)
-    search.tell(Scored(one, float(index == 3)) for index, one in enumerate(asked))
+    search.tell(Scored(one, Standing(float(index == 3))) for index, one in enumerate(asked))
     assert search.best == asked[3]
     assert search.best_score == 1.0
 
@@ -258,7 +393,7 @@ def test_the_best_variation_is_known() -> None:
 def test_results_of_something_else_are_refused() -> None:
     stranger = Proposal("rank(open)", "rank(open)", SETTINGS, "grammar")
     with pytest.raises(ValueError, match="did not propose"):
-        miner().tell([Scored(stranger, 1.0)])
+        miner().tell([Scored(stranger, Standing(1.0))])
 
 
 @pytest.mark.parametrize("expression", PARENTS)

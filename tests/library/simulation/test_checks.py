@@ -206,3 +206,18 @@ def test_the_ladder(
     found = sharpe_ladder(pnl, delay=1, turnover=turnover)
     assert (found.result, found.years) == (result, years)
     assert (found.message is None) == (result != "WARNING")
+
+
+@pytest.mark.parametrize(
+    ("delay", "passes"),
+    [
+        (1, {2.39: 2, 2.23: 6, 2.07: 7, 1.91: 8, 1.75: 9, 1.60: 10, 1.59: 10}),
+        (0, {3.97: 2, 3.65: 6, 3.34: 7, 3.18: 8, 2.86: 9, 2.70: 10, 2.69: 10}),
+    ],
+)
+def test_each_rung_of_the_ladder_has_its_own_limit(delay: int, passes: dict[float, int]) -> None:
+    for sharpe, years in passes.items():
+        found = sharpe_ladder(daily(sharpe, 10), delay=delay, turnover=0.3)
+        assert (found.result, found.years) == ("PASS", years), sharpe
+    lowest = sharpe_ladder(daily(min(passes) - 0.01, 10), delay=delay, turnover=0.3)
+    assert (lowest.result, lowest.limit) == ("FAIL", min(passes))

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.simulation import SimulationSettings
 from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.simulation.periods import before
 
@@ -29,6 +31,12 @@ def test_days_before(day: str, duration: str, expected: str) -> None:
 def test_a_period_written_otherwise_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="testPeriod '1 year'"):
         before(np.datetime64("2024-01-03"), "1 year")
+
+
+@pytest.mark.parametrize("period", ["P7Y0M", "P0Y12M", "P1Y", "P0Y0M" + 30 * "9" + "D", "P0Y0M٣D"])
+def test_a_test_period_out_of_bounds_is_refused(period: str) -> None:
+    with pytest.raises(ValidationError, match=r"test_?[pP]eriod"):
+        SimulationSettings(test_period=period)
 
 
 DATES = np.arange(np.datetime64("2015-01-01"), np.datetime64("2021-01-01"))

@@ -56,7 +56,7 @@ def test_sharpe_is_annualised_with_252_days_and_the_population_deviation() -> No
     assert sharpe(np.array([3.0, 1.0])) == pytest.approx(math.sqrt(252) * 2.0)
 
 
-@pytest.mark.parametrize("daily", [[], [5.0], [0.1, 0.1, 0.1]])
+@pytest.mark.parametrize("daily", [[], [5.0], [0.1, 0.1, 0.1], [1e-200, 2e-200]])
 def test_a_pnl_that_never_changes_has_no_sharpe(daily: list[float]) -> None:
     assert math.isnan(sharpe(np.array(daily)))
 
@@ -98,6 +98,10 @@ def test_a_year_that_is_split_has_a_part_in_each_stage() -> None:
         (2019, "TEST"),
         (2020, "TEST"),
     ]
+
+
+def test_without_a_test_period_every_year_is_for_training() -> None:
+    assert {year.stage for year in yearly(life(np.arange(500.0)))} == {"TRAIN"}
 
 
 def test_rounding_is_brains() -> None:

@@ -36,7 +36,7 @@ def test_the_official_example_is_ten_million_on_each_side() -> None:
 
 
 cells = st.one_of(
-    st.integers(-300, 300).map(lambda hundredths: hundredths / 100),
+    st.integers(-192, 192).map(lambda parts: parts / 64),
     st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 7.0]),
 )
 

@@ -1,0 +1,59 @@
+"""Tables of a simulation where years are split and sectors have no name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from alphafoundry.simulation import SimulationResult, SimulationSettings, simulate
+from tests.library.simulation.conftest import make_panel
+
+
+@pytest.fixture(scope="module")
+def split() -> SimulationResult:
+    settings = SimulationSettings(test_period="P0Y6M", visualization=True)
+    return simulate(
+        "-ts_delta(close, 5)", make_panel(group_names={"sector": ("Energy",)}), settings
+    )
+
+
+def records(result: SimulationResult, name: str) -> list[list[Any]]:
+    found: Any = result.record_set(name)["records"]
+    return list(found)
+
+
+def test_a_split_year_has_two_rows_of_statistics_and_one_sharpe(split: SimulationResult) -> None:
+    years = [(row[0], row[-1]) for row in records(split, "yearly-stats")]
+    assert years == [(2018, "TRAIN"), (2019, "TRAIN"), (2019, "TEST"), (2020, "TEST")]
+    shown = dict(records(split, "sharpe"))
+    assert sorted(shown) == [2018, 2019, 2020]
+    in_2019 = split.daily_pnl[split.dates.astype("datetime64[Y]") == np.datetime64("2019")]
+    assert shown[2019] == round(252**0.5 * in_2019.mean() / in_2019.std(), 2)
+
+
+def test_a_sector_without_a_name_is_shown_by_its_number(split: SimulationResult) -> None:
+    sectors = dict(records(split, "pnl-by-sector"))
+    assert set(sectors) == {"Energy", "1", "2", "Unknown"}
+    assert sum(sectors.values()) == pytest.approx(split.statistics.pnl, abs=0.1)
+
+
+def test_columns_have_titles_for_people(split: SimulationResult) -> None:
+    schema: Any = split.record_set("yearly-stats")["schema"]
+    titles = [column["title"] for column in schema["properties"]]
+    assert titles[:4] == ["Year", "PnL", "Book size", "Long count"]
+
+
+def test_the_pnl_is_the_running_total_of_the_daily_pnl(split: SimulationResult) -> None:
+    daily = [value for _, value in records(split, "daily-pnl")]
+    total = [value for _, value in records(split, "pnl")]
+    np.testing.assert_allclose(np.cumsum(daily), total, atol=0.005001)
+
+
+def test_turnover_and_coverage_are_those_of_the_book(split: SimulationResult) -> None:
+    turnover = [value for _, value in records(split, "turnover")]
+    assert np.mean(turnover) == pytest.approx(split.statistics.turnover, abs=1e-6)
+    held = [value for _, value in records(split, "coverage")]
+    numbers = split.statistics
+    assert np.mean(held) == pytest.approx(numbers.long_count + numbers.short_count)
