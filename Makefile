@@ -10,7 +10,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        bench-caps clean
+        bench-caps bench-search clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -65,6 +65,9 @@ deploy: install ## Register every deployment and provision the limits
 
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)
+
+bench-search: install-dev ## Measure what the search finds over several seeds
+	@$(BIN)/python -m benchmarks.search $(FLAGS)
 
 clean: ## Remove caches and build output (keeps .venv and .foundry)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,9 +10,8 @@ import argparse
 import asyncio
 import inspect
 import json
-import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from prefect import Flow
 from alphafoundry.errors import FoundryError
 from alphafoundry.research.report import Report
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
+from flows.stopping import run_until_stopped
 from flows.terminal import ProgressBar, print_report
 from tasks.prefect_server import prefect_server
 from tasks.workbench import SIMULATION_CAP, running_from_terminal
@@ -145,25 +145,6 @@ def _check_writable(path: Path | None) -> None:
         raise FoundryError(f"--json {path}: the folder {path.resolve().parent} does not exist")
 
 
-async def _run_until_stopped(
-    work: Callable[[], Coroutine[Any, Any, Report]], stop: asyncio.Event
-) -> Report:
-    """Run the flow; the first Ctrl-C or SIGTERM asks it to finish, the second cancels it."""
-    task = asyncio.ensure_future(work())
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            task.cancel()
-        else:
-            stop.set()
-            print("\nstopping: finishing what is in flight and saving", file=sys.stderr)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    return await task
-
-
 def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INTERRUPTED) -> None:
     """Run `flow` with the flags of this process, print its report, and exit.
 
@@ -183,7 +164,7 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
             prefect_server() as server,
             running_from_terminal(progress=progress, stop=stop, server=server),
         ):
-            report = asyncio.run(_run_until_stopped(lambda: flow(**given), stop))
+            report = run_until_stopped(lambda: flow(**given), stop)
         if json_file is not None:
             json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
         print_report(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from alphafoundry.errors import BrainRequestError
+from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.research.simulating import to_record
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
@@ -30,8 +30,9 @@ async def import_hopeful(bench: Workbench) -> int:
     """Take over the alphas that another program wrote into `hopeful_alphas.json`.
 
     The service is asked for each alpha that the database does not hold; one that it does not
-    know stays in the file. A corrupt file is set aside. What a person should know of it becomes
-    a note of the report. Returns how many alphas were new.
+    know stays in the file, and where it does not answer the others wait there for the next run.
+    A corrupt file is set aside. What a person should know of it becomes a note of the report.
+    Returns how many alphas were new.
     """
     found = read_hopeful(HOPEFUL)
     bench.note(*found.problems)
@@ -49,6 +50,9 @@ async def import_hopeful(bench: Workbench) -> int:
             pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
         except BrainRequestError:
             continue
+        except BrainUnavailable as problem:
+            bench.note(f"{HOPEFUL}: not all alphas could be looked up, tried next time: {problem}")
+            return imported
         record = to_record(alpha, hopeful=bench.hopeful.is_hopeful(alpha.statistics))
         record_alpha(bench.store, bench.service, replace(record, source="import"), daily_pnl=pnl)
         imported += 1

@@ -112,9 +112,9 @@ class Miner:
 
     Each proposal changes one thing of a parent. Parents are the alpha itself and the best
     variations that beat it so far, the best one most often. The kind of change is drawn with the
-    `weights` of what the parent lacks. A kind that was tried on a parent and did not pay there
-    counts half as much each time, and one that left the daily PnL as it was is not tried on that
-    parent again. Combinations are made with partners whose daily PnL is weakly correlated.
+    `weights` of what the parent lacks, times (1 + paid) / (1 + tried) of this search so far. A
+    kind that left the daily PnL of a parent as it was is not tried on that parent again.
+    Combinations are made with partners whose daily PnL is weakly correlated.
 
     Each proposal draws from its own generator, keyed by the seed and its number, and all results
     are read in the order of the proposals: the same seed, partners and results give the same
@@ -260,25 +260,18 @@ class Miner:
     def _promises(self, parent: _Parent, partners: Sequence[Partner]) -> dict[str, float]:
         """Return the kinds that can be tried on a parent, with their weights."""
         found = self._variations_of(parent)
-        tries, idle = self._tries(parent)
+        asked_here = [asked for asked in self._asked if asked.parent is parent]
+        idle = {asked.kind for asked in asked_here if asked.changed_nothing} - REACHES_FAR
+        tried = Counter(asked.kind for asked in self._asked)
+        paid = Counter(asked.kind for asked in self._asked if asked.paid)
         possible = {kind for kind in found if found[kind]} - idle
         if self._suitable(parent, partners):
             possible.add("combine")
         return {
-            kind: weight * 0.5 ** tries[kind]
+            kind: weight * (1 + paid[kind]) / (1 + tried[kind])
             for kind, weight in weights(parent.standing).items()
             if weight > 0 and kind in possible
         }
-
-    def _tries(self, parent: _Parent) -> tuple[Counter[str], set[str]]:
-        """Return how often each kind did not pay on a parent, and the kinds that change nothing.
-
-        A proposal without a result yet counts as one that did not pay.
-        """
-        here = [asked for asked in self._asked if asked.parent is parent]
-        tries = Counter(asked.kind for asked in here if not asked.paid)
-        idle = {asked.kind for asked in here if asked.changed_nothing}
-        return tries, idle - REACHES_FAR
 
     def _suitable(self, parent: _Parent, partners: Sequence[Partner]) -> list[Partner]:
         """Return partners that move unlike the parent and were not combined with it yet.

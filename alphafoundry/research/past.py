@@ -38,19 +38,6 @@ def past_outcomes(store: Store, service: str) -> list[Outcome]:
     return [Outcome(row.expression, _worth(alphas.get(row.alpha_id or ""), new)) for row in rows]
 
 
-def unmined_parents(store: Store, service: str, limit: int) -> list[AlphaRow]:
-    """Return hopeful alphas to mine, at most `limit`, best fitness times novelty first.
-
-    Of alphas that move alike (correlation above 0.7) only the best is returned, and none that
-    moves like one that was submitted; where that leaves nobody, the fittest are returned.
-    """
-    waiting = hopeful_alphas(store, service)
-    new = novelties(store, service)
-    leaders = [alpha for alpha in waiting if new.get(alpha.alpha_id, 0.0) >= 1.0 - CROWD]
-    leaders.sort(key=lambda alpha: (-(_worth(alpha, new) or 0.0), alpha.alpha_id))
-    return (leaders or waiting)[:limit]
-
-
 def novelties(store: Store, service: str) -> dict[str, float]:
     """Return alpha id to novelty, for the 200 fittest hopeful alphas with a known PnL."""
     best = hopeful_alphas(store, service, unmined=False, limit=MOST_COMPARED)

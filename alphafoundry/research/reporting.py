@@ -35,6 +35,8 @@ def build_report(bench: Workbench) -> Report:
     submissions = {row.alpha_id: row for row in read_submissions(bench.store, bench.service)}
     ours = [one for one in submissions.values() if one.run_id == bench.run_id]
     shown = {row.alpha_id for row in ended if row.alpha_id} | {one.alpha_id for one in ours}
+    if not ended:
+        shown |= bench.tally.obstacles.keys()
     alphas = read_alphas(bench.store, bench.service, shown)
     by_alpha = {row.alpha_id: row for row in ended if row.alpha_id}
     hopeful = [alpha for alpha in alphas.values() if alpha.hopeful]

@@ -12,7 +12,7 @@ import pytest
 from tests.workplace import Workplace
 
 pytestmark = pytest.mark.slow
-DAILY = ("flows.daily", "--simulations", "20", "--seed", "0", "--json", "report.json")
+DAILY = ("flows.daily", "--simulations", "20", "--seed", "1", "--json", "report.json")
 
 OUTCOMES = """
 SELECT s.expression, s.settings, s.status, s.origin, s.gain, a.sharpe, a.fitness, a.turnover,

@@ -65,6 +65,8 @@ def by_status(place: Workplace) -> Counter[str]:
 @pytest.mark.slow
 def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: Path) -> None:
     service = Service(tmp_path, RATES)
+    for fault in RATES:
+        service.faulty.plan(fault, method="GET", path=r"^/simulations/\w+$")
     with service.on_a_port() as url:
         service.misbehaving = True
         first = generate(simulations=SIMULATIONS, brain=url, seed=3)

@@ -1,0 +1,114 @@
+"""Deployments: every one of `prefect.yaml` can be registered, and schedules make runs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow, flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from alphafoundry.settings import DEFAULT_LIMITS
+from tests.workplace import ROOT, Workplace
+
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+NAMES = {"daily", "continuous", "generate", "mine", "submit"}
+
+
+def test_there_is_a_deployment_for_each_flow() -> None:
+    assert {one["name"] for one in DEPLOYMENTS} == NAMES
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])
+def test_an_entrypoint_is_a_flow_of_that_name(deployment: dict[str, Any]) -> None:
+    file, name = deployment["entrypoint"].split(":")
+    assert (ROOT / file).is_file()
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    found = getattr(module, name)
+    assert isinstance(found, Flow)
+    assert found.name == deployment["name"]
+    assert deployment["description"]
+
+
+async def registered() -> dict[str, Any]:
+    async with get_client() as client:
+        return {one.name: one for one in await client.read_deployments() if one.name in NAMES}
+
+
+@pytest.mark.slow
+def test_one_command_registers_them_all(in_process: Workplace) -> None:
+    for _ in range(2):
+        done = in_process.run("deployments.deploy")
+        assert done.returncode == 0, done.stderr
+    assert "limits: " in done.stdout
+    found = asyncio.run(registered())
+    assert found.keys() == NAMES
+    for given in DEPLOYMENTS:
+        one = found[given["name"]]
+        assert one.work_pool_name == "local"
+        assert one.entrypoint == given["entrypoint"]
+        assert not any(schedule.active for schedule in one.schedules), "schedules start off"
+        assert len(one.schedules) == len(given.get("schedules", []))
+    asyncio.run(limits_are_there())
+
+
+async def limits_are_there() -> None:
+    async with get_client() as client:
+        for name, size in DEFAULT_LIMITS.items():
+            limit = await client.read_global_concurrency_limit_by_name(f"tag:{name}")
+            assert (limit.limit, limit.active) == (size, True)
+
+
+def test_deploying_without_a_server_says_so(lonely_workplace: Workplace) -> None:
+    done = lonely_workplace.run("deployments.deploy")
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: no Prefect server runs; start one with `make server`")
+    assert "Traceback" not in done.stderr
+
+
+@flow
+def nothing() -> None:
+    """Do nothing."""
+
+
+async def scheduled_runs(seconds: float) -> int:
+    """Deploy on an interval; return how many runs the server has planned by then."""
+    async with get_client() as client:
+        flow_id = await client.create_flow(nothing)
+        deployment = await client.create_deployment(
+            flow_id,
+            name="every-minute",
+            entrypoint="tests/deployments/test_deployments.py:nothing",
+            schedules=[
+                {"schedule": IntervalSchedule(interval=timedelta(minutes=1)), "active": True}
+            ],
+        )
+        planned = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        )
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := await client.read_flow_runs(flow_run_filter=planned):
+                return len(found)
+            await asyncio.sleep(0.5)
+    return 0
+
+
+@pytest.mark.slow
+def test_the_server_plans_runs_of_a_schedule(in_process: Workplace) -> None:
+    """With a database library that does not fit, the scheduler dies and nothing says so."""
+    assert asyncio.run(scheduled_runs(seconds=20)) >= 3

@@ -1,0 +1,163 @@
+"""Each mistake of a user is one line that says what to do, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alphafoundry.brain import Credentials
+from tests.flows.misbehaving import FITTING, Service
+from tests.servers import free_port
+from tests.workplace import Workplace
+
+PASSWORD = "corr3ct-h0rse-battery"
+EMAIL = "researcher@example.com"
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line on standard error."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout == ""
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+    assert line.startswith("error: ")
+    return line
+
+
+MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
+    "missing market file": (("--market", "no/such.parquet"), {}, "no/such.parquet"),
+    "unknown market": (("--market", "mars"), {}, "mars"),
+    "missing folder for the report": (("--json", "nowhere/out.json"), {}, "nowhere/out.json"),
+    "unknown service": (("--brain", "quantum"), {}, "choose one of local, worldquant"),
+    "unknown generator": (("--generator", "dice"), {}, "grammar"),
+    "wrong variable": ((), {"FOUNDRY_SIMULATIONS": "many"}, "FOUNDRY_SIMULATIONS"),
+    "misspelt variable": ((), {"FOUNDRY_SIMULATION": "3"}, "FOUNDRY_SIMULATION"),
+    "no credentials": (("--brain", "worldquant"), {}, "./credential.txt|credential.txt"),
+    "missing credentials file": (
+        ("--brain", "worldquant", "--credentials", "mine.json"),
+        {},
+        "mine.json",
+    ),
+    "half of the credentials": (
+        ("--brain", "worldquant"),
+        {"FOUNDRY_BRAIN_EMAIL": EMAIL},
+        "FOUNDRY_BRAIN_PASSWORD",
+    ),
+    "malformed credentials": (
+        ("--brain", "worldquant", "--credentials", "bad.json"),
+        {},
+        'expected a JSON list of two texts, \\["email", "password"\\]',
+    ),
+    "no BRAIN server there": (("--brain", "http://127.0.0.1:9"), {}, "127.0.0.1:9"),
+}
+
+
+@pytest.fixture
+def run_all(workplace: Workplace) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Each mistake in a process of its own, two at a time."""
+    (workplace.path / "bad.json").write_text(json.dumps({"email": EMAIL, "password": PASSWORD}))
+
+    def run(name: str) -> subprocess.CompletedProcess[str]:
+        flags, env, _ = MISTAKES[name]
+        return workplace.run("flows.generate", "--simulations", "2", *flags, **env)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(MISTAKES, pool.map(run, MISTAKES), strict=True))
+
+
+@pytest.mark.slow
+def test_each_mistake_is_one_line(
+    run_all: dict[str, subprocess.CompletedProcess[str]], workplace: Workplace
+) -> None:
+    wrong: dict[str, Any] = {}
+    for name, done in run_all.items():
+        try:
+            line = complaint(done)
+        except (AssertionError, ValueError) as problem:
+            wrong[name] = f"{problem}\n{done.stderr[-2000:]}"
+            continue
+        if not re.search(MISTAKES[name][2], line):
+            wrong[name] = line
+        if PASSWORD in line or EMAIL in line:
+            wrong[name] = f"shows a secret: {line}"
+    assert not wrong, "\n\n".join(f"{name}: {told}" for name, told in wrong.items())
+    assert workplace.count("SELECT count(*) FROM simulations") == 0
+
+
+def test_a_wrong_flag_is_told_with_the_usage(lonely_workplace: Workplace) -> None:
+    done = lonely_workplace.run("flows.daily", "--simulation", "3")
+    assert done.returncode == 2
+    assert "unrecognized arguments: --simulation 3" in done.stderr
+    assert "usage: python -m flows.daily" in done.stderr
+    done = lonely_workplace.run("flows.daily", "--simulations", "0")
+    assert done.returncode == 2
+    assert "0 is not a positive number" in done.stderr
+
+
+def test_a_malformed_configuration_is_one_line_with_its_place(lonely_workplace: Workplace) -> None:
+    file = lonely_workplace.path / "config" / "foundry.yaml"
+    file.write_text("simulations: 5\nmarket: [calibration\n")
+    assert "config/foundry.yaml:" in complaint(lonely_workplace.run("flows.daily"))
+    file.write_text("simulations: 5\nsimulatoins: 6\n")
+    line = complaint(lonely_workplace.run("flows.daily"))
+    assert "config/foundry.yaml:2" in line and "simulatoins" in line and "simulations" in line
+
+
+def test_an_unreachable_prefect_server_is_one_line(lonely_workplace: Workplace) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    line = complaint(lonely_workplace.run("flows.daily", PREFECT_API_URL=url))
+    assert url in line and "PREFECT_API_URL" in line
+
+
+def test_help_names_every_flag_and_its_default(lonely_workplace: Workplace) -> None:
+    done = lonely_workplace.run("flows.daily", "--help", FOUNDRY_MARKET="sample")
+    assert done.returncode == 0
+    assert "Generate alphas, mine the hopeful ones" in done.stdout
+    text = " ".join(done.stdout.split())
+    assert "(default: 60)" in text and "(default: sample)" in text and "--json FILE" in text
+
+
+@pytest.mark.slow
+def test_a_password_appears_nowhere(workplace: Workplace, tmp_path: Path) -> None:
+    """A refused sign-in at a real port: not in the terminal, a log, or a database."""
+    service = Service(tmp_path, credentials=Credentials(EMAIL, "another-password"))
+    (workplace.path / "credential.txt").write_text(json.dumps([EMAIL, PASSWORD]))
+    with service.on_a_port() as url:
+        flags = ("--brain", url, "--credentials", "credential.txt", "--simulations", "2")
+        done = workplace.run("flows.generate", *flags)
+    assert "another-password" not in done.stderr
+    line = complaint(done)
+    assert "credential" in line.lower()
+    assert not places_with(PASSWORD, line, workplace)
+
+
+@pytest.mark.slow
+def test_an_accepted_password_appears_nowhere(workplace: Workplace, tmp_path: Path) -> None:
+    service = Service(tmp_path, credentials=Credentials(EMAIL, PASSWORD))
+    with service.on_a_port() as url:
+        secret = {"FOUNDRY_BRAIN_EMAIL": EMAIL, "FOUNDRY_BRAIN_PASSWORD": PASSWORD}
+        flags = ("--brain", url, "--simulations", "3", "--json", "out.json")
+        done = workplace.run("flows.daily", *flags, **FITTING, **secret)
+    assert done.returncode == 0, done.stderr
+    assert not places_with(PASSWORD, done.stdout + done.stderr, workplace)
+
+
+def places_with(secret: str, printed: str, place: Workplace) -> list[str]:
+    """Return where a secret, or its form in an Authorization header, can be read."""
+    needles = [secret.encode(), base64.b64encode(f"{EMAIL}:{secret}".encode())]
+    files = [
+        path
+        for folder in (place.path, place.prefect_home)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "credential.txt"
+    ]
+    assert any(path.name.startswith("prefect.db") for path in files)
+    found = [str(path) for path in files if any(n in path.read_bytes() for n in needles)]
+    return found + ["the terminal"] * any(n in printed.encode() for n in needles)
