@@ -114,6 +114,7 @@ class Operator:
     elementwise : works cell by cell, so constants need no expansion
     keeps_nan : the result is NaN wherever the first input is NaN that day, NaN handling or not
     spreads : one value per group; with NaN handling on, members with NaN get it too
+    idempotent : applied to its own answer without keywords, it changes nothing
     extra_days : days of history it needs beyond its lookback
     check : returns what is wrong with the keywords' values, or None
     """
@@ -134,6 +135,7 @@ class Operator:
     elementwise: bool = False
     keeps_nan: bool = False
     spreads: bool = False
+    idempotent: bool = False
     extra_days: int = 0
     check: Callable[[Mapping[str, Option]], str | None] | None = field(default=None, repr=False)
 

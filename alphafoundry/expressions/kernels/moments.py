@@ -110,6 +110,49 @@ def rolling_deviation(
 
 
 @kernel
+def _enter_pair(x: Row, y: Row, base_x: Row, base_y: Row, width: int, old: Row, new: Row) -> None:
+    """Add a row of pairs, relative to base, to sums of the rows before.
+
+    old, new : five rows of WIDTH one after another: sums of x, y, x * x, y * y, x * y
+    """
+    for j in range(width):
+        value_x = x[j] - base_x[j]
+        value_y = y[j] - base_y[j]
+        new[j] = old[j] + value_x
+        new[WIDTH + j] = old[WIDTH + j] + value_y
+        new[2 * WIDTH + j] = old[2 * WIDTH + j] + value_x * value_x
+        new[3 * WIDTH + j] = old[3 * WIDTH + j] + value_y * value_y
+        new[4 * WIDTH + j] = old[4 * WIDTH + j] + value_x * value_y
+
+
+@kernel
+def _correlate(begin: Row, end: Row, d: int, out: Row) -> None:
+    """Fill out with the correlation of the pairs in both sums."""
+    share = 1.0 / d
+    for j in range(out.shape[0]):
+        sum_x = begin[j] + end[j]
+        sum_y = begin[WIDTH + j] + end[WIDTH + j]
+        xx = begin[2 * WIDTH + j] + end[2 * WIDTH + j] - sum_x * sum_x * share
+        yy = begin[3 * WIDTH + j] + end[3 * WIDTH + j] - sum_y * sum_y * share
+        xy = begin[4 * WIDTH + j] + end[4 * WIDTH + j] - sum_x * sum_y * share
+        found = xy / (math.sqrt(xx) * math.sqrt(yy))
+        found = 1.0 if found > 1.0 else found
+        found = -1.0 if found < -1.0 else found
+        out[j] = found if (xx > 0.0) & (yy > 0.0) else math.nan
+
+
+@kernel
+def _covary(begin: Row, end: Row, d: int, out: Row) -> None:
+    """Fill out with the population covariance of the pairs in both sums."""
+    share = 1.0 / d
+    for j in range(out.shape[0]):
+        sum_x = begin[j] + end[j]
+        sum_y = begin[WIDTH + j] + end[WIDTH + j]
+        xy = begin[4 * WIDTH + j] + end[4 * WIDTH + j]
+        out[j] = (xy - sum_x * sum_y * share) * share
+
+
+@kernel
 def rolling_comoment(
     x: FloatPanel, y: FloatPanel, d: int, mode: int, out: FloatPanel, first: int, last: int
 ) -> None:
@@ -117,83 +160,47 @@ def rolling_comoment(
 
     Correlation is NaN where one side's values are all equal, and never outside -1..1. Columns
     first..last are filled, NaN before d rows are there and where the window holds NaN.
+
+    Sums are of differences from a row of the window itself, so the square of the mean is at most
+    d times the variance: what cancels costs at most log10(d) digits, and equal values give 0.
     """
     days = x.shape[0]
-    ends = np.empty((5, min(d, days), WIDTH))
-    begin = np.empty((5, WIDTH))
+    ends = np.empty((min(d, days) + 1, 5 * WIDTH))
+    begin = np.empty(5 * WIDTH)
+    nothing = np.zeros(5 * WIDTH)
     for left in range(first, last, WIDTH):
         right = min(left + WIDTH, last)
         width = right - left
         for start in range(0, days, d):
             stop = min(start + d, days)
+            base_x = x[start, left:right]
+            base_y = y[start, left:right]
             begin[:] = 0.0
             for t in range(start, stop):
                 count = t - start + 1
-                _enter_pair(x, y, t, start, left, right, count, begin, begin)
-                if count == d:
-                    for j in range(width):
-                        out[t, left + j] = _answer(mode, d, begin[2, j], begin[3, j], begin[4, j])
-                elif start == 0:
-                    out[t, left:right] = math.nan
+                _enter_pair(x[t, left:right], y[t, left:right], base_x, base_y, width, begin, begin)
+                answer = out[t, left:right]
+                if t < d - 1:
+                    answer[:] = math.nan
+                    continue
+                end = nothing if count == d else ends[count]
+                if mode == 0:
+                    _correlate(begin, end, d, answer)
                 else:
-                    both = count * (1.0 - count / d)
-                    for j in range(width):
-                        gap_x = begin[0, j] - ends[0, count, j]
-                        gap_y = begin[1, j] - ends[1, count, j]
-                        xx = begin[2, j] + ends[2, count, j] + gap_x * gap_x * both
-                        yy = begin[3, j] + ends[3, count, j] + gap_y * gap_y * both
-                        xy = begin[4, j] + ends[4, count, j] + gap_x * gap_y * both
-                        out[t, left + j] = _answer(mode, d, xx, yy, xy)
+                    _covary(begin, end, d, answer)
             if stop < days:
-                ends[:, d - 1, :width] = 0.0
+                base_x = x[stop, left:right]
+                base_y = y[stop, left:right]
                 for r in range(d - 1, 0, -1):
-                    older = ends[:, min(r + 1, d - 1)]
-                    _enter_pair(x, y, start + r, stop, left, right, d - r, older, ends[:, r])
-
-
-@kernel
-def _enter_pair(
-    x: FloatPanel,
-    y: FloatPanel,
-    row: int,
-    base: int,
-    left: int,
-    right: int,
-    count: float,
-    old: NDArray[np.float64],
-    new: NDArray[np.float64],
-) -> None:
-    """Add a row of pairs, relative to the row base, to statistics of `count - 1` rows.
-
-    Rows of old and new: mean x, mean y, squares x, squares y, products.
-    """
-    weight = 1.0 / count
-    for j in range(right - left):
-        value_x = x[row, left + j] - x[base, left + j]
-        value_y = y[row, left + j] - y[base, left + j]
-        step_x = value_x - old[0, j]
-        step_y = value_y - old[1, j]
-        mean_x = old[0, j] + step_x * weight
-        mean_y = old[1, j] + step_y * weight
-        new[2, j] = old[2, j] + step_x * (value_x - mean_x)
-        new[3, j] = old[3, j] + step_y * (value_y - mean_y)
-        new[4, j] = old[4, j] + step_x * (value_y - mean_y)
-        new[0, j] = mean_x
-        new[1, j] = mean_y
-
-
-@kernel
-def _answer(mode: int, d: int, xx: float, yy: float, xy: float) -> float:
-    if mode == 1:
-        return xy / d
-    if xx == 0.0 or yy == 0.0:
-        return math.nan
-    found = xy / (math.sqrt(xx) * math.sqrt(yy))
-    if found > 1.0:
-        return 1.0
-    if found < -1.0:
-        return -1.0
-    return found
+                    _enter_pair(
+                        x[start + r, left:right],
+                        y[start + r, left:right],
+                        base_x,
+                        base_y,
+                        width,
+                        nothing if r == d - 1 else ends[r + 1],
+                        ends[r],
+                    )
 
 
 @kernel

@@ -16,11 +16,17 @@ Row = NDArray[np.float64]
 def shifted(x: FloatPanel, d: int, change: bool, out: FloatPanel, first: int, last: int) -> None:
     """Fill out with the value d rows ago, or with the change since then. NaN where none is."""
     for t in range(x.shape[0]):
-        for j in range(first, last):
-            if t < d:
-                out[t, j] = math.nan
-            else:
-                out[t, j] = x[t, j] - x[t - d, j] if change else x[t - d, j]
+        answer = out[t, first:last]
+        if t < d:
+            answer[:] = math.nan
+            continue
+        before = x[t - d, first:last]
+        if change:
+            now = x[t, first:last]
+            for j in range(answer.shape[0]):
+                answer[j] = now[j] - before[j]
+        else:
+            answer[:] = before
 
 
 @kernel

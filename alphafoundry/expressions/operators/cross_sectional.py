@@ -57,6 +57,7 @@ def _operator(
     *,
     keywords: tuple[Keyword, ...] = (),
     tier: str = "base",
+    idempotent: bool = False,
 ) -> Operator:
     return Operator(
         name,
@@ -68,6 +69,7 @@ def _operator(
         keywords=keywords,
         tier=tier,
         keeps_nan=True,
+        idempotent=idempotent,
     )
 
 
@@ -105,6 +107,7 @@ OPERATORS = (
         "(finer where the day's typical size is below 0.001), so that rounding noise makes no "
         "order. Every rate sorts exactly.",
         keywords=(_number("rate", 2.0),),
+        idempotent=True,
     ),
     _operator(
         "scale",
