@@ -9,7 +9,7 @@ PORT ?= 4200
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
+.PHONY: help install install-dev bench-engine daily continuous test test-quick lint format server worker deploy \
         bench-caps clean
 
 help: ## List the commands
@@ -64,6 +64,10 @@ deploy: install ## Register every deployment and provision the limits
 
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)
+
+bench-engine: install-dev ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m benchmarks.engine $(FLAGS)
 
 clean: ## Remove caches and build output (keeps .venv and .foundry)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
