@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from alphafoundry.expressions import buffers
 from alphafoundry.expressions.threads import share
 
-COLUMNS_AT_ONCE = 384
+COLUMNS_AT_ONCE = 256
 ROWS_AT_ONCE = 64
 
 

@@ -17,6 +17,8 @@ from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kern
 
 Row = NDArray[np.float64]
 
+_SMALLEST, _LARGEST = 1e-280, 1e280
+
 
 @kernel
 def _enter(
@@ -30,6 +32,18 @@ def _enter(
         moved = mean[j] + step * weight
         new_mean[j] = moved
         new_squares[j] = squares[j] + step * (value - moved)
+
+
+@kernel
+def _enter_here(x: Row, base: Row, mean: Row, squares: Row, count: float) -> None:
+    """Do what `_enter` does in place; overlapping arrays would keep it from vector code."""
+    weight = 1.0 / count
+    for j in range(x.shape[0]):
+        value = x[j] - base[j]
+        step = value - mean[j]
+        moved = mean[j] + step * weight
+        mean[j] = moved
+        squares[j] += step * (value - moved)
 
 
 @kernel
@@ -79,7 +93,7 @@ def rolling_deviation(
             for t in range(start, stop):
                 count = t - start + 1
                 today = x[t, left:right]
-                _enter(today, base, mean, squares, count, mean, squares)
+                _enter_here(today, base, mean, squares, count)
                 if count == d:
                     _finish(mode, d, today, base, mean, squares, out[t, left:right])
                 elif start == 0:
@@ -110,46 +124,100 @@ def rolling_deviation(
 
 
 @kernel
-def _enter_pair(x: Row, y: Row, base_x: Row, base_y: Row, width: int, old: Row, new: Row) -> None:
-    """Add a row of pairs, relative to base, to sums of the rows before.
+def _enter_pair(x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, kept: Row) -> None:
+    """Add a row of pairs, relative to base, to sums, and copy these.
 
-    old, new : five rows of WIDTH one after another: sums of x, y, x * x, y * y, x * y
+    sums, kept : five rows of WIDTH one after another: sums of x, y, x * x, y * y, x * y
     """
-    for j in range(width):
-        value_x = x[j] - base_x[j]
-        value_y = y[j] - base_y[j]
-        new[j] = old[j] + value_x
-        new[WIDTH + j] = old[WIDTH + j] + value_y
-        new[2 * WIDTH + j] = old[2 * WIDTH + j] + value_x * value_x
-        new[3 * WIDTH + j] = old[3 * WIDTH + j] + value_y * value_y
-        new[4 * WIDTH + j] = old[4 * WIDTH + j] + value_x * value_y
+    for j in range(x.shape[0]):
+        a = x[j] - base_x[j]
+        b = y[j] - base_y[j]
+        sum_x = sums[j] + a
+        sum_y = sums[WIDTH + j] + b
+        square_x = sums[2 * WIDTH + j] + a * a
+        square_y = sums[3 * WIDTH + j] + b * b
+        product = sums[4 * WIDTH + j] + a * b
+        sums[j] = sum_x
+        sums[WIDTH + j] = sum_y
+        sums[2 * WIDTH + j] = square_x
+        sums[3 * WIDTH + j] = square_y
+        sums[4 * WIDTH + j] = product
+        kept[j] = sum_x
+        kept[WIDTH + j] = sum_y
+        kept[2 * WIDTH + j] = square_x
+        kept[3 * WIDTH + j] = square_y
+        kept[4 * WIDTH + j] = product
 
 
 @kernel
-def _correlate(begin: Row, end: Row, d: int, out: Row) -> None:
-    """Fill out with the correlation of the pairs in both sums."""
-    share = 1.0 / d
+def _correlate_extremes(sums: Row, end: Row, share: float, out: Row) -> None:
+    """Fill out with correlations where the product of two variances is out of range."""
     for j in range(out.shape[0]):
-        sum_x = begin[j] + end[j]
-        sum_y = begin[WIDTH + j] + end[WIDTH + j]
-        xx = begin[2 * WIDTH + j] + end[2 * WIDTH + j] - sum_x * sum_x * share
-        yy = begin[3 * WIDTH + j] + end[3 * WIDTH + j] - sum_y * sum_y * share
-        xy = begin[4 * WIDTH + j] + end[4 * WIDTH + j] - sum_x * sum_y * share
-        found = xy / (math.sqrt(xx) * math.sqrt(yy))
+        sum_x = sums[j] + end[j]
+        sum_y = sums[WIDTH + j] + end[WIDTH + j]
+        xx = sums[2 * WIDTH + j] + end[2 * WIDTH + j] - sum_x * sum_x * share
+        yy = sums[3 * WIDTH + j] + end[3 * WIDTH + j] - sum_y * sum_y * share
+        xy = sums[4 * WIDTH + j] + end[4 * WIDTH + j] - sum_x * sum_y * share
+        if xx > 0.0 and yy > 0.0:
+            out[j] = min(max(xy / math.sqrt(xx) / math.sqrt(yy), -1.0), 1.0)
+        else:
+            out[j] = math.nan
+
+
+@kernel
+def _correlate(
+    x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, end: Row, d: int, out: Row
+) -> None:
+    """Add a row of pairs to sums; fill out with the correlation of them and those in end."""
+    share = 1.0 / d
+    extreme = 0
+    for j in range(x.shape[0]):
+        a = x[j] - base_x[j]
+        b = y[j] - base_y[j]
+        sum_x = sums[j] + a
+        sum_y = sums[WIDTH + j] + b
+        square_x = sums[2 * WIDTH + j] + a * a
+        square_y = sums[3 * WIDTH + j] + b * b
+        product = sums[4 * WIDTH + j] + a * b
+        sums[j] = sum_x
+        sums[WIDTH + j] = sum_y
+        sums[2 * WIDTH + j] = square_x
+        sums[3 * WIDTH + j] = square_y
+        sums[4 * WIDTH + j] = product
+        sum_x += end[j]
+        sum_y += end[WIDTH + j]
+        xx = square_x + end[2 * WIDTH + j] - sum_x * sum_x * share
+        yy = square_y + end[3 * WIDTH + j] - sum_y * sum_y * share
+        xy = product + end[4 * WIDTH + j] - sum_x * sum_y * share
+        scale = xx * yy
+        found = xy / math.sqrt(scale)
         found = 1.0 if found > 1.0 else found
         found = -1.0 if found < -1.0 else found
-        out[j] = found if (xx > 0.0) & (yy > 0.0) else math.nan
+        varied = (xx > 0.0) & (yy > 0.0)
+        extreme += 1 if varied & ((scale < _SMALLEST) | (scale > _LARGEST)) else 0
+        out[j] = found if varied else math.nan
+    if extreme > 0:
+        _correlate_extremes(sums, end, share, out)
 
 
 @kernel
-def _covary(begin: Row, end: Row, d: int, out: Row) -> None:
-    """Fill out with the population covariance of the pairs in both sums."""
+def _covary(
+    x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, end: Row, d: int, out: Row
+) -> None:
+    """Add a row of pairs to sums; fill out with the covariance of them and those in end."""
     share = 1.0 / d
-    for j in range(out.shape[0]):
-        sum_x = begin[j] + end[j]
-        sum_y = begin[WIDTH + j] + end[WIDTH + j]
-        xy = begin[4 * WIDTH + j] + end[4 * WIDTH + j]
-        out[j] = (xy - sum_x * sum_y * share) * share
+    for j in range(x.shape[0]):
+        a = x[j] - base_x[j]
+        b = y[j] - base_y[j]
+        sum_x = sums[j] + a
+        sum_y = sums[WIDTH + j] + b
+        product = sums[4 * WIDTH + j] + a * b
+        sums[j] = sum_x
+        sums[WIDTH + j] = sum_y
+        sums[4 * WIDTH + j] = product
+        sum_x += end[j]
+        sum_y += end[WIDTH + j]
+        out[j] = (product + end[4 * WIDTH + j] - sum_x * sum_y * share) * share
 
 
 @kernel
@@ -165,41 +233,36 @@ def rolling_comoment(
     d times the variance: what cancels costs at most log10(d) digits, and equal values give 0.
     """
     days = x.shape[0]
-    ends = np.empty((min(d, days) + 1, 5 * WIDTH))
-    begin = np.empty(5 * WIDTH)
+    ends = np.zeros((min(d, days) + 1, 5 * WIDTH))
+    sums = np.zeros(5 * WIDTH)
     nothing = np.zeros(5 * WIDTH)
     for left in range(first, last, WIDTH):
         right = min(left + WIDTH, last)
-        width = right - left
         for start in range(0, days, d):
             stop = min(start + d, days)
             base_x = x[start, left:right]
             base_y = y[start, left:right]
-            begin[:] = 0.0
+            sums[:] = 0.0
             for t in range(start, stop):
                 count = t - start + 1
-                _enter_pair(x[t, left:right], y[t, left:right], base_x, base_y, width, begin, begin)
+                end = ends[count] if count < d and t >= d else nothing
+                now_x = x[t, left:right]
+                now_y = y[t, left:right]
                 answer = out[t, left:right]
-                if t < d - 1:
-                    answer[:] = math.nan
-                    continue
-                end = nothing if count == d else ends[count]
                 if mode == 0:
-                    _correlate(begin, end, d, answer)
+                    _correlate(now_x, now_y, base_x, base_y, sums, end, d, answer)
                 else:
-                    _covary(begin, end, d, answer)
+                    _covary(now_x, now_y, base_x, base_y, sums, end, d, answer)
+                if t < d - 1:
+                    out[t, left:right] = math.nan
             if stop < days:
                 base_x = x[stop, left:right]
                 base_y = y[stop, left:right]
+                sums[:] = 0.0
                 for r in range(d - 1, 0, -1):
+                    row = start + r
                     _enter_pair(
-                        x[start + r, left:right],
-                        y[start + r, left:right],
-                        base_x,
-                        base_y,
-                        width,
-                        nothing if r == d - 1 else ends[r + 1],
-                        ends[r],
+                        x[row, left:right], y[row, left:right], base_x, base_y, sums, ends[r]
                     )
 
 

@@ -21,12 +21,14 @@ from alphafoundry.expressions.kernels.compilation import FloatPanel, GroupPanel,
 
 Row = NDArray[np.float64]
 Words = NDArray[np.uint64]
-Places = NDArray[np.int32]
+Places = NDArray[np.uint32]
 
 _BITS = 11
 _BUCKETS = 1 << _BITS
 _DIGIT = np.uint64(_BUCKETS - 1)
 _PLACE = np.uint64(32)
+_HIGH = np.uint64(32 + _BITS)
+_ONE = np.uint32(1)
 _PLACE_MASK = np.uint64(0xFFFFFFFF)
 _EXPONENT = np.uint64(0x7FF)
 _FARTHEST = float(1 << 20)
@@ -102,10 +104,10 @@ def _sort_words(words: Words, count: int, other: Words, tally: Places, tally_hig
     tally_high[:] = 0
     for k in range(count):
         word = words[k]
-        tally[np.int64((word >> _PLACE) & _DIGIT)] += 1
-        tally_high[np.int64(word >> np.uint64(32 + _BITS))] += 1
-    start = np.int32(0)
-    start_high = np.int32(0)
+        tally[(word >> _PLACE) & _DIGIT] += _ONE
+        tally_high[word >> _HIGH] += _ONE
+    start = np.uint32(0)
+    start_high = np.uint32(0)
     for b in range(_BUCKETS):
         here = tally[b]
         tally[b] = start
@@ -115,14 +117,14 @@ def _sort_words(words: Words, count: int, other: Words, tally: Places, tally_hig
         start_high += here
     for k in range(count):
         word = words[k]
-        bucket = np.int64((word >> _PLACE) & _DIGIT)
+        bucket = (word >> _PLACE) & _DIGIT
         other[tally[bucket]] = word
-        tally[bucket] += 1
+        tally[bucket] += _ONE
     for k in range(count):
         word = other[k]
-        bucket = np.int64(word >> np.uint64(32 + _BITS))
+        bucket = word >> _HIGH
         words[tally_high[bucket]] = word
-        tally_high[bucket] += 1
+        tally_high[bucket] += _ONE
 
 
 @kernel
@@ -167,8 +169,8 @@ def _sort_row(
     count = _fill_words(rounded, typical * scale, values, words)
     _sort_words(words, count, other, tally, tally_high)
     for k in range(count):
-        place = np.int64(words[k] & _PLACE_MASK)
-        places[k] = place
+        place = words[k] & _PLACE_MASK
+        places[k] = np.uint32(place)
         values[k] = rounded[place]
     if not _settle(values, places, count):
         order = np.argsort(values[:count], kind="mergesort")
@@ -177,36 +179,40 @@ def _sort_row(
             other[k] = np.uint64(places[order[k]])
         for k in range(count):
             values[k] = rounded[k]
-            places[k] = np.int32(other[k])
+            places[k] = np.uint32(other[k])
     return count
 
 
 @kernel
-def _write_ranks(values: Row, places: Places, start: int, stop: int, row: Row) -> None:
-    """Write ranks 0..1 of the sorted cells start..stop into the row; ties share their mean.
+def _write_ranks(values: Row, places: Places, even: Row, row: Row) -> None:
+    """Write ranks 0..1 of sorted cells into the row; ties share their mean.
 
-    A single cell gets 0.5.
+    even : the ranks of as many cells without ties. A single cell gets 0.5.
     """
-    count = stop - start
-    if count == 1:
-        row[places[start]] = 0.5
-        return
-    equal = 0
-    for k in range(start + 1, stop):
-        equal += 1 if values[k] == values[k - 1] else 0
-    if equal == 0:
-        for k in range(start, stop):
-            row[places[k]] = (k - start) / (count - 1)
-        return
-    k = start
-    while k < stop:
-        end = k + 1
-        while end < stop and values[end] == values[k]:
-            end += 1
-        rank = (0.5 * (k + end - 1) - start) / (count - 1)
-        for i in range(k, end):
+    count = values.shape[0]
+    for k in range(count):
+        row[places[k]] = even[k]
+    k = 1
+    while k < count:
+        if values[k] != values[k - 1]:
+            k += 1
+            continue
+        start = k - 1
+        while k < count and values[k] == values[start]:
+            k += 1
+        rank = 0.5 * (start + k - 1) / (count - 1)
+        for i in range(start, k):
             row[places[i]] = rank
-        k = end
+
+
+@kernel
+def _fill_even(even: Row) -> None:
+    """Fill with ranks 0..1 of cells without ties."""
+    count = even.shape[0]
+    even[0] = 0.5
+    if count > 1:
+        for k in range(count):
+            even[k] = k / (count - 1)
 
 
 @kernel
@@ -218,17 +224,22 @@ def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
     names = x.shape[1]
     rounded = np.empty(names)
     values = np.empty(names)
-    places = np.empty(names, np.int32)
+    places = np.empty(names, np.uint32)
     words = np.empty(names, np.uint64)
     other = np.empty(names, np.uint64)
-    tally = np.empty(_BUCKETS, np.int32)
-    tally_high = np.empty(_BUCKETS, np.int32)
+    tally = np.empty(_BUCKETS, np.uint32)
+    tally_high = np.empty(_BUCKETS, np.uint32)
+    even = np.empty(names)
+    known = 0
     for t in range(first, last):
         count = _sort_row(x[t], rounded, values, places, words, other, tally, tally_high)
         if count < names:
             out[t, :] = math.nan
         if count > 0:
-            _write_ranks(values, places, 0, count, out[t])
+            if count != known:
+                _fill_even(even[:count])
+                known = count
+            _write_ranks(values[:count], places[:count], even, out[t])
 
 
 @kernel
@@ -250,13 +261,13 @@ def group_ordered(  # noqa: PLR0912
     names = x.shape[1]
     rounded = np.empty(names)
     values = np.empty(names)
-    places = np.empty(names, np.int32)
+    places = np.empty(names, np.uint32)
     words = np.empty(names, np.uint64)
     other = np.empty(names, np.uint64)
-    tally = np.empty(_BUCKETS, np.int32)
-    tally_high = np.empty(_BUCKETS, np.int32)
+    tally = np.empty(_BUCKETS, np.uint32)
+    tally_high = np.empty(_BUCKETS, np.uint32)
     apart = np.empty(names)
-    members = np.empty(names, np.int32)
+    members = np.empty(names, np.uint32)
     starts = np.empty(labels + 1, np.int64)
     fill = np.empty(labels, np.int64)
     answer = np.empty(labels)
@@ -283,7 +294,9 @@ def group_ordered(  # noqa: PLR0912
             if size == 0:
                 continue
             if share < 0.0:
-                _write_ranks(apart, members, starts[k], starts[k + 1], out[t])
+                inside = slice(starts[k], starts[k + 1])
+                _fill_even(rounded[:size])
+                _write_ranks(apart[inside], members[inside], rounded, out[t])
             else:
                 place = share * (size - 1)
                 low = int(place)
