@@ -65,3 +65,39 @@ def along_time(module: str, function: str, *fixed: float | int | bool) -> Compil
 def across(module: str, function: str, *fixed: float | int | bool) -> Compiled:
     """Name a kernel that works on each row by itself."""
     return Compiled(module, function, "rows", fixed)
+
+
+@dataclass(frozen=True)
+class CellKernel:
+    """A kernel that fills an array cell by cell from arrays of its shape; takes numbers too."""
+
+    module: str
+    function: str
+    fixed: tuple[int, ...] = field(default=())
+
+    @cached_property
+    def kernel(self) -> Callable[..., None]:
+        """The compiled function; the first access imports numba."""
+        module = importlib.import_module(f"alphafoundry.expressions.kernels.{self.module}")
+        found: Callable[..., None] = getattr(module, self.function)
+        return found
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return a new array, or a number where all inputs are numbers."""
+        shape = np.broadcast_shapes(*(np.shape(value) for value in inputs))
+        out = np.empty(shape or (1, 1))
+        arrays = [_filled(value, out.shape) for value in inputs]
+        self.kernel(*arrays, *self.fixed, out)
+        return out if shape else float(out[0, 0])
+
+
+def _filled(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if isinstance(value, np.ndarray):
+        array: NDArray[np.float64] = np.require(value, np.float64, ["C", "W"])
+        return array
+    return np.full(shape, float(value))
+
+
+def cellwise(function: str, *fixed: int) -> CellKernel:
+    """Name a kernel of module `cells`."""
+    return CellKernel("cells", function, fixed)
