@@ -297,3 +297,48 @@ def rolling_standardized_moment(
                 out[t, j] = total / d
             else:
                 out[t, j] = (total / d) / math.sqrt(squares / d) ** order
+
+
+@kernel
+def rolling_joint_moment(
+    x: FloatPanel,
+    y: FloatPanel,
+    z: FloatPanel,
+    d: int,
+    power: int,
+    out: FloatPanel,
+    first: int,
+    last: int,
+) -> None:
+    """Fill out with the mean of x * y^power * z over d rows, each standardized.
+
+    Two passes per window. NaN before d rows are there, where the window holds NaN, and where one
+    of the inputs is constant.
+    """
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            out[t, j] = math.nan
+            if t < d - 1:
+                continue
+            mean_x = 0.0
+            mean_y = 0.0
+            mean_z = 0.0
+            for i in range(t - d + 1, t + 1):
+                mean_x += (x[i, j] - x[t, j]) / d
+                mean_y += (y[i, j] - y[t, j]) / d
+                mean_z += (z[i, j] - z[t, j]) / d
+            xx = 0.0
+            yy = 0.0
+            zz = 0.0
+            joint = 0.0
+            for i in range(t - d + 1, t + 1):
+                gap_x = x[i, j] - x[t, j] - mean_x
+                gap_y = y[i, j] - y[t, j] - mean_y
+                gap_z = z[i, j] - z[t, j] - mean_z
+                xx += gap_x * gap_x
+                yy += gap_y * gap_y
+                zz += gap_z * gap_z
+                joint += gap_x * gap_y**power * gap_z
+            if xx > 0.0 and yy > 0.0 and zz > 0.0:
+                scale = math.sqrt(xx / d) * math.sqrt(yy / d) ** power * math.sqrt(zz / d)
+                out[t, j] = joint / d / scale

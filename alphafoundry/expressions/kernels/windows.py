@@ -431,3 +431,66 @@ def relative_change_total(x: FloatPanel, d: int, out: FloatPanel, first: int, la
                 moved += abs(x[i, j] - x[i - 1, j])
                 held += x[i, j]
             out[t, j] = moved / held
+
+
+@kernel
+def rolling_entropy(
+    x: FloatPanel, d: int, buckets: float, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with log(d) - sum(h * log(h)) / d, h the counts of d rows in equal buckets.
+
+    Buckets divide the window's range; equal values fall into one. NaN before d rows are there and
+    where the window holds a value that is not finite.
+    """
+    count = int(buckets)
+    counts = np.empty(count)
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            out[t, j] = math.nan
+            if t < d - 1:
+                continue
+            low = math.inf
+            high = -math.inf
+            known = True
+            for i in range(t - d + 1, t + 1):
+                known = known and math.isfinite(x[i, j])
+                low = min(low, x[i, j])
+                high = max(high, x[i, j])
+            if not known:
+                continue
+            counts[:] = 0.0
+            for i in range(t - d + 1, t + 1):
+                place = (x[i, j] - low) / (high - low) * count if high > low else 0.0
+                counts[min(int(place), count - 1)] += 1.0
+            total = 0.0
+            for k in range(count):
+                if counts[k] > 0.0:
+                    total += counts[k] * math.log(counts[k])
+            out[t, j] = math.log(d) - total / d
+
+
+@kernel
+def rolling_median_slope(
+    x: FloatPanel, y: FloatPanel, d: int, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with the median slope of y on x over all pairs of the d rows (Theil and Sen).
+
+    Pairs of equal x are left out; NaN where none is left, before d rows are there and where the
+    window holds NaN.
+    """
+    slopes = np.empty(d * (d - 1) // 2)
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            out[t, j] = math.nan
+            if t < d - 1:
+                continue
+            count = 0
+            known = True
+            for i in range(t - d + 1, t + 1):
+                known = known and not math.isnan(x[i, j]) and not math.isnan(y[i, j])
+                for k in range(i + 1, t + 1):
+                    if x[k, j] != x[i, j]:
+                        slopes[count] = (y[k, j] - y[i, j]) / (x[k, j] - x[i, j])
+                        count += 1
+            if known and count > 0:
+                out[t, j] = np.median(slopes[:count])
