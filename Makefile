@@ -10,7 +10,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        bench-caps bench-search clean
+        bench-caps bench-engine bench-search clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -68,6 +68,10 @@ bench-caps: install-dev ## Measure the simulation cap over two processes
 
 bench-search: install-dev ## Measure what the search finds over several seeds
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
+
+bench-engine: install-dev ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m benchmarks.engine $(FLAGS)
 
 clean: ## Remove caches and build output (keeps .venv and .foundry)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,6 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.expressions import buffers
+from alphafoundry.expressions.threads import share
+
+COLUMNS_AT_ONCE = 256
+ROWS_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class Compiled:
@@ -18,7 +24,7 @@ class Compiled:
 
     The kernel takes the inputs, the keywords in their declared order, the output array and the
     first and last column (over="columns", for arithmetic along time) or row (over="rows", for
-    arithmetic across instruments) to fill. The range lets callers share one call among threads.
+    arithmetic across instruments) to fill. The range lets threads share one call.
     """
 
     module: str
@@ -36,10 +42,19 @@ class Compiled:
     def __call__(self, *inputs: Any, **options: Any) -> NDArray[np.float64]:
         """Return a new float64 array of the first input's shape (n_days, n_instruments)."""
         first: NDArray[np.float64] = inputs[0]
-        out = np.empty(first.shape)
-        last = first.shape[0] if self.over == "rows" else first.shape[1]
-        self.kernel(*inputs, *options.values(), *self.fixed, out, 0, last)
+        out = buffers.empty(first.shape)
+        self.fill(out, *inputs, *options.values(), *self.fixed)
         return out
+
+    def fill(self, out: NDArray[np.float64], *arguments: Any) -> None:
+        """Fill out, shape (n_days, n_instruments), from the kernel's arguments before it."""
+        kernel = self.kernel
+        rows = self.over == "rows"
+        share(
+            lambda first, last: kernel(*arguments, out, first, last),
+            out.shape[0] if rows else out.shape[1],
+            ROWS_AT_ONCE if rows else COLUMNS_AT_ONCE,
+        )
 
 
 def along_time(module: str, function: str, *fixed: float | int | bool) -> Compiled:
@@ -50,3 +65,39 @@ def along_time(module: str, function: str, *fixed: float | int | bool) -> Compil
 def across(module: str, function: str, *fixed: float | int | bool) -> Compiled:
     """Name a kernel that works on each row by itself."""
     return Compiled(module, function, "rows", fixed)
+
+
+@dataclass(frozen=True)
+class CellKernel:
+    """A kernel that fills an array cell by cell from arrays of its shape; takes numbers too."""
+
+    module: str
+    function: str
+    fixed: tuple[int, ...] = field(default=())
+
+    @cached_property
+    def kernel(self) -> Callable[..., None]:
+        """The compiled function; the first access imports numba."""
+        module = importlib.import_module(f"alphafoundry.expressions.kernels.{self.module}")
+        found: Callable[..., None] = getattr(module, self.function)
+        return found
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return a new array, or a number where all inputs are numbers."""
+        shape = np.broadcast_shapes(*(np.shape(value) for value in inputs))
+        out = np.empty(shape or (1, 1))
+        arrays = [_filled(value, out.shape) for value in inputs]
+        self.kernel(*arrays, *self.fixed, out)
+        return out if shape else float(out[0, 0])
+
+
+def _filled(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if isinstance(value, np.ndarray):
+        array: NDArray[np.float64] = np.require(value, np.float64, ["C", "W"])
+        return array
+    return np.full(shape, float(value))
+
+
+def cellwise(function: str, *fixed: int) -> CellKernel:
+    """Name a kernel of module `cells`."""
+    return CellKernel("cells", function, fixed)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.expressions import buffers
+from alphafoundry.expressions.batch import Batch
 from alphafoundry.expressions.binding import read_keyword
 from alphafoundry.expressions.cache import ValueCache
 from alphafoundry.expressions.canonical import CanonicalForm
 from alphafoundry.expressions.checking import check
 from alphafoundry.expressions.expression import Expression
+from alphafoundry.expressions.fused import Step, calculate
+from alphafoundry.expressions.graph import Graph
 from alphafoundry.expressions.inputs import FloatPanel, GroupPanel, Inputs
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.parsing import parse
 from alphafoundry.expressions.registry import Kind, Operator
-from alphafoundry.expressions.tree import Call, Field, Node, Number, children, walk_once
+from alphafoundry.expressions.threads import at_most
+from alphafoundry.expressions.tree import Call, Field, Node, Number
 from alphafoundry.expressions.units import DEFAULT_FIELDS, FieldInfo
 from alphafoundry.expressions.vectors import VectorField
 
@@ -36,6 +41,8 @@ class Evaluator:
     nan_handling : True gives 0 where the whole window of a time-series operator is NaN, and
         gives a group's value also to members with NaN
     cache_bytes : bound of the kept sub-expressions, least recently used ones go first
+    threads : most threads that one expression uses; None is one per core. Many evaluations side
+        by side run best with 1
 
     Values of a day depend on that day and earlier ones only. The arrays are read, not copied
     where they are float64 in C order: do not change them afterwards. Raises ValueError where
@@ -51,9 +58,11 @@ class Evaluator:
         mask: NDArray[np.bool_] | None = None,
         nan_handling: bool = False,
         cache_bytes: int = 256 * 2**20,
+        threads: int | None = None,
     ) -> None:
         self._inputs = Inputs(fields, groups or {}, vectors or {}, mask)
         self._cache = ValueCache(cache_bytes)
+        self._threads = threads
         self.nan_handling = nan_handling
 
     @property
@@ -71,10 +80,36 @@ class Evaluator:
 
         Raises ExpressionError where the expression cannot run on these fields.
         """
+        form = self._form(expression)
+        with at_most(self._threads):
+            return self._finish(self._run(form), form)
+
+    def evaluate_many(
+        self, expressions: Iterable[Expression | str]
+    ) -> Iterator[tuple[int, FloatPanel]]:
+        """Yield (place, values) of every expression; places count from 0 in the order given.
+
+        Sub-expressions that several expressions share are calculated once and kept, within
+        `cache_bytes`, until the last one that reads them is done; so related expressions come
+        one after another, not in the order given. Values are as of `evaluate`. Raises
+        ExpressionError before anything is calculated.
+        """
+        forms = [self._form(expression) for expression in expressions]
+        batch = Batch(Graph(forms), self._cache.limit)
+        for place in batch.order:
+            with at_most(self._threads):
+                values = self._compute(batch.graph, batch.graph.roots[place], batch.kept, None)
+                values = self._finish(values, forms[place])
+            batch.done(place)
+            yield place, values
+
+    def _form(self, expression: Expression | str) -> CanonicalForm:
         parsed = parse(expression) if isinstance(expression, str) else expression
         check(parsed, self.infos)
-        form = parsed.canonical_form
-        values = self._expand(self._run(form))
+        return parsed.canonical_form
+
+    def _finish(self, found: Any, form: CanonicalForm) -> FloatPanel:
+        values = self._expand(found)
         if not self._shows_gaps(form.root):
             values = self._inputs.hide(values)
         result = values.view()
@@ -82,37 +117,59 @@ class Evaluator:
         return result
 
     def _run(self, form: CanonicalForm) -> Any:
-        """Compute what is not kept, children first; drop values after their last use."""
-        needed, values = self._plan(form)
-        uses = Counter(id(child) for node in needed for child in children(node))
-        for node in needed:
-            if not isinstance(node, Call):
-                values[id(node)] = self._leaf(node)
-                continue
-            values[id(node)] = self._call(node, values)
-            self._cache.put(form.text(node), values[id(node)])
-            for child in children(node):
-                uses[id(child)] -= 1
-                if uses[id(child)] == 0:
-                    del values[id(child)]
-        return values[id(form.root)]
+        graph = Graph([form])
+        return self._compute(graph, graph.roots[0], {}, self._cache)
 
-    def _plan(self, form: CanonicalForm) -> tuple[list[Node], dict[int, Any]]:
-        """Return the nodes to compute in order, and kept values by node."""
-        kept: dict[int, Any] = {}
-        needed: set[int] = set()
-        stack = [form.root]
+    def _compute(
+        self, graph: Graph, root: str, kept: dict[str, Any], cache: ValueCache | None
+    ) -> Any:
+        """Compute what is not kept, inputs first; drop values after their last use.
+
+        kept : values of this graph that are there already. Gets those that other expressions of
+            the graph read too, where there is no cache
+        """
+        values = dict(kept)
+        needed = self._plan(graph, root, values, cache)
+        sources = {text: graph.sources(text) for text in needed}
+        uses = Counter(source for text in needed for source in sources[text])
+        uses[root] += 1
+        for text in needed:
+            node = graph.node(text)
+            values[text] = (
+                self._call(graph, text, node, values)
+                if isinstance(node, Call)
+                else self._leaf(node)
+            )
+            if isinstance(node, Call) and cache is not None:
+                cache.put(text, values[text])
+            elif isinstance(node, Call) and graph.is_shared(text):
+                kept[text] = values[text]
+            for source in sources[text]:
+                uses[source] -= 1
+                if uses[source] == 0:
+                    del values[source]
+        return values[root]
+
+    def _plan(
+        self, graph: Graph, root: str, values: dict[str, Any], cache: ValueCache | None
+    ) -> list[str]:
+        """Return what to compute in order; add to values what the cache holds of the rest."""
+        order: dict[str, None] = {}
+        stack = [(root, False)]
         while stack:
-            node = stack.pop()
-            if id(node) in needed or id(node) in kept:
+            text, opened = stack.pop()
+            if opened:
+                order[text] = None
                 continue
-            found = self._cache.get(form.text(node)) if isinstance(node, Call) else None
+            if text in order or text in values:
+                continue
+            found = cache.get(text) if cache is not None else None
             if found is not None:
-                kept[id(node)] = found
-            else:
-                needed.add(id(node))
-                stack.extend(children(node))
-        return [node for node in walk_once(form.root) if id(node) in needed], kept
+                values[text] = found
+                continue
+            stack.append((text, True))
+            stack.extend((source, False) for source in graph.sources(text))
+        return list(order)
 
     def _leaf(self, node: Node) -> Any:
         match node:
@@ -122,11 +179,18 @@ class Evaluator:
                 return self._inputs.read(name)
         return None
 
-    def _call(self, node: Call, values: Mapping[int, Any]) -> Any:
+    def _call(self, graph: Graph, text: str, node: Call, values: Mapping[str, Any]) -> Any:
         operator = OPERATORS[node.operator]
+        if operator.elementwise:
+            steps = [_step(graph, step) for step in graph.steps(text)]
+            return calculate(
+                steps, {name: values[name] for name in graph.sources(text)}, self.shape
+            )
         inputs = [
-            self._input(operator, index, child, values[id(child)])
-            for index, child in enumerate(node.arguments)
+            self._input(operator, index, child, values[name])
+            for index, (child, name) in enumerate(
+                zip(node.arguments, graph.inputs[text], strict=True)
+            )
         ]
         options = _options(operator, node)
         if operator.spreads:
@@ -143,7 +207,7 @@ class Evaluator:
             return min(int(value), self.shape[0] + 1)
         if kind is Kind.NUMBER:
             return value if operator.has_lookback else self._expand(value)
-        if kind is not Kind.MATRIX or operator.elementwise:
+        if kind is not Kind.MATRIX:
             return value
         panel = self._expand(value)
         if operator.reads_across and not self._shows_gaps(node):
@@ -161,7 +225,11 @@ class Evaluator:
         return isinstance(node, Field)
 
     def _expand(self, value: Any) -> FloatPanel:
-        return value if isinstance(value, np.ndarray) else np.full(self.shape, float(value))
+        if isinstance(value, np.ndarray):
+            return value
+        panel = buffers.empty(self.shape)
+        panel.fill(float(value))
+        return panel
 
 
 def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
@@ -187,6 +255,13 @@ def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
         else:
             fields[name] = array
     return Evaluator(fields, groups, vectors=vectors).evaluate(expression)
+
+
+def _step(graph: Graph, text: str) -> Step:
+    node = graph.node(text)
+    assert isinstance(node, Call)
+    operator = OPERATORS[node.operator]
+    return Step(text, operator.kernel, graph.inputs[text], _options(operator, node))
 
 
 def _options(operator: Operator, node: Call) -> dict[str, Any]:

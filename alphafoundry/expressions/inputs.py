@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.expressions import buffers
+from alphafoundry.expressions.threads import share
 from alphafoundry.expressions.units import DEFAULT_FIELDS, FieldInfo
 from alphafoundry.expressions.vectors import VectorField
 
@@ -16,6 +18,7 @@ FloatPanel = NDArray[np.float64]
 GroupPanel = NDArray[np.int32]
 
 _LARGEST_LABEL = 65_536
+ROWS_AT_ONCE = 32
 
 
 class Inputs:
@@ -70,7 +73,17 @@ class Inputs:
 
     def hide(self, values: FloatPanel) -> FloatPanel:
         """Return the values with NaN where the mask hides the cell."""
-        return values if self.outside is None else np.where(self.outside, np.nan, values)
+        outside = self.outside
+        if outside is None:
+            return values
+        hidden = buffers.empty(values.shape)
+
+        def fill(first: int, last: int) -> None:
+            hidden[first:last] = values[first:last]
+            np.copyto(hidden[first:last], np.nan, where=outside[first:last])
+
+        share(fill, len(values), ROWS_AT_ONCE)
+        return hidden
 
     def _describe(self) -> dict[str, FieldInfo]:
         infos: dict[str, FieldInfo] = {}

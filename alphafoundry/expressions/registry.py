@@ -114,6 +114,8 @@ class Operator:
     elementwise : works cell by cell, so constants need no expansion
     keeps_nan : the result is NaN wherever the first input is NaN that day, NaN handling or not
     spreads : one value per group; with NaN handling on, members with NaN get it too
+    idempotent : applied to its own answer without keywords, it changes nothing
+    reads_day : a time-series operator whose cells depend on the day's other instruments
     extra_days : days of history it needs beyond its lookback
     check : returns what is wrong with the keywords' values, or None
     """
@@ -134,6 +136,8 @@ class Operator:
     elementwise: bool = False
     keeps_nan: bool = False
     spreads: bool = False
+    idempotent: bool = False
+    reads_day: bool = False
     extra_days: int = 0
     check: Callable[[Mapping[str, Option]], str | None] | None = field(default=None, repr=False)
 
@@ -160,7 +164,7 @@ class Operator:
     @cached_property
     def reads_across(self) -> bool:
         """Whether a cell depends on other instruments of its day."""
-        return self.category in ("Cross Sectional", "Group") or self.name == "hump"
+        return self.category in ("Cross Sectional", "Group") or self.reads_day
 
     def keyword(self, name: str) -> Keyword | None:
         """Return the keyword of that name, or None."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 FloatPanel = NDArray[np.float64]
 GroupPanel = NDArray[np.int32]
 
-WIDTH = 128
+WIDTH = 256
 """Columns that a rolling kernel treats together: its buffers stay in the second-level cache."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])

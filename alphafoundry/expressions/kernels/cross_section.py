@@ -176,3 +176,13 @@ def neutralized(
                 out[t, j] = y[t, j] - mean_y - xy / xx * (x[t, j] - mean_x)
             else:
                 out[t, j] = math.nan
+
+
+@kernel
+def day_totals(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
+    """Fill out, shape (n_days, 1), with the day's sum of |x|, infinite cells left out."""
+    for t in range(first, last):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += abs(x[t, j]) if math.isfinite(x[t, j]) else 0.0
+        out[t, 0] = total

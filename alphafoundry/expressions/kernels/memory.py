@@ -92,29 +92,22 @@ def days_since_change(x: FloatPanel, out: FloatPanel, first: int, last: int) -> 
 
 
 @kernel
-def hump(x: FloatPanel, share: float, out: FloatPanel, first: int, last: int) -> None:
-    """Fill out with x moving at most share * (sum of |x| over the day) from its last answer.
+def hump(
+    x: FloatPanel, totals: FloatPanel, share: float, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with x moving at most share * the day's total from its last answer.
 
-    A smaller change leaves the answer as it was. NaN gives NaN, and the next value starts afresh.
-    Needs all columns of a row; first and last bound the columns that are filled.
+    totals : shape (n_days, 1). A smaller change leaves the answer as it was. NaN gives NaN, and
+    the next value starts afresh.
     """
     for t in range(x.shape[0]):
-        total = 0.0
-        for j in range(x.shape[1]):
-            if math.isfinite(x[t, j]):
-                total += abs(x[t, j])
-        limit = share * total
+        limit = share * totals[t, 0]
         for j in range(first, last):
             before = out[t - 1, j] if t > 0 else math.nan
             change = x[t, j] - before
-            if math.isnan(before) or math.isnan(x[t, j]):
-                out[t, j] = x[t, j]
-            elif change > limit:
-                out[t, j] = before + limit
-            elif change < -limit:
-                out[t, j] = before - limit
-            else:
-                out[t, j] = before
+            moved = before + limit if change > limit else before
+            moved = before - limit if change < -limit else moved
+            out[t, j] = x[t, j] if math.isnan(change) else moved
 
 
 @kernel

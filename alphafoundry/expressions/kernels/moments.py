@@ -17,6 +17,8 @@ from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kern
 
 Row = NDArray[np.float64]
 
+_SMALLEST, _LARGEST = 1e-280, 1e280
+
 
 @kernel
 def _enter(
@@ -30,6 +32,18 @@ def _enter(
         moved = mean[j] + step * weight
         new_mean[j] = moved
         new_squares[j] = squares[j] + step * (value - moved)
+
+
+@kernel
+def _enter_here(x: Row, base: Row, mean: Row, squares: Row, count: float) -> None:
+    """Do what `_enter` does in place; overlapping arrays would keep it from vector code."""
+    weight = 1.0 / count
+    for j in range(x.shape[0]):
+        value = x[j] - base[j]
+        step = value - mean[j]
+        moved = mean[j] + step * weight
+        mean[j] = moved
+        squares[j] += step * (value - moved)
 
 
 @kernel
@@ -79,7 +93,7 @@ def rolling_deviation(
             for t in range(start, stop):
                 count = t - start + 1
                 today = x[t, left:right]
-                _enter(today, base, mean, squares, count, mean, squares)
+                _enter_here(today, base, mean, squares, count)
                 if count == d:
                     _finish(mode, d, today, base, mean, squares, out[t, left:right])
                 elif start == 0:
@@ -110,6 +124,103 @@ def rolling_deviation(
 
 
 @kernel
+def _enter_pair(x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, kept: Row) -> None:
+    """Add a row of pairs, relative to base, to sums, and copy these.
+
+    sums, kept : five rows of WIDTH one after another: sums of x, y, x * x, y * y, x * y
+    """
+    for j in range(x.shape[0]):
+        a = x[j] - base_x[j]
+        b = y[j] - base_y[j]
+        sum_x = sums[j] + a
+        sum_y = sums[WIDTH + j] + b
+        square_x = sums[2 * WIDTH + j] + a * a
+        square_y = sums[3 * WIDTH + j] + b * b
+        product = sums[4 * WIDTH + j] + a * b
+        sums[j] = sum_x
+        sums[WIDTH + j] = sum_y
+        sums[2 * WIDTH + j] = square_x
+        sums[3 * WIDTH + j] = square_y
+        sums[4 * WIDTH + j] = product
+        kept[j] = sum_x
+        kept[WIDTH + j] = sum_y
+        kept[2 * WIDTH + j] = square_x
+        kept[3 * WIDTH + j] = square_y
+        kept[4 * WIDTH + j] = product
+
+
+@kernel
+def _correlate_extremes(sums: Row, end: Row, share: float, out: Row) -> None:
+    """Fill out with correlations where the product of two variances is out of range."""
+    for j in range(out.shape[0]):
+        sum_x = sums[j] + end[j]
+        sum_y = sums[WIDTH + j] + end[WIDTH + j]
+        xx = sums[2 * WIDTH + j] + end[2 * WIDTH + j] - sum_x * sum_x * share
+        yy = sums[3 * WIDTH + j] + end[3 * WIDTH + j] - sum_y * sum_y * share
+        xy = sums[4 * WIDTH + j] + end[4 * WIDTH + j] - sum_x * sum_y * share
+        if xx > 0.0 and yy > 0.0:
+            out[j] = min(max(xy / math.sqrt(xx) / math.sqrt(yy), -1.0), 1.0)
+        else:
+            out[j] = math.nan
+
+
+@kernel
+def _correlate(
+    x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, end: Row, d: int, out: Row
+) -> None:
+    """Add a row of pairs to sums; fill out with the correlation of them and those in end."""
+    share = 1.0 / d
+    extreme = 0
+    for j in range(x.shape[0]):
+        a = x[j] - base_x[j]
+        b = y[j] - base_y[j]
+        sum_x = sums[j] + a
+        sum_y = sums[WIDTH + j] + b
+        square_x = sums[2 * WIDTH + j] + a * a
+        square_y = sums[3 * WIDTH + j] + b * b
+        product = sums[4 * WIDTH + j] + a * b
+        sums[j] = sum_x
+        sums[WIDTH + j] = sum_y
+        sums[2 * WIDTH + j] = square_x
+        sums[3 * WIDTH + j] = square_y
+        sums[4 * WIDTH + j] = product
+        sum_x += end[j]
+        sum_y += end[WIDTH + j]
+        xx = square_x + end[2 * WIDTH + j] - sum_x * sum_x * share
+        yy = square_y + end[3 * WIDTH + j] - sum_y * sum_y * share
+        xy = product + end[4 * WIDTH + j] - sum_x * sum_y * share
+        scale = xx * yy
+        found = xy / math.sqrt(scale)
+        found = 1.0 if found > 1.0 else found
+        found = -1.0 if found < -1.0 else found
+        varied = (xx > 0.0) & (yy > 0.0)
+        extreme += 1 if varied & ((scale < _SMALLEST) | (scale > _LARGEST)) else 0
+        out[j] = found if varied else math.nan
+    if extreme > 0:
+        _correlate_extremes(sums, end, share, out)
+
+
+@kernel
+def _covary(
+    x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, end: Row, d: int, out: Row
+) -> None:
+    """Add a row of pairs to sums; fill out with the covariance of them and those in end."""
+    share = 1.0 / d
+    for j in range(x.shape[0]):
+        a = x[j] - base_x[j]
+        b = y[j] - base_y[j]
+        sum_x = sums[j] + a
+        sum_y = sums[WIDTH + j] + b
+        product = sums[4 * WIDTH + j] + a * b
+        sums[j] = sum_x
+        sums[WIDTH + j] = sum_y
+        sums[4 * WIDTH + j] = product
+        sum_x += end[j]
+        sum_y += end[WIDTH + j]
+        out[j] = (product + end[4 * WIDTH + j] - sum_x * sum_y * share) * share
+
+
+@kernel
 def rolling_comoment(
     x: FloatPanel, y: FloatPanel, d: int, mode: int, out: FloatPanel, first: int, last: int
 ) -> None:
@@ -117,83 +228,42 @@ def rolling_comoment(
 
     Correlation is NaN where one side's values are all equal, and never outside -1..1. Columns
     first..last are filled, NaN before d rows are there and where the window holds NaN.
+
+    Sums are of differences from a row of the window itself, so the square of the mean is at most
+    d times the variance: what cancels costs at most log10(d) digits, and equal values give 0.
     """
     days = x.shape[0]
-    ends = np.empty((5, min(d, days), WIDTH))
-    begin = np.empty((5, WIDTH))
+    ends = np.zeros((min(d, days) + 1, 5 * WIDTH))
+    sums = np.zeros(5 * WIDTH)
+    nothing = np.zeros(5 * WIDTH)
     for left in range(first, last, WIDTH):
         right = min(left + WIDTH, last)
-        width = right - left
         for start in range(0, days, d):
             stop = min(start + d, days)
-            begin[:] = 0.0
+            base_x = x[start, left:right]
+            base_y = y[start, left:right]
+            sums[:] = 0.0
             for t in range(start, stop):
                 count = t - start + 1
-                _enter_pair(x, y, t, start, left, right, count, begin, begin)
-                if count == d:
-                    for j in range(width):
-                        out[t, left + j] = _answer(mode, d, begin[2, j], begin[3, j], begin[4, j])
-                elif start == 0:
-                    out[t, left:right] = math.nan
+                end = ends[count] if count < d and t >= d else nothing
+                now_x = x[t, left:right]
+                now_y = y[t, left:right]
+                answer = out[t, left:right]
+                if mode == 0:
+                    _correlate(now_x, now_y, base_x, base_y, sums, end, d, answer)
                 else:
-                    both = count * (1.0 - count / d)
-                    for j in range(width):
-                        gap_x = begin[0, j] - ends[0, count, j]
-                        gap_y = begin[1, j] - ends[1, count, j]
-                        xx = begin[2, j] + ends[2, count, j] + gap_x * gap_x * both
-                        yy = begin[3, j] + ends[3, count, j] + gap_y * gap_y * both
-                        xy = begin[4, j] + ends[4, count, j] + gap_x * gap_y * both
-                        out[t, left + j] = _answer(mode, d, xx, yy, xy)
+                    _covary(now_x, now_y, base_x, base_y, sums, end, d, answer)
+                if t < d - 1:
+                    out[t, left:right] = math.nan
             if stop < days:
-                ends[:, d - 1, :width] = 0.0
+                base_x = x[stop, left:right]
+                base_y = y[stop, left:right]
+                sums[:] = 0.0
                 for r in range(d - 1, 0, -1):
-                    older = ends[:, min(r + 1, d - 1)]
-                    _enter_pair(x, y, start + r, stop, left, right, d - r, older, ends[:, r])
-
-
-@kernel
-def _enter_pair(
-    x: FloatPanel,
-    y: FloatPanel,
-    row: int,
-    base: int,
-    left: int,
-    right: int,
-    count: float,
-    old: NDArray[np.float64],
-    new: NDArray[np.float64],
-) -> None:
-    """Add a row of pairs, relative to the row base, to statistics of `count - 1` rows.
-
-    Rows of old and new: mean x, mean y, squares x, squares y, products.
-    """
-    weight = 1.0 / count
-    for j in range(right - left):
-        value_x = x[row, left + j] - x[base, left + j]
-        value_y = y[row, left + j] - y[base, left + j]
-        step_x = value_x - old[0, j]
-        step_y = value_y - old[1, j]
-        mean_x = old[0, j] + step_x * weight
-        mean_y = old[1, j] + step_y * weight
-        new[2, j] = old[2, j] + step_x * (value_x - mean_x)
-        new[3, j] = old[3, j] + step_y * (value_y - mean_y)
-        new[4, j] = old[4, j] + step_x * (value_y - mean_y)
-        new[0, j] = mean_x
-        new[1, j] = mean_y
-
-
-@kernel
-def _answer(mode: int, d: int, xx: float, yy: float, xy: float) -> float:
-    if mode == 1:
-        return xy / d
-    if xx == 0.0 or yy == 0.0:
-        return math.nan
-    found = xy / (math.sqrt(xx) * math.sqrt(yy))
-    if found > 1.0:
-        return 1.0
-    if found < -1.0:
-        return -1.0
-    return found
+                    row = start + r
+                    _enter_pair(
+                        x[row, left:right], y[row, left:right], base_x, base_y, sums, ends[r]
+                    )
 
 
 @kernel
@@ -227,3 +297,48 @@ def rolling_standardized_moment(
                 out[t, j] = total / d
             else:
                 out[t, j] = (total / d) / math.sqrt(squares / d) ** order
+
+
+@kernel
+def rolling_joint_moment(
+    x: FloatPanel,
+    y: FloatPanel,
+    z: FloatPanel,
+    d: int,
+    power: int,
+    out: FloatPanel,
+    first: int,
+    last: int,
+) -> None:
+    """Fill out with the mean of x * y^power * z over d rows, each standardized.
+
+    Two passes per window. NaN before d rows are there, where the window holds NaN, and where one
+    of the inputs is constant.
+    """
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            out[t, j] = math.nan
+            if t < d - 1:
+                continue
+            mean_x = 0.0
+            mean_y = 0.0
+            mean_z = 0.0
+            for i in range(t - d + 1, t + 1):
+                mean_x += (x[i, j] - x[t, j]) / d
+                mean_y += (y[i, j] - y[t, j]) / d
+                mean_z += (z[i, j] - z[t, j]) / d
+            xx = 0.0
+            yy = 0.0
+            zz = 0.0
+            joint = 0.0
+            for i in range(t - d + 1, t + 1):
+                gap_x = x[i, j] - x[t, j] - mean_x
+                gap_y = y[i, j] - y[t, j] - mean_y
+                gap_z = z[i, j] - z[t, j] - mean_z
+                xx += gap_x * gap_x
+                yy += gap_y * gap_y
+                zz += gap_z * gap_z
+                joint += gap_x * gap_y**power * gap_z
+            if xx > 0.0 and yy > 0.0 and zz > 0.0:
+                scale = math.sqrt(xx / d) * math.sqrt(yy / d) ** power * math.sqrt(zz / d)
+                out[t, j] = joint / d / scale

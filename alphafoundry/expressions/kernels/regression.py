@@ -4,11 +4,95 @@ from __future__ import annotations
 
 import math
 
-from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
+
+Row = NDArray[np.float64]
+
+_COUNT, _BASE_X, _BASE_Y, _X, _Y, _XX, _YY, _XY, _ERRORS = (WIDTH * place for place in range(9))
 
 
 @kernel
-def rolling_regression(  # noqa: PLR0912, PLR0915
+def _add(x: Row, y: Row, state: Row) -> None:
+    """Count a row's pairs and sum their sides, relative to the first valid pair."""
+    for j in range(x.shape[0]):
+        valid = not (math.isnan(x[j]) | math.isnan(y[j]))
+        fresh = valid & (state[_COUNT + j] == 0.0)
+        base_x = x[j] if fresh else state[_BASE_X + j]
+        base_y = y[j] if fresh else state[_BASE_Y + j]
+        state[_BASE_X + j] = base_x
+        state[_BASE_Y + j] = base_y
+        state[_X + j] += x[j] - base_x if valid else 0.0
+        state[_Y + j] += y[j] - base_y if valid else 0.0
+        state[_COUNT + j] += 1.0 if valid else 0.0
+
+
+@kernel
+def _add_squares(x: Row, y: Row, state: Row) -> None:
+    """Sum squares and products around the means, which the sums hold by now."""
+    for j in range(x.shape[0]):
+        valid = not (math.isnan(x[j]) | math.isnan(y[j]))
+        gap_x = x[j] - state[_BASE_X + j] - state[_X + j] if valid else 0.0
+        gap_y = y[j] - state[_BASE_Y + j] - state[_Y + j] if valid else 0.0
+        state[_XX + j] += gap_x * gap_x
+        state[_YY + j] += gap_y * gap_y
+        state[_XY + j] += gap_x * gap_y
+
+
+@kernel
+def _add_errors(x: Row, y: Row, state: Row) -> None:
+    """Sum squared errors of the line."""
+    for j in range(x.shape[0]):
+        valid = not (math.isnan(x[j]) | math.isnan(y[j]))
+        slope = state[_XY + j] / state[_XX + j]
+        gap_x = x[j] - state[_BASE_X + j] - state[_X + j]
+        gap_y = y[j] - state[_BASE_Y + j] - state[_Y + j]
+        error = gap_y - slope * gap_x if valid else 0.0
+        state[_ERRORS + j] += error * error
+
+
+@kernel
+def _answer(kind: int, x: float, y: float, state: Row, j: int) -> float:  # noqa: PLR0911
+    count = float(state[_COUNT + j])
+    if count < 2.0:
+        return math.nan
+    if kind == 5:
+        return float(state[_YY + j])
+    xx = float(state[_XX + j])
+    if xx == 0.0:
+        return math.nan
+    slope = float(state[_XY + j] / xx)
+    middle = float(state[_BASE_X + j] + state[_X + j])
+    level = float(state[_BASE_Y + j] + state[_Y + j])
+    estimate = float(level + slope * (x - state[_BASE_X + j] - state[_X + j]))
+    errors = float(state[_ERRORS + j])
+    if kind == 0:
+        return y - estimate
+    if kind == 1:
+        return level - slope * middle
+    if kind == 2:
+        return slope
+    if kind == 3:
+        return estimate
+    if kind == 4:
+        return errors
+    if kind == 6:
+        yy = float(state[_YY + j])
+        return 1.0 - errors / yy if yy > 0.0 else math.nan
+    if count <= 2.0:
+        return math.nan
+    spread = errors / (count - 2.0)
+    if kind == 7:
+        return spread
+    if kind == 8:
+        return math.sqrt(spread / xx)
+    return math.sqrt(spread * (1.0 / count + middle * middle / xx))
+
+
+@kernel
+def rolling_regression(
     y: FloatPanel,
     x: FloatPanel,
     d: int,
@@ -25,82 +109,29 @@ def rolling_regression(  # noqa: PLR0912, PLR0915
         of b and a
     Pairs with a NaN are left out. NaN before d + lag rows are there, with fewer than two pairs
     (three for 7, 8, 9), and where the valid x are all equal. Values are taken relative to the
-    first valid pair, so equal ones cancel exactly.
+    first valid pair, so equal ones cancel exactly. Every row of the window is read twice, a third
+    time for the squared errors.
     """
     behind = int(lag)
     kind = int(rettype)
-    for j in range(first, last):
+    state = np.empty(9 * WIDTH)
+    for left in range(first, last, WIDTH):
+        right = min(left + WIDTH, last)
         for t in range(x.shape[0]):
-            out[t, j] = math.nan
             if t < d - 1 + behind:
+                out[t, left:right] = math.nan
                 continue
-            count = 0
-            base_x = 0.0
-            base_y = 0.0
-            sum_x = 0.0
-            sum_y = 0.0
+            state[:] = 0.0
             for i in range(t - d + 1, t + 1):
-                a = x[i - behind, j]
-                b = y[i, j]
-                if math.isnan(a) or math.isnan(b):
-                    continue
-                if count == 0:
-                    base_x = a
-                    base_y = b
-                count += 1
-                sum_x += a - base_x
-                sum_y += b - base_y
-            if count < 2:
-                continue
-            mean_x = sum_x / count
-            mean_y = sum_y / count
-            xx = 0.0
-            yy = 0.0
-            xy = 0.0
+                _add(x[i - behind, left:right], y[i, left:right], state)
+            for j in range(right - left):
+                state[_X + j] /= state[_COUNT + j]
+                state[_Y + j] /= state[_COUNT + j]
             for i in range(t - d + 1, t + 1):
-                a = x[i - behind, j]
-                b = y[i, j]
-                if math.isnan(a) or math.isnan(b):
-                    continue
-                gap_x = a - base_x - mean_x
-                gap_y = b - base_y - mean_y
-                xx += gap_x * gap_x
-                yy += gap_y * gap_y
-                xy += gap_x * gap_y
-            if kind == 5:
-                out[t, j] = yy
-                continue
-            if xx == 0.0:
-                continue
-            slope = xy / xx
-            level = base_y + mean_y
-            estimate = level + slope * (x[t - behind, j] - base_x - mean_x)
-            if kind == 0:
-                out[t, j] = y[t, j] - estimate
-            elif kind == 1:
-                out[t, j] = level - slope * (base_x + mean_x)
-            elif kind == 2:
-                out[t, j] = slope
-            elif kind == 3:
-                out[t, j] = estimate
-            else:
-                errors = 0.0
+                _add_squares(x[i - behind, left:right], y[i, left:right], state)
+            if kind in (4, 6, 7, 8, 9):
                 for i in range(t - d + 1, t + 1):
-                    a = x[i - behind, j]
-                    b = y[i, j]
-                    if not math.isnan(a) and not math.isnan(b):
-                        gap = (b - base_y - mean_y) - slope * (a - base_x - mean_x)
-                        errors += gap * gap
-                if kind == 4:
-                    out[t, j] = errors
-                elif kind == 6:
-                    out[t, j] = 1.0 - errors / yy if yy > 0.0 else math.nan
-                elif count > 2:
-                    spread = errors / (count - 2)
-                    middle = base_x + mean_x
-                    if kind == 7:
-                        out[t, j] = spread
-                    elif kind == 8:
-                        out[t, j] = math.sqrt(spread / xx)
-                    else:
-                        out[t, j] = math.sqrt(spread * (1.0 / count + middle * middle / xx))
+                    _add_errors(x[i - behind, left:right], y[i, left:right], state)
+            for j in range(right - left):
+                here = left + j
+                out[t, here] = _answer(kind, x[t - behind, here], y[t, here], state, j)

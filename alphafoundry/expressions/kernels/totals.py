@@ -37,6 +37,25 @@ def _include(
 
 
 @kernel
+def _include_here(mode: int, so_far: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+    """Do what `_include` does in place; overlapping arrays would keep it from vector code."""
+    if mode == 0:
+        for j in range(so_far.shape[0]):
+            so_far[j] += other[j]
+    elif mode == 1:
+        for j in range(so_far.shape[0]):
+            so_far[j] *= other[j]
+    elif mode == 2:
+        for j in range(so_far.shape[0]):
+            a, b = so_far[j], other[j]
+            so_far[j] = a if (a < b or math.isnan(a)) else b
+    else:
+        for j in range(so_far.shape[0]):
+            a, b = so_far[j], other[j]
+            so_far[j] = a if (a > b or math.isnan(a)) else b
+
+
+@kernel
 def rolling_total(
     x: FloatPanel, d: int, mode: int, scale: float, out: FloatPanel, first: int, last: int
 ) -> None:
@@ -59,7 +78,7 @@ def rolling_total(
                 if t == start:
                     so_far[:] = x[t, left:right]
                 else:
-                    _include(mode, so_far, x[t, left:right], so_far)
+                    _include_here(mode, so_far, x[t, left:right])
                 if t - start == d - 1:
                     row[:] = so_far
                 elif start > 0:

@@ -5,19 +5,52 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
+
+Row = NDArray[np.float64]
 
 
 @kernel
 def shifted(x: FloatPanel, d: int, change: bool, out: FloatPanel, first: int, last: int) -> None:
     """Fill out with the value d rows ago, or with the change since then. NaN where none is."""
     for t in range(x.shape[0]):
-        for j in range(first, last):
-            if t < d:
-                out[t, j] = math.nan
-            else:
-                out[t, j] = x[t, j] - x[t - d, j] if change else x[t - d, j]
+        answer = out[t, first:last]
+        if t < d:
+            answer[:] = math.nan
+            continue
+        before = x[t - d, first:last]
+        if change:
+            now = x[t, first:last]
+            for j in range(answer.shape[0]):
+                answer[j] = now[j] - before[j]
+        else:
+            answer[:] = before
+
+
+@kernel
+def _compare(other: Row, now: Row, doubled: Row) -> None:
+    """Add 2 where other is below now, 1 where they are equal."""
+    for j in range(now.shape[0]):
+        doubled[j] += (1.0 if other[j] < now[j] else 0.0) + (1.0 if other[j] <= now[j] else 0.0)
+
+
+@kernel
+def _compare_four(a: Row, b: Row, c: Row, e: Row, now: Row, doubled: Row) -> None:
+    """Do what `_compare` does for four rows."""
+    for j in range(now.shape[0]):
+        value = now[j]
+        total = doubled[j]
+        total += 1.0 if a[j] < value else 0.0
+        total += 1.0 if b[j] < value else 0.0
+        total += 1.0 if c[j] < value else 0.0
+        total += 1.0 if e[j] < value else 0.0
+        total += 1.0 if a[j] <= value else 0.0
+        total += 1.0 if b[j] <= value else 0.0
+        total += 1.0 if c[j] <= value else 0.0
+        total += 1.0 if e[j] <= value else 0.0
+        doubled[j] = total
 
 
 @kernel
@@ -27,36 +60,73 @@ def rolling_rank(
     """Fill out with today's rank among d rows, 0 lowest to 1 highest, plus constant.
 
     Ties share the mean of their ranks; with d = 1 the rank is 0.5. NaN before d rows are there
-    and where the window holds NaN.
+    and where the window holds NaN. Every row of the window is compared, four at a time: that is
+    faster than keeping a sorted window up to some hundreds of rows.
     """
     days = x.shape[0]
-    below = np.empty(WIDTH)
-    equal = np.empty(WIDTH)
-    valid = np.empty(WIDTH)
+    doubled_row = np.empty(WIDTH)
+    valid_row = np.empty(WIDTH)
+    share = 0.5 / (d - 1) if d > 1 else 0.0
+    start = 0.5 + constant if d == 1 else constant
     for left in range(first, last, WIDTH):
-        width = min(left + WIDTH, last) - left
+        right = min(left + WIDTH, last)
+        width = right - left
+        doubled = doubled_row[:width]
+        valid = valid_row[:width]
+        valid[:] = 0.0
         for t in range(days):
-            if t < d - 1:
-                for j in range(width):
-                    out[t, left + j] = math.nan
-                continue
-            below[:] = 0.0
-            equal[:] = 0.0
-            valid[:] = 0.0
-            for i in range(t - d + 1, t + 1):
-                for j in range(width):
-                    value = x[i, left + j]
-                    today = x[t, left + j]
-                    below[j] += 1.0 if value < today else 0.0
-                    equal[j] += 1.0 if value == today else 0.0
-                    valid[j] += 1.0 if not math.isnan(value) else 0.0
+            now = x[t, left:right]
             for j in range(width):
-                if valid[j] < d or equal[j] == 0.0:
-                    out[t, left + j] = math.nan
-                elif d == 1:
-                    out[t, left + j] = 0.5 + constant
-                else:
-                    out[t, left + j] = (below[j] + 0.5 * (equal[j] - 1.0)) / (d - 1) + constant
+                valid[j] = 0.0 if math.isnan(now[j]) else valid[j] + 1.0
+            answer = out[t, left:right]
+            if t < d - 1:
+                answer[:] = math.nan
+                continue
+            doubled[:] = 0.0
+            i = t - d + 1
+            while i + 4 <= t:
+                _compare_four(
+                    x[i, left:right],
+                    x[i + 1, left:right],
+                    x[i + 2, left:right],
+                    x[i + 3, left:right],
+                    now,
+                    doubled,
+                )
+                i += 4
+            while i < t:
+                _compare(x[i, left:right], now, doubled)
+                i += 1
+            for j in range(width):
+                answer[j] = doubled[j] * share + start if valid[j] >= d else math.nan
+
+
+@kernel
+def _take_larger(x: Row, sign: float, t: int, best: Row, row: Row) -> None:
+    """Note a later row where it is at least the best so far; a NaN stays in row."""
+    here = float(t)
+    for j in range(x.shape[0]):
+        value = x[j] * sign
+        better = value >= best[j]
+        best[j] = value if better else best[j]
+        found = here if better else row[j]
+        found = math.nan if math.isnan(value) else found
+        row[j] = math.nan if math.isnan(row[j]) else found
+
+
+@kernel
+def _keep_larger(
+    x: Row, sign: float, t: int, best: Row, row: Row, new_best: Row, new_row: Row
+) -> None:
+    """Note an earlier row where it is above the best of the later ones; a NaN stays in row."""
+    here = float(t)
+    for j in range(x.shape[0]):
+        value = x[j] * sign
+        better = value > best[j]
+        found = here if better else row[j]
+        found = math.nan if math.isnan(value) else found
+        new_row[j] = math.nan if math.isnan(row[j]) else found
+        new_best[j] = value if better else best[j]
 
 
 @kernel
@@ -66,30 +136,54 @@ def rolling_arg_extreme(
     """Fill out with how many rows ago the largest x * sign of d rows was, 0 is today.
 
     Of equal ones the most recent counts. NaN before d rows are there and where the window holds
-    NaN.
+    NaN. A window is the end of one block of d rows and the start of the next, so the cost does
+    not depend on d.
     """
     days = x.shape[0]
-    best = np.empty(WIDTH)
-    ago = np.empty(WIDTH)
+    room = min(d, days)
+    end_best = np.empty((room, WIDTH))
+    end_row = np.empty((room, WIDTH))
+    best_all = np.empty(WIDTH)
+    row_all = np.empty(WIDTH)
     for left in range(first, last, WIDTH):
-        width = min(left + WIDTH, last) - left
-        for t in range(days):
-            if t < d - 1:
-                for j in range(width):
-                    out[t, left + j] = math.nan
-                continue
+        right = min(left + WIDTH, last)
+        width = right - left
+        best = best_all[:width]
+        row = row_all[:width]
+        for start in range(0, days, d):
+            stop = min(start + d, days)
             best[:] = -math.inf
-            ago[:] = 0.0
-            for i in range(t - d + 1, t + 1):
-                age = float(t - i)
-                for j in range(width):
-                    value = x[i, left + j] * sign
-                    better = value >= best[j]
-                    broken = math.isnan(value) or math.isnan(ago[j])
-                    best[j] = value if better else best[j]
-                    ago[j] = math.nan if broken else (age if better else ago[j])
-            for j in range(width):
-                out[t, left + j] = ago[j]
+            row[:] = start
+            for t in range(start, stop):
+                _take_larger(x[t, left:right], sign, t, best, row)
+                answer = out[t, left:right]
+                if t < d - 1:
+                    answer[:] = math.nan
+                elif t - start == d - 1:
+                    for j in range(width):
+                        answer[j] = t - row[j]
+                else:
+                    older = end_best[t - start + 1, :width]
+                    older_row = end_row[t - start + 1, :width]
+                    for j in range(width):
+                        found = older_row[j] if older[j] > best[j] else row[j]
+                        found = row[j] if math.isnan(row[j]) else found
+                        answer[j] = t - (older_row[j] if math.isnan(older_row[j]) else found)
+            if stop < days:
+                for r in range(d - 1, 0, -1):
+                    newer = min(r + 1, d - 1)
+                    if r == d - 1:
+                        end_best[r, :width] = -math.inf
+                        end_row[r, :width] = stop - 1
+                    _keep_larger(
+                        x[start + r, left:right],
+                        sign,
+                        start + r,
+                        end_best[newer, :width],
+                        end_row[newer, :width],
+                        end_best[r, :width],
+                        end_row[r, :width],
+                    )
 
 
 @kernel
@@ -130,37 +224,100 @@ def mean_gap(x: FloatPanel, d: int, out: FloatPanel, first: int, last: int) -> N
 
 
 @kernel
-def linear_decay(
+def _count_since(x: Row, dense: bool, since: Row) -> None:
+    """Count rows since the last NaN if dense, else since the last value."""
+    if dense:
+        for j in range(x.shape[0]):
+            since[j] = 0.0 if math.isnan(x[j]) else since[j] + 1.0
+    else:
+        for j in range(x.shape[0]):
+            since[j] = since[j] + 1.0 if math.isnan(x[j]) else 0.0
+
+
+@kernel
+def _add_older(x: Row, total: Row, weighted: Row, new_total: Row, new_weighted: Row) -> None:
+    """Put a row before those summed: it gets weight 1, the others one more than they had."""
+    for j in range(x.shape[0]):
+        value = 0.0 if math.isnan(x[j]) else x[j]
+        summed = total[j] + value
+        new_total[j] = summed
+        new_weighted[j] = weighted[j] + summed
+
+
+@kernel
+def linear_decay(  # noqa: PLR0912
     x: FloatPanel, d: int, dense: bool, out: FloatPanel, first: int, last: int
 ) -> None:
     """Fill out with the mean of d rows with weights d (today) down to 1.
 
     dense : False counts NaN as 0, except that a window of nothing but NaN gives NaN; True gives
         NaN where the window holds one. NaN before d rows are there.
+
+    A window is the end of one block of d rows and the start of the next. Of each the sum and the
+    weighted sum are accumulated from its own cells only, so nothing drifts and the cost does not
+    depend on d.
     """
     days = x.shape[0]
-    total = np.empty(WIDTH)
-    known = np.empty(WIDTH)
-    weights = d * (d + 1) / 2.0
+    room = min(d, days)
+    end_sum = np.empty((room, WIDTH))
+    end_weighted = np.empty((room, WIDTH))
+    sum_all = np.empty(WIDTH)
+    weighted_all = np.empty(WIDTH)
+    since_all = np.empty(WIDTH)
+    share = 2.0 / (d * (d + 1.0))
     for left in range(first, last, WIDTH):
-        width = min(left + WIDTH, last) - left
-        for t in range(days):
-            if t < d - 1:
-                for j in range(width):
-                    out[t, left + j] = math.nan
-                continue
+        right = min(left + WIDTH, last)
+        width = right - left
+        total = sum_all[:width]
+        weighted = weighted_all[:width]
+        since = since_all[:width]
+        since[:] = 0.0 if dense else d
+        for start in range(0, days, d):
+            stop = min(start + d, days)
             total[:] = 0.0
-            known[:] = 0.0
-            for i in range(t - d + 1, t + 1):
-                weight = float(d - t + i)
+            weighted[:] = 0.0
+            for t in range(start, stop):
+                today = x[t, left:right]
+                answer = out[t, left:right]
+                count = float(t - start + 1)
                 for j in range(width):
-                    value = x[i, left + j]
-                    here = not math.isnan(value)
-                    total[j] += weight * value if here else 0.0
-                    known[j] += 1.0 if here else 0.0
-            least = d if dense else 1
-            for j in range(width):
-                out[t, left + j] = total[j] / weights if known[j] >= least else math.nan
+                    value = 0.0 if math.isnan(today[j]) else today[j]
+                    total[j] += value
+                    weighted[j] += count * value
+                _count_since(today, dense, since)
+                if t < d - 1:
+                    answer[:] = math.nan
+                    continue
+                if t - start == d - 1:
+                    for j in range(width):
+                        answer[j] = weighted[j] * share
+                else:
+                    older = end_weighted[t - start + 1, :width]
+                    more = d - count
+                    for j in range(width):
+                        answer[j] = (weighted[j] + more * total[j] + older[j]) * share
+                if dense:
+                    for j in range(width):
+                        answer[j] = answer[j] if since[j] >= d else math.nan
+                else:
+                    for j in range(width):
+                        answer[j] = answer[j] if since[j] < d else math.nan
+            if stop < days and d > 1:
+                _add_older(
+                    x[stop - 1, left:right],
+                    np.zeros(width),
+                    np.zeros(width),
+                    end_sum[d - 1, :width],
+                    end_weighted[d - 1, :width],
+                )
+                for r in range(d - 2, 0, -1):
+                    _add_older(
+                        x[start + r, left:right],
+                        end_sum[r + 1, :width],
+                        end_weighted[r + 1, :width],
+                        end_sum[r, :width],
+                        end_weighted[r, :width],
+                    )
 
 
 @kernel
@@ -190,31 +347,71 @@ def exponential_decay(
 
 
 @kernel
+def _rise(window: Row, place: int) -> None:
+    """Move the value at that place down to where it belongs among the sorted ones before."""
+    value = window[place]
+    while place > 0 and window[place - 1] > value:
+        window[place] = window[place - 1]
+        place -= 1
+    window[place] = value
+
+
+@kernel
+def _replace(window: Row, d: int, gone: float, value: float) -> None:
+    """Take one value out of d sorted ones and put another in."""
+    low = 0
+    high = d - 1
+    while low < high:
+        middle = (low + high) // 2
+        if window[middle] < gone:
+            low = middle + 1
+        else:
+            high = middle
+    while low < d - 1 and window[low + 1] < value:
+        window[low] = window[low + 1]
+        low += 1
+    while low > 0 and window[low - 1] > value:
+        window[low] = window[low - 1]
+        low -= 1
+    window[low] = value
+
+
+@kernel
 def rolling_percentile(
     x: FloatPanel, d: int, share: float, out: FloatPanel, first: int, last: int
 ) -> None:
     """Fill out with the percentile of d rows, between neighbours by straight line.
 
-    NaN before d rows are there and where the window holds NaN.
+    NaN before d rows are there and where the window holds NaN. The window is kept in order: each
+    day one value leaves it and one enters.
     """
+    if d > x.shape[0]:
+        out[:, first:last] = math.nan
+        return
+    place = share * (d - 1)
+    low = int(place)
+    high = min(low + 1, d - 1)
+    part = place - low
+    window = np.empty(d)
     for j in range(first, last):
-        window = np.empty(d)
         valid = 0
         for t in range(x.shape[0]):
-            valid = valid + 1 if not math.isnan(x[t, j]) else 0
-            if valid < d:
-                out[t, j] = math.nan
+            value = x[t, j]
+            out[t, j] = math.nan
+            if math.isnan(value):
+                valid = 0
                 continue
-            window[:] = x[t - d + 1 : t + 1, j]
-            window.sort()
-            place = share * (d - 1)
-            low = int(place)
-            high = min(low + 1, d - 1)
-            part = place - low
-            if part == 0.0 or window[low] == window[high]:
-                out[t, j] = window[low]
+            if valid == d:
+                _replace(window, d, x[t - d, j], value)
             else:
-                out[t, j] = window[low] + (window[high] - window[low]) * part
+                window[valid] = value
+                _rise(window, valid)
+                valid += 1
+            if valid == d:
+                if part == 0.0 or window[low] == window[high]:
+                    out[t, j] = window[low]
+                else:
+                    out[t, j] = window[low] + (window[high] - window[low]) * part
 
 
 @kernel
@@ -234,3 +431,66 @@ def relative_change_total(x: FloatPanel, d: int, out: FloatPanel, first: int, la
                 moved += abs(x[i, j] - x[i - 1, j])
                 held += x[i, j]
             out[t, j] = moved / held
+
+
+@kernel
+def rolling_entropy(
+    x: FloatPanel, d: int, buckets: float, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with log(d) - sum(h * log(h)) / d, h the counts of d rows in equal buckets.
+
+    Buckets divide the window's range; equal values fall into one. NaN before d rows are there and
+    where the window holds a value that is not finite.
+    """
+    count = int(buckets)
+    counts = np.empty(count)
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            out[t, j] = math.nan
+            if t < d - 1:
+                continue
+            low = math.inf
+            high = -math.inf
+            known = True
+            for i in range(t - d + 1, t + 1):
+                known = known and math.isfinite(x[i, j])
+                low = min(low, x[i, j])
+                high = max(high, x[i, j])
+            if not known:
+                continue
+            counts[:] = 0.0
+            for i in range(t - d + 1, t + 1):
+                place = (x[i, j] - low) / (high - low) * count if high > low else 0.0
+                counts[min(int(place), count - 1)] += 1.0
+            total = 0.0
+            for k in range(count):
+                if counts[k] > 0.0:
+                    total += counts[k] * math.log(counts[k])
+            out[t, j] = math.log(d) - total / d
+
+
+@kernel
+def rolling_median_slope(
+    x: FloatPanel, y: FloatPanel, d: int, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill out with the median slope of y on x over all pairs of the d rows (Theil and Sen).
+
+    Pairs of equal x are left out; NaN where none is left, before d rows are there and where the
+    window holds NaN.
+    """
+    slopes = np.empty(d * (d - 1) // 2)
+    for j in range(first, last):
+        for t in range(x.shape[0]):
+            out[t, j] = math.nan
+            if t < d - 1:
+                continue
+            count = 0
+            known = True
+            for i in range(t - d + 1, t + 1):
+                known = known and not math.isnan(x[i, j]) and not math.isnan(y[i, j])
+                for k in range(i + 1, t + 1):
+                    if x[k, j] != x[i, j]:
+                        slopes[count] = (y[k, j] - y[i, j]) / (x[k, j] - x[i, j])
+                        count += 1
+            if known and count > 0:
+                out[t, j] = np.median(slopes[:count])

@@ -48,6 +48,24 @@ def _scale(
     )
 
 
+def _rank_means_gap(*inputs: FloatPanel) -> FloatPanel:
+    ranks = [_ranks(values) for values in inputs]
+    product, total = ranks[0], ranks[0]
+    for values in ranks[1:]:
+        product, total = product * values, total + values
+    return product ** (1.0 / len(ranks)) - total / len(ranks)
+
+
+def _one_side(x: FloatPanel, side: str) -> FloatPanel:
+    finite = np.isfinite(x)
+    if side == "long":
+        edge = np.min(np.where(finite, x, np.inf), axis=1, keepdims=True, initial=np.inf)
+    else:
+        edge = np.max(np.where(finite, x, -np.inf), axis=1, keepdims=True, initial=-np.inf)
+    shifted: FloatPanel = np.where(finite, x - edge, np.nan)
+    return shifted
+
+
 def _operator(
     name: str,
     inputs: tuple[Input, ...],
@@ -57,6 +75,7 @@ def _operator(
     *,
     keywords: tuple[Keyword, ...] = (),
     tier: str = "base",
+    idempotent: bool = False,
 ) -> Operator:
     return Operator(
         name,
@@ -68,6 +87,7 @@ def _operator(
         keywords=keywords,
         tier=tier,
         keeps_nan=True,
+        idempotent=idempotent,
     )
 
 
@@ -105,6 +125,7 @@ OPERATORS = (
         "(finer where the day's typical size is below 0.001), so that rounding noise makes no "
         "order. Every rate sorts exactly.",
         keywords=(_number("rate", 2.0),),
+        idempotent=True,
     ),
     _operator(
         "scale",
@@ -164,6 +185,22 @@ OPERATORS = (
         (X,),
         across("cross_section", "normalized", True, 0.0),
         "(x - mean) / population standard deviation of the day; NaN where all are equal.",
+    ),
+    _operator(
+        "rank_gmean_amean_diff",
+        (X, Input("y", many=True)),
+        _rank_means_gap,
+        "Geometric minus arithmetic mean of the ranks of two or more inputs.",
+        tier="legacy",
+    ),
+    _operator(
+        "one_side",
+        (X,),
+        _one_side,
+        "x minus the day's smallest (side=long) or largest (side=short), so all are on one side.",
+        of_first,
+        keywords=(Keyword("side", KeywordKind.TEXT, "long", choices=("long", "short")),),
+        tier="legacy",
     ),
     _operator(
         "vector_proj",

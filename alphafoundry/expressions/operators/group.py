@@ -72,6 +72,22 @@ def _group_normalize(
     return _normalized(x, g, _labels(g), constantCheck, tolerance, scale)
 
 
+def _group_projection(x: FloatPanel, y: FloatPanel, g: GroupPanel) -> FloatPanel:
+    """Return y times sum(x * y) / sum(y^2) of the group, over members that have both."""
+    both, squares = x * y, np.where(np.isnan(x), np.nan, y * y)
+    labels = _labels(g)
+    total = _statistic(both, both, g, labels, SUM, False)
+    size = _statistic(squares, squares, g, labels, SUM, False)
+    result: FloatPanel = np.where(size > 0, y * total / size, np.nan)
+    return result
+
+
+def _group_extra(x: FloatPanel, weight: FloatPanel, g: GroupPanel) -> FloatPanel:
+    mean = _statistic(x, weight, g, _labels(g), MEAN, True)
+    filled: FloatPanel = np.where(np.isnan(x), mean, x)
+    return filled
+
+
 def _product(first: GroupPanel, second: GroupPanel) -> GroupPanel:
     pairs = first.astype(np.int64) * _labels(second) + second
     pairs[(first < 0) | (second < 0)] = -1
@@ -240,6 +256,28 @@ OPERATORS = (
         keywords=(_number("percentage", 0.5, 0.0, maximum=1.0),),
         tier="legacy",
         spreads=True,
+    ),
+    _operator(
+        "group_extra",
+        (X, Input("weight"), G),
+        _group_extra,
+        "x, its NaN replaced by the weighted mean of the group.",
+        tier="legacy",
+        keeps_nan=False,
+    ),
+    _operator(
+        "group_vector_proj",
+        (X, Input("y"), G),
+        _group_projection,
+        "Projection of x on y inside the group, over members that have both.",
+        tier="legacy",
+    ),
+    _operator(
+        "group_vector_neut",
+        (X, Input("y"), G),
+        lambda x, y, g: x - _group_projection(x, y, g),
+        "x minus its projection on y inside the group.",
+        tier="legacy",
     ),
     _operator(
         "group_coalesce",

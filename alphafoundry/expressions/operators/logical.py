@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from alphafoundry.expressions.compiled import cellwise
 from alphafoundry.expressions.registry import Input, Operator
 from alphafoundry.expressions.units import dimensionless, of_branches
 
@@ -25,24 +26,19 @@ def _answer(known: Any, *inputs: Any) -> Any:
     return np.where(missing, np.nan, known)[()]
 
 
-def _compare(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda a, b: _answer(function(a, b), a, b)
+LESS, LESS_EQUAL, EQUAL, NOT_EQUAL, AND, OR = (cellwise("compare", mode) for mode in range(6))
 
 
-def _and(a: Any, b: Any) -> Any:
-    return _answer(np.logical_and(a, b), a, b)
+def _greater(a: Any, b: Any) -> Any:
+    return LESS(b, a)
 
 
-def _or(a: Any, b: Any) -> Any:
-    return _answer(np.logical_or(a, b), a, b)
+def _greater_equal(a: Any, b: Any) -> Any:
+    return LESS_EQUAL(b, a)
 
 
 def _not(x: Any) -> Any:
     return _answer(np.equal(x, 0), x)
-
-
-def _if_else(condition: Any, a: Any, b: Any) -> Any:
-    return np.where(np.isnan(condition), np.nan, np.where(np.not_equal(condition, 0), a, b))[()]
 
 
 def _is(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -77,8 +73,8 @@ def _test(name: str, kernel: Callable[[Any], Any], definition: str, tier: str) -
 
 
 OPERATORS = (
-    _of_two("and", "&&", _and, "1 where both are true.", commutative=True, measured=False),
-    _of_two("or", "||", _or, "1 where at least one is true.", commutative=True, measured=False),
+    _of_two("and", "&&", AND, "1 where both are true.", commutative=True, measured=False),
+    _of_two("or", "||", OR, "1 where at least one is true.", commutative=True, measured=False),
     Operator(
         "not",
         "Logical",
@@ -88,20 +84,18 @@ OPERATORS = (
         elementwise=True,
         keeps_nan=True,
     ),
-    _of_two("equal", "==", _compare(np.equal), "1 where a equals b.", commutative=True),
-    _of_two(
-        "not_equal", "!=", _compare(np.not_equal), "1 where a differs from b.", commutative=True
-    ),
-    _of_two("less", "<", _compare(np.less), "1 where a is less than b."),
-    _of_two("less_equal", "<=", _compare(np.less_equal), "1 where a is at most b."),
-    _of_two("greater", ">", _compare(np.greater), "1 where a is greater than b."),
-    _of_two("greater_equal", ">=", _compare(np.greater_equal), "1 where a is at least b."),
+    _of_two("equal", "==", EQUAL, "1 where a equals b.", commutative=True),
+    _of_two("not_equal", "!=", NOT_EQUAL, "1 where a differs from b.", commutative=True),
+    _of_two("less", "<", LESS, "1 where a is less than b."),
+    _of_two("less_equal", "<=", LESS_EQUAL, "1 where a is at most b."),
+    _of_two("greater", ">", _greater, "1 where a is greater than b."),
+    _of_two("greater_equal", ">=", _greater_equal, "1 where a is at least b."),
     Operator(
         "if_else",
         "Logical",
         (Input("condition"), A, B),
         "a where the condition is true, b where it is false. Also written condition ? a : b.",
-        _if_else,
+        cellwise("choose"),
         of_branches,
         (1, 2),
         elementwise=True,

@@ -7,15 +7,15 @@ days are there and as long as one of them is NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.compiled import along_time
+from alphafoundry.expressions.compiled import across, along_time
 from alphafoundry.expressions.operators.drivers import DRIVERS, inverse_distribution
-from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator
+from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator, Option
 from alphafoundry.expressions.units import (
     UnitRule,
     dimensionless,
@@ -40,6 +40,8 @@ _rank = along_time("windows", "rolling_rank")
 _deviation = along_time("moments", "rolling_deviation", STD)
 _kth = along_time("memory", "kth_recent")
 _jump = along_time("memory", "jump_decay")
+_humped = along_time("memory", "hump")
+_joint = along_time("moments", "rolling_joint_moment")
 
 
 def _total(mode: int) -> Callable[..., FloatPanel]:
@@ -47,6 +49,38 @@ def _total(mode: int) -> Callable[..., FloatPanel]:
 
 
 _minimum, _maximum, _product = _total(MIN), _total(MAX), _total(PRODUCT)
+
+
+def _hump(x: FloatPanel, hump: float) -> FloatPanel:
+    totals = np.empty((len(x), 1))
+    across("cross_section", "day_totals").fill(totals, x)
+    return _humped(x, totals, hump)
+
+
+def _with_turnover(function: str) -> Callable[..., FloatPanel]:
+    """Return a kernel that goes through the days one after another, all columns at a time."""
+    compiled = across("turnover", function)
+
+    def kernel(*inputs: FloatPanel, **options: float) -> FloatPanel:
+        out = np.empty(inputs[0].shape)
+        compiled.kernel(*inputs, *options.values(), out)
+        return out
+
+    return kernel
+
+
+def _wrong_strengths(values: Mapping[str, Option]) -> str | None:
+    least, most = values["lambda_min"], values["lambda_max"]
+    if isinstance(least, float) and isinstance(most, float) and least > most:
+        return 'Got invalid value for attribute "lambda_min", must be at most lambda_max'
+    return None
+
+
+def _projection(x: FloatPanel, y: FloatPanel, d: int) -> FloatPanel:
+    total = _total(SUM)
+    squares = total(y * y, d)
+    result: FloatPanel = np.where(squares > 0, y * total(x * y, d) / squares, np.nan)
+    return result
 
 
 def _mean(x: FloatPanel, d: int) -> FloatPanel:
@@ -126,6 +160,8 @@ def _operator(
     keeps_nan: bool = True,
     commutative: bool = False,
     extra_days: int = 0,
+    reads_day: bool = False,
+    check: Callable[[Mapping[str, Option]], str | None] | None = None,
 ) -> Operator:
     return Operator(
         name,
@@ -141,11 +177,23 @@ def _operator(
         commutative=commutative,
         keeps_nan=keeps_nan,
         extra_days=extra_days,
+        reads_day=reads_day,
+        check=check,
     )
 
 
 def _number(name: str, default: float, minimum: float | None = None, **more: Any) -> Keyword:
     return Keyword(name, KeywordKind.NUMBER, default, minimum=minimum, **more)
+
+
+def _strengths() -> tuple[Keyword, ...]:
+    """Return the keywords of operators that meet a turnover."""
+    share = {"minimum": 0.0, "maximum": 1.0}
+    return (
+        _number("lambda_min", 0.0, **share),
+        _number("lambda_max", 1.0, **share),
+        _number("target_tvr", 0.1, 0.0),
+    )
 
 
 def _driver() -> Keyword:
@@ -170,11 +218,12 @@ OPERATORS = (
     _operator(
         "hump",
         (X,),
-        along_time("memory", "hump"),
+        _hump,
         "x, moving at most hump times the day's sum of |x| from its own last answer; a smaller "
         "change is followed not at all. How the limit follows from hump is not published: this "
         "form fits the official example.",
         keywords=(_number("hump", 0.01, 0.0),),
+        reads_day=True,
     ),
     _operator(
         "hump_decay",
@@ -399,6 +448,104 @@ OPERATORS = (
         along_time("moments", "rolling_deviation", ZSCORE),
         "(x - mean) / population standard deviation over d days; NaN where all are equal.",
         dimensionless,
+    ),
+    _operator(
+        "ts_target_tvr_decay",
+        (X,),
+        _with_turnover("target_decay"),
+        "s times its own last answer plus (1 - s) times x. Each day s is what makes the turnover, "
+        "sum of |changes| over sum of |last answers|, equal to target_tvr, within lambda_min to "
+        "lambda_max. How the strength is chosen is not published; this form looks at no later day.",
+        keywords=_strengths(),
+        tier="ext",
+        reads_day=True,
+        check=_wrong_strengths,
+    ),
+    _operator(
+        "ts_target_tvr_delta_limit",
+        (X, Y),
+        _with_turnover("target_delta_limit"),
+        "x, moving at most s times |y| a day from its own last answer; s is chosen each day as in "
+        "ts_target_tvr_decay.",
+        keywords=_strengths(),
+        tier="ext",
+        reads_day=True,
+        check=_wrong_strengths,
+    ),
+    _operator(
+        "ts_target_tvr_hump",
+        (X,),
+        _with_turnover("target_hump"),
+        "hump(x, hump=s); s is chosen each day as in ts_target_tvr_decay, the least that meets "
+        "target_tvr, or where none does that with the most turnover.",
+        keywords=_strengths(),
+        tier="ext",
+        reads_day=True,
+        check=_wrong_strengths,
+    ),
+    _operator(
+        "ts_entropy",
+        (X, D),
+        along_time("windows", "rolling_entropy"),
+        "log(d) - sum(h * log(h)) / d, with h the counts of d days in equal buckets of the range.",
+        dimensionless,
+        keywords=(_number("buckets", 10.0, 1.0, whole=True, maximum=1000.0),),
+        tier="legacy",
+    ),
+    _operator(
+        "ts_triple_corr",
+        (X, Y, Input("z"), D),
+        lambda x, y, z, d: _joint(x, y, z, d, power=1),
+        "Mean of x * y * z over d days, each standardized; NaN where one is constant.",
+        dimensionless,
+        tier="legacy",
+    ),
+    _operator(
+        "ts_co_skewness",
+        (Y, X, D),
+        lambda y, x, d: _joint(y, x, x, d, power=1),
+        "Mean of y * x^2 over d days, each standardized; NaN where one is constant.",
+        dimensionless,
+        tier="legacy",
+    ),
+    _operator(
+        "ts_co_kurtosis",
+        (Y, X, D),
+        lambda y, x, d: _joint(y, x, x, d, power=2),
+        "Mean of y * x^3 over d days, each standardized; NaN where one is constant.",
+        dimensionless,
+        tier="legacy",
+    ),
+    _operator(
+        "ts_theilsen",
+        (X, Y, D),
+        along_time("windows", "rolling_median_slope"),
+        "Median slope of y on x over all pairs of d days; pairs of equal x are left out.",
+        lambda _: None,
+        tier="legacy",
+    ),
+    _operator(
+        "ts_vector_proj",
+        (X, Y, D),
+        _projection,
+        "Today's part of the projection of x on y over d days: y * sum(x * y) / sum(y^2).",
+        tier="legacy",
+    ),
+    _operator(
+        "ts_vector_neut",
+        (X, Y, D),
+        lambda x, y, d: x - _projection(x, y, d),
+        "x minus its projection on y over d days.",
+        tier="legacy",
+    ),
+    _operator(
+        "log_diff",
+        (X,),
+        lambda x: np.log(x) - np.log(_delay(x, 1)),
+        "Natural logarithm of x minus that of yesterday's x.",
+        dimensionless,
+        tier="legacy",
+        extra_days=1,
     ),
     _operator(
         "ts_returns",

@@ -1,0 +1,97 @@
+"""The library's own command: simulate one alpha on a local market and print what was found."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from alphafoundry.errors import FoundryError
+from alphafoundry.market import known_sources, load_market
+from alphafoundry.simulation import SimulationResult, SimulationSettings, simulate
+from alphafoundry.simulation.checks import Check
+from alphafoundry.simulation.plots import plot_simulation
+
+EXIT_MISTAKE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status: 0, or 2 after a mistake, told in one line."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = _simulated(options)
+    except FoundryError as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        return EXIT_MISTAKE
+    sys.stdout.write(f"{result!r}\n\n{_checks(result)}\n")
+    if options.plot is not None:
+        try:
+            options.plot.write_bytes(plot_simulation(result))
+        except OSError as problem:
+            sys.stderr.write(f"error: {options.plot}: {problem.strerror}; choose another path\n")
+            return EXIT_MISTAKE
+        sys.stdout.write(f"plot: {options.plot}\n")
+    return 0
+
+
+def _simulated(options: argparse.Namespace) -> SimulationResult:
+    cache = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
+    panel = load_market(options.market, cache_dir=cache, seed=options.seed, progress=_say)
+    settings = SimulationSettings(
+        universe=options.universe,
+        delay=options.delay,
+        decay=options.decay,
+        neutralization=options.neutralization,
+        truncation=options.truncation,
+        test_period=options.test_period,
+    )
+    return simulate(options.expression, panel, settings, keep_positions=False)
+
+
+def _checks(result: SimulationResult) -> str:
+    lines = [f"{'check':28}{'result':9}{'value':>12}{'limit':>12}"]
+    lines.extend(map(_check_row, result.checks))
+    return "\n".join(lines)
+
+
+def _check_row(check: Check) -> str:
+    return (
+        f"{check.name:28}{check.result:9}{_number(check.value):>12}{_number(check.limit):>12}"
+        f"{'  ' + check.message if check.message else ''}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m alphafoundry", description="Alpha Foundry's library in the terminal."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser(
+        "simulate",
+        help="simulate one alpha and print its statistics, years and checks",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    defaults = SimulationSettings()
+    sources = ", ".join(known_sources())
+    one.add_argument("expression", help='FASTEXPR text, such as "rank(-ts_delta(close, 5))"')
+    one.add_argument("--market", default="calibration", help=f"{sources} or a file's path")
+    one.add_argument("--seed", type=int, default=0, help="of the calibration market")
+    one.add_argument("--universe", default=defaults.universe, help="TOP3000, TOP1000, ...")
+    one.add_argument("--delay", type=int, choices=(0, 1), default=defaults.delay)
+    one.add_argument("--decay", type=int, default=defaults.decay, help="days of linear decay")
+    one.add_argument("--neutralization", default=defaults.neutralization, type=str.upper)
+    one.add_argument("--truncation", type=float, default=defaults.truncation)
+    one.add_argument("--test-period", default=defaults.test_period, help="such as P1Y0M")
+    one.add_argument("--plot", type=Path, help="write PnL, drawdown and turnover to a PNG file")
+    return parser

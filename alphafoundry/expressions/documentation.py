@@ -1,0 +1,65 @@
+"""The operator reference, written from the registry: `docs/operators.md`.
+
+python -m alphafoundry.expressions.documentation [docs/operators.md]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from alphafoundry.expressions.operators import OPERATORS
+from alphafoundry.expressions.registry import Keyword, Operator
+
+_HEAD = """# Operators
+
+Written by `python -m alphafoundry.expressions.documentation`; change the registry in
+`alphafoundry/expressions/operators`, not this page.
+
+Inputs come in the order shown; keywords are given by name. Underscores may be left out of names.
+Tier **base** is open to every account, **ext** where granted, **legacy** comes from older lists.
+Where the official texts are silent or disagree, the definition says what is done here.
+"""
+
+
+def operators_page() -> str:
+    """Return the reference as Markdown: one table per category, operators in registry order."""
+    parts = [_HEAD]
+    for category in dict.fromkeys(operator.category for operator in OPERATORS.values()):
+        chosen = [found for found in OPERATORS.values() if found.category == category]
+        parts.append(f"\n## {category}\n\n| Operator | Tier | Definition |\n|---|---|---|\n")
+        parts.extend(map(_row, chosen))
+    return "".join(parts)
+
+
+def _row(operator: Operator) -> str:
+    definition = operator.definition
+    if operator.aliases:
+        definition += f" Also called {', '.join(f'`{name}`' for name in operator.aliases)}."
+    limits = [text for keyword in operator.keywords if (text := _limits(keyword))]
+    if limits:
+        definition += f" Keywords: {'; '.join(limits)}."
+    cells = (f"`{operator.signature}`", operator.tier, definition)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _limits(keyword: Keyword) -> str:
+    """Return what a keyword's value may be, "" where its default says it all."""
+    if keyword.choices:
+        return f"{keyword.name} is one of {', '.join(keyword.choices)}"
+    bounds = [
+        *([] if keyword.minimum is None else [f"at least {keyword.minimum:g}"]),
+        *([] if keyword.maximum is None else [f"at most {keyword.maximum:g}"]),
+    ]
+    return f"{keyword.name} is {' and '.join(bounds)}" if bounds else ""
+
+
+def main() -> None:
+    """Write the page to the path given, or to docs/operators.md."""
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/operators.md")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(operators_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The alpha engine against pandas, NumPy + bottleneck, polars and KunQuant.
+
+Every engine evaluates the same 20 alphas, each by itself, on the same panel, in interleaved rounds;
+the table shows medians and how many times slower than ours each engine is. KunQuant's compilation
+is measured apart. Then a population of our own generator's expressions is evaluated one by one and
+as one batch.
+
+    python -m benchmarks.engine [--market PATH] [--rounds 5] [--alphas 1,6,101] [--population 1000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alphafoundry.expressions import OPERATORS, Evaluator, parse, warm_up
+from alphafoundry.market import Panel, load_market
+from alphafoundry.research.grammar import GrammarGenerator
+from benchmarks.engines.formulas import FORMULAS, OURS
+from benchmarks.results_file import write_result
+
+ENGINES = ("pandas", "numpy", "polars", "kunquant")
+PACKAGES = ["numpy", "numba", "pandas", "bottleneck", "polars", "KunQuant"]
+Run = Callable[[], Any]
+
+
+def our_run(panel: Panel, number: int, threads: int) -> Run:
+    """Return what evaluates one alpha without any value kept from before."""
+    evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=0, threads=threads)
+    expression = parse(OURS[number])
+    return lambda: evaluator.evaluate(expression)
+
+
+def competitors(panel: Panel, chosen: list[str]) -> dict[str, Any]:
+    """Return the vocabulary of each engine that runs a formula directly."""
+    found: dict[str, Any] = {}
+    fields, sector = panel.fields, panel.groups["sector"]
+    if "pandas" in chosen:
+        from benchmarks.engines.pandas_engine import PandasVocabulary
+
+        found["pandas"] = PandasVocabulary(fields, sector)
+    if "numpy" in chosen:
+        from benchmarks.engines.numpy_engine import NumpyVocabulary
+
+        found["numpy"] = NumpyVocabulary(fields, sector)
+    if "polars" in chosen:
+        from benchmarks.engines.polars_engine import PolarsVocabulary
+
+        found["polars"] = PolarsVocabulary(fields, sector)
+    return found
+
+
+def kunquant_run(panel: Panel, number: int, threads: int) -> tuple[Run, float]:
+    """Return what runs the compiled alpha, and the seconds that its compilation took."""
+    from benchmarks.engines import kunquant_engine
+
+    start = time.perf_counter()
+    library, name = kunquant_engine.compile_alpha(number, FORMULAS[number])
+    seconds = time.perf_counter() - start
+    data = {**panel.fields, "sector": panel.groups["sector"].astype(float)}
+    return kunquant_engine.runner(library, name, data, threads), seconds
+
+
+def timed(run: Run) -> float:
+    """Return the milliseconds of one call; its result is dropped within."""
+    start = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def measure_alpha(
+    panel: Panel, number: int, vocabularies: dict[str, Any], engines: list[str], rounds: int
+) -> dict[str, Any]:
+    """Measure one alpha on every engine in interleaved rounds; medians in milliseconds."""
+    runs: dict[str, Run] = {
+        "ours": our_run(panel, number, 2),
+        "ours_1_thread": our_run(panel, number, 1),
+    }
+    compilation = None
+    for name, vocabulary in vocabularies.items():
+        runs[name] = lambda vocabulary=vocabulary: FORMULAS[number](vocabulary)
+    if "kunquant" in engines:
+        runs["kunquant"], compilation = kunquant_run(panel, number, 2)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    slow: set[str] = set()
+    with np.errstate(all="ignore"):
+        for turn in range(rounds + 1):
+            for name, run in runs.items():
+                if name in slow:
+                    continue
+                gc.collect()
+                took = timed(run)
+                if turn > 0 or took > 2_000:
+                    times[name].append(took)
+                if took > 2_000 and len(times[name]) >= 2:
+                    slow.add(name)
+    row: dict[str, Any] = {"alpha": number}
+    row.update({name: round(statistics.median(several), 2) for name, several in times.items()})
+    if compilation is not None:
+        row["kunquant_compilation"] = round(1e3 * compilation)
+    return row
+
+
+def ratios(rows: list[dict[str, Any]], engines: list[str]) -> dict[str, Any]:
+    """Return the median and the least ratio of each engine's time to ours, and sums."""
+    summary: dict[str, Any] = {"alpha": "all", "ours_ms": round(sum(r["ours"] for r in rows), 1)}
+    for name in [*engines, "ours_1_thread"]:
+        several = [row[name] / row["ours"] for row in rows]
+        summary[f"{name}_ms"] = round(sum(row[name] for row in rows), 1)
+        summary[f"{name}_median_ratio"] = round(statistics.median(several), 2)
+        summary[f"{name}_least_ratio"] = round(min(several), 2)
+    return summary
+
+
+def population_of(panel: Panel, count: int) -> list[str]:
+    """Return expressions of our own generator, as a day of research would propose them."""
+    infos = Evaluator(panel.fields, panel.groups).infos
+    generator = GrammarGenerator(infos, OPERATORS, seed=1)
+    return [proposal.expression for proposal in asyncio.run(generator.propose(count)).kept]
+
+
+def measure_population(panel: Panel, count: int, cache_mib: int) -> dict[str, Any]:
+    """Evaluate a population one by one without a cache, with it, and as one batch; in seconds."""
+    texts = population_of(panel, count)
+    row: dict[str, Any] = {"alpha": "population", "expressions": len(texts)}
+    for name, cache in (("alone", 0), ("cache", cache_mib)):
+        evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=cache * 2**20)
+        start = time.perf_counter()
+        for text in texts:
+            evaluator.evaluate(text)
+        row[f"{name}_s"] = round(time.perf_counter() - start, 2)
+    evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=cache_mib * 2**20)
+    start = time.perf_counter()
+    for _ in evaluator.evaluate_many(texts):
+        pass
+    row["batch_s"] = round(time.perf_counter() - start, 2)
+    row["batch_speedup"] = round(row["alone_s"] / row["batch_s"], 2)
+    row["cache_speedup"] = round(row["alone_s"] / row["cache_s"], 2)
+    row["cache_mib"] = cache_mib
+    return row
+
+
+def main() -> None:
+    """Measure, print a table, and write the result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    default = Path("../shared/data/us_top3000_2012_2017.parquet")
+    parser.add_argument("--market", default=str(default), help=f"panel (default: {default})")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per alpha (default: 5)")
+    parser.add_argument("--alphas", default="", help="numbers, by comma (default: all 20)")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="competitors, by comma")
+    parser.add_argument("--population", type=int, default=1000, help="expressions (0: none)")
+    parser.add_argument("--cache-mib", type=int, default=2048, help="of a batch (default: 2048)")
+    arguments = parser.parse_args()
+    engines = [name for name in arguments.engines.split(",") if name]
+    numbers = [int(n) for n in arguments.alphas.split(",") if n] or list(OURS)
+    with tempfile.TemporaryDirectory() as folder:
+        panel = load_market(arguments.market, cache_dir=Path(folder), progress=print)
+    print(panel.label)
+    warm_up()
+    vocabularies = competitors(panel, engines)
+    columns = ["ours", "ours_1_thread", *engines]
+    print(f"{'alpha':>6}" + "".join(f"{name:>15}" for name in columns) + "   (milliseconds)")
+    rows = []
+    for number in numbers:
+        row = measure_alpha(panel, number, vocabularies, engines, arguments.rounds)
+        rows.append(row)
+        print(f"{number:>6}" + "".join(f"{row[name]:>15.1f}" for name in columns), flush=True)
+    summary = ratios(rows, engines)
+    for name in [*engines, "ours_1_thread"]:
+        print(
+            f"{name:>15}: {summary[f'{name}_median_ratio']:.1f} x slower (median), "
+            f"at least {summary[f'{name}_least_ratio']:.1f} x"
+        )
+    rows.append(summary)
+    if arguments.population:
+        rows.append(measure_population(panel, arguments.population, arguments.cache_mib))
+        print(rows[-1])
+    path = write_result("engine", [{"panel": panel.label}, *rows], PACKAGES)
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""`python -m alphafoundry simulate` as a person meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alphafoundry.command_line import main
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FOUNDRY_HOME", str(tmp_path_factory.mktemp("home")))
+    yield
+    patch.undo()
+
+
+def test_prints_statistics_years_and_checks(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    picture = tmp_path / "out.png"
+    assert main(["simulate", "rank(-ts_delta(close, 5))", "--plot", str(picture)]) == 0
+    shown = capsys.readouterr().out
+    assert "sharpe" in shown
+    assert "2020" in shown or "20" in shown
+    assert "LOW_SHARPE" in shown
+    assert "SYNTHETIC" in shown
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mistake_is_one_line_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "rank(clsoe)"]) == 2
+    problem = capsys.readouterr().err.strip().splitlines()[-1]
+    assert problem.startswith("error: ")
+    assert "did you mean 'close'?" in problem
