@@ -9,7 +9,7 @@ PORT ?= 4200
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev bench-engine daily continuous test test-quick lint format server worker deploy \
+.PHONY: help install install-dev bench-engine alpha101 daily continuous test test-quick lint format server worker deploy \
         bench-caps clean
 
 help: ## List the commands
@@ -61,6 +61,9 @@ worker: install ## Run a worker for the deployments
 
 deploy: install ## Register every deployment and provision the limits
 	@PREFECT_API_URL=$(PREFECT_SERVER_URL) $(BIN)/python -m deployments.deploy
+
+alpha101: install-dev ## Simulate the 101 Formulaic Alphas and write docs/alpha101.md
+	@$(BIN)/python -m benchmarks.alpha101 $(FLAGS)
 
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)
