@@ -10,7 +10,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        bench-caps bench-engine bench-search clean
+        alpha101 bench-caps bench-engine bench-search clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -62,6 +62,9 @@ worker: install ## Run a worker for the deployments
 
 deploy: install ## Register every deployment and provision the limits
 	@PREFECT_API_URL=$(PREFECT_SERVER_URL) $(BIN)/python -m deployments.deploy
+
+alpha101: install-dev ## Simulate the 101 Formulaic Alphas and write docs/alpha101.md
+	@$(BIN)/python -m benchmarks.alpha101 $(FLAGS)
 
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)

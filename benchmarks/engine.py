@@ -23,11 +23,14 @@ from typing import Any
 import numpy as np
 
 from alphafoundry.expressions import OPERATORS, Evaluator, parse, warm_up
+from alphafoundry.expressions.graph import Graph
 from alphafoundry.market import Panel, load_market
 from alphafoundry.research.grammar import GrammarGenerator
+from alphafoundry.research.proposals import Outcome
 from benchmarks.engines.formulas import FORMULAS, OURS
 from benchmarks.results_file import write_result
 
+FOUNDERS = 40
 ENGINES = ("pandas", "numpy", "polars", "kunquant")
 PACKAGES = ["numpy", "numba", "pandas", "bottleneck", "polars", "KunQuant"]
 Run = Callable[[], Any]
@@ -122,16 +125,33 @@ def ratios(rows: list[dict[str, Any]], engines: list[str]) -> dict[str, Any]:
 
 
 def population_of(panel: Panel, count: int) -> list[str]:
-    """Return expressions of our own generator, as a day of research would propose them."""
+    """Return related expressions of our own generator: the second day of a research campaign.
+
+    The first day's proposals are its history; most of the second day's vary or join them.
+    """
     infos = Evaluator(panel.fields, panel.groups).infos
-    generator = GrammarGenerator(infos, OPERATORS, seed=1)
-    return [proposal.expression for proposal in asyncio.run(generator.propose(count)).kept]
+    first = GrammarGenerator(infos, OPERATORS, seed=1)
+    kept = asyncio.run(first.propose(FOUNDERS)).kept
+    history = [Outcome(found.expression, 1.0 + place / 100) for place, found in enumerate(kept)]
+    second = GrammarGenerator(
+        infos, OPERATORS, seed=2, history=history, exploration=0.05, evolution=0.9
+    )
+    return [found.expression for found in asyncio.run(second.propose(count)).kept]
+
+
+def shared_share(texts: list[str]) -> float:
+    """Return how many values the expressions need one by one over how many are distinct."""
+    each = [Graph([parse(text).canonical_form]) for text in texts]
+    together = Graph(parse(text).canonical_form for text in texts)
+    alone = sum(graph.calculations for graph in each)
+    return alone / together.calculations
 
 
 def measure_population(panel: Panel, count: int, cache_mib: int) -> dict[str, Any]:
     """Evaluate a population one by one without a cache, with it, and as one batch; in seconds."""
     texts = population_of(panel, count)
     row: dict[str, Any] = {"alpha": "population", "expressions": len(texts)}
+    row["values_over_distinct_values"] = round(shared_share(texts), 2)
     for name, cache in (("alone", 0), ("cache", cache_mib)):
         evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=cache * 2**20)
         start = time.perf_counter()

@@ -32,6 +32,13 @@ class Graph:
             self.roots.append(self._meant(form.text(form.root)))
         self._root_count = Counter(self.roots)
 
+    @property
+    def calculations(self) -> int:
+        """How many values are calculated, a chain of cell-by-cell operators counted once."""
+        return sum(
+            isinstance(node, Call) and not self.fuses(text) for text, node in self._nodes.items()
+        )
+
     def node(self, text: str) -> Node:
         """Return the node of that text."""
         return self._nodes[text]
