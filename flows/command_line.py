@@ -19,7 +19,6 @@ from typing import Any
 from prefect import Flow
 
 from alphafoundry.errors import FoundryError
-from alphafoundry.research.report import Report
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from flows.stopping import run_until_stopped
 from flows.terminal import ProgressBar, print_report

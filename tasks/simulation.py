@@ -188,8 +188,12 @@ async def _finish(bench: Workbench, lanes: list[Coroutine[Any, Any, None]]) -> N
     running = [asyncio.ensure_future(lane) for lane in lanes]
     stopped = asyncio.ensure_future(bench.stop.wait())
     try:
-        while not stopped.done() and not all(lane.done() for lane in running):
-            await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        waited_for = set(running)
+        while waited_for and not stopped.done():
+            ended, _ = await asyncio.wait(
+                [*waited_for, stopped], return_when=asyncio.FIRST_COMPLETED
+            )
+            waited_for -= ended
         if stopped.done():
             await asyncio.wait(running, timeout=GRACE_SECONDS)
     finally:

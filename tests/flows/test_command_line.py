@@ -36,19 +36,12 @@ MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "unknown market": (("--market", "mars"), {}, "mars"),
     "missing folder for the report": (("--json", "nowhere/out.json"), {}, "nowhere/out.json"),
     "unknown service": (("--brain", "quantum"), {}, "choose one of local, worldquant"),
-    "unknown generator": (("--generator", "dice"), {}, "grammar"),
     "wrong variable": ((), {"FOUNDRY_SIMULATIONS": "many"}, "FOUNDRY_SIMULATIONS"),
-    "misspelt variable": ((), {"FOUNDRY_SIMULATION": "3"}, "FOUNDRY_SIMULATION"),
     "no credentials": (("--brain", "worldquant"), {}, "./credential.txt|credential.txt"),
     "missing credentials file": (
         ("--brain", "worldquant", "--credentials", "mine.json"),
         {},
         "mine.json",
-    ),
-    "half of the credentials": (
-        ("--brain", "worldquant"),
-        {"FOUNDRY_BRAIN_EMAIL": EMAIL},
-        "FOUNDRY_BRAIN_PASSWORD",
     ),
     "malformed credentials": (
         ("--brain", "worldquant", "--credentials", "bad.json"),

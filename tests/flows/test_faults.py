@@ -23,7 +23,7 @@ from alphafoundry.store import (
     open_store,
     plan_simulations,
 )
-from tests.flows.misbehaving import FITTING, Service
+from tests.flows.misbehaving import Service
 from tests.workplace import Workplace
 
 SIMULATIONS = 200
@@ -42,14 +42,6 @@ RATES = {
     "error-state": 0.01,
     "timeout-state": 0.01,
 }
-
-
-@pytest.fixture
-def place(in_process: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A working directory whose settings fit the market of the service."""
-    for name, value in FITTING.items():
-        monkeypatch.setenv(name, value)
-    return in_process
 
 
 def generate(**parameters: Any) -> Report:
@@ -100,6 +92,7 @@ def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: P
     assert [asked for asked in repeated if json.loads(asked)[0] in visible] == []
 
 
+@pytest.mark.slow
 def test_a_lost_answer_of_a_slow_simulation_is_waited_for(place: Workplace, tmp_path: Path) -> None:
     """The alpha shows seconds after its answer was lost, and no simulation was seen before."""
     service = Service(tmp_path, simulation_seconds=3)
@@ -111,6 +104,7 @@ def test_a_lost_answer_of_a_slow_simulation_is_waited_for(place: Workplace, tmp_
     assert list(service.counting.accepted.values()) == [1]
 
 
+@pytest.mark.slow
 def test_a_run_that_died_while_sending_is_not_paid_for_again(
     place: Workplace, tmp_path: Path
 ) -> None:
@@ -166,14 +160,29 @@ def test_a_used_up_quota_ends_the_run_and_the_rest_waits(place: Workplace, tmp_p
 def test_a_service_that_goes_away_ends_the_run_soon(place: Workplace, tmp_path: Path) -> None:
     service = Service(tmp_path)
     with service.on_a_port() as url:
-        service.away_after = 8
+        service.away_after = 4
         began = time.monotonic()
-        report = generate(simulations=40, brain=url)
+        report = generate(simulations=20, brain=url)
         assert time.monotonic() - began < 60
-        assert report.counts.simulated + report.counts.unfinished == 40
-        assert report.counts.unfinished > 20
+        assert report.counts.simulated + report.counts.unfinished == 20
+        assert report.counts.unfinished > 10
         assert any("no answer" in reason for reason in report.reasons)
         service.away_after = None
         again = generate(simulations=report.counts.unfinished, brain=url)
     assert again.counts.resumed == again.counts.simulated == report.counts.unfinished
     assert max(service.counting.accepted.values()) == 1
+
+
+def test_mining_that_the_quota_cut_short_is_done_again(place: Workplace, tmp_path: Path) -> None:
+    from flows.mine import mine as flow
+
+    service = Service(tmp_path, daily_simulations=6)
+    unmined = "SELECT count(*) FROM alphas WHERE hopeful AND mined_at IS NULL"
+    with service.on_a_port() as url:
+        generate(simulations=6, brain=url, seed=3)
+        hopeful = place.count(unmined)
+        assert hopeful > 0
+        report = asyncio.run(flow(simulations=8, brain=url))
+    assert report.counts.mined == 0
+    assert report.counts.unfinished > 0
+    assert place.count(unmined) == hopeful

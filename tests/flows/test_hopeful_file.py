@@ -9,10 +9,8 @@ import pytest
 
 from alphafoundry.research.report import Report
 from tests.flows.misbehaving import Service
-from tests.flows.test_submission import GOOD, OTHER_GOOD, have, place, service, url
+from tests.flows.test_submission import GOOD, OTHER_GOOD, have
 from tests.workplace import Workplace
-
-__all__ = ["place", "service", "url"]
 
 
 def mine(url: str, simulations: int = 4) -> Report:

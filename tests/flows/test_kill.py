@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.flows.misbehaving import FITTING, Service
+from tests.flows.test_submission import GOOD, have
 from tests.servers import brain_service
 from tests.workplace import Workplace, wait_until
 
@@ -89,26 +91,24 @@ def test_on_a_server_of_its_own(workplace: Workplace, tmp_path: Path, market_cac
         check_nothing_was_lost_or_repeated(workplace, before, tmp_path / "brain.sqlite")
 
 
-def test_while_it_submits(workplace: Workplace, tmp_path: Path, market_cache: Path) -> None:
+def test_while_it_submits(place: Workplace, tmp_path: Path) -> None:
     """The verdict comes later than the kill; the next run asks for it and sends nothing twice."""
-    slow = ("--poll-seconds", "1.5")
-    with brain_service(tmp_path, market_cache, *slow) as brain:
-        flags = ("--simulations", "20", "--seed", "0", "--brain", brain)
-        intended = "SELECT count(*) FROM submissions"
-        with workplace.start("flows.daily", *flags) as process:
+    service = Service(tmp_path, poll_seconds=1.5)
+    with service.on_a_port() as url:
+        (alpha,) = have(place, url, GOOD)
+        with place.start("flows.submit", "--brain", url, **FITTING) as process:
             wait_until(
-                lambda: process.poll() is not None or workplace.count(intended) > 0,
-                what="an intended submission",
+                lambda: process.poll() is not None or service.counting.submitted.total() > 0,
+                what="a submission under way",
             )
-            assert process.poll() is None, workplace.output("flows.daily")
+            assert process.poll() is None, place.output("flows.submit")
             process.send_signal(signal.SIGKILL)
             process.wait()
-        assert workplace.rows("SELECT status FROM submissions") == [("intended",)]
-        workplace.report("flows.submit", "--brain", brain)
-    check_nothing_was_lost_or_repeated(
-        workplace, finished_keys(workplace), tmp_path / "brain.sqlite"
-    )
-    assert workplace.rows("SELECT status FROM submissions") == [("accepted",)]
+        assert place.rows("SELECT status FROM submissions") == [("intended",)]
+        report = place.report("flows.submit", "--brain", url, **FITTING)
+    assert report["counts"]["submitted_today"] == 1
+    assert place.rows("SELECT status FROM submissions") == [("accepted",)]
+    assert service.counting.submitted == {alpha: 1}
 
 
 def _lives(process: psutil.Process) -> bool:

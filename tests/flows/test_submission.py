@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,28 +26,6 @@ GOOD = "rank(volume)"
 OTHER_GOOD = "rank(cap)"
 ALIKE = "rank(log(volume))"
 POOR = "reverse(rank(volume))"
-
-
-@pytest.fixture
-def place(in_process: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A working directory whose settings fit the service; a lost answer is looked for quickly."""
-    import tasks.submission
-
-    monkeypatch.setattr(tasks.submission, "LOOK_SECONDS", 0.1)
-    for name, value in FITTING.items():
-        monkeypatch.setenv(name, value)
-    return in_process
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Service:
-    return Service(tmp_path)
-
-
-@pytest.fixture
-def url(service: Service) -> Iterator[str]:
-    with service.on_a_port() as address:
-        yield address
 
 
 def submit(url: str) -> Report:
@@ -218,7 +194,7 @@ def test_a_check_without_an_answer_does_not_hold_up_the_others(
     service.faulty.plan("500", path=f"^/alphas/{good}/check$", times=1000)
     service.misbehaving = True
     report = submit(url)
-    assert {alpha for alpha in submissions(place)} == {other}
+    assert set(submissions(place)) == {other}
     assert report.counts.submitted == 1
 
 

@@ -33,7 +33,7 @@ def taken() -> int:
 
 
 async def test_a_missing_limit_is_an_error_not_a_free_pass(in_process: Workplace) -> None:
-    with pytest.raises(ConfigurationError, match="tag:nobody-made-it.*limits.yaml"):
+    with pytest.raises(ConfigurationError, match=r"tag:nobody-made-it.*limits\.yaml"):
         await require_limit("nobody-made-it")
 
 
@@ -71,7 +71,9 @@ async def test_a_limit_that_was_switched_off_is_not_used_in_silence(
 def test_a_living_holder_keeps_its_slot_and_a_killed_one_does_not(in_process: Workplace) -> None:
     with in_process.start("tests.tasks.holder") as holder:
         wait_until(
-            lambda: holder.poll() is not None or "holding" in in_process.output("tests.tasks.holder"),
+            lambda: (
+                holder.poll() is not None or "holding" in in_process.output("tests.tasks.holder")
+            ),
             what="the holder's slot",
         )
         assert holder.poll() is None, in_process.output("tests.tasks.holder")

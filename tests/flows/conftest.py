@@ -1,0 +1,35 @@
+"""A working directory and a local BRAIN that can be made to misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.misbehaving import FITTING, Service
+from tests.workplace import Workplace
+
+
+@pytest.fixture
+def place(in_process: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """A working directory whose settings fit `service`; a lost answer is looked for quickly."""
+    import tasks.submission
+
+    monkeypatch.setattr(tasks.submission, "LOOK_SECONDS", 0.1)
+    for name, value in FITTING.items():
+        monkeypatch.setenv(name, value)
+    return in_process
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    """A local BRAIN on a small market."""
+    return Service(tmp_path)
+
+
+@pytest.fixture
+def url(service: Service) -> Iterator[str]:
+    """The address of `service`."""
+    with service.on_a_port() as address:
+        yield address
