@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import prefect_api
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,24 +50,26 @@ def prefect_url(prefect_home: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def workplace(
+def working_folder(
     tmp_path: Path, market_cache: Path, prefect_url: str, prefect_home: Path
-) -> Workplace:
+) -> WorkingFolder:
     """A working directory of its own, on the shared Prefect server."""
-    return Workplace(
+    return WorkingFolder(
         tmp_path / "work", cache=market_cache, api=prefect_url, prefect_home=prefect_home
     )
 
 
 @pytest.fixture
-def lonely_workplace(tmp_path: Path, market_cache: Path) -> Workplace:
+def lonely_folder(tmp_path: Path, market_cache: Path) -> WorkingFolder:
     """A working directory of its own, without a Prefect server."""
-    return Workplace(tmp_path / "work", cache=market_cache)
+    return WorkingFolder(tmp_path / "work", cache=market_cache)
 
 
 @pytest.fixture
-def in_process(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
-    """`workplace` as the working directory of this process, for flows and tasks called here."""
+def in_process(
+    working_folder: WorkingFolder, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WorkingFolder]:
+    """`working_folder` as this process's own, for flows and tasks that are called here."""
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_HOME,
@@ -75,15 +77,15 @@ def in_process(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterato
         temporary_settings,
     )
 
-    monkeypatch.chdir(workplace.path)
+    monkeypatch.chdir(working_folder.path)
     for name in [name for name in os.environ if name.startswith("FOUNDRY_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("FOUNDRY_HOME", str(workplace.home))
+    monkeypatch.setenv("FOUNDRY_HOME", str(working_folder.home))
     with temporary_settings(
         {
-            PREFECT_API_URL: workplace.env["PREFECT_API_URL"],
-            PREFECT_HOME: workplace.prefect_home,
+            PREFECT_API_URL: working_folder.env["PREFECT_API_URL"],
+            PREFECT_HOME: working_folder.prefect_home,
             PREFECT_LOGGING_TO_API_ENABLED: False,
         }
     ):
-        yield workplace
+        yield working_folder

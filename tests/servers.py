@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.workplace import ROOT, plain_environment, wait_until
+from tests.working_folder import ROOT, plain_environment, wait_until
 
 START_SECONDS = 60.0
 

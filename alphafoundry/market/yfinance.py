@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import warnings
 import shutil
 import time
 import warnings

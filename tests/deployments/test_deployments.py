@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from alphafoundry.settings import DEFAULT_LIMITS
-from tests.workplace import ROOT, Workplace
+from tests.working_folder import ROOT, WorkingFolder
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 NAMES = {"daily", "continuous", "generate", "mine", "submit"}
@@ -49,7 +49,7 @@ async def registered() -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_one_command_registers_them_all(in_process: Workplace) -> None:
+def test_one_command_registers_them_all(in_process: WorkingFolder) -> None:
     for _ in range(2):
         done = in_process.run("deployments.deploy")
         assert done.returncode == 0, done.stderr
@@ -72,8 +72,8 @@ async def limits_are_there() -> None:
             assert (limit.limit, limit.active) == (size, True)
 
 
-def test_deploying_without_a_server_says_so(lonely_workplace: Workplace) -> None:
-    done = lonely_workplace.run("deployments.deploy")
+def test_deploying_without_a_server_says_so(lonely_folder: WorkingFolder) -> None:
+    done = lonely_folder.run("deployments.deploy")
     assert done.returncode != 0
     assert done.stderr.startswith("error: no Prefect server runs; start one with `make server`")
     assert "Traceback" not in done.stderr
@@ -109,6 +109,6 @@ async def scheduled_runs(seconds: float) -> int:
 
 
 @pytest.mark.slow
-def test_the_server_plans_runs_of_a_schedule(in_process: Workplace) -> None:
+def test_the_server_plans_runs_of_a_schedule(in_process: WorkingFolder) -> None:
     """With a database library that does not fit, the scheduler dies and nothing says so."""
     assert asyncio.run(scheduled_runs(seconds=20)) >= 3

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.flows.misbehaving import FITTING, Service
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 
 @pytest.fixture
-def place(in_process: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+def place(in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch) -> WorkingFolder:
     """A working directory whose settings fit `service`; a lost answer is looked for quickly."""
     import tasks.submission
 

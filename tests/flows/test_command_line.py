@@ -15,7 +15,7 @@ import pytest
 from alphafoundry.brain import Credentials
 from tests.flows.misbehaving import FITTING, Service
 from tests.servers import free_port
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 PASSWORD = "corr3ct-h0rse-battery"
 EMAIL = "researcher@example.com"
@@ -53,13 +53,15 @@ MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
 
 
 @pytest.fixture
-def run_all(workplace: Workplace) -> dict[str, subprocess.CompletedProcess[str]]:
+def run_all(working_folder: WorkingFolder) -> dict[str, subprocess.CompletedProcess[str]]:
     """Each mistake in a process of its own, two at a time."""
-    (workplace.path / "bad.json").write_text(json.dumps({"email": EMAIL, "password": PASSWORD}))
+    (working_folder.path / "bad.json").write_text(
+        json.dumps({"email": EMAIL, "password": PASSWORD})
+    )
 
     def run(name: str) -> subprocess.CompletedProcess[str]:
         flags, env, _ = MISTAKES[name]
-        return workplace.run("flows.generate", "--simulations", "2", *flags, **env)
+        return working_folder.run("flows.generate", "--simulations", "2", *flags, **env)
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(MISTAKES, pool.map(run, MISTAKES), strict=True))
@@ -67,7 +69,7 @@ def run_all(workplace: Workplace) -> dict[str, subprocess.CompletedProcess[str]]
 
 @pytest.mark.slow
 def test_each_mistake_is_one_line(
-    run_all: dict[str, subprocess.CompletedProcess[str]], workplace: Workplace
+    run_all: dict[str, subprocess.CompletedProcess[str]], working_folder: WorkingFolder
 ) -> None:
     wrong: dict[str, Any] = {}
     for name, done in run_all.items():
@@ -81,36 +83,36 @@ def test_each_mistake_is_one_line(
         if PASSWORD in line or EMAIL in line:
             wrong[name] = f"shows a secret: {line}"
     assert not wrong, "\n\n".join(f"{name}: {told}" for name, told in wrong.items())
-    assert workplace.count("SELECT count(*) FROM simulations") == 0
+    assert working_folder.count("SELECT count(*) FROM simulations") == 0
 
 
-def test_a_wrong_flag_is_told_with_the_usage(lonely_workplace: Workplace) -> None:
-    done = lonely_workplace.run("flows.daily", "--simulation", "3")
+def test_a_wrong_flag_is_told_with_the_usage(lonely_folder: WorkingFolder) -> None:
+    done = lonely_folder.run("flows.daily", "--simulation", "3")
     assert done.returncode == 2
     assert "unrecognized arguments: --simulation 3" in done.stderr
     assert "usage: python -m flows.daily" in done.stderr
-    done = lonely_workplace.run("flows.daily", "--simulations", "0")
+    done = lonely_folder.run("flows.daily", "--simulations", "0")
     assert done.returncode == 2
     assert "0 is not a positive number" in done.stderr
 
 
-def test_a_malformed_configuration_is_one_line_with_its_place(lonely_workplace: Workplace) -> None:
-    file = lonely_workplace.path / "config" / "foundry.yaml"
+def test_a_malformed_configuration_is_one_line_with_its_place(lonely_folder: WorkingFolder) -> None:
+    file = lonely_folder.path / "config" / "foundry.yaml"
     file.write_text("simulations: 5\nmarket: [calibration\n")
-    assert "config/foundry.yaml:" in complaint(lonely_workplace.run("flows.daily"))
+    assert "config/foundry.yaml:" in complaint(lonely_folder.run("flows.daily"))
     file.write_text("simulations: 5\nsimulatoins: 6\n")
-    line = complaint(lonely_workplace.run("flows.daily"))
+    line = complaint(lonely_folder.run("flows.daily"))
     assert "config/foundry.yaml:2" in line and "simulatoins" in line and "simulations" in line
 
 
-def test_an_unreachable_prefect_server_is_one_line(lonely_workplace: Workplace) -> None:
+def test_an_unreachable_prefect_server_is_one_line(lonely_folder: WorkingFolder) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
-    line = complaint(lonely_workplace.run("flows.daily", PREFECT_API_URL=url))
+    line = complaint(lonely_folder.run("flows.daily", PREFECT_API_URL=url))
     assert url in line and "PREFECT_API_URL" in line
 
 
-def test_help_names_every_flag_and_its_default(lonely_workplace: Workplace) -> None:
-    done = lonely_workplace.run("flows.daily", "--help", FOUNDRY_MARKET="sample")
+def test_help_names_every_flag_and_its_default(lonely_folder: WorkingFolder) -> None:
+    done = lonely_folder.run("flows.daily", "--help", FOUNDRY_MARKET="sample")
     assert done.returncode == 0
     assert "Generate alphas, mine the hopeful ones" in done.stdout
     text = " ".join(done.stdout.split())
@@ -118,31 +120,33 @@ def test_help_names_every_flag_and_its_default(lonely_workplace: Workplace) -> N
 
 
 @pytest.mark.slow
-def test_a_password_appears_nowhere(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_password_appears_nowhere(working_folder: WorkingFolder, tmp_path: Path) -> None:
     """A refused sign-in at a real port: not in the terminal, a log, or a database."""
     service = Service(tmp_path, credentials=Credentials(EMAIL, "another-password"))
-    (workplace.path / "credential.txt").write_text(json.dumps([EMAIL, PASSWORD]))
+    (working_folder.path / "credential.txt").write_text(json.dumps([EMAIL, PASSWORD]))
     with service.on_a_port() as url:
         flags = ("--brain", url, "--credentials", "credential.txt", "--simulations", "2")
-        done = workplace.run("flows.generate", *flags)
+        done = working_folder.run("flows.generate", *flags)
     assert "another-password" not in done.stderr
     line = complaint(done)
     assert "credential" in line.lower()
-    assert not places_with(PASSWORD, line, workplace)
+    assert not places_with(PASSWORD, line, working_folder)
 
 
 @pytest.mark.slow
-def test_an_accepted_password_appears_nowhere(workplace: Workplace, tmp_path: Path) -> None:
+def test_an_accepted_password_appears_nowhere(
+    working_folder: WorkingFolder, tmp_path: Path
+) -> None:
     service = Service(tmp_path, credentials=Credentials(EMAIL, PASSWORD))
     with service.on_a_port() as url:
         secret = {"FOUNDRY_BRAIN_EMAIL": EMAIL, "FOUNDRY_BRAIN_PASSWORD": PASSWORD}
         flags = ("--brain", url, "--simulations", "3", "--json", "out.json")
-        done = workplace.run("flows.daily", *flags, **FITTING, **secret)
+        done = working_folder.run("flows.daily", *flags, **FITTING, **secret)
     assert done.returncode == 0, done.stderr
-    assert not places_with(PASSWORD, done.stdout + done.stderr, workplace)
+    assert not places_with(PASSWORD, done.stdout + done.stderr, working_folder)
 
 
-def places_with(secret: str, printed: str, place: Workplace) -> list[str]:
+def places_with(secret: str, printed: str, place: WorkingFolder) -> list[str]:
     """Return where a secret, or its form in an Authorization header, can be read."""
     needles = [secret.encode(), base64.b64encode(f"{EMAIL}:{secret}".encode())]
     files = [

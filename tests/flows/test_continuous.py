@@ -15,17 +15,17 @@ import pytest
 
 from alphafoundry.research.workbench import NoProgress, Tally
 from tests.flows.misbehaving import FITTING, Service
-from tests.workplace import Workplace, wait_until
+from tests.working_folder import WorkingFolder, wait_until
 
 LOGS = ("alpha_orchestrator.log", "alpha_generator.log", "alpha_miner.log")
 
 
-def logged(place: Workplace, name: str) -> str:
+def logged(place: WorkingFolder, name: str) -> str:
     path = place.path / name
     return path.read_text() if path.exists() else ""
 
 
-def run_until(place: Workplace, text: str, name: str, end: signal.Signals, *flags: str) -> None:
+def run_until(place: WorkingFolder, text: str, name: str, end: signal.Signals, *flags: str) -> None:
     """Run until a log says `text`, send the signal, and check how it ends."""
     with place.start("flows.continuous", *flags) as process:
         wait_until(
@@ -43,49 +43,49 @@ def run_until(place: Workplace, text: str, name: str, end: signal.Signals, *flag
 
 
 @pytest.mark.slow
-def test_sigterm_ends_it_with_everything_saved(workplace: Workplace) -> None:
+def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) -> None:
     flags = ("--simulations", "15")
-    run_until(workplace, "Mined: ", "alpha_miner.log", signal.SIGTERM, *flags)
-    orchestrator, generator, miner = (logged(workplace, name) for name in LOGS)
+    run_until(working_folder, "Mined: ", "alpha_miner.log", signal.SIGTERM, *flags)
+    orchestrator, generator, miner = (logged(working_folder, name) for name in LOGS)
     assert "Max concurrent simulations: 3" in orchestrator
     assert "Alpha generator started with PID: " in orchestrator
     assert "Both alpha generator and expression miner are running concurrently" in orchestrator
     assert "Stopped: " in orchestrator
     assert "Round 1 begins" in generator and "Round 1: " in generator
     assert "alphas to mine" in miner and "Found " in miner
-    assert workplace.rows("SELECT status FROM runs") == [("interrupted",)]
-    assert workplace.count("SELECT count(*) FROM simulations WHERE origin = 'miner'") > 0
-    assert workplace.rows("PRAGMA integrity_check") == [("ok",)]
+    assert working_folder.rows("SELECT status FROM runs") == [("interrupted",)]
+    assert working_folder.count("SELECT count(*) FROM simulations WHERE origin = 'miner'") > 0
+    assert working_folder.rows("PRAGMA integrity_check") == [("ok",)]
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_and_its_temporary_server(lonely_workplace: Workplace) -> None:
+def test_ctrl_c_ends_it_and_its_temporary_server(lonely_folder: WorkingFolder) -> None:
     flags = ("--simulations", "10")
-    run_until(lonely_workplace, "Round 1 begins", "alpha_generator.log", signal.SIGINT, *flags)
-    assert lonely_workplace.rows("SELECT status FROM runs") == [("interrupted",)]
+    run_until(lonely_folder, "Round 1 begins", "alpha_generator.log", signal.SIGINT, *flags)
+    assert lonely_folder.rows("SELECT status FROM runs") == [("interrupted",)]
 
 
 @pytest.mark.slow
-def test_a_used_up_quota_is_waited_for(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_used_up_quota_is_waited_for(working_folder: WorkingFolder, tmp_path: Path) -> None:
     """Neither side invents alphas that cannot be simulated before tomorrow."""
     service = Service(tmp_path, daily_simulations=6)
     with (
         service.on_a_port() as url,
-        workplace.start(
+        working_folder.start(
             "flows.continuous", "--simulations", "10", "--brain", url, **FITTING
         ) as process,
     ):
-        wait_until(lambda: workplace.finished() >= 6, what="six simulations")
+        wait_until(lambda: working_folder.finished() >= 6, what="six simulations")
         time.sleep(5)
         assert process.poll() is None
         posted = service.counting.posted
-        planned = workplace.count("SELECT count(*) FROM simulations")
+        planned = working_folder.count("SELECT count(*) FROM simulations")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert planned <= 2 * 10
     assert posted <= 6 + 2 * 3
-    rounds = logged(workplace, "alpha_generator.log").count("begins")
-    assert rounds + logged(workplace, "alpha_miner.log").count("Found") <= 4
+    rounds = logged(working_folder, "alpha_generator.log").count("begins")
+    assert rounds + logged(working_folder, "alpha_miner.log").count("Found") <= 4
 
 
 def bench_of(stop: asyncio.Event) -> SimpleNamespace:

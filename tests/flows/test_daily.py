@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 pytestmark = pytest.mark.slow
 DAILY = ("flows.daily", "--simulations", "20", "--seed", "1", "--json", "report.json")
@@ -23,16 +23,19 @@ FROM simulations s LEFT JOIN alphas a USING (service, alpha_id) ORDER BY s.key
 @pytest.fixture(scope="module")
 def twice(
     tmp_path_factory: pytest.TempPathFactory, market_cache: Path
-) -> list[tuple[Workplace, Any]]:
+) -> list[tuple[WorkingFolder, Any]]:
     """The same command in two fresh folders, each on a Prefect server of its own."""
     places = [
-        Workplace(tmp_path_factory.mktemp("daily") / "work", cache=market_cache) for _ in range(2)
+        WorkingFolder(tmp_path_factory.mktemp("daily") / "work", cache=market_cache)
+        for _ in range(2)
     ]
     with ThreadPoolExecutor() as pool:
         return list(zip(places, pool.map(lambda place: place.run(*DAILY), places), strict=True))
 
 
-def test_a_first_run_needs_nothing_and_prints_a_table(twice: list[tuple[Workplace, Any]]) -> None:
+def test_a_first_run_needs_nothing_and_prints_a_table(
+    twice: list[tuple[WorkingFolder, Any]],
+) -> None:
     place, done = twice[0]
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -43,7 +46,7 @@ def test_a_first_run_needs_nothing_and_prints_a_table(twice: list[tuple[Workplac
     assert counts["simulated"] == counts["invented"] + counts["mined"] == 20
 
 
-def test_the_report_agrees_with_the_database(twice: list[tuple[Workplace, Any]]) -> None:
+def test_the_report_agrees_with_the_database(twice: list[tuple[WorkingFolder, Any]]) -> None:
     place, _ = twice[0]
     report = place.json("report.json")
     counts, run = report["counts"], f"run_id = {report['run_id']}"
@@ -66,7 +69,7 @@ def test_the_report_agrees_with_the_database(twice: list[tuple[Workplace, Any]])
     assert stored is not None and f'"simulated":{counts["simulated"]}' in stored.replace(" ", "")
 
 
-def test_the_files_are_valid(twice: list[tuple[Workplace, Any]]) -> None:
+def test_the_files_are_valid(twice: list[tuple[WorkingFolder, Any]]) -> None:
     place, _ = twice[0]
     report = place.json("report.json")
     written = place.json("hopeful_alphas.json")
@@ -86,7 +89,7 @@ def test_the_files_are_valid(twice: list[tuple[Workplace, Any]]) -> None:
 
 
 def test_the_same_seed_gives_the_same_alphas_and_numbers(
-    twice: list[tuple[Workplace, Any]],
+    twice: list[tuple[WorkingFolder, Any]],
 ) -> None:
     (one, _), (other, done) = twice
     assert done.returncode == 0, done.stderr
@@ -96,7 +99,7 @@ def test_the_same_seed_gives_the_same_alphas_and_numbers(
     assert one.rows(accepted) == other.rows(accepted)
 
 
-def test_a_second_run_repeats_nothing(twice: list[tuple[Workplace, Any]]) -> None:
+def test_a_second_run_repeats_nothing(twice: list[tuple[WorkingFolder, Any]]) -> None:
     place, _ = twice[0]
     first = place.json("report.json")
     done = place.run(*DAILY)

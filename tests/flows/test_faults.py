@@ -24,7 +24,7 @@ from alphafoundry.store import (
     plan_simulations,
 )
 from tests.flows.misbehaving import Service
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 SIMULATIONS = 200
 RATES = {
@@ -50,12 +50,12 @@ def generate(**parameters: Any) -> Report:
     return asyncio.run(flow(**parameters))
 
 
-def by_status(place: Workplace) -> Counter[str]:
+def by_status(place: WorkingFolder) -> Counter[str]:
     return Counter(dict(place.rows("SELECT status, count(*) FROM simulations GROUP BY 1")))
 
 
 @pytest.mark.slow
-def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: Path) -> None:
+def test_two_hundred_simulations_under_every_fault(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path, RATES)
     for fault in RATES:
         service.faulty.plan(fault, method="GET", path=r"^/simulations/\w+$")
@@ -93,7 +93,9 @@ def test_two_hundred_simulations_under_every_fault(place: Workplace, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_lost_answer_of_a_slow_simulation_is_waited_for(place: Workplace, tmp_path: Path) -> None:
+def test_a_lost_answer_of_a_slow_simulation_is_waited_for(
+    place: WorkingFolder, tmp_path: Path
+) -> None:
     """The alpha shows seconds after its answer was lost, and no simulation was seen before."""
     service = Service(tmp_path, simulation_seconds=3)
     with service.on_a_port() as url:
@@ -106,7 +108,7 @@ def test_a_lost_answer_of_a_slow_simulation_is_waited_for(place: Workplace, tmp_
 
 @pytest.mark.slow
 def test_a_run_that_died_while_sending_is_not_paid_for_again(
-    place: Workplace, tmp_path: Path
+    place: WorkingFolder, tmp_path: Path
 ) -> None:
     """The dead run's request arrived; the simulation is under way when the next run begins."""
     service = Service(tmp_path, simulation_seconds=4)
@@ -117,7 +119,7 @@ def test_a_run_that_died_while_sending_is_not_paid_for_again(
     assert list(service.counting.accepted.values()) == [1]
 
 
-async def die_while_sending(place: Workplace, url: str, expression: str) -> None:
+async def die_while_sending(place: WorkingFolder, url: str, expression: str) -> None:
     """Leave what a run leaves that is killed between its request and the answer."""
     settings = load_settings().alpha
     async with BrainClient(url) as brain:
@@ -133,7 +135,7 @@ async def die_while_sending(place: Workplace, url: str, expression: str) -> None
             finish_run(store, run.id, "interrupted")
 
 
-def test_trouble_at_the_start_is_not_the_end(place: Workplace, tmp_path: Path) -> None:
+def test_trouble_at_the_start_is_not_the_end(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path)
     with service.on_a_port() as url:
         service.faulty.plan("500", path="^/authentication")
@@ -144,7 +146,9 @@ def test_trouble_at_the_start_is_not_the_end(place: Workplace, tmp_path: Path) -
     assert report.counts.simulated == 3
 
 
-def test_a_used_up_quota_ends_the_run_and_the_rest_waits(place: Workplace, tmp_path: Path) -> None:
+def test_a_used_up_quota_ends_the_run_and_the_rest_waits(
+    place: WorkingFolder, tmp_path: Path
+) -> None:
     service = Service(tmp_path, daily_simulations=4)
     with service.on_a_port() as url:
         report = generate(simulations=10, brain=url)
@@ -157,7 +161,7 @@ def test_a_used_up_quota_ends_the_run_and_the_rest_waits(place: Workplace, tmp_p
 
 
 @pytest.mark.slow
-def test_a_service_that_goes_away_ends_the_run_soon(place: Workplace, tmp_path: Path) -> None:
+def test_a_service_that_goes_away_ends_the_run_soon(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path)
     with service.on_a_port() as url:
         service.away_after = 4
@@ -173,7 +177,9 @@ def test_a_service_that_goes_away_ends_the_run_soon(place: Workplace, tmp_path: 
     assert max(service.counting.accepted.values()) == 1
 
 
-def test_mining_that_the_quota_cut_short_is_done_again(place: Workplace, tmp_path: Path) -> None:
+def test_mining_that_the_quota_cut_short_is_done_again(
+    place: WorkingFolder, tmp_path: Path
+) -> None:
     from flows.mine import mine as flow
 
     service = Service(tmp_path, daily_simulations=6)

@@ -10,7 +10,7 @@ import pytest
 from alphafoundry.research.report import Report
 from tests.flows.misbehaving import Service
 from tests.flows.test_submission import GOOD, OTHER_GOOD, have
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 
 def mine(url: str, simulations: int = 4) -> Report:
@@ -19,7 +19,7 @@ def mine(url: str, simulations: int = 4) -> Report:
     return asyncio.run(flow(brain=url, simulations=simulations))
 
 
-def test_alphas_of_another_program_are_taken_over_and_mined(place: Workplace, url: str) -> None:
+def test_alphas_of_another_program_are_taken_over_and_mined(place: WorkingFolder, url: str) -> None:
     good, other = have(place, url, GOOD, OTHER_GOOD)
     report = mine(url)
     assert any("2 alphas of another program taken over" in note for note in report.notes)
@@ -32,7 +32,7 @@ def test_alphas_of_another_program_are_taken_over_and_mined(place: Workplace, ur
 
 
 def test_entries_that_the_service_does_not_know_stay_in_the_file(
-    place: Workplace, url: str
+    place: WorkingFolder, url: str
 ) -> None:
     (good,) = have(place, url, GOOD)
     foreign = {"expression": "rank(x)", "timestamp": 5, "alpha_id": "Foreign1", "fitness": 2.0}
@@ -49,7 +49,7 @@ def test_entries_that_the_service_does_not_know_stay_in_the_file(
 
 
 @pytest.mark.parametrize("content", ['[{"alpha_id": "a', "", '{"alphas": []}', "\x00\x01"])
-def test_a_corrupt_file_is_set_aside(place: Workplace, url: str, content: str) -> None:
+def test_a_corrupt_file_is_set_aside(place: WorkingFolder, url: str, content: str) -> None:
     (place.path / "hopeful_alphas.json").write_text(content)
     report = mine(url)
     (aside,) = place.path.glob("hopeful_alphas.json.corrupt-*")
@@ -59,7 +59,7 @@ def test_a_corrupt_file_is_set_aside(place: Workplace, url: str, content: str) -
 
 
 def test_a_service_that_does_not_answer_leaves_the_entries_for_the_next_run(
-    place: Workplace, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str
 ) -> None:
     (good,) = have(place, url, GOOD)
     service.faulty.plan("drop-before", path=f"^/alphas/{good}", times=1)

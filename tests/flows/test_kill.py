@@ -12,14 +12,14 @@ import pytest
 from tests.flows.misbehaving import FITTING, Service
 from tests.flows.test_submission import GOOD, have
 from tests.servers import brain_service
-from tests.workplace import Workplace, wait_until
+from tests.working_folder import WorkingFolder, wait_until
 
 pytestmark = pytest.mark.slow
 SIMULATIONS = 24
 FLAGS = ("--simulations", str(SIMULATIONS), "--seed", "0")
 
 
-def kill_when(place: Workplace, finished: int, *flags: str) -> list[psutil.Process]:
+def kill_when(place: WorkingFolder, finished: int, *flags: str) -> list[psutil.Process]:
     """Start the daily run and kill it once so many simulations ended; return its children."""
     with place.start("flows.daily", *FLAGS, *flags) as process:
         wait_until(
@@ -34,7 +34,7 @@ def kill_when(place: Workplace, finished: int, *flags: str) -> list[psutil.Proce
 
 
 def check_nothing_was_lost_or_repeated(
-    place: Workplace, before: dict[str, int], brain_database: Path
+    place: WorkingFolder, before: dict[str, int], brain_database: Path
 ) -> None:
     """Compare what the killed run had finished with what is there after the second run."""
     assert place.rows("PRAGMA integrity_check") == [("ok",)]
@@ -59,11 +59,11 @@ def check_nothing_was_lost_or_repeated(
     assert {alpha for alpha, _ in submitted} == {alpha for (alpha,) in ours}
 
 
-def finished_keys(place: Workplace) -> dict[str, int]:
+def finished_keys(place: WorkingFolder) -> dict[str, int]:
     return dict(place.rows("SELECT key, attempts FROM simulations WHERE alpha_id IS NOT NULL"))
 
 
-def check_the_report(place: Workplace, counts: dict[str, int]) -> None:
+def check_the_report(place: WorkingFolder, counts: dict[str, int]) -> None:
     assert counts["simulated"] == SIMULATIONS
     assert counts["resumed"] > 0
     assert counts["unfinished"] == 0
@@ -71,8 +71,8 @@ def check_the_report(place: Workplace, counts: dict[str, int]) -> None:
     assert statuses == [("interrupted",), ("finished",)]
 
 
-def test_on_a_temporary_server(lonely_workplace: Workplace) -> None:
-    place = lonely_workplace
+def test_on_a_temporary_server(lonely_folder: WorkingFolder) -> None:
+    place = lonely_folder
     children = kill_when(place, 5)
     assert children, "the temporary server is a child of the run"
     wait_until(lambda: not any(map(_lives, children)), 15, "the end of the orphaned server")
@@ -82,16 +82,18 @@ def test_on_a_temporary_server(lonely_workplace: Workplace) -> None:
     check_nothing_was_lost_or_repeated(place, before, place.home / "local-brain.sqlite")
 
 
-def test_on_a_server_of_its_own(workplace: Workplace, tmp_path: Path, market_cache: Path) -> None:
+def test_on_a_server_of_its_own(
+    working_folder: WorkingFolder, tmp_path: Path, market_cache: Path
+) -> None:
     with brain_service(tmp_path, market_cache, "--simulation-seconds", "0.5") as brain:
-        kill_when(workplace, 4, "--brain", brain)
-        before = finished_keys(workplace)
-        report = workplace.report("flows.daily", *FLAGS, "--brain", brain)
-        check_the_report(workplace, report["counts"])
-        check_nothing_was_lost_or_repeated(workplace, before, tmp_path / "brain.sqlite")
+        kill_when(working_folder, 4, "--brain", brain)
+        before = finished_keys(working_folder)
+        report = working_folder.report("flows.daily", *FLAGS, "--brain", brain)
+        check_the_report(working_folder, report["counts"])
+        check_nothing_was_lost_or_repeated(working_folder, before, tmp_path / "brain.sqlite")
 
 
-def test_while_it_submits(place: Workplace, tmp_path: Path) -> None:
+def test_while_it_submits(place: WorkingFolder, tmp_path: Path) -> None:
     """The verdict comes later than the kill; the next run asks for it and sends nothing twice."""
     service = Service(tmp_path, poll_seconds=1.5)
     with service.on_a_port() as url:

@@ -11,7 +11,7 @@ import pytest
 from prefect import flow
 
 from flows.stopping import run_until_stopped
-from tests.workplace import Workplace, wait_until
+from tests.working_folder import WorkingFolder, wait_until
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
@@ -56,7 +56,7 @@ def test_an_error_of_the_work_is_raised() -> None:
         run_until_stopped(work, asyncio.Event())
 
 
-def test_a_flow_inside_a_flow_survives_sigterm(in_process: Workplace) -> None:
+def test_a_flow_inside_a_flow_survives_sigterm(in_process: WorkingFolder) -> None:
     stop = asyncio.Event()
 
     @flow
@@ -73,20 +73,20 @@ def test_a_flow_inside_a_flow_survives_sigterm(in_process: Workplace) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_prints_the_report_and_the_next_run_goes_on(workplace: Workplace) -> None:
+def test_ctrl_c_prints_the_report_and_the_next_run_goes_on(working_folder: WorkingFolder) -> None:
     flags = ("--simulations", "40", "--seed", "0")
-    with workplace.start("flows.daily", *flags, "--json", "report.json") as process:
+    with working_folder.start("flows.daily", *flags, "--json", "report.json") as process:
         wait_until(
-            lambda: process.poll() is not None or workplace.finished() >= 3,
+            lambda: process.poll() is not None or working_folder.finished() >= 3,
             what="three simulations",
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130, workplace.output("flows.daily")
-    printed = workplace.output("flows.daily")
+        assert process.wait(30) == 130, working_folder.output("flows.daily")
+    printed = working_folder.output("flows.daily")
     assert "Traceback" not in printed and "simulations in" in printed
-    first = workplace.json("report.json")["counts"]
+    first = working_folder.json("report.json")["counts"]
     assert 3 <= first["simulated"] < 40
-    again = workplace.report("flows.generate", "--simulations", "40", "--seed", "0")["counts"]
+    again = working_folder.report("flows.generate", "--simulations", "40", "--seed", "0")["counts"]
     assert again["resumed"] == first["unfinished"] > 0
     assert again["unfinished"] == 0
-    assert workplace.count("SELECT max(attempts) FROM simulations") == 1
+    assert working_folder.count("SELECT max(attempts) FROM simulations") == 1

@@ -20,7 +20,7 @@ from alphafoundry.store import (
 )
 from alphafoundry.store.clock import utc_now
 from tests.flows.misbehaving import FITTING, Service
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 GOOD = "rank(volume)"
 OTHER_GOOD = "rank(cap)"
@@ -45,7 +45,7 @@ async def make_alphas(url: str, *expressions: str) -> list[str]:
     return [str(alpha) for alpha in alphas]
 
 
-def have(place: Workplace, url: str, *expressions: str) -> list[str]:
+def have(place: WorkingFolder, url: str, *expressions: str) -> list[str]:
     """Make alphas at the service that the next run takes over from the file of hopeful ones."""
     alphas = asyncio.run(make_alphas(url, *expressions))
     entries = [
@@ -62,7 +62,7 @@ async def _service_name(url: str) -> str:
         return brain.service
 
 
-def leave_intended(place: Workplace, url: str, alpha_id: str) -> None:
+def leave_intended(place: WorkingFolder, url: str, alpha_id: str) -> None:
     """Leave what a run leaves that is killed between its intent and the answer."""
     name = asyncio.run(_service_name(url))
     with open_store(home=place.home) as store:
@@ -78,7 +78,7 @@ async def submit_behind_its_back(url: str, alpha_id: str) -> None:
         assert (await brain.submit(alpha_id)).status == "accepted"
 
 
-def submissions(place: Workplace) -> dict[str, tuple[str, str]]:
+def submissions(place: WorkingFolder) -> dict[str, tuple[str, str]]:
     rows = place.rows("SELECT alpha_id, status, detail FROM submissions")
     return {alpha: (status, detail) for alpha, status, detail in rows}
 
@@ -88,7 +88,7 @@ def outcome(report: Report, alpha_id: str) -> str:
 
 
 def test_good_alphas_are_submitted_and_the_next_run_leaves_them(
-    place: Workplace, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str
 ) -> None:
     good, other = have(place, url, GOOD, OTHER_GOOD)
     assert submit(url).counts.submitted == 2
@@ -100,7 +100,7 @@ def test_good_alphas_are_submitted_and_the_next_run_leaves_them(
 
 
 def test_a_submission_that_arrived_before_the_run_died_is_found(
-    place: Workplace, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str
 ) -> None:
     (alpha,) = have(place, url, GOOD)
     leave_intended(place, url, alpha)
@@ -112,7 +112,7 @@ def test_a_submission_that_arrived_before_the_run_died_is_found(
 
 
 def test_a_submission_that_never_arrived_is_sent(
-    place: Workplace, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str
 ) -> None:
     (alpha,) = have(place, url, GOOD)
     leave_intended(place, url, alpha)
@@ -123,7 +123,7 @@ def test_a_submission_that_never_arrived_is_sent(
 
 
 def test_an_intended_alpha_that_the_service_does_not_know_blocks_nothing(
-    place: Workplace, url: str
+    place: WorkingFolder, url: str
 ) -> None:
     (alpha,) = have(place, url, GOOD)
     leave_intended(place, url, "Nowhere1")
@@ -135,7 +135,7 @@ def test_an_intended_alpha_that_the_service_does_not_know_blocks_nothing(
 
 @pytest.mark.parametrize("fault", ["drop-before", "drop-after", "500", "truncated", "not-json"])
 def test_a_lost_answer_to_a_submission_is_asked_for(
-    place: Workplace, service: Service, url: str, fault: str
+    place: WorkingFolder, service: Service, url: str, fault: str
 ) -> None:
     (alpha,) = have(place, url, GOOD)
     service.faulty.plan(fault, method="POST", path="/submit$")
@@ -148,7 +148,7 @@ def test_a_lost_answer_to_a_submission_is_asked_for(
 
 
 def test_a_rejection_keeps_its_reason_and_is_not_repeated(
-    place: Workplace, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str
 ) -> None:
     (alpha,) = have(place, url, GOOD)
     service.rejecting = True
@@ -162,7 +162,7 @@ def test_a_rejection_keeps_its_reason_and_is_not_repeated(
     assert service.counting.submitted == {}
 
 
-def test_the_quota_of_the_service_ends_the_run(place: Workplace, tmp_path: Path) -> None:
+def test_the_quota_of_the_service_ends_the_run(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path, daily_submissions=1)
     with service.on_a_port() as url:
         alphas = have(place, url, GOOD, OTHER_GOOD)
@@ -174,7 +174,7 @@ def test_the_quota_of_the_service_ends_the_run(place: Workplace, tmp_path: Path)
 
 
 def test_what_stays_behind_says_why(
-    place: Workplace, url: str, monkeypatch: pytest.MonkeyPatch
+    place: WorkingFolder, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, alike, poor = have(place, url, GOOD, ALIKE, POOR)
     monkeypatch.setenv("FOUNDRY_HOPEFUL__FITNESS", "-100")
@@ -188,7 +188,7 @@ def test_what_stays_behind_says_why(
 
 @pytest.mark.slow
 def test_a_check_without_an_answer_does_not_hold_up_the_others(
-    place: Workplace, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str
 ) -> None:
     good, other = have(place, url, GOOD, OTHER_GOOD)
     service.faulty.plan("500", path=f"^/alphas/{good}/check$", times=1000)
@@ -199,7 +199,9 @@ def test_a_check_without_an_answer_does_not_hold_up_the_others(
 
 
 @pytest.mark.slow
-def test_two_processes_keep_one_daily_limit(place: Workplace, service: Service, url: str) -> None:
+def test_two_processes_keep_one_daily_limit(
+    place: WorkingFolder, service: Service, url: str
+) -> None:
     have(place, url, GOOD, OTHER_GOOD)
     env = {**FITTING, "FOUNDRY_SUBMISSION__DAILY_LIMIT": "1"}
     with (

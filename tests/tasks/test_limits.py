@@ -13,7 +13,7 @@ from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from alphafoundry.errors import ConfigurationError
 from tasks.limits import ensure_limits, require_limit
 from tests.tasks.holder import CAP
-from tests.workplace import Workplace, wait_until
+from tests.working_folder import WorkingFolder, wait_until
 
 
 async def read(cap: str) -> GlobalConcurrencyLimitResponse:
@@ -32,12 +32,12 @@ def taken() -> int:
     return asyncio.run(read(CAP)).active_slots
 
 
-async def test_a_missing_limit_is_an_error_not_a_free_pass(in_process: Workplace) -> None:
+async def test_a_missing_limit_is_an_error_not_a_free_pass(in_process: WorkingFolder) -> None:
     with pytest.raises(ConfigurationError, match=r"tag:nobody-made-it.*limits\.yaml"):
         await require_limit("nobody-made-it")
 
 
-async def test_a_limit_that_is_switched_off_is_an_error(in_process: Workplace) -> None:
+async def test_a_limit_that_is_switched_off_is_an_error(in_process: WorkingFolder) -> None:
     await ensure_limits({"switched-off": 2})
     assert await require_limit("switched-off") == 2
     await switch_off("switched-off")
@@ -45,7 +45,7 @@ async def test_a_limit_that_is_switched_off_is_an_error(in_process: Workplace) -
         await require_limit("switched-off")
 
 
-async def test_limits_can_be_ensured_again_and_changed(in_process: Workplace) -> None:
+async def test_limits_can_be_ensured_again_and_changed(in_process: WorkingFolder) -> None:
     await ensure_limits({"changing": 2})
     first = await read("changing")
     await ensure_limits({"changing": 2})
@@ -55,7 +55,7 @@ async def test_limits_can_be_ensured_again_and_changed(in_process: Workplace) ->
 
 
 async def test_a_limit_that_was_switched_off_is_not_used_in_silence(
-    in_process: Workplace,
+    in_process: WorkingFolder,
 ) -> None:
     await ensure_limits({"quiet": 2})
     await switch_off("quiet")
@@ -68,7 +68,9 @@ async def test_a_limit_that_was_switched_off_is_not_used_in_silence(
 
 
 @pytest.mark.slow
-def test_a_living_holder_keeps_its_slot_and_a_killed_one_does_not(in_process: Workplace) -> None:
+def test_a_living_holder_keeps_its_slot_and_a_killed_one_does_not(
+    in_process: WorkingFolder,
+) -> None:
     with in_process.start("tests.tasks.holder") as holder:
         wait_until(
             lambda: (

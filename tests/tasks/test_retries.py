@@ -17,7 +17,7 @@ from alphafoundry.errors import (
     RateLimited,
 )
 from tasks.retries import TRANSIENT, RetryPolicy
-from tests.workplace import Workplace
+from tests.working_folder import WorkingFolder
 
 TRANSIENT_FAILURES = {
     "rate limit": RateLimited("429", kind="rate", retry_after=1.0),
@@ -72,7 +72,7 @@ async def try_all() -> str:
 
 
 def test_the_policy_tries_what_may_pass_four_times_and_the_rest_once(
-    in_process: Workplace,
+    in_process: WorkingFolder,
 ) -> None:
     attempts.clear()
     assert asyncio.run(try_all()) == "done"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 90.0
 
 
-class Workplace:
+class WorkingFolder:
     """A working directory with its own configuration, home and Prefect home.
 
     Parameters
