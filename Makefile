@@ -39,10 +39,10 @@ continuous: install ## Generate and mine until Ctrl-C
 	@$(BIN)/python -m flows.continuous $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
 test: install-dev ## Run all tests
-	@$(BIN)/python -m pytest -q $(FLAGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(FLAGS)
 
 test-quick: install-dev ## Run the tests that take less than ten seconds each
-	@$(BIN)/python -m pytest -q -m 'not slow' $(FLAGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' $(FLAGS)
 
 lint: install-dev ## Format check, lint, types, and imports that point down
 	@$(BIN)/ruff format --check .

@@ -37,6 +37,7 @@ async def continuous(
     """
     async with workbench("continuous", locals()) as bench:
         budget, interval = bench.budget, bench.settings.mining_interval_hours * HOUR
+        seen: set[str] = set()
         with log_files() as logs:
             logs["orchestrator"].info("Max concurrent simulations: %d", bench.lanes)
 
@@ -46,7 +47,7 @@ async def continuous(
                 logs["generator"].info("Round %d: %s", number + 1, report.one_line())
 
             async def mine_round(_: int) -> None:
-                found = await until_hopeful(bench, interval)
+                found = await until_hopeful(bench, interval, seen)
                 logs["miner"].info("Found %d alphas to mine", found)
                 if found:
                     report = await mine(simulations=budget)

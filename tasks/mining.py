@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from alphafoundry.brain.models import CheckInfo
+from alphafoundry.errors import BrainError
 from alphafoundry.expressions import parse
 from alphafoundry.research.campaign import Campaign
 from alphafoundry.research.diagnosis import Standing
@@ -182,7 +183,13 @@ class Search:
         bench = self._bench
         stored = read_daily_pnl(bench.store, bench.service, [one.alpha_id for one in losers])
         missing = [one.alpha_id for one in losers if one.alpha_id not in stored]
-        await asyncio.gather(*(read_pnl(bench, alpha_id) for alpha_id in missing))
+        found = await asyncio.gather(
+            *(read_pnl(bench, alpha_id) for alpha_id in missing), return_exceptions=True
+        )
+        for problem in found:
+            # A loser whose PnL does not come is not mined; the others are.
+            if isinstance(problem, BaseException) and not isinstance(problem, BrainError):
+                raise problem
 
     def _miner(
         self, parent: AlphaRow, number: int, known: set[AlphaKey], series: PnlSeries | None

@@ -83,13 +83,21 @@ async def sleep(bench: Workbench, seconds: float) -> None:
         await asyncio.wait_for(bench.stop.wait(), seconds)
 
 
-async def until_hopeful(bench: Workbench, longest: float) -> int:
-    """Wait until an alpha is there to mine, at most `longest` seconds; return how many are."""
+async def until_hopeful(bench: Workbench, longest: float, seen: set[str]) -> int:
+    """Wait until there is an alpha to mine that was not there before; return how many are.
+
+    Parameters
+    ----------
+    longest : seconds after which it returns anyway
+    seen : ids that an earlier call returned; the miner left them aside, so that they alone are no
+        reason to begin again at once. Updated
+    """
     loop = asyncio.get_running_loop()
     end = loop.time() + longest
     while not bench.stop.is_set():
-        found = len(hopeful_alphas(bench.store, bench.service))
-        if found or loop.time() >= end:
-            return found
+        found = {alpha.alpha_id for alpha in hopeful_alphas(bench.store, bench.service)}
+        if found - seen or loop.time() >= end:
+            seen |= found
+            return len(found)
         await sleep(bench, min(LOOK_SECONDS, end - loop.time()))
     return 0

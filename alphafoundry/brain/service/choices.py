@@ -43,7 +43,7 @@ class SimulationRequest:
     body: dict[str, Any]
 
 
-class _Invalid(Exception):  # noqa: N818 - never leaves this module
+class _Invalid(Exception):
     pass
 
 
