@@ -83,16 +83,14 @@ def _number(value: float | None, form: str) -> str:
 def _alpha_table(title: str, lines: list[AlphaLine], *, planted: bool) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("alpha", no_wrap=True)
-    table.add_column("expression", overflow="fold", ratio=1)
     for name in ("sharpe", "fitness", "turnover", "returns", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     if planted:
         table.add_column("truth", no_wrap=True)
-    table.add_column("outcome", overflow="fold", ratio=1)
+    table.add_column("expression, and what became of it", overflow="fold", ratio=1)
     for line in lines:
         cells = [
             line.alpha_id,
-            escape(line.expression),
             _number(line.sharpe, ".2f"),
             _number(line.fitness, ".2f"),
             _number(line.turnover, ".1%"),
@@ -100,8 +98,10 @@ def _alpha_table(title: str, lines: list[AlphaLine], *, planted: bool) -> Table:
             _number(line.gain, "+.2f"),
         ]
         if planted:
-            cells.append(line.truth or "")
-        table.add_row(*cells, escape(line.outcome), style="green" if line.submitted else None)
+            cells.append((line.truth or "").removeprefix("planted: "))
+        settings = f" [{line.settings}]" if line.settings else ""
+        cells.append(escape(f"{line.expression}{settings}\n= {line.outcome}"))
+        table.add_row(*cells, style="green" if line.submitted else None)
     return table
 
 

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions import buffers
-from alphafoundry.expressions.threads import share
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
 
 COLUMNS_AT_ONCE = 256
-ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions import buffers
-from alphafoundry.expressions.threads import share
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
 from alphafoundry.expressions.units import DEFAULT_FIELDS, FieldInfo
 from alphafoundry.expressions.vectors import VectorField
 
@@ -18,7 +18,6 @@ FloatPanel = NDArray[np.float64]
 GroupPanel = NDArray[np.int32]
 
 _LARGEST_LABEL = 65_536
-ROWS_AT_ONCE = 32
 
 
 class Inputs:

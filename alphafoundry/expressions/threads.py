@@ -15,6 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+ROWS_AT_ONCE = 64
+"""Days of a piece of work that goes day by day."""
+
 _limit: ContextVar[int] = ContextVar("threads", default=0)
 _pool_lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}

@@ -151,9 +151,16 @@ def _scale(row: FloatRow, truncation: float) -> None:
 
 @kernel
 def weighed(
-    values: FloatPanel, mask: Flags, groups: GroupPanel, n_groups: int, truncation: float
-) -> FloatPanel:
-    """Return weights with sum of |weight| = 1 on each day, all 0 where nothing is to hold.
+    values: FloatPanel,
+    mask: Flags,
+    groups: GroupPanel,
+    n_groups: int,
+    truncation: float,
+    result: FloatPanel,
+    first: int,
+    last: int,
+) -> None:
+    """Fill result's rows first..last with weights, sum of |weight| 1, or 0 with nothing to hold.
 
     values : (n_days, n_names); NaN and infinities get no position
     mask : who may be held
@@ -161,36 +168,32 @@ def weighed(
     n_groups : 0 takes no means away
     truncation : largest |weight|, 0 is off
     """
-    n_days, n_names = values.shape
-    result = np.zeros((n_days, n_names))
+    n_names = values.shape[1]
     held = np.empty(n_names, np.bool_)
     means = np.empty(n_groups + 1)
     counts = np.empty(n_groups + 1)
     least = np.empty(n_groups + 1)
-    for t in range(n_days):
+    for t in range(first, last):
+        result[t] = 0.0
         if _take(values[t], mask[t], result[t], held):
             if n_groups > 0:
                 _center(result[t], held, groups[t], means, counts, least)
             _scale(result[t], truncation)
-    return result
 
 
 @kernel
 def held_by_day(
-    weights: FloatPanel, returns: FloatPanel, lag: int
-) -> tuple[FloatRow, FloatRow, FloatRow, FloatRow, FloatRow]:
-    """Return per day, as shares of the book: profit, traded, longs, shorts, largest |weight|.
+    weights: FloatPanel, returns: FloatPanel, lag: int, found: FloatPanel, first: int, last: int
+) -> None:
+    """Fill found's columns first..last with the days' shares of the book.
+
+    found : shape (5, n_days), zeros before: profit, traded, longs, shorts, largest |weight|
 
     The position of day t is the weights of day t - lag. A missing return earns 0.
     """
-    n_days, n_names = weights.shape
-    profit = np.zeros(n_days)
-    traded = np.zeros(n_days)
-    longs = np.zeros(n_days)
-    shorts = np.zeros(n_days)
-    largest = np.zeros(n_days)
+    n_names = weights.shape[1]
     nothing = np.zeros(n_names)
-    for t in range(lag, n_days):
+    for t in range(max(lag, first), last):
         now = weights[t - lag]
         before = weights[t - lag - 1] if t > lag else nothing
         earned = 0.0
@@ -206,24 +209,30 @@ def held_by_day(
             top = max(top, abs(weight))
             if math.isfinite(returns[t, i]):
                 earned += weight * returns[t, i]
-        profit[t] = earned
-        traded[t] = changed
-        longs[t] = long
-        shorts[t] = short
-        largest[t] = top
-    return profit, traded, longs, shorts, largest
+        found[0, t] = earned
+        found[1, t] = changed
+        found[2, t] = long
+        found[3, t] = short
+        found[4, t] = top
 
 
 @kernel
-def profit_inside(weights: FloatPanel, inside: Flags, returns: FloatPanel, lag: int) -> FloatRow:
-    """Return daily profit, as shares of the book, of the weights cut to `inside`.
+def profit_inside(
+    weights: FloatPanel,
+    inside: Flags,
+    returns: FloatPanel,
+    lag: int,
+    profit: FloatRow,
+    first: int,
+    last: int,
+) -> None:
+    """Fill days first..last with the profit, as shares of the book, of weights cut to `inside`.
 
     What is left is neutralized on its mean and scaled to sum of |weight| = 1.
     """
-    n_days, n_names = weights.shape
-    profit = np.zeros(n_days)
+    n_names = weights.shape[1]
     row = np.empty(n_names)
-    for t in range(lag, n_days):
+    for t in range(max(lag, first), last):
         total = 0.0
         count = 0
         largest = 0.0
@@ -243,7 +252,6 @@ def profit_inside(weights: FloatPanel, inside: Flags, returns: FloatPanel, lag: 
                 if math.isfinite(returns[t, i]):
                     earned += rest * returns[t, i]
         profit[t] = earned / gross if gross > 0.0 else 0.0
-    return profit
 
 
 @kernel

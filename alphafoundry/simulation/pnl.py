@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
+
 BOOK = 20_000_000.0
 """Dollars held, long and short together, the same every day; profits are not reinvested."""
 
@@ -94,7 +96,12 @@ def daily_pnl(
     """
     from alphafoundry.simulation import kernels
 
-    profit, traded, longs, shorts, largest = kernels.held_by_day(
-        weights, np.ascontiguousarray(returns, dtype=np.float64), lag(delay)
+    earned = np.ascontiguousarray(returns, dtype=np.float64)
+    found = np.zeros((5, len(dates)))
+    share(
+        lambda first, last: kernels.held_by_day(weights, earned, lag(delay), found, first, last),
+        len(dates),
+        ROWS_AT_ONCE,
     )
+    profit, traded, longs, shorts, largest = found
     return DailyPnl(dates, profit * BOOK, traded * BOOK, longs, shorts, largest)

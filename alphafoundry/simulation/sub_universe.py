@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import (
     LIQUIDITY_DAYS,
@@ -69,7 +70,15 @@ def measure(
     """
     from alphafoundry.simulation import kernels
 
-    profit = kernels.profit_inside(weights, inside, panel.fields["returns"], lag(delay))
+    returns = panel.fields["returns"]
+    profit = np.zeros(len(weights))
+    share(
+        lambda first, last: kernels.profit_inside(
+            weights, inside, returns, lag(delay), profit, first, last
+        ),
+        len(weights),
+        ROWS_AT_ONCE,
+    )
     return SubUniverse(sharpe(profit[start:]), average_size(inside) / average_size(mask))
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.expressions import buffers
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
 from alphafoundry.market.panel import Panel
 
 Matrix = NDArray[np.float64]
@@ -84,4 +86,12 @@ def to_weights(
     else:
         labels = np.ascontiguousarray(groups)
         n_groups = max(int(labels.max(initial=-1)) + 1, 1)
-    return kernels.weighed(values, inside, labels, n_groups, float(truncation))
+    weights = buffers.empty(values.shape)
+    share(
+        lambda first, last: kernels.weighed(
+            values, inside, labels, n_groups, float(truncation), weights, first, last
+        ),
+        len(values),
+        ROWS_AT_ONCE,
+    )
+    return weights

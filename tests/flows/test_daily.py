@@ -41,7 +41,7 @@ def test_a_first_run_needs_nothing_and_prints_a_table(
     assert "Traceback" not in done.stdout + done.stderr
     assert "SYNTHETIC calibration market" in done.stdout
     assert "tried" in done.stdout and "20 simulations in" in done.stdout
-    assert "expression" in done.stdout and "outcome" in done.stdout
+    assert "expression" in done.stdout and "what became of it" in done.stdout
     counts = place.json("report.json")["counts"]
     assert counts["simulated"] == counts["invented"] + counts["mined"] == 20
 
