@@ -1,11 +1,12 @@
 """The simulation cap over two processes: is it true, and what does it cost?
 
-A local BRAIN server on a port, whose simulations take a second each, and one Prefect server on
-SQLite with this folder's settings. Two `python -m flows.generate` start at the same moment. The
-BRAIN server counts what it saw: the peak of running simulations, answers with 429, and the time
-from the first simulation's start to the last one's end, against the ideal (work / cap).
+A local BRAIN server on a port, whose simulations take 1 or 2 s each (a client is asked to look
+again every 0.05 s), and one Prefect server on SQLite with this folder's settings. Two
+`python -m flows.generate` start at the same moment. The BRAIN server counts what it saw: the peak
+of running simulations, answers with 429, and the time from the first simulation's start to the
+last one's end, against the ideal (work / cap).
 
-    python -m benchmarks.caps [--simulations 30] [--seconds 1.0]
+    python -m benchmarks.caps [--simulations 60] [--seconds 1 2]
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def measure(simulations: int, seconds: float, folder: Path) -> dict[str, object]
     server = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port"]
     simulator = ["-m", "alphafoundry.brain.server", "--port", str(brain_port)]
     simulator += ["--simulation-seconds", str(seconds), "--max-concurrent", str(CAP)]
-    simulator += ["--poll-seconds", "0.1"]
+    simulator += ["--poll-seconds", "0.05"]
     simulator += ["--state", str(folder / "brain.sqlite")]
     with (
         running([*server, str(prefect_port)], f"{api}/health", folder / "prefect.log", env),
@@ -111,13 +112,21 @@ def main() -> None:
     """Measure, print a table, and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.caps", description=__doc__)
     parser.add_argument("--simulations", type=int, default=60, help="per process (default: 60)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="per simulation (default: 1)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        nargs="+",
+        default=[1.0, 2.0],
+        help="per simulation, one measurement each (default: 1 2)",
+    )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        row = measure(arguments.simulations, arguments.seconds, Path(folder))
-    for name, value in row.items():
-        print(f"{name:>14}  {value}")
-    path = write_result("caps", [row], ["prefect", "sqlalchemy", "fastapi"])
+    rows = []
+    for seconds in arguments.seconds:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measure(arguments.simulations, seconds, Path(folder)))
+    for name in rows[0]:
+        print(f"{name:>14}", *(f"{row[name]!s:>8}" for row in rows))
+    path = write_result("caps", rows, ["prefect", "sqlalchemy", "fastapi"])
     print(f"written to {path.relative_to(ROOT)}")
 
 
