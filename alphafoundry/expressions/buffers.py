@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALL = 1 << 18
+SMALL = 1 << 15
 """Bytes below which arrays are not worth keeping."""
 
 FREE_BYTES = 384 * 2**20

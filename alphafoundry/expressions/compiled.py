@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions import buffers
-from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share, threads_here
 
-COLUMNS_AT_ONCE = 256
+LEAST_COLUMNS = 64
+"""Columns of a piece below which another thread is not worth its start."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Compiled:
         """Fill out, shape (n_days, n_instruments), from the kernel's arguments before it."""
         kernel = self.kernel
         rows = self.over == "rows"
+        columns = max(-(-out.shape[1] // threads_here()), LEAST_COLUMNS)
         share(
             lambda first, last: kernel(*arguments, out, first, last),
             out.shape[0] if rows else out.shape[1],
-            ROWS_AT_ONCE if rows else COLUMNS_AT_ONCE,
+            ROWS_AT_ONCE if rows else columns,
         )
 
 

@@ -40,13 +40,18 @@ def at_most(threads: int | None) -> Iterator[None]:
         _limit.reset(token)
 
 
+def threads_here() -> int:
+    """Return how many threads an operator may use here."""
+    return _limit.get() or available_cores()
+
+
 def share(work: Callable[[int, int], object], length: int, step: int) -> None:
     """Call work(first, last) on pieces of 0..length, each `step` long but the last.
 
     Returns when every piece is done. An exception of a piece is raised after the others.
     """
     pieces = range(0, length, step)
-    wanted = min(_limit.get() or available_cores(), len(pieces))
+    wanted = min(threads_here(), len(pieces))
     if wanted <= 1:
         for first in pieces:
             work(first, min(first + step, length))

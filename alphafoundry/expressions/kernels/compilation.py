@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 FloatPanel = NDArray[np.float64]
 GroupPanel = NDArray[np.int32]
 
-WIDTH = 256
-"""Columns that a rolling kernel treats together: its buffers stay in the second-level cache."""
+WIDTH = 1536
+"""Columns that a rolling kernel treats together: memory is read in long stretches."""
+
+NARROW = 256
+"""The same for kernels that go through a window again for each day: what they keep stays in the
+first-level cache."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

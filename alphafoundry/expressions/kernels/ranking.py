@@ -6,8 +6,8 @@ computed in. In a row whose typical size (geometric mean of |x|) is below about 
 step shrinks with that size, so small numbers keep their order. Infinite values are compared like
 any other.
 
-A row is sorted in three steps: every value gets a short key that never contradicts the order, two
-radix passes sort by it, and an insertion pass settles what shares a key.
+A row is sorted in three steps: every cell becomes one word of a short key, which never contradicts
+the order, and its place; two radix passes sort the words; what shares a key is then compared.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 from alphafoundry.expressions.kernels.compilation import FloatPanel, GroupPanel, kernel
 
 Row = NDArray[np.float64]
-Words = NDArray[np.uint64]
-Places = NDArray[np.uint32]
+Bits = NDArray[np.uint64]
+Keys = NDArray[np.int64]
+Words = NDArray[np.uint32]
 
-_BITS = 11
-_BUCKETS = 1 << _BITS
-_DIGIT = np.uint64(_BUCKETS - 1)
-_PLACE = np.uint64(32)
-_HIGH = np.uint64(32 + _BITS)
-_ONE = np.uint32(1)
-_PLACE_MASK = np.uint64(0xFFFFFFFF)
+_WORD = 32
 _EXPONENT = np.uint64(0x7FF)
+_MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
+_SIGN = np.int64(63)
+_ONE = np.uint32(1)
 _FARTHEST = float(1 << 20)
 _BEYOND = 1 << 62
+_WHOLE = 4.5e15
+_FEW = 24
 
 
 @kernel
-def _scale(bits: Words) -> tuple[float, float]:
+def _scale(bits: Bits) -> tuple[float, float]:
     """Return one over the rounding step of values whose bits are given, and their typical size."""
     total = np.int64(0)
     counted = 0
@@ -57,162 +57,152 @@ def _scale(bits: Words) -> tuple[float, float]:
 
 
 @kernel
-def _round(row: Row, scale: float, rounded: Row) -> None:
-    for j in range(row.shape[0]):
-        scaled = row[j] * scale
-        rounded[j] = (np.rint(scaled) if abs(scaled) < 4.5e15 else scaled) + 0.0
+def _rounded(value: float, scale: float) -> float:
+    scaled = value * scale
+    return (np.rint(scaled) if abs(scaled) < _WHOLE else scaled) + 0.0
 
 
 @kernel
-def _fill_words(rounded: Row, typical: float, room: Row, words: Words) -> int:
-    """Put a short key and the place of each value that is not NaN into a word.
+def _fill_keys(row: Row, scale: float, typical: float, keys: Keys) -> tuple[int, int, int]:
+    """Give each value a key; return the least and the greatest, and how many are not NaN.
 
     The key is the position of sign(v) * (|v| + typical) among the floating-point numbers: even
-    near zero, and logarithmic far from it. Returns how many words there are.
+    near zero, and logarithmic far from it.
     """
-    names = rounded.shape[0]
-    keys = room.view(np.int64)
+    room = keys.view(np.float64)
     farthest = typical * _FARTHEST
     room[0] = typical
     zero = keys[0]
-    for j in range(names):
-        room[j] = min(abs(rounded[j]), farthest) + typical
-    for j in range(names):
-        distance = keys[j] - zero
-        keys[j] = -distance if rounded[j] < 0.0 else distance
+    for j in range(row.shape[0]):
+        scaled = row[j] * scale
+        size = abs(np.rint(scaled) if abs(scaled) < _WHOLE else scaled)
+        room[j] = math.copysign(min(size, farthest) + typical, scaled)
     low = np.int64(_BEYOND)
     high = np.int64(-_BEYOND)
-    for j in range(names):
-        missing = math.isnan(rounded[j])
-        low = min(low, np.int64(_BEYOND) if missing else keys[j])
-        high = max(high, np.int64(-_BEYOND) if missing else keys[j])
-    shift = 0
-    while ((high - low) >> shift) >= _BUCKETS * _BUCKETS:
-        shift += 1
-    count = 0
-    for j in range(names):
-        if not math.isnan(rounded[j]):
-            words[count] = (np.uint64((keys[j] - low) >> shift) << _PLACE) | np.uint64(j)
-            count += 1
-    return count
+    missing = 0
+    for j in range(row.shape[0]):
+        sign = keys[j] >> _SIGN
+        key = (((keys[j] & _MAGNITUDE) - zero) ^ sign) - sign
+        gone = math.isnan(row[j])
+        missing += 1 if gone else 0
+        key = np.int64(_BEYOND) if gone else key
+        keys[j] = key
+        low = min(low, key)
+        high = max(high, np.int64(-_BEYOND) if gone else key)
+    return low, high, row.shape[0] - missing
 
 
 @kernel
-def _sort_words(words: Words, count: int, other: Words, tally: Places, tally_high: Places) -> None:
-    """Sort by key, stable, in two passes; other is room of the same size."""
+def _fill_words(keys: Keys, low: int, high: int, place_bits: int, words: Words) -> None:
+    """Put the leading bits of each key above its place; what is missing comes last."""
+    last = (np.int64(1) << np.int64(_WORD - place_bits)) - np.int64(1)
+    shift = np.int64(0)
+    while ((high - low) >> shift) >= last:
+        shift += np.int64(1)
+    above = np.int64(place_bits)
+    for j in range(keys.shape[0]):
+        key = min((keys[j] - low) >> shift, last)
+        words[j] = np.uint32((key << above) | np.int64(j))
+
+
+@kernel
+def _sort_words(
+    words: Words, place_bits: int, other: Words, tally: Words, tally_high: Words, rank: Words
+) -> None:
+    """Sort the words in two passes and note each place's rank; other is room of the same size."""
+    names = words.shape[0]
+    above = np.uint32(place_bits)
+    half = (_WORD - place_bits) // 2
+    above_both = np.uint32(place_bits + half)
+    digit = np.uint32((1 << half) - 1)
+    place = np.uint32((1 << place_bits) - 1)
     tally[:] = 0
     tally_high[:] = 0
-    for k in range(count):
-        word = words[k]
-        tally[(word >> _PLACE) & _DIGIT] += _ONE
-        tally_high[word >> _HIGH] += _ONE
+    for j in range(names):
+        word = words[j]
+        tally[(word >> above) & digit] += _ONE
+        tally_high[word >> above_both] += _ONE
     start = np.uint32(0)
-    start_high = np.uint32(0)
-    for b in range(_BUCKETS):
+    for b in range(tally.shape[0]):
         here = tally[b]
         tally[b] = start
         start += here
+    start = np.uint32(0)
+    for b in range(tally_high.shape[0]):
         here = tally_high[b]
-        tally_high[b] = start_high
-        start_high += here
-    for k in range(count):
-        word = words[k]
-        bucket = (word >> _PLACE) & _DIGIT
-        other[tally[bucket]] = word
-        tally[bucket] += _ONE
-    for k in range(count):
-        word = other[k]
-        bucket = word >> _HIGH
-        words[tally_high[bucket]] = word
-        tally_high[bucket] += _ONE
+        tally_high[b] = start
+        start += here
+    for j in range(names):
+        word = words[j]
+        bucket = (word >> above) & digit
+        to = tally[bucket]
+        other[to] = word
+        tally[bucket] = to + _ONE
+    for j in range(names):
+        word = other[j]
+        bucket = word >> above_both
+        to = tally_high[bucket]
+        words[to] = word
+        rank[word & place] = to
+        tally_high[bucket] = to + _ONE
 
 
 @kernel
-def _settle(values: Row, places: Places, count: int) -> bool:
-    """Sort nearly sorted values with their places; False where that takes too many moves."""
-    moves = 0
+def _settle(row: Row, scale: float, words: Words, place: int, values: Row) -> bool:
+    """Put words of one key in the order of their values, which go to values.
+
+    Returns whether there was something to move.
+    """
+    count = words.shape[0]
+    sorted_already = True
+    for k in range(count):
+        values[k] = _rounded(row[words[k] & place], scale)
+        sorted_already = sorted_already and (k == 0 or values[k - 1] <= values[k])
+    if sorted_already:
+        return False
+    if count > _FEW:
+        order = np.argsort(values[:count], kind="mergesort")
+        values[:count] = values[:count][order]
+        words[:] = words[order]
+        return True
     for k in range(1, count):
         value = values[k]
-        if values[k - 1] <= value:
-            continue
-        place = places[k]
+        word = words[k]
         i = k - 1
         while i >= 0 and values[i] > value:
             values[i + 1] = values[i]
-            places[i + 1] = places[i]
+            words[i + 1] = words[i]
             i -= 1
         values[i + 1] = value
-        places[i + 1] = place
-        moves += k - i
-        if moves > 8 * count:
-            return False
+        words[i + 1] = word
     return True
 
 
 @kernel
-def _sort_row(
-    row: Row,
-    rounded: Row,
-    values: Row,
-    places: Places,
-    words: Words,
-    other: Words,
-    tally: Places,
-    tally_high: Places,
-) -> int:
-    """Put the row's rounded values that are not NaN, and their places, in order.
-
-    Returns how many there are. rounded, words and other are room as long as the row.
-    """
-    scale, typical = _scale(row.view(np.uint64))
-    _round(row, scale, rounded)
-    count = _fill_words(rounded, typical * scale, values, words)
-    _sort_words(words, count, other, tally, tally_high)
-    for k in range(count):
-        place = words[k] & _PLACE_MASK
-        places[k] = np.uint32(place)
-        values[k] = rounded[place]
-    if not _settle(values, places, count):
-        order = np.argsort(values[:count], kind="mergesort")
-        for k in range(count):
-            rounded[k] = values[order[k]]
-            other[k] = np.uint64(places[order[k]])
-        for k in range(count):
-            values[k] = rounded[k]
-            places[k] = np.uint32(other[k])
-    return count
+def _digits(names: int) -> tuple[int, int, int]:
+    """Return the bits of a word that hold the place, and the counters of the two passes."""
+    place_bits = 1
+    while (1 << place_bits) < names:
+        place_bits += 1
+    half = (_WORD - place_bits) // 2
+    return place_bits, 1 << half, 1 << (_WORD - place_bits - half)
 
 
 @kernel
-def _write_ranks(values: Row, places: Places, even: Row, row: Row) -> None:
-    """Write ranks 0..1 of sorted cells into the row; ties share their mean.
-
-    even : the ranks of as many cells without ties. A single cell gets 0.5.
-    """
+def _write_run(
+    values: Row, words: Words, place: int, start: int, steps: float, moved: bool, answer: Row
+) -> None:
+    """Write the ranks of sorted words that begin at rank start; equal values share the mean."""
     count = values.shape[0]
-    for k in range(count):
-        row[places[k]] = even[k]
-    k = 1
+    k = 0
     while k < count:
-        if values[k] != values[k - 1]:
+        begin = k
+        while k < count and values[k] == values[begin]:
             k += 1
-            continue
-        start = k - 1
-        while k < count and values[k] == values[start]:
-            k += 1
-        rank = 0.5 * (start + k - 1) / (count - 1)
-        for i in range(start, k):
-            row[places[i]] = rank
-
-
-@kernel
-def _fill_even(even: Row) -> None:
-    """Fill with ranks 0..1 of cells without ties."""
-    count = even.shape[0]
-    even[0] = 0.5
-    if count > 1:
-        for k in range(count):
-            even[k] = k / (count - 1)
+        if moved or k > begin + 1:
+            rank = 0.5 * (start + begin + start + k - 1) / steps
+            for i in range(begin, k):
+                answer[words[i] & place] = rank
 
 
 @kernel
@@ -222,24 +212,96 @@ def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
     A single valid cell gets 0.5.
     """
     names = x.shape[1]
-    rounded = np.empty(names)
+    place_bits, low_counters, high_counters = _digits(names)
+    above = np.uint32(place_bits)
+    place = np.uint32((1 << place_bits) - 1)
+    keys = np.empty(names, np.int64)
+    words = np.empty(names, np.uint32)
+    other = np.empty(names, np.uint32)
+    rank = np.empty(names, np.uint32)
+    tally = np.empty(low_counters, np.uint32)
+    tally_high = np.empty(high_counters, np.uint32)
     values = np.empty(names)
-    places = np.empty(names, np.uint32)
-    words = np.empty(names, np.uint64)
-    other = np.empty(names, np.uint64)
-    tally = np.empty(_BUCKETS, np.uint32)
-    tally_high = np.empty(_BUCKETS, np.uint32)
-    even = np.empty(names)
-    known = 0
     for t in range(first, last):
-        count = _sort_row(x[t], rounded, values, places, words, other, tally, tally_high)
-        if count < names:
-            out[t, :] = math.nan
-        if count > 0:
-            if count != known:
-                _fill_even(even[:count])
-                known = count
-            _write_ranks(values[:count], places[:count], even, out[t])
+        row = x[t]
+        answer = out[t]
+        scale, typical = _scale(row.view(np.uint64))
+        low, high, count = _fill_keys(row, scale, typical * scale, keys)
+        if count < 2:
+            for j in range(names):
+                answer[j] = math.nan if math.isnan(row[j]) else 0.5
+            continue
+        _fill_words(keys, low, high, place_bits, words)
+        _sort_words(words, place_bits, other, tally, tally_high, rank)
+        steps = count - 1.0
+        if count == names:
+            for j in range(names):
+                answer[j] = np.float64(np.int32(rank[j])) / steps
+        else:
+            for j in range(names):
+                even = np.float64(np.int32(rank[j])) / steps
+                answer[j] = math.nan if math.isnan(row[j]) else even
+        k = 1
+        while k < count:
+            if (words[k] >> above) != (words[k - 1] >> above):
+                k += 1
+                continue
+            start = k - 1
+            key = words[start] >> above
+            while k < count and (words[k] >> above) == key:
+                k += 1
+            run = words[start:k]
+            moved = _settle(row, scale, run, place, values)
+            _write_run(values[: k - start], run, place, start, steps, moved, answer)
+
+
+@kernel
+def _write_ranks(values: Row, places: Words, row: Row) -> None:
+    """Write ranks 0..1 of sorted cells into the row; ties share their mean.
+
+    A single cell gets 0.5.
+    """
+    count = values.shape[0]
+    k = 0
+    while k < count:
+        begin = k
+        while k < count and values[k] == values[begin]:
+            k += 1
+        rank = 0.5 * (begin + k - 1) / (count - 1) if count > 1 else 0.5
+        for i in range(begin, k):
+            row[places[i]] = rank
+
+
+@kernel
+def _order_row(
+    row: Row,
+    place_bits: int,
+    keys: Keys,
+    words: Words,
+    other: Words,
+    tally: Words,
+    tally_high: Words,
+    rank: Words,
+    values: Row,
+) -> int:
+    """Put the row's words and its rounded values in order; return how many are not NaN."""
+    above = np.uint32(place_bits)
+    place = np.uint32((1 << place_bits) - 1)
+    scale, typical = _scale(row.view(np.uint64))
+    low, high, count = _fill_keys(row, scale, typical * scale, keys)
+    _fill_words(keys, low, high, place_bits, words)
+    _sort_words(words, place_bits, other, tally, tally_high, rank)
+    k = 0
+    while k < count:
+        begin = k
+        key = words[k] >> above
+        while k < count and (words[k] >> above) == key:
+            k += 1
+        if k == begin + 1:
+            values[begin] = _rounded(row[words[begin] & place], scale)
+        else:
+            _settle(row, scale, words[begin:k], place, values[begin:k])
+    return count
 
 
 @kernel
@@ -259,20 +321,25 @@ def group_ordered(  # noqa: PLR0912
     a straight line between neighbours; spread gives it to members with NaN too.
     """
     names = x.shape[1]
-    rounded = np.empty(names)
+    place_bits, low_counters, high_counters = _digits(names)
+    place_mask = np.uint32((1 << place_bits) - 1)
+    keys = np.empty(names, np.int64)
+    words = np.empty(names, np.uint32)
+    other = np.empty(names, np.uint32)
+    rank = np.empty(names, np.uint32)
+    tally = np.empty(low_counters, np.uint32)
+    tally_high = np.empty(high_counters, np.uint32)
     values = np.empty(names)
     places = np.empty(names, np.uint32)
-    words = np.empty(names, np.uint64)
-    other = np.empty(names, np.uint64)
-    tally = np.empty(_BUCKETS, np.uint32)
-    tally_high = np.empty(_BUCKETS, np.uint32)
     apart = np.empty(names)
     members = np.empty(names, np.uint32)
     starts = np.empty(labels + 1, np.int64)
     fill = np.empty(labels, np.int64)
     answer = np.empty(labels)
     for t in range(first, last):
-        count = _sort_row(x[t], rounded, values, places, words, other, tally, tally_high)
+        count = _order_row(x[t], place_bits, keys, words, other, tally, tally_high, rank, values)
+        for i in range(count):
+            places[i] = words[i] & place_mask
         starts[:] = 0
         for i in range(count):
             k = g[t, places[i]]
@@ -295,8 +362,7 @@ def group_ordered(  # noqa: PLR0912
                 continue
             if share < 0.0:
                 inside = slice(starts[k], starts[k + 1])
-                _fill_even(rounded[:size])
-                _write_ranks(apart[inside], members[inside], rounded, out[t])
+                _write_ranks(apart[inside], members[inside], out[t])
             else:
                 place = share * (size - 1)
                 low = int(place)

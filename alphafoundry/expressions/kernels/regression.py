@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
+from alphafoundry.expressions.kernels.compilation import NARROW, FloatPanel, kernel
 
 Row = NDArray[np.float64]
 
-_COUNT, _BASE_X, _BASE_Y, _X, _Y, _XX, _YY, _XY, _ERRORS = (WIDTH * place for place in range(9))
+_COUNT, _BASE_X, _BASE_Y, _X, _Y, _XX, _YY, _XY, _ERRORS = (NARROW * place for place in range(9))
 
 
 @kernel
@@ -114,9 +114,9 @@ def rolling_regression(
     """
     behind = int(lag)
     kind = int(rettype)
-    state = np.empty(9 * WIDTH)
-    for left in range(first, last, WIDTH):
-        right = min(left + WIDTH, last)
+    state = np.empty(9 * NARROW)
+    for left in range(first, last, NARROW):
+        right = min(left + NARROW, last)
         for t in range(x.shape[0]):
             if t < d - 1 + behind:
                 out[t, left:right] = math.nan

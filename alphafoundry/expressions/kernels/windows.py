@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
+from alphafoundry.expressions.kernels.compilation import NARROW, WIDTH, FloatPanel, kernel
 
 Row = NDArray[np.float64]
 
@@ -205,10 +205,10 @@ def mean_gap(x: FloatPanel, d: int, out: FloatPanel, first: int, last: int) -> N
     NaN before d rows are there and where today is NaN.
     """
     days = x.shape[0]
-    total = np.empty(WIDTH)
-    count = np.empty(WIDTH)
-    for left in range(first, last, WIDTH):
-        width = min(left + WIDTH, last) - left
+    total = np.empty(NARROW)
+    count = np.empty(NARROW)
+    for left in range(first, last, NARROW):
+        width = min(left + NARROW, last) - left
         for t in range(days):
             total[:] = 0.0
             count[:] = 0.0

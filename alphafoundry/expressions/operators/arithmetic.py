@@ -148,6 +148,7 @@ def _of_more(
     commutative: bool = False,
     aliases: tuple[str, ...] = (),
     tier: str = "base",
+    ufunc: np.ufunc | None = None,
 ) -> Operator:
     return Operator(
         name,
@@ -162,6 +163,7 @@ def _of_more(
         tier,
         commutative=commutative,
         elementwise=True,
+        ufunc=ufunc,
         keeps_nan=not keywords,
     )
 
@@ -181,6 +183,7 @@ OPERATORS = (
         agree=None,
         keywords=(FILTER,),
         commutative=True,
+        ufunc=np.add,
     ),
     Operator(
         "densify",
@@ -212,6 +215,7 @@ OPERATORS = (
         of_any,
         agree=None,
         commutative=True,
+        ufunc=np.maximum,
     ),
     _of_more(
         "min",
@@ -221,6 +225,7 @@ OPERATORS = (
         of_any,
         agree=None,
         commutative=True,
+        ufunc=np.minimum,
     ),
     _of_more(
         "multiply",
@@ -230,6 +235,7 @@ OPERATORS = (
         of_product,
         keywords=(FILTER,),
         commutative=True,
+        ufunc=np.multiply,
     ),
     _of_more(
         "power",
@@ -256,6 +262,7 @@ OPERATORS = (
         of_any,
         agree=None,
         keywords=(FILTER,),
+        ufunc=np.subtract,
     ),
     _of_one(
         "to_nan",
