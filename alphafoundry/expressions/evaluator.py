@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.expressions import buffers
 from alphafoundry.expressions.batch import Batch
 from alphafoundry.expressions.binding import read_keyword
 from alphafoundry.expressions.cache import ValueCache
 from alphafoundry.expressions.canonical import CanonicalForm
 from alphafoundry.expressions.checking import check
 from alphafoundry.expressions.expression import Expression
-from alphafoundry.expressions.fused import Run, Step, expand
+from alphafoundry.expressions.fused import Step, calculate
 from alphafoundry.expressions.graph import Graph
 from alphafoundry.expressions.inputs import FloatPanel, GroupPanel, Inputs
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.parsing import parse
-from alphafoundry.expressions.registry import Operator
+from alphafoundry.expressions.registry import Kind, Operator
 from alphafoundry.expressions.threads import at_most
 from alphafoundry.expressions.tree import Call, Field, Node, Number
 from alphafoundry.expressions.units import DEFAULT_FIELDS, FieldInfo
@@ -108,7 +109,7 @@ class Evaluator:
         return parsed.canonical_form
 
     def _finish(self, found: Any, form: CanonicalForm) -> FloatPanel:
-        values = expand(found, self.shape)
+        values = self._expand(found)
         if not self._shows_gaps(form.root):
             values = self._inputs.hide(values)
         result = values.view()
@@ -132,15 +133,10 @@ class Evaluator:
         sources = {text: graph.sources(text) for text in needed}
         uses = Counter(source for text in needed for source in sources[text])
         uses[root] += 1
-        run = Run(self.shape, self._inputs.outside, self.nan_handling)
         for text in needed:
             node = graph.node(text)
             values[text] = (
-                run.calculate(
-                    self._steps(graph, text),
-                    graph.pieces(text),
-                    {name: values[name] for name in sources[text]},
-                )
+                self._call(graph, text, node, values)
                 if isinstance(node, Call)
                 else self._leaf(node)
             )
@@ -183,17 +179,40 @@ class Evaluator:
                 return self._inputs.read(name)
         return None
 
-    def _steps(self, graph: Graph, text: str) -> list[Step]:
-        return [self._step(graph, name) for name in graph.steps(text)]
-
-    def _step(self, graph: Graph, text: str) -> Step:
-        node = graph.node(text)
-        assert isinstance(node, Call)
+    def _call(self, graph: Graph, text: str, node: Call, values: Mapping[str, Any]) -> Any:
         operator = OPERATORS[node.operator]
-        hidden = tuple(
-            operator.reads_across and not self._shows_gaps(child) for child in node.arguments
-        )
-        return Step(text, operator, graph.inputs[text], _options(operator, node), hidden)
+        if operator.elementwise:
+            steps = [_step(graph, step) for step in graph.steps(text)]
+            return calculate(
+                steps, {name: values[name] for name in graph.sources(text)}, self.shape
+            )
+        inputs = [
+            self._input(operator, index, child, values[name])
+            for index, (child, name) in enumerate(
+                zip(node.arguments, graph.inputs[text], strict=True)
+            )
+        ]
+        options = _options(operator, node)
+        if operator.spreads:
+            options["spread"] = self.nan_handling
+        with np.errstate(all="ignore"):
+            result = operator.kernel(*inputs, **options)
+        if self.nan_handling and operator.category == "Time Series" and operator.has_lookback:
+            return _zero_where_window_is_missing(operator, inputs, result)
+        return result
+
+    def _input(self, operator: Operator, index: int, node: Node, value: Any) -> Any:
+        kind = operator.input_at(index).kind
+        if kind is Kind.LOOKBACK:
+            return min(int(value), self.shape[0] + 1)
+        if kind is Kind.NUMBER:
+            return value if operator.has_lookback else self._expand(value)
+        if kind is not Kind.MATRIX:
+            return value
+        panel = self._expand(value)
+        if operator.reads_across and not self._shows_gaps(node):
+            panel = self._inputs.hide(panel)
+        return panel
 
     def _shows_gaps(self, node: Node) -> bool:
         """Whether the node's values are NaN already wherever the mask hides a cell."""
@@ -204,6 +223,13 @@ class Evaluator:
                 return False
             node = node.arguments[0]
         return isinstance(node, Field)
+
+    def _expand(self, value: Any) -> FloatPanel:
+        if isinstance(value, np.ndarray):
+            return value
+        panel = buffers.empty(self.shape)
+        panel.fill(float(value))
+        return panel
 
 
 def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
@@ -231,6 +257,15 @@ def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
     return Evaluator(fields, groups, vectors=vectors).evaluate(expression)
 
 
+def _step(graph: Graph, text: str) -> Step:
+    node = graph.node(text)
+    assert isinstance(node, Call)
+    operator = OPERATORS[node.operator]
+    return Step(
+        text, operator.kernel, graph.inputs[text], _options(operator, node), operator.instruction
+    )
+
+
 def _options(operator: Operator, node: Call) -> dict[str, Any]:
     """Return every keyword's value in declared order."""
     given = dict(node.keywords)
@@ -240,3 +275,20 @@ def _options(operator: Operator, node: Call) -> dict[str, Any]:
         value = keyword.default if written is None else read_keyword(keyword, written)
         options[keyword.name] = value
     return options
+
+
+def _zero_where_window_is_missing(
+    operator: Operator, inputs: list[Any], result: FloatPanel
+) -> FloatPanel:
+    """Put 0 for NaN where all of the first input's window is NaN."""
+    kinds = [operator.input_at(index).kind for index in range(len(inputs))]
+    days: int = inputs[kinds.index(Kind.LOOKBACK)]
+    data: FloatPanel = inputs[kinds.index(Kind.MATRIX)]
+    window = days + 1 if operator.name in ("ts_delay", "ts_delta") else days
+    if window > len(data):
+        return result
+    missing = np.zeros((len(data) + 1, data.shape[1]), np.int32)
+    np.cumsum(np.isnan(data), axis=0, out=missing[1:])
+    late = result[window - 1 :]
+    late[(missing[window:] - missing[:-window] == window) & np.isnan(late)] = 0.0
+    return result

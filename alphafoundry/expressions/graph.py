@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from alphafoundry.expressions.canonical import CanonicalForm
 from alphafoundry.expressions.operators import OPERATORS
-from alphafoundry.expressions.registry import Pieces
 from alphafoundry.expressions.tree import Call, Node, walk_once
 
 
@@ -32,13 +31,10 @@ class Graph:
                 self._add(form, node)
             self.roots.append(self._meant(form.text(form.root)))
         self._root_count = Counter(self.roots)
-        self._end: dict[str, str] = {}
-        self._pieces: dict[str, Pieces] = {}
-        self._join()
 
     @property
     def calculations(self) -> int:
-        """How many values are calculated, operators that run together counted once."""
+        """How many values are calculated, a chain of cell-by-cell operators counted once."""
         return sum(
             isinstance(node, Call) and not self.fuses(text) for text, node in self._nodes.items()
         )
@@ -48,55 +44,45 @@ class Graph:
         return self._nodes[text]
 
     def fuses(self, text: str) -> bool:
-        """Whether the value is only a step on the way to one other value of `steps`."""
-        return self._end.get(text, text) != text
-
-    def pieces(self, text: str) -> Pieces:
-        """How the steps that lead to a value may share the panel among them."""
-        return self._pieces[text]
+        """Whether the value is only ever a step of one cell-by-cell calculation."""
+        if text in self._root_count or not self.is_cellwise(text):
+            return False
+        readers = self.parents[text]
+        return len(readers) == 1 and self.is_cellwise(readers[0])
 
     def is_shared(self, text: str) -> bool:
         """Whether the value is read more than once, by expressions or as one."""
         return len(self.parents[text]) + self._root_count[text] > 1
 
+    def is_cellwise(self, text: str) -> bool:
+        """Whether the node is an operator that works cell by cell."""
+        node = self._nodes[text]
+        return isinstance(node, Call) and OPERATORS[node.operator].elementwise
+
     def sources(self, text: str) -> list[str]:
         """Return the values that must be there before this one, steps in between left out."""
-        inside = self.steps(text)
-        below = dict.fromkeys(name for step in inside for name in self.inputs[step])
-        return [name for name in below if name not in inside]
-
-    def steps(self, text: str) -> list[str]:
-        """Return the operators that run together up to this value, inputs first, itself last."""
-        found = {text}
-        stack = [text]
+        found: dict[str, None] = {}
+        stack = list(self.inputs[text])
         while stack:
-            for below in self.inputs[stack.pop()]:
-                if below not in found and self.fuses(below):
-                    found.add(below)
-                    stack.append(below)
-        return sorted(found, key=self._place.__getitem__)
+            below = stack.pop()
+            if self.fuses(below):
+                stack.extend(self.inputs[below])
+            else:
+                found[below] = None
+        return list(found)
 
-    def _join(self) -> None:
-        """Let each value run with the ones that read it, where one piece of the panel does.
-
-        Readers come before what they read. The end of a run is a value that is needed whole.
-        """
-        self._place = {text: place for place, text in enumerate(self._nodes)}
-        for text in reversed(self._nodes):
-            node = self._nodes[text]
-            if not isinstance(node, Call):
-                continue
-            own = OPERATORS[node.operator].pieces
-            ends = {self._end[reader] for reader in self.parents[text]}
-            end = text
-            if text not in self._root_count and len(ends) == 1:
-                (reader,) = ends
-                together = _together(self._pieces[reader], own)
-                if together is not None:
-                    end = reader
-                    own = together
-            self._end[text] = end
-            self._pieces[end] = own
+    def steps(self, text: str) -> Iterator[str]:
+        """Yield the cell-by-cell operators that lead to this one and itself, inputs first."""
+        stack = [(text, False)]
+        seen: set[str] = set()
+        while stack:
+            here, opened = stack.pop()
+            if opened:
+                yield here
+            elif here not in seen:
+                seen.add(here)
+                stack.append((here, True))
+                stack.extend((below, False) for below in self.inputs[here] if self.fuses(below))
 
     def _add(self, form: CanonicalForm, node: Node) -> None:
         text = form.text(node)
@@ -119,12 +105,3 @@ class Graph:
 
     def _meant(self, text: str) -> str:
         return self._same.get(text, text)
-
-
-def _together(first: Pieces, second: Pieces) -> Pieces | None:
-    """Return the pieces on which both kinds of operators can run, None where there are none."""
-    if Pieces.WHOLE in (first, second):
-        return None
-    if first is Pieces.CELLS:
-        return second
-    return first if second in (Pieces.CELLS, first) else None

@@ -9,8 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from alphafoundry.expressions.instructions import Instruction
 from alphafoundry.expressions.units import UnitRule, dimensionless
 
 Option: TypeAlias = float | bool | str | tuple[float, ...] | None
@@ -91,15 +90,6 @@ class Keyword:
 Kernel = Callable[..., Any]
 
 
-class Pieces(StrEnum):
-    """On which parts of the panel an operator gives the same answer as on the whole."""
-
-    CELLS = "any rows or columns"
-    ROWS = "whole rows"
-    COLUMNS = "whole columns"
-    WHOLE = "nothing less than the panel"
-
-
 @dataclass(frozen=True)
 class Operator:
     """One operator of the language.
@@ -123,7 +113,7 @@ class Operator:
     commutative : the leading data inputs may change places
     output : MATRIX or GROUP
     elementwise : works cell by cell, so constants need no expansion
-    ufunc : NumPy's form of an elementwise operator for two inputs with no keyword set
+    instruction : what does the same in a program of cell-by-cell arithmetic, if anything does
     keeps_nan : the result is NaN wherever the first input is NaN that day, NaN handling or not
     spreads : one value per group; with NaN handling on, members with NaN get it too
     idempotent : applied to its own answer without keywords, it changes nothing
@@ -146,7 +136,7 @@ class Operator:
     commutative: bool = False
     output: Kind = Kind.MATRIX
     elementwise: bool = False
-    ufunc: np.ufunc | None = field(default=None, repr=False)
+    instruction: Instruction | None = field(default=None, repr=False)
     keeps_nan: bool = False
     spreads: bool = False
     idempotent: bool = False
@@ -178,19 +168,6 @@ class Operator:
     def reads_across(self) -> bool:
         """Whether a cell depends on other instruments of its day."""
         return self.category in ("Cross Sectional", "Group") or self.reads_day
-
-    @cached_property
-    def pieces(self) -> Pieces:
-        """The parts of the panel that it can work on by themselves."""
-        if self.elementwise:
-            return Pieces.CELLS
-        data = {item.kind for item in self.inputs} - {Kind.LOOKBACK}
-        if self.output is not Kind.MATRIX or not data <= {Kind.MATRIX, Kind.GROUP}:
-            return Pieces.WHOLE
-        if self.reads_across:
-            return Pieces.WHOLE if self.has_lookback or self.reads_day else Pieces.ROWS
-        along_time = self.category == "Time Series" or self.name == "trade_when"
-        return Pieces.COLUMNS if along_time else Pieces.WHOLE
 
     def keyword(self, name: str) -> Keyword | None:
         """Return the keyword of that name, or None."""

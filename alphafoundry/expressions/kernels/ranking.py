@@ -89,7 +89,7 @@ def _fill_keys(row: Row, scale: float, typical: float, keys: Keys) -> tuple[int,
         keys[j] = key
         low = min(low, key)
         high = max(high, np.int64(-_BEYOND) if gone else key)
-    return low, high, row.shape[0] - missing
+    return int(low), int(high), row.shape[0] - missing
 
 
 @kernel
@@ -148,7 +148,7 @@ def _sort_words(
 
 
 @kernel
-def _settle(row: Row, scale: float, words: Words, place: int, values: Row) -> bool:
+def _settle(row: Row, scale: float, words: Words, place: np.uint32, values: Row) -> bool:
     """Put words of one key in the order of their values, which go to values.
 
     Returns whether there was something to move.
@@ -190,7 +190,7 @@ def _digits(names: int) -> tuple[int, int, int]:
 
 @kernel
 def _write_run(
-    values: Row, words: Words, place: int, start: int, steps: float, moved: bool, answer: Row
+    values: Row, words: Words, place: np.uint32, start: int, steps: float, moved: bool, answer: Row
 ) -> None:
     """Write the ranks of sorted words that begin at rank start; equal values share the mean."""
     count = values.shape[0]

@@ -12,6 +12,21 @@ from typing import Any
 
 import numpy as np
 
+from alphafoundry.expressions.instructions import (
+    ABSOLUTE,
+    ADD,
+    DIVIDE,
+    INVERT,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATE,
+    SIGN,
+    SIGNED_SQUARE,
+    SQUARE,
+    SUBTRACT,
+    Instruction,
+)
 from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator, Option
 from alphafoundry.expressions.units import (
     UnitRule,
@@ -119,6 +134,7 @@ def _of_one(
     aliases: tuple[str, ...] = (),
     check: Callable[[Mapping[str, Option]], str | None] | None = None,
     keeps_nan: bool = True,
+    instruction: int | None = None,
 ) -> Operator:
     return Operator(
         name,
@@ -131,6 +147,7 @@ def _of_one(
         aliases=aliases,
         tier=tier,
         elementwise=True,
+        instruction=None if instruction is None else Instruction(instruction, (0,)),
         keeps_nan=keeps_nan,
         check=check,
     )
@@ -148,7 +165,7 @@ def _of_more(
     commutative: bool = False,
     aliases: tuple[str, ...] = (),
     tier: str = "base",
-    ufunc: np.ufunc | None = None,
+    instruction: Instruction | None = None,
 ) -> Operator:
     return Operator(
         name,
@@ -163,7 +180,7 @@ def _of_more(
         tier,
         commutative=commutative,
         elementwise=True,
-        ufunc=ufunc,
+        instruction=instruction,
         keeps_nan=not keywords,
     )
 
@@ -173,7 +190,7 @@ def _number(name: str, default: float | None, minimum: float | None = None) -> K
 
 
 OPERATORS = (
-    _of_one("abs", np.abs, "Absolute value of each cell.", of_first),
+    _of_one("abs", np.abs, "Absolute value of each cell.", of_first, instruction=ABSOLUTE),
     _of_more(
         "add",
         (X, MORE),
@@ -183,7 +200,7 @@ OPERATORS = (
         agree=None,
         keywords=(FILTER,),
         commutative=True,
-        ufunc=np.add,
+        instruction=Instruction(ADD),
     ),
     Operator(
         "densify",
@@ -199,12 +216,14 @@ OPERATORS = (
         np.divide,
         "x over y. Over zero it is inf or -inf, and 0/0 is NaN. Also written x / y.",
         of_quotient,
+        instruction=Instruction(DIVIDE),
     ),
     _of_one(
         "inverse",
         lambda x: np.divide(1.0, x),
         "One over x; inf where x is 0.",
         of_inverse,
+        instruction=INVERT,
     ),
     _of_one("log", np.log, "Natural logarithm; NaN below 0, -inf at 0."),
     _of_more(
@@ -215,7 +234,7 @@ OPERATORS = (
         of_any,
         agree=None,
         commutative=True,
-        ufunc=np.maximum,
+        instruction=Instruction(MAXIMUM),
     ),
     _of_more(
         "min",
@@ -225,7 +244,7 @@ OPERATORS = (
         of_any,
         agree=None,
         commutative=True,
-        ufunc=np.minimum,
+        instruction=Instruction(MINIMUM),
     ),
     _of_more(
         "multiply",
@@ -235,7 +254,7 @@ OPERATORS = (
         of_product,
         keywords=(FILTER,),
         commutative=True,
-        ufunc=np.multiply,
+        instruction=Instruction(MULTIPLY),
     ),
     _of_more(
         "power",
@@ -243,15 +262,17 @@ OPERATORS = (
         _power,
         "x to the power y; NaN for a broken power of a negative number. Also written x ^ y.",
         of_power,
+        instruction=Instruction(SQUARE, (0,), only=2.0),
     ),
-    _of_one("reverse", np.negative, "Minus x. Also written -x.", of_first),
-    _of_one("sign", np.sign, "1, -1 or 0 by the sign of x."),
+    _of_one("reverse", np.negative, "Minus x. Also written -x.", of_first, instruction=NEGATE),
+    _of_one("sign", np.sign, "1, -1 or 0 by the sign of x.", instruction=SIGN),
     _of_more(
         "signed_power",
         (X, Y),
         _signed_power,
         "The absolute value of x to the power y, with the sign of x.",
         of_power,
+        instruction=Instruction(SIGNED_SQUARE, (0,), only=2.0),
     ),
     _of_one("sqrt", np.sqrt, "Square root; NaN below 0.", of_square_root),
     _of_more(
@@ -262,7 +283,7 @@ OPERATORS = (
         of_any,
         agree=None,
         keywords=(FILTER,),
-        ufunc=np.subtract,
+        instruction=Instruction(SUBTRACT),
     ),
     _of_one(
         "to_nan",

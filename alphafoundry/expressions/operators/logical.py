@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from alphafoundry.expressions import instructions
 from alphafoundry.expressions.compiled import cellwise
+from alphafoundry.expressions.instructions import Instruction
 from alphafoundry.expressions.registry import Input, Operator
 from alphafoundry.expressions.units import dimensionless, of_branches
 
@@ -51,6 +53,7 @@ def _of_two(
     kernel: Callable[[Any, Any], Any],
     definition: str,
     *,
+    instruction: Instruction,
     commutative: bool = False,
     measured: bool = True,
 ) -> Operator:
@@ -64,6 +67,7 @@ def _of_two(
         None if measured else (),
         commutative=commutative,
         elementwise=True,
+        instruction=instruction,
         keeps_nan=True,
     )
 
@@ -73,8 +77,24 @@ def _test(name: str, kernel: Callable[[Any], Any], definition: str, tier: str) -
 
 
 OPERATORS = (
-    _of_two("and", "&&", AND, "1 where both are true.", commutative=True, measured=False),
-    _of_two("or", "||", OR, "1 where at least one is true.", commutative=True, measured=False),
+    _of_two(
+        "and",
+        "&&",
+        AND,
+        "1 where both are true.",
+        commutative=True,
+        measured=False,
+        instruction=Instruction(instructions.AND),
+    ),
+    _of_two(
+        "or",
+        "||",
+        OR,
+        "1 where at least one is true.",
+        commutative=True,
+        measured=False,
+        instruction=Instruction(instructions.OR),
+    ),
     Operator(
         "not",
         "Logical",
@@ -82,14 +102,49 @@ OPERATORS = (
         "1 where x is 0, else 0. Also written !x.",
         _not,
         elementwise=True,
+        instruction=Instruction(instructions.NOT, (0,)),
         keeps_nan=True,
     ),
-    _of_two("equal", "==", EQUAL, "1 where a equals b.", commutative=True),
-    _of_two("not_equal", "!=", NOT_EQUAL, "1 where a differs from b.", commutative=True),
-    _of_two("less", "<", LESS, "1 where a is less than b."),
-    _of_two("less_equal", "<=", LESS_EQUAL, "1 where a is at most b."),
-    _of_two("greater", ">", _greater, "1 where a is greater than b."),
-    _of_two("greater_equal", ">=", _greater_equal, "1 where a is at least b."),
+    _of_two(
+        "equal",
+        "==",
+        EQUAL,
+        "1 where a equals b.",
+        commutative=True,
+        instruction=Instruction(instructions.EQUAL),
+    ),
+    _of_two(
+        "not_equal",
+        "!=",
+        NOT_EQUAL,
+        "1 where a differs from b.",
+        commutative=True,
+        instruction=Instruction(instructions.NOT_EQUAL),
+    ),
+    _of_two(
+        "less", "<", LESS, "1 where a is less than b.", instruction=Instruction(instructions.LESS)
+    ),
+    _of_two(
+        "less_equal",
+        "<=",
+        LESS_EQUAL,
+        "1 where a is at most b.",
+        instruction=Instruction(instructions.LESS_EQUAL),
+    ),
+    _of_two(
+        "greater",
+        ">",
+        _greater,
+        "1 where a is greater than b.",
+        instruction=Instruction(instructions.LESS, (1, 0)),
+    ),
+    _of_two(
+        "greater_equal",
+        ">=",
+        _greater_equal,
+        "1 where a is at least b.",
+        instruction=Instruction(instructions.LESS_EQUAL, (1, 0)),
+    ),
     Operator(
         "if_else",
         "Logical",
@@ -99,6 +154,7 @@ OPERATORS = (
         of_branches,
         (1, 2),
         elementwise=True,
+        instruction=Instruction(instructions.CHOOSE, (0, 1, 2)),
         keeps_nan=True,
     ),
     _test("is_nan", _is(np.isnan), "1 where x is NaN, else 0.", "base"),
