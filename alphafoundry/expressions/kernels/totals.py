@@ -14,45 +14,55 @@ from numpy.typing import NDArray
 
 from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
 
+Row = NDArray[np.float64]
+
 
 @kernel
-def _include(
-    mode: int, into: NDArray[np.float64], other: NDArray[np.float64], result: NDArray[np.float64]
-) -> None:
+def _extend(mode: int, x: Row, after: Row, result: Row) -> None:
     """Combine two rows; mode 0 sum, 1 product, 2 minimum, 3 maximum. NaN wins."""
     if mode == 0:
         for j in range(result.shape[0]):
-            result[j] = into[j] + other[j]
+            result[j] = x[j] + after[j]
     elif mode == 1:
         for j in range(result.shape[0]):
-            result[j] = into[j] * other[j]
+            result[j] = x[j] * after[j]
     elif mode == 2:
         for j in range(result.shape[0]):
-            a, b = into[j], other[j]
+            a, b = x[j], after[j]
             result[j] = a if (a < b or math.isnan(a)) else b
     else:
         for j in range(result.shape[0]):
-            a, b = into[j], other[j]
+            a, b = x[j], after[j]
             result[j] = a if (a > b or math.isnan(a)) else b
 
 
 @kernel
-def _include_here(mode: int, so_far: NDArray[np.float64], other: NDArray[np.float64]) -> None:
-    """Do what `_include` does in place; overlapping arrays would keep it from vector code."""
+def _advance(mode: int, x: Row, so_far: Row, end: Row, scale: float, out: Row) -> None:
+    """Take one more row into so_far; fill out with what it makes together with end."""
     if mode == 0:
-        for j in range(so_far.shape[0]):
-            so_far[j] += other[j]
+        for j in range(out.shape[0]):
+            total = so_far[j] + x[j]
+            so_far[j] = total
+            out[j] = (end[j] + total) * scale
     elif mode == 1:
-        for j in range(so_far.shape[0]):
-            so_far[j] *= other[j]
+        for j in range(out.shape[0]):
+            total = so_far[j] * x[j]
+            so_far[j] = total
+            out[j] = end[j] * total * scale
     elif mode == 2:
-        for j in range(so_far.shape[0]):
-            a, b = so_far[j], other[j]
-            so_far[j] = a if (a < b or math.isnan(a)) else b
+        for j in range(out.shape[0]):
+            a, b = so_far[j], x[j]
+            least = a if (a < b or math.isnan(a)) else b
+            so_far[j] = least
+            c = end[j]
+            out[j] = (c if (c < least or math.isnan(c)) else least) * scale
     else:
-        for j in range(so_far.shape[0]):
-            a, b = so_far[j], other[j]
-            so_far[j] = a if (a > b or math.isnan(a)) else b
+        for j in range(out.shape[0]):
+            a, b = so_far[j], x[j]
+            most = a if (a > b or math.isnan(a)) else b
+            so_far[j] = most
+            c = end[j]
+            out[j] = (c if (c > most or math.isnan(c)) else most) * scale
 
 
 @kernel
@@ -65,32 +75,33 @@ def rolling_total(
     x, out : shape (n_days, n_instruments); columns first..last are filled
     """
     days = x.shape[0]
-    ends = np.empty((min(d, days), WIDTH))
-    start_row = np.empty(WIDTH)
+    nothing = 0.0
+    if mode == 1:
+        nothing = 1.0
+    elif mode == 2:
+        nothing = math.inf
+    elif mode == 3:
+        nothing = -math.inf
+    ends = np.empty((min(d, days) + 1, WIDTH))
+    ends[-1] = nothing
+    so_far_row = np.empty(WIDTH)
     for left in range(first, last, WIDTH):
         right = min(left + WIDTH, last)
         width = right - left
-        so_far = start_row[:width]
+        so_far = so_far_row[:width]
         for start in range(0, days, d):
             stop = min(start + d, days)
+            so_far[:] = nothing
             for t in range(start, stop):
-                row = out[t, left:right]
-                if t == start:
-                    so_far[:] = x[t, left:right]
-                else:
-                    _include_here(mode, so_far, x[t, left:right])
-                if t - start == d - 1:
-                    row[:] = so_far
-                elif start > 0:
-                    _include(mode, ends[t - start + 1, :width], so_far, row)
-                else:
-                    row[:] = math.nan
-                if scale != 1.0:
-                    row *= scale
+                alone = start == 0 or t - start == d - 1
+                end = ends[-1 if alone else t - start + 1, :width]
+                _advance(mode, x[t, left:right], so_far, end, scale, out[t, left:right])
+                if t < d - 1:
+                    out[t, left:right] = math.nan
             if stop < days:
                 ends[d - 1, :width] = x[stop - 1, left:right]
-                for r in range(d - 2, -1, -1):
-                    _include(mode, x[start + r, left:right], ends[r + 1, :width], ends[r, :width])
+                for r in range(d - 2, 0, -1):
+                    _extend(mode, x[start + r, left:right], ends[r + 1, :width], ends[r, :width])
 
 
 @kernel

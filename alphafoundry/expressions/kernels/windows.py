@@ -37,12 +37,12 @@ def _compare(other: Row, now: Row, doubled: Row) -> None:
 
 
 @kernel
-def _compare_four(a: Row, b: Row, c: Row, e: Row, now: Row, doubled: Row) -> None:
-    """Do what `_compare` does for four rows."""
+def _compare_four(a: Row, b: Row, c: Row, e: Row, now: Row, fresh: bool, doubled: Row) -> None:
+    """Do what `_compare` does for four rows; fresh begins at 0."""
+    kept = 0.0 if fresh else 1.0
     for j in range(now.shape[0]):
         value = now[j]
-        total = doubled[j]
-        total += 1.0 if a[j] < value else 0.0
+        total = 1.0 if a[j] < value else 0.0
         total += 1.0 if b[j] < value else 0.0
         total += 1.0 if c[j] < value else 0.0
         total += 1.0 if e[j] < value else 0.0
@@ -50,7 +50,13 @@ def _compare_four(a: Row, b: Row, c: Row, e: Row, now: Row, doubled: Row) -> Non
         total += 1.0 if b[j] <= value else 0.0
         total += 1.0 if c[j] <= value else 0.0
         total += 1.0 if e[j] <= value else 0.0
-        doubled[j] = total
+        doubled[j] = doubled[j] * kept + total
+
+
+@kernel
+def _count_valid(now: Row, valid: Row) -> None:
+    for j in range(now.shape[0]):
+        valid[j] = 0.0 if math.isnan(now[j]) else valid[j] + 1.0
 
 
 @kernel
@@ -64,7 +70,7 @@ def rolling_rank(
     faster than keeping a sorted window up to some hundreds of rows.
     """
     days = x.shape[0]
-    doubled_row = np.empty(WIDTH)
+    doubled_row = np.zeros(WIDTH)
     valid_row = np.empty(WIDTH)
     share = 0.5 / (d - 1) if d > 1 else 0.0
     start = 0.5 + constant if d == 1 else constant
@@ -76,14 +82,14 @@ def rolling_rank(
         valid[:] = 0.0
         for t in range(days):
             now = x[t, left:right]
-            for j in range(width):
-                valid[j] = 0.0 if math.isnan(now[j]) else valid[j] + 1.0
             answer = out[t, left:right]
             if t < d - 1:
+                _count_valid(now, valid)
                 answer[:] = math.nan
                 continue
-            doubled[:] = 0.0
             i = t - d + 1
+            if i + 4 > t:
+                doubled[:] = 0.0
             while i + 4 <= t:
                 _compare_four(
                     x[i, left:right],
@@ -91,6 +97,7 @@ def rolling_rank(
                     x[i + 2, left:right],
                     x[i + 3, left:right],
                     now,
+                    i == t - d + 1,
                     doubled,
                 )
                 i += 4
@@ -98,7 +105,9 @@ def rolling_rank(
                 _compare(x[i, left:right], now, doubled)
                 i += 1
             for j in range(width):
-                answer[j] = doubled[j] * share + start if valid[j] >= d else math.nan
+                known = 0.0 if math.isnan(now[j]) else valid[j] + 1.0
+                valid[j] = known
+                answer[j] = doubled[j] * share + start if known >= d else math.nan
 
 
 @kernel
@@ -224,14 +233,35 @@ def mean_gap(x: FloatPanel, d: int, out: FloatPanel, first: int, last: int) -> N
 
 
 @kernel
-def _count_since(x: Row, dense: bool, since: Row) -> None:
-    """Count rows since the last NaN if dense, else since the last value."""
-    if dense:
-        for j in range(x.shape[0]):
-            since[j] = 0.0 if math.isnan(x[j]) else since[j] + 1.0
-    else:
-        for j in range(x.shape[0]):
-            since[j] = since[j] + 1.0 if math.isnan(x[j]) else 0.0
+def _decay_row(
+    today: Row,
+    count: float,
+    d: int,
+    dense: bool,
+    total: Row,
+    weighted: Row,
+    since: Row,
+    older: Row,
+    answer: Row,
+) -> None:
+    """Take one more row into the sums; fill the answer from them and the older rows' sum.
+
+    count : its number in the block, from 1. since counts rows since the last NaN if dense, else
+    since the last value.
+    """
+    share = 2.0 / (d * (d + 1.0))
+    more = d - count
+    for j in range(answer.shape[0]):
+        gone = math.isnan(today[j])
+        value = 0.0 if gone else today[j]
+        summed = total[j] + value
+        rising = weighted[j] + count * value
+        total[j] = summed
+        weighted[j] = rising
+        passed = 0.0 if gone == dense else since[j] + 1.0
+        since[j] = passed
+        fits = passed >= d if dense else passed < d
+        answer[j] = (rising + more * summed + older[j]) * share if fits else math.nan
 
 
 @kernel
@@ -245,7 +275,7 @@ def _add_older(x: Row, total: Row, weighted: Row, new_total: Row, new_weighted: 
 
 
 @kernel
-def linear_decay(  # noqa: PLR0912
+def linear_decay(
     x: FloatPanel, d: int, dense: bool, out: FloatPanel, first: int, last: int
 ) -> None:
     """Fill out with the mean of d rows with weights d (today) down to 1.
@@ -264,7 +294,7 @@ def linear_decay(  # noqa: PLR0912
     sum_all = np.empty(WIDTH)
     weighted_all = np.empty(WIDTH)
     since_all = np.empty(WIDTH)
-    share = 2.0 / (d * (d + 1.0))
+    nothing = np.zeros(WIDTH)
     for left in range(first, last, WIDTH):
         right = min(left + WIDTH, last)
         width = right - left
@@ -277,36 +307,26 @@ def linear_decay(  # noqa: PLR0912
             total[:] = 0.0
             weighted[:] = 0.0
             for t in range(start, stop):
-                today = x[t, left:right]
-                answer = out[t, left:right]
-                count = float(t - start + 1)
-                for j in range(width):
-                    value = 0.0 if math.isnan(today[j]) else today[j]
-                    total[j] += value
-                    weighted[j] += count * value
-                _count_since(today, dense, since)
+                count = t - start + 1
+                alone = start == 0 or count == d
+                _decay_row(
+                    x[t, left:right],
+                    float(count),
+                    d,
+                    dense,
+                    total,
+                    weighted,
+                    since,
+                    nothing[:width] if alone else end_weighted[count, :width],
+                    out[t, left:right],
+                )
                 if t < d - 1:
-                    answer[:] = math.nan
-                    continue
-                if t - start == d - 1:
-                    for j in range(width):
-                        answer[j] = weighted[j] * share
-                else:
-                    older = end_weighted[t - start + 1, :width]
-                    more = d - count
-                    for j in range(width):
-                        answer[j] = (weighted[j] + more * total[j] + older[j]) * share
-                if dense:
-                    for j in range(width):
-                        answer[j] = answer[j] if since[j] >= d else math.nan
-                else:
-                    for j in range(width):
-                        answer[j] = answer[j] if since[j] < d else math.nan
+                    out[t, left:right] = math.nan
             if stop < days and d > 1:
                 _add_older(
                     x[stop - 1, left:right],
-                    np.zeros(width),
-                    np.zeros(width),
+                    nothing[:width],
+                    nothing[:width],
                     end_sum[d - 1, :width],
                     end_weighted[d - 1, :width],
                 )
