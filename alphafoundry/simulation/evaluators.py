@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import universe_mask
 
 Mask = NDArray[np.bool_]
+Made = TypeVar("Made")
 
 
 class EvaluatorCache:
@@ -29,9 +31,9 @@ class EvaluatorCache:
         self.panel = panel
         self._cache_bytes = cache_bytes
         self._most = most
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._universes: dict[str, tuple[Mask, str | None]] = {}
-        self._masks: dict[str, Mask] = {}
+        self._made: dict[str, Any] = {}
         self._evaluators: OrderedDict[tuple[str | None, bool], Evaluator] = OrderedDict()
 
     def universe(self, name: str) -> tuple[Mask, str | None]:
@@ -44,12 +46,13 @@ class EvaluatorCache:
                 self._universes[name] = universe_mask(self.panel, name)
             return self._universes[name]
 
-    def mask(self, name: str, make: Callable[[], Mask]) -> Mask:
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
         """Return what `make` gave when this name was first asked for."""
         with self._lock:
-            if name not in self._masks:
-                self._masks[name] = make()
-            return self._masks[name]
+            if name not in self._made:
+                self._made[name] = make()
+            found: Made = self._made[name]
+            return found
 
     def evaluator(self, universe: str, *, pasteurize: bool, nan_handling: bool) -> Evaluator:
         """Return the evaluator for these settings.

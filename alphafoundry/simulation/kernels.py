@@ -11,10 +11,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, GroupPanel, kernel
+from alphafoundry.expressions.kernels.compilation import (
+    WIDTH,
+    FloatPanel,
+    GroupPanel,
+    kernel,
+    summing_kernel,
+)
 
 FloatRow = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+Bits = NDArray[np.int64]
+
+_MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
+_INFINITE = np.int64(0x7FF0000000000000)
+_LANES = 4
 
 CACHED_CELLS = 65_536
 """Cells of a window that fit the second-level cache."""
@@ -59,50 +71,119 @@ def decayed(values: FloatPanel, days: int) -> FloatPanel:
 
 
 @kernel
-def _take(values: FloatRow, inside: Flags, row: FloatRow, held: Flags) -> bool:
-    """Fill `row` with the values over the largest of them; False where all are 0 or missing."""
-    largest = 0.0
-    for i in range(len(values)):
-        held[i] = inside[i] and math.isfinite(values[i])
-        if held[i]:
-            largest = max(largest, abs(values[i]))
-    if largest == 0.0:
-        return False
-    for i in range(len(values)):
-        row[i] = values[i] / largest if held[i] else 0.0
-    return True
+def _largest(bits: Bits) -> float:
+    """Return the largest |x| of numbers without NaN, whose bits order them by size."""
+    most = np.int64(0)
+    for i in range(bits.shape[0]):
+        most = max(most, bits[i] & _MAGNITUDE)
+    room = np.empty(1, np.int64)
+    room[0] = most
+    return float(room.view(np.float64)[0])
+
+
+@kernel
+def _take(values: FloatRow, inside: Flags, row: FloatRow, held: FloatRow) -> float:
+    """Fill `row` with the values over a power of two that is near the largest of them.
+
+    Returns the largest, 0 where there is nothing but 0 or missing values.
+
+    held : gets 1 where the value counts, else 0
+    """
+    bits = values.view(np.int64)
+    for i in range(values.shape[0]):
+        fits = ((bits[i] & _MAGNITUDE) < _INFINITE) & inside[i]
+        row[i] = values[i] if fits else 0.0
+        held[i] = 1.0 if fits else 0.0
+    largest = _largest(row.view(np.int64))
+    if largest > 0.0:
+        _, exponent = math.frexp(largest)
+        scale = math.ldexp(1.0, min(-exponent, 1023))
+        for i in range(row.shape[0]):
+            row[i] *= scale
+    return largest
 
 
 @kernel
 def _center(
-    row: FloatRow,
-    held: Flags,
-    labels: NDArray[np.int32],
-    means: FloatRow,
-    counts: FloatRow,
-    least: FloatRow,
-) -> None:
+    row: FloatRow, held: FloatRow, labels: Labels, means: FloatPanel, counts: FloatPanel
+) -> bool:
     """Subtract from each value that is held the mean of its group.
 
+    Returns whether what is left of one may be rounding.
+
     labels : below 0 are one group of their own
-    means, counts, least : of length groups + 1, scratch
+    means, counts : shape (_LANES, groups + 1), scratch. Neighbours add to different lanes, so
+        that no addition waits for the one before
     """
-    unknown = len(means) - 1
+    unknown = means.shape[1] - 1
     means[:] = 0.0
     counts[:] = 0.0
+    whole = row.shape[0] // _LANES * _LANES
+    for i in range(0, whole, _LANES):
+        for lane in range(_LANES):
+            label = labels[i + lane]
+            group = label if label >= 0 else unknown
+            means[lane, group] += row[i + lane]
+            counts[lane, group] += held[i + lane]
+    for i in range(whole, row.shape[0]):
+        group = labels[i] if labels[i] >= 0 else unknown
+        means[0, group] += row[i]
+        counts[0, group] += held[i]
+    for group in range(unknown + 1):
+        total = 0.0
+        count = 0.0
+        for lane in range(_LANES):
+            total += means[lane, group]
+            count += counts[lane, group]
+        means[0, group] = total / max(count, 1.0)
+    small = 0
+    for i in range(row.shape[0]):
+        group = labels[i] if labels[i] >= 0 else unknown
+        rest = (row[i] - means[0, group]) * held[i]
+        row[i] = rest
+        small += 1 if (rest != 0.0) & (abs(rest) <= NOISE) else 0
+    return small > 0
+
+
+@kernel
+def _drop_noise(
+    row: FloatRow, values: FloatRow, held: FloatRow, labels: Labels, least: FloatRow
+) -> None:
+    """Put 0 for what is rounding beside the largest of the values in its group.
+
+    least : of length groups + 1, scratch
+    """
+    unknown = len(least) - 1
     least[:] = 0.0
-    for i in range(len(row)):
+    for i in range(row.shape[0]):
         group = labels[i] if labels[i] >= 0 else unknown
-        means[group] += row[i]
-        counts[group] += held[i]
-        least[group] = max(least[group], abs(row[i]))
-    for group in range(len(means)):
-        means[group] /= max(counts[group], 1.0)
-        least[group] *= NOISE
-    for i in range(len(row)):
+        if held[i] > 0.0:
+            least[group] = max(least[group], abs(values[i]))
+    largest = least.max()
+    for i in range(row.shape[0]):
         group = labels[i] if labels[i] >= 0 else unknown
-        rest = row[i] - means[group]
-        row[i] = rest if held[i] and abs(rest) > least[group] else 0.0
+        if abs(row[i]) <= NOISE * (least[group] / largest):
+            row[i] = 0.0
+
+
+@summing_kernel
+def _gross(row: FloatRow) -> float:
+    total = 0.0
+    for i in range(row.shape[0]):
+        total += abs(row[i])
+    return total
+
+
+@summing_kernel
+def _below(row: FloatRow, cut: float) -> tuple[float, int]:
+    """Return the sum of |weights| up to the cut and how many are above."""
+    total = 0.0
+    above = 0
+    for i in range(row.shape[0]):
+        size = abs(row[i])
+        total += size if size <= cut else 0.0
+        above += 1 if size > cut else 0
+    return total, above
 
 
 @kernel
@@ -112,40 +193,32 @@ def _scale(row: FloatRow, truncation: float) -> None:
     What is cut off goes to the others in proportion; who thereby comes above the limit is cut
     too. Where everybody would be, all weights have the same size.
     """
-    gross = 0.0
-    largest = 0.0
-    names = 0
-    for i in range(len(row)):
-        size = abs(row[i])
-        gross += size
-        largest = max(largest, size)
-        names += 1 if size > 0.0 else 0
+    gross = _gross(row)
     if gross == 0.0:
         return
-    cut = largest
+    cut = _largest(row.view(np.int64))
+    if not 0.0 < truncation < 1.0 or cut <= truncation * gross:
+        for i in range(row.shape[0]):
+            row[i] /= gross
+        return
+    names = 0
+    for i in range(row.shape[0]):
+        names += 1 if row[i] != 0.0 else 0
+    if names * truncation <= 1.0:
+        for i in range(row.shape[0]):
+            row[i] = math.copysign(1.0 / names, row[i]) if row[i] != 0.0 else 0.0
+        return
     above = 0
-    if 0.0 < truncation < 1.0 and largest > truncation * gross:
-        if names * truncation <= 1.0:
-            for i in range(len(row)):
-                row[i] = math.copysign(1.0 / names, row[i]) if row[i] != 0.0 else 0.0
-            return
-        free = gross
-        while True:
-            cut = truncation * free / (1.0 - truncation * above)
-            found = 0
-            free = 0.0
-            for i in range(len(row)):
-                size = abs(row[i])
-                if size > cut:
-                    found += 1
-                else:
-                    free += size
-            if found <= above or found * truncation >= 1.0:
-                above = found
-                break
+    free = gross
+    while True:
+        cut = truncation * free / (1.0 - truncation * above)
+        free, found = _below(row, cut)
+        if found <= above or found * truncation >= 1.0:
             above = found
-        gross = free + above * cut
-    for i in range(len(row)):
+            break
+        above = found
+    gross = free + above * cut
+    for i in range(row.shape[0]):
         row[i] = min(max(row[i], -cut), cut) / gross
 
 
@@ -169,16 +242,42 @@ def weighed(
     truncation : largest |weight|, 0 is off
     """
     n_names = values.shape[1]
-    held = np.empty(n_names, np.bool_)
-    means = np.empty(n_groups + 1)
-    counts = np.empty(n_groups + 1)
-    least = np.empty(n_groups + 1)
+    held = np.empty(n_names)
+    means = np.empty((_LANES, n_groups + 1))
+    counts = np.empty((_LANES, n_groups + 1))
     for t in range(first, last):
-        result[t] = 0.0
-        if _take(values[t], mask[t], result[t], held):
-            if n_groups > 0:
-                _center(result[t], held, groups[t], means, counts, least)
-            _scale(result[t], truncation)
+        row = result[t]
+        if _take(values[t], mask[t], row, held) > 0.0:
+            if n_groups > 0 and _center(row, held, groups[t], means, counts):
+                _drop_noise(row, values[t], held, groups[t], counts[0])
+            _scale(row, truncation)
+
+
+@summing_kernel
+def _earned(now: FloatRow, returns: FloatRow) -> float:
+    total = 0.0
+    for i in range(now.shape[0]):
+        profit = now[i] * returns[i]
+        total += profit if abs(returns[i]) < math.inf else 0.0
+    return total
+
+
+@summing_kernel
+def _changed(now: FloatRow, before: FloatRow) -> float:
+    total = 0.0
+    for i in range(now.shape[0]):
+        total += abs(now[i] - before[i])
+    return total
+
+
+@kernel
+def _sides(now: FloatRow) -> tuple[int, int]:
+    long = 0
+    short = 0
+    for i in range(now.shape[0]):
+        long += 1 if now[i] > 0.0 else 0
+        short += 1 if now[i] < 0.0 else 0
+    return long, short
 
 
 @kernel
@@ -191,29 +290,40 @@ def held_by_day(
 
     The position of day t is the weights of day t - lag. A missing return earns 0.
     """
-    n_names = weights.shape[1]
-    nothing = np.zeros(n_names)
+    nothing = np.zeros(weights.shape[1])
     for t in range(max(lag, first), last):
         now = weights[t - lag]
-        before = weights[t - lag - 1] if t > lag else nothing
-        earned = 0.0
-        changed = 0.0
-        top = 0.0
-        long = 0
-        short = 0
-        for i in range(n_names):
-            weight = now[i]
-            changed += abs(weight - before[i])
-            long += weight > 0.0
-            short += weight < 0.0
-            top = max(top, abs(weight))
-            if math.isfinite(returns[t, i]):
-                earned += weight * returns[t, i]
-        found[0, t] = earned
-        found[1, t] = changed
-        found[2, t] = long
-        found[3, t] = short
-        found[4, t] = top
+        found[0, t] = _earned(now, returns[t])
+        found[1, t] = _changed(now, weights[t - lag - 1] if t > lag else nothing)
+        found[2, t], found[3, t] = _sides(now)
+        found[4, t] = _largest(now.view(np.int64))
+
+
+@summing_kernel
+def _cut_inside(weights: FloatRow, inside: Flags, row: FloatRow) -> tuple[float, int]:
+    """Fill row with the weights inside, 0 for the others; return their sum and number."""
+    total = 0.0
+    count = 0
+    for i in range(row.shape[0]):
+        row[i] = weights[i] if inside[i] else 0.0
+        total += row[i]
+        count += 1 if row[i] != 0.0 else 0
+    return total, count
+
+
+@summing_kernel
+def _earned_around(row: FloatRow, mean: float, least: float, returns: FloatRow) -> float:
+    """Return what values that are not 0, less their mean and scaled to a whole book, earn."""
+    gross = 0.0
+    earned = 0.0
+    for i in range(row.shape[0]):
+        rest = row[i] - mean
+        held = (row[i] != 0.0) & (abs(rest) > least)
+        rest = rest if held else 0.0
+        gross += abs(rest)
+        profit = rest * returns[i]
+        earned += profit if abs(returns[i]) < math.inf else 0.0
+    return earned / gross if gross > 0.0 else 0.0
 
 
 @kernel
@@ -230,28 +340,11 @@ def profit_inside(
 
     What is left is neutralized on its mean and scaled to sum of |weight| = 1.
     """
-    n_names = weights.shape[1]
-    row = np.empty(n_names)
+    row = np.empty(weights.shape[1])
     for t in range(max(lag, first), last):
-        total = 0.0
-        count = 0
-        largest = 0.0
-        for i in range(n_names):
-            row[i] = weights[t - lag, i] if inside[t - lag, i] else 0.0
-            total += row[i]
-            count += row[i] != 0.0
-            largest = max(largest, abs(row[i]))
-        mean = total / max(count, 1)
-        least = NOISE * largest
-        gross = 0.0
-        earned = 0.0
-        for i in range(n_names):
-            rest = row[i] - mean
-            if row[i] != 0.0 and abs(rest) > least:
-                gross += abs(rest)
-                if math.isfinite(returns[t, i]):
-                    earned += rest * returns[t, i]
-        profit[t] = earned / gross if gross > 0.0 else 0.0
+        total, count = _cut_inside(weights[t - lag], inside[t - lag], row)
+        least = NOISE * _largest(row.view(np.int64))
+        profit[t] = _earned_around(row, total / max(count, 1), least, returns[t])
 
 
 @kernel

@@ -176,11 +176,18 @@ def _sub_universe(
     settings: SimulationSettings,
     start: int,
 ) -> tuple[SubUniverse | None, str | None]:
-    inside, note = sub_universe.next_smaller(shared, settings.universe)
+    def smaller() -> tuple[Mask | None, str | None, float]:
+        inside, note = sub_universe.next_smaller(shared, settings.universe)
+        if inside is None:
+            return None, note, 0.0
+        share = sub_universe.average_size(inside) / sub_universe.average_size(mask)
+        return inside, note, share
+
+    inside, note, share = shared.once(f"smaller than {settings.universe}", smaller)
     if inside is None:
         return None, note
     return sub_universe.measure(
-        weights, shared.panel, mask, inside, delay=settings.delay, start=start
+        weights, shared.panel, inside, share_of_names=share, delay=settings.delay, start=start
     ), note
 
 

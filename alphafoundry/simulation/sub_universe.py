@@ -44,7 +44,7 @@ def next_smaller(shared: EvaluatorCache, universe: str) -> tuple[Mask | None, st
             note = f"LOW_SUB_UNIVERSE_SHARPE compares with {name}, since {universe} has "
             note += f"{names:.0f} names here"
             return shared.universe(name)[0] & mask, None if name == smaller[0] else note
-    half = shared.mask(f"half of {universe}", lambda: liquid_half(shared.panel, mask))
+    half = shared.once(f"half of {universe}", lambda: liquid_half(shared.panel, mask))
     return half, (
         f"LOW_SUB_UNIVERSE_SHARPE compares with the most liquid half of the {names:.0f} names "
         f"of {universe}, too few for a smaller universe"
@@ -54,9 +54,9 @@ def next_smaller(shared: EvaluatorCache, universe: str) -> tuple[Mask | None, st
 def measure(
     weights: NDArray[np.float64],
     panel: Panel,
-    mask: Mask,
     inside: Mask,
     *,
+    share_of_names: float,
     delay: int,
     start: int,
 ) -> SubUniverse:
@@ -65,7 +65,8 @@ def measure(
     Parameters
     ----------
     weights : of the whole alpha, shape (n_days, n_instruments)
-    mask, inside : who is in the universe and in the smaller one, same shape
+    inside : who is in the smaller universe, same shape
+    share_of_names : its average size over that of the universe
     start : first day that counts
     """
     from alphafoundry.simulation import kernels
@@ -79,7 +80,7 @@ def measure(
         len(weights),
         ROWS_AT_ONCE,
     )
-    return SubUniverse(sharpe(profit[start:]), average_size(inside) / average_size(mask))
+    return SubUniverse(sharpe(profit[start:]), share_of_names)
 
 
 def average_size(mask: Mask) -> float:
