@@ -29,6 +29,8 @@ class Inputs:
     infos : name to what `check` needs to know
     outside : True where the mask hides the cell; None where it hides nothing
 
+    kept_as : the type in which prepared fields are kept; they are read as float64
+
     Raises ValueError where shapes differ, a name is used twice or there is nothing.
     """
 
@@ -38,10 +40,12 @@ class Inputs:
         groups: Mapping[str, GroupPanel],
         vectors: Mapping[str, VectorField],
         mask: NDArray[np.bool_] | None,
+        kept_as: type[np.float64] | type[np.float32] = np.float64,
     ) -> None:
         self._fields = dict(fields)
         self._groups = dict(groups)
         self._vectors = dict(vectors)
+        self._kept_as = kept_as
         named: list[tuple[str, Any]] = [
             *self._fields.items(),
             *self._groups.items(),
@@ -52,7 +56,7 @@ class Inputs:
         self.shape = _common_shape([*named, *([] if mask is None else [("mask", mask)])])
         self.outside = None if mask is None or bool(np.all(mask)) else ~np.asarray(mask, bool)
         self.infos = self._describe()
-        self._prepared: dict[str, FloatPanel | GroupPanel] = {}
+        self._prepared: dict[str, NDArray[Any]] = {}
         self._lock = threading.Lock()
 
     def read(self, name: str) -> FloatPanel | GroupPanel | VectorField:
@@ -60,15 +64,18 @@ class Inputs:
         if name in self._vectors:
             return self._vectors[name]
         with self._lock:
-            found = self._prepared.get(name)
-        if found is None:
-            if name in self._groups:
-                found = _group_panel(self._groups[name])
-            else:
-                found = self.hide(_writeable(self._fields[name], np.float64))
+            kept = self._prepared.get(name)
+        if kept is None:
+            made = self._prepare(name)
             with self._lock:
-                found = self._prepared.setdefault(name, found)
-        return found
+                kept = self._prepared.setdefault(name, made)
+        return kept.astype(np.float64) if kept.dtype == np.float32 else kept
+
+    def _prepare(self, name: str) -> NDArray[Any]:
+        if name in self._groups:
+            return _group_panel(self._groups[name])
+        hidden = self.hide(_writeable(self._fields[name], np.float64))
+        return hidden.astype(self._kept_as, copy=False)
 
     def hide(self, values: FloatPanel) -> FloatPanel:
         """Return the values with NaN where the mask hides the cell."""
