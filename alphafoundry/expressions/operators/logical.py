@@ -63,6 +63,7 @@ def _of_two(
         dimensionless,
         None if measured else (),
         commutative=commutative,
+        compares_texts=measured,
         elementwise=True,
         keeps_nan=True,
     )
