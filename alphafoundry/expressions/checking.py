@@ -70,6 +70,8 @@ def check(
     for statement in parsed.statements:
         checker.check(statement)
     ends_in = checker.kinds[id(parsed.root)]
+    if isinstance(parsed.root, Text):
+        ends_in = Kind.TEXT
     if ends_in in _NO_VALUE:
         checker.refuse(_NO_VALUE[ends_in], parsed.root)
     return tuple(dict.fromkeys(checker.warnings))

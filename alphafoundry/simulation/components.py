@@ -17,7 +17,7 @@ from alphafoundry.simulation.weights import neutralization_groups, to_weights
 
 Matrix = NDArray[np.float64]
 
-KEPT_BYTES = 2**30
+KEPT_BYTES = 2**29
 """Most memory for positions that are needed twice; what does not fit is computed twice."""
 
 

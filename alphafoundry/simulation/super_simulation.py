@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions import Expression, parse
-from alphafoundry.expressions.combo import check_combo, evaluate_combo
+from alphafoundry.expressions.combo import check_combo, evaluate_combo, needs_statistics
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.checks import Account, Check
 from alphafoundry.simulation.components import KEPT_BYTES, Components
@@ -93,7 +93,9 @@ def simulate_super(
     chosen, notes = select_alphas(selecting, alphas, settings)
     combining = parse(combo) if isinstance(combo, str) else combo
     warnings = check_combo(combining)
-    components = Components(chosen, shared, settings, kept_bytes=kept_bytes)
+    # Without statistics, positions are needed once only.
+    kept = kept_bytes if needs_statistics(combining) else 0
+    components = Components(chosen, shared, settings, kept_bytes=kept)
     shares = evaluate_combo(
         combining, components, components.shape, nan_handling=settings.nan_handling == "ON"
     )

@@ -218,7 +218,8 @@ class Runner:
         if job.parent is not None:
             failed = statuses[-1] not in SUCCEEDED
             with self._lock:
-                self._end(job, "ERROR" if failed else "COMPLETE")
+                if job.id in self._jobs and not job.stop.is_set():
+                    self._end(job, "ERROR" if failed else "COMPLETE")
 
     def _end(self, job: _Job, status: str) -> None:
         """Keep that what has not run never will, and how the parent ended."""
