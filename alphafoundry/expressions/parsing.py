@@ -75,7 +75,7 @@ def parse(text: str) -> Expression:
     """
     try:
         statements = _statements(text)
-        expression = Expression(text, *_inline(statements))
+        expression = Expression(text, *_inline(statements, pointed="." in text))
         if len(expression.canonical) > MAX_LENGTH:
             raise _RefusedError(_TOO_MUCH, expression.root.position)
         return expression
@@ -140,12 +140,17 @@ def _place(token: Token) -> Position:
     return Position(line, column, token.end_column or column + 1)
 
 
-def _inline(statements: list[tuple[Token | None, Node]]) -> tuple[Node, tuple[Node, ...]]:
-    """Return the alpha and all statements, with assigned names replaced by what they stand for."""
+def _inline(
+    statements: list[tuple[Token | None, Node]], *, pointed: bool
+) -> tuple[Node, tuple[Node, ...]]:
+    """Return the alpha and all statements, with assigned names replaced by what they stand for.
+
+    pointed : there may be statistics such as `stats.pnl`, to be put in their final form
+    """
     assigned: dict[str, Node] = {}
     inlined: list[Node] = []
     for name, written in statements:
-        node = _substitute(written, assigned)
+        node = _substitute(written, assigned) if assigned or pointed else written
         inlined.append(node)
         if name is None:
             continue
