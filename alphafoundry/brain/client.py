@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -28,6 +28,7 @@ from alphafoundry.brain.models import (
 from alphafoundry.brain.waiting import retry_after, until_done
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.simulation.super_settings import SuperSettings
 
 SIMULATION_DEADLINE = 30 * 60.0
 CHECK_DEADLINE = 10 * 60.0
@@ -162,13 +163,45 @@ class BrainClient:
         BrainUnavailable : with `fate_unknown` where it may have been started
         BrainRequestError : the settings were refused
         """
-        body = {
-            "type": "REGULAR",
-            "settings": settings.to_brain()
-            if isinstance(settings, SimulationSettings)
-            else dict(settings),
-            "regular": expression,
-        }
+        return await self._post(_regular(expression, settings))
+
+    async def post_simulations(
+        self,
+        simulations: Iterable[tuple[str, SimulationSettings | Mapping[str, object]]],
+    ) -> str:
+        """Start 2 to 10 simulations that run one after another; return their parent's address.
+
+        simulations : pairs of expression and settings; type, instrument type, region, delay and
+            language must be the same
+
+        The parent's status has the ids of its `children` once it is finished; each is read at
+        `/simulations/{id}`. Where one fails, the parent is an ERROR and those after it are
+        CANCELLED. Raises as `post_simulation`.
+        """
+        return await self._post([_regular(*simulation) for simulation in simulations])
+
+    async def post_super_simulation(
+        self, selection: str, combo: str, settings: SuperSettings | Mapping[str, object]
+    ) -> str:
+        """Start the simulation of a SUPER alpha; return its absolute address.
+
+        Parameters
+        ----------
+        selection : weight of each of the account's alphas by its properties
+        combo : weight of each chosen alpha and day
+
+        Raises as `post_simulation`.
+        """
+        return await self._post(
+            {
+                "type": "SUPER",
+                "settings": _settings(settings),
+                "combo": combo,
+                "selection": selection,
+            }
+        )
+
+    async def _post(self, body: dict[str, Any] | list[dict[str, Any]]) -> str:
         response = await self._exchange.send("POST", "/simulations", json=body, once_only=True)
         location = response.headers.get("location")
         if 400 <= response.status_code < 500:
@@ -226,7 +259,10 @@ class BrainClient:
         return read_alpha(response, read_object(response))
 
     async def patch_alpha(self, alpha_id: str, changes: Mapping[str, object]) -> AlphaInfo:
-        """Change name, color, tags, category, favorite, hidden or regular.description."""
+        """Change name, color, tags, category, favorite, hidden or a description.
+
+        A description is that of regular, combo or selection: {"regular": {"description": ...}}.
+        """
         response = await self._exchange.send("PATCH", _alpha_path(alpha_id), json=dict(changes))
         if response.status_code != 200:
             raise refusal(response)
@@ -379,6 +415,16 @@ class BrainClient:
         return await until_done(
             lambda: self._get(path), _pause_of, deadline=deadline, what=path.lstrip("/")
         )
+
+
+def _regular(
+    expression: str, settings: SimulationSettings | Mapping[str, object]
+) -> dict[str, Any]:
+    return {"type": "REGULAR", "settings": _settings(settings), "regular": expression}
+
+
+def _settings(settings: SimulationSettings | Mapping[str, object]) -> dict[str, object]:
+    return settings.to_brain() if isinstance(settings, SimulationSettings) else dict(settings)
 
 
 def _count(content: Mapping[str, Any]) -> int:

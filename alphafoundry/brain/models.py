@@ -83,6 +83,9 @@ class SimulationStatus(_Answer):
     alpha : id of the alpha, with COMPLETE and WARNING only
     message, location : what is wrong and where, with ERROR
     progress : 0 to 1 while it runs
+    children : ids of the simulations of one request, known once all are finished
+    parent : id of the request that this simulation was part of
+    regular, combo, selection : what was sent
     retry_after : seconds until the next look, None once finished or where not told
     """
 
@@ -93,7 +96,10 @@ class SimulationStatus(_Answer):
     location: ErrorLocation | None = None
     progress: Number = None
     children: tuple[str, ...] = ()
+    parent: str | None = None
     regular: str | None = None
+    combo: str | None = None
+    selection: str | None = None
     retry_after: float | None = None
 
     @property
@@ -146,7 +152,9 @@ class AlphaInfo(_Answer):
 
     Attributes
     ----------
-    code : the FASTEXPR text
+    type : REGULAR or SUPER
+    code : the FASTEXPR text of a regular alpha
+    combo, selection : the FASTEXPR texts of a SUPER alpha
     settings : the settings as BRAIN's JSON object
     statistics : the numbers of the in-sample period
     train, test : the numbers of both parts where the settings have a test period
@@ -160,6 +168,8 @@ class AlphaInfo(_Answer):
     id: str
     type: str = "REGULAR"
     code: str = ""
+    combo: str = ""
+    selection: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
     statistics: AlphaStatistics = AlphaStatistics()
     train: AlphaStatistics | None = None
@@ -177,18 +187,24 @@ class AlphaInfo(_Answer):
     def from_brain(cls, answer: Mapping[str, Any]) -> AlphaInfo:
         """Read an alpha's JSON object. Raises pydantic.ValidationError where it is none."""
         in_sample = answer.get("is") or {}
-        regular = answer.get("regular") or {}
         # A null (e.g. "stage") means the default.
         known = {key: value for key, value in answer.items() if value is not None}
         return cls.model_validate(
             {
                 **known,
                 "statistics": in_sample,
-                "code": regular.get("code", "") if isinstance(regular, dict) else str(regular),
+                "code": _code(answer, "regular"),
+                "combo": _code(answer, "combo"),
+                "selection": _code(answer, "selection"),
                 "checks": in_sample.get("checks") or (),
                 "raw": dict(answer),
             }
         )
+
+
+def _code(answer: Mapping[str, Any], part: str) -> str:
+    found = answer.get(part) or {}
+    return str(found.get("code", "")) if isinstance(found, dict) else str(found)
 
 
 class SubmissionOutcome(_Answer):

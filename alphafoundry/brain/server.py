@@ -29,6 +29,7 @@ from alphafoundry.brain.service.repeating import Repeater
 from alphafoundry.brain.service.replies import NOT_FOUND, IdentityHeaders, RefusedError
 from alphafoundry.brain.service.runner import Runner
 from alphafoundry.brain.service.sessions import Sessions, session_routes
+from alphafoundry.brain.service.simulating import Simulations
 from alphafoundry.brain.service.simulations import simulation_routes
 from alphafoundry.brain.service.state import State
 from alphafoundry.brain.service.submissions import submission_routes
@@ -76,13 +77,13 @@ def create_app(
     """
     service = f"local:{panel.fingerprint}"
     memory = State(state, service=service)
-    simulator = Simulator(panel)
+    simulations = Simulations(Simulator(panel), memory)
     brain = LocalBrain(
         panel=panel,
         state=memory,
         sessions=Sessions(credentials, token_seconds, persona),
         runner=Runner(
-            simulator,
+            simulations,
             memory,
             service=service,
             max_concurrent=max_concurrent,
@@ -90,7 +91,8 @@ def create_app(
             simulation_seconds=simulation_seconds,
             now=now,
         ),
-        repeater=Repeater(simulator),
+        simulations=simulations,
+        repeater=Repeater(),
         choices=Choices.of(panel),
         now=now,
         poll_seconds=poll_seconds,

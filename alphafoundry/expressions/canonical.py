@@ -28,6 +28,8 @@ class CanonicalForm:
         for node in walk_once(root):
             made[id(node)] = self._call(node, made) if isinstance(node, Call) else self._leaf(node)
         self.root = made[id(root)]
+        if isinstance(self.root, Boolean):
+            self.root = self._leaf(Number(float(self.root.value), self.root.position))
 
     def text(self, node: Node) -> str:
         """Return the text of a node of this tree."""

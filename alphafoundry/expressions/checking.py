@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions.binding import Bound, bind, read_keyword
@@ -26,12 +26,33 @@ from alphafoundry.expressions.units import (
 LONGEST_LOOKBACK = 1_000_000
 """Days; more is refused as a mistake."""
 
+Scope = Literal["REGULAR", "COMBO", "SELECTION"]
+"""What is written: a regular alpha, or one of the two texts of a SUPER alpha."""
+
+_NO_VALUE = {
+    Kind.GROUP: "Grouping data used outside of group operator",
+    Kind.VECTOR: "Got invalid input at index 0, must be an expression",
+    Kind.TEXT: "Got invalid input at index 0, must be an expression",
+    Kind.COLLECTION: "A collection is no value; ask for what it holds with in(collection, value)",
+    Kind.ALPHAS: "alpha is no value; ask for its statistics with generate_stats(alpha)",
+    Kind.STATISTICS: "Statistics are no value; choose one, such as generate_stats(alpha).returns",
+    Kind.PAIRS: "There is a value per pair of alphas; make one per alpha with a reduce operator",
+}
+"""What is wrong where something stands that is no number per cell."""
+
+_MUST_BE = {
+    Kind.TEXT: "a text",
+    Kind.COLLECTION: "a collection of texts, such as tags",
+    Kind.ALPHAS: "alpha",
+}
+
 
 def check(
     expression: Expression | str,
     fields: Mapping[str, FieldInfo],
     *,
     operators: Collection[str] | None = None,
+    scope: Scope = "REGULAR",
 ) -> tuple[str, ...]:
     """Check that an expression can run on these fields, and return its unit warnings.
 
@@ -39,18 +60,20 @@ def check(
     ----------
     fields : what is known of every field and group by name
     operators : canonical names that the account may use; None allows all registered
+    scope : operators that belong elsewhere are refused
 
     Warnings have BRAIN's text and do not stop a simulation. Raises ExpressionError with BRAIN's
     text and the place of the offending token where the expression cannot run.
     """
     parsed = parse(expression) if isinstance(expression, str) else expression
-    checker = _Checker(parsed.text, fields, operators)
+    checker = _Checker(parsed.text, fields, operators, scope)
     for statement in parsed.statements:
         checker.check(statement)
-    if checker.kinds[id(parsed.root)] is Kind.GROUP:
-        checker.refuse("Grouping data used outside of group operator", parsed.root)
-    if checker.kinds[id(parsed.root)] is Kind.VECTOR:
-        checker.refuse("Got invalid input at index 0, must be an expression", parsed.root)
+    ends_in = checker.kinds[id(parsed.root)]
+    if isinstance(parsed.root, Text):
+        ends_in = Kind.TEXT
+    if ends_in in _NO_VALUE:
+        checker.refuse(_NO_VALUE[ends_in], parsed.root)
     return tuple(dict.fromkeys(checker.warnings))
 
 
@@ -59,6 +82,7 @@ class _Checker:
     text: str
     fields: Mapping[str, FieldInfo]
     allowed: Collection[str] | None
+    scope: Scope
 
     def __post_init__(self) -> None:
         self.warnings: list[str] = []
@@ -87,6 +111,8 @@ class _Checker:
         match node:
             case Number():
                 return Kind.NUMBER, None
+            case Text() if self.scope == "SELECTION":
+                return Kind.TEXT, None
             case Field(name):
                 info = self.fields.get(name)
                 if info is None:
@@ -97,9 +123,8 @@ class _Checker:
 
     def _call(self, node: Call) -> tuple[Kind, Unit | None]:
         operator = OPERATORS.get(node.operator)
-        if operator is None or (self.allowed is not None and operator.name not in self.allowed):
-            names = OPERATORS if self.allowed is None else self.allowed
-            hint = _suggestion(node.operator, names)
+        if operator is None or not self._may_use(operator):
+            hint = self._operator_hint(node.operator, operator)
             self.refuse(
                 f'Attempted to use inaccessible or unknown operator "{node.operator}"{hint}', node
             )
@@ -109,10 +134,42 @@ class _Checker:
             self.refuse(f'Required attribute "{attribute}" must have a value', node)
         if not bound.fits:
             self.refuse(_wrong_count(operator, len(node.arguments)), node)
+        texts = operator.compares_texts and any(
+            self.kinds[id(child)] is Kind.TEXT for child in bound.arguments
+        )
         for index, child in enumerate(bound.arguments):
-            self._input(operator, operator.input_at(index), index, child)
+            item = operator.input_at(index)
+            self._input(operator, replace(item, kind=Kind.TEXT) if texts else item, index, child)
         keywords = self._keywords(operator, bound, node)
-        return operator.output, self._unit(operator, bound, keywords)
+        return self._output(operator, bound, keywords), self._unit(operator, bound, keywords)
+
+    def _operator_hint(self, name: str, elsewhere: Operator | None) -> str:
+        if elsewhere is not None and self.scope not in elsewhere.scope:
+            places = {"REGULAR": "regular alphas", "COMBO": "a combo", "SELECTION": "a selection"}
+            return f"; it is for {' or '.join(places[scope] for scope in elsewhere.scope)}"
+        usable = [known.name for known in OPERATORS.values() if self._may_use(known)]
+        return _suggestion(name, usable)
+
+    def _may_use(self, operator: Operator) -> bool:
+        return self.scope in operator.scope and (
+            self.allowed is None or operator.name in self.allowed
+        )
+
+    def _output(self, operator: Operator, bound: Bound, keywords: Mapping[str, Option]) -> Kind:
+        if operator.output is Kind.STATISTICS and keywords["statistic"] is not None:
+            return Kind.MATRIX
+        if operator.elementwise:
+            given = [(node, self.kinds[id(node)]) for node in bound.arguments]
+            if any(kind is Kind.PAIRS for _, kind in given):
+                for index, (node, kind) in enumerate(given):
+                    if kind is Kind.MATRIX:
+                        self.refuse(
+                            f"Got invalid input at index {index}, must have a value per pair of "
+                            "alphas as the other input has",
+                            node,
+                        )
+                return Kind.PAIRS
+        return operator.output
 
     def _input(self, operator: Operator, item: Input, index: int, node: Node) -> None:
         kind = self.kinds[id(node)]
@@ -124,18 +181,26 @@ class _Checker:
         elif item.kind is Kind.VECTOR:
             if kind is not Kind.VECTOR:
                 self.refuse(f"Got invalid input at index {index}, must be an event data", node)
+        elif item.kind in _MUST_BE:
+            if kind is not item.kind:
+                wanted = _MUST_BE[item.kind]
+                self.refuse(f"Got invalid input at index {index}, must be {wanted}", node)
         elif kind is Kind.GROUP:
             self.refuse("Grouping data used outside of group operator", node)
         elif kind is Kind.VECTOR:
             self.refuse(f"Operator {operator.name} does not support event inputs", node)
-        elif isinstance(node, Text):
+        elif isinstance(node, Text) or kind is Kind.TEXT:
             self.refuse(f"Got invalid input at index {index}, must be an expression", node)
+        elif kind in _NO_VALUE and not (kind is Kind.PAIRS and _takes_pairs(operator)):
+            self.refuse(_NO_VALUE[kind], node)
 
     def _constant(self, item: Input, node: Node) -> None:
         name = "lookback" if item.kind is Kind.LOOKBACK else item.name
         wrong = f'Got invalid value for attribute "{name}", '
         if not isinstance(node, Number) or math.isnan(node.value):
             self.refuse(wrong + "must be constant or string", node)
+        if not item.whole:
+            return
         if node.value < item.minimum or node.value != math.floor(node.value):
             self.refuse(f"{wrong}must be a whole number of at least {item.minimum:g}", node)
         if node.value > LONGEST_LOOKBACK:
@@ -181,6 +246,10 @@ class _Checker:
                     f'expected "{format_unit(expected)}", found "{format_unit(found)}"'
                 )
         return operator.unit(UnitInputs(units, constants, keywords))
+
+
+def _takes_pairs(operator: Operator) -> bool:
+    return operator.elementwise or operator.category == "Reduce"
 
 
 def _wrong_count(operator: Operator, given: int) -> str:

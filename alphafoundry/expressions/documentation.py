@@ -17,7 +17,9 @@ Written by `python -m alphafoundry.expressions.documentation`; change the regist
 `alphafoundry/expressions/operators`, not this page.
 
 Inputs come in the order shown; keywords are given by name. Underscores may be left out of names.
-Tier **base** is open to every account, **ext** where granted, **legacy** comes from older lists.
+Tier **base** is open to every account, **ext** where granted, **legacy** comes from older lists;
+**super** is for the combo or the selection of SUPER alphas ([super.md](super.md)). A combo may also
+use every operator that needs no event data, a selection those that work cell by cell.
 Where the official texts are silent or disagree, the definition says what is done here.
 """
 

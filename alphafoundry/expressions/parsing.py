@@ -54,6 +54,9 @@ _INFIX = {
 }
 
 
+_STATISTIC = "."
+"""Stands for `x.pnl` until it is known what x is."""
+
 _TOO_MUCH = "The simulation requires more resources than are available"
 
 
@@ -72,7 +75,7 @@ def parse(text: str) -> Expression:
     """
     try:
         statements = _statements(text)
-        expression = Expression(text, *_inline(statements))
+        expression = Expression(text, *_inline(statements, pointed="." in text))
         if len(expression.canonical) > MAX_LENGTH:
             raise _RefusedError(_TOO_MUCH, expression.root.position)
         return expression
@@ -137,12 +140,17 @@ def _place(token: Token) -> Position:
     return Position(line, column, token.end_column or column + 1)
 
 
-def _inline(statements: list[tuple[Token | None, Node]]) -> tuple[Node, tuple[Node, ...]]:
-    """Return the alpha and all statements, with assigned names replaced by what they stand for."""
+def _inline(
+    statements: list[tuple[Token | None, Node]], *, pointed: bool
+) -> tuple[Node, tuple[Node, ...]]:
+    """Return the alpha and all statements, with assigned names replaced by what they stand for.
+
+    pointed : there may be statistics such as `stats.pnl`, to be put in their final form
+    """
     assigned: dict[str, Node] = {}
     inlined: list[Node] = []
     for name, written in statements:
-        node = _substitute(written, assigned)
+        node = _substitute(written, assigned) if assigned or pointed else written
         inlined.append(node)
         if name is None:
             continue
@@ -157,8 +165,6 @@ def _inline(statements: list[tuple[Token | None, Node]]) -> tuple[Node, tuple[No
 
 
 def _substitute(root: Node, assigned: dict[str, Node]) -> Node:
-    if not assigned:
-        return root
     made: dict[int, Node] = {}
     for node in walk_once(root):
         if isinstance(node, Field):
@@ -166,10 +172,25 @@ def _substitute(root: Node, assigned: dict[str, Node]) -> Node:
         elif isinstance(node, Call):
             arguments = tuple(made[id(child)] for child in node.arguments)
             keywords = tuple((name, made[id(child)]) for name, child in node.keywords)
-            made[id(node)] = _call(node.operator, arguments, keywords, node.position)
+            made[id(node)] = (
+                _statistic(arguments[0], keywords, node.position)
+                if node.operator == _STATISTIC
+                else _call(node.operator, arguments, keywords, node.position)
+            )
         else:
             made[id(node)] = node
     return made[id(root)]
+
+
+def _statistic(source: Node, chosen: tuple[tuple[str, Node], ...], position: Position) -> Call:
+    """Return `generate_stats(alpha, statistic="pnl")` for `generate_stats(alpha).pnl`."""
+    if not (
+        isinstance(source, Call) and source.operator == "generate_stats" and not source.keywords
+    ):
+        raise _RefusedError(
+            'Only the result of generate_stats(alpha) has statistics such as ".pnl"', position
+        )
+    return _call(source.operator, source.arguments, chosen, position)
 
 
 def _call(
@@ -244,6 +265,10 @@ class _Builder(Transformer[Token, Any]):
 
     def text(self, token: Token) -> Node:
         return Text(_word(token)[1:-1], _place(token))
+
+    def statistic(self, source: Node, name: Token) -> Node:
+        chosen = Text(_word(name), _place(name))
+        return _call(_STATISTIC, (source,), (("statistic", chosen),), _place(name))
 
     def argument(self, name: Token | None, value: Node) -> tuple[Token | None, Node]:
         return name, value

@@ -23,6 +23,11 @@ class Kind(StrEnum):
     GROUP = "group"
     LOOKBACK = "lookback"
     NUMBER = "number"
+    TEXT = "text"
+    COLLECTION = "collection"
+    ALPHAS = "alphas"
+    STATISTICS = "statistics"
+    PAIRS = "pairs"
 
 
 class KeywordKind(StrEnum):
@@ -41,15 +46,19 @@ class Input:
     Attributes
     ----------
     kind : MATRIX takes an expression or a constant; LOOKBACK a whole number of days; NUMBER a
-        constant. The last two may also be given by name
+        constant. The last two may also be given by name. TEXT, COLLECTION, ALPHAS, STATISTICS
+        and PAIRS occur in SUPER alphas only: see `operators.combination` and
+        `operators.selection`
     many : this input may be repeated
     minimum : least value of a LOOKBACK or NUMBER
+    whole : a NUMBER must be whole
     """
 
     name: str
     kind: Kind = Kind.MATRIX
     many: bool = False
     minimum: float = 1
+    whole: bool = True
 
     @property
     def constant(self) -> bool:
@@ -108,8 +117,11 @@ class Operator:
     agree : indexes of the inputs that must have one unit; None means all of them
     keywords : optional parameters
     aliases : other names
-    tier : "base" for every account, "ext" where granted, "legacy" from older lists
-    scope : kinds of alpha that may use it
+    tier : "base" for every account, "ext" where granted, "legacy" from older lists, "super" in
+        SUPER alphas only
+    scope : where it may be used: REGULAR alphas, the COMBO and the SELECTION of SUPER alphas.
+        Left empty, it is REGULAR and, without event data, COMBO; cell by cell also SELECTION
+    compares_texts : its inputs may also be two texts
     commutative : the leading data inputs may change places
     output : MATRIX or GROUP
     elementwise : works cell by cell, so constants need no expansion
@@ -132,7 +144,8 @@ class Operator:
     keywords: tuple[Keyword, ...] = ()
     aliases: tuple[str, ...] = ()
     tier: str = "base"
-    scope: tuple[str, ...] = ("REGULAR",)
+    scope: tuple[str, ...] = ()
+    compares_texts: bool = False
     commutative: bool = False
     output: Kind = Kind.MATRIX
     elementwise: bool = False
@@ -143,6 +156,10 @@ class Operator:
     reads_day: bool = False
     extra_days: int = 0
     check: Callable[[Mapping[str, Option]], str | None] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.scope:
+            object.__setattr__(self, "scope", _usual_scope(self))
 
     @cached_property
     def signature(self) -> str:
@@ -176,6 +193,12 @@ class Operator:
     def input_at(self, index: int) -> Input:
         """Return the input that the given place belongs to."""
         return self.inputs[min(index, len(self.inputs) - 1)]
+
+
+def _usual_scope(operator: Operator) -> tuple[str, ...]:
+    if any(item.kind is Kind.VECTOR for item in operator.inputs):
+        return ("REGULAR",)
+    return ("COMBO", "REGULAR", "SELECTION") if operator.elementwise else ("COMBO", "REGULAR")
 
 
 def _show(default: Option) -> str:
@@ -212,6 +235,10 @@ class Registry(Mapping[str, Operator]):
 
     def __len__(self) -> int:
         return len(self._operators)
+
+    def names(self, scope: str) -> frozenset[str]:
+        """Return the canonical names of the operators that may be used in REGULAR, COMBO, ..."""
+        return frozenset(name for name, known in self._operators.items() if scope in known.scope)
 
     def resolve(self, written: str) -> str:
         """Return the canonical name, or what was written where no operator has that name."""

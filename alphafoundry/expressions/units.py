@@ -14,7 +14,7 @@ from typing import Literal
 Unit = tuple[tuple[str, float], ...]
 NO_UNIT: Unit = ()
 
-FieldType = Literal["MATRIX", "VECTOR", "GROUP"]
+FieldType = Literal["MATRIX", "VECTOR", "GROUP", "TEXT", "COLLECTION", "ALPHAS"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class FieldInfo:
 
     Attributes
     ----------
-    type : MATRIX is one number per day and instrument, VECTOR a list of them, GROUP a label
+    type : MATRIX is one number per day and instrument, VECTOR a list of them, GROUP a label. In
+        SUPER alphas TEXT and COLLECTION are properties of the alphas to select from, ALPHAS
+        those that were selected
     unit : "CSPrice:1", powers separated by commas; "" is dimensionless
     """
 

@@ -149,7 +149,7 @@ class OllamaGenerator:
 
     def _operators_text(self, rng: np.random.Generator) -> str:
         by_category: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(self.operators & OPERATORS.keys()):
+        for name in sorted(self.operators & OPERATORS.names("REGULAR")):
             by_category[OPERATORS[name].category].append(name)
         lines: list[str] = []
         for category in sorted(by_category):

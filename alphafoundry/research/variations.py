@@ -68,7 +68,7 @@ class SearchSpace:
         groups = {name.upper() for name, info in fields.items() if info.type == "GROUP"}
         known = ("SECTOR", "INDUSTRY", "SUBINDUSTRY")
         possible = ("NONE", "MARKET", *(name for name in known if name in groups))
-        return cls(fields, frozenset(operators) & OPERATORS.keys(), possible)
+        return cls(fields, frozenset(operators) & OPERATORS.names("REGULAR"), possible)
 
 
 def variations(

@@ -251,7 +251,11 @@ async def sign_in(
     """Sign in; return the data fields and the operators that expressions may use."""
     await brain.authenticate()
     fields = await _fields(brain, settings)
-    return fields, frozenset(operator.name for operator in await brain.operators())
+    operators = await brain.operators()
+    # A service that does not tell the scope offers nothing but operators of regular alphas.
+    return fields, frozenset(
+        operator.name for operator in operators if not operator.scope or "REGULAR" in operator.scope
+    )
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from alphafoundry.simulation.result import SimulationResult
     from alphafoundry.simulation.simulator import Simulator, simulate
     from alphafoundry.simulation.statistics import Statistics, YearStatistics
+    from alphafoundry.simulation.stored_alphas import StoredAlpha
+    from alphafoundry.simulation.super_settings import SuperSettings
+    from alphafoundry.simulation.super_simulation import SuperResult, simulate_super
 
 __all__ = [
     "Check",
@@ -21,9 +24,13 @@ __all__ = [
     "SimulationSettings",
     "Simulator",
     "Statistics",
+    "StoredAlpha",
+    "SuperResult",
+    "SuperSettings",
     "YearStatistics",
     "pnl_correlation",
     "simulate",
+    "simulate_super",
 ]
 
 _HOME = {
@@ -32,9 +39,13 @@ _HOME = {
     "SimulationResult": "result",
     "Simulator": "simulator",
     "Statistics": "statistics",
+    "StoredAlpha": "stored_alphas",
+    "SuperResult": "super_simulation",
+    "SuperSettings": "super_settings",
     "YearStatistics": "statistics",
     "pnl_correlation": "correlation",
     "simulate": "simulator",
+    "simulate_super": "super_simulation",
 }
 
 

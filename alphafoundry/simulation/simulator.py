@@ -54,7 +54,7 @@ def simulate(
     """
     settings = settings or SimulationSettings()
     shared = evaluator or EvaluatorCache(panel)
-    _require_possible(settings, panel, shared)
+    require_possible(settings, panel, shared)
     parsed = parse(expression) if isinstance(expression, str) else expression
     groups = neutralization_groups(panel, settings.neutralization)
     mask, note = shared.universe(settings.universe)
@@ -71,6 +71,36 @@ def simulate(
         decay=settings.decay,
         truncation=settings.truncation,
     )
+    return result_of(
+        weights,
+        parsed,
+        settings,
+        shared,
+        warnings=warnings,
+        notes=tuple(text for text in (note, unknown_groups(groups, settings)) if text),
+        account=account,
+        keep_positions=keep_positions,
+    )
+
+
+def result_of(
+    weights: NDArray[np.float64],
+    parsed: Expression,
+    settings: SimulationSettings,
+    shared: EvaluatorCache,
+    *,
+    warnings: tuple[str, ...],
+    notes: tuple[str, ...],
+    account: Account,
+    keep_positions: bool,
+) -> SimulationResult:
+    """Return what holding `weights`, shape (n_days, n_instruments), gives.
+
+    notes : what is known already for a person to know. Raises SimulationError where fewer than
+    500 days are left from the first position on
+    """
+    panel = shared.panel
+    mask, _ = shared.universe(settings.universe)
     every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
     start = every_day.first_held
     days = every_day.between(start, len(every_day))
@@ -98,7 +128,7 @@ def simulate(
             account=account,
         ),
         warnings=warnings,
-        notes=tuple(text for text in (note, part_note, _unknown_groups(groups, settings)) if text),
+        notes=(*notes, part_note) if part_note else notes,
         train=None if cut is None else statistics(days.between(0, cut)),
         test=None if cut is None else statistics(days.between(cut, len(days))),
         sector_pnl=_sector_pnl(weights, panel, settings, start),
@@ -145,7 +175,7 @@ class Simulator:
         return f"Simulator({self.panel.label!r}, account={self._account!r})"
 
 
-def _require_possible(settings: SimulationSettings, panel: Panel, shared: EvaluatorCache) -> None:
+def require_possible(settings: SimulationSettings, panel: Panel, shared: EvaluatorCache) -> None:
     """Refuse by name what a local panel of US stocks cannot do."""
     if shared.panel is not panel:
         raise ConfigurationError("evaluator: made for another panel; make one for this panel")
@@ -212,7 +242,7 @@ def _sector_pnl(
     return by_sector
 
 
-def _unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSettings) -> str | None:
+def unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSettings) -> str | None:
     """Return a note where many names have no known group, since they are neutralized as one."""
     if groups is None:
         return None

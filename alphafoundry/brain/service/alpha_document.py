@@ -11,9 +11,10 @@ from typing import Any
 
 from alphafoundry.brain.service.quotas import eastern_text
 from alphafoundry.brain.service.sessions import USER
-from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.expressions import Expression
 from alphafoundry.simulation.simulator import SimulationResult
 from alphafoundry.simulation.statistics import grade
+from alphafoundry.simulation.super_simulation import SuperResult
 
 KEPT_RECORD_SETS = ("yearly-stats", "planted-effects")
 """Small tables that are kept with the alpha; the long ones are computed again when asked for."""
@@ -22,9 +23,12 @@ _LETTERS = string.digits + string.ascii_letters
 _ID_LENGTH = 8
 
 
-def content_key(canonical: str, settings: SimulationSettings) -> str:
+def content_key(result: SimulationResult) -> str:
     """Return a text that is equal for equal meaning and settings."""
-    content = json.dumps([canonical, settings.to_brain()], sort_keys=True)
+    canonical = result.expression.canonical
+    if isinstance(result, SuperResult):
+        canonical = f"{result.selection.canonical}; {canonical}"
+    content = json.dumps([canonical, result.settings.to_brain()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -46,12 +50,12 @@ def alpha_document(result: SimulationResult, *, alpha: str, created: datetime) -
     """Return the JSON object of a fresh alpha.
 
     Besides BRAIN's keys it has `notes`: what a person should know of the local market, such as
-    a universe with fewer names.
+    a universe with fewer names; and a SUPER alpha `components`, the ids of its alphas.
     """
     moment = eastern_text(created)
     return {
         "id": alpha,
-        "type": "REGULAR",
+        "type": "SUPER" if isinstance(result, SuperResult) else "REGULAR",
         "author": USER,
         "settings": {
             **result.settings.to_brain(),
@@ -59,11 +63,7 @@ def alpha_document(result: SimulationResult, *, alpha: str, created: datetime) -
             "startDate": result.statistics.start_date,
             "endDate": result.statistics.end_date,
         },
-        "regular": {
-            "code": result.expression.text,
-            "description": None,
-            "operatorCount": result.expression.operator_count,
-        },
+        **_codes(result),
         "dateCreated": moment,
         "dateSubmitted": None,
         "dateModified": moment,
@@ -92,6 +92,24 @@ def alpha_document(result: SimulationResult, *, alpha: str, created: datetime) -
         "team": None,
         "osmosisPoints": None,
         "notes": list(result.notes),
+    }
+
+
+def _codes(result: SimulationResult) -> dict[str, Any]:
+    if not isinstance(result, SuperResult):
+        return {"regular": _code(result.expression)}
+    return {
+        "combo": _code(result.expression),
+        "selection": _code(result.selection),
+        "components": [alpha.id for alpha in result.components],
+    }
+
+
+def _code(expression: Expression) -> dict[str, Any]:
+    return {
+        "code": expression.text,
+        "description": None,
+        "operatorCount": expression.operator_count,
     }
 
 

@@ -28,6 +28,8 @@ TEXTS = frozenset(
         "stage",
         "status",
         "regular.code",
+        "combo.code",
+        "selection.code",
         "settings.region",
         "settings.universe",
         "settings.neutralization",
@@ -38,7 +40,7 @@ TEXTS = frozenset(
 """Keys whose value is compared as text even where it looks like a number."""
 
 _OWN_KEYS = TEXTS | {"favorite", "hidden"}
-_NESTED = re.compile(r"(settings|is|os|train|test|regular)(\.[A-Za-z0-9]+)+")
+_NESTED = re.compile(r"(settings|is|os|train|test|regular|combo|selection)(\.[A-Za-z0-9]+)+")
 
 
 def alpha_query(conditions: Iterable[Condition], order: str) -> Select[Any]:

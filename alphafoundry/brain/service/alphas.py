@@ -19,6 +19,8 @@ COLORS = ("RED", "YELLOW", "GREEN", "BLUE", "PURPLE")
 LONGEST_NAME = 256
 LONGEST_DESCRIPTION = 10_000
 MOST_TAGS = 100
+CODES = ("regular", "combo", "selection")
+"""Parts of an alpha that have a description."""
 
 
 def find_alpha(brain: LocalBrain, alpha_id: str) -> dict[str, Any]:
@@ -79,11 +81,14 @@ def _identity(item: Any) -> str:
 def _change(brain: LocalBrain, alpha_id: str, body: Any) -> dict[str, Any]:
     document = find_alpha(brain, alpha_id)
     changes = _changes(body)
-    description = changes.pop("regular", {})
+    described = {
+        name: {**document[name], **changes.get(name, {})} for name in CODES if name in document
+    }
+    kept = {key: value for key, value in changes.items() if key not in CODES}
     changed = {
         **document,
-        **changes,
-        "regular": {**document["regular"], **description},
+        **kept,
+        **described,
         "dateModified": eastern_text(brain.now()),
     }
     brain.state.change_alpha(alpha_id, changed)
@@ -106,13 +111,15 @@ def _changes(body: Any) -> dict[str, Any]:
                 changes[key] = body[key]
             else:
                 errors[key] = [message]
-    if "regular" in body:
-        text = body["regular"].get("description") if isinstance(body["regular"], dict) else 0
+    for name in CODES:
+        if name not in body:
+            continue
+        text = body[name].get("description") if isinstance(body[name], dict) else 0
         message = _text_problem(text, LONGEST_DESCRIPTION)
         if message is not None:
-            errors["regular"] = {"description": [message]}
-        elif "description" in body["regular"]:
-            changes["regular"] = {"description": text}
+            errors[name] = {"description": [message]}
+        elif "description" in body[name]:
+            changes[name] = {"description": text}
     if errors:
         raise RefusedError(400, errors)
     return changes

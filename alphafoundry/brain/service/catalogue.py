@@ -14,12 +14,13 @@ from alphafoundry.brain.filters import Condition, read_query
 from alphafoundry.brain.service.local_brain import LocalBrain
 from alphafoundry.brain.service.pages import page, page_of
 from alphafoundry.brain.service.replies import RefusedError, not_found
+from alphafoundry.brain.service.simulating import CATEGORY_ID, DATASET_ID
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS
 from alphafoundry.market.panel import Panel
 
-CATEGORY = {"id": "pv", "name": "Price Volume"}
+CATEGORY = {"id": CATEGORY_ID, "name": "Price Volume"}
 SUBCATEGORY = {"id": "pv-price-volume", "name": "Price Volume"}
-DATASET = {"id": "pv1", "name": "Price Volume Data for Equity"}
+DATASET = {"id": DATASET_ID, "name": "Price Volume Data for Equity"}
 
 _REQUIRED = ("instrumentType", "region", "delay", "universe")
 

@@ -11,6 +11,7 @@ from alphafoundry.brain.service.replies import NOT_PERMITTED, RefusedError
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import UNIVERSE_SIZES
 from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.simulation.super_settings import FEWEST_SELECTED, MOST_SELECTED, SuperSettings
 
 OTHER_REGIONS = frozenset(
     {"GLB", "EUR", "ASI", "CHN", "AMR", "IND", "JPN", "HKG", "TWN", "KOR", "MEA", "GBR", "DEU"}
@@ -20,9 +21,13 @@ OTHER_REGIONS = frozenset(
 MOST_DECAY = 512
 LONGEST_EXPRESSION = 100_000
 
+TEXTS_OF = {"REGULAR": ("regular",), "SUPER": ("combo", "selection")}
+"""Type of an alpha to the texts that it is written with."""
+
 _REQUIRED = "This field is required."
 _NULL = "This field may not be null."
 _ON_OFF = ("ON", "OFF")
+_HANDLINGS = ("POSITIVE", "NON_ZERO", "NON_NAN")
 _TEST_PERIOD = re.compile(r"P[0-6]Y([0-9]|1[01])M([0-9]{1,3}D)?")
 
 Reader = Callable[[Any], Any]
@@ -34,13 +39,15 @@ class SimulationRequest:
 
     Attributes
     ----------
-    expression : FASTEXPR text, not parsed yet
+    expression : FASTEXPR text, not parsed yet; of a SUPER alpha its combo
     body : the request as BRAIN echoes it in the answer
+    selection : FASTEXPR text of a SUPER alpha's selection; None for a regular alpha
     """
 
     settings: SimulationSettings
     expression: str
     body: dict[str, Any]
+    selection: str | None = None
 
 
 class _Invalid(Exception):
@@ -69,30 +76,30 @@ class Choices:
     def read(self, body: Any) -> SimulationRequest:
         """Return the request that `body` makes.
 
-        Raises RefusedError: 403 for several simulations at once, SUPER alphas and other regions,
-        400 with an array of messages per property for everything else.
+        Raises RefusedError: 403 for other regions, 400 with an array of messages per property
+        for everything else.
         """
-        if isinstance(body, list):
-            raise RefusedError(403, NOT_PERMITTED)
         if not isinstance(body, dict):
             raise RefusedError(400, {"errors": [_no_dictionary(body)]})
-        if body.get("type") == "SUPER":
-            raise RefusedError(403, NOT_PERMITTED)
         errors: dict[str, Any] = {}
+        kind = body.get("type")
         if "type" not in body:
             errors["type"] = [_REQUIRED]
-        elif body["type"] != "REGULAR":
-            errors["type"] = [_no_choice(body["type"])]
-        settings = self._settings(body.get("settings"), "settings" in body, errors)
-        expression = _expression(body, errors)
+        elif kind not in TEXTS_OF:
+            errors["type"] = [_no_choice(kind)]
+        texts = TEXTS_OF.get(kind if isinstance(kind, str) else "", ("regular",))
+        settings = self._settings(
+            body.get("settings"), "settings" in body, errors, of_super=kind == "SUPER"
+        )
+        written = {name: _expression(name, body, errors) for name in texts}
         if errors:
             raise RefusedError(400, errors)
         assert settings is not None
-        echo = {"type": "REGULAR", "settings": settings.to_brain(), "regular": expression}
-        return SimulationRequest(settings, expression, echo)
+        echo = {"type": kind, "settings": settings.to_brain(), **written}
+        return SimulationRequest(settings, written[texts[0]], echo, written.get("selection"))
 
     def _settings(
-        self, given: Any, present: bool, errors: dict[str, Any]
+        self, given: Any, present: bool, errors: dict[str, Any], *, of_super: bool
     ) -> SimulationSettings | None:
         if not present:
             errors["settings"] = [_REQUIRED]
@@ -104,7 +111,8 @@ class Choices:
             raise RefusedError(403, NOT_PERMITTED)
         values: dict[str, Any] = {}
         wrong: dict[str, list[str]] = {}
-        for name, (required, reader) in self._readers().items():
+        readers = self._readers() | (_SUPER_READERS if of_super else {})
+        for name, (required, reader) in readers.items():
             if name not in given:
                 if required:
                     wrong[name] = [_REQUIRED]
@@ -124,7 +132,7 @@ class Choices:
             errors["settings"] = wrong
             return None
         values.pop("maxPosition", None)
-        return SimulationSettings.model_validate(values)
+        return (SuperSettings if of_super else SimulationSettings).model_validate(values)
 
     def _readers(self) -> dict[str, tuple[bool, Reader]]:
         return {
@@ -162,6 +170,15 @@ class Choices:
             "language": _choice("Language", _labelled(["FASTEXPR"])),
             "visualization": {"type": "boolean", "required": False, "label": "Visualization"},
             "testPeriod": {"type": "string", "required": False, "label": "Test period"},
+            "selectionHandling": _choice(
+                "Selection handling", _labelled(_HANDLINGS), required=False
+            ),
+            "selectionLimit": _number(
+                "Selection limit", "integer", FEWEST_SELECTED, MOST_SELECTED, required=False
+            ),
+            "componentActivation": _choice(
+                "Component activation", _labelled(["IS"]), required=False
+            ),
         }
         return {
             "name": "Simulation List",
@@ -169,31 +186,35 @@ class Choices:
             "parses": ["application/json"],
             "actions": {
                 "POST": {
-                    "type": _choice("Type", _labelled(["REGULAR"])),
+                    "type": _choice("Type", _labelled(list(TEXTS_OF))),
                     "settings": {
                         "type": "nested object",
                         "required": True,
                         "label": "Settings",
                         "children": children,
                     },
-                    "regular": {"type": "string", "required": True, "label": "Regular"},
+                    **{
+                        name: {"type": "string", "required": False, "label": name.capitalize()}
+                        for names in TEXTS_OF.values()
+                        for name in names
+                    },
                 }
             },
         }
 
 
-def _expression(body: Mapping[str, Any], errors: dict[str, Any]) -> str:
-    given = body.get("regular")
-    if "regular" not in body:
-        errors["regular"] = [_REQUIRED]
+def _expression(name: str, body: Mapping[str, Any], errors: dict[str, Any]) -> str:
+    given = body.get(name)
+    if name not in body:
+        errors[name] = [_REQUIRED]
     elif given is None:
-        errors["regular"] = [_NULL]
+        errors[name] = [_NULL]
     elif not isinstance(given, str):
-        errors["regular"] = ["Not a valid string."]
+        errors[name] = ["Not a valid string."]
     elif not given.strip():
-        errors["regular"] = ["This field may not be blank."]
+        errors[name] = ["This field may not be blank."]
     elif len(given) > LONGEST_EXPRESSION:
-        errors["regular"] = [f"Ensure this field has no more than {LONGEST_EXPRESSION} characters."]
+        errors[name] = [f"Ensure this field has no more than {LONGEST_EXPRESSION} characters."]
     else:
         return given
     return ""
@@ -268,14 +289,27 @@ def _in_usa(values: Sequence[Any]) -> dict[str, Any]:
     return {"instrumentType": {"EQUITY": {"region": {"USA": _labelled(values)}}}}
 
 
+def _selection_limit(given: Any) -> int:
+    return int(_within(_whole(given), FEWEST_SELECTED, MOST_SELECTED))
+
+
+_SUPER_READERS: dict[str, tuple[bool, Reader]] = {
+    "selectionHandling": (True, _one_of(*_HANDLINGS)),
+    "selectionLimit": (True, _selection_limit),
+    "componentActivation": (False, _one_of("IS")),
+}
+
+
 def _choice(label: str, choices: Any, *, required: bool = True) -> dict[str, Any]:
     return {"type": "choice", "required": required, "label": label, "choices": choices}
 
 
-def _number(label: str, kind: str, low: float, high: float) -> dict[str, Any]:
+def _number(
+    label: str, kind: str, low: float, high: float, *, required: bool = True
+) -> dict[str, Any]:
     return {
         "type": kind,
-        "required": True,
+        "required": required,
         "label": label,
         "min_value": low,
         "max_value": high,

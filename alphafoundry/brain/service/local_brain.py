@@ -11,6 +11,7 @@ from alphafoundry.brain.service.quotas import Clock
 from alphafoundry.brain.service.repeating import Repeater
 from alphafoundry.brain.service.runner import Runner
 from alphafoundry.brain.service.sessions import Sessions
+from alphafoundry.brain.service.simulating import Simulations
 from alphafoundry.brain.service.state import State
 from alphafoundry.market.panel import Panel
 
@@ -67,6 +68,7 @@ class LocalBrain:
     state: State
     sessions: Sessions
     runner: Runner
+    simulations: Simulations
     repeater: Repeater
     choices: Choices
     now: Clock

@@ -18,7 +18,6 @@ from alphafoundry.brain.service.replies import (
 )
 from alphafoundry.brain.service.self_correlation import correlation_table, related_alphas
 from alphafoundry.simulation.record_sets import record_set
-from alphafoundry.simulation.settings import SimulationSettings
 
 _TITLES = {"pnl": "PnL", "daily-pnl": "Daily PnL"}
 
@@ -44,11 +43,7 @@ def record_set_routes(brain: LocalBrain) -> APIRouter:
         kept = brain.state.record_set(alpha_id, name)
         if kept is not None:
             return JSONResponse(kept)
-        known = SimulationSettings.model_fields.values()
-        settings = SimulationSettings.model_validate(
-            {field.alias: document["settings"][field.alias] for field in known if field.alias}
-        )
-        result = brain.repeater.result(alpha_id, document["regular"]["code"], settings)
+        result = brain.repeater.result(alpha_id, lambda: brain.simulations.again(document))
         if result is None:
             return come_again(brain.poll_seconds)
         return JSONResponse(result.record_set(name))

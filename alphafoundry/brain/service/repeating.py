@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from alphafoundry.simulation.settings import SimulationSettings
-from alphafoundry.simulation.simulator import SimulationResult, Simulator
+from alphafoundry.simulation.result import SimulationResult
 
 _log = logging.getLogger(__name__)
 
@@ -18,28 +18,27 @@ MOST_KEPT = 64
 class Repeater:
     """Computes the tables of an alpha that are not kept, by simulating it again in a thread."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._results: dict[str, SimulationResult | None] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="record-set")
 
     def result(
-        self, alpha: str, expression: str, settings: SimulationSettings
+        self, alpha: str, simulate: Callable[[], SimulationResult]
     ) -> SimulationResult | None:
-        """Return the result where it is there; otherwise begin to compute it."""
+        """Return the result where it is there; otherwise begin to compute it by `simulate`."""
         with self._lock:
             if alpha in self._results:
                 return self._results[alpha]
             while len(self._results) >= MOST_KEPT:
                 del self._results[next(iter(self._results))]
             self._results[alpha] = None
-        self._pool.submit(self._compute, alpha, expression, settings)
+        self._pool.submit(self._compute, alpha, simulate)
         return None
 
-    def _compute(self, alpha: str, expression: str, settings: SimulationSettings) -> None:
+    def _compute(self, alpha: str, simulate: Callable[[], SimulationResult]) -> None:
         try:
-            result = self._simulator.simulate(expression, settings)
+            result = simulate()
         except Exception:
             _log.exception("alpha %s could not be simulated again", alpha)
             with self._lock:

@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,14 +21,17 @@ from alphafoundry.brain.service.alpha_document import (
 )
 from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.quotas import Clock, eastern_day
+from alphafoundry.brain.service.several import COMMON_SETTINGS
+from alphafoundry.brain.service.simulating import Simulations, fields_of, place_of_error
 from alphafoundry.brain.service.state import AlreadyThereError, NewAlpha, State
 from alphafoundry.errors import ExpressionError, FoundryError
-from alphafoundry.simulation.simulator import SimulationResult, Simulator
+from alphafoundry.simulation.result import SimulationResult
 
 _log = logging.getLogger(__name__)
 
 MOST_PROGRESS = 0.95
 MOST_ATTEMPTS = 5
+SUCCEEDED = ("COMPLETE", "WARNING")
 
 
 class TooManyRunningError(Exception):
@@ -40,12 +43,29 @@ class QuotaUsedUpError(Exception):
 
 
 @dataclass
-class _Job:
+class _Single:
     id: str
     request: SimulationRequest
+    parent: str | None = None
+
+
+@dataclass
+class _Job:
+    """What holds one place: a simulation, or several that run one after another.
+
+    parent : id of what is answered for several; None for a simulation of its own
+    """
+
+    simulations: tuple[_Single, ...]
+    parent: str | None
     day: date
     started: float
     stop: threading.Event = field(default_factory=threading.Event)
+    kept: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.parent or self.simulations[0].id
 
 
 class Runner:
@@ -68,7 +88,7 @@ class Runner:
 
     def __init__(
         self,
-        simulator: Simulator,
+        simulations: Simulations,
         state: State,
         *,
         service: str,
@@ -77,7 +97,7 @@ class Runner:
         simulation_seconds: float,
         now: Clock,
     ) -> None:
-        self._simulator = simulator
+        self._simulations = simulations
         self._state = state
         self._service = service
         self._max_concurrent = max_concurrent
@@ -109,7 +129,9 @@ class Runner:
     def _left(self, day: date) -> int | None:
         if self._daily_simulations is None:
             return None
-        running = sum(job.day == day for job in self._jobs.values())
+        running = sum(
+            len(job.simulations) - job.kept for job in self._jobs.values() if job.day == day
+        )
         return max(0, self._daily_simulations - running - self._state.simulations_of(day))
 
     def start(self, request: SimulationRequest) -> str:
@@ -117,13 +139,26 @@ class Runner:
 
         Raises QuotaUsedUpError or TooManyRunningError.
         """
+        return self._begin((_Single(_new_id(), request),), None)
+
+    def start_several(self, requests: Sequence[SimulationRequest]) -> str:
+        """Begin simulations that run one after another in one place; return their parent's id.
+
+        Raises QuotaUsedUpError or TooManyRunningError.
+        """
+        parent = _new_id()
+        children = tuple(_Single(_new_id(), request, parent) for request in requests)
+        return self._begin(children, parent)
+
+    def _begin(self, simulations: tuple[_Single, ...], parent: str | None) -> str:
         with self._lock:
             day = eastern_day(self._now())
-            if self._left(day) == 0:
+            left = self._left(day)
+            if left is not None and left < len(simulations):
                 raise QuotaUsedUpError
             if len(self._jobs) >= self._max_concurrent:
                 raise TooManyRunningError
-            job = _Job(secrets.token_hex(12), request, day, time.monotonic())
+            job = _Job(simulations, parent, day, time.monotonic())
             self._jobs[job.id] = job
         self._pool.submit(self._run, job)
         return job.id
@@ -134,7 +169,8 @@ class Runner:
             job = self._jobs.get(simulation_id)
         if job is None:
             return None
-        share = (time.monotonic() - job.started) / max(self._simulation_seconds, 1.0)
+        usual = max(self._simulation_seconds, 1.0) * len(job.simulations)
+        share = (time.monotonic() - job.started) / usual
         return round(min(MOST_PROGRESS, share), 2)
 
     def cancel(self, simulation_id: str) -> bool:
@@ -144,7 +180,7 @@ class Runner:
             if job is None or job.stop.is_set():
                 return False
             job.stop.set()
-            self._keep(job, {"status": "CANCELLED"})
+            self._end(job, "CANCELLED")
             del self._jobs[simulation_id]
         return True
 
@@ -155,24 +191,58 @@ class Runner:
             self._computing += 1
             self.peak_running = max(self.peak_running, self._computing)
         try:
-            end, result = self._outcome(job)
-            with self._lock:
-                if job.id in self._jobs and not job.stop.is_set():
-                    self._keep(job, end, result)
+            self._run_all(job)
         except Exception:
             _log.exception("simulation %s could not be kept", job.id)
         finally:
             with self._lock:
                 self._computing -= 1
-                self.finished += 1
+                self.finished += len(job.simulations)
                 now = time.monotonic()
                 self.busy_seconds += now - job.started
                 self.span_seconds = now - (self._first_start or now)
                 self._jobs.pop(job.id, None)
 
-    def _outcome(self, job: _Job) -> tuple[dict[str, Any], SimulationResult | None]:
+    def _run_all(self, job: _Job) -> None:
+        """Run the simulations in turn; the first that fails cancels those after it."""
+        statuses: list[str] = []
+        for single in job.simulations:
+            end, result = self._outcome(single.request, job.stop)
+            with self._lock:
+                if job.id not in self._jobs or job.stop.is_set():
+                    return
+                self._keep(job, single, end, result)
+                statuses.append(end["status"])
+                if end["status"] not in SUCCEEDED:
+                    break
+        if job.parent is not None:
+            failed = statuses[-1] not in SUCCEEDED
+            with self._lock:
+                if job.id in self._jobs and not job.stop.is_set():
+                    self._end(job, "ERROR" if failed else "COMPLETE")
+
+    def _end(self, job: _Job, status: str) -> None:
+        """Keep that what has not run never will, and how the parent ended."""
+        for single in job.simulations[job.kept :]:
+            self._keep(job, single, {"status": "CANCELLED"})
+        if job.parent is None:
+            return
+        body = job.simulations[0].request.body
+        answer = {
+            "id": job.parent,
+            "children": [single.id for single in job.simulations],
+            "type": body["type"],
+            "settings": {name: body["settings"][name] for name in COMMON_SETTINGS},
+            "status": status,
+        }
+        self._state.keep_simulation(answer, day=job.day)
+
+    def _outcome(
+        self, request: SimulationRequest, stop: threading.Event
+    ) -> tuple[dict[str, Any], SimulationResult | None]:
+        started = time.monotonic()
         try:
-            result = self._simulator.simulate(job.request.expression, job.request.settings)
+            result = self._simulations.simulate(request)
         except ExpressionError as problem:
             return {
                 "status": "ERROR",
@@ -181,35 +251,41 @@ class Runner:
                     "line": problem.line,
                     "start": problem.column - 1,
                     "end": problem.end_column - 1,
-                    "property": "regular",
+                    "property": place_of_error(request, problem),
                 },
             }, None
         except FoundryError as problem:
             return {"status": "ERROR", "message": str(problem)}, None
         except Exception:
-            _log.exception("simulation of %r failed", job.request.expression)
+            _log.exception("simulation of %r failed", request.expression)
             message = "The simulation failed in the simulator; its log says more."
             return {"status": "FAIL", "message": message}, None
-        job.stop.wait(job.started + self._simulation_seconds - time.monotonic())
+        stop.wait(started + self._simulation_seconds - time.monotonic())
         return {"status": "WARNING" if result.warnings else "COMPLETE"}, result
 
     def _keep(
-        self, job: _Job, end: Mapping[str, Any], result: SimulationResult | None = None
+        self,
+        job: _Job,
+        single: _Single,
+        end: Mapping[str, Any],
+        result: SimulationResult | None = None,
     ) -> None:
-        answer = {"id": job.id, **job.request.body, **end}
+        family = {"parent": single.parent} if single.parent else {}
+        answer = {"id": single.id, **family, **single.request.body, **end}
+        job.kept += 1
         if result is None:
             self._state.keep_simulation(answer, day=job.day)
             return
         for attempt in range(MOST_ATTEMPTS):
-            alpha = self._new_alpha(job, result, attempt)
+            alpha = self._new_alpha(result, attempt)
             # Another process on the same file may have made the same alpha meanwhile.
             with contextlib.suppress(AlreadyThereError):
                 self._state.keep_simulation({**answer, "alpha": alpha.id}, day=job.day, alpha=alpha)
                 return
-        raise AlreadyThereError(job.id)
+        raise AlreadyThereError(single.id)
 
-    def _new_alpha(self, job: _Job, result: SimulationResult, attempt: int) -> NewAlpha:
-        key = content_key(result.expression.canonical, job.request.settings)
+    def _new_alpha(self, result: SimulationResult, attempt: int) -> NewAlpha:
+        key = content_key(result)
         identity = alpha_id(self._service, key, self._state.alphas_with(key) + attempt)
         created = self._now()
         return NewAlpha(
@@ -225,5 +301,9 @@ class Runner:
                 if name in result.record_set_names
             },
             record_set_names=result.record_set_names,
-            fields=result.expression.fields,
+            fields=fields_of(result),
         )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)

@@ -30,14 +30,17 @@ class Related:
 
 
 def related_alphas(state: State, alpha_id: str) -> list[Related]:
-    """Return the submitted alphas other than `alpha_id`, most alike first.
+    """Return the submitted alphas of its type other than `alpha_id`, most alike first.
 
-    One whose correlation is not defined (a PnL that never changes) is left out.
+    A SUPER alpha is like its components by nature, so they do not count against it. An alpha whose
+    correlation is not defined (a PnL that never changes) is left out.
     """
     days, dollars = state.pnl(alpha_id)
+    own = state.alpha(alpha_id)
+    kind = own["type"] if own else None
     found = []
     for document in state.submitted():
-        if document["id"] != alpha_id:
+        if document["id"] != alpha_id and document["type"] == kind:
             correlation = pnl_correlation(days, dollars, *state.pnl(document["id"]))
             if not math.isnan(correlation):
                 found.append(Related(document, correlation))

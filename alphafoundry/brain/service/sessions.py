@@ -110,7 +110,7 @@ def account(seconds_left: float) -> dict[str, Any]:
     return {
         "user": {"id": USER},
         "token": {"expiry": round(seconds_left, 3)},
-        "permissions": [],
+        "permissions": ["MULTI_SIMULATION"],
     }
 
 

@@ -17,6 +17,7 @@ from alphafoundry.brain.service.replies import (
     seconds,
 )
 from alphafoundry.brain.service.runner import QuotaUsedUpError, TooManyRunningError
+from alphafoundry.brain.service.several import read_several
 
 
 def simulation_routes(brain: LocalBrain) -> APIRouter:
@@ -25,10 +26,15 @@ def simulation_routes(brain: LocalBrain) -> APIRouter:
 
     @router.post("/simulations")
     def start(request: Request, body: JsonBody) -> Response:
-        wanted = brain.choices.read(body)
+        several = read_several(brain.choices, body) if isinstance(body, list) else None
+        wanted = None if several else brain.choices.read(body)
         midnight = seconds_until_midnight(brain.now())
         try:
-            simulation = brain.runner.start(wanted)
+            simulation = (
+                brain.runner.start(wanted)
+                if wanted is not None
+                else brain.runner.start_several(several or ())
+            )
         except QuotaUsedUpError:
             raise _limit(brain, "DAILY_SIMULATION_LIMIT_EXCEEDED", midnight) from None
         except TooManyRunningError:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     create_engine,
@@ -164,7 +165,8 @@ class State:
                     id=answer["id"],
                     service=self._service,
                     day=day.isoformat(),
-                    status=answer["status"],
+                    # A parent of several is no simulation itself, and counts for no quota.
+                    status="PARENT" if "children" in answer else answer["status"],
                     answer=answer,
                 )
             )
@@ -299,12 +301,29 @@ class State:
         with self.reading() as connection:
             return list(connection.execute(query).scalars())
 
-    def submissions_of(self, day: date) -> int:
-        """Return how many submissions of a day were accepted or are being checked."""
+    def regular_alphas(self) -> list[dict[str, Any]]:
+        """Return the objects of the regular alphas, oldest first, equal ones once."""
+        first = (
+            select(func.min(alphas.c.number))
+            .where(alphas.c.service == self._service, _type_of_alpha() == "REGULAR")
+            .group_by(alphas.c.content_key)
+        )
+        query = (
+            select(alphas.c.document).where(alphas.c.number.in_(first)).order_by(alphas.c.number)
+        )
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def submissions_of(self, day: date, kind: str) -> int:
+        """Return how many submissions of a day were accepted or are being checked.
+
+        kind : REGULAR or SUPER
+        """
         found = self._value(
             select(func.count())
-            .select_from(submissions)
+            .select_from(submissions.join(alphas, alphas.c.id == submissions.c.alpha))
             .where(
+                _type_of_alpha() == kind,
                 submissions.c.service == self._service,
                 submissions.c.day == day.isoformat(),
                 submissions.c.verdict.in_(("checking", "accepted")),
@@ -393,6 +412,10 @@ class State:
     def _value(self, query: Select[Any]) -> Any:
         with self.reading() as connection:
             return connection.execute(query).scalar_one_or_none()
+
+
+def _type_of_alpha() -> ColumnElement[Any]:
+    return func.json_extract(alphas.c.document, "$.type")
 
 
 def _json(value: object) -> str:

@@ -17,7 +17,10 @@ from alphafoundry.brain.service.state import Submission
 
 ALREADY_SUBMITTED = {"name": "ALREADY_SUBMITTED", "result": "FAIL"}
 
-_COMPUTED = frozenset({"SELF_CORRELATION", "REGULAR_SUBMISSION"})
+DAILY_SUPER_SUBMISSIONS = 1
+"""SUPER alphas that are accepted per US Eastern day."""
+
+_COMPUTED = frozenset({"SELF_CORRELATION", "REGULAR_SUBMISSION", "SUPER_SUBMISSION"})
 
 
 def settle(brain: LocalBrain) -> None:
@@ -59,7 +62,7 @@ def submission_routes(brain: LocalBrain) -> APIRouter:
             checks = [*_without_computed(document), self_correlation_check(document, related)]
             if document["status"] != "ACTIVE":
                 brain.state.change_alpha(alpha_id, with_checks(document, checks))
-            return JSONResponse({"is": {"checks": [*checks, _quota_check(brain)]}})
+            return JSONResponse({"is": {"checks": [*checks, _quota_check(brain, document)]}})
 
     @router.post("/alphas/{alpha_id}/submit")
     def submit(alpha_id: str, request: Request) -> Response:
@@ -92,7 +95,7 @@ def submission_routes(brain: LocalBrain) -> APIRouter:
 
 def _begin(brain: LocalBrain, document: dict[str, Any]) -> None:
     """Keep that a submission is wanted. Raises RefusedError (403) where it is known to fail."""
-    checks = [*_without_computed(document), _quota_check(brain)]
+    checks = [*_without_computed(document), _quota_check(brain, document)]
     if _failed(checks):
         raise _rejected(checks)
     brain.delays.begin("submit", document["id"])
@@ -117,12 +120,14 @@ def _without_computed(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [check for check in document["is"]["checks"] if check["name"] not in _COMPUTED]
 
 
-def _quota_check(brain: LocalBrain) -> dict[str, Any]:
-    used = brain.state.submissions_of(eastern_day(brain.now()))
+def _quota_check(brain: LocalBrain, document: dict[str, Any]) -> dict[str, Any]:
+    kind = document["type"]
+    limit = DAILY_SUPER_SUBMISSIONS if kind == "SUPER" else brain.daily_submissions
+    used = brain.state.submissions_of(eastern_day(brain.now()), kind)
     return {
-        "name": "REGULAR_SUBMISSION",
-        "result": "PASS" if used < brain.daily_submissions else "FAIL",
-        "limit": brain.daily_submissions,
+        "name": f"{kind}_SUBMISSION",
+        "result": "PASS" if used < limit else "FAIL",
+        "limit": limit,
         "value": used,
     }
 

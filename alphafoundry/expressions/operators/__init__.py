@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from alphafoundry.expressions.operators import (
     arithmetic,
+    combination,
     cross_sectional,
     group,
     logical,
+    reductions,
+    selection,
     time_series,
     transformational,
     vector,
@@ -22,6 +25,9 @@ OPERATORS = Registry(
         *vector.OPERATORS,
         *transformational.OPERATORS,
         *group.OPERATORS,
+        *combination.OPERATORS,
+        *reductions.OPERATORS,
+        *selection.OPERATORS,
     )
 )
 """Every operator by canonical name; the one list that everything else reads."""

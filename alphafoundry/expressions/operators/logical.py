@@ -66,6 +66,7 @@ def _of_two(
         dimensionless,
         None if measured else (),
         commutative=commutative,
+        compares_texts=measured,
         elementwise=True,
         instruction=instruction,
         keeps_nan=True,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from tests.library.brain.conftest import GOOD, SETTINGS
+from alphafoundry.simulation.super_settings import SuperSettings
+from tests.library.brain.conftest import GOOD, OTHER_GOOD, SETTINGS
 from tests.library.brain.faults import serve
 
 wqb = pytest.importorskip("wqb")
@@ -98,3 +99,21 @@ def test_it_searches_and_changes_alphas(session: Any) -> None:
 def test_without_signing_in_its_basic_credentials_are_enough(session: Any) -> None:
     session.auth = session.wqb_auth
     assert session.search_operators().status_code == 200
+
+
+def test_several_simulations_at_once_and_a_super_alpha_of_them(session: Any) -> None:
+    session.post_authentication()
+    several = [ALPHA, {**ALPHA, "regular": OTHER_GOOD}]
+    parent = asyncio.run(session.simulate(several)).json()
+    assert (parent["status"], len(parent["children"])) == ("COMPLETE", 2)
+    wanted = {
+        "type": "SUPER",
+        "settings": SuperSettings(neutralization="MARKET").to_brain(),
+        "combo": "combo_a(alpha, nlength=60)",
+        "selection": "turnover < 0.9",
+    }
+    simulated = asyncio.run(session.simulate(wanted)).json()
+    assert simulated["status"] == "COMPLETE", simulated
+    alpha = session.locate_alpha(simulated["alpha"]).json()
+    assert alpha["type"] == "SUPER" and len(alpha["components"]) == 2
+    assert alpha["selection"]["code"] == "turnover < 0.9"
