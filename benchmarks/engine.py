@@ -1,11 +1,12 @@
-"""The alpha engine against pandas, NumPy + bottleneck, polars and KunQuant.
+"""The alpha engine against pandas, NumPy + bottleneck, polars and KunQuant, and its limits.
 
-Every engine evaluates the same 20 alphas, each by itself, on the same panel, in interleaved rounds;
-the table shows medians and how many times slower than ours each engine is. KunQuant's compilation
-is measured apart. Then a population of our own generator's expressions is evaluated one by one and
-as one batch.
+Every engine evaluates the same 20 alphas, each by itself, on the same panels, in interleaved
+rounds; the tables show medians and how many times slower than ours each engine is. KunQuant's
+compilation is measured apart. Then follow: a population of our own generator's expressions and one
+of the miner's, one by one and as one batch; what simulation adds; bandwidth, threads, processes,
+memory, and the first and later starts.
 
-    python -m benchmarks.engine [--market PATH] [--rounds 5] [--alphas 1,6,101] [--population 1000]
+    python -m benchmarks.engine [--panels 3000,500,470] [--rounds 5] [--alphas 1,6,101]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import itertools
 import statistics
 import tempfile
 import time
@@ -22,28 +24,42 @@ from typing import Any
 
 import numpy as np
 
-from alphafoundry.expressions import OPERATORS, Evaluator, parse, warm_up
+from alphafoundry.errors import ExpressionError
+from alphafoundry.expressions import OPERATORS, Evaluator, check, parse, warm_up
 from alphafoundry.expressions.graph import Graph
 from alphafoundry.market import Panel, load_market
 from alphafoundry.research.grammar import GrammarGenerator
 from alphafoundry.research.proposals import Outcome
+from alphafoundry.research.rewriting import replaced, write
+from alphafoundry.research.variations import SearchSpace, variations
+from alphafoundry.simulation.settings import SimulationSettings
+from benchmarks import engine_limits as limits
 from benchmarks.engines.formulas import FORMULAS, OURS
 from benchmarks.results_file import write_result
+from benchmarks.seeded_panel import SeededPanel, seeded_panel
 
 FOUNDERS = 40
 ENGINES = ("pandas", "numpy", "polars", "kunquant")
+TOP3000 = "us_top3000_2012_2017.parquet"
+SMALL = "us_equities_2016_2021.parquet"
+MEMORY = (
+    (1250, 3000, "float64"),
+    (1250, 3000, "float32"),
+    (5000, 5000, "float64"),
+    (5000, 5000, "float32"),
+)
 PACKAGES = ["numpy", "numba", "pandas", "bottleneck", "polars", "KunQuant"]
 Run = Callable[[], Any]
 
 
-def our_run(panel: Panel, number: int, threads: int) -> Run:
+def our_run(panel: Panel | SeededPanel, number: int, threads: int) -> Run:
     """Return what evaluates one alpha without any value kept from before."""
     evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=0, threads=threads)
     expression = parse(OURS[number])
     return lambda: evaluator.evaluate(expression)
 
 
-def competitors(panel: Panel, chosen: list[str]) -> dict[str, Any]:
+def competitors(panel: Panel | SeededPanel, chosen: list[str]) -> dict[str, Any]:
     """Return the vocabulary of each engine that runs a formula directly."""
     found: dict[str, Any] = {}
     fields, sector = panel.fields, panel.groups["sector"]
@@ -62,7 +78,7 @@ def competitors(panel: Panel, chosen: list[str]) -> dict[str, Any]:
     return found
 
 
-def kunquant_run(panel: Panel, number: int, threads: int) -> tuple[Run, float]:
+def kunquant_run(panel: Panel | SeededPanel, number: int, threads: int) -> tuple[Run, float]:
     """Return what runs the compiled alpha, and the seconds that its compilation took."""
     from benchmarks.engines import kunquant_engine
 
@@ -81,7 +97,11 @@ def timed(run: Run) -> float:
 
 
 def measure_alpha(
-    panel: Panel, number: int, vocabularies: dict[str, Any], engines: list[str], rounds: int
+    panel: Panel | SeededPanel,
+    number: int,
+    vocabularies: dict[str, Any],
+    engines: list[str],
+    rounds: int,
 ) -> dict[str, Any]:
     """Measure one alpha on every engine in interleaved rounds; medians in milliseconds."""
     runs: dict[str, Run] = {
@@ -130,13 +150,46 @@ def population_of(panel: Panel, count: int) -> list[str]:
     The first day's proposals are its history; most of the second day's vary or join them.
     """
     infos = Evaluator(panel.fields, panel.groups).infos
-    first = GrammarGenerator(infos, OPERATORS, seed=1)
+    first = GrammarGenerator(infos, OPERATORS.names("REGULAR"), seed=1)
     kept = asyncio.run(first.propose(FOUNDERS)).kept
     history = [Outcome(found.expression, 1.0 + place / 100) for place, found in enumerate(kept)]
     second = GrammarGenerator(
-        infos, OPERATORS, seed=2, history=history, exploration=0.05, evolution=0.9
+        infos,
+        OPERATORS.names("REGULAR"),
+        seed=2,
+        history=history,
+        exploration=0.05,
+        evolution=0.9,
     )
     return [found.expression for found in asyncio.run(second.propose(count)).kept]
+
+
+def mined_population(panel: Panel, count: int) -> list[str]:
+    """Return the miner's variations, one step away, of the 20 alphas; as many of each."""
+    infos = Evaluator(panel.fields, panel.groups).infos
+    space = SearchSpace.of(infos, OPERATORS.names("REGULAR"))
+    random = np.random.default_rng(1)
+    found: list[str] = []
+    for text in OURS.values():
+        parent = parse(text)
+        several = [
+            write(replaced(parent.root, variation.path, variation.node))
+            for kind in variations(parent, SimulationSettings(), space).values()
+            for variation in kind
+            if variation.node is not None
+        ]
+        random.shuffle(several)
+        good = (text for text in several if _runs(text, infos))
+        found.extend(itertools.islice(good, count // len(OURS)))
+    return found
+
+
+def _runs(text: str, infos: Any) -> bool:
+    try:
+        check(parse(text), infos)
+    except ExpressionError:
+        return False
+    return True
 
 
 def shared_share(texts: list[str]) -> float:
@@ -147,17 +200,16 @@ def shared_share(texts: list[str]) -> float:
     return alone / together.calculations
 
 
-def measure_population(panel: Panel, count: int, cache_mib: int) -> dict[str, Any]:
+def measure_population(panel: Panel, name: str, texts: list[str], cache_mib: int) -> dict[str, Any]:
     """Evaluate a population one by one without a cache, with it, and as one batch; in seconds."""
-    texts = population_of(panel, count)
-    row: dict[str, Any] = {"alpha": "population", "expressions": len(texts)}
+    row: dict[str, Any] = {"population": name, "expressions": len(texts)}
     row["values_over_distinct_values"] = round(shared_share(texts), 2)
-    for name, cache in (("alone", 0), ("cache", cache_mib)):
+    for way, cache in (("alone", 0), ("cache", cache_mib)):
         evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=cache * 2**20)
         start = time.perf_counter()
         for text in texts:
             evaluator.evaluate(text)
-        row[f"{name}_s"] = round(time.perf_counter() - start, 2)
+        row[f"{way}_s"] = round(time.perf_counter() - start, 2)
     evaluator = Evaluator(panel.fields, panel.groups, cache_bytes=cache_mib * 2**20)
     start = time.perf_counter()
     for _ in evaluator.evaluate_many(texts):
@@ -169,29 +221,17 @@ def measure_population(panel: Panel, count: int, cache_mib: int) -> dict[str, An
     return row
 
 
-def main() -> None:
-    """Measure, print a table, and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
-    default = Path("../shared/data/us_top3000_2012_2017.parquet")
-    parser.add_argument("--market", default=str(default), help=f"panel (default: {default})")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds per alpha (default: 5)")
-    parser.add_argument("--alphas", default="", help="numbers, by comma (default: all 20)")
-    parser.add_argument("--engines", default=",".join(ENGINES), help="competitors, by comma")
-    parser.add_argument("--population", type=int, default=1000, help="expressions (0: none)")
-    parser.add_argument("--cache-mib", type=int, default=2048, help="of a batch (default: 2048)")
-    arguments = parser.parse_args()
-    engines = [name for name in arguments.engines.split(",") if name]
-    numbers = [int(n) for n in arguments.alphas.split(",") if n] or list(OURS)
-    with tempfile.TemporaryDirectory() as folder:
-        panel = load_market(arguments.market, cache_dir=Path(folder), progress=print)
-    print(panel.label)
-    warm_up()
+def compare(
+    panel: Panel | SeededPanel, numbers: list[int], engines: list[str], rounds: int
+) -> list[dict[str, Any]]:
+    """Measure the alphas on every engine; print and return a table with its summary."""
+    print(f"\n{panel.label}")
     vocabularies = competitors(panel, engines)
     columns = ["ours", "ours_1_thread", *engines]
     print(f"{'alpha':>6}" + "".join(f"{name:>15}" for name in columns) + "   (milliseconds)")
     rows = []
     for number in numbers:
-        row = measure_alpha(panel, number, vocabularies, engines, arguments.rounds)
+        row = measure_alpha(panel, number, vocabularies, engines, rounds)
         rows.append(row)
         print(f"{number:>6}" + "".join(f"{row[name]:>15.1f}" for name in columns), flush=True)
     summary = ratios(rows, engines)
@@ -200,12 +240,67 @@ def main() -> None:
             f"{name:>15}: {summary[f'{name}_median_ratio']:.1f} x slower (median), "
             f"at least {summary[f'{name}_least_ratio']:.1f} x"
         )
-    rows.append(summary)
-    if arguments.population:
-        rows.append(measure_population(panel, arguments.population, arguments.cache_mib))
-        print(rows[-1])
-    path = write_result("engine", [{"panel": panel.label}, *rows], PACKAGES)
-    print(f"written to {path}")
+    return [{"panel": panel.label, **row} for row in (*rows, summary)]
+
+
+def show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print rows and return them."""
+    for row in rows:
+        print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    return rows
+
+
+def main() -> None:
+    """Measure, print tables, and write the result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.engine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", default="../shared/data", help="folder of the real panels")
+    parser.add_argument("--panels", default="3000,500,470", help="by number of names, by comma")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per alpha (default: 5)")
+    parser.add_argument("--alphas", default="", help="numbers, by comma (default: all 20)")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="competitors, by comma")
+    parser.add_argument("--population", type=int, default=1000, help="expressions (0: none)")
+    parser.add_argument("--cache-mib", type=int, default=2048, help="of a batch (default: 2048)")
+    parser.add_argument(
+        "--no-limits", action="store_true", help="leave out what follows the tables"
+    )
+    arguments = parser.parse_args()
+    engines = [name for name in arguments.engines.split(",") if name]
+    numbers = [int(n) for n in arguments.alphas.split(",") if n] or list(OURS)
+    data = Path(arguments.data)
+    wanted = {int(names) for names in arguments.panels.split(",") if names}
+    if not (data / TOP3000).exists():
+        parser.error(f"{data / TOP3000} is not there; name the folder of the panels with --data")
+    warm_up()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        panel = load_market(str(data / TOP3000), cache_dir=cache)
+        if 3000 in wanted:
+            rows += compare(panel, numbers, engines, arguments.rounds)
+        if 500 in wanted:
+            rows += compare(seeded_panel(2500, 500), numbers, engines, arguments.rounds)
+        if 470 in wanted:
+            small = load_market(str(data / SMALL), cache_dir=cache)
+            rows += compare(small, numbers, engines, arguments.rounds)
+        if arguments.population:
+            generated = population_of(panel, arguments.population)
+            mined = mined_population(panel, arguments.population)
+            for name, texts in (("generated", generated), ("mined", mined)):
+                rows += show([measure_population(panel, name, texts, arguments.cache_mib)])
+        if not arguments.no_limits:
+            rows += show([limits.simulation_share(panel, arguments.rounds)])
+            rows += show(limits.bandwidth(panel, arguments.rounds))
+            rows += show(
+                limits.scaling(panel, str(data / TOP3000), cache, population_of(panel, 100))
+            )
+            for days, names, precision in MEMORY:
+                rows += show([limits.memory(days, names, precision)])
+            rows += show(limits.start_up())
+    print(f"written to {write_result('engine', rows, PACKAGES)}")
 
 
 if __name__ == "__main__":

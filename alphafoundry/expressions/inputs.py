@@ -74,8 +74,10 @@ class Inputs:
     def _prepare(self, name: str) -> NDArray[Any]:
         if name in self._groups:
             return _group_panel(self._groups[name])
-        hidden = self.hide(_writeable(self._fields[name], np.float64))
-        return hidden.astype(self._kept_as, copy=False)
+        values = _writeable(self._fields[name], self._kept_as)
+        if self._kept_as is np.float64 or self.outside is None:
+            return self.hide(values)
+        return np.where(self.outside, np.float32(np.nan), values)
 
     def hide(self, values: FloatPanel) -> FloatPanel:
         """Return the values with NaN where the mask hides the cell."""
