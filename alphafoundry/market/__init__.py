@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from alphafoundry.market.files import load_frame
 from alphafoundry.market.loading import known_sources, load_market
 from alphafoundry.market.panel import Panel, SeriesIssue
 
-__all__ = ["Panel", "SeriesIssue", "known_sources", "load_market"]
+__all__ = ["Panel", "SeriesIssue", "known_sources", "load_frame", "load_market"]

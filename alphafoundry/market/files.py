@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from alphafoundry.errors import MarketError
 from alphafoundry.market.assembly import Progress, build_panel
 from alphafoundry.market.bars import VALUE_COLUMNS, Bars
 from alphafoundry.market.columns import REQUIRED, match_columns
-from alphafoundry.market.groups import find_sectors_file, read_sectors
+from alphafoundry.market.groups import find_sectors_file, groupings_by_level, read_sectors
 from alphafoundry.market.panel import Panel, SeriesIssue
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz")
@@ -53,6 +55,38 @@ def read_bars(path: Path, *, progress: Progress) -> Bars:
     """
     progress(f"{path.name}: reading")
     table, columns = _read_table(path)
+    return _bars(path, table, columns)
+
+
+def load_frame(
+    frame: pd.DataFrame, *, name: str = "DataFrame", sectors: Mapping[str, str] | None = None
+) -> Panel:
+    """Return the panel of a DataFrame in the long format of a file, one row per day and symbol.
+
+    Parameters
+    ----------
+    frame : columns date, symbol, close, and what else a file may have; date and symbol may be
+        the index
+    name : starts the panel's label
+    sectors : symbol to sector; None is unknown
+
+    Raises MarketError where columns are missing or cells are malformed.
+    """
+    import pyarrow as pa
+
+    named = [level for level in frame.index.names if level is not None]
+    flat = frame.reset_index(level=named) if named else frame
+    columns = _required(name, [str(column) for column in flat.columns])
+    table = pa.Table.from_pandas(flat.rename(columns=str), preserve_index=False)
+    bars = _bars(name, table, columns)
+    groupings = {}
+    if sectors:
+        labels = [sectors.get(str(symbol), "") for symbol in bars.symbols]
+        groupings = groupings_by_level({"sector": labels}, origin="the sectors given")
+    return build_panel(bars, source=name, name=name, groupings=groupings, progress=lambda _: None)
+
+
+def _bars(path: Path | str, table: pa.Table, columns: dict[str, str]) -> Bars:
     if table.num_rows == 0:
         raise MarketError(f"{path}: no rows; {_LAYOUT}")
     dates, day_codes = _dates(path, table.column(columns["date"]))
@@ -128,7 +162,7 @@ def _read_csv(path: Path) -> tuple[pa.Table, dict[str, str]]:
     return table, columns
 
 
-def _required(path: Path, names: list[str]) -> dict[str, str]:
+def _required(path: Path | str, names: list[str]) -> dict[str, str]:
     columns = match_columns(names)
     missing = [column for column in REQUIRED if column not in columns]
     if missing:
@@ -140,7 +174,7 @@ def _required(path: Path, names: list[str]) -> dict[str, str]:
     return columns
 
 
-def _dates(path: Path, column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int64]]:
+def _dates(path: Path | str, column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int64]]:
     """Return (sorted unique days, index of each row's day)."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -165,7 +199,7 @@ def _dates(path: Path, column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.
     return dates, position[numbers - first]
 
 
-def _day(path: Path, text: str) -> int:
+def _day(path: Path | str, text: str) -> int:
     match = _DATE.fullmatch(text.strip())
     if match:
         try:
@@ -177,7 +211,7 @@ def _day(path: Path, text: str) -> int:
     raise MarketError(f"{path}: {text!r} is not a date; write dates as 2024-01-31 or 20240131")
 
 
-def _symbols(path: Path, column: Any) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+def _symbols(path: Path | str, column: Any) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     """Return (sorted unique symbols, index of each row's symbol)."""
     import pyarrow as pa
 
@@ -195,7 +229,7 @@ def _dictionary(column: Any) -> tuple[list[str], NDArray[np.int64]]:
     return encoded.dictionary.to_pylist(), codes
 
 
-def _numbers(path: Path, name: str, column: Any) -> NDArray[np.float64]:
+def _numbers(path: Path | str, name: str, column: Any) -> NDArray[np.float64]:
     import pyarrow as pa
 
     try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError, SimulationError
 from alphafoundry.expressions import Expression, check, parse
+from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
@@ -19,6 +22,9 @@ from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.statistics import statistics, yearly
 from alphafoundry.simulation.weights import neutralization_groups, to_weights
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LEAST_DAYS = 500
 """Days from the first position on that a simulation must have."""
 
@@ -30,7 +36,7 @@ __all__ = ["LEAST_DAYS", "SimulationResult", "Simulator", "simulate"]
 
 def simulate(
     expression: str | Expression,
-    panel: Panel,
+    panel: Panel | pd.DataFrame,
     settings: SimulationSettings | None = None,
     *,
     evaluator: EvaluatorCache | None = None,
@@ -41,6 +47,8 @@ def simulate(
 
     Parameters
     ----------
+    panel : the market, or its daily bars as a DataFrame with the columns date, symbol, open,
+        high, low, close, volume (see `alphafoundry.market.load_frame`)
     settings : None is BRAIN's defaults
     evaluator : shared universes and sub-expressions of `panel`; None makes its own
     account : "user" or "consultant", for the limits of the checks
@@ -53,6 +61,8 @@ def simulate(
     SimulationError : fewer than 500 days are left from the first position on
     """
     settings = settings or SimulationSettings()
+    if not isinstance(panel, Panel):
+        panel = load_frame(panel)
     shared = evaluator or EvaluatorCache(panel)
     require_possible(settings, panel, shared)
     parsed = parse(expression) if isinstance(expression, str) else expression
