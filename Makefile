@@ -10,7 +10,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        alpha101 bench-caps bench-engine bench-search clean
+        alpha101 algorithms bench-algorithms bench-caps bench-engine bench-search clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -37,6 +37,9 @@ daily: install ## Generate, mine and submit once (MARKET=path|sample|yfinance, F
 
 continuous: install ## Generate and mine until Ctrl-C
 	@$(BIN)/python -m flows.continuous $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+algorithms: install ## Have models write trading algorithms and race them (FLAGS='--ticker AAPL --models a,b')
+	@$(BIN)/python -m flows.algorithms $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
 test: install-dev ## Run all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(FLAGS)
@@ -65,6 +68,9 @@ deploy: install ## Register every deployment and provision the limits
 
 alpha101: install-dev ## Simulate the 101 Formulaic Alphas and write docs/alpha101.md
 	@$(BIN)/python -m benchmarks.alpha101 $(FLAGS)
+
+bench-algorithms: install-dev ## Measure asking 6 and 60 language models at once, and the arena
+	@$(BIN)/python -m benchmarks.algorithms $(FLAGS)
 
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)

@@ -159,13 +159,28 @@ class RateLimited(BrainUnavailable):
 
 
 class LanguageModelError(FoundryError):
-    """A language model did not answer, or answered with something unusable."""
+    """A language model did not answer, or answered with something unusable.
+
+    Attributes
+    ----------
+    retry_after : seconds that the service asked to wait, None where it said nothing
+    kind : what went wrong, one of the kinds of `ModelRequestError`
+    status : HTTP status, None where there was no answer
+    """
 
     def __init__(
-        self, message: str, *, transient: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        retry_after: float | None = None,
+        kind: str = "unusable",
+        status: int | None = None,
     ) -> None:
         self.transient = transient
         self.retry_after = retry_after
+        self.kind = kind
+        self.status = status
         super().__init__(message)
 
 
@@ -175,3 +190,30 @@ class ModelMemoryError(LanguageModelError):
 
 class ModelNotFoundError(LanguageModelError):
     """The server does not hold the model that was asked for."""
+
+
+class ModelRequestError(LanguageModelError):
+    """One request to a language model over HTTP did not give an answer that can be used.
+
+    kind is "rate limit" (429), "server" (5xx), "time-out", "network", "refused" (any other
+    status), "unusable" (an answer that is not what the API promises), or "circuit" (nothing was
+    sent, because the endpoint has failed too often). The first four are transient.
+    """
+
+    TRANSIENT_KINDS = frozenset({"rate limit", "server", "time-out", "network"})
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            transient=kind in self.TRANSIENT_KINDS,
+            retry_after=retry_after,
+            kind=kind,
+            status=status,
+        )

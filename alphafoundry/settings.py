@@ -174,6 +174,52 @@ class OllamaSettings(_Settings):
     timeout: Annotated[Number, Field(gt=0)] = 360.0
 
 
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _without_repeats(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("names one of them twice")
+    return value
+
+
+Names = Annotated[tuple[Text, ...], BeforeValidator(_names)]
+
+
+class AlgorithmsSettings(_Settings):
+    """Which models write trading algorithms, and what they are raced on.
+
+    provider : "auto" is OpenRouter where there is a key for it, an OpenAI-compatible server where
+        `base_url` is set, and otherwise the embedded templates
+    base_url : address before /chat/completions; None is the provider's own
+    models : names in the order of the report, a list or one text with commas; empty takes up to
+        six that the provider offers
+    tickers : what is raced on; empty takes the most traded of the market
+    request_timeout, connect_timeout, timeout : seconds for one request, for its connection, and
+        for all of them
+    cache : keep answers on disk and use them again; for development
+    race_days : most days of the race, the last ones of the data
+    candidates : how many of the best a race marks for other flows
+    """
+
+    provider: Literal["auto", "templates", "openrouter", "openai", "ollama"] = "auto"
+    base_url: WebAddress | None = None
+    models: Names = ()
+    tickers: Annotated[Names, AfterValidator(_without_repeats)] = ()
+    temperature: Annotated[Number, Field(ge=0, le=2)] = 0.7
+    top_p: Annotated[Number, Field(gt=0, le=1)] = 0.95
+    max_tokens: Count = 2500
+    request_timeout: Annotated[Number, Field(gt=0)] = 60.0
+    connect_timeout: Annotated[Number, Field(gt=0)] = 10.0
+    timeout: Annotated[Number, Field(gt=0)] = 400.0
+    cache: bool = False
+    race_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=20)] = 756
+    candidates: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 3
+
+
 class FoundrySettings(_Settings):
     """Everything that a run needs to know; `config/foundry.yaml` explains each key.
 
@@ -200,6 +246,7 @@ class FoundrySettings(_Settings):
     mining: MiningSettings = MiningSettings()
     submission: SubmissionSettings = SubmissionSettings()
     ollama: OllamaSettings = OllamaSettings()
+    algorithms: AlgorithmsSettings = AlgorithmsSettings()
     alpha: SimulationSettings = SimulationSettings(decay=4)
 
 
@@ -222,6 +269,12 @@ DEFAULT_LIMITS: Mapping[str, int] = {"simulation": 3, "llm-request": 6, "brain-s
 _FLAGS: Mapping[str, str] = {
     "mining_interval": "mining_interval_hours",
     "ollama_url": "ollama.url",
+    "provider": "algorithms.provider",
+    "base_url": "algorithms.base_url",
+    "models": "algorithms.models",
+    "ticker": "algorithms.tickers",
+    "timeout": "algorithms.timeout",
+    "cache": "algorithms.cache",
 }
 """Flags whose name is not the key that they set."""
 

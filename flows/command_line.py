@@ -50,6 +50,19 @@ def _hours(text: str) -> float:
     return value
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e7:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text} is neither on nor off")
+    return text == "on"
+
+
 @dataclass(frozen=True)
 class Flag:
     """How a parameter shows on the command line.
@@ -112,6 +125,43 @@ FLAGS: dict[str, Flag] = {
         "grammar|ollama",
     ),
     "seed": Flag("master seed of every random draw", _not_negative, lambda s: s.seed, "N"),
+    "models": Flag(
+        "names of the models that write algorithms, with commas between them",
+        str,
+        lambda s: ",".join(s.algorithms.models) or "up to six that the provider offers",
+        "A,B,C",
+    ),
+    "ticker": Flag(
+        "what the algorithms are raced on, with commas between several",
+        str,
+        lambda s: ",".join(s.algorithms.tickers) or "the most traded of the market",
+        "TICKER",
+    ),
+    "provider": Flag(
+        "what writes algorithms: auto (OpenRouter where there is a key, otherwise templates), "
+        "templates, openrouter, openai (any server with that API) or ollama",
+        str,
+        lambda s: s.algorithms.provider,
+        "NAME",
+    ),
+    "base_url": Flag(
+        "address of an OpenAI-compatible server, before /chat/completions",
+        str,
+        lambda s: s.algorithms.base_url or "that of the provider",
+        "URL",
+    ),
+    "timeout": Flag(
+        "seconds for all models together; what has finished by then is kept",
+        _seconds,
+        lambda s: f"{s.algorithms.timeout:g}",
+        "SECONDS",
+    ),
+    "cache": Flag(
+        "keep answers on disk and use them again, for development",
+        _switch,
+        lambda s: "on" if s.algorithms.cache else "off",
+        "on|off",
+    ),
 }
 
 
@@ -144,8 +194,14 @@ def _check_writable(path: Path | None) -> None:
         raise FoundryError(f"--json {path}: the folder {path.resolve().parent} does not exist")
 
 
-def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INTERRUPTED) -> None:
-    """Run `flow` with the flags of this process, print its report, and exit.
+def run(
+    flow: Flow[..., Any],
+    module: str,
+    *,
+    interrupted_status: int = EXIT_INTERRUPTED,
+    show: Callable[[Any], None] = print_report,
+) -> None:
+    """Run `flow` with the flags of this process, print its report with `show`, and exit.
 
     Exit status: 0 done, 2 a mistake of the user or a failure that was reported, 130 stopped by
     Ctrl-C (`interrupted_status` for a flow that is meant to be stopped).
@@ -166,7 +222,7 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
             report = run_until_stopped(lambda: flow(**given), stop)
         if json_file is not None:
             json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
-        print_report(report)
+        show(report)
         sys.exit(interrupted_status if stop.is_set() else 0)
     except FoundryError as problem:
         sys.exit(_complain(str(problem)))

@@ -50,6 +50,11 @@ def running_from_terminal(
         _terminal.reset(token)
 
 
+def current_terminal() -> Terminal | None:
+    """Return what the command line gave this run, None inside a deployment's run."""
+    return _terminal.get()
+
+
 @task(name="connect", task_run_name="connect to BRAIN", cache_policy=NO_CACHE, **TRANSIENT)
 async def _connect(
     brain: BrainClient, settings: FoundrySettings

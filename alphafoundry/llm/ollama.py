@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from alphafoundry.errors import LanguageModelError, ModelMemoryError, ModelNotFoundError
+from alphafoundry.llm.completion import Completion, whole_number
+from alphafoundry.llm.retry_after import read_retry_after
 
 DEFAULT_URL = "http://localhost:11434"
 
@@ -99,6 +99,21 @@ class OllamaClient:
         ModelNotFoundError : the server does not hold the model (`pull` it)
         LanguageModelError : no server, a time-out, an HTTP error or an unreadable answer
         """
+        completion = await self.complete(
+            model, prompt, temperature=temperature, top_p=top_p, num_predict=num_predict
+        )
+        return completion.text
+
+    async def complete(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        temperature: float = 0.3,
+        top_p: float = 0.9,
+        num_predict: int = 1000,
+    ) -> Completion:
+        """Return the same answer as `generate`, with the tokens that the server counted."""
         body = await self._json(
             "POST",
             "/api/generate",
@@ -126,7 +141,11 @@ class OllamaClient:
                 f"(done_reason {body.get('done_reason')!r}); raise num_predict above {num_predict}",
                 transient=True,
             )
-        return answer
+        return Completion(
+            answer,
+            prompt_tokens=whole_number(body.get("prompt_eval_count")),
+            completion_tokens=whole_number(body.get("eval_count")),
+        )
 
     async def models(self) -> tuple[str, ...]:
         """Return the names of the models that the server holds, as it lists them."""
@@ -208,18 +227,21 @@ class OllamaClient:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
             return LanguageModelError(
                 f"no Ollama server at {self.base_url}: start it with `ollama serve`, "
-                "give its address with --ollama-url, or use `--generator grammar`"
+                "give its address with --ollama-url, or use `--generator grammar`",
+                kind="network",
             )
         if isinstance(error, httpx.TimeoutException):
             return LanguageModelError(
                 f"{self.base_url}{path}: no answer within {self.timeout:g} s; "
                 "try again, or take a smaller model",
                 transient=True,
+                kind="time-out",
             )
         return LanguageModelError(
             f"{self.base_url}{path}: the connection broke ({error or type(error).__name__}); "
             "try again",
             transient=True,
+            kind="network",
         )
 
     def _refusal(self, response: httpx.Response, model: str) -> LanguageModelError:
@@ -238,8 +260,18 @@ class OllamaClient:
         transient = response.status_code in (200, 408, 425, 429) or response.status_code >= 500
         advice = "try again" if transient else "check the model's name and the server's log"
         return LanguageModelError(
-            f"{where}; {advice}", transient=transient, retry_after=_retry_after(response)
+            f"{where}; {advice}",
+            transient=transient,
+            retry_after=read_retry_after(response),
+            kind=_kind(response.status_code),
+            status=response.status_code,
         )
+
+
+def _kind(status: int) -> str:
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return "rate limit"
+    return "server" if status >= httpx.codes.INTERNAL_SERVER_ERROR else "refused"
 
 
 def _error_text(response: httpx.Response) -> str:
@@ -252,21 +284,3 @@ def _error_text(response: httpx.Response) -> str:
     if isinstance(body, dict) and body.get("error"):
         text = str(body["error"])
     return " ".join(text.split())[:300] or "no explanation"
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds in Retry-After (a number or an HTTP date), None where absent."""
-    value = response.headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -36,6 +36,7 @@ SimulationStatus = Literal[
 ]
 SubmissionStatus = Literal["intended", "accepted", "rejected", "failed"]
 AlphaSource = Literal["simulated", "import"]
+AlgorithmStatus = Literal["asking", "ready", "refused", "failed"]
 
 UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "deferred")
 
@@ -232,4 +233,105 @@ class RefusalRow(Table):
     origin: Mapped[str]
     text: Mapped[str]
     reason: Mapped[str]
+    at: Mapped[datetime]
+
+
+class AlgorithmRow(Table):
+    """One trading algorithm that a model was asked for.
+
+    batch : key of everything that the answers of one command depend on; a run takes over what
+        an interrupted run of the same batch had finished
+    position : place in the order in which the models were given, from 0
+    label : what wrote it, in words for a report
+    status : "asking" until the answer is there; "ready" passed the checks; "refused" is an
+        answer that did not; "failed" gave no answer
+    answer : the text as the model wrote it; source : the program in it
+    reason : one line where it is refused or failed
+    requests : how many were sent for it
+    candidate : whether it was among the best of its race
+    """
+
+    __tablename__ = "algorithms"
+    __table_args__ = (
+        _one_of("status", AlgorithmStatus),
+        UniqueConstraint("run_id", "position"),
+        Index(None, "batch", "status"),
+        Index(None, "candidate"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    batch: Mapped[str]
+    position: Mapped[int]
+    model: Mapped[str]
+    provider: Mapped[str]
+    label: Mapped[str]
+    prompt_version: Mapped[str]
+    prompt: Mapped[str]
+    status: Mapped[AlgorithmStatus] = mapped_column(PlainText)
+    answer: Mapped[str | None]
+    source: Mapped[str | None]
+    signature: Mapped[str | None]
+    reason: Mapped[str | None]
+    requests: Mapped[int]
+    candidate: Mapped[bool]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    def __repr__(self) -> str:
+        return f"AlgorithmRow({self.id}, {self.model!r}, {self.status})"
+
+
+class ModelRequestRow(Table):
+    """One request to a language model.
+
+    number : 1 for the first request of an answer, 2 for its first retry, ...
+    outcome : "answered", "cached", or what went wrong
+    cost : US dollars, None where the service does not say
+    """
+
+    __tablename__ = "model_requests"
+    __table_args__ = (Index(None, "run_id"), Index(None, "model"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    model: Mapped[str]
+    provider: Mapped[str]
+    endpoint: Mapped[str]
+    number: Mapped[int]
+    outcome: Mapped[str]
+    status: Mapped[int | None]
+    seconds: Mapped[float]
+    prompt_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cost: Mapped[float | None]
+    reason: Mapped[str | None]
+    at: Mapped[datetime]
+
+
+class RaceResultRow(Table):
+    """One line of a race's leader board.
+
+    algorithm_id : None for a benchmark such as buy-and-hold
+    rank : from 1, None for what failed and for a benchmark
+    statistics : every number of the line, and the equity at the end of each day
+    """
+
+    __tablename__ = "race_results"
+    __table_args__ = (Index(None, "run_id"), Index(None, "algorithm_id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    algorithm_id: Mapped[int | None] = mapped_column(ForeignKey("algorithms.id"))
+    name: Mapped[str]
+    market_label: Mapped[str]
+    tickers: Mapped[list[Any]]
+    rank: Mapped[int | None]
+    total_return: Mapped[float | None]
+    sharpe: Mapped[float | None]
+    drawdown: Mapped[float | None]
+    trades: Mapped[int | None]
+    seconds_per_call: Mapped[float | None]
+    failure: Mapped[str | None]
+    statistics: Mapped[dict[str, Any]]
     at: Mapped[datetime]

@@ -1,0 +1,59 @@
+"""Language models write trading algorithms; what they write is checked, sandboxed and raced.
+
+generate_algorithms_for_agents(["model-a", "model-b"], "AAPL")
+race([Entry("mine", source)], load_market("sample", cache_dir=Path(".foundry/cache")))
+"""
+
+from alphafoundry.algorithms.arena import ArenaSettings, Entry, RaceResult, panel_bars, race
+from alphafoundry.algorithms.contract import (
+    AlgorithmFailed,
+    Bars,
+    NoCode,
+    RefusedCode,
+    Validated,
+)
+from alphafoundry.algorithms.extraction import extract_code
+from alphafoundry.algorithms.generation import (
+    Generation,
+    Written,
+    _generate_algorithms_for_agents_async,
+    generate_algorithm_async,
+    generate_algorithms,
+    generate_algorithms_for_agents,
+)
+from alphafoundry.algorithms.leader_board import leader_board_plot, leader_board_table
+from alphafoundry.algorithms.progress import ProgressMessage, read_message
+from alphafoundry.algorithms.prompts import Prompt, build_prompt
+from alphafoundry.algorithms.sandbox import Sandbox, SandboxLimits
+from alphafoundry.algorithms.template_provider import TemplateProvider
+from alphafoundry.algorithms.validation import validate
+
+__all__ = [
+    "AlgorithmFailed",
+    "ArenaSettings",
+    "Bars",
+    "Entry",
+    "Generation",
+    "NoCode",
+    "ProgressMessage",
+    "Prompt",
+    "RaceResult",
+    "RefusedCode",
+    "Sandbox",
+    "SandboxLimits",
+    "TemplateProvider",
+    "Validated",
+    "Written",
+    "_generate_algorithms_for_agents_async",
+    "build_prompt",
+    "extract_code",
+    "generate_algorithm_async",
+    "generate_algorithms",
+    "generate_algorithms_for_agents",
+    "leader_board_plot",
+    "leader_board_table",
+    "panel_bars",
+    "race",
+    "read_message",
+    "validate",
+]

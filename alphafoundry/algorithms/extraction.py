@@ -1,0 +1,212 @@
+"""Find the Python code in a language model's answer."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Final
+
+from alphafoundry.algorithms.contract import NoCode
+from alphafoundry.algorithms.contract_syntax import parse
+
+LONGEST_ANSWER: Final = 1_000_000
+"""Characters of an answer that are looked at; an algorithm has at most 64 KiB."""
+
+_FUNCTION: Final = "execute_trade"
+_FENCE: Final = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*$", re.MULTILINE)
+_THINKING: Final = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL)
+_CODE_START: Final = re.compile(
+    r"^(?:import |from \S+ import |def |class |@\w|#|[A-Za-z_]\w*(?:\s*:\s*[^=\n]+)?\s*=[^=])"
+)
+_LANGUAGES: Final = frozenset({"", "python", "python3", "py", "py3"})
+_MOST_LINES: Final = 3_000
+_MOST_CHARACTERS_TRIED: Final = 20_000_000
+
+
+def extract_code(answer: str) -> str:
+    """Return the code of an answer, whole: imports, helpers, globals and execute_trade.
+
+    The code may be fenced, cut off before the closing fence, spread over several fenced blocks, or
+    stand in prose without a fence. Of several complete blocks the last is taken, because models
+    correct themselves; an `if __name__ == "__main__":` part is dropped, because nothing runs it.
+
+    Raises `NoCode` where the answer holds no definition of execute_trade. The code is not checked
+    here: what Python cannot parse is returned as it stands, for `validate` to say where.
+    """
+    text = answer[:LONGEST_ANSWER].replace("\r\n", "\n").replace("\ufeff", "").replace("\0", "")
+    text = _THINKING.sub("", text)
+    if not text.strip():
+        raise NoCode("the answer is empty")
+    raw = _continued([block for language, block in _fenced(text) if language in _LANGUAGES])
+    blocks = [_tidy(block) for block in raw]
+    for candidate in _candidates(text, raw, blocks):
+        tree = _parsed(candidate)
+        if tree is not None and _defines(tree):
+            return _without_main(candidate, tree)
+    unparsed = [block for block in (*blocks, _unfenced(text)) if f"def {_FUNCTION}" in block]
+    if unparsed:
+        return _tidy(unparsed[0])
+    if f"def {_FUNCTION}" in text:
+        return _tidy(text)
+    raise NoCode(f"it has no definition of {_FUNCTION}")
+
+
+def _candidates(text: str, raw: list[str], blocks: list[str]) -> Iterator[str]:
+    complete = [b for b in blocks if (t := _parsed(b)) is not None and _defines(t)]
+    if complete:
+        # A later block with the function replaces an earlier one; blocks without it are helpers
+        # where the chosen one needs their names, and examples of use where it does not.
+        chosen = complete[-1]
+        yield _with_helpers(chosen, blocks)
+        yield chosen
+    parsed = [block for block in blocks if _parsed(block) is not None]
+    if parsed:
+        yield "\n\n".join(_tidy(block) for block in parsed)
+    if blocks:
+        yield _tidy("\n".join(block.strip("\n") for block in raw))
+    if not blocks:
+        yield from _runs_of_code(text)
+
+
+def _fenced(text: str) -> Iterator[tuple[str, str]]:
+    position = 0
+    while opening := _FENCE.search(text, position):
+        mark, language = opening.group(1), opening.group(2).lower()
+        closing = re.compile(
+            rf"^[ \t]{{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE
+        ).search(text, opening.end())
+        end = closing.start() if closing else len(text)
+        yield language, text[opening.end() : end]
+        position = closing.end() if closing else len(text)
+
+
+def _continued(blocks: list[str]) -> list[str]:
+    """Join a block that starts inside a function to the block before it."""
+    joined: list[str] = []
+    for block in blocks:
+        inside = block.strip("\n")[:1] in (" ", "\t")
+        if joined and inside and not _defines_in(block):
+            whole = f"{joined[-1]}\n{block}"
+            if _parsed(_tidy(whole)) is not None:
+                joined[-1] = whole
+                continue
+        joined.append(block)
+    return joined
+
+
+def _defines_in(block: str) -> bool:
+    return f"def {_FUNCTION}" in block
+
+
+def _with_helpers(chosen: str, blocks: list[str]) -> str:
+    tree = parse(chosen)
+    missing = _used(tree) - _bound(tree)
+    helpers = []
+    for block in blocks:
+        other = _parsed(block)
+        if block == chosen or other is None or _defines(other):
+            continue
+        if _top_level(other) & missing:
+            helpers.append(block)
+    return "\n\n".join([*helpers, chosen])
+
+
+def _runs_of_code(text: str) -> Iterator[str]:
+    """Yield the longest parts of the text that parse, from each line that could start code."""
+    lines = _tidy(text).split("\n")
+    starts = [i for i, line in enumerate(lines) if _CODE_START.match(line)]
+    left = _MOST_CHARACTERS_TRIED
+    for start in starts:
+        end = min(len(lines), start + _MOST_LINES)
+        while True:
+            candidate = "\n".join(lines[start:end])
+            left -= len(candidate)
+            if left < 0:
+                return
+            if f"def {_FUNCTION}" not in candidate:
+                break
+            error = _first_error(candidate)
+            if error is None:
+                yield candidate
+                break
+            # The text behind the code is what does not parse: cut there, then a line at a time.
+            cut = start + error - 1
+            end = cut if start < cut < end else end - 1
+
+
+def _unfenced(text: str) -> str:
+    lines = _tidy(text).split("\n")
+    for index, line in enumerate(lines):
+        if _CODE_START.match(line) and not line.startswith("# "):
+            return "\n".join(lines[index:])
+    return ""
+
+
+def _first_error(code: str) -> int | None:
+    try:
+        parse(code)
+    except SyntaxError as error:
+        return error.lineno or 1
+    except (ValueError, RecursionError, MemoryError, OverflowError):
+        return 1
+    return None
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        return parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return None
+
+
+def _defines(tree: ast.Module) -> bool:
+    return any(isinstance(n, ast.FunctionDef) and n.name == _FUNCTION for n in tree.body)
+
+
+def _used(tree: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    inner = {
+        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
+    }
+    inner |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    return inner | _top_level(tree)
+
+
+def _top_level(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names.update((a.asname or a.name).partition(".")[0] for a in aliases)
+            case ast.Assign() | ast.AnnAssign():
+                names.update(
+                    n.id
+                    for n in ast.walk(node)
+                    if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+                )
+            case _:
+                pass
+    return names
+
+
+def _without_main(code: str, tree: ast.Module) -> str:
+    lines = code.split("\n")
+    for node in reversed(tree.body):
+        match node:
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))) if not node.orelse:
+                del lines[node.lineno - 1 : node.end_lineno]
+            case _:
+                pass
+    return _tidy("\n".join(lines))
+
+
+def _tidy(code: str) -> str:
+    lines = [line.rstrip() for line in code.expandtabs(4).split("\n")]
+    return textwrap.dedent("\n".join(lines)).strip("\n") + "\n"

@@ -1,0 +1,1 @@
+"""Texts of the prompts, one file per version."""

@@ -1,0 +1,140 @@
+"""The prompt of one model: contract, data, safety, its own directives, and an example."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+
+import numpy as np
+
+from alphafoundry.algorithms.contract import Bars
+from alphafoundry.algorithms.prompt_directives import Directives, directives_for
+
+PROMPT_VERSION = 1
+ROWS_SHOWN = 20
+_DAYS_A_YEAR = 252
+
+_SIGNATURES = {
+    "simple": "  def execute_trade(ticker, cash_balance, shares_held):",
+    "full": "  def execute_trade(ticker, price, tick, cash_balance, shares_held):",
+}
+_ANSWERS = {
+    "simple": (
+        'It returns "BUY", "SELL" or "HOLD". BUY spends all the cash, SELL sells all the shares.'
+    ),
+    "full": (
+        'It returns "HOLD", or ("BUY", quantity) or ("SELL", quantity) with a whole quantity above '
+        "0. price is today's close, tick the number of today's bar, from 0."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is asked.
+
+    Attributes
+    ----------
+    text : the whole prompt
+    version : of the template and of its text, as "v1-3f2a9c10"
+    directives : what this model alone is told
+    """
+
+    text: str
+    version: str
+    directives: Directives
+
+    def __repr__(self) -> str:
+        kind = f"{self.directives.strategy}, {self.directives.signature}"
+        return f"Prompt({self.version}, {kind}, {len(self.text)} characters)"
+
+
+@dataclass(frozen=True)
+class MarketNote:
+    """What a prompt may say about the data: nothing of the days that are raced on.
+
+    Attributes
+    ----------
+    text : lines for the prompt
+    """
+
+    text: str
+
+
+def describe_bars(bars: Sequence[Bars], *, label: str, first_race_day: int) -> MarketNote:
+    """Describe the data of a race by the days before it, so that no model is told the future.
+
+    Parameters
+    ----------
+    bars : of each ticker; the first one's last rows before the race are shown
+    label : what the market is; starts with SYNTHETIC where prices were generated
+    first_race_day : row of the first day that is raced on
+    """
+    lines = [
+        "- What you are told here ends before the race begins; the race is on later days.",
+        f"- Market: {label}.",
+    ]
+    for one in bars:
+        close = one.close[:first_race_day]
+        if len(close) < 2:
+            continue
+        returns = np.diff(np.log(close))
+        first, last = (str(one.dates[row].astype("datetime64[D]")) for row in (0, len(close) - 1))
+        lines.append(
+            f"- {one.ticker}: {len(close)} days, {first} to {last}; close {close.min():.2f} to "
+            f"{close.max():.2f}, mean return {_DAYS_A_YEAR * returns.mean():+.1%} a year, "
+            f"volatility {np.sqrt(_DAYS_A_YEAR) * returns.std():.1%} a year."
+        )
+    shown = bars[0] if bars else None
+    if shown is not None and first_race_day > 1:
+        start = max(0, first_race_day - ROWS_SHOWN)
+        lines.append(f"- The last days of {shown.ticker} before the race:")
+        lines.append("Date,Open,High,Low,Close,Volume")
+        for row in range(start, min(first_race_day, len(shown))):
+            numbers = (shown.open, shown.high, shown.low, shown.close)
+            cells = [str(shown.dates[row].astype("datetime64[D]"))]
+            cells += [_cell(column[row], ".2f") for column in numbers]
+            lines.append(",".join([*cells, _cell(shown.volume[row], ".0f")]))
+    return MarketNote("\n".join(lines))
+
+
+def describe_ticker(ticker: str) -> MarketNote:
+    """Describe data of which nothing is known but the ticker."""
+    return MarketNote(f"- It will be run on daily bars of {ticker}, among others.")
+
+
+def build_prompt(model_id: str, note: MarketNote, *, occurrence: int = 0, seed: int = 0) -> Prompt:
+    """Return the prompt of a model; the same arguments give the same text.
+
+    occurrence, seed : see `directives_for`
+    """
+    directives = directives_for(model_id, occurrence=occurrence, seed=seed)
+    template = _template("algorithm")
+    example = _template(f"example_{directives.signature}")
+    text = Template(template).substitute(
+        signature=_SIGNATURES[directives.signature],
+        answers=_ANSWERS[directives.signature],
+        data=note.text,
+        directives="\n".join(f"- {line}" for line in directives.lines()),
+        example=example,
+    )
+    return Prompt(text, prompt_version(), directives)
+
+
+def prompt_version() -> str:
+    """Return the version of the templates and the first digits of their content's SHA-256."""
+    names = ("algorithm", "example_full", "example_simple")
+    digest = hashlib.sha256("\0".join(map(_template, names)).encode()).hexdigest()
+    return f"v{PROMPT_VERSION}-{digest[:8]}"
+
+
+def _template(name: str) -> str:
+    folder = resources.files("alphafoundry.algorithms.prompt_templates")
+    return (folder / f"{name}_v{PROMPT_VERSION}.txt").read_text(encoding="utf-8")
+
+
+def _cell(value: float, form: str) -> str:
+    return format(value, form) if np.isfinite(value) else ""

@@ -1,0 +1,162 @@
+"""What a run races on: the market, the tickers, and where the race begins."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alphafoundry.algorithms.arena import ArenaSettings, panel_bars
+from alphafoundry.algorithms.contract import Bars
+from alphafoundry.algorithms.prompts import MarketNote, describe_bars
+from alphafoundry.errors import MarketError
+from alphafoundry.market import Panel, load_market
+from alphafoundry.settings import FoundrySettings
+
+MOST_TRADED = 4
+WARM_UP = 252
+FEWEST_DAYS = 120
+SMOKE_DAYS = 300
+FALLBACK_MARKET = "sample"
+
+
+@dataclass(frozen=True, eq=False)
+class RaceCourse:
+    """Where algorithms race.
+
+    Attributes
+    ----------
+    panel : the market
+    tickers : what is raced on
+    settings : of the arena; its days are a warm-up and then the race
+    first_race_day : row of the panel on which the first decision is taken
+    note : one line on a choice that a person may want to know, or ""
+    """
+
+    panel: Panel
+    tickers: tuple[str, ...]
+    settings: ArenaSettings
+    first_race_day: int
+    note: str = ""
+
+    def prompt_note(self) -> MarketNote:
+        """Return what prompts may say: nothing of the days that are raced on."""
+        before = [self._before(panel_bars(self.panel, ticker)) for ticker in self.tickers]
+        longest = max(len(bars) for bars in before)
+        return describe_bars(before, label=self.panel.label, first_race_day=longest)
+
+    def smoke_bars(self) -> Bars:
+        """Return real bars before the race, on which an algorithm is tried."""
+        bars = self._before(panel_bars(self.panel, self.tickers[0]))
+        rows = slice(max(0, len(bars) - SMOKE_DAYS), None)
+        return _rows(bars, rows)
+
+    def _before(self, bars: Bars) -> Bars:
+        first = self.panel.dates[self.first_race_day]
+        return _rows(bars, slice(0, int(np.searchsorted(bars.dates, first))))
+
+
+def lay_out(
+    settings: FoundrySettings,
+    *,
+    market_was_chosen: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> RaceCourse:
+    """Load the market of the settings and choose tickers and days.
+
+    The race is on the last `race_days` days; the days before it are the algorithms' history and
+    may be told in prompts. Tickers that are not named are the most traded before the race. Where a
+    named ticker is not in the market, and nobody chose this market on purpose, the sample of real
+    stocks is taken if it has all of them; `RaceCourse.note` says so.
+
+    Raises
+    ------
+    MarketError : no such market or ticker, or too few days
+    """
+    chosen = settings.algorithms.tickers
+    panel, note = _market_with(settings, chosen, say, may_fall_back=not market_was_chosen)
+    days = len(panel.dates)
+    if days < FEWEST_DAYS:
+        raise MarketError(
+            f"the market {panel.source!r} has {days} days, and a race needs {FEWEST_DAYS}"
+        )
+    first = max(days - settings.algorithms.race_days, min(WARM_UP, days // 2))
+    warm_up = min(WARM_UP, first)
+    tickers = chosen or most_traded(panel, first)
+    return RaceCourse(
+        panel,
+        tickers,
+        ArenaSettings(
+            tickers=tickers,
+            warm_up=warm_up,
+            first_day=panel.dates[first - warm_up].astype("datetime64[D]").item(),
+        ),
+        first,
+        note,
+    )
+
+
+def most_traded(panel: Panel, first_race_day: int, count: int = MOST_TRADED) -> tuple[str, ...]:
+    """Return the instruments with the most dollars traded in the year before the race.
+
+    Where the volume is unknown, those with the highest price. Instruments without a close on each
+    of these days are left out.
+    """
+    rows = slice(max(0, first_race_day - WARM_UP), first_race_day)
+    close = panel.fields["close"][rows]
+    volume = panel.fields.get("volume")
+    value = close if volume is None else close * volume[rows]
+    complete = np.isfinite(value).all(axis=0)
+    if not complete.any():
+        raise MarketError(
+            f"no instrument of the market {panel.source!r} has a price on each day of the year "
+            "before the race; name some with `--ticker`"
+        )
+    traded = np.where(complete, np.nan_to_num(value).sum(axis=0), -np.inf)
+    best = np.argsort(-traded, kind="stable")[: min(count, int(complete.sum()))]
+    return tuple(str(panel.symbols[column]) for column in best)
+
+
+def _market_with(
+    settings: FoundrySettings,
+    tickers: Sequence[str],
+    say: Callable[[str], None] | None,
+    *,
+    may_fall_back: bool,
+) -> tuple[Panel, str]:
+    panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
+    missing = _missing(panel, tickers)
+    if not missing:
+        return panel, ""
+    if may_fall_back and settings.market != FALLBACK_MARKET:
+        try:
+            other = load_market(FALLBACK_MARKET, cache_dir=settings.home / "cache")
+        except MarketError:
+            other = None
+        if other is not None and not _missing(other, tickers):
+            return other, (
+                f"{', '.join(missing)} is not in the market {panel.source!r}; the market "
+                f"{FALLBACK_MARKET!r} has it and was taken"
+            )
+    near = difflib.get_close_matches(missing[0], [str(s) for s in panel.symbols], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "choose another `--market`, or leave it out"
+    raise MarketError(f"the market {panel.source!r} has no ticker {missing[0]!r}; {hint}")
+
+
+def _missing(panel: Panel, tickers: Sequence[str]) -> list[str]:
+    known = {str(symbol) for symbol in panel.symbols}
+    return [ticker for ticker in tickers if ticker not in known]
+
+
+def _rows(bars: Bars, rows: slice) -> Bars:
+    return Bars(
+        bars.ticker,
+        bars.dates[rows],
+        bars.open[rows],
+        bars.high[rows],
+        bars.low[rows],
+        bars.close[rows],
+        bars.volume[rows],
+    )

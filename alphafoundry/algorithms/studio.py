@@ -1,0 +1,261 @@
+"""What a run of algorithm generation has at hand: settings, store, endpoint, course, its row."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from alphafoundry.algorithms.generation import Assignment, Status, Written, no_answer
+from alphafoundry.algorithms.progress import Callback, ProgressReporter
+from alphafoundry.algorithms.race_course import RaceCourse
+from alphafoundry.errors import StoreUnavailable
+from alphafoundry.llm import ModelEndpoint, ModelMetrics, measure_models
+from alphafoundry.settings import FoundrySettings
+from alphafoundry.store import (
+    AlgorithmPlan,
+    AlgorithmRow,
+    ModelRequest,
+    Store,
+    beat,
+    begin_run,
+    finish_algorithm,
+    finish_run,
+    open_store,
+    plan_algorithms,
+    record_model_requests,
+)
+
+FLOW = "algorithms"
+HEARTBEAT_SECONDS = 30.0
+
+
+class Studio:
+    """Everything that the steps of one run share.
+
+    Attributes
+    ----------
+    settings : the settings of this run, flags included
+    store, run_id : the database, and this run's row in it
+    course : what is raced on
+    endpoint : what is asked
+    assignments : what each model is asked, in order
+    results : position to what came of it
+    taken_over : positions whose model had answered in an interrupted run
+    stop : set when the run was asked to end
+    """
+
+    def __init__(
+        self,
+        settings: FoundrySettings,
+        store: Store,
+        course: RaceCourse,
+        endpoint: ModelEndpoint,
+        assignments: Sequence[Assignment],
+        *,
+        callback: Callback | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.course = course
+        self.endpoint = endpoint
+        self.assignments = tuple(assignments)
+        self.stop = stop or asyncio.Event()
+        self.started = time.monotonic()
+        self.asking_seconds = 0.0
+        self.results: dict[int, Written] = {}
+        self.taken_over: frozenset[int] = frozenset()
+        self.report: dict[str, object] | None = None
+        self.reporter = ProgressReporter(callback, len(self.assignments))
+        self._rows: list[AlgorithmRow] = []
+        self._recorded = 0
+        self.run_id = begin_run(
+            store,
+            flow=FLOW,
+            service=endpoint.provider.name,
+            market_label=course.panel.label,
+            seed=settings.seed,
+            settings=settings.model_dump(mode="json", exclude={"database_url"}),
+        ).id
+
+    def plan(self) -> list[Assignment]:
+        """Record what is to be asked; return what no interrupted run has answered already."""
+        provider = self.endpoint.provider
+        self._rows = plan_algorithms(
+            self.store,
+            self.run_id,
+            self._batch(),
+            [
+                AlgorithmPlan(
+                    model=one.model,
+                    provider=provider.name,
+                    label=provider.label,
+                    prompt_version=one.prompt.version,
+                    prompt=one.prompt.text,
+                )
+                for one in self.assignments
+            ],
+        )
+        for row in self._rows:
+            if row.status in ("ready", "refused"):
+                self.results[row.position] = _written(row)
+        self.taken_over = frozenset(self.results)
+        for position in sorted(self.taken_over):
+            self._tell(self.results[position])
+        return [one for one in self.assignments if one.position not in self.results]
+
+    def row_id(self, position: int) -> int:
+        """Return the id of an algorithm's row."""
+        return self._rows[position].id
+
+    def keep(self, written: Written) -> None:
+        """Record what came of an assignment, its requests included, and tell it."""
+        self.save_requests()
+        self._store(written)
+        self.results[written.position] = written
+        self._tell(written)
+
+    def refuse(self, position: int, reason: str) -> None:
+        """Record that an algorithm which passed the check of its source failed when tried."""
+        before = self.results[position]
+        after = Written(
+            position,
+            before.model,
+            "refused",
+            answer=before.answer,
+            reason=reason,
+            requests=before.requests,
+        )
+        self._store(after)
+        self.results[position] = after
+        self.reporter.failed(after.model, reason)
+
+    def give_up(self, reason: str) -> None:
+        """Record a placeholder for each model that has not answered."""
+        for one in self.assignments:
+            if one.position not in self.results:
+                self.keep(no_answer(one, reason))
+
+    def ready(self) -> list[Written]:
+        """Return the algorithms that can be raced, in the models' order."""
+        in_order = (self.results[position] for position in sorted(self.results))
+        return [one for one in in_order if one.status == "ready"]
+
+    def metrics(self) -> list[ModelMetrics]:
+        """Return the metrics of each model that this run has asked, in the models' order."""
+        order = {one.model: one.position for one in reversed(self.assignments)}
+        return sorted(measure_models(self.endpoint.records), key=lambda one: order[one.model])
+
+    def save_requests(self) -> None:
+        """Record the requests that have ended since the last call."""
+        new = self.endpoint.records[self._recorded :]
+        self._recorded += len(new)
+        provider = self.endpoint.provider
+        record_model_requests(
+            self.store,
+            self.run_id,
+            [ModelRequest(**asdict(record)) for record in new],
+            provider=provider.name,
+            endpoint=provider.endpoint,
+        )
+
+    def _store(self, written: Written) -> None:
+        status: Literal["ready", "refused", "failed"] = (
+            "failed" if written.status == "skipped" else written.status
+        )
+        finish_algorithm(
+            self.store,
+            self.row_id(written.position),
+            status,
+            answer=written.answer,
+            source=written.source,
+            signature=written.signature,
+            reason=written.reason,
+            requests=written.requests,
+        )
+
+    def _tell(self, written: Written) -> None:
+        if written.status == "ready":
+            self.reporter.succeeded(written.model, written.source or "")
+        elif written.status == "skipped":
+            self.reporter.skipped(written.model, written.reason or "unavailable")
+        else:
+            self.reporter.failed(written.model, written.reason or "error")
+
+    def _batch(self) -> str:
+        """Return the key of everything that the answers depend on."""
+        provider = self.endpoint.provider
+        identity = [
+            provider.name,
+            provider.endpoint,
+            asdict(self.endpoint.sampling),
+            [[one.model, one.prompt.text] for one in self.assignments],
+        ]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def _written(row: AlgorithmRow) -> Written:
+    status: Status = "ready" if row.status == "ready" else "refused"
+    signature: Literal["simple", "full"] | None = None
+    if row.signature is not None:
+        signature = "full" if row.signature == "full" else "simple"
+    return Written(
+        row.position,
+        row.model,
+        status,
+        answer=row.answer,
+        source=row.source,
+        signature=signature,
+        reason=row.reason,
+        requests=row.requests,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_studio(
+    settings: FoundrySettings,
+    course: RaceCourse,
+    endpoint: ModelEndpoint,
+    assignments: Sequence[Assignment],
+    *,
+    callback: Callback | None = None,
+    stop: asyncio.Event | None = None,
+) -> AsyncIterator[Studio]:
+    """Open the store, record the run, and record how it ended; closes the endpoint.
+
+    Raises
+    ------
+    StoreError : no database
+    """
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    try:
+        with open_store(url, home=settings.home) as store:
+            studio = Studio(
+                settings, store, course, endpoint, assignments, callback=callback, stop=stop
+            )
+            heart = asyncio.create_task(_heartbeat(studio))
+            status: Literal["finished", "failed", "interrupted"] = "failed"
+            try:
+                yield studio
+                status = "interrupted" if studio.stop.is_set() else "finished"
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                status = "interrupted"
+                raise
+            finally:
+                heart.cancel()
+                finish_run(store, studio.run_id, status, studio.report)
+    finally:
+        await endpoint.aclose()
+
+
+async def _heartbeat(studio: Studio) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        with contextlib.suppress(StoreUnavailable):
+            await asyncio.to_thread(beat, studio.store, studio.run_id)

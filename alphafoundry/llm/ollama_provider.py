@@ -1,0 +1,82 @@
+"""Ollama as a provider of completions."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alphafoundry.errors import (
+    LanguageModelError,
+    ModelMemoryError,
+    ModelNotFoundError,
+    ModelRequestError,
+)
+from alphafoundry.llm.completion import Completion, Sampling
+from alphafoundry.llm.ollama import DEFAULT_URL, OllamaClient
+
+
+class OllamaProvider:
+    """Asks the models of one Ollama server.
+
+    Parameters
+    ----------
+    base_url : address of the server
+    timeout : seconds until one answer must be there, whole
+    """
+
+    name = "ollama"
+
+    def __init__(self, base_url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
+        self._ollama = OllamaClient(base_url, timeout=timeout)
+        self.timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"OllamaProvider({self.endpoint!r}, timeout={self.timeout:g})"
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the server."""
+        return self._ollama.base_url
+
+    @property
+    def label(self) -> str:
+        """One line that says what answers."""
+        return f"language models of Ollama at {self.endpoint}"
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._ollama.aclose()
+
+    async def complete(self, model: str, prompt: str, sampling: Sampling) -> Completion:
+        """Ask once; see `Provider.complete`."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._ollama.complete(
+                    model,
+                    prompt,
+                    temperature=sampling.temperature,
+                    top_p=sampling.top_p,
+                    num_predict=sampling.max_tokens,
+                )
+        except TimeoutError:
+            problem = ModelRequestError(
+                f"{self.endpoint}: {model} gave no whole answer within {self.timeout:g} s",
+                kind="time-out",
+            )
+        except ModelRequestError:
+            raise
+        except (ModelMemoryError, ModelNotFoundError) as error:
+            problem = ModelRequestError(str(error), kind="refused")
+        except LanguageModelError as error:
+            problem = ModelRequestError(
+                str(error), kind=error.kind, status=error.status, retry_after=error.retry_after
+            )
+        raise problem
+
+    async def available(self) -> frozenset[str] | None:
+        """Return the models that the server holds; None where it does not answer."""
+        try:
+            async with asyncio.timeout(min(10.0, self.timeout)):
+                names = await self._ollama.models()
+        except (LanguageModelError, TimeoutError):
+            return None
+        return frozenset(names) | {name.removesuffix(":latest") for name in names}

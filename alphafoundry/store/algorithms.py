@@ -1,0 +1,264 @@
+"""Algorithms that models were asked for, the requests, the races, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from alphafoundry.errors import StoreError
+from alphafoundry.store.clock import utc_now
+from alphafoundry.store.database import Store, lock_subject
+from alphafoundry.store.runs import interrupt_dead_runs
+from alphafoundry.store.tables import AlgorithmRow, ModelRequestRow, RaceResultRow, RunRow
+
+LONGEST_ANSWER = 200_000
+"""Characters of an answer that are kept."""
+
+
+@dataclass(frozen=True)
+class AlgorithmPlan:
+    """An algorithm to ask for; see `AlgorithmRow`."""
+
+    model: str
+    provider: str
+    label: str
+    prompt_version: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """One request to a language model; see `ModelRequestRow`."""
+
+    model: str
+    number: int
+    outcome: str
+    status: int | None
+    seconds: float
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RaceLine:
+    """One line of a leader board; see `RaceResultRow`."""
+
+    name: str
+    algorithm_id: int | None = None
+    rank: int | None = None
+    total_return: float | None = None
+    sharpe: float | None = None
+    drawdown: float | None = None
+    trades: int | None = None
+    seconds_per_call: float | None = None
+    failure: str | None = None
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan_algorithms(
+    store: Store,
+    run_id: int,
+    batch: str,
+    plans: Sequence[AlgorithmPlan],
+    *,
+    now: datetime | None = None,
+) -> list[AlgorithmRow]:
+    """Record the algorithms of a run, in order; those of an interrupted run are taken over.
+
+    A row that a dead run of the same batch had finished moves to this run as it is: its model
+    has answered and is not asked again. Of a run that failed, only the rows that are ready move.
+    The other rows have the status "asking".
+    """
+    now = now or utc_now()
+    with store.write() as session:
+        lock_subject(session, "algorithms")
+        interrupt_dead_runs(session, now=now)
+        taken = _take_over(session, run_id, batch)
+        rows = []
+        for position, plan in enumerate(plans):
+            row = taken.get(position)
+            if row is None:
+                row = AlgorithmRow(
+                    run_id=run_id,
+                    batch=batch,
+                    position=position,
+                    model=plan.model,
+                    provider=plan.provider,
+                    label=plan.label,
+                    prompt_version=plan.prompt_version,
+                    prompt=plan.prompt,
+                    status="asking",
+                    requests=0,
+                    candidate=False,
+                    created_at=now,
+                )
+                session.add(row)
+            rows.append(row)
+    return rows
+
+
+def _take_over(session: Session, run_id: int, batch: str) -> dict[int, AlgorithmRow]:
+    """Move the finished rows of the newest dead run that has any; return them by position."""
+    finished = session.execute(
+        select(AlgorithmRow, RunRow.status)
+        .join(RunRow, RunRow.id == AlgorithmRow.run_id)
+        .where(
+            AlgorithmRow.batch == batch,
+            RunRow.id != run_id,
+            RunRow.status.in_(("interrupted", "failed")),
+            AlgorithmRow.status.in_(("ready", "refused")),
+        )
+        .order_by(AlgorithmRow.run_id.desc(), AlgorithmRow.position)
+    ).all()
+    taken: dict[int, AlgorithmRow] = {}
+    for row, status in finished:
+        if row.position in taken or (status == "failed" and row.status != "ready"):
+            continue
+        taken[row.position] = row
+        row.run_id = run_id
+    session.flush()
+    return taken
+
+
+def finish_algorithm(
+    store: Store,
+    algorithm_id: int,
+    status: Literal["ready", "refused", "failed"],
+    *,
+    answer: str | None = None,
+    source: str | None = None,
+    signature: str | None = None,
+    reason: str | None = None,
+    requests: int = 0,
+    now: datetime | None = None,
+) -> None:
+    """Record what came of asking for an algorithm; StoreError where there is no such row."""
+    with store.write() as session:
+        ended = session.execute(
+            update(AlgorithmRow)
+            .where(AlgorithmRow.id == algorithm_id)
+            .values(
+                status=status,
+                answer=None if answer is None else answer[:LONGEST_ANSWER],
+                source=source,
+                signature=signature,
+                reason=reason,
+                requests=requests,
+                finished_at=now or utc_now(),
+            )
+            .returning(AlgorithmRow.id)
+        ).all()
+        if not ended:
+            raise StoreError(f"{store.label}: there is no algorithm {algorithm_id}")
+
+
+def read_algorithms(store: Store, run_id: int) -> list[AlgorithmRow]:
+    """Return the algorithms of a run, in the order in which their models were given."""
+    query = (
+        select(AlgorithmRow).where(AlgorithmRow.run_id == run_id).order_by(AlgorithmRow.position)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def record_model_requests(
+    store: Store,
+    run_id: int,
+    requests: Iterable[ModelRequest],
+    *,
+    provider: str,
+    endpoint: str,
+    now: datetime | None = None,
+) -> None:
+    """Record requests to language models, in their order.
+
+    endpoint : address without credentials
+    """
+    now = now or utc_now()
+    rows = [
+        ModelRequestRow(
+            run_id=run_id, provider=provider, endpoint=endpoint, at=now, **asdict(request)
+        )
+        for request in requests
+    ]
+    if rows:
+        with store.write() as session:
+            session.add_all(rows)
+
+
+def read_model_requests(store: Store, run_id: int) -> list[ModelRequestRow]:
+    """Return the requests of a run, in the order recorded."""
+    query = (
+        select(ModelRequestRow).where(ModelRequestRow.run_id == run_id).order_by(ModelRequestRow.id)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def record_race(
+    store: Store,
+    run_id: int,
+    lines: Iterable[RaceLine],
+    *,
+    market_label: str,
+    tickers: Sequence[str],
+    now: datetime | None = None,
+) -> None:
+    """Record the leader board of a run's race, in its order."""
+    now = now or utc_now()
+    with store.write() as session:
+        session.add_all(
+            RaceResultRow(
+                run_id=run_id,
+                algorithm_id=line.algorithm_id,
+                name=line.name,
+                market_label=market_label,
+                tickers=list(tickers),
+                rank=line.rank,
+                total_return=line.total_return,
+                sharpe=line.sharpe,
+                drawdown=line.drawdown,
+                trades=line.trades,
+                seconds_per_call=line.seconds_per_call,
+                failure=line.failure,
+                statistics=dict(line.statistics),
+                at=now,
+            )
+            for line in lines
+        )
+
+
+def read_race(store: Store, run_id: int) -> list[RaceResultRow]:
+    """Return the leader board of a run's race, in its order."""
+    query = select(RaceResultRow).where(RaceResultRow.run_id == run_id).order_by(RaceResultRow.id)
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def mark_candidates(store: Store, algorithm_ids: Iterable[int]) -> None:
+    """Mark the best algorithms of a race, so that other flows can find them."""
+    with store.write() as session:
+        session.execute(
+            update(AlgorithmRow)
+            .where(AlgorithmRow.id.in_(list(algorithm_ids)))
+            .values(candidate=True)
+        )
+
+
+def read_candidates(store: Store, *, limit: int = 20) -> list[AlgorithmRow]:
+    """Return the best algorithms of past races with their source, the newest first."""
+    query = (
+        select(AlgorithmRow)
+        .where(AlgorithmRow.candidate)
+        .order_by(AlgorithmRow.id.desc())
+        .limit(limit)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
