@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions.binding import Bound, bind, read_keyword
-from alphafoundry.expressions.expression import Expression
+from alphafoundry.expressions.expression import Expression, lookbacks
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.parsing import parse
 from alphafoundry.expressions.registry import Input, Kind, Operator, Option
@@ -32,6 +32,7 @@ def check(
     fields: Mapping[str, FieldInfo],
     *,
     operators: Collection[str] | None = None,
+    history: int | None = None,
 ) -> tuple[str, ...]:
     """Check that an expression can run on these fields, and return its unit warnings.
 
@@ -39,6 +40,9 @@ def check(
     ----------
     fields : what is known of every field and group by name
     operators : canonical names that the account may use; None allows all registered
+    history : days that the market has; an expression whose lookbacks add up to more is refused.
+        None allows any, each up to 1,000,000. (One official page says that a lookback is less
+        than 512, official examples use 1000.)
 
     Warnings have BRAIN's text and do not stop a simulation. Raises ExpressionError with BRAIN's
     text and the place of the offending token where the expression cannot run.
@@ -51,6 +55,8 @@ def check(
         checker.refuse("Grouping data used outside of group operator", parsed.root)
     if checker.kinds[id(parsed.root)] is Kind.VECTOR:
         checker.refuse("Got invalid input at index 0, must be an expression", parsed.root)
+    if history is not None:
+        checker.check_history(parsed.root, history)
     return tuple(dict.fromkeys(checker.warnings))
 
 
@@ -83,6 +89,13 @@ class _Checker:
             self.kinds[id(node)] = kind
             self.units[id(node)] = unit
 
+    def check_history(self, root: Node, days: int) -> None:
+        """Refuse the innermost operator from which on more than `days` of history are needed."""
+        needed = lookbacks(root)
+        for node in walk_once(root):
+            if needed[id(node)] > days:
+                self.refuse("Cumulative lookback of expression exceeds available history", node)
+
     def _leaf(self, node: Node) -> tuple[Kind | None, Unit | None]:
         match node:
             case Number():
@@ -109,8 +122,12 @@ class _Checker:
             self.refuse(f'Required attribute "{attribute}" must have a value', node)
         if not bound.fits:
             self.refuse(_wrong_count(operator, len(node.arguments)), node)
+        count = len(bound.arguments)
         for index, child in enumerate(bound.arguments):
-            self._input(operator, operator.input_at(index), index, child)
+            self._input(operator, operator.input_at(index, count), index, child)
+        for name in operator.reads:
+            if name not in self.fields:
+                self.refuse(f'Attempted to use unknown variable "{name}"', node)
         keywords = self._keywords(operator, bound, node)
         return operator.output, self._unit(operator, bound, keywords)
 

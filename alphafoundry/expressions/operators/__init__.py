@@ -7,6 +7,7 @@ from alphafoundry.expressions.operators import (
     cross_sectional,
     group,
     logical,
+    special,
     time_series,
     transformational,
     vector,
@@ -22,6 +23,7 @@ OPERATORS = Registry(
         *vector.OPERATORS,
         *transformational.OPERATORS,
         *group.OPERATORS,
+        *special.OPERATORS,
     )
 )
 """Every operator by canonical name; the one list that everything else reads."""
