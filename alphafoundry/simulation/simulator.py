@@ -6,18 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError, SimulationError
-from alphafoundry.expressions import Expression, check, parse
+from alphafoundry.expressions import Conventions, Expression, check, parse
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
+from alphafoundry.simulation.order import Order, weights_in_order
 from alphafoundry.simulation.periods import before
 from alphafoundry.simulation.planted import attribute
 from alphafoundry.simulation.pnl import BOOK, DailyPnl, daily_pnl, lag
 from alphafoundry.simulation.result import SimulationResult
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.statistics import statistics, yearly
-from alphafoundry.simulation.weights import neutralization_groups, to_weights
+from alphafoundry.simulation.weights import neutralization_groups
 
 LEAST_DAYS = 500
 """Days from the first position on that a simulation must have."""
@@ -36,6 +37,8 @@ def simulate(
     evaluator: EvaluatorCache | None = None,
     account: Account = "user",
     keep_positions: bool = True,
+    conventions: Conventions | None = None,
+    order: Order = "decay first",
 ) -> SimulationResult:
     """Simulate one alpha on a market.
 
@@ -45,16 +48,20 @@ def simulate(
     evaluator : shared universes and sub-expressions of `panel`; None makes its own
     account : "user" or "consultant", for the limits of the checks
     keep_positions : False leaves the positions out of the result, which may be large
+    conventions : how operators are read whose definition is open; None is that of `evaluator`,
+        or the usual way
+    order : "decay first", or "neutralization first" as one of BRAIN's pages has it
 
     Raises
     ------
-    ExpressionError : the expression cannot run on this market
+    ExpressionError : the expression cannot run on this market, or its lookbacks add up to more
+        days than the market has
     ConfigurationError, MarketError : a setting is not possible on this market
     SimulationError : fewer than 500 days are left from the first position on
     """
     settings = settings or SimulationSettings()
-    shared = evaluator or EvaluatorCache(panel)
-    _require_possible(settings, panel, shared)
+    shared = evaluator or EvaluatorCache(panel, conventions=conventions)
+    _require_possible(settings, panel, shared, conventions)
     parsed = parse(expression) if isinstance(expression, str) else expression
     groups = neutralization_groups(panel, settings.neutralization)
     mask, note = shared.universe(settings.universe)
@@ -63,11 +70,12 @@ def simulate(
         pasteurize=settings.pasteurization == "ON",
         nan_handling=settings.nan_handling == "ON",
     )
-    warnings = check(parsed, engine.infos)
-    weights = to_weights(
+    warnings = check(parsed, engine.infos, history=len(panel.dates))
+    weights = weights_in_order(
         engine.evaluate(parsed),
         mask,
         groups,
+        order=order,
         decay=settings.decay,
         truncation=settings.truncation,
     )
@@ -115,14 +123,23 @@ class Simulator:
     ----------
     account : "user" or "consultant", for the limits of the checks
     cache_bytes : bound of the sub-expressions that each evaluator keeps
+    conventions : how operators are read whose definition is open; None is the usual way
+    order : "decay first", or "neutralization first" as one of BRAIN's pages has it
     """
 
     def __init__(
-        self, panel: Panel, *, account: Account = "user", cache_bytes: int = 256 * 2**20
+        self,
+        panel: Panel,
+        *,
+        account: Account = "user",
+        cache_bytes: int = 256 * 2**20,
+        conventions: Conventions | None = None,
+        order: Order = "decay first",
     ) -> None:
         self.panel = panel
-        self.evaluators = EvaluatorCache(panel, cache_bytes=cache_bytes)
+        self.evaluators = EvaluatorCache(panel, cache_bytes=cache_bytes, conventions=conventions)
         self._account: Account = account
+        self._order: Order = order
 
     def simulate(
         self,
@@ -139,16 +156,26 @@ class Simulator:
             evaluator=self.evaluators,
             account=self._account,
             keep_positions=keep_positions,
+            order=self._order,
         )
 
     def __repr__(self) -> str:
         return f"Simulator({self.panel.label!r}, account={self._account!r})"
 
 
-def _require_possible(settings: SimulationSettings, panel: Panel, shared: EvaluatorCache) -> None:
+def _require_possible(
+    settings: SimulationSettings,
+    panel: Panel,
+    shared: EvaluatorCache,
+    conventions: Conventions | None,
+) -> None:
     """Refuse by name what a local panel of US stocks cannot do."""
     if shared.panel is not panel:
         raise ConfigurationError("evaluator: made for another panel; make one for this panel")
+    if conventions is not None and shared.conventions != conventions:
+        raise ConfigurationError(
+            "conventions: not those of the evaluator; give them to EvaluatorCache instead"
+        )
     if settings.region != "USA":
         raise ConfigurationError(
             f"region {settings.region!r}: not offered on a local market; choose USA"
