@@ -19,10 +19,19 @@ class Expression:
     text : as written
     root : typed tree of the alpha, assigned names replaced by what they stand for
     statements : trees of all statements in order; the last one is `root`
+    unused : assigned names that the alpha does without, in the order written
     """
 
-    def __init__(self, text: str, root: Node, statements: tuple[Node, ...]) -> None:
+    def __init__(
+        self,
+        text: str,
+        root: Node,
+        statements: tuple[Node, ...],
+        *,
+        unused: tuple[str, ...] = (),
+    ) -> None:
         self.text = text
+        self.unused = unused
         self.root = root
         self.statements = statements
 

@@ -72,7 +72,7 @@ def parse(text: str) -> Expression:
     """
     try:
         statements = _statements(text)
-        expression = Expression(text, *_inline(statements))
+        expression = Expression(text, *_inline(statements), unused=_unused(statements))
         if len(expression.canonical) > MAX_LENGTH:
             raise _RefusedError(_TOO_MUCH, expression.root.position)
         return expression
@@ -154,6 +154,18 @@ def _inline(statements: list[tuple[Token | None, Node]]) -> tuple[Node, tuple[No
             )
         assigned[str(name)] = node
     return inlined[-1], tuple(inlined)
+
+
+def _unused(statements: list[tuple[Token | None, Node]]) -> tuple[str, ...]:
+    """Return the assigned names that the alpha does without, in the order written."""
+    needed: set[str] = set()
+    unused: list[str] = []
+    for name, written in reversed(statements):
+        if name is None or name in needed or written is statements[-1][1]:
+            needed.update(node.name for node in walk_once(written) if isinstance(node, Field))
+        else:
+            unused.append(str(name))
+    return tuple(reversed(unused))
 
 
 def _substitute(root: Node, assigned: dict[str, Node]) -> Node:

@@ -106,7 +106,11 @@ def simulate(
             account=account,
         ),
         warnings=warnings,
-        notes=tuple(text for text in (note, part_note, _unknown_groups(groups, settings)) if text),
+        notes=tuple(
+            text
+            for text in (note, part_note, _unknown_groups(groups, settings), _unused(parsed))
+            if text
+        ),
         train=None if cut is None else statistics(days.between(0, cut)),
         test=None if cut is None else statistics(days.between(cut, len(days))),
         sector_pnl=_sector_pnl(weights, panel, settings, start),
@@ -243,3 +247,10 @@ def _unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSettin
         f"{share:.0%} of the names have no known {settings.neutralization.lower()}; they are "
         "neutralized as one group"
     )
+
+
+def _unused(expression: Expression) -> str | None:
+    """Return a note where the alpha does without what it assigns: BRAIN submits no such alpha."""
+    if not expression.unused:
+        return None
+    return f"Found unused variables {', '.join(expression.unused)}; BRAIN would refuse to submit"

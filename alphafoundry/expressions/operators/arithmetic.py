@@ -101,7 +101,7 @@ def _sigmoid(x: Any) -> Any:
 
 
 def _round_down(x: Any, f: float) -> Any:
-    return np.floor(x / f) * f
+    return np.floor(np.divide(x, f)) * f
 
 
 def _clamp(x: Any, lower: float, upper: float) -> Any:
@@ -342,7 +342,7 @@ OPERATORS = (
     _of_one(
         "round_down",
         _round_down,
-        "Largest multiple of f not above x.",
+        "Largest multiple of f not above x; NaN where f is 0.",
         of_first,
         tier="legacy",
         keywords=(_number("f", 1.0),),

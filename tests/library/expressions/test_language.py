@@ -137,6 +137,20 @@ def test_fields_include_those_that_an_operator_reads_by_itself():
     assert parse("convert(x)").fields == {"x", "close"}
 
 
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ("a = close; b = open; rank(b)", ("a",)),
+        ("a = close; b = a; c = b; rank(open)", ("a", "b", "c")),
+        ("a = 1; b = a; c = b + 2; c", ()),
+        ("rank(close)", ()),
+    ],
+)
+def test_assigned_names_that_the_alpha_does_without(text, unused):
+    assert parse(text).unused == unused
+    assert pickle.loads(pickle.dumps(parse(text))).unused == unused
+
+
 def test_nodes_know_their_tokens():
     root = parse("rank(\n  volume /\n close)").root
     assert isinstance(root, Call)
