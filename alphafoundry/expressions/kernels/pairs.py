@@ -5,8 +5,43 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
+
+Row = NDArray[np.float64]
+
+
+@kernel
+def _add_signed_squares(values: Row, sums: Row) -> None:
+    for i in range(values.shape[0]):
+        other = values[i]
+        for k in range(values.shape[0]):
+            gap = values[k] - other
+            sums[k] += gap * abs(gap)
+
+
+@kernel
+def _add_signed_whole_powers(values: Row, power: int, sums: Row) -> None:
+    for i in range(values.shape[0]):
+        other = values[i]
+        for k in range(values.shape[0]):
+            gap = values[k] - other
+            size = abs(gap)
+            for _ in range(power - 1):
+                gap *= size
+            sums[k] += gap
+
+
+@kernel
+def _add_signed_powers(values: Row, m: float, sums: Row) -> None:
+    for i in range(values.shape[0]):
+        for k in range(i):
+            gap = values[i] - values[k]
+            if gap != 0.0:
+                part = abs(gap) ** m
+                sums[i] += part if gap > 0.0 else -part
+                sums[k] -= part if gap > 0.0 else -part
 
 
 @kernel
@@ -34,15 +69,14 @@ def pairwise_ranks(x: FloatPanel, m: float, out: FloatPanel, first: int, last: i
                 places[count] = j
                 sums[count] = 0.0
                 count += 1
-        for i in range(count):
-            if m == 1.0:
+        if m == 1.0:
+            for i in range(count):
                 sums[i] = count * values[i] - total
-                continue
-            for k in range(i):
-                gap = values[i] - values[k]
-                if gap != 0.0:
-                    part = abs(gap) ** m
-                    sums[i] += part if gap > 0.0 else -part
-                    sums[k] -= part if gap > 0.0 else -part
+        elif m == 2.0:
+            _add_signed_squares(values[:count], sums)
+        elif m == math.floor(m) and 2.0 < m < 20.0:
+            _add_signed_whole_powers(values[:count], int(m), sums)
+        else:
+            _add_signed_powers(values[:count], m, sums)
         for i in range(count):
             out[t, places[i]] = sums[i]

@@ -649,6 +649,8 @@ CROSS_SECTIONAL: References = {
     "rank_by_side(x, scale=0)": days(lambda x: side_ranks(x, 0), "x"),
     "generalized_rank(a)": days(lambda a: pair_ranks(a, 1), "a"),
     "generalized_rank(a, m=0)": days(lambda a: pair_ranks(a, 0), "a"),
+    "generalized_rank(a, m=2)": days(lambda a: pair_ranks(a, 2), "a"),
+    "generalized_rank(a, m=3)": days(lambda a: pair_ranks(a, 3), "a"),
     "generalized_rank(a, m=1.5)": days(lambda a: pair_ranks(a, 1.5), "a"),
     "multi_regression(a, x)": days(fit, "a", "x"),
     "multi_regression(a, x, b, c)": days(fit, "a", "x", "b", "c"),
