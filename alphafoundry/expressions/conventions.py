@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
+
+from alphafoundry.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Conventions:
     group_mean : "weighted" is sum(x * weight) / sum(weight); "harmonic" is sum(weight) /
         sum(weight / x), as one article calls it
 
-    Raises ValueError where a choice does not exist.
+    Raises ConfigurationError where a choice does not exist.
     """
 
     rank_ties: Literal["average", "lowest", "highest", "order"] = "average"
@@ -39,7 +42,26 @@ class Conventions:
         for name, allowed in self.choices().items():
             given = getattr(self, name)
             if given not in allowed:
-                raise ValueError(f"{name} {given!r}: unknown; choose one of {', '.join(allowed)}")
+                raise ConfigurationError(
+                    f"{name} {given!r}: unknown; choose one of {', '.join(allowed)}"
+                )
+
+    @classmethod
+    def read(cls, texts: Iterable[str]) -> Conventions:
+        """Return the conventions that texts such as "rank_ties=lowest" name.
+
+        Raises ConfigurationError where a text is not NAME=CHOICE of these.
+        """
+        chosen: dict[str, Any] = {}
+        for text in texts:
+            name, _, choice = text.partition("=")
+            if name not in cls.choices():
+                raise ConfigurationError(
+                    f"convention {text!r}: unknown; write NAME=CHOICE with one of "
+                    f"{', '.join(cls.choices())}"
+                )
+            chosen[name] = choice
+        return cls(**chosen)
 
     @classmethod
     def choices(cls) -> dict[str, tuple[str, ...]]:

@@ -108,7 +108,13 @@ def simulate(
         warnings=warnings,
         notes=tuple(
             text
-            for text in (note, part_note, _unknown_groups(groups, settings), _unused(parsed))
+            for text in (
+                note,
+                part_note,
+                _unknown_groups(groups, settings),
+                _unused(parsed),
+                _switched(shared.conventions, order),
+            )
             if text
         ),
         train=None if cut is None else statistics(days.between(0, cut)),
@@ -254,3 +260,15 @@ def _unused(expression: Expression) -> str | None:
     if not expression.unused:
         return None
     return f"Found unused variables {', '.join(expression.unused)}; BRAIN would refuse to submit"
+
+
+def _switched(conventions: Conventions, order: Order) -> str | None:
+    """Return a note of what was read otherwise than usual."""
+    switched = [
+        f"{name} is {getattr(conventions, name)}"
+        for name, choices in Conventions.choices().items()
+        if getattr(conventions, name) != choices[0]
+    ]
+    if order == "neutralization first":
+        switched.append("neutralization comes before decay")
+    return f"Read otherwise than usual: {', '.join(switched)}" if switched else None

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.expressions import OPERATORS, Conventions, Evaluator, evaluate
 from alphafoundry.expressions.warm_up import example
 from tests.library.expressions.test_evaluator import DAYS, data
@@ -139,5 +140,15 @@ def test_a_notebook_may_choose() -> None:
 
 
 def test_an_unknown_choice_is_refused_with_the_choices() -> None:
-    with pytest.raises(ValueError, match="rank_ties 'first': unknown; choose one of average, low"):
+    wrong = "rank_ties 'first': unknown; choose one of average, lowest, highest, order"
+    with pytest.raises(ConfigurationError, match=wrong):
         Conventions(rank_ties="first")  # type: ignore[arg-type]
+
+
+def test_conventions_are_read_from_text() -> None:
+    found = Conventions.read(["rank_ties=order", "hump=amount"])
+    assert found == Conventions(rank_ties="order", hump="amount")
+    assert Conventions.read([]) == Conventions()
+    for wrong in ("ties=order", "rank_ties", "hump=share=1"):
+        with pytest.raises(ConfigurationError, match="unknown"):
+            Conventions.read([wrong])

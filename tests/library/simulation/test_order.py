@@ -63,6 +63,8 @@ def test_a_simulation_takes_the_order(panel: Panel) -> None:
     other = simulate(REVERSAL, panel, SETTINGS, order="neutralization first")
     assert other.positions is not None
     assert not np.allclose(usual.positions, other.positions)
+    assert "Read otherwise than usual: neutralization comes before decay" in other.notes
+    assert not any("otherwise" in note for note in usual.notes)
     simulator = Simulator(panel, order="neutralization first")
     again = simulator.simulate(REVERSAL, SETTINGS)
     np.testing.assert_array_equal(again.daily_pnl, other.daily_pnl)
@@ -85,7 +87,9 @@ def test_a_simulation_takes_conventions(panel: Panel) -> None:
     text = "rank(ts_arg_max(close, 5))"
     usual = simulate(text, panel).daily_pnl
     lowest = Conventions(rank_ties="lowest")
-    other = simulate(text, panel, conventions=lowest).daily_pnl
+    found = simulate(text, panel, conventions=lowest)
+    assert "Read otherwise than usual: rank_ties is lowest" in found.notes
+    other = found.daily_pnl
     assert not np.allclose(usual, other)
     np.testing.assert_array_equal(
         Simulator(panel, conventions=lowest).simulate(text).daily_pnl, other
