@@ -210,8 +210,9 @@ def _weighted_decay(x: FloatPanel, k: float) -> FloatPanel:
 def _partial_correlation(x: FloatPanel, y: FloatPanel, z: FloatPanel, d: int) -> FloatPanel:
     correlation = along_time("moments", "rolling_comoment", CORRELATION)
     xy, xz, yz = correlation(x, y, d), correlation(x, z, d), correlation(y, z, d)
-    left = (1.0 - xz * xz) * (1.0 - yz * yz)
-    result: FloatPanel = np.where(left > 0, (xy - xz * yz) / np.sqrt(left), np.nan)
+    left_x, left_y = 1.0 - xz * xz, 1.0 - yz * yz
+    apart = np.minimum(left_x, left_y) >= 1e-12
+    result: FloatPanel = np.where(apart, (xy - xz * yz) / np.sqrt(left_x * left_y), np.nan)
     return result
 
 
@@ -695,7 +696,8 @@ OPERATORS = (
         "ts_partial_corr",
         (X, Y, Input("z"), D),
         _partial_correlation,
-        "Correlation of x and y over d days with the part that z explains taken out.",
+        "Correlation of x and y over d days with the part that z explains taken out; NaN where z "
+        "explains one of them wholly.",
         dimensionless,
         tier="legacy",
     ),
