@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alphafoundry.errors import FoundryError
+from alphafoundry.expressions import Conventions
 from alphafoundry.market import known_sources, load_market
 from alphafoundry.simulation import SimulationResult, SimulationSettings, simulate
 from alphafoundry.simulation.checks import Check
@@ -48,7 +49,14 @@ def _simulated(options: argparse.Namespace) -> SimulationResult:
         truncation=options.truncation,
         test_period=options.test_period,
     )
-    return simulate(options.expression, panel, settings, keep_positions=False)
+    return simulate(
+        options.expression,
+        panel,
+        settings,
+        keep_positions=False,
+        conventions=Conventions.read(options.convention),
+        order="neutralization first" if options.neutralization_first else "decay first",
+    )
 
 
 def _checks(result: SimulationResult) -> str:
@@ -91,6 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--delay", type=int, choices=(0, 1), default=defaults.delay)
     one.add_argument("--decay", type=int, default=defaults.decay, help="days of linear decay")
     one.add_argument("--neutralization", default=defaults.neutralization, type=str.upper)
+    one.add_argument(
+        "--neutralization-first",
+        action="store_true",
+        help="neutralize before the decay, not after it",
+    )
+    one.add_argument(
+        "--convention",
+        action="append",
+        default=[],
+        metavar="NAME=CHOICE",
+        help="how operators are read whose definition is open, such as rank_ties=lowest: see "
+        "docs/operators.md",
+    )
     one.add_argument("--truncation", type=float, default=defaults.truncation)
     one.add_argument("--test-period", default=defaults.test_period, help="such as P1Y0M")
     one.add_argument("--plot", type=Path, help="write PnL, drawdown and turnover to a PNG file")

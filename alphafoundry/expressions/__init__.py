@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alphafoundry.expressions.checking import check
+from alphafoundry.expressions.conventions import Conventions
 from alphafoundry.expressions.evaluator import Evaluator, evaluate
 from alphafoundry.expressions.expression import Expression
 from alphafoundry.expressions.operators import OPERATORS
@@ -15,6 +16,7 @@ from alphafoundry.expressions.warm_up import warm_up
 __all__ = [
     "DEFAULT_FIELDS",
     "OPERATORS",
+    "Conventions",
     "Evaluator",
     "Expression",
     "FieldInfo",

@@ -33,8 +33,7 @@ def bind(operator: Operator, call: Call) -> Bound:
     named = dict(call.keywords)
     places = list(call.arguments)
     if operator.many:
-        fits = len(places) >= len(operator.inputs)
-        return Bound(call.arguments, call.keywords, None, fits)
+        return _bind_many(operator, places, named)
     data = sum(not item.constant for item in operator.inputs)
     arguments: list[Node] = []
     missing: Input | None = None
@@ -48,6 +47,17 @@ def bind(operator: Operator, call: Call) -> Bound:
             missing = missing or item
     fits = not places and len(arguments) == len(operator.inputs)
     return Bound((*arguments, *places), tuple(named.items()), missing, fits)
+
+
+def _bind_many(operator: Operator, places: list[Node], named: dict[str, Node]) -> Bound:
+    """Put a last constant that was given by name behind the inputs given by place."""
+    last = operator.inputs[-1]
+    given = next((name for name in named if name in last.names), None)
+    if given is not None:
+        places.append(named.pop(given))
+    short = len(operator.inputs) - len(places)
+    missing = last if last.constant and given is None and short == 1 else None
+    return Bound(tuple(places), tuple(named.items()), missing, short <= 0)
 
 
 def read_keyword(keyword: Keyword, node: Node) -> Option:

@@ -65,7 +65,7 @@ class CanonicalForm:
 
     def _arguments(self, operator: Operator, nodes: list[Node]) -> list[Node]:
         """Turn truth values into numbers, and sort what may change places."""
-        kinds = [operator.input_at(index).kind for index in range(len(nodes))]
+        kinds = [operator.input_at(index, len(nodes)).kind for index in range(len(nodes))]
         nodes = [
             self._leaf(Number(float(node.value), node.position))
             if isinstance(node, Boolean) and kind is Kind.MATRIX

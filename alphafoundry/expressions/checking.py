@@ -10,7 +10,7 @@ from typing import Literal, NoReturn
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions.binding import Bound, bind, read_keyword
-from alphafoundry.expressions.expression import Expression
+from alphafoundry.expressions.expression import Expression, lookbacks
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.parsing import parse
 from alphafoundry.expressions.registry import Input, Kind, Operator, Option
@@ -53,6 +53,7 @@ def check(
     *,
     operators: Collection[str] | None = None,
     scope: Scope = "REGULAR",
+    history: int | None = None,
 ) -> tuple[str, ...]:
     """Check that an expression can run on these fields, and return its unit warnings.
 
@@ -61,6 +62,9 @@ def check(
     fields : what is known of every field and group by name
     operators : canonical names that the account may use; None allows all registered
     scope : operators that belong elsewhere are refused
+    history : days that the market has; an expression whose lookbacks add up to more is refused.
+        None allows any, each up to 1,000,000. (One official page says that a lookback is less
+        than 512, official examples use 1000.)
 
     Warnings have BRAIN's text and do not stop a simulation. Raises ExpressionError with BRAIN's
     text and the place of the offending token where the expression cannot run.
@@ -74,6 +78,8 @@ def check(
         ends_in = Kind.TEXT
     if ends_in in _NO_VALUE:
         checker.refuse(_NO_VALUE[ends_in], parsed.root)
+    if history is not None:
+        checker.check_history(parsed.root, history)
     return tuple(dict.fromkeys(checker.warnings))
 
 
@@ -107,6 +113,13 @@ class _Checker:
             self.kinds[id(node)] = kind
             self.units[id(node)] = unit
 
+    def check_history(self, root: Node, days: int) -> None:
+        """Refuse the innermost operator from which on more than `days` of history are needed."""
+        needed = lookbacks(root)
+        for node in walk_once(root):
+            if needed[id(node)] > days:
+                self.refuse("Cumulative lookback of expression exceeds available history", node)
+
     def _leaf(self, node: Node) -> tuple[Kind | None, Unit | None]:
         match node:
             case Number():
@@ -137,9 +150,13 @@ class _Checker:
         texts = operator.compares_texts and any(
             self.kinds[id(child)] is Kind.TEXT for child in bound.arguments
         )
+        count = len(bound.arguments)
         for index, child in enumerate(bound.arguments):
-            item = operator.input_at(index)
+            item = operator.input_at(index, count)
             self._input(operator, replace(item, kind=Kind.TEXT) if texts else item, index, child)
+        for name in operator.reads:
+            if name not in self.fields:
+                self.refuse(f'Attempted to use unknown variable "{name}"', node)
         keywords = self._keywords(operator, bound, node)
         return self._output(operator, bound, keywords), self._unit(operator, bound, keywords)
 

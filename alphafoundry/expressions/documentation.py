@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from alphafoundry.expressions.conventions import Conventions
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.registry import Keyword, Operator
 
@@ -20,7 +21,10 @@ Inputs come in the order shown; keywords are given by name. Underscores may be l
 Tier **base** is open to every account, **ext** where granted, **legacy** comes from older lists;
 **super** is for the combo or the selection of SUPER alphas ([super.md](super.md)). A combo may also
 use every operator that needs no event data, a selection those that work cell by cell.
-Where the official texts are silent or disagree, the definition says what is done here.
+Where the official texts are silent or disagree, the definition says what is done here, and where
+it names a convention, `alphafoundry.expressions.Conventions` has a switch for the other reading.
+A lookback may be as long as the market's history: one official page says less than 512, official
+examples use 1000.
 """
 
 
@@ -31,7 +35,28 @@ def operators_page() -> str:
         chosen = [found for found in OPERATORS.values() if found.category == category]
         parts.append(f"\n## {category}\n\n| Operator | Tier | Definition |\n|---|---|---|\n")
         parts.extend(map(_row, chosen))
+    parts.append(_conventions())
     return "".join(parts)
+
+
+def _conventions() -> str:
+    rows = [
+        f"| `{name}` | {', '.join(choices)} | {', '.join(f'`{found}`' for found in _ruled(name))} |"
+        for name, choices in Conventions.choices().items()
+    ]
+    head = (
+        "\n## Conventions\n\nThe first choice is the usual one.\n\n| Name | Choices | Changes |\n"
+    )
+    return head + "|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _ruled(convention: str) -> list[str]:
+    """Return the operators that have another kernel for another choice."""
+    return [
+        name
+        for name, operator in OPERATORS.items()
+        if operator.under is not None and convention in operator.conventions
+    ]
 
 
 def _row(operator: Operator) -> str:

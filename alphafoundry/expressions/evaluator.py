@@ -15,13 +15,14 @@ from alphafoundry.expressions.binding import read_keyword
 from alphafoundry.expressions.cache import ValueCache
 from alphafoundry.expressions.canonical import CanonicalForm
 from alphafoundry.expressions.checking import check
+from alphafoundry.expressions.conventions import USUAL, Conventions
 from alphafoundry.expressions.expression import Expression
 from alphafoundry.expressions.fused import Step, calculate
 from alphafoundry.expressions.graph import Graph
 from alphafoundry.expressions.inputs import FloatPanel, GroupPanel, Inputs
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.parsing import parse
-from alphafoundry.expressions.registry import Kind, Operator
+from alphafoundry.expressions.registry import Input, Kind, Operator
 from alphafoundry.expressions.threads import at_most
 from alphafoundry.expressions.tree import Call, Field, Node, Number
 from alphafoundry.expressions.units import DEFAULT_FIELDS, FieldInfo
@@ -49,6 +50,7 @@ class Evaluator:
         operator still calculates in float64, so a value is off by what rounding its inputs to 24
         bits does: 6e-8 of their size, more where an operator cancels, and values that differ by
         less than that are alike to ranks and comparisons
+    conventions : how operators are read whose definition is open
 
     Values of a day depend on that day and earlier ones only. The arrays are read, not copied
     where they are float64 in C order: do not change them afterwards. Raises ValueError where
@@ -66,12 +68,14 @@ class Evaluator:
         cache_bytes: int = 256 * 2**20,
         threads: int | None = None,
         precision: Precision = "float64",
+        conventions: Conventions = USUAL,
     ) -> None:
         self._kept_as = np.float32 if precision == "float32" else np.float64
         self._inputs = Inputs(fields, groups or {}, vectors or {}, mask, self._kept_as)
         self._cache = ValueCache(cache_bytes)
         self._threads = threads
         self.nan_handling = nan_handling
+        self.conventions = conventions
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -201,22 +205,25 @@ class Evaluator:
                 steps, {name: values[name] for name in graph.sources(text)}, self.shape
             )
         inputs = [
-            self._input(operator, index, child, values[name])
+            self._input(
+                operator, operator.input_at(index, len(node.arguments)), child, values[name]
+            )
             for index, (child, name) in enumerate(
                 zip(node.arguments, graph.inputs[text], strict=True)
             )
         ]
+        inputs.extend(map(self._inputs.read, operator.reads))
         options = _options(operator, node)
         if operator.spreads:
             options["spread"] = self.nan_handling
         with np.errstate(all="ignore"):
-            result = operator.kernel(*inputs, **options)
+            result = operator.kernel_under(self.conventions)(*inputs, **options)
         if self.nan_handling and operator.category == "Time Series" and operator.has_lookback:
             return _zero_where_window_is_missing(operator, inputs, result)
         return result
 
-    def _input(self, operator: Operator, index: int, node: Node, value: Any) -> Any:
-        kind = operator.input_at(index).kind
+    def _input(self, operator: Operator, item: Input, node: Node, value: Any) -> Any:
+        kind = item.kind
         if kind is Kind.LOOKBACK:
             return min(int(value), self.shape[0] + 1)
         if kind is Kind.NUMBER:
@@ -252,15 +259,18 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
+def evaluate(
+    expression: Expression | str, data: Any, *, conventions: Conventions = USUAL
+) -> FloatPanel:
     """Evaluate one expression on a panel, or on a mapping of name to DataFrame or array.
 
     In a mapping, integer arrays under a name that is not a known field are groups, VectorField
-    are vectors, everything else is a field. Returns a read-only float64 array of shape (n_days,
-    n_instruments). Raises ExpressionError.
+    are vectors, everything else is a field. conventions : how operators are read whose definition
+    is open. Returns a read-only float64 array of shape (n_days, n_instruments). Raises
+    ExpressionError.
     """
     if hasattr(data, "fields") and hasattr(data, "groups"):
-        return Evaluator(data.fields, data.groups).evaluate(expression)
+        return Evaluator(data.fields, data.groups, conventions=conventions).evaluate(expression)
     fields: dict[str, FloatPanel] = {}
     groups: dict[str, GroupPanel] = {}
     vectors: dict[str, VectorField] = {}
@@ -274,7 +284,7 @@ def evaluate(expression: Expression | str, data: Any) -> FloatPanel:
             groups[name] = array
         else:
             fields[name] = array
-    return Evaluator(fields, groups, vectors=vectors).evaluate(expression)
+    return Evaluator(fields, groups, vectors=vectors, conventions=conventions).evaluate(expression)
 
 
 def _step(graph: Graph, text: str) -> Step:
@@ -301,7 +311,7 @@ def _zero_where_window_is_missing(
     operator: Operator, inputs: list[Any], result: FloatPanel
 ) -> FloatPanel:
     """Put 0 for NaN where all of the first input's window is NaN."""
-    kinds = [operator.input_at(index).kind for index in range(len(inputs))]
+    kinds = [operator.input_at(index, len(inputs)).kind for index in range(len(inputs))]
     days: int = inputs[kinds.index(Kind.LOOKBACK)]
     data: FloatPanel = inputs[kinds.index(Kind.MATRIX)]
     window = days + 1 if operator.name in ("ts_delay", "ts_delta") else days

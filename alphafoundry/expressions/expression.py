@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from alphafoundry.expressions.binding import bind
+from alphafoundry.expressions.binding import bind, read_keyword
 from alphafoundry.expressions.canonical import CanonicalForm
 from alphafoundry.expressions.operators import OPERATORS
-from alphafoundry.expressions.registry import Kind
+from alphafoundry.expressions.registry import Keyword, Kind
 from alphafoundry.expressions.tree import Call, Field, Node, Number, children, walk, walk_once
 
 
@@ -19,10 +19,19 @@ class Expression:
     text : as written
     root : typed tree of the alpha, assigned names replaced by what they stand for
     statements : trees of all statements in order; the last one is `root`
+    unused : assigned names that the alpha does without, in the order written
     """
 
-    def __init__(self, text: str, root: Node, statements: tuple[Node, ...]) -> None:
+    def __init__(
+        self,
+        text: str,
+        root: Node,
+        statements: tuple[Node, ...],
+        *,
+        unused: tuple[str, ...] = (),
+    ) -> None:
         self.text = text
+        self.unused = unused
         self.root = root
         self.statements = statements
 
@@ -47,8 +56,15 @@ class Expression:
 
     @cached_property
     def fields(self) -> frozenset[str]:
-        """Names of the data fields and groups used."""
-        return frozenset(node.name for node in self._nodes if isinstance(node, Field))
+        """Names of the data fields and groups used, those that operators read by themselves too."""
+        written = {node.name for node in self._nodes if isinstance(node, Field)}
+        read = {
+            name
+            for operator in self.operators
+            if operator in OPERATORS
+            for name in OPERATORS[operator].reads
+        }
+        return frozenset(written | read)
 
     @cached_property
     def operators(self) -> frozenset[str]:
@@ -62,12 +78,8 @@ class Expression:
         ts_rank(ts_mean(close, 20), 20) needs 40. Operators that remember without limit, such as
         hump and trade_when, add nothing.
         """
-        needed: dict[int, int] = {}
-        for node in self._nodes:
-            own = _own_lookback(node) if isinstance(node, Call) else 0
-            below = max((needed[id(child)] for child in children(node)), default=0)
-            needed[id(node)] = own + below
-        return needed[id(self.canonical_form.root)]
+        root = self.canonical_form.root
+        return lookbacks(root)[id(root)]
 
     @property
     def _nodes(self) -> list[Node]:
@@ -91,17 +103,42 @@ class Expression:
         return parse, (self.text,)
 
 
+def lookbacks(root: Node) -> dict[int, int]:
+    """Return the days of history that each node needs, by the id of the node; nested ones add up.
+
+    Children come before their parents.
+    """
+    needed: dict[int, int] = {}
+    for node in walk_once(root):
+        own = _own_lookback(node) if isinstance(node, Call) else 0
+        needed[id(node)] = own + max((needed[id(child)] for child in children(node)), default=0)
+    return needed
+
+
 def _own_lookback(call: Call) -> int:
     operator = OPERATORS.get(call.operator)
     if operator is None:
         return 0
     days = float(operator.extra_days)
     bound = bind(operator, call)
+    count = len(bound.arguments)
     for index, node in enumerate(bound.arguments):
-        if isinstance(node, Number) and operator.input_at(index).kind is Kind.LOOKBACK:
+        lookback = operator.input_at(index, count).kind is Kind.LOOKBACK
+        if lookback and isinstance(node, Number):
             days += node.value
     for name, node in bound.keywords:
         keyword = operator.keyword(name)
-        if keyword is not None and keyword.days and isinstance(node, Number):
-            days += node.value
+        if keyword is not None and keyword.days:
+            days += _keyword_days(keyword, node)
     return int(days) if 0 <= days < 1e12 else 0
+
+
+def _keyword_days(keyword: Keyword, node: Node) -> float:
+    """Return how many days a keyword adds, 0 where its value is wrong."""
+    try:
+        value = read_keyword(keyword, node)
+    except ValueError:
+        return 0.0
+    if isinstance(value, tuple):
+        return max(len(value) - 1.0, 0.0)
+    return value if isinstance(value, float) else 0.0

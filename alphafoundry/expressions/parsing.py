@@ -75,7 +75,9 @@ def parse(text: str) -> Expression:
     """
     try:
         statements = _statements(text)
-        expression = Expression(text, *_inline(statements, pointed="." in text))
+        expression = Expression(
+            text, *_inline(statements, pointed="." in text), unused=_unused(statements)
+        )
         if len(expression.canonical) > MAX_LENGTH:
             raise _RefusedError(_TOO_MUCH, expression.root.position)
         return expression
@@ -162,6 +164,18 @@ def _inline(
             )
         assigned[str(name)] = node
     return inlined[-1], tuple(inlined)
+
+
+def _unused(statements: list[tuple[Token | None, Node]]) -> tuple[str, ...]:
+    """Return the assigned names that the alpha does without, in the order written."""
+    needed: set[str] = set()
+    unused: list[str] = []
+    for name, written in reversed(statements):
+        if name is None or name in needed or written is statements[-1][1]:
+            needed.update(node.name for node in walk_once(written) if isinstance(node, Field))
+        else:
+            unused.append(str(name))
+    return tuple(reversed(unused))
 
 
 def _substitute(root: Node, assigned: dict[str, Node]) -> Node:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from alphafoundry.expressions.conventions import USUAL, Conventions
 from alphafoundry.expressions.instructions import Instruction
 from alphafoundry.expressions.units import UnitRule, dimensionless
 
@@ -83,7 +84,7 @@ class Keyword:
     choices : the allowed texts; empty allows any
     minimum, maximum : bounds of a number
     whole : only whole numbers are allowed
-    days : the value adds to the lookback
+    days : the value adds to the lookback; of several numbers, how many there are less one
     """
 
     name: str
@@ -107,7 +108,7 @@ class Operator:
     ----------
     name : canonical name
     category : "Arithmetic", "Logical", "Time Series", "Cross Sectional", "Vector",
-        "Transformational" or "Group"
+        "Transformational", "Group" or "Special"
     inputs : given by place, in order
     definition : what it computes, with its rules for NaN, ties and constants
     kernel : called with the inputs' values in order, then every keyword's value by name.
@@ -123,7 +124,7 @@ class Operator:
         Left empty, it is REGULAR and, without event data, COMBO; cell by cell also SELECTION
     compares_texts : its inputs may also be two texts
     commutative : the leading data inputs may change places
-    output : MATRIX or GROUP
+    output : MATRIX, GROUP or VECTOR
     elementwise : works cell by cell, so constants need no expansion
     instruction : what does the same in a program of cell-by-cell arithmetic, if anything does
     keeps_nan : the result is NaN wherever the first input is NaN that day, NaN handling or not
@@ -131,6 +132,9 @@ class Operator:
     idempotent : applied to its own answer without keywords, it changes nothing
     reads_day : a time-series operator whose cells depend on the day's other instruments
     extra_days : days of history it needs beyond its lookback
+    reads : fields of the panel that the kernel gets after the inputs
+    conventions : names of the conventions that change what it computes
+    under : gives the kernel for conventions that differ from the usual ones; None without any
     check : returns what is wrong with the keywords' values, or None
     """
 
@@ -155,6 +159,9 @@ class Operator:
     idempotent: bool = False
     reads_day: bool = False
     extra_days: int = 0
+    reads: tuple[str, ...] = ()
+    conventions: tuple[str, ...] = ()
+    under: Callable[[Conventions], Kernel] | None = field(default=None, repr=False)
     check: Callable[[Mapping[str, Option]], str | None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -190,9 +197,29 @@ class Operator:
         """Return the keyword of that name, or None."""
         return next((keyword for keyword in self.keywords if keyword.name == name), None)
 
-    def input_at(self, index: int) -> Input:
-        """Return the input that the given place belongs to."""
-        return self.inputs[min(index, len(self.inputs) - 1)]
+    def input_at(self, index: int, count: int) -> Input:
+        """Return the input that the given place belongs to, where so many are given.
+
+        What stands after a repeated input is counted from the end.
+        """
+        after = self._after_many
+        from_end = max(count - index, 1)
+        if after is not None and from_end <= after and index > len(self.inputs) - 1 - after:
+            return self.inputs[-from_end]
+        last = len(self.inputs) - 1 - (after or 0)
+        return self.inputs[min(index, last)]
+
+    @cached_property
+    def _after_many(self) -> int | None:
+        """How many inputs stand after the repeated one; None where none is repeated."""
+        places = [place for place, item in enumerate(self.inputs) if item.many]
+        return len(self.inputs) - 1 - places[0] if places else None
+
+    def kernel_under(self, conventions: Conventions) -> Kernel:
+        """Return the kernel that follows these conventions."""
+        if self.under is None or conventions == USUAL:
+            return self.kernel
+        return self.under(conventions)
 
 
 def _usual_scope(operator: Operator) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ def warm_up(progress: Callable[[int, int, str], None] | None = None) -> int:
 def example(operator: Operator) -> str:
     """Return a valid expression around the operator, on fields x, y, group g and vector v.
 
-    Lookbacks are 3 days. Operators of SUPER alphas alone read `alpha`, tags and universe.
+    Lookbacks are 3 days. Operators of SUPER alphas alone read `alpha`, tags and universe; those
+    that read a field by themselves need close and returns too.
     """
     matrices = iter("xyxyxy")
     parts = [_example_input(operator, item, matrices) for item in operator.inputs]
@@ -49,10 +50,18 @@ def example(operator: Operator) -> str:
         return f"{call}.pnl"
     if operator.output is Kind.PAIRS:
         return f"reduce_max({call})"
+    if operator.output is Kind.VECTOR:
+        return f"vec_sum({call})"
     return f"group_rank(x, {call})" if operator.output is Kind.GROUP else call
 
 
-_REQUIRED = {"bucket": ('range="0, 1, 0.25"',), "nan_out": ("lower=0", "upper=1")}
+_REQUIRED = {
+    "bucket": ('range="0, 1, 0.25"',),
+    "nan_out": ("lower=0", "upper=1"),
+    "replace": ('target="1, nan"', 'dest="2, 0"'),
+    "filter": ('h="1, 0.5"', 't="0.5"'),
+    "vec_choose": ("nth=1",),
+}
 
 
 _WRITTEN = {
@@ -78,7 +87,7 @@ def _tiny_evaluator() -> Evaluator:
     x = np.sin(cells)
     offsets = np.arange(cells.size + 1, dtype=np.int64)
     return Evaluator(
-        {"x": x, "y": np.cos(cells)},
+        {"x": x, "y": np.cos(cells), "close": x + 2.0, "returns": 0.1 * x},
         {"g": np.zeros(cells.shape, np.int32)},
         vectors={"v": VectorField(x.ravel(), offsets, cells.shape)},
     )

@@ -113,7 +113,8 @@ def _number(node: Number, path: Path, parent: Call | None) -> Iterator[_Step]:
     index = path[-1]
     by_place = index < len(parent.arguments)
     value = node.value
-    if by_place and operator.input_at(index).kind is Kind.LOOKBACK:
+    count = len(parent.arguments)
+    if by_place and operator.input_at(index, count).kind is Kind.LOOKBACK:
         least = _least_window(operator)
         for new in _near(int(value), least, LONGEST_WINDOW):
             yield "window", f"{value:g} -> {new}", path, Number(float(new))
@@ -178,7 +179,8 @@ def _shortest_window(call: Call, operator: Operator) -> float:
         (
             node.value
             for index, node in given
-            if isinstance(node, Number) and operator.input_at(index).kind is Kind.LOOKBACK
+            if isinstance(node, Number)
+            and operator.input_at(index, len(call.arguments)).kind is Kind.LOOKBACK
         ),
         default=math.inf,
     )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions import Evaluator
+from alphafoundry.expressions import Conventions, Evaluator
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import universe_mask
 
@@ -25,10 +25,19 @@ class EvaluatorCache:
     ----------
     cache_bytes : bound of the sub-expressions that each evaluator keeps
     most : evaluators that are kept; the least recently used goes first
+    conventions : how operators are read whose definition is open; None is the usual way
     """
 
-    def __init__(self, panel: Panel, *, cache_bytes: int = 256 * 2**20, most: int = 3) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        *,
+        cache_bytes: int = 256 * 2**20,
+        most: int = 3,
+        conventions: Conventions | None = None,
+    ) -> None:
         self.panel = panel
+        self.conventions = conventions or Conventions()
         self._cache_bytes = cache_bytes
         self._most = most
         self._lock = threading.RLock()
@@ -69,6 +78,7 @@ class EvaluatorCache:
                     mask=mask,
                     nan_handling=nan_handling,
                     cache_bytes=self._cache_bytes,
+                    conventions=self.conventions,
                 )
             self._evaluators.move_to_end(key)
             while len(self._evaluators) > self._most:

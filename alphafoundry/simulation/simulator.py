@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError, SimulationError
-from alphafoundry.expressions import Expression, check, parse
+from alphafoundry.expressions import Conventions, Expression, check, parse
 from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
+from alphafoundry.simulation.order import Order, weights_in_order
 from alphafoundry.simulation.periods import before
 from alphafoundry.simulation.planted import attribute
 from alphafoundry.simulation.pnl import BOOK, DailyPnl, daily_pnl, lag
 from alphafoundry.simulation.result import SimulationResult
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.statistics import statistics, yearly
-from alphafoundry.simulation.weights import neutralization_groups, to_weights
+from alphafoundry.simulation.weights import neutralization_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ def simulate(
     evaluator: EvaluatorCache | None = None,
     account: Account = "user",
     keep_positions: bool = True,
+    conventions: Conventions | None = None,
+    order: Order = "decay first",
 ) -> SimulationResult:
     """Simulate one alpha on a market.
 
@@ -53,18 +56,22 @@ def simulate(
     evaluator : shared universes and sub-expressions of `panel`; None makes its own
     account : "user" or "consultant", for the limits of the checks
     keep_positions : False leaves the positions out of the result, which may be large
+    conventions : how operators are read whose definition is open; None is that of `evaluator`,
+        or the usual way
+    order : "decay first", or "neutralization first" as one of BRAIN's pages has it
 
     Raises
     ------
-    ExpressionError : the expression cannot run on this market
+    ExpressionError : the expression cannot run on this market, or its lookbacks add up to more
+        days than the market has
     ConfigurationError, MarketError : a setting is not possible on this market
     SimulationError : fewer than 500 days are left from the first position on
     """
     settings = settings or SimulationSettings()
     if not isinstance(panel, Panel):
         panel = load_frame(panel)
-    shared = evaluator or EvaluatorCache(panel)
-    require_possible(settings, panel, shared)
+    shared = evaluator or EvaluatorCache(panel, conventions=conventions)
+    require_possible(settings, panel, shared, conventions)
     parsed = parse(expression) if isinstance(expression, str) else expression
     groups = neutralization_groups(panel, settings.neutralization)
     mask, note = shared.universe(settings.universe)
@@ -73,11 +80,12 @@ def simulate(
         pasteurize=settings.pasteurization == "ON",
         nan_handling=settings.nan_handling == "ON",
     )
-    warnings = check(parsed, engine.infos)
-    weights = to_weights(
+    warnings = check(parsed, engine.infos, history=len(panel.dates))
+    weights = weights_in_order(
         engine.evaluate(parsed),
         mask,
         groups,
+        order=order,
         decay=settings.decay,
         truncation=settings.truncation,
     )
@@ -87,7 +95,16 @@ def simulate(
         settings,
         shared,
         warnings=warnings,
-        notes=tuple(text for text in (note, unknown_groups(groups, settings)) if text),
+        notes=tuple(
+            text
+            for text in (
+                note,
+                unknown_groups(groups, settings),
+                _unused(parsed),
+                _switched(shared.conventions, order),
+            )
+            if text
+        ),
         account=account,
         keep_positions=keep_positions,
     )
@@ -155,14 +172,23 @@ class Simulator:
     ----------
     account : "user" or "consultant", for the limits of the checks
     cache_bytes : bound of the sub-expressions that each evaluator keeps
+    conventions : how operators are read whose definition is open; None is the usual way
+    order : "decay first", or "neutralization first" as one of BRAIN's pages has it
     """
 
     def __init__(
-        self, panel: Panel, *, account: Account = "user", cache_bytes: int = 256 * 2**20
+        self,
+        panel: Panel,
+        *,
+        account: Account = "user",
+        cache_bytes: int = 256 * 2**20,
+        conventions: Conventions | None = None,
+        order: Order = "decay first",
     ) -> None:
         self.panel = panel
-        self.evaluators = EvaluatorCache(panel, cache_bytes=cache_bytes)
+        self.evaluators = EvaluatorCache(panel, cache_bytes=cache_bytes, conventions=conventions)
         self._account: Account = account
+        self._order: Order = order
 
     def simulate(
         self,
@@ -179,16 +205,26 @@ class Simulator:
             evaluator=self.evaluators,
             account=self._account,
             keep_positions=keep_positions,
+            order=self._order,
         )
 
     def __repr__(self) -> str:
         return f"Simulator({self.panel.label!r}, account={self._account!r})"
 
 
-def require_possible(settings: SimulationSettings, panel: Panel, shared: EvaluatorCache) -> None:
+def require_possible(
+    settings: SimulationSettings,
+    panel: Panel,
+    shared: EvaluatorCache,
+    conventions: Conventions | None = None,
+) -> None:
     """Refuse by name what a local panel of US stocks cannot do."""
     if shared.panel is not panel:
         raise ConfigurationError("evaluator: made for another panel; make one for this panel")
+    if conventions is not None and shared.conventions != conventions:
+        raise ConfigurationError(
+            "conventions: not those of the evaluator; give them to EvaluatorCache instead"
+        )
     if settings.region != "USA":
         raise ConfigurationError(
             f"region {settings.region!r}: not offered on a local market; choose USA"
@@ -263,3 +299,22 @@ def unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSetting
         f"{share:.0%} of the names have no known {settings.neutralization.lower()}; they are "
         "neutralized as one group"
     )
+
+
+def _unused(expression: Expression) -> str | None:
+    """Return a note where the alpha does without what it assigns: BRAIN submits no such alpha."""
+    if not expression.unused:
+        return None
+    return f"Found unused variables {', '.join(expression.unused)}; BRAIN would refuse to submit"
+
+
+def _switched(conventions: Conventions, order: Order) -> str | None:
+    """Return a note of what was read otherwise than usual."""
+    switched = [
+        f"{name} is {getattr(conventions, name)}"
+        for name, choices in Conventions.choices().items()
+        if getattr(conventions, name) != choices[0]
+    ]
+    if order == "neutralization first":
+        switched.append("neutralization comes before decay")
+    return f"Read otherwise than usual: {', '.join(switched)}" if switched else None

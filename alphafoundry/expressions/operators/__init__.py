@@ -10,6 +10,7 @@ from alphafoundry.expressions.operators import (
     logical,
     reductions,
     selection,
+    special,
     time_series,
     transformational,
     vector,
@@ -28,6 +29,7 @@ OPERATORS = Registry(
         *combination.OPERATORS,
         *reductions.OPERATORS,
         *selection.OPERATORS,
+        *special.OPERATORS,
     )
 )
 """Every operator by canonical name; the one list that everything else reads."""

@@ -116,11 +116,32 @@ def _sigmoid(x: Any) -> Any:
 
 
 def _round_down(x: Any, f: float) -> Any:
-    return np.floor(x / f) * f
+    return np.floor(np.divide(x, f)) * f
 
 
 def _clamp(x: Any, lower: float, upper: float) -> Any:
     return np.minimum(np.maximum(x, lower), upper)
+
+
+def _replace(x: Any, target: tuple[float, ...], dest: tuple[float, ...]) -> Any:
+    result = x
+    for old, new in zip(target, dest, strict=True):
+        result = np.where(np.isnan(x) if math.isnan(old) else x == old, new, result)
+    return result[()]
+
+
+def _wrong_replacement(values: Mapping[str, Option]) -> str | None:
+    target, dest = values["target"], values["dest"]
+    for name, given in (("target", target), ("dest", dest)):
+        if not isinstance(given, tuple) or not given:
+            return f'Required attribute "{name}" must have a value'
+    if isinstance(target, tuple) and isinstance(dest, tuple) and len(target) != len(dest):
+        return f'Got invalid value for attribute "dest", must have {len(target)} value(s) as target'
+    return None
+
+
+def _convert(x: Any, close: Any, mode: str) -> Any:
+    return x / close if mode == "dollar2share" else x * close
 
 
 def _of_one(
@@ -349,7 +370,7 @@ OPERATORS = (
     _of_one(
         "round_down",
         _round_down,
-        "Largest multiple of f not above x.",
+        "Largest multiple of f not above x; NaN where f is 0.",
         of_first,
         tier="legacy",
         keywords=(_number("f", 1.0),),
@@ -361,5 +382,39 @@ OPERATORS = (
         of_first,
         tier="legacy",
         keywords=(_number("lower", 0.0), _number("upper", 0.0)),
+    ),
+    _of_one(
+        "replace",
+        _replace,
+        "x, each value listed in target replaced by the one at its place in dest; both may hold "
+        "NaN.",
+        of_first,
+        tier="legacy",
+        keywords=(
+            Keyword("target", KeywordKind.NUMBERS, None),
+            Keyword("dest", KeywordKind.NUMBERS, None),
+        ),
+        check=_wrong_replacement,
+        keeps_nan=False,
+    ),
+    Operator(
+        "convert",
+        "Arithmetic",
+        (X,),
+        "Dollars in shares, x / close (mode=dollar2share), or shares in dollars, x * close "
+        "(mode=share2dollar). The lists name the first mode only.",
+        _convert,
+        lambda _: None,
+        keywords=(
+            Keyword(
+                "mode",
+                KeywordKind.TEXT,
+                "dollar2share",
+                choices=("dollar2share", "share2dollar"),
+            ),
+        ),
+        tier="legacy",
+        keeps_nan=True,
+        reads=("close",),
     ),
 )

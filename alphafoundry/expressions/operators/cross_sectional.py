@@ -7,35 +7,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.compiled import across
 from alphafoundry.expressions.operators.drivers import DRIVERS, inverse_distribution
-from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Operator
+from alphafoundry.expressions.operators.means import means_gap
+from alphafoundry.expressions.operators.regressions import regression_errors
+from alphafoundry.expressions.operators.ties import Ranks, day_ranks, day_ranks_under
+from alphafoundry.expressions.registry import Input, Kernel, Keyword, KeywordKind, Operator
 from alphafoundry.expressions.units import UnitRule, dimensionless, of_first, of_normalized
 
 FloatPanel = NDArray[np.float64]
 X = Input("x")
 Y = Input("y")
 
-_ranks = across("ranking", "ranks")
 _scaled = across("cross_section", "scaled")
 _neutralized = across("cross_section", "neutralized")
 
 
-def _rank(x: FloatPanel, rate: float) -> FloatPanel:
+def _rank(ranks: Ranks) -> Kernel:
     """Rank exactly at every rate: the approximation that a rate allows is not needed."""
-    return _ranks(x)
+    return lambda x, rate: ranks(x)
 
 
-def _quantile(x: FloatPanel, driver: str, sigma: float) -> FloatPanel:
-    ranks = _ranks(x)
-    count = np.sum(~np.isnan(ranks), axis=1, keepdims=True)
-    shifted = 1.0 / count + ranks * (1.0 - 2.0 / count)
-    return sigma * inverse_distribution(shifted, driver)
+def _quantile(ranks: Ranks) -> Kernel:
+    def kernel(x: FloatPanel, driver: str, sigma: float) -> FloatPanel:
+        found = ranks(x)
+        count = np.sum(~np.isnan(found), axis=1, keepdims=True)
+        shifted = 1.0 / count + found * (1.0 - 2.0 / count)
+        result: FloatPanel = sigma * inverse_distribution(shifted, driver)
+        return result
+
+    return kernel
 
 
 def _scale(
@@ -48,12 +53,31 @@ def _scale(
     )
 
 
-def _rank_means_gap(*inputs: FloatPanel) -> FloatPanel:
-    ranks = [_ranks(values) for values in inputs]
-    product, total = ranks[0], ranks[0]
-    for values in ranks[1:]:
-        product, total = product * values, total + values
-    return product ** (1.0 / len(ranks)) - total / len(ranks)
+def _rank_means_gap(ranks: Ranks) -> Kernel:
+    return lambda *inputs: means_gap([ranks(values) for values in inputs])
+
+
+def _rank_by_side(ranks: Ranks) -> Kernel:
+    def kernel(x: FloatPanel, rate: float, scale: float) -> FloatPanel:
+        above = ranks(np.where(x > 0, x, np.nan))
+        below = ranks(np.where(x < 0, -x, np.nan))
+        ranked = np.where(x > 0, above, np.where(x < 0, -below, x))
+        return _scaled(ranked, scale, math.nan, math.nan) if scale else ranked
+
+    return kernel
+
+
+def _generalized_rank(x: FloatPanel, m: float) -> FloatPanel:
+    if m == 0:
+        ranks = day_ranks(np.where(np.isfinite(x), x, np.nan))
+        count = np.sum(~np.isnan(ranks), axis=1, keepdims=True)
+        result: FloatPanel = (2.0 * ranks - 1.0) * (count - 1)
+        return result
+    return across("pairs", "pairwise_ranks")(x, m)
+
+
+def _multi_regression(*panels: FloatPanel) -> FloatPanel:
+    return regression_errors(panels, np.zeros(panels[0].shape, np.int32))
 
 
 def _one_side(x: FloatPanel, side: str) -> FloatPanel:
@@ -69,14 +93,17 @@ def _one_side(x: FloatPanel, side: str) -> FloatPanel:
 def _operator(
     name: str,
     inputs: tuple[Input, ...],
-    kernel: Callable[..., Any],
+    kernel: Kernel,
     definition: str,
     unit: UnitRule = dimensionless,
     *,
     keywords: tuple[Keyword, ...] = (),
     tier: str = "base",
     idempotent: bool = False,
+    commutative: bool = False,
+    ranked: Callable[[Ranks], Kernel] | None = None,
 ) -> Operator:
+    """Return a row of the registry; `ranked` makes its kernel from what ranks a day."""
     return Operator(
         name,
         "Cross Sectional",
@@ -87,7 +114,10 @@ def _operator(
         keywords=keywords,
         tier=tier,
         keeps_nan=True,
+        commutative=commutative,
         idempotent=idempotent,
+        conventions=("rank_ties",) if ranked else (),
+        under=(lambda conventions: ranked(day_ranks_under(conventions))) if ranked else None,
     )
 
 
@@ -108,24 +138,26 @@ OPERATORS = (
     _operator(
         "quantile",
         (X,),
-        _quantile,
+        _quantile(day_ranks),
         "rank r of n names, moved to s = 1/n + r * (1 - 2/n), through the inverse distribution of "
         "the driver (gaussian, cauchy) or s - 0.5 (uniform), times sigma.",
         keywords=(
             Keyword("driver", KeywordKind.TEXT, "gaussian", choices=DRIVERS),
             _number("sigma", 1.0),
         ),
+        ranked=_quantile,
     ),
     _operator(
         "rank",
         (X,),
-        _rank,
+        _rank(day_ranks),
         "Rank of the day, evenly spaced from 0 (lowest) to 1. Equal values share the mean of their "
-        "ranks, a single name gets 0.5. Values are rounded to 9 decimals before they are compared "
-        "(finer where the day's typical size is below 0.001), so that rounding noise makes no "
-        "order. Every rate sorts exactly.",
+        "ranks, for which no rule is published (convention rank_ties); a single name gets 0.5. "
+        "Values are rounded to 9 decimals before they are compared (finer where the day's typical "
+        "size is below 0.001), so that rounding noise makes no order. Every rate sorts exactly.",
         keywords=(_number("rate", 2.0),),
         idempotent=True,
+        ranked=_rank,
     ),
     _operator(
         "scale",
@@ -189,8 +221,40 @@ OPERATORS = (
     _operator(
         "rank_gmean_amean_diff",
         (X, Input("y", many=True)),
-        _rank_means_gap,
-        "Geometric minus arithmetic mean of the ranks of two or more inputs.",
+        _rank_means_gap(day_ranks),
+        "Geometric minus arithmetic mean of the ranks of two or more inputs; NaN where one is.",
+        tier="legacy",
+        commutative=True,
+        ranked=_rank_means_gap,
+    ),
+    _operator(
+        "rank_by_side",
+        (X,),
+        _rank_by_side(day_ranks),
+        "Positive and negative values ranked apart by their distance from 0, each from 0 to 1 as "
+        "by rank, with the sign of x; then the day's sum of |ranks| is made equal to scale, unless "
+        "that is 0. How ranks and scale go together is not published, and the default of scale is "
+        "stated as both 1 and 0.",
+        keywords=(_number("rate", 2.0), _number("scale", 1.0, 0.0)),
+        tier="legacy",
+        ranked=_rank_by_side,
+    ),
+    _operator(
+        "generalized_rank",
+        (X,),
+        _generalized_rank,
+        "Sum of |x - other|^m over the day's lower values minus that over its higher ones; m=0 "
+        "orders as rank does. Other values of m than 0 and 1 compare every two names.",
+        keywords=(_number("m", 1.0, 0.0),),
+        tier="legacy",
+    ),
+    _operator(
+        "multi_regression",
+        (Y, Input("x", many=True)),
+        _multi_regression,
+        "Residual of the day's regression of y on one or more x with intercept. An x that the "
+        "others already give changes nothing; NaN where none of them varies.",
+        of_first,
         tier="legacy",
     ),
     _operator(

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.compiled import across
-from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator
+from alphafoundry.expressions.conventions import Conventions
+from alphafoundry.expressions.operators.regressions import regression_errors
+from alphafoundry.expressions.operators.ties import group_ranks, group_ranks_under
+from alphafoundry.expressions.registry import Input, Kernel, Keyword, KeywordKind, Kind, Operator
 from alphafoundry.expressions.units import UnitRule, dimensionless, of_first
 
 FloatPanel = NDArray[np.float64]
@@ -39,6 +42,10 @@ def _group_mean(x: FloatPanel, weight: FloatPanel, g: GroupPanel, spread: bool) 
     return _statistic(x, weight, g, _labels(g), MEAN, spread)
 
 
+def _harmonic_mean(x: FloatPanel, weight: FloatPanel, g: GroupPanel, spread: bool) -> FloatPanel:
+    return 1.0 / _statistic(1.0 / x, weight, g, _labels(g), MEAN, spread)
+
+
 def _group_value(mode: int) -> Callable[..., FloatPanel]:
     def kernel(x: FloatPanel, g: GroupPanel, spread: bool) -> FloatPanel:
         return _statistic(x, x, g, _labels(g), mode, spread)
@@ -52,10 +59,6 @@ def _group_percentage(x: FloatPanel, g: GroupPanel, percentage: float, spread: b
 
 def _group_median(x: FloatPanel, g: GroupPanel, spread: bool) -> FloatPanel:
     return _ordered(x, g, _labels(g), 0.5, spread)
-
-
-def _group_rank(x: FloatPanel, g: GroupPanel) -> FloatPanel:
-    return _ordered(x, g, _labels(g), -1.0, False)
 
 
 def _group_backfill(x: FloatPanel, g: GroupPanel, d: int, std: float) -> FloatPanel:
@@ -86,6 +89,10 @@ def _group_extra(x: FloatPanel, weight: FloatPanel, g: GroupPanel) -> FloatPanel
     mean = _statistic(x, weight, g, _labels(g), MEAN, True)
     filled: FloatPanel = np.where(np.isnan(x), mean, x)
     return filled
+
+
+def _multi_regression(*inputs: Any) -> FloatPanel:
+    return regression_errors(inputs[:-1], inputs[-1])
 
 
 def _product(first: GroupPanel, second: GroupPanel) -> GroupPanel:
@@ -123,6 +130,8 @@ def _operator(
     output: Kind = Kind.MATRIX,
     spreads: bool = False,
     keeps_nan: bool = True,
+    conventions: tuple[str, ...] = (),
+    under: Callable[[Conventions], Kernel] | None = None,
 ) -> Operator:
     return Operator(
         name,
@@ -138,6 +147,8 @@ def _operator(
         output=output,
         spreads=spreads,
         keeps_nan=keeps_nan and not spreads,
+        conventions=conventions,
+        under=under,
     )
 
 
@@ -175,8 +186,11 @@ OPERATORS = (
         "group_mean",
         (X, Input("weight"), G),
         _group_mean,
-        "sum(x * weight) / sum(weight) of the group; a member without weight is left out.",
+        "sum(x * weight) / sum(weight) of the group; a member without weight is left out. One "
+        "article calls it a harmonic mean (convention group_mean).",
         spreads=True,
+        conventions=("group_mean",),
+        under=lambda c: _harmonic_mean if c.group_mean == "harmonic" else _group_mean,
     ),
     _operator(
         "group_median",
@@ -210,9 +224,11 @@ OPERATORS = (
     _operator(
         "group_rank",
         (X, G),
-        _group_rank,
+        group_ranks,
         "Rank inside the group from 0 to 1, by the same rules as rank.",
         dimensionless,
+        conventions=("rank_ties",),
+        under=group_ranks_under,
     ),
     _operator(
         "group_scale",
@@ -277,6 +293,14 @@ OPERATORS = (
         (X, Input("y"), G),
         lambda x, y, g: x - _group_projection(x, y, g),
         "x minus its projection on y inside the group.",
+        tier="legacy",
+    ),
+    _operator(
+        "group_multi_regression",
+        (Input("y"), Input("x", many=True), G),
+        _multi_regression,
+        "Residual of the regression of y on one or more x with intercept inside the group. An x "
+        "that the others already give changes nothing; NaN where none of them varies.",
         tier="legacy",
     ),
     _operator(

@@ -169,4 +169,14 @@ OPERATORS = (
         "1 where x is NaN or infinite, else 0.",
         "legacy",
     ),
+    Operator(
+        "negate",
+        "Logical",
+        (Input("x"),),
+        "1 where x is 0, else 0, as not.",
+        _not,
+        tier="legacy",
+        elementwise=True,
+        keeps_nan=True,
+    ),
 )

@@ -14,8 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.compiled import across, along_time
-from alphafoundry.expressions.operators.drivers import DRIVERS, inverse_distribution
-from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator, Option
+from alphafoundry.expressions.conventions import Conventions
+from alphafoundry.expressions.operators.drivers import (
+    DRIVERS,
+    distribution,
+    inverse_distribution,
+)
+from alphafoundry.expressions.operators.means import means_gap
+from alphafoundry.expressions.operators.ties import (
+    RollingRanks,
+    rolling_ranks,
+    rolling_ranks_under,
+)
+from alphafoundry.expressions.registry import (
+    Input,
+    Kernel,
+    Keyword,
+    KeywordKind,
+    Kind,
+    Operator,
+    Option,
+)
 from alphafoundry.expressions.units import (
     UnitRule,
     dimensionless,
@@ -36,7 +55,8 @@ CORRELATION, COVARIANCE = range(2)
 _change = along_time("windows", "shifted", True)
 _delay = along_time("windows", "shifted", False)
 _scale = along_time("totals", "rolling_scale")
-_rank = along_time("windows", "rolling_rank")
+_filtered = along_time("filters", "recursive_filter")
+_changed = along_time("memory", "days_since_change")
 _deviation = along_time("moments", "rolling_deviation", STD)
 _kth = along_time("memory", "kth_recent")
 _jump = along_time("memory", "jump_decay")
@@ -55,6 +75,10 @@ def _hump(x: FloatPanel, hump: float) -> FloatPanel:
     totals = np.empty((len(x), 1))
     across("cross_section", "day_totals").fill(totals, x)
     return _humped(x, totals, hump)
+
+
+def _hump_by_amount(x: FloatPanel, hump: float) -> FloatPanel:
+    return _humped(x, np.ones((len(x), 1)), hump)
 
 
 def _with_turnover(function: str) -> Callable[..., FloatPanel]:
@@ -93,9 +117,54 @@ def _scaled(x: FloatPanel, d: int, constant: float) -> FloatPanel:
     return out
 
 
-def _quantile(x: FloatPanel, d: int, driver: str) -> FloatPanel:
-    shifted = 1.0 / d + _rank(x, d, constant=0.0) * (1.0 - 2.0 / d)
-    return inverse_distribution(shifted, driver)
+def _rank(ranks: RollingRanks) -> Kernel:
+    return lambda x, d, constant: ranks(x, d) + constant if constant else ranks(x, d)
+
+
+def _quantile(ranks: RollingRanks) -> Kernel:
+    def kernel(x: FloatPanel, d: int, driver: str) -> FloatPanel:
+        shifted = 1.0 / d + ranks(x, d) * (1.0 - 2.0 / d)
+        return inverse_distribution(shifted, driver)
+
+    return kernel
+
+
+def _quantile_of_zscore(x: FloatPanel, d: int, driver: str) -> FloatPanel:
+    zscore = along_time("moments", "rolling_deviation", ZSCORE)(x, d)
+    return distribution(zscore * math.sqrt((d - 1) / d), driver)
+
+
+def _quantile_under(conventions: Conventions) -> Kernel:
+    if conventions.ts_quantile == "zscore":
+        return _quantile_of_zscore
+    return _quantile(rolling_ranks_under(conventions))
+
+
+def _rank_means_gap(ranks: RollingRanks) -> Kernel:
+    return lambda *inputs: means_gap([ranks(values, inputs[-1]) for values in inputs[:-1]])
+
+
+def _days_since_change(conventions: Conventions) -> Kernel:
+    return (lambda x: _changed(x) + 1.0) if conventions.last_change == "one" else _changed
+
+
+def _filter(x: FloatPanel, h: tuple[float, ...], t: tuple[float, ...]) -> FloatPanel:
+    return _filtered(x, np.array(h), np.array(t, dtype=np.float64))
+
+
+def _wrong_filter(values: Mapping[str, Option]) -> str | None:
+    if not isinstance(values["h"], tuple) or not values["h"]:
+        return 'Required attribute "h" must have a value'
+    for name in ("h", "t"):
+        given = values[name]
+        if isinstance(given, tuple) and any(map(math.isnan, given)):
+            return f'Got invalid value for attribute "{name}", must be numbers separated by commas'
+    return None
+
+
+def _keep(x: FloatPanel, condition: FloatPanel, period: float) -> FloatPanel:
+    kept: FloatPanel = np.where(_changed(condition) <= period, x, np.nan)
+    return kept
 
 
 def _split_ignored(ignore: tuple[float, ...]) -> tuple[FloatPanel, bool]:
@@ -141,8 +210,9 @@ def _weighted_decay(x: FloatPanel, k: float) -> FloatPanel:
 def _partial_correlation(x: FloatPanel, y: FloatPanel, z: FloatPanel, d: int) -> FloatPanel:
     correlation = along_time("moments", "rolling_comoment", CORRELATION)
     xy, xz, yz = correlation(x, y, d), correlation(x, z, d), correlation(y, z, d)
-    left = (1.0 - xz * xz) * (1.0 - yz * yz)
-    result: FloatPanel = np.where(left > 0, (xy - xz * yz) / np.sqrt(left), np.nan)
+    left_x, left_y = 1.0 - xz * xz, 1.0 - yz * yz
+    apart = np.minimum(left_x, left_y) >= 1e-12
+    result: FloatPanel = np.where(apart, (xy - xz * yz) / np.sqrt(left_x * left_y), np.nan)
     return result
 
 
@@ -162,6 +232,8 @@ def _operator(
     extra_days: int = 0,
     reads_day: bool = False,
     check: Callable[[Mapping[str, Option]], str | None] | None = None,
+    conventions: tuple[str, ...] = (),
+    under: Callable[[Conventions], Kernel] | None = None,
 ) -> Operator:
     return Operator(
         name,
@@ -179,6 +251,8 @@ def _operator(
         extra_days=extra_days,
         reads_day=reads_day,
         check=check,
+        conventions=conventions,
+        under=under,
     )
 
 
@@ -210,10 +284,13 @@ OPERATORS = (
     _operator(
         "days_from_last_change",
         (X,),
-        along_time("memory", "days_since_change"),
-        "Days since x last changed, 0 on the day of the change; the first value counts as one. "
-        "A NaN is no change.",
+        _changed,
+        "Days since x last changed, 0 on the day of the change as in the article; the catalogue's "
+        "example counts one more (convention last_change). The first value counts as a change, a "
+        "NaN as none.",
         dimensionless,
+        conventions=("last_change",),
+        under=_days_since_change,
     ),
     _operator(
         "hump",
@@ -221,9 +298,11 @@ OPERATORS = (
         _hump,
         "x, moving at most hump times the day's sum of |x| from its own last answer; a smaller "
         "change is followed not at all. How the limit follows from hump is not published: this "
-        "form fits the official example.",
+        "form fits the official example (convention hump).",
         keywords=(_number("hump", 0.01, 0.0),),
         reads_day=True,
+        conventions=("hump",),
+        under=lambda c: _hump_by_amount if c.hump == "amount" else _hump,
     ),
     _operator(
         "hump_decay",
@@ -388,20 +467,26 @@ OPERATORS = (
     _operator(
         "ts_quantile",
         (X, D),
-        _quantile,
+        _quantile(rolling_ranks),
         "ts_rank r, moved to s = 1/d + r * (1 - 2/d), through the inverse distribution of the "
-        "driver (gaussian, cauchy) or s - 0.5 (uniform).",
+        "driver (gaussian, cauchy) or s - 0.5 (uniform). The catalogue's example is the "
+        "distribution of the z-score instead (convention ts_quantile).",
         dimensionless,
         keywords=(_driver(),),
+        conventions=("ts_quantile", "rank_ties"),
+        under=_quantile_under,
     ),
     _operator(
         "ts_rank",
         (X, D),
-        _rank,
+        _rank(rolling_ranks),
         "Rank of today's value among the last d, from 0 to 1, plus constant. Equal values share "
-        "the mean of their ranks; with d = 1 it is 0.5. Values are compared exactly.",
+        "the mean of their ranks (convention rank_ties); with d = 1 it is 0.5. Values are compared "
+        "exactly.",
         dimensionless,
         keywords=(_number("constant", 0.0),),
+        conventions=("rank_ties",),
+        under=lambda conventions: _rank(rolling_ranks_under(conventions)),
     ),
     _operator(
         "ts_regression",
@@ -611,7 +696,8 @@ OPERATORS = (
         "ts_partial_corr",
         (X, Y, Input("z"), D),
         _partial_correlation,
-        "Correlation of x and y over d days with the part that z explains taken out.",
+        "Correlation of x and y over d days with the part that z explains taken out; NaN where z "
+        "explains one of them wholly.",
         dimensionless,
         tier="legacy",
     ),
@@ -643,6 +729,50 @@ OPERATORS = (
         lambda x, d, f: _minimum(x, d) + _maximum(x, d) - f * x,
         "Smallest plus largest of d days, minus f times x.",
         keywords=(_number("f", 2.0),),
+        tier="legacy",
+    ),
+    _operator(
+        "ts_poly_regression",
+        (Y, X, D),
+        along_time("fits", "rolling_polynomial"),
+        "Today's error of the polynomial of y in x of order k over d days, pairs with NaN or inf "
+        "left out. NaN where the x have no more than k different values.",
+        keywords=(_number("k", 1.0, 1.0, whole=True, maximum=20.0),),
+        tier="legacy",
+    ),
+    _operator(
+        "ts_rank_gmean_amean_diff",
+        (X, Input("y", many=True), D),
+        _rank_means_gap(rolling_ranks),
+        "Geometric minus arithmetic mean of the ts_ranks over d days of two or more inputs; NaN "
+        "where one is.",
+        dimensionless,
+        tier="legacy",
+        commutative=True,
+        conventions=("rank_ties",),
+        under=lambda conventions: _rank_means_gap(rolling_ranks_under(conventions)),
+    ),
+    _operator(
+        "filter",
+        (X,),
+        _filter,
+        'h0 * x + h1 * (yesterday\'s x) + ..., for h="h0, h1, ...", plus t0 * (its own answer of '
+        'yesterday) + ..., for t="t0, ...". NaN as long as an x that counts is; an earlier answer '
+        "that is NaN counts as 0.",
+        keywords=(
+            Keyword("h", KeywordKind.NUMBERS, None, days=True),
+            Keyword("t", KeywordKind.NUMBERS, ()),
+        ),
+        tier="legacy",
+        check=_wrong_filter,
+    ),
+    _operator(
+        "keep",
+        (X, Input("condition")),
+        _keep,
+        "x on the day on which condition changes and for period days after, then NaN until it "
+        "changes again. The first value counts as a change; NaN where condition is.",
+        keywords=(_number("period", 5.0, 0.0, whole=True),),
         tier="legacy",
     ),
 )

@@ -70,6 +70,46 @@ WRONG = [
         24,
         'Got invalid value for attribute "driver", must be one of gaussian, uniform, cauchy',
     ),
+    ("filter(close)", 1, 'Required attribute "h" must have a value'),
+    (
+        'filter(close, h="1, nan")',
+        1,
+        'Got invalid value for attribute "h", must be numbers separated by commas',
+    ),
+    ('replace(close, target="1")', 1, 'Required attribute "dest" must have a value'),
+    (
+        'replace(close, target="1 2", dest="3")',
+        1,
+        'Got invalid value for attribute "dest", must have 2 value(s) as target',
+    ),
+    ("vec_choose(news)", 1, 'Required attribute "nth" must have a value'),
+    ("vec_filter(news)", 1, "Got invalid input at index 0, must be an expression"),
+    ("rank(vec_filter(news))", 6, "Operator rank does not support event inputs"),
+    (
+        "ts_rank_gmean_amean_diff(close, open)",
+        1,
+        'Required attribute "lookback" must have a value',
+    ),
+    (
+        "ts_rank_gmean_amean_diff(close, open, volume)",
+        39,
+        'Got invalid value for attribute "lookback", must be constant or string',
+    ),
+    (
+        "ts_rank_gmean_amean_diff(close, 5)",
+        1,
+        'Required attribute "lookback" must have a value',
+    ),
+    (
+        "group_multi_regression(close, open, volume)",
+        37,
+        "Got invalid input at index 2, must be a group",
+    ),
+    (
+        "group_multi_regression(close, sector)",
+        1,
+        "Invalid number of inputs : 2, should be at least 3 input(s).",
+    ),
     ("x = volum; close", 5, "Attempted to use unknown variable \"volum\"; did you mean 'volume'?"),
 ]
 
@@ -97,6 +137,11 @@ RIGHT = [
     "(close ^ 2) / (vwap * open) + returns",
     "ts_regression(close, volume, 10, rettype=2) * volume + close",
     "add(close, open, filter=true)",
+    "ts_rank_gmean_amean_diff(close, volume, open, 5)",
+    "ts_rank_gmean_amean_diff(close, volume, lookback=5)",
+    "group_multi_regression(close, open, volume, densify(sector))",
+    "vec_avg(vec_filter(vec_filter(news), value=3))",
+    "inst_pnl(rank(close))",
 ]
 
 
@@ -132,3 +177,38 @@ def test_an_account_without_an_operator_is_refused_it():
     assert caught.value.message.startswith(
         'Attempted to use inaccessible or unknown operator "ts_max"'
     )
+
+
+def test_an_operator_that_reads_a_field_needs_it():
+    with pytest.raises(ExpressionError) as caught:
+        check("rank(inst_pnl(x))", {"x": FieldInfo("x", "MATRIX")})
+    assert caught.value.message == 'Attempted to use unknown variable "returns"'
+    assert caught.value.column == 6
+
+
+TOO_LONG = "Cumulative lookback of expression exceeds available history"
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("rank(ts_mean(close, 101))", 6),
+        ("1 + ts_rank(ts_mean(close, 60), 60)", 5),
+        ("a = ts_mean(close, 60); rank(close) * ts_sum(a, 41)", 39),
+        ("ts_mean(close, 60) - ts_regression(close, open, 60, lag=41)", 22),
+        ('filter(ts_mean(close, 99), h="1, 1, 1")', 1),
+    ],
+)
+def test_lookbacks_that_add_up_to_more_than_the_history_are_refused(text, column):
+    assert check(text, FIELDS) == ()
+    with pytest.raises(ExpressionError) as caught:
+        check(text, FIELDS, history=100)
+    assert caught.value.message == TOO_LONG
+    assert caught.value.column == column
+
+
+@pytest.mark.parametrize(
+    "text", ["ts_rank(ts_mean(close, 60), 40)", "ts_mean(close, 60) + ts_mean(open, 60) * 101"]
+)
+def test_lookbacks_within_the_history_pass(text):
+    assert check(text, FIELDS, history=100) == ()

@@ -34,7 +34,7 @@ def data(seed: int = 1, *, changed_from: int | None = None) -> dict:
         ]
     )
     return {
-        "fields": {"x": arrays["x"], "y": arrays["y"]},
+        "fields": {name: arrays[name] for name in ("x", "y", "close", "returns")},
         "groups": {"g": arrays["g"].astype(np.int32)},
         "vectors": {"v": VectorField(values, offsets, (DAYS, NAMES))},
     }
@@ -47,6 +47,8 @@ def _arrays(random: np.random.Generator) -> dict[str, np.ndarray]:
     return {
         "x": x,
         "y": y,
+        "close": np.exp(y),
+        "returns": 0.1 * v,
         "v": v,
         "g": random.integers(-1, 3, size=x.shape),
         "counts": random.integers(0, 3, size=x.shape),
@@ -235,9 +237,9 @@ def test_an_expression_that_cannot_run_is_refused():
 
 def test_panels_without_days_or_names_give_empty_results():
     for shape in [(0, 3), (3, 0)]:
-        empty = Evaluator(
-            {"x": np.zeros(shape), "y": np.zeros(shape)}, {"g": np.zeros(shape, np.int32)}
-        )
+        names = ("x", "y", "close", "returns")
+        fields = {name: np.zeros(shape) for name in names}
+        empty = Evaluator(fields, {"g": np.zeros(shape, np.int32)})
         for operator in map(OPERATORS.__getitem__, REGULAR):
             if operator.category != "Vector":
                 assert empty.evaluate(example(operator)).shape == shape

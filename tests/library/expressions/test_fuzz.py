@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.errors import ExpressionError
-from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS, Evaluator, check, parse
+from alphafoundry.expressions import (
+    DEFAULT_FIELDS,
+    OPERATORS,
+    Evaluator,
+    VectorField,
+    check,
+    parse,
+)
+from alphafoundry.expressions.registry import KeywordKind, Kind
 from alphafoundry.expressions.warm_up import example
 
 PIECES = [
@@ -117,3 +125,60 @@ def test_every_operator_has_a_stable_canonical_form(name):
     canonical = parse(example(OPERATORS[name])).canonical
     assert parse(canonical).canonical == canonical
     assert parse(canonical).operators >= {name}
+
+
+def some_expression(chance: random.Random, kind: Kind, depth: int) -> str:
+    """Operators nested at random, with constants and keywords that are odd but mostly allowed."""
+    if kind is Kind.LOOKBACK:
+        return chance.choice(["0", "1", "2", "5", "12", "13", "1000"])
+    if kind is Kind.NUMBER:
+        return chance.choice(["1", "3", "100"])
+    if depth == 0 or chance.random() < 0.2:
+        leaves = {Kind.GROUP: ["g"], Kind.VECTOR: ["v"]}
+        return chance.choice(leaves.get(kind, ["x", "y", "0", "1", "nan", "-2.5", "1e300", "x/0"]))
+    regular = (OPERATORS[name] for name in sorted(OPERATORS.names("REGULAR")))
+    operator = chance.choice([found for found in regular if found.output is kind])
+    parts = [
+        some_expression(chance, item.kind, depth - 1)
+        for item in operator.inputs
+        for _ in range(chance.randint(1, 3) if item.many else 1)
+    ]
+    for keyword in operator.keywords:
+        if chance.random() < 0.7:
+            values = {
+                KeywordKind.NUMBER: ["0", "1", "2", "0.5", "-1", "1e6", "1e-9"],
+                KeywordKind.BOOLEAN: ["true", "false"],
+                KeywordKind.TEXT: [f'"{choice}"' for choice in keyword.choices],
+                KeywordKind.NUMBERS: ['"0, 1, 0.25"', '"1"', '"nan"', '"0 nan"', '""'],
+            }
+            parts.append(f"{keyword.name}={chance.choice(values[keyword.kind])}")
+    return f"{operator.name}({', '.join(parts)})"
+
+
+@pytest.mark.parametrize("nan_handling", [False, True])
+def test_what_is_accepted_runs(nan_handling):
+    chance = random.Random(int(nan_handling))
+    draw = np.random.default_rng(0)
+    shape = (12, 5)
+    fields = {name: draw.normal(size=shape) for name in ("x", "y", "close", "returns")}
+    fields["x"][3, 2], fields["x"][4, 1] = np.nan, np.inf
+    counts = draw.integers(0, 3, size=60)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    evaluator = Evaluator(
+        fields,
+        {"g": draw.integers(-1, 3, size=shape).astype(np.int32)},
+        vectors={"v": VectorField(draw.normal(size=int(offsets[-1])), offsets, shape)},
+        mask=draw.random(shape) < 0.8 if nan_handling else None,
+        nan_handling=nan_handling,
+    )
+    accepted = 0
+    for _ in range(1500):
+        text = some_expression(chance, Kind.MATRIX, chance.randint(1, 3))
+        try:
+            expression = parse(text)
+            check(expression, evaluator.infos)
+        except ExpressionError:
+            continue
+        assert evaluator.evaluate(expression).shape == shape, text
+        accepted += 1
+    assert accepted > 700

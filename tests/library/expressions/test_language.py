@@ -47,6 +47,9 @@ SAME = [
     ('bucket(x, range="0, 1, 0.10")', "bucket(x, range='0,1,.1')"),
     ("1e3 * x", "x * 1000"),
     (";;rank(x);", "rank(x)"),
+    ("ts_rank_gmean_amean_diff(b, a, d=5)", "ts_rank_gmean_amean_diff(a, b, 5.0)"),
+    ("filter(x, h='1 0.50', t='')", 'filter(x, h="1, .5")'),
+    ("vec_avg(vec_filter(v, value=nan))", "vec_avg(vec_filter(v))"),
 ]
 
 
@@ -64,6 +67,8 @@ DIFFERENT = [
     ("ts_regression(y, x, 5)", "ts_regression(x, y, 5)"),
     ("scale(x, longscale=1)", "scale(x)"),
     ("'5'", "5"),
+    ("ts_rank_gmean_amean_diff(a, 5, 3)", "ts_rank_gmean_amean_diff(a, 3, 5)"),
+    ("group_multi_regression(y, a, b, g)", "group_multi_regression(a, y, b, g)"),
 ]
 
 
@@ -119,6 +124,31 @@ def test_operator_count_counts_repeats_and_rank_close_is_one():
 
 def test_lookback_counts_the_lag_of_a_regression():
     assert parse("ts_regression(a, ts_delay(b, 3), 10, lag=2)").lookback == 15
+
+
+def test_lookback_counts_the_weights_of_a_filter_and_yesterdays_weight():
+    assert parse('filter(ts_mean(x, 5), h="1, 2, 3", t="1, 1")').lookback == 7
+    assert parse("inst_pnl(ts_mean(x, 5))").lookback == 6
+    assert parse("ts_rank_gmean_amean_diff(ts_mean(x, 5), y, 20)").lookback == 25
+
+
+def test_fields_include_those_that_an_operator_reads_by_itself():
+    assert parse("inst_pnl(rank(x))").fields == {"x", "returns"}
+    assert parse("convert(x)").fields == {"x", "close"}
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ("a = close; b = open; rank(b)", ("a",)),
+        ("a = close; b = a; c = b; rank(open)", ("a", "b", "c")),
+        ("a = 1; b = a; c = b + 2; c", ()),
+        ("rank(close)", ()),
+    ],
+)
+def test_assigned_names_that_the_alpha_does_without(text, unused):
+    assert parse(text).unused == unused
+    assert pickle.loads(pickle.dumps(parse(text))).unused == unused
 
 
 def test_nodes_know_their_tokens():

@@ -149,6 +149,45 @@ def test_an_impossible_setting_is_refused_by_name(
         simulator.simulate(REVERSAL, SimulationSettings(**change))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("COUNTRY", "EXCHANGE", "STATISTICAL", "CROWDING", "FAST", "SLOW", "SLOW_AND_FAST"),
+        *("REVERSION_AND_MOMENTUM", "sector", ""),
+    ],
+)
+def test_a_neutralization_that_needs_other_data_is_refused_with_the_choices(
+    simulator: Simulator, name: str
+) -> None:
+    choices = "choose one of NONE, MARKET, SECTOR, INDUSTRY, SUBINDUSTRY"
+    with pytest.raises(ConfigurationError) as caught:
+        simulator.simulate(REVERSAL, SimulationSettings(neutralization=name))
+    assert str(caught.value) == f"neutralization {name!r}: not offered on a local market; {choices}"
+
+
+def test_a_market_without_groups_names_those_it_lacks() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        simulate(REVERSAL, make_panel(groups=False), SimulationSettings())
+    assert str(caught.value) == (
+        "neutralization 'INDUSTRY': this market has no industry groups; choose one of NONE, MARKET"
+    )
+
+
+@pytest.mark.parametrize("universe", ["TOP3000", "TOP1000", "TOP500", "TOP200"])
+def test_a_panel_with_fewer_names_than_the_universe_says_so(
+    simulator: Simulator, universe: str
+) -> None:
+    found = simulator.simulate(REVERSAL, SimulationSettings(universe=universe))
+    note = f"This market has 60 names, so {universe} is all of them"
+    assert note in found.notes
+    assert f"note: {note}" in repr(found)
+
+
+def test_an_unused_variable_is_noted(simulator: Simulator) -> None:
+    found = simulator.simulate(f"a = close; b = volume; {REVERSAL}")
+    assert "Found unused variables a, b; BRAIN would refuse to submit" in found.notes
+
+
 def test_an_unknown_universe_is_refused_with_the_choices(simulator: Simulator) -> None:
     with pytest.raises(MarketError, match=r"'TOP7'.*TOP3000"):
         simulator.simulate(REVERSAL, SimulationSettings(universe="TOP7"))

@@ -35,3 +35,13 @@ def test_a_mistake_is_one_line_with_its_place(capsys: pytest.CaptureFixture[str]
     problem = capsys.readouterr().err.strip().splitlines()[-1]
     assert problem.startswith("error: ")
     assert "did you mean 'close'?" in problem
+
+
+def test_switches_are_flags_and_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    switches = ["--convention", "rank_ties=lowest", "--neutralization-first", "--decay", "3"]
+    assert main(["simulate", "rank(-ts_delta(close, 5))", *switches]) == 0
+    shown = capsys.readouterr().out
+    assert "rank_ties is lowest, neutralization comes before decay" in shown
+    assert main(["simulate", "close", "--convention", "ties=lowest"]) == 2
+    problem = capsys.readouterr().err.strip().splitlines()[-1]
+    assert problem.startswith("error: convention 'ties=lowest': unknown; write NAME=CHOICE")
