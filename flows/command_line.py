@@ -22,6 +22,7 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from flows.stopping import run_until_stopped
 from flows.terminal import ProgressBar, print_report
+from tasks.cancellation import CancelledInPrefect
 from tasks.prefect_server import prefect_server
 from tasks.workbench import SIMULATION_CAP, running_from_terminal
 
@@ -148,7 +149,8 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
     """Run `flow` with the flags of this process, print its report, and exit.
 
     Exit status: 0 done, 2 a mistake of the user or a failure that was reported, 130 stopped by
-    Ctrl-C (`interrupted_status` for a flow that is meant to be stopped).
+    Ctrl-C or SIGTERM (`interrupted_status` for a flow that is meant to be stopped) or cancelled
+    in Prefect.
     """
     try:
         settings = load_settings()
@@ -170,6 +172,9 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
         sys.exit(interrupted_status if stop.is_set() else 0)
     except FoundryError as problem:
         sys.exit(_complain(str(problem)))
+    except CancelledInPrefect as problem:
+        _complain(str(problem))
+        sys.exit(EXIT_INTERRUPTED)
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("stopped; what had finished is saved")
         sys.exit(EXIT_INTERRUPTED)

@@ -171,7 +171,8 @@ async def simulation_lane(bench: Workbench, work: Work, number: int, phase: str)
         try:
             while work.waiting and time.monotonic() < until and _may_send(bench, work):
                 turn = Turn()
-                one = asyncio.create_task(_simulate_one(bench, work, turn, phase))
+                row = work.waiting.popleft()
+                one = asyncio.create_task(_simulate_one(bench, work, row, turn, phase))
                 behind.add(one)
                 await _until_over(turn, one)
                 behind = await _not_too_far_behind(behind)
@@ -186,8 +187,9 @@ def _may_send(bench: Workbench, work: Work) -> bool:
     return not (bench.stop.is_set() or work.halted or work.resume_at > time.monotonic())
 
 
-async def _simulate_one(bench: Workbench, work: Work, turn: Turn, phase: str) -> None:
-    row = work.waiting.popleft()
+async def _simulate_one(
+    bench: Workbench, work: Work, row: SimulationRow, turn: Turn, phase: str
+) -> None:
     try:
         work.end(await simulate(bench, row, turn))
     except BrainUnavailable as problem:

@@ -312,19 +312,19 @@ async def open_workbench(
             )
             bench.note(*change)
             heart = asyncio.create_task(_heartbeat(bench))
-            status = "failed"
+            status = "interrupted"
             try:
                 yield bench
-                if bench.tally.taken_over:
-                    status = "interrupted"
-                    raise TakenOver(TAKEN_FOR_DEAD)
-                status = "interrupted" if bench.stop.is_set() else "finished"
-            except (asyncio.CancelledError, KeyboardInterrupt):
-                status = "interrupted"
+                if not bench.stop.is_set():
+                    status = "finished"
+            except Exception:
+                status = "failed"
                 raise
             finally:
                 heart.cancel()
                 finish_run(store, bench.run_id, status, bench.report)  # type: ignore[arg-type]
+            if bench.tally.taken_over:
+                raise TakenOver(TAKEN_FOR_DEAD)
 
 
 async def _heartbeat(bench: Workbench) -> None:
