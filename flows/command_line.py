@@ -20,7 +20,7 @@ from prefect import Flow
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
-from flows.stopping import run_until_stopped
+from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar, print_report
 from tasks.cancellation import CancelledInPrefect
 from tasks.prefect_server import prefect_server
@@ -152,6 +152,7 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
     Ctrl-C or SIGTERM (`interrupted_status` for a flow that is meant to be stopped) or cancelled
     in Prefect.
     """
+    interrupt_on_signals()
     try:
         settings = load_settings()
         arguments = vars(_parser(flow, module, settings).parse_args())
@@ -178,6 +179,8 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("stopped; what had finished is saved")
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        leave_on_signals(EXIT_INTERRUPTED)
 
 
 def _complain(message: str) -> int:
