@@ -64,5 +64,5 @@ def deploy() -> None:
 if __name__ == "__main__":
     try:
         deploy()
-    except FoundryError as problem:
+    except (FoundryError, OSError) as problem:
         sys.exit(f"error: {problem}")
