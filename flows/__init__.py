@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ if not Path("prefect.toml").exists() and _settings.exists():
         os.environ.setdefault(_name, _value)
 
 # They put Prefect's home inside this folder, and Prefect does not create parents. Where that is
-# not possible, the command says so.
-with contextlib.suppress(OSError):
-    Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(exist_ok=True)
+# not possible, the command says so in one line, and Prefect need not.
+warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+if Path("prefect.toml").exists() or _settings.exists():
+    with contextlib.suppress(OSError):
+        Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(exist_ok=True)
 
 
 def _leave(*_: object) -> None:
