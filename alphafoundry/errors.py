@@ -35,6 +35,10 @@ class StoreUnavailable(StoreError):
     transient = True
 
 
+class TakenOver(StoreError):
+    """Another run has taken over what this one was at."""
+
+
 class ExpressionError(FoundryError):
     """A FASTEXPR text is wrong at a known position.
 

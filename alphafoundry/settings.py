@@ -58,7 +58,7 @@ def _not_empty(value: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=1_000_000)]
 Number = Annotated[float, BeforeValidator(_not_true_or_false), Field(allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]

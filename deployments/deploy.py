@@ -15,7 +15,7 @@ from prefect.exceptions import ObjectNotFound
 from alphafoundry.errors import FoundryError
 from alphafoundry.settings import load_limits
 from tasks.limits import ensure_limits
-from tasks.prefect_server import PrefectServerError, prefect_server
+from tasks.prefect_server import prefect_server
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK_POOL = "local"
@@ -42,9 +42,7 @@ def deploy() -> None:
     FoundryError : no server answers, or Prefect refused a deployment (its message is shown)
     """
     limits = load_limits()
-    with prefect_server() as server:
-        if server.temporary:
-            raise PrefectServerError("no Prefect server runs; start one with `make server`")
+    with prefect_server(temporary=False) as server:
         asyncio.run(_provision(limits))
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
@@ -66,5 +64,5 @@ def deploy() -> None:
 if __name__ == "__main__":
     try:
         deploy()
-    except FoundryError as problem:
+    except (FoundryError, OSError) as problem:
         sys.exit(f"error: {problem}")

@@ -1,13 +1,52 @@
 """What runs: one module per workflow, each `python -m flows.NAME` and a deployment."""
 
+import contextlib
 import os
+import signal
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Prefect reads these at import. Its console handler would print a line per task run over the
 # progress bar; the same lines still reach the UI. Values set by the user win.
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-# prefect.toml puts Prefect's home inside this folder, and Prefect does not create parents.
-if Path("prefect.toml").exists():
-    Path(".foundry").mkdir(exist_ok=True)
+
+def _variables(table: dict[str, Any], prefix: str = "PREFECT") -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        name = f"{prefix}_{key.upper()}"
+        if isinstance(value, dict):
+            yield from _variables(value, name)
+        else:
+            yield name, str(value)
+
+
+# Prefect reads prefect.toml only in the working directory; without its settings the caps are slow,
+# and the slots of a killed run are lost.
+_settings = Path(__file__).resolve().parent.parent / "prefect.toml"
+if not Path("prefect.toml").exists() and _settings.exists():
+    for _name, _value in _variables(tomllib.loads(_settings.read_text("utf-8"))):
+        os.environ.setdefault(_name, _value)
+
+# They put Prefect's home inside this folder, and Prefect does not create parents. Where that is
+# not possible, the command says so in one line, and Prefect need not.
+warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+if Path("prefect.toml").exists() or _settings.exists():
+    with contextlib.suppress(OSError):
+        Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(exist_ok=True)
+
+
+def _leave(*_: object) -> None:
+    os.write(2, b"\nerror: stopped before anything had begun\n")
+    os._exit(130)
+
+
+# Python sets argv so while it imports this package for `python -m flows.NAME`. The imports that
+# follow take seconds; until the command can handle a signal, nothing is there to be saved.
+if sys.argv[:1] == ["-m"]:
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _leave)

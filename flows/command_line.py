@@ -10,18 +10,22 @@ import argparse
 import asyncio
 import inspect
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import Flow
+from prefect.exceptions import PrefectHTTPStatusError
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
-from flows.stopping import run_until_stopped
+from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar, print_report
+from tasks.cancellation import CancelledInPrefect
 from tasks.prefect_server import prefect_server
 from tasks.workbench import SIMULATION_CAP, running_from_terminal
 
@@ -29,24 +33,34 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
 def _positive(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
 
 
 def _not_negative(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 
 def _hours(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < 24 * 365:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of hours above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours above 0")
     return value
 
 
@@ -192,6 +206,8 @@ def _parser(
 def _check_writable(path: Path | None) -> None:
     if path is not None and not path.resolve().parent.is_dir():
         raise FoundryError(f"--json {path}: the folder {path.resolve().parent} does not exist")
+    if path is not None and path.is_dir():
+        raise FoundryError(f"--json {path}: this is a folder; name a file")
 
 
 def run(
@@ -204,8 +220,10 @@ def run(
     """Run `flow` with the flags of this process, print its report with `show`, and exit.
 
     Exit status: 0 done, 2 a mistake of the user or a failure that was reported, 130 stopped by
-    Ctrl-C (`interrupted_status` for a flow that is meant to be stopped).
+    Ctrl-C or SIGTERM (`interrupted_status` for a flow that is meant to be stopped) or cancelled
+    in Prefect.
     """
+    interrupt_on_signals()
     try:
         settings = load_settings()
         arguments = vars(_parser(flow, module, settings).parse_args())
@@ -220,15 +238,38 @@ def run(
             running_from_terminal(progress=progress, stop=stop, server=server),
         ):
             report = run_until_stopped(lambda: flow(**given), stop)
+        show(report)
         if json_file is not None:
             json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
-        show(report)
         sys.exit(interrupted_status if stop.is_set() else 0)
     except FoundryError as problem:
         sys.exit(_complain(str(problem)))
+    except OSError as problem:
+        sys.exit(_complain(in_one_line(problem)))
+    except (PrefectHTTPStatusError, httpx.TransportError) as problem:
+        sys.exit(_complain(_about_the_server(problem)))
+    except CancelledInPrefect as problem:
+        _complain(str(problem))
+        sys.exit(EXIT_INTERRUPTED)
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("stopped; what had finished is saved")
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        leave_on_signals(EXIT_INTERRUPTED)
+
+
+def in_one_line(problem: OSError) -> str:
+    """Return which file or folder could not be used, and why."""
+    where = f"{problem.filename}: " if problem.filename is not None else ""
+    return f"{where}{problem.strerror or problem}"
+
+
+def _about_the_server(problem: Exception) -> str:
+    reason = (str(problem) or type(problem).__name__).splitlines()[0]
+    return (
+        f"the Prefect server failed ({reason}); is it still running, and is there room on its "
+        "disk? What had finished is saved"
+    )
 
 
 def _complain(message: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -44,6 +45,18 @@ class _Run:
         self._stop.set()
         if self._asked > 1:
             self._task.cancel()
+
+
+def interrupt_on_signals() -> None:
+    """Make SIGTERM raise KeyboardInterrupt, as Ctrl-C does."""
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+
+
+def leave_on_signals(status: int) -> None:
+    """Make a signal end the process at once: everything is saved, and only threads are ending."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: os._exit(status))
 
 
 @contextlib.contextmanager

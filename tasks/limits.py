@@ -19,7 +19,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import task_run
 from prefect.settings import PREFECT_HOME
 
@@ -103,7 +103,10 @@ async def ensure_limits(limits: Mapping[str, int], server: Server | None = None)
     names = [f"tag:{name}" for name in limits]
     async with get_client() as client:
         for name, size in zip(names, limits.values(), strict=True):
-            await client.upsert_global_concurrency_limit_by_name(name, size)
+            try:
+                await client.upsert_global_concurrency_limit_by_name(name, size)
+            except ObjectAlreadyExists:  # another run made it a moment ago
+                await client.upsert_global_concurrency_limit_by_name(name, size)
             kept = await _read_limit(name)
             if kept != size:
                 raise ConfigurationError(

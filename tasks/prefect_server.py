@@ -169,11 +169,11 @@ class TemporaryServer:
 
 
 @contextlib.contextmanager
-def prefect_server() -> Iterator[Server]:
+def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
     """Connect this process to a Prefect server for the length of the block.
 
     The first that applies: the address in `PREFECT_API_URL` or the active profile; the server
-    that `make server` runs for this folder; a temporary one.
+    that `make server` runs for this folder; a temporary one, unless `temporary` is False.
 
     Raises
     ------
@@ -182,13 +182,15 @@ def prefect_server() -> Iterator[Server]:
     configured = PREFECT_API_URL.value() or _running_server()
     if configured:
         if not _answers(configured):
+            otherwise = ", or unset PREFECT_API_URL to run without one" if temporary else ""
             raise PrefectServerError(
-                f"no Prefect server answers at {configured}; start it with `make server`, "
-                "or unset PREFECT_API_URL to run without one"
+                f"no Prefect server answers at {configured}; start it with `make server`{otherwise}"
             )
         with temporary_settings({PREFECT_API_URL: configured}):
             yield Server(configured, temporary=False, alone=False)
         return
+    if not temporary:
+        raise PrefectServerError("no Prefect server runs; start one with `make server`")
     home = _home()
     with contextlib.ExitStack() as stack:
         with _locked(home / "temporary-start.lock", fcntl.LOCK_EX):

@@ -4,6 +4,9 @@ A lane is a task with the tag `simulation`, so it holds one slot of the cap, and
 once per alpha. Three slots are then taken three times instead of once per simulation, which on
 SQLite is the difference between 1.05 and 10 times the ideal time, and every simulation is still
 a task run with its own name, state and retries.
+
+The cap counts what the service simulates. So a lane sends its next simulation as soon as the
+service is done with the last one, while the result of that one is still fetched and stored.
 """
 
 from __future__ import annotations
@@ -20,8 +23,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
-from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited
-from alphafoundry.research.simulating import Simulated, run_simulation
+from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited, TakenOver
+from alphafoundry.research.simulating import (
+    Outcome,
+    Simulated,
+    simulate_at_service,
+    store_outcome,
+)
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import SimulationRow
 from tasks.limits import holding_slot, require_limit
@@ -40,9 +48,29 @@ MOST_SILENT = 6
 AWAY_SECONDS = 60.0
 """How long a service that is away, and did not say for how long, is left alone."""
 
+MOST_BEHIND = 3
+"""Results that a lane may still be fetching while it sends another simulation."""
+
 LONGEST_PAUSE = 300.0
 GRACE_SECONDS = 5.0
 """How long simulations in flight may go on after a stop was asked for."""
+
+
+class Turn:
+    """One simulation of a lane: its outcome at the service, once there is one.
+
+    A retry of the task begins where the last try ended. What the service has ended is not sent
+    again by a retry, because the lane may have sent another by then.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.over = asyncio.Event()
+
+    def end(self, outcome: Outcome) -> None:
+        """Keep the outcome, and let the lane go on."""
+        self.outcome = outcome
+        self.over.set()
 
 
 @dataclass
@@ -119,9 +147,12 @@ def _simulation_name() -> str:
 
 
 @task(name="simulate", task_run_name=_simulation_name, cache_policy=NO_CACHE, **TRANSIENT)
-async def simulate(bench: Workbench, row: SimulationRow) -> Simulated:
+async def simulate(bench: Workbench, row: SimulationRow, turn: Turn) -> Simulated:
     """Simulate one alpha and store what came of it."""
-    done = await run_simulation(bench, row.id)
+    if turn.outcome is None:
+        turn.end(await simulate_at_service(bench, row.id))
+    assert turn.outcome is not None
+    done = await store_outcome(bench, turn.outcome)
     get_run_logger().info("%s: %s", done.status, done.summary)
     return done
 
@@ -134,19 +165,41 @@ async def simulate(bench: Workbench, row: SimulationRow) -> Simulated:
 )
 async def simulation_lane(bench: Workbench, work: Work, number: int, phase: str) -> None:
     """Take simulations one after another while holding one slot of the cap."""
+    behind: set[asyncio.Task[None]] = set()
     with holding_slot():
         until = time.monotonic() + LANE_SECONDS
-        while work.waiting and time.monotonic() < until:
-            if bench.stop.is_set() or work.halted or work.resume_at > time.monotonic():
-                return
-            row = work.waiting.popleft()
-            try:
-                work.end(await simulate(bench, row))
-            except BrainUnavailable as problem:
-                work.put_back(row, problem)
-            except BrainError as problem:
-                work.give_up(row, problem)
-            bench.progress.update(phase, len(work.ended), work.total, row.expression)
+        try:
+            while work.waiting and time.monotonic() < until and _may_send(bench, work):
+                turn = Turn()
+                row = work.waiting.popleft()
+                one = asyncio.create_task(_simulate_one(bench, work, row, turn, phase))
+                behind.add(one)
+                await _until_over(turn, one)
+                behind = await _not_too_far_behind(behind)
+            await asyncio.gather(*behind)
+        finally:
+            for one in behind:
+                one.cancel()
+            await asyncio.gather(*behind, return_exceptions=True)
+
+
+def _may_send(bench: Workbench, work: Work) -> bool:
+    return not (bench.stop.is_set() or work.halted or work.resume_at > time.monotonic())
+
+
+async def _simulate_one(
+    bench: Workbench, work: Work, row: SimulationRow, turn: Turn, phase: str
+) -> None:
+    try:
+        work.end(await simulate(bench, row, turn))
+    except BrainUnavailable as problem:
+        work.put_back(row, problem)
+    except BrainError as problem:
+        work.give_up(row, problem)
+    except TakenOver as problem:
+        get_run_logger().warning("%s", problem)
+        await bench.give_sign_of_life()
+    bench.progress.update(phase, len(work.ended), work.total, row.expression)
 
 
 async def simulate_all(
@@ -204,6 +257,27 @@ async def _finish(bench: Workbench, lanes: list[Coroutine[Any, Any, None]]) -> N
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _until_over(turn: Turn, one: asyncio.Task[None]) -> None:
+    """Wait until the service is done with a simulation, or its task is."""
+    over = asyncio.create_task(turn.over.wait())
+    try:
+        await asyncio.wait([over, one], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        over.cancel()
+
+
+async def _not_too_far_behind(behind: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Wait while too many results are still fetched; return those that are; raise a failure."""
+    while True:
+        for one in behind:
+            if one.done():
+                one.result()
+        behind = {one for one in behind if not one.done()}
+        if len(behind) <= MOST_BEHIND:
+            return behind
+        await asyncio.wait(behind, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _pause(bench: Workbench, seconds: float) -> None:

@@ -17,6 +17,7 @@ from alphafoundry.expressions import FieldInfo
 from alphafoundry.research.files import import_hopeful
 from alphafoundry.research.workbench import Progress, Workbench, open_workbench, sign_in
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
+from tasks.cancellation import Cancellation, stopping_when
 from tasks.credentials import brain_credentials
 from tasks.limits import ensure_limits
 from tasks.prefect_server import Server
@@ -35,7 +36,7 @@ class Terminal:
 
 
 _terminal: ContextVar[Terminal | None] = ContextVar("terminal", default=None)
-_current: ContextVar[Workbench | None] = ContextVar("workbench", default=None)
+_current: ContextVar[tuple[Workbench, Cancellation] | None] = ContextVar("workbench", default=None)
 
 
 @contextlib.contextmanager
@@ -75,11 +76,14 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
     Raises
     ------
     FoundryError : wrong settings, no market data, no credentials, no service
+    CancelledInPrefect : at the end, where the run was cancelled in the UI or by the API
     """
     flags = {name: value for name, value in given.items() if value is not None}
     outer = _current.get()
     if outer is not None:
-        yield outer.for_phase(flags.get("simulations"), flags.get("seed"))
+        bench, cancellation = outer
+        cancellation.watch()
+        yield bench.for_phase(flags.get("simulations"), flags.get("seed"))
         return
     settings = load_settings(**flags)
     limits = load_limits()
@@ -87,6 +91,8 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
         limits[SIMULATION_CAP] = settings.max_concurrent
     terminal = _terminal.get()
     await ensure_limits(limits, terminal.server if terminal else None)
+    cancellation = Cancellation()
+    cancellation.watch()
     async with open_workbench(
         settings,
         flow=flow,
@@ -96,9 +102,11 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
         progress=terminal.progress if terminal else None,
         stop=terminal.stop if terminal else None,
     ) as bench:
-        token = _current.set(bench)
+        token = _current.set((bench, cancellation))
         try:
-            await import_hopeful(bench)
-            yield bench
+            async with stopping_when(cancellation, bench):
+                await import_hopeful(bench)
+                yield bench
         finally:
             _current.reset(token)
+    await cancellation.settle()

@@ -73,7 +73,8 @@ class Downloader:
             except DownloadError as failure:
                 raise DownloadError(
                     f"{number - 1} of {len(batches)} batches are downloaded, then {failure}; run "
-                    "again to go on from there, or name a file as the market"
+                    "again to go on from there, or choose another market (sample, calibration or "
+                    "a file)"
                 ) from None
             _write_table(table, path)
         bars = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)

@@ -17,6 +17,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
+
 from alphafoundry.errors import MarketError
 from alphafoundry.market.assembly import Progress, build_panel
 from alphafoundry.market.cache import cached_panel, state_of
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HISTORY_YEARS = 5
+YAHOO = "https://query1.finance.yahoo.com"
+ANSWER_SECONDS = 8.0
 
 _INSTALL = (
     "market 'yfinance' needs the packages yfinance and pitindex; run: "
@@ -135,14 +139,15 @@ def index_members(day: date) -> list[Member]:
 def fetch_bars(symbols: Sequence[str], first: date, after: date) -> pd.DataFrame:
     """Return the bars that Yahoo has for `symbols` from `first` to the day before `after`.
 
-    The only function here that uses the network. A symbol without bars is left out; yfinance
-    does not tell an unknown symbol from a failed request. Raises MarketError where yfinance is
-    not installed.
+    A symbol without bars is left out; yfinance does not tell an unknown symbol from a failed
+    request. Raises MarketError where yfinance is not installed, DownloadError where Yahoo does
+    not answer at all.
     """
     try:
         import yfinance
     except ImportError:
         raise MarketError(_INSTALL) from None
+    require_answer()
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # Its use of pandas is its authors' business.
@@ -156,9 +161,23 @@ def fetch_bars(symbols: Sequence[str], first: date, after: date) -> pd.DataFrame
             group_by="ticker",
             threads=4,
             progress=False,
-            timeout=20,
+            timeout=10,
         )
     return _long_table(table, {_yahoo_name(symbol): symbol for symbol in symbols})
+
+
+def require_answer() -> None:
+    """Raise DownloadError where Yahoo does not answer within a few seconds.
+
+    Without network yfinance returns an empty table, or waits for each symbol in turn.
+    """
+    try:
+        httpx.get(YAHOO, timeout=ANSWER_SECONDS)
+    except httpx.TransportError as problem:
+        reason = str(problem) or type(problem).__name__
+        raise DownloadError(
+            f"{YAHOO} does not answer ({reason}): check the network and HTTPS_PROXY"
+        ) from None
 
 
 def _long_table(table: pd.DataFrame | None, names: dict[str, str]) -> pd.DataFrame:

@@ -3,6 +3,9 @@
 Each step is stored before the next one begins, so a run that dies at any point is taken up where
 it was: a planned row is sent; a row whose request went out without an answer is first looked for
 among the alphas that BRAIN has; a row with an address is asked for, not sent again.
+
+`simulate_at_service` ends when the service is done with the simulation, so that the next one may
+be sent while `store_outcome` asks for the alpha and its daily PnL.
 """
 
 from __future__ import annotations
@@ -35,6 +38,10 @@ from alphafoundry.store.clock import utc_now
 from alphafoundry.store.simulations import Ending
 
 NOT_FOUND = 404
+MOST_SENT = 2
+"""Times that a simulation whose fate is unknown may be sent in all, over every run."""
+
+LOST_TWICE = "sent twice, and the service has neither the simulation nor an alpha of it"
 CLOCK_SKEW = timedelta(minutes=2)
 
 ENDINGS: Mapping[str, Ending] = {
@@ -83,50 +90,74 @@ class Simulated:
         )
 
 
-async def run_simulation(bench: Workbench, simulation_id: int) -> Simulated:
-    """Bring one simulation to its end and store it; call it again after a BrainUnavailable.
+@dataclass(frozen=True)
+class Outcome:
+    """How a simulation ended at the service, before anything of it is stored.
+
+    Attributes
+    ----------
+    row : its row, as it was before it ended
+    alpha_id : None where it ended without an alpha
+    message : the service's text where it ended without one
+    """
+
+    row: SimulationRow
+    status: Ending
+    alpha_id: str | None = None
+    message: str | None = None
+
+
+async def simulate_at_service(bench: Workbench, simulation_id: int) -> Outcome:
+    """Bring one simulation to its end at the service; again after a BrainUnavailable.
 
     Raises
     ------
     RateLimited : the service takes no more now (kind "daily": not before midnight US Eastern)
     BrainUnavailable : no answer; with `fate_unknown` the request may have arrived
+    TakenOver : another run has it
     """
     row = read_simulation(bench.store, simulation_id)
-    began = time.monotonic()
     if row.status == "sending":
-        lost = await _find_lost(bench, row)
-        if lost is not None:
-            return await _store_alpha(bench, row, "complete", lost.id)
-        if not _overdue(bench, row):
-            raise BrainUnavailable(
-                "its request may have arrived and its simulation may still run", fate_unknown=True
-            )
-        mark_back_to_planned(bench.store, row.id, "sent, but the service does not have it")
+        outcome = await _settle_lost(bench, row)
+        if outcome is not None:
+            return outcome
+    began = time.monotonic()
     sent_now = row.location is None
-    if row.location is None:
-        try:
-            location = await _send(bench, row)
-        except BrainRequestError as problem:
-            finish_simulation(bench.store, row.id, "error", message=str(problem))
-            return Simulated(row, "error", message=str(problem))
-    else:
-        location = row.location
+    try:
+        location = row.location or await _send(bench, row)
+    except BrainRequestError as problem:
+        return Outcome(row, "error", message=str(problem))
     try:
         status = await bench.brain.poll_simulation(location)
     except BrainRequestError as problem:
         if problem.status != NOT_FOUND:
             raise
-        mark_back_to_planned(bench.store, row.id, "the service lost it")
+        outcome = await _settle_lost(bench, read_simulation(bench.store, row.id))
+        if outcome is not None:
+            return outcome
         raise BrainUnavailable(f"{location}: the service does not know it any more") from None
     if sent_now:
         bench.slowest = max(bench.slowest, time.monotonic() - began)
     ending = ENDINGS.get(status.status, "failed")
     if status.alpha is None or ending not in ("complete", "warning"):
-        message = _message(status)
         ending = "failed" if ending in ("complete", "warning") else ending
-        finish_simulation(bench.store, row.id, ending, message=message)
-        return Simulated(row, ending, message=message)
-    return await _store_alpha(bench, row, ending, status.alpha)
+        return Outcome(row, ending, message=_message(status))
+    return Outcome(row, ending, status.alpha)
+
+
+async def store_outcome(bench: Workbench, outcome: Outcome) -> Simulated:
+    """Store how a simulation ended, with its alpha and daily PnL; again after a BrainUnavailable.
+
+    Raises
+    ------
+    BrainUnavailable : the service did not give the alpha; the simulation stays unfinished
+    TakenOver : another run has stored it
+    """
+    row = outcome.row
+    if outcome.alpha_id is not None:
+        return await _store_alpha(bench, row, outcome.status, outcome.alpha_id)
+    finish_simulation(bench.store, row.id, outcome.status, message=outcome.message)
+    return Simulated(row, outcome.status, message=outcome.message)
 
 
 async def _send(bench: Workbench, row: SimulationRow) -> str:
@@ -137,14 +168,37 @@ async def _send(bench: Workbench, row: SimulationRow) -> str:
         if problem.kind == "daily":
             mark_deferred(bench.store, row.id, str(problem))
         else:
-            mark_back_to_planned(bench.store, row.id, str(problem))
+            mark_back_to_planned(bench.store, row.id, str(problem), refused=True)
         raise
     except BrainUnavailable as problem:
         if not problem.fate_unknown:
-            mark_back_to_planned(bench.store, row.id, str(problem))
+            mark_back_to_planned(bench.store, row.id, str(problem), refused=True)
         raise
     mark_sent(bench.store, row.id, location)
     return location
+
+
+async def _settle_lost(bench: Workbench, row: SimulationRow) -> Outcome | None:
+    """Return how a lost simulation ended; None, and planned again, where that cannot be told.
+
+    BRAIN lists no simulations, only alphas. So one that ended without an alpha cannot be told
+    from one that never arrived; it is sent once more, and not a third time.
+
+    Raises
+    ------
+    BrainUnavailable : its alpha may still come
+    """
+    lost = await _find_lost(bench, row)
+    if lost is not None:
+        return Outcome(row, "complete", lost.id)
+    if row.status == "sending" and not _overdue(bench, row):
+        raise BrainUnavailable(
+            "its request may have arrived and its simulation may still run", fate_unknown=True
+        )
+    if row.attempts >= MOST_SENT:
+        return Outcome(row, "failed", message=LOST_TWICE)
+    mark_back_to_planned(bench.store, row.id, "sent, but the service does not have it")
+    return None
 
 
 async def _find_lost(bench: Workbench, row: SimulationRow) -> AlphaInfo | None:

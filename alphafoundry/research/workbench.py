@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
-from alphafoundry.errors import StoreUnavailable
+from alphafoundry.errors import StoreUnavailable, TakenOver
 from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo, kernels
 from alphafoundry.research.hopeful import HopefulRule
 from alphafoundry.settings import FoundrySettings
@@ -39,6 +39,11 @@ FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
 COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
 HEARTBEAT_SECONDS = 30.0
+TAKEN_FOR_DEAD = (
+    "another run took this one for dead (its process was suspended, or cut off from the database) "
+    "and goes on with its simulations, so it stopped; what had finished is saved. Start it again "
+    "when the other has ended"
+)
 IN_PROCESS_POLL = 0.02
 LONGEST_INVISIBLE = 300.0
 SHORTEST_INVISIBLE = 1.0
@@ -75,6 +80,7 @@ class Tally:
     halted : whether the service took no more simulations at some time of this run
     resume_at : monotonic time before which it need not be asked again
     unfinished : simulation that this run has put aside to the reason
+    taken_over : whether another run took this one for dead
     """
 
     def __init__(self) -> None:
@@ -83,6 +89,7 @@ class Tally:
         self.planned = 0
         self.halted = False
         self.resume_at = 0.0
+        self.taken_over = False
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()
@@ -217,6 +224,14 @@ class Workbench:
             return 0
         return self.budget - self.tally.planned
 
+    async def give_sign_of_life(self) -> None:
+        """Tell other runs that this one lives; stop it where one took it for dead meanwhile."""
+        alive = await asyncio.to_thread(beat, self.store, self.run_id)
+        if not alive and not self.tally.taken_over:
+            self.tally.taken_over = True
+            self.progress.say("Another run took this one for dead: stopping")
+            self.stop.set()
+
     def refuse(self, refused: Iterable[tuple[str, str]], *, origin: str) -> None:
         """Record texts that are no valid alphas, with the reason for each."""
         record_refusals(self.store, self.run_id, refused, origin=origin)
@@ -280,6 +295,7 @@ async def open_workbench(
     Raises
     ------
     FoundryError : wrong settings, no market data, no credentials, no service, no database
+    TakenOver : at the end, where another run took this one for dead
     """
     url = settings.database_url.get_secret_value() if settings.database_url else None
     say = progress.say if progress else None
@@ -300,23 +316,26 @@ async def open_workbench(
             )
             bench.note(*change)
             heart = asyncio.create_task(_heartbeat(bench))
-            status = "failed"
+            status = "interrupted"
             try:
                 yield bench
-                status = "interrupted" if bench.stop.is_set() else "finished"
-            except (asyncio.CancelledError, KeyboardInterrupt):
-                status = "interrupted"
+                if not bench.stop.is_set():
+                    status = "finished"
+            except Exception:
+                status = "failed"
                 raise
             finally:
                 heart.cancel()
                 finish_run(store, bench.run_id, status, bench.report)  # type: ignore[arg-type]
+            if bench.tally.taken_over:
+                raise TakenOver(TAKEN_FOR_DEAD)
 
 
 async def _heartbeat(bench: Workbench) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         with contextlib.suppress(StoreUnavailable):
-            await asyncio.to_thread(beat, bench.store, bench.run_id)
+            await bench.give_sign_of_life()
 
 
 async def _connect(

@@ -217,6 +217,7 @@ def _advice(message: str) -> str:
         "readonly": "; make the file and its folder writable",
         "unable to open": "; make the folder writable or name another one",
         "disk is full": "; free some space",
+        "disk I/O error": "; is there space on the disk, and does it work?",
         "password authentication failed": "; correct FOUNDRY_DATABASE_URL",
         "no password supplied": "; correct FOUNDRY_DATABASE_URL",
         "Connection refused": "; start the server or correct FOUNDRY_DATABASE_URL",

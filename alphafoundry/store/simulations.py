@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import func, select, update
 
-from alphafoundry.errors import StoreError
+from alphafoundry.errors import StoreError, TakenOver
 from alphafoundry.store.alphas import AlphaRecord, put_alpha
 from alphafoundry.store.clock import utc_now
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
@@ -157,13 +157,21 @@ def mark_sent(store: Store, simulation_id: int, location: str) -> None:
     _change(store, simulation_id, before=("sending",), status="sent", location=location)
 
 
-def mark_back_to_planned(store: Store, simulation_id: int, message: str | None = None) -> None:
-    """Record that the service does not have an unfinished simulation, so it can be sent again."""
+def mark_back_to_planned(
+    store: Store, simulation_id: int, message: str | None = None, *, refused: bool = False
+) -> None:
+    """Record that the service does not have an unfinished simulation, so it can be sent again.
+
+    Parameters
+    ----------
+    refused : the request is known not to have been carried out, so it does not count as sent
+    """
     _change(
         store,
         simulation_id,
         before=UNFINISHED,
         status="planned",
+        attempts=SimulationRow.attempts - int(refused),
         location=None,
         sent_at=None,
         message=message,
@@ -171,12 +179,13 @@ def mark_back_to_planned(store: Store, simulation_id: int, message: str | None =
 
 
 def mark_deferred(store: Store, simulation_id: int, message: str) -> None:
-    """Record that the service does not take an unfinished simulation today."""
+    """Record that the service has refused an unfinished simulation for today."""
     _change(
         store,
         simulation_id,
         before=UNFINISHED,
         status="deferred",
+        attempts=SimulationRow.attempts - 1,
         location=None,
         sent_at=None,
         message=message,
@@ -204,7 +213,7 @@ def finish_simulation(
 
     Raises
     ------
-    StoreError : the simulation is finished already
+    TakenOver : the simulation is finished already
     """
     if daily_pnl is not None and alpha is None:
         raise ValueError("daily PnL without the alpha that made it")
@@ -332,7 +341,7 @@ def _change(
 def _wrong_status(store: Store, found: SimulationRow | None, simulation_id: int) -> StoreError:
     if found is None:
         return StoreError(f"{store.label}: there is no simulation {simulation_id}")
-    return StoreError(
+    return TakenOver(
         f"{store.label}: simulation {simulation_id} is already {found.status}; "
         "another process may have taken it over"
     )

@@ -104,7 +104,7 @@ class SimulationRow(Table):
     key : of the canonical expression and the settings, by `simulation_key`
     variation : what the miner changed in the parent
     correlation_to_parent : of daily PnL; gain : fitness over the parent's
-    attempts : how often it was sent
+    attempts : how often it was sent; a request that the service refused does not count
     """
 
     __tablename__ = "simulations"

@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from alphafoundry.settings import DEFAULT_LIMITS
+from tests.servers import free_port
 from tests.working_folder import ROOT, WorkingFolder
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -77,6 +78,16 @@ def test_deploying_without_a_server_says_so(lonely_folder: WorkingFolder) -> Non
     assert done.returncode != 0
     assert done.stderr.startswith("error: no Prefect server runs; start one with `make server`")
     assert "Traceback" not in done.stderr
+    assert not (lonely_folder.prefect_home / "temporary-server.log").exists(), "it started one"
+
+
+def test_deploying_to_a_server_that_does_not_answer_says_so(lonely_folder: WorkingFolder) -> None:
+    address = f"http://127.0.0.1:{free_port()}/api"
+    done = lonely_folder.run("deployments.deploy", PREFECT_API_URL=address)
+    assert done.returncode != 0
+    assert done.stderr == (
+        f"error: no Prefect server answers at {address}; start it with `make server`\n"
+    )
 
 
 @flow

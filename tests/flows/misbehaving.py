@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -88,6 +89,7 @@ class Service:
     misbehaving : whether the rates and planned faults apply
     spared : regular expression of paths that always work
     rejecting : whether each submission is answered 403, too like another alpha
+    alphas_after : accepted simulations before which no request for an alpha is answered
     away_after : accepted simulations after which no request is answered any more, None is never
     """
 
@@ -101,10 +103,14 @@ class Service:
         self.misbehaving = False
         self.spared = "^/authentication"
         self.rejecting = False
+        self.alphas_after = 0
         self.away_after: int | None = None
         self._gone = FaultyBrain(self.counting, rates={"drop-before": 1.0})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and re.fullmatch(r"/alphas/\w+", scope["path"]):
+            while self.counting.accepted.total() < self.alphas_after:
+                await asyncio.sleep(0.02)
         if self.rejecting and scope["method"] == "POST" and scope["path"].endswith("/submit"):
             await JSONResponse(REJECTION, 403)(scope, receive, send)
         elif self.away_after is not None and self.counting.accepted.total() >= self.away_after:

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from alphafoundry.brain import Credentials
 from tests.flows.misbehaving import FITTING, Service
 from tests.servers import free_port
-from tests.working_folder import WorkingFolder
+from tests.working_folder import ROOT, WorkingFolder, plain_environment
 
 PASSWORD = "corr3ct-h0rse-battery"
 EMAIL = "researcher@example.com"
@@ -35,6 +36,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "missing market file": (("--market", "no/such.parquet"), {}, "no/such.parquet"),
     "unknown market": (("--market", "mars"), {}, "mars"),
     "missing folder for the report": (("--json", "nowhere/out.json"), {}, "nowhere/out.json"),
+    "folder for the report": (("--json", "."), {}, "this is a folder"),
+    "absurd number": (("--simulations", "9" * 20), {}, "at most 1000000"),
     "unknown service": (("--brain", "quantum"), {}, "choose one of local, worldquant"),
     "wrong variable": ((), {"FOUNDRY_SIMULATIONS": "many"}, "FOUNDRY_SIMULATIONS"),
     "no credentials": (("--brain", "worldquant"), {}, "./credential.txt|credential.txt"),
@@ -158,3 +161,35 @@ def places_with(secret: str, printed: str, place: WorkingFolder) -> list[str]:
     assert any(path.name.startswith("prefect.db") for path in files)
     found = [str(path) for path in files if any(n in path.read_bytes() for n in needles)]
     return found + ["the terminal"] * any(n in printed.encode() for n in needles)
+
+
+def test_prefect_has_the_same_settings_in_any_folder(tmp_path: Path) -> None:
+    """Prefect itself reads prefect.toml in the working directory only."""
+    program = (
+        "import flows\n"
+        "from prefect.settings import get_current_settings\n"
+        "found = get_current_settings()\n"
+        "print(found.home, found.server.services.task_run_recorder.batch_size,"
+        " found.server.concurrency.lease_storage)"
+    )
+
+    def settings_in(folder: Path) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=folder,
+            env=plain_environment() | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert settings_in(tmp_path) == settings_in(ROOT)
+
+
+def test_a_file_that_cannot_be_written_is_named(working_folder: WorkingFolder) -> None:
+    """/dev/full is a disk without room."""
+    done = working_folder.run("flows.submit", "--json", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: No space left on device"
+    assert "SYNTHETIC" in done.stdout, "the report is shown all the same"

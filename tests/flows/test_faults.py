@@ -13,6 +13,7 @@ import pytest
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.expressions import parse
+from alphafoundry.research import workbench
 from alphafoundry.research.report import Report
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
@@ -20,6 +21,7 @@ from alphafoundry.store import (
     begin_run,
     finish_run,
     mark_sending,
+    mark_sent,
     open_store,
     plan_simulations,
 )
@@ -119,8 +121,41 @@ def test_a_run_that_died_while_sending_is_not_paid_for_again(
     assert list(service.counting.accepted.values()) == [1]
 
 
-async def die_while_sending(place: WorkingFolder, url: str, expression: str) -> None:
-    """Leave what a run leaves that is killed between its request and the answer."""
+def test_one_that_ends_without_an_alpha_is_sent_again_once(
+    place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer comes to either request, and an error leaves no alpha to find it by."""
+    monkeypatch.setattr(workbench, "USUALLY_INVISIBLE_LOCALLY", 0.5)
+    service = Service(tmp_path)
+    with service.on_a_port() as url:
+        asyncio.run(die_while_sending(place, url, "rank(no_such_field)"))
+        service.faulty.plan("drop-after", method="POST", path="^/simulations$")
+        service.misbehaving = True
+        report = generate(simulations=1, brain=url)
+    assert list(service.counting.accepted.values()) == [2]
+    assert (report.counts.resumed, report.counts.errors, report.counts.unfinished) == (1, 1, 0)
+    assert any("sent twice" in reason for reason in report.reasons)
+    assert by_status(place) == {"failed": 1}
+
+
+def test_an_alpha_is_found_when_the_service_has_forgotten_its_simulation(
+    place: WorkingFolder, tmp_path: Path
+) -> None:
+    service = Service(tmp_path)
+    with service.on_a_port() as url:
+        asyncio.run(die_while_sending(place, url, "rank(volume)", location="/simulations/gone"))
+        report = generate(simulations=1, brain=url)
+    assert (report.counts.resumed, report.counts.simulated, report.counts.errors) == (1, 1, 0)
+    assert list(service.counting.accepted.values()) == [1]
+
+
+async def die_while_sending(
+    place: WorkingFolder, url: str, expression: str, *, location: str | None = None
+) -> None:
+    """Leave what a run leaves that is killed between its request and the answer.
+
+    location : what it leaves that was killed later, when the simulation was over
+    """
     settings = load_settings().alpha
     async with BrainClient(url) as brain:
         await brain.authenticate()
@@ -131,7 +166,10 @@ async def die_while_sending(place: WorkingFolder, url: str, expression: str) -> 
             )
             (row,) = plan_simulations(store, brain.service, [plan], run_id=run.id).new
             mark_sending(store, row.id)
-            await brain.post_simulation(expression, settings)
+            posted = await brain.post_simulation(expression, settings)
+            if location is not None:
+                await brain.poll_simulation(posted)
+                mark_sent(store, row.id, location)
             finish_run(store, run.id, "interrupted")
 
 

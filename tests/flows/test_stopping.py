@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Callable
 
+import psutil
 import pytest
 from prefect import flow
 
@@ -70,6 +72,33 @@ def test_a_flow_inside_a_flow_survives_sigterm(in_process: WorkingFolder) -> Non
 
     send_later(signal.SIGTERM)
     assert run_until_stopped(outer, stop) == "saved"
+
+
+def is_importing(process: psutil.Process) -> bool:
+    return any("pydantic_core" in mapped.path for mapped in process.memory_maps())
+
+
+def is_starting_a_server(process: psutil.Process) -> bool:
+    return bool(process.children())
+
+
+@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("moment", [is_importing, is_starting_a_server])
+def test_a_signal_before_the_flow_begins_leaves_nothing_behind(
+    lonely_folder: WorkingFolder, moment: Callable[[psutil.Process], bool], number: signal.Signals
+) -> None:
+    with lonely_folder.start("flows.submit") as process:
+        run = psutil.Process(process.pid)
+        wait_until(lambda: process.poll() is not None or moment(run), what="the moment")
+        children = run.children()
+        process.send_signal(number)
+        assert process.wait(30) == 130
+    (line,) = lonely_folder.output("flows.submit").split("\n")[-2:-1]
+    assert line.startswith("error: stopped")
+    assert "Traceback" not in lonely_folder.output("flows.submit")
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert lonely_folder.count("SELECT count(*) FROM runs") == 0
 
 
 @pytest.mark.slow

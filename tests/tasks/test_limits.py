@@ -45,6 +45,11 @@ async def test_a_limit_that_is_switched_off_is_an_error(in_process: WorkingFolde
         await require_limit("switched-off")
 
 
+async def test_runs_that_begin_at_once_may_make_the_same_limit(in_process: WorkingFolder) -> None:
+    await asyncio.gather(*(ensure_limits({"made-at-once": 3}) for _ in range(8)))
+    assert await require_limit("made-at-once") == 3
+
+
 async def test_limits_can_be_ensured_again_and_changed(in_process: WorkingFolder) -> None:
     await ensure_limits({"changing": 2})
     first = await read("changing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
@@ -208,6 +209,7 @@ def test_yahoo_tables_become_long(monkeypatch: pytest.MonkeyPatch) -> None:
         return table
 
     monkeypatch.setattr(yfinance, "download", download)
+    monkeypatch.setattr(source, "require_answer", lambda: None)
     table = fetch_bars(["AAPL", "BRK.B", "GONE", "NEVER"], date(2024, 6, 3), date(2024, 6, 5))
     assert asked["tickers"] == ["AAPL", "BRK-B", "GONE", "NEVER"]
     assert (asked["start"], asked["end"]) == ("2024-06-03", "2024-06-05")
@@ -216,6 +218,29 @@ def test_yahoo_tables_become_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.loc[2, ["open", "close", "adj_close", "volume"]].tolist() == [7, 10, 11, 12]
     monkeypatch.setattr(yfinance, "download", lambda *_, **__: None)
     assert fetch_bars(["AAPL"], date(2024, 6, 3), date(2024, 6, 5)).empty
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_yahoo_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: bool
+) -> None:
+    """Nobody at the address, or one who takes the connection and says nothing."""
+    pytest.importorskip("yfinance")
+    pytest.importorskip("pitindex")
+    monkeypatch.setattr(source, "ANSWER_SECONDS", 0.2)
+    waits: list[float] = []
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if listening:
+            silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(source, "YAHOO", address)
+        with pytest.raises(DownloadError, match="check the network") as error:
+            load_yfinance(cache_dir=tmp_path, progress=lambda _: None, wait=waits.append)
+    assert waits == []
+    text = str(error.value)
+    assert text.startswith(f"yfinance: 0 of 11 batches are downloaded, then {address}")
+    assert "sample" in text and "\n" not in text
 
 
 @pytest.mark.parametrize("package", ["yfinance", "pitindex"])

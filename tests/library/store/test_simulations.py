@@ -128,13 +128,21 @@ def test_from_planned_to_complete(store: Store, run: RunRow) -> None:
 def test_a_refused_request_is_sent_again(store: Store, run: RunRow) -> None:
     simulation = planned(store, run)
     mark_sending(store, simulation.id)
-    mark_back_to_planned(store, simulation.id, "429")
+    mark_back_to_planned(store, simulation.id, "429", refused=True)
     (waiting,) = read_simulations(store, status=["planned"])
-    assert (waiting.message, waiting.sent_at) == ("429", None)
+    assert (waiting.message, waiting.sent_at, waiting.attempts) == ("429", None, 0)
     mark_sending(store, simulation.id)
     mark_deferred(store, simulation.id, "daily quota")
     mark_sending(store, simulation.id)
-    assert read_simulations(store)[0].attempts == 3
+    assert read_simulations(store)[0].attempts == 1
+
+
+def test_a_lost_request_counts_as_sent(store: Store, run: RunRow) -> None:
+    simulation = planned(store, run)
+    mark_sending(store, simulation.id)
+    mark_back_to_planned(store, simulation.id, "no answer")
+    mark_sending(store, simulation.id)
+    assert read_simulations(store)[0].attempts == 2
 
 
 def test_wrong_order_is_refused(store: Store, run: RunRow) -> None:

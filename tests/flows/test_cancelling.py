@@ -1,0 +1,99 @@
+"""Cancel in Prefect's UI, which sets the state Cancelling: the run ends and the next goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelling
+
+from tests.working_folder import WorkingFolder, wait_until
+
+pytestmark = pytest.mark.slow
+MANY = 240
+"""So many that they last until a run has noticed that it was cancelled."""
+
+
+def client() -> SyncPrefectClient:
+    return get_client(sync_client=True)
+
+
+def newest(flow: str) -> FlowRun:
+    """Return the run of a flow that began last."""
+    with client() as prefect:
+        (found,) = prefect.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=1,
+        )
+    return found
+
+
+def cancel(run: UUID) -> None:
+    """Do what the button of the UI does."""
+    with client() as prefect:
+        prefect.set_flow_run_state(run, Cancelling())
+
+
+def state_of(run: UUID) -> str:
+    with client() as prefect:
+        state = prefect.read_flow_run(run).state
+    assert state is not None
+    return str(state.name)
+
+
+def slots_in_use() -> int:
+    async def read() -> int:
+        async with get_client() as prefect:
+            found = await prefect.read_global_concurrency_limit_by_name("tag:simulation")
+            return int(found.active_slots)
+
+    return asyncio.run(read())
+
+
+def check_the_next_run_goes_on(place: WorkingFolder) -> None:
+    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
+    wait_until(lambda: slots_in_use() == 0, 30, "the slots of the cancelled run")
+    counts = place.report("flows.generate", "--simulations", "6")["counts"]
+    assert (counts["resumed"], counts["simulated"]) == (6, 6)
+    assert place.count("SELECT max(attempts) FROM simulations") == 1
+
+
+def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
+    place = in_process
+    with place.start("flows.daily", "--simulations", str(MANY)) as process:
+        wait_until(
+            lambda: process.poll() is not None or place.finished() >= 2, what="two simulations"
+        )
+        run = newest("daily")
+        cancel(run.id)
+        assert process.wait(30) == 130, place.output("flows.daily")
+    printed = place.output("flows.daily")
+    assert "Cancelled in Prefect" in printed and "Traceback" not in printed
+    assert state_of(run.id) == "Cancelled"
+    check_the_next_run_goes_on(place)
+
+
+def test_a_run_of_a_worker(in_process: WorkingFolder) -> None:
+    place = in_process
+    deployed = place.run("deployments.deploy")
+    assert deployed.returncode == 0, deployed.stderr
+    worker = ("prefect", "worker", "start", "--pool", "local", "--type", "process")
+    with place.start(*worker, PREFECT_WORKER_QUERY_SECONDS="1") as process:
+        with client() as prefect:
+            deployment = prefect.read_deployment_by_name("daily/daily")
+            run = prefect.create_flow_run_from_deployment(
+                deployment.id, parameters={"simulations": MANY}
+            )
+        wait_until(lambda: place.finished() >= 2, what="two simulations")
+        cancel(run.id)
+        wait_until(lambda: state_of(run.id) == "Cancelled", 40, "the end of the run")
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    check_the_next_run_goes_on(place)

@@ -1,0 +1,48 @@
+"""A run that another took for dead, and simulations that another run has finished."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+
+import pytest
+
+from alphafoundry.errors import TakenOver
+from alphafoundry.research import workbench
+from tests.flows.misbehaving import Service
+from tests.working_folder import WorkingFolder
+
+
+async def run_while(place: WorkingFolder, url: str, statement: str) -> None:
+    """Generate; carry out a statement on the database once a simulation has ended."""
+    from flows.generate import generate
+
+    run = asyncio.ensure_future(generate(simulations=40, brain=url))
+    while not run.done() and not place.finished():
+        await asyncio.sleep(0.05)
+    with contextlib.closing(sqlite3.connect(place.home / "foundry.sqlite", timeout=30)) as database:
+        database.execute(statement)
+        database.commit()
+    await run
+
+
+def test_a_run_taken_for_dead_stops_and_says_why(
+    place: WorkingFolder, service: Service, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbench, "HEARTBEAT_SECONDS", 0.1)
+    with pytest.raises(TakenOver, match="another run took this one for dead"):
+        asyncio.run(run_while(place, url, "UPDATE runs SET status = 'interrupted'"))
+    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
+    assert 0 < place.finished() < 40, "it went on with what was not its own any more"
+
+
+def test_a_simulation_that_another_run_finished_is_left_alone(
+    place: WorkingFolder, service: Service, url: str
+) -> None:
+    mine = "UPDATE simulations SET status = 'error', message = 'theirs' WHERE status = 'planned'"
+    asyncio.run(run_while(place, url, mine))
+    assert place.rows("SELECT status FROM runs") == [("finished",)]
+    theirs = place.count("SELECT count(*) FROM simulations WHERE message = 'theirs'")
+    assert theirs > 0
+    assert place.finished() == 40 - theirs
