@@ -222,16 +222,21 @@ def _end_with_parent() -> None:
 
 
 def _serve_temporary(port: int) -> None:
+    _end_with_parent()
+    _run_server("127.0.0.1", port, log_level="error")
+
+
+def _run_server(host: str, port: int, *, log_level: str) -> None:
     import uvicorn
 
-    _end_with_parent()
     uvicorn.run(
-        "prefect.server.api.server:create_app",
+        "tasks.prefect_app:create_application",
         factory=True,
-        host="127.0.0.1",
+        host=host,
         port=port,
-        log_level="error",
+        log_level=log_level,
         lifespan="on",
+        timeout_graceful_shutdown=5,
     )
 
 
@@ -250,10 +255,9 @@ def _serve(host: str, port: int) -> None:
             sys.exit(f"cannot listen on {host}:{port}: {problem.strerror}; choose another --port")
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"http://{host}:{port}/api\n".encode(), 0)
-    # The lock must outlive this exec: it is what tells a flow that the server runs.
-    os.set_inheritable(descriptor, True)
-    arguments = ["-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    os.execv(sys.executable, [sys.executable, *arguments])
+    print(f"Prefect server and UI: http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    # The lock is held as long as this process lives: it tells a flow that the server runs.
+    _run_server(host, port, log_level="warning")
 
 
 def main() -> None:

@@ -1,0 +1,90 @@
+"""Prefect's server, with patience for its own database.
+
+On SQLite a request for a slot of a limit that meets another write is answered 503, and Prefect's
+client then sleeps 2 s or more. The other write is over within milliseconds, so the server asks
+its database again before it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SLOTS = "/v2/concurrency_limits/"
+BUSY = 503
+TRIES = 25
+FIRST_WAIT = 0.01
+LONGEST_WAIT = 0.2
+
+
+class PatientApplication:
+    """Passes requests on to an ASGI application; repeats those for slots that find it busy.
+
+    A request that was answered 503 has changed nothing, its transaction was rolled back. After
+    `TRIES`, about 4 s, the last 503 is passed on.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or SLOTS not in scope["path"]:
+            await self._application(scope, receive, send)
+            return
+        body = await _body(receive)
+        wait = FIRST_WAIT
+        answer: list[Message] = []
+        for turn in range(TRIES):
+            if turn:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+            answer = []
+            await self._application(dict(scope), _again(body, receive), _into(answer))
+            if answer and answer[0].get("status") != BUSY:
+                break
+        for message in answer:
+            await send(message)
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives the whole body first, and then what the client sends after it."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _into(answer: list[Message]) -> Send:
+    async def keep(message: Message) -> None:
+        answer.append(message)
+
+    return keep
+
+
+def create_application() -> PatientApplication:
+    """Return Prefect's server; made by the server process itself."""
+    from prefect.server.api.server import create_app
+
+    return PatientApplication(create_app())

@@ -1,0 +1,54 @@
+"""A busy database is asked again before Prefect's client hears of it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from tasks import prefect_app
+from tasks.prefect_app import PatientApplication
+
+SLOT = "/api/v2/concurrency_limits/increment-with-lease"
+
+
+class Busy:
+    """A server that is busy for its first answers, and keeps the bodies that it was sent."""
+
+    def __init__(self, times: int) -> None:
+        self.bodies: list[bytes] = []
+        self._times = times
+        routes = [Route(SLOT, self._answer, methods=["POST"]), Route("/api/flows", self._answer)]
+        application = PatientApplication(Starlette(routes=routes))
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(application), base_url="http://server"
+        )
+
+    async def _answer(self, request: Request) -> JSONResponse:
+        self.bodies.append(await request.body())
+        busy = len(self.bodies) <= self._times
+        return JSONResponse({"busy": busy}, status_code=503 if busy else 200)
+
+
+async def test_a_slot_is_asked_for_again_with_the_same_body() -> None:
+    server = Busy(times=3)
+    answer = await server.client.post(SLOT, json={"slots": 1})
+    assert answer.status_code == 200
+    assert len(server.bodies) == 4
+    assert len(set(server.bodies)) == 1
+
+
+async def test_other_requests_are_passed_on_as_they_are() -> None:
+    server = Busy(times=1)
+    assert (await server.client.get("/api/flows")).status_code == 503
+    assert (await server.client.get("/api/flows")).status_code == 200
+
+
+async def test_a_server_that_stays_busy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_app, "LONGEST_WAIT", 0.01)
+    server = Busy(times=1000)
+    assert (await server.client.post(SLOT, json={})).status_code == 503
+    assert len(server.bodies) == prefect_app.TRIES
