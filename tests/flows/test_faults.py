@@ -15,6 +15,7 @@ from alphafoundry.brain import BrainClient
 from alphafoundry.expressions import parse
 from alphafoundry.research import workbench
 from alphafoundry.research.report import Report
+from alphafoundry.research.simulating import LOST_TWICE
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
     SimulationPlan,
@@ -79,7 +80,9 @@ def test_two_hundred_simulations_under_every_fault(place: WorkingFolder, tmp_pat
 
     found = by_status(place)
     assert found.total() == SIMULATIONS
-    assert set(found) <= {"complete", "warning", "error", "timeout"}
+    assert set(found) <= {"complete", "warning", "error", "timeout", "failed"}
+    lost_twice = f"SELECT count(*) FROM simulations WHERE message = '{LOST_TWICE}'"
+    assert found["failed"] == place.count(lost_twice) <= SIMULATIONS // 20
     assert found["complete"] + found["warning"] == place.finished()
     made_to_fail = """SELECT count(*) FROM simulations WHERE message IN
         ('Simulation failed.', 'the simulation ended as TIMEOUT without an alpha')"""
@@ -87,7 +90,8 @@ def test_two_hundred_simulations_under_every_fault(place: WorkingFolder, tmp_pat
     without_reason = "SELECT count(*) FROM simulations WHERE alpha_id IS NULL AND message IS NULL"
     assert place.count(without_reason) == 0
 
-    assert len(service.counting.accepted) == SIMULATIONS
+    assert SIMULATIONS - found["failed"] <= len(service.counting.accepted) <= SIMULATIONS
+    assert max(service.counting.accepted.values()) <= 2
     # One that ends without an alpha cannot be found again when its answer was lost.
     visible = set(service.expressions())
     repeated = [asked for asked, times in service.counting.accepted.items() if times > 1]
