@@ -46,7 +46,12 @@ class PatientApplication:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
             answer = []
-            await self._application(dict(scope), _again(body, receive), _into(answer))
+            try:
+                await self._application(dict(scope), _again(body, receive), _into(answer))
+            except Exception:
+                # The outermost error handler answers 503 and then raises what it answered for.
+                if not answer:
+                    raise
             if answer and answer[0].get("status") != BUSY:
                 break
         for message in answer:

@@ -18,11 +18,13 @@ SLOT = "/api/v2/concurrency_limits/increment-with-lease"
 class Busy:
     """A server that is busy for its first answers, and keeps the bodies that it was sent."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, times: int, *, raising: bool = False) -> None:
         self.bodies: list[bytes] = []
         self._times = times
+        self._raising = raising
         routes = [Route(SLOT, self._answer, methods=["POST"]), Route("/api/flows", self._answer)]
-        application = PatientApplication(Starlette(routes=routes))
+        handlers = {Exception: self._busy}
+        application = PatientApplication(Starlette(routes=routes, exception_handlers=handlers))
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(application), base_url="http://server"
         )
@@ -30,11 +32,17 @@ class Busy:
     async def _answer(self, request: Request) -> JSONResponse:
         self.bodies.append(await request.body())
         busy = len(self.bodies) <= self._times
+        if busy and self._raising:
+            raise OSError("database is locked")
         return JSONResponse({"busy": busy}, status_code=503 if busy else 200)
 
+    async def _busy(self, _: Request, __: Exception) -> JSONResponse:
+        return JSONResponse({"busy": True}, status_code=503)
 
-async def test_a_slot_is_asked_for_again_with_the_same_body() -> None:
-    server = Busy(times=3)
+
+@pytest.mark.parametrize("raising", [False, True])
+async def test_a_slot_is_asked_for_again_with_the_same_body(raising: bool) -> None:
+    server = Busy(times=3, raising=raising)
     answer = await server.client.post(SLOT, json={"slots": 1})
     assert answer.status_code == 200
     assert len(server.bodies) == 4
