@@ -169,12 +169,13 @@ def run(flow: Flow[..., Any], module: str, *, interrupted_status: int = EXIT_INT
         print_report(report)
         sys.exit(interrupted_status if stop.is_set() else 0)
     except FoundryError as problem:
-        sys.exit(_complain(str(problem)))
+        sys.exit(complain(str(problem)))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _complain("stopped; what had finished is saved")
+        complain("stopped; what had finished is saved")
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _complain(message: str) -> int:
+def complain(message: str) -> int:
+    """Print the one line of a mistake; return the exit status that goes with it."""
     print(f"error: {message}", file=sys.stderr)
     return EXIT_ERROR

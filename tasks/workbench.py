@@ -50,6 +50,11 @@ def running_from_terminal(
         _terminal.reset(token)
 
 
+def terminal() -> Terminal | None:
+    """Return what the command line adds to the run, None inside a deployment's run."""
+    return _terminal.get()
+
+
 @task(name="connect", task_run_name="connect to BRAIN", cache_policy=NO_CACHE, **TRANSIENT)
 async def _connect(
     brain: BrainClient, settings: FoundrySettings
@@ -80,16 +85,16 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
     limits = load_limits()
     if settings.max_concurrent is not None:
         limits[SIMULATION_CAP] = settings.max_concurrent
-    terminal = _terminal.get()
-    await ensure_limits(limits, terminal.server if terminal else None)
+    shown = terminal()
+    await ensure_limits(limits, shown.server if shown else None)
     async with open_workbench(
         settings,
         flow=flow,
         lanes=limits[SIMULATION_CAP],
         credentials=await brain_credentials(settings),
         connect=_connect,
-        progress=terminal.progress if terminal else None,
-        stop=terminal.stop if terminal else None,
+        progress=shown.progress if shown else None,
+        stop=shown.stop if shown else None,
     ) as bench:
         token = _current.set(bench)
         try:

@@ -25,7 +25,7 @@ from alphafoundry.settings import DEFAULT_LIMITS
 from tests.working_folder import ROOT, WorkingFolder
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-NAMES = {"daily", "continuous", "generate", "mine", "submit"}
+NAMES = {"daily", "continuous", "generate", "mine", "submit", "optimize"}
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:
