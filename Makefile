@@ -10,7 +10,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        alpha101 algorithms bench-algorithms bench-caps bench-engine bench-search clean
+        alpha101 algorithms bench-algorithms bench-caps bench-coordinator bench-engine bench-search clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -81,6 +81,10 @@ bench-search: install-dev ## Measure what the search finds over several seeds
 bench-engine: install-dev ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m benchmarks.engine $(FLAGS)
+
+bench-coordinator: install-dev ## Compare trials and signal replay with vectorbt and full backtests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m benchmarks.coordinator $(FLAGS)
 
 clean: ## Remove caches and build output (keeps .venv and .foundry)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

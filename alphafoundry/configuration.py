@@ -12,13 +12,13 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from alphafoundry.errors import ConfigurationError
-from alphafoundry.yaml_document import KeyPath, dotted, parse_yaml, read_yaml
+from alphafoundry.yaml_document import KeyPath, YamlDocument, dotted, parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -61,6 +61,45 @@ def load_yaml(
         raise ConfigurationError(layers.describe(error)) from None
 
 
+def read_part(
+    document: YamlDocument, model: type[Model], *, path: Path | str, key: KeyPath = ()
+) -> Model:
+    """Return `model` filled from the part of a YAML document at `key`; () is the whole.
+
+    For a part whose model depends on what stands elsewhere in the file. A part that is absent
+    takes the model's defaults.
+
+    Raises
+    ------
+    ConfigurationError : as `load_yaml`, with the key written from the top of the file
+    """
+    layers = _Layers(model, Path(path), environment_prefix="", above=key)
+    layers.values, layers.lines = document.values, document.lines
+    for part in key:
+        found: Any = layers.values
+        inside = isinstance(found, list) or part in found
+        layers.values = (found[part] if inside else None) or {}
+    layers.lines = {
+        line_key[len(key) :]: line
+        for line_key, line in document.lines.items()
+        if line_key[: len(key)] == key
+    }
+    try:
+        return model.model_validate(layers.values)
+    except ValidationError as error:
+        raise ConfigurationError(layers.describe(error)) from None
+
+
+def mistake(
+    document: YamlDocument, path: Path | str, key: KeyPath, complaint: str
+) -> ConfigurationError:
+    """Return the error "file:line: key: complaint" for a mistake that a model does not see."""
+    lines = (document.lines.get(key[:length]) for length in range(len(key), 0, -1))
+    line = next((line for line in lines if line is not None), None)
+    where = f"{path}{'' if line is None else f':{line}'}"
+    return ConfigurationError(f"{where}: {dotted(key) or 'file'}: {complaint}")
+
+
 @dataclass
 class _Layers:
     """Values of all layers merged, with what each one came from."""
@@ -71,6 +110,7 @@ class _Layers:
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
     origins: dict[KeyPath, str] = field(default_factory=dict)
+    above: KeyPath = ()
 
     def add_file(self, *, required: bool) -> None:
         if not required and not self.path.exists():
@@ -86,7 +126,7 @@ class _Layers:
                 continue
             if name not in known:
                 raise ConfigurationError(
-                    f"{name}: unknown environment variable; {_suggest(name, known)}"
+                    f"{name}: unknown environment variable; {suggest(name, known)}"
                 )
             key = known[name]
             structured = _is_structured(_annotation(self.model, key))
@@ -134,9 +174,10 @@ class _Layers:
                 where = f"{origin}: {rest}" if rest else origin
                 break
         else:
-            lines = (self.lines.get(key[:length]) for length in range(len(key), 0, -1))
+            lines = (self.lines.get(key[:length]) for length in range(len(key), -1, -1))
             line = next((line for line in lines if line is not None), None)
-            where = f"{self.path}{'' if line is None else f':{line}'}: {dotted(key) or 'file'}"
+            written = dotted((*self.above, *key)) or "file"
+            where = f"{self.path}{'' if line is None else f':{line}'}: {written}"
         return f"{where}: {self._complaint(detail, key)}"
 
     def _as_written(self, location: KeyPath) -> KeyPath:
@@ -160,7 +201,7 @@ class _Layers:
         if detail["type"] == "extra_forbidden":
             parent = _annotation(self.model, key[:-1]) if key[:-1] else self.model
             model = _inner_model(parent) or self.model
-            return f"unknown key {str(key[-1])!r}; {_suggest(str(key[-1]), model.model_fields)}"
+            return f"unknown key {str(key[-1])!r}; {suggest(str(key[-1]), model.model_fields)}"
         if detail["type"] == "missing":
             return "is missing"
         secret = _holds_secret(_annotation(self.model, key))
@@ -216,7 +257,7 @@ def _shown(value: object) -> str:
     return f"'{text if len(text) <= 80 else text[:77] + '...'}'"
 
 
-def _suggest(name: str, choices: Iterable[str]) -> str:
+def suggest(name: str, choices: Iterable[str]) -> str:
     """Return "did you mean 'x'?", or the whole list where nothing is near."""
     known = sorted(choices)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
@@ -239,16 +280,28 @@ def _field_name(model: type[BaseModel], key: str) -> str | None:
 
 
 def _annotation(model: type[BaseModel], key: KeyPath) -> Any:
-    """Return the type of the key, None where it is not a field (an item of a list, unknown)."""
-    current: Any = None
-    owner: type[BaseModel] | None = model
+    """Return the type of the key or of the item of a list or mapping, None where unknown."""
+    current: Any = model
     for part in key:
-        name = _field_name(owner, part) if owner is not None and isinstance(part, str) else None
-        if name is None or owner is None:
-            return current if isinstance(part, int) else None
-        current = owner.model_fields[name].annotation
         owner = _inner_model(current)
+        if owner is None:
+            current = _item(current)
+        else:
+            name = _field_name(owner, part) if isinstance(part, str) else None
+            current = None if name is None else owner.model_fields[name].annotation
+        if current is None:
+            return None
     return current
+
+
+def _item(annotation: Any) -> Any:
+    """Return the type of the items of a list or mapping, None where it is neither."""
+    for member in _members(annotation):
+        origin, inside = get_origin(member), get_args(member)
+        if origin in (list, tuple, dict) and inside:
+            item = inside[1] if origin is dict else inside[0]
+            return get_args(item)[0] if get_origin(item) is Annotated else item
+    return None
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

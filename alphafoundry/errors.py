@@ -25,6 +25,34 @@ class SimulationError(FoundryError):
     """A simulation cannot give a result; the message is BRAIN's text where it has one."""
 
 
+class BacktestError(FoundryError):
+    """A backtest was asked for something that its bars, strategy or settings do not allow."""
+
+
+class UnknownStrategy(BacktestError):
+    """No strategy has that name."""
+
+
+class WrongParameter(BacktestError):
+    """A strategy's parameter is unknown, missing or out of range."""
+
+
+class InfeasibleEnsemble(BacktestError):
+    """No weights meet the constraints of an ensemble."""
+
+
+class WorkflowError(FoundryError):
+    """A workflow cannot go on, or cannot be compared with an earlier run."""
+
+
+class PhaseFailed(WorkflowError):
+    """A phase of a workflow gave no result that the next ones could use."""
+
+
+class WorkflowStopped(WorkflowError):
+    """A workflow was asked to stop; what had finished is kept."""
+
+
 class StoreError(FoundryError):
     """The database cannot be opened, migrated or written."""
 

@@ -243,16 +243,16 @@ def run(
             json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
         sys.exit(interrupted_status if stop.is_set() else 0)
     except FoundryError as problem:
-        sys.exit(_complain(str(problem)))
+        sys.exit(complain(str(problem)))
     except OSError as problem:
-        sys.exit(_complain(in_one_line(problem)))
+        sys.exit(complain(in_one_line(problem)))
     except (PrefectHTTPStatusError, httpx.TransportError) as problem:
-        sys.exit(_complain(_about_the_server(problem)))
+        sys.exit(complain(_about_the_server(problem)))
     except CancelledInPrefect as problem:
-        _complain(str(problem))
+        complain(str(problem))
         sys.exit(EXIT_INTERRUPTED)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _complain("stopped; what had finished is saved")
+        complain("stopped; what had finished is saved")
         sys.exit(EXIT_INTERRUPTED)
     finally:
         leave_on_signals(EXIT_INTERRUPTED)
@@ -272,6 +272,7 @@ def _about_the_server(problem: Exception) -> str:
     )
 
 
-def _complain(message: str) -> int:
+def complain(message: str) -> int:
+    """Print the one line of a mistake; return the exit status that goes with it."""
     print(f"error: {message}", file=sys.stderr)
     return EXIT_ERROR

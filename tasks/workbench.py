@@ -89,8 +89,8 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
     limits = load_limits()
     if settings.max_concurrent is not None:
         limits[SIMULATION_CAP] = settings.max_concurrent
-    terminal = _terminal.get()
-    await ensure_limits(limits, terminal.server if terminal else None)
+    shown = current_terminal()
+    await ensure_limits(limits, shown.server if shown else None)
     cancellation = Cancellation()
     cancellation.watch()
     async with open_workbench(
@@ -99,8 +99,8 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
         lanes=limits[SIMULATION_CAP],
         credentials=await brain_credentials(settings),
         connect=_connect,
-        progress=terminal.progress if terminal else None,
-        stop=terminal.stop if terminal else None,
+        progress=shown.progress if shown else None,
+        stop=shown.stop if shown else None,
     ) as bench:
         token = _current.set((bench, cancellation))
         try:

@@ -37,6 +37,8 @@ SimulationStatus = Literal[
 SubmissionStatus = Literal["intended", "accepted", "rejected", "failed"]
 AlphaSource = Literal["simulated", "import"]
 AlgorithmStatus = Literal["asking", "ready", "refused", "failed"]
+PhaseStatus = Literal["running", "finished", "restored", "failed", "interrupted"]
+TrialStatus = Literal["done", "left_out"]
 
 UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "deferred")
 
@@ -335,3 +337,106 @@ class RaceResultRow(Table):
     failure: Mapped[str | None]
     statistics: Mapped[dict[str, Any]]
     at: Mapped[datetime]
+
+
+class PhaseRow(Table):
+    """One phase of a workflow in one run.
+
+    key : of all that its result depends on
+    status : restored where the result came from a checkpoint
+    trials : of the phase; executed : those that this run worked on
+    seconds : wall-clock time of this run; work_seconds : of its trials, all workers together
+    """
+
+    __tablename__ = "workflow_phases"
+    __table_args__ = (
+        _one_of("status", PhaseStatus),
+        Index(None, "run_id"),
+        Index(None, "key", "status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    workflow: Mapped[str]
+    phase: Mapped[str]
+    key: Mapped[str]
+    status: Mapped[PhaseStatus] = mapped_column(PlainText)
+    trials: Mapped[int]
+    executed: Mapped[int]
+    left_out: Mapped[int]
+    seconds: Mapped[float | None]
+    work_seconds: Mapped[float | None]
+    message: Mapped[str | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    def __repr__(self) -> str:
+        return f"PhaseRow({self.workflow!r}, {self.phase!r}, {self.status})"
+
+
+class TrialRow(Table):
+    """One trial of a phase; the phase's key and its number identify it.
+
+    executions : how often it was worked on, 1 where nothing was interrupted
+    metrics : its numbers, None where it was left out
+    """
+
+    __tablename__ = "workflow_trials"
+    __table_args__ = (_one_of("status", TrialStatus), Index(None, "run_id"))
+
+    phase_key: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    workflow: Mapped[str]
+    phase: Mapped[str]
+    batch: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    item: Mapped[Any] = mapped_column(JSON)
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    status: Mapped[TrialStatus] = mapped_column(PlainText)
+    attempts: Mapped[int]
+    executions: Mapped[int]
+    message: Mapped[str | None]
+
+    def __repr__(self) -> str:
+        return f"TrialRow({self.phase!r}, {self.number}, {self.status})"
+
+
+class SampleRow(Table):
+    """What the machine and a workflow were doing at one moment.
+
+    memory_percent, cpu_percent, disk_percent : of the machine
+    workflow_memory : bytes held by the run and its workers
+    trials_done, trials_left_out : so far; trial_seconds : mean work of one so far
+    """
+
+    __tablename__ = "workflow_samples"
+    __table_args__ = (Index(None, "run_id", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    at: Mapped[datetime]
+    phase: Mapped[str]
+    memory_percent: Mapped[float]
+    cpu_percent: Mapped[float]
+    disk_percent: Mapped[float]
+    workflow_memory: Mapped[int] = mapped_column(BigInteger)
+    workers: Mapped[int]
+    trials_done: Mapped[int]
+    trials_left_out: Mapped[int]
+    trial_seconds: Mapped[float | None]
+
+
+class AlertRow(Table):
+    """A threshold that was crossed."""
+
+    __tablename__ = "workflow_alerts"
+    __table_args__ = (Index(None, "run_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    value: Mapped[float]
+    threshold: Mapped[float]
+    message: Mapped[str]

@@ -26,7 +26,7 @@ from tests.servers import free_port
 from tests.working_folder import ROOT, WorkingFolder
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-NAMES = {"algorithms", "daily", "continuous", "generate", "mine", "submit"}
+NAMES = {"algorithms", "daily", "continuous", "generate", "mine", "optimize", "submit"}
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:

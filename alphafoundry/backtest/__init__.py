@@ -1,0 +1,67 @@
+"""Backtests: strategies, trials by the thousand, signal replay, regimes, ensembles."""
+
+from __future__ import annotations
+
+from alphafoundry.backtest.bars import Bars
+from alphafoundry.backtest.ensembles import EnsembleConstraints, optimise_weights
+from alphafoundry.backtest.execution import Costs, Execution, Sizing
+from alphafoundry.backtest.expression_strategies import expression_strategy
+from alphafoundry.backtest.market_features import market_features, market_returns
+from alphafoundry.backtest.metrics import OBJECTIVES, Metrics, metrics_of, score
+from alphafoundry.backtest.regimes import (
+    RegimeModel,
+    best_per_regime,
+    fit_regimes,
+    regime_scores,
+    switched,
+)
+from alphafoundry.backtest.replay import ReplayResult, replay, stacked
+from alphafoundry.backtest.signal_store import SignalStore
+from alphafoundry.backtest.strategies import STRATEGIES, strategy_named
+from alphafoundry.backtest.strategy import Parameter, Strategy
+from alphafoundry.backtest.trials import (
+    BacktestResult,
+    TrialResult,
+    backtest,
+    backtest_signals,
+    run_trials,
+    signals_of,
+)
+from alphafoundry.backtest.walk_forward import Window, walk_forward_windows
+
+__all__ = [
+    "OBJECTIVES",
+    "STRATEGIES",
+    "BacktestResult",
+    "Bars",
+    "Costs",
+    "EnsembleConstraints",
+    "Execution",
+    "Metrics",
+    "Parameter",
+    "RegimeModel",
+    "ReplayResult",
+    "SignalStore",
+    "Sizing",
+    "Strategy",
+    "TrialResult",
+    "Window",
+    "backtest",
+    "backtest_signals",
+    "best_per_regime",
+    "expression_strategy",
+    "fit_regimes",
+    "market_features",
+    "market_returns",
+    "metrics_of",
+    "optimise_weights",
+    "regime_scores",
+    "replay",
+    "run_trials",
+    "score",
+    "signals_of",
+    "stacked",
+    "strategy_named",
+    "switched",
+    "walk_forward_windows",
+]

@@ -1,0 +1,124 @@
+"""Bars with one row per instrument, and the rolling values that strategies share."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from alphafoundry.backtest import rolling
+from alphafoundry.backtest.compilation import CountMatrix, FloatMatrix
+
+KEPT = 24
+"""Rolling matrices that are kept; a grid reuses the same windows again and again."""
+
+
+class Columns:
+    """Closes, highs and lows as matrices of shape (n_instruments, n_days), one series per row.
+
+    Parameters
+    ----------
+    close, high, low : float64 arrays of shape (n_days, n_instruments); NaN is missing
+
+    Safe to share among threads. What is kept never changes a value, only the time it takes.
+    """
+
+    def __init__(self, close: FloatMatrix, high: FloatMatrix, low: FloatMatrix) -> None:
+        self.close = np.ascontiguousarray(close.T)
+        self._high = high
+        self._low = low
+        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_instruments, n_days)."""
+        return self.close.shape
+
+    @cached_property
+    def high(self) -> FloatMatrix:
+        """Highs, NaN is missing."""
+        return np.ascontiguousarray(self._high.T)
+
+    @cached_property
+    def low(self) -> FloatMatrix:
+        """Lows, NaN is missing."""
+        return np.ascontiguousarray(self._low.T)
+
+    @cached_property
+    def last_close(self) -> FloatMatrix:
+        """The latest known close; NaN before the first."""
+        return rolling.latest(self.close)
+
+    @cached_property
+    def returns(self) -> FloatMatrix:
+        """Return of each day over the latest known close before it.
+
+        0 where the close is missing and on the first day; the first close after a gap carries the
+        return of the whole gap.
+        """
+        return rolling.changes(self.last_close)
+
+    @cached_property
+    def age(self) -> CountMatrix:
+        """Number of days in a row, today included, with a close; 0 where today's is missing."""
+        return rolling.ages(self.close)
+
+    @cached_property
+    def sums(self) -> tuple[FloatMatrix, FloatMatrix]:
+        """Cumulative sums of the close in double-double arithmetic: high and low parts.
+
+        Both have shape (n_instruments, n_days + 1) and start with 0; missing closes add nothing.
+        The difference of two entries is exact to about 1e-30 of the total, so that a window's sum
+        does not carry rounding from prices long gone.
+        """
+        return rolling.double_sums(self.close)
+
+    def kept(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Return what `make` gives for `key`, keeping the latest of them."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        value = make()
+        with self._lock:
+            self._kept[key] = value
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return value
+
+    def moments(self, series: str, window: int) -> tuple[FloatMatrix, FloatMatrix]:
+        """Return rolling mean and population standard deviation of a series.
+
+        series : "close", "returns" (NaN where the close is missing or first) or "log_close"
+        """
+
+        def make() -> tuple[FloatMatrix, FloatMatrix]:
+            return rolling.moments(self.series(series), window)
+
+        return self.kept(("moments", series, window), make)  # type: ignore[no-any-return]
+
+    def series(self, name: str) -> FloatMatrix:
+        """Return the series of that name, see `moments`."""
+        if name == "close":
+            return self.close
+        if name == "returns":
+            return self.kept(("returns",), self._observed_returns)  # type: ignore[no-any-return]
+        return self.kept(("log_close",), lambda: np.log(self.close))  # type: ignore[no-any-return]
+
+    def _observed_returns(self) -> FloatMatrix:
+        observed = np.where(np.isnan(self.close), np.nan, self.returns)
+        observed[:, 0] = np.nan
+        return observed
+
+    def highest(self, window: int) -> FloatMatrix:
+        """Return the largest high of the last `window` days, today included; NaN if one is."""
+        return self.kept(("highest", window), lambda: rolling.highest(self.high, window))  # type: ignore[no-any-return]
+
+    def lowest(self, window: int) -> FloatMatrix:
+        """Return the smallest low of the last `window` days, today included; NaN if one is."""
+        return self.kept(("lowest", window), lambda: -rolling.highest(-self.low, window))  # type: ignore[no-any-return]

@@ -1,0 +1,90 @@
+"""One bad trial never sinks the others: a batch that fails is split until the culprit is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from alphafoundry.coordinator.work import Batch
+
+
+class TrialFailed(Exception):
+    """A batch gave no answer.
+
+    Attributes
+    ----------
+    kind : raised, memory, timeout, cpu or signal
+    message : what happened, one line
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        self.message = message
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that was left out.
+
+    Attributes
+    ----------
+    number : of the trial in its phase
+    kind : raised, memory, timeout, cpu or signal
+    attempts : how often it was tried alone
+    """
+
+    number: int
+    kind: str
+    message: str
+    attempts: int
+
+
+def carry_out(
+    batch: Batch, attempt: Callable[[Batch], dict[str, Any]], *, retries: int
+) -> dict[str, Any]:
+    """Do a batch whatever its trials do.
+
+    Parameters
+    ----------
+    attempt : does a batch all or nothing, raises TrialFailed
+    retries : tries of a single trial after its first
+
+    Returns {"results": one per item, None where left out; "files": [{file, numbers}], "failures",
+    "seconds" of work, "peak" bytes, "retried": failed attempts}. Where all goes well there is one
+    attempt and one file.
+    """
+    results: dict[int, Any] = {}
+    files: list[dict[str, Any]] = []
+    failures: list[Failure] = []
+    seconds, peak, retried = 0.0, 0, 0
+    waiting = [(batch, 1)]
+    while waiting:
+        part, tries = waiting.pop()
+        try:
+            done = attempt(part)
+        except TrialFailed as problem:
+            retried += 1
+            if len(part.items) > 1:
+                middle = len(part.items) // 2
+                waiting.append((part.part(middle, len(part.items)), 1))
+                waiting.append((part.part(0, middle), 1))
+            elif tries <= retries:
+                waiting.append((part, tries + 1))
+            else:
+                failures.append(Failure(part.numbers[0], problem.kind, problem.message, tries))
+            continue
+        results.update(zip(part.numbers, done["results"], strict=True))
+        if done["file"] is not None:
+            files.append({"file": done["file"], "numbers": list(part.numbers)})
+        seconds += done["seconds"]
+        peak = max(peak, done["peak"])
+    return {
+        "results": [results.get(number) for number in batch.numbers],
+        "files": files,
+        "failures": [asdict(failure) for failure in failures],
+        "seconds": seconds,
+        "peak": peak,
+        "retried": retried,
+    }

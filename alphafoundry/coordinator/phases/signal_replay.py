@@ -1,0 +1,319 @@
+"""The phase type `signal_replay`: ensemble weights, found by replaying stored signals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from alphafoundry.backtest import (
+    EnsembleConstraints,
+    SignalStore,
+    TrialResult,
+    optimise_weights,
+    regime_scores,
+    replay,
+    stacked,
+)
+from alphafoundry.coordinator.components import Component, store_signals
+from alphafoundry.coordinator.context import PhaseContext, Trial
+from alphafoundry.coordinator.document import Count, Number, Section, Whole
+from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.phases.analysis import ALL, classified
+from alphafoundry.coordinator.scoring import score_of
+from alphafoundry.coordinator.seeds import generator
+from alphafoundry.coordinator.work import METRICS
+from alphafoundry.coordinator.workflow import Phase, Workflow
+from alphafoundry.errors import (
+    BacktestError,
+    ConfigurationError,
+    InfeasibleEnsemble,
+    PhaseFailed,
+)
+
+DEFAULT_WEIGHTINGS = 100
+
+
+class WeightConstraints(Section):
+    """What the weights must keep to; they are at least 0 and sum to 1.
+
+    max_correlation : of the daily returns of two components that both have a weight
+    """
+
+    sum: Literal[1] = 1
+    max_weight: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    min_strategies: Count = 1
+    min_weight: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    max_correlation: Annotated[Number, Field(ge=-1, le=1)] | None = None
+
+
+class ReplayConfig(Section):
+    """`config` of a signal replay.
+
+    per_regime : weights for each regime of the analysis before it, beside those of all days
+    max_components : most components, the best of the phases before
+    min_samples : fewest days of a regime that has weights of its own
+    """
+
+    objective: Literal["sharpe", "sortino", "calmar", "cvar"] = "sharpe"
+    constraints: WeightConstraints = WeightConstraints()
+    per_regime: bool = True
+    max_components: Annotated[Whole, Field(ge=1, le=200)] = 20
+    min_samples: Count = 20
+
+
+def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
+    return {
+        "final_weights": None,
+        "components": None,
+        "signals": None,
+        "metrics": dict.fromkeys(METRICS),
+        "component_metrics": None,
+        "regime_model": None,
+        "objective": None,
+        "weightings": None,
+    }
+
+
+def _trials(phase: Phase, _workflow: Workflow) -> int:
+    return phase.trials or DEFAULT_WEIGHTINGS
+
+
+def _check(phase: Phase, _workflow: Workflow) -> None:
+    rules = _rules(phase)
+    if rules.min_strategies * rules.min_weight > 1:
+        raise ConfigurationError(
+            f"config.constraints: {rules.min_strategies} strategies with at least "
+            f"{rules.min_weight:g} each are more than 1"
+        )
+
+
+def _rules(phase: Phase) -> WeightConstraints:
+    assert isinstance(phase.config, ReplayConfig)
+    return phase.config.constraints
+
+
+def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
+    """Return the components of the phases before: regimes' best first, then the best trials.
+
+    Where there are several strategies, the best trial of each comes before second ones.
+    """
+    found: dict[str, Component] = {}
+    for _, outputs in context.of_kind("analysis", "signal_generation"):
+        for name, given in outputs["components"].items():
+            found[name] = Component.from_json(given)
+    for _, outputs in context.of_kind("optimization"):
+        names = list(outputs["components"])
+        leaders = {f"{strategy}-{number}" for strategy, number in outputs["best_trial"].items()}
+        for name in sorted(names, key=lambda item: item not in leaders):
+            found.setdefault(name, Component.from_json(outputs["components"][name]))
+    unique: dict[str, Component] = {}
+    seen = set()
+    for name, component in found.items():
+        identity = repr(component.to_json())
+        if identity not in seen:
+            seen.add(identity)
+            unique[name] = component
+    return dict(list(unique.items())[:most])
+
+
+@phase_type(
+    "signal_replay",
+    config=ReplayConfig,
+    outputs=_outputs,
+    trials=_trials,
+    needs=("optimization", "analysis", "signal_generation"),
+    check=_check,
+)
+def signal_replay(context: PhaseContext) -> dict[str, Any]:
+    """Store each component's signals once, then try weightings by replaying them."""
+    config = context.phase.config
+    assert isinstance(config, ReplayConfig)
+    components = chosen_components(context, config.max_components)
+    names = list(components)
+    keys = store_signals(context, list(components.values()))
+    rows = context.rows("train")
+    alone = replay(
+        stacked(SignalStore(context.setting.signals), context.bars, keys),
+        np.eye(len(names)),
+        context.bars,
+        context.execution,
+        measured=rows,
+    )
+    returns = np.stack([result.daily_returns for result in alone], axis=1)
+    labels, model = _labels(context, config, rows)
+    optimised = _optimised(context, config, returns, labels)
+    allowed = _support(returns, [result.metrics.sharpe for result in alone], config.constraints)
+    weightings = [*optimised.values()]
+    weightings += _random_weightings(
+        context,
+        len(names),
+        allowed,
+        config.constraints,
+        _trials(context.phase, context.workflow) - len(weightings),
+    )
+    (trials,) = context.work(
+        "replay",
+        [
+            (
+                [row.tolist() for row in weightings],
+                {"keys": keys, "measured": list(rows), "keep_returns": labels is not None},
+            )
+        ],
+    )
+    left = context.require_enough(trials)
+    final = _best(context, config, left, labels, names)
+    overall = np.array([final[ALL][name] for name in names])
+    confirmed = next(trial for trial in left if np.array_equal(trial.item, overall))
+    return {
+        "final_weights": final,
+        "components": {name: component.to_json() for name, component in components.items()},
+        "signals": dict(zip(names, keys, strict=True)),
+        "metrics": dict(confirmed.numbers or {}),
+        "component_metrics": {
+            name: _plain(result.metrics.to_dict())
+            for name, result in zip(names, alone, strict=True)
+        },
+        "regime_model": model,
+        "objective": config.objective,
+        "weightings": len(weightings),
+    }
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _labels(
+    context: PhaseContext, config: ReplayConfig, rows: tuple[int, int]
+) -> tuple[NDArray[np.int64] | None, Mapping[str, Any] | None]:
+    """Return the in-sample days' regimes and the model, None without an analysis before."""
+    analyses = context.of_kind("analysis")
+    if not analyses or not config.per_regime:
+        return None, None
+    model = analyses[-1][1]["regime_model"]
+    return classified(context, model)[rows[0] : rows[1]], model
+
+
+def _optimised(
+    context: PhaseContext,
+    config: ReplayConfig,
+    returns: NDArray[np.float64],
+    labels: NDArray[np.int64] | None,
+) -> dict[str, NDArray[np.float64]]:
+    """Return convex optima from the components' own returns: of all days, and of each regime.
+
+    They ignore the netting of trades; the replay that follows decides.
+    """
+    given = config.constraints
+    rules = EnsembleConstraints(
+        max_weight=given.max_weight,
+        min_strategies=given.min_strategies,
+        min_weight=min(given.min_weight, given.max_weight),
+        max_correlation=given.max_correlation,
+    )
+    try:
+        found = {ALL: optimise_weights(returns, objective=config.objective, constraints=rules)}
+    except BacktestError as problem:
+        raise PhaseFailed(f"phase {context.phase.name}: {problem}") from None
+    if labels is None:
+        return found
+    for regime in sorted(set(labels.tolist()) - {-1}):
+        days = np.flatnonzero(labels[:-1] == regime) + 1
+        if len(days) < config.min_samples:
+            continue
+        try:
+            found[str(regime)] = optimise_weights(
+                returns[days], objective=config.objective, constraints=rules
+            )
+        except InfeasibleEnsemble as problem:
+            context.notes.append(f"{context.phase.name}: regime {regime}: {problem}")
+    return found
+
+
+def _support(
+    returns: NDArray[np.float64], sharpes: Sequence[float], rules: WeightConstraints
+) -> list[int]:
+    """Return the components that may hold weight together: from the best one down, as
+    `optimise_weights` takes them."""
+    moving = [k for k in range(returns.shape[1]) if returns[:, k].min() < returns[:, k].max()]
+    ranked = sorted(moving, key=lambda k: (-np.nan_to_num(sharpes[k], nan=-np.inf), k))
+    if rules.max_correlation is None or len(ranked) < 2:
+        return ranked
+    correlations = np.atleast_2d(np.corrcoef(returns[:, ranked], rowvar=False))
+    kept: list[int] = []
+    for place in range(len(ranked)):
+        if all(correlations[place, other] <= rules.max_correlation for other in kept):
+            kept.append(place)
+    return [ranked[place] for place in kept]
+
+
+def _random_weightings(
+    context: PhaseContext,
+    count: int,
+    allowed: Sequence[int],
+    rules: WeightConstraints,
+    wanted: int,
+) -> list[NDArray[np.float64]]:
+    """Return weightings that keep to the constraints: equal ones, then uniform draws."""
+    needed = max(rules.min_strategies, math.ceil(1 / rules.max_weight - 1e-9))
+    if len(allowed) < needed or wanted < 1:
+        return []
+    draws = generator(context.workflow.seed, context.phase.name, "weightings")
+    equal = np.zeros(count)
+    equal[list(allowed)] = 1 / len(allowed)
+    found = [equal]
+    while len(found) < wanted:
+        size = int(draws.integers(needed, len(allowed) + 1))
+        chosen = draws.choice(np.array(allowed), size, replace=False)
+        shares = draws.dirichlet(np.ones(size))
+        shares = np.maximum(shares, min(rules.min_weight, 1 / size))
+        for _ in range(50):
+            shares = shares / shares.sum()
+            over = shares > rules.max_weight
+            if not over.any():
+                break
+            # What is cut off goes to the others in proportion, until nobody is above.
+            excess = (shares[over] - rules.max_weight).sum()
+            shares[over] = rules.max_weight
+            shares[~over] += excess * shares[~over] / shares[~over].sum() if (~over).any() else 0
+        weights = np.zeros(count)
+        weights[chosen] = np.minimum(shares, rules.max_weight)
+        found.append(weights)
+    return found
+
+
+def _best(
+    context: PhaseContext,
+    config: ReplayConfig,
+    trials: Sequence[Trial],
+    labels: NDArray[np.int64] | None,
+    names: Sequence[str],
+) -> dict[str, dict[str, float]]:
+    """Return the weights of the best replay over all days, and within each regime."""
+    scores = [score_of(trial.numbers, config.objective) for trial in trials]
+    best = trials[int(np.argmax(scores))]
+    final = {ALL: dict(zip(names, best.item, strict=True))}
+    if labels is None:
+        return final
+    folder = Path(context.setting.returns)
+    daily: dict[int, NDArray[np.float64]] = {}
+    for item in context.files:
+        table = np.load(folder / item["file"], mmap_mode="r", allow_pickle=False)
+        daily.update(zip(item["numbers"], table, strict=True))
+    within = regime_scores(
+        [TrialResult({}, None, daily[trial.number]) for trial in trials],  # type: ignore[arg-type]
+        labels,
+        objective=config.objective,
+        min_samples=config.min_samples,
+    )
+    for regime, values in within.items():
+        if values.max() > -math.inf:
+            own = trials[int(np.argmax(values))]
+            final[str(regime)] = dict(zip(names, own.item, strict=True))
+    return final

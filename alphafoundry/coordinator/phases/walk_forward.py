@@ -1,0 +1,292 @@
+"""The phase type `walk_forward`: search on past days, trade the days after, move on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alphafoundry.backtest import metrics_of, walk_forward_windows
+from alphafoundry.coordinator.context import PhaseContext
+from alphafoundry.coordinator.document import (
+    OptimizationSection,
+    Text,
+    WalkForwardSection,
+    Whole,
+    WindowType,
+)
+from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.phases.backtesting import numbers_of
+from alphafoundry.coordinator.phases.optimization import chosen_strategies
+from alphafoundry.coordinator.sampling import grid_size, search_for
+from alphafoundry.coordinator.scoring import score_of
+from alphafoundry.coordinator.strategies import StrategyUse
+from alphafoundry.coordinator.work import METRICS
+from alphafoundry.coordinator.workflow import Phase, Workflow
+from alphafoundry.errors import BacktestError, ConfigurationError, PhaseFailed
+
+
+class WalkForwardConfig(WalkForwardSection):
+    """`config` of a walk-forward; what is left out is taken from the section `walk_forward`.
+
+    With window_type percentage, the periods are percent of all days times ten: 252 is 25.2 %.
+    """
+
+    train_period_days: Whole | None = None  # type: ignore[assignment]
+    test_period_days: Whole | None = None  # type: ignore[assignment]
+    step_days: Whole | None = None  # type: ignore[assignment]
+    window_type: WindowType | None = None  # type: ignore[assignment]
+    optimization: OptimizationSection | None = None  # type: ignore[assignment]
+    strategies: tuple[Text, ...] | None = None
+
+
+def _settings(phase: Phase, workflow: Workflow) -> WalkForwardSection:
+    """Return the section with what the phase's config changes."""
+    config = phase.config
+    assert isinstance(config, WalkForwardConfig)
+    given = {
+        name: getattr(config, name)
+        for name in WalkForwardSection.model_fields
+        if getattr(config, name) is not None
+    }
+    base = workflow.document.walk_forward
+    values = {name: getattr(base, name) for name in WalkForwardSection.model_fields} | given
+    return WalkForwardSection.model_validate(
+        {
+            name: value.model_dump() if isinstance(value, OptimizationSection) else value
+            for name, value in values.items()
+        }
+    )
+
+
+def _search(phase: Phase, workflow: Workflow) -> OptimizationSection:
+    """Return what is searched in each window: the phase's, else walk_forward's, else the global."""
+    own = _settings(phase, workflow).optimization
+    base = workflow.document.optimization
+    return OptimizationSection(
+        method=own.method or base.method or "grid",
+        objective=own.objective or base.objective or "sharpe",
+        parameters={**base.parameters, **own.parameters},
+        n_trials=phase.trials or own.n_trials or base.n_trials,
+        constraints=own.constraints if own.constraints.parameters else base.constraints,
+    )
+
+
+def _uses(phase: Phase, workflow: Workflow) -> list[StrategyUse]:
+    config = phase.config
+    assert isinstance(config, WalkForwardConfig)
+    own = _settings(phase, workflow).optimization
+    return chosen_strategies(config.strategies, own.parameters, workflow)
+
+
+def _outputs(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
+    by_parameter: dict[str, Shape] = {
+        use.name: dict.fromkeys(use.strategy.parameters) for use in _uses(phase, workflow)
+    }
+    return {
+        "metrics": dict.fromkeys(METRICS),
+        "windows": None,
+        "best_params": by_parameter,
+        "equity": {"days": None, "values": None, "split": None},
+        "objective": None,
+        "efficiency": None,
+    }
+
+
+def _trials(phase: Phase, workflow: Workflow) -> int:
+    search = _search(phase, workflow)
+    uses = _uses(phase, workflow)
+    if search.method != "grid":
+        return search.n_trials or 0
+    share = None if search.n_trials is None else max(1, search.n_trials // len(uses))
+    return sum(grid_size(use, share, search.constraints.parameters) for use in uses)
+
+
+def _check(phase: Phase, workflow: Workflow) -> None:
+    search = _search(phase, workflow)
+    if search.method == "signal_replay":
+        raise ConfigurationError("a walk_forward searches parameters; signal_replay has none")
+    if search.method != "grid" and search.n_trials is None:
+        raise ConfigurationError(
+            f"the method {search.method} needs a number of trials; add container_count or n_trials"
+        )
+    if _trials(phase, workflow) < 1:
+        raise ConfigurationError("no parameters keep to the constraints; widen them")
+
+
+@phase_type(
+    "walk_forward", config=WalkForwardConfig, outputs=_outputs, trials=_trials, check=_check
+)
+def walk_forward(context: PhaseContext) -> dict[str, Any]:
+    """Search in each window's training days and trade its test days with what was best there.
+
+    The windows are independent, so each generation of all their searches runs side by side.
+    """
+    phase, workflow = context.phase, context.workflow
+    settings, search = _settings(phase, workflow), _search(phase, workflow)
+    uses = _uses(phase, workflow)
+    windows = _windows(context, settings)
+    share = None if search.n_trials is None else max(1, search.n_trials // len(uses))
+    jobs = [
+        (
+            place,
+            use,
+            search_for(
+                search.method or "grid",
+                use,
+                trials=share,
+                seed=workflow.seed,
+                name=f"{phase.name}/{place}",
+                comparisons=search.constraints.parameters,
+            ),
+        )
+        for place in range(len(windows))
+        for use in uses
+    ]
+    objective = search.objective or "sharpe"
+    best: dict[int, tuple[float, StrategyUse, Any, Any]] = {}
+    every = []
+    while True:
+        asked = [job[2].ask() for job in jobs]
+        if not any(asked):
+            break
+        groups = []
+        for (place, use, _), points in zip(jobs, asked, strict=True):
+            train = windows[place].train
+            groups.append(
+                (
+                    [use.complete(point) for point in points],
+                    {
+                        "strategy": use.source.to_json(),
+                        # Days before the window feed the strategy's averages, as they would live.
+                        "rows": [0, train.stop],
+                        "measured": [train.start, train.stop],
+                        "seeded": use.seeded,
+                    },
+                )
+            )
+        for (place, use, one), trials in zip(jobs, context.work("trials", groups), strict=True):
+            scores = [score_of(trial.numbers, objective) for trial in trials]
+            one.tell(
+                [None if t.numbers is None else s for t, s in zip(trials, scores, strict=True)]
+            )
+            every.extend(trials)
+            for trial, score in zip(trials, scores, strict=True):
+                if score > -math.inf and (place not in best or score > best[place][0]):
+                    best[place] = (score, use, trial.item, trial.numbers)
+    context.require_enough(every)
+    return _results(context, windows, best, objective)
+
+
+def _windows(context: PhaseContext, settings: WalkForwardSection) -> list[Any]:
+    days = context.bars.shape[0]
+    percent = settings.window_type == "percentage"
+    scale = 0.1 if percent else 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        moves = context.bars.close[1:] / context.bars.close[:-1] - 1
+    known = np.isfinite(moves)
+    market = np.concatenate(
+        [[0.0], np.where(known, moves, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)]
+    )
+    try:
+        return walk_forward_windows(
+            days,
+            settings.train_period_days * scale,
+            settings.test_period_days * scale,
+            settings.step_days * scale,
+            window_type=settings.window_type,
+            min_train=settings.min_train_days,
+            market_returns=market,
+        )
+    except BacktestError as problem:
+        raise PhaseFailed(f"phase {context.phase.name}: {problem}") from None
+
+
+def _results(
+    context: PhaseContext,
+    windows: list[Any],
+    best: Mapping[int, tuple[float, StrategyUse, Any, Any]],
+    objective: str,
+) -> dict[str, Any]:
+    """Trade each test window with its best parameters and join the days."""
+    places = [place for place in range(len(windows)) if place in best]
+    if not places:
+        raise PhaseFailed(f"phase {context.phase.name}: no window has a trial with a {objective}")
+    groups = [
+        (
+            [best[place][2]],
+            {
+                "strategy": best[place][1].source.to_json(),
+                "rows": [0, windows[place].test.stop],
+                "measured": [windows[place].test.start, windows[place].test.stop],
+                "keep_returns": True,
+            },
+        )
+        for place in places
+    ]
+    tested = context.work("trials", groups)
+    files = {number: item["file"] for item in context.files for number in item["numbers"]}
+    listed = []
+    daily, days = [], []
+    until = 0
+    for place, (trial,) in zip(places, tested, strict=True):
+        window = windows[place]
+        score, use, parameters, numbers = best[place]
+        if trial.numbers is None:
+            context.notes.append(f"{context.phase.name}: window {place} has no test; left out")
+            continue
+        returns = np.load(Path(context.setting.returns) / files[trial.number], allow_pickle=False)[
+            0
+        ]
+        # Where steps are shorter than tests, a day belongs to the window that tests it first.
+        start = max(window.test.start, until)
+        daily.append(returns[start - window.test.start :])
+        days += [str(day) for day in context.bars.days[start : window.test.stop]]
+        until = max(until, window.test.stop)
+        listed.append(
+            {
+                "window": place,
+                "train": [
+                    str(context.bars.days[window.train.start]),
+                    str(context.bars.days[window.train.stop - 1]),
+                ],
+                "test": [
+                    str(context.bars.days[window.test.start]),
+                    str(context.bars.days[window.test.stop - 1]),
+                ],
+                "strategy": use.name,
+                "parameters": parameters,
+                "score": score,
+                "in_sample": dict(numbers),
+                "out_of_sample": dict(trial.numbers),
+            }
+        )
+    if not listed:
+        raise PhaseFailed(f"phase {context.phase.name}: no window could be tested")
+    joined = np.concatenate(daily)
+    last = listed[-1]
+    return {
+        "metrics": numbers_of(metrics_of(joined)),
+        "windows": listed,
+        "best_params": {last["strategy"]: last["parameters"]},
+        "equity": {
+            "days": days,
+            "values": (context.execution.initial_capital * np.cumprod(1 + joined)).tolist(),
+            "split": 0,
+        },
+        "objective": objective,
+        "efficiency": _efficiency(listed),
+    }
+
+
+def _efficiency(windows: list[dict[str, Any]]) -> float | None:
+    """Return mean annual return out of sample over in sample; None where the latter is not > 0."""
+    inside = [window["in_sample"]["annual_return"] for window in windows]
+    outside = [window["out_of_sample"]["annual_return"] for window in windows]
+    if any(value is None for value in (*inside, *outside)):
+        return None
+    mean = float(np.mean(inside))
+    return float(np.mean(outside)) / mean if mean > 0 else None

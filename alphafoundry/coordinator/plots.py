@@ -1,0 +1,154 @@
+"""Pictures of a workflow, as PNG bytes: parameters, equity, regimes, weights."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.workflow import Workflow
+
+COLORS = ("#4c9f70", "#e0a030", "#c8503c", "#7050a0", "#3070b0", "#909090")
+
+
+def plots_of(
+    workflow: Workflow, bars: Bars, outputs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, bytes]:
+    """Return title to picture for every phase that has something to show."""
+    pictures: dict[str, bytes] = {}
+    for phase in workflow.phases:
+        found = outputs[phase.name]
+        kind = phase.kind.name
+        if kind == "optimization":
+            pictures.update(_heat_maps(phase.name, found, bars.label))
+        if "equity" in found and found["equity"] is not None:
+            pictures[f"{phase.name} equity"] = _equity(phase.name, found["equity"], bars.label)
+        if kind == "analysis":
+            pictures[f"{phase.name} regimes"] = _regimes(phase.name, found, bars)
+        if kind in ("backtest", "validation") and found.get("weights_over_time"):
+            pictures[f"{phase.name} weights"] = _weights(
+                phase.name, found["weights_over_time"], bars.label
+            )
+    return pictures
+
+
+def _figure(title: str, label: str) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(f"{title}\n{label}", fontsize=9)
+    return figure, axes
+
+
+def _png(figure: Any) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def _heat_maps(phase: str, found: Mapping[str, Any], label: str) -> dict[str, bytes]:
+    """Return a picture per strategy over the two parameters that take most values."""
+    pictures = {}
+    by_strategy: dict[str, list[dict[str, Any]]] = {}
+    for trial in found["trial_list"]:
+        by_strategy.setdefault(trial["strategy"], []).append(trial)
+    for strategy, trials in by_strategy.items():
+        numeric: dict[str, set[float]] = {}
+        for trial in trials:
+            for name, value in trial["parameters"].items():
+                if isinstance(value, int | float):
+                    numeric.setdefault(name, set()).add(float(value))
+        names = sorted(numeric, key=lambda name: (-len(numeric[name]), name))[:2]
+        names = [name for name in names if len(numeric[name]) > 1]
+        if names:
+            pictures[f"{phase} {strategy} parameters"] = _heat_map(
+                f"{phase}: {strategy}", trials, sorted(names), found["objective"], label
+            )
+    return pictures
+
+
+def _heat_map(
+    title: str,
+    trials: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    objective: str,
+    label: str,
+) -> bytes:
+    figure, axes = _figure(title, label)
+    scores = np.array([np.nan if t["score"] is None else t["score"] for t in trials])
+    first = np.array([float(t["parameters"][names[0]]) for t in trials])
+    axes.set_xlabel(names[0])
+    if len(names) == 1:
+        axes.plot(first, scores, ".", markersize=4)
+        axes.set_ylabel(objective)
+        return _png(figure)
+    second = np.array([float(t["parameters"][names[1]]) for t in trials])
+    columns, rows = np.unique(first), np.unique(second)
+    if len(columns) * len(rows) <= 4 * len(trials):
+        table = np.full((len(rows), len(columns)), np.nan)
+        for x, y, value in zip(first, second, scores, strict=True):
+            place = np.searchsorted(rows, y), np.searchsorted(columns, x)
+            table[place] = np.nanmax([table[place], value]) if not np.isnan(value) else table[place]
+        drawn = axes.pcolormesh(columns, rows, table, cmap="viridis", shading="nearest")
+    else:
+        drawn = axes.scatter(first, second, c=scores, cmap="viridis", s=14)
+    axes.set_ylabel(names[1])
+    figure.colorbar(drawn, ax=axes, label=objective)
+    return _png(figure)
+
+
+def _equity(phase: str, equity: Mapping[str, Any], label: str) -> bytes:
+    figure, axes = _figure(f"{phase}: equity", label)
+    days = np.array(equity["days"], dtype="datetime64[D]")
+    values = np.array(equity["values"], dtype=float)
+    split = equity["split"]
+    if split:
+        axes.plot(days[:split], values[:split], color=COLORS[5], label="in sample")
+        axes.axvline(days[split], color="black", linewidth=0.7, linestyle="--")
+    axes.plot(days[split:], values[split:], color=COLORS[4], label="measured")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+    return _png(figure)
+
+
+def _regimes(phase: str, found: Mapping[str, Any], bars: Bars) -> bytes:
+    figure, axes = _figure(f"{phase}: regimes over the mean price", bars.label)
+    labels = np.array(found["labels"])
+    start = bars.close[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = bars.close / start
+    known = np.isfinite(relative)
+    counts = np.maximum(known.sum(axis=1), 1)
+    price = np.where(known, relative, 0.0).sum(axis=1) / counts
+    axes.plot(bars.days, price, color="black", linewidth=0.8)
+    low, high = axes.get_ylim()
+    for regime in sorted(set(labels.tolist()) - {-1}):
+        axes.fill_between(
+            bars.days[: len(labels)],
+            low,
+            high,
+            where=labels == regime,
+            color=COLORS[regime % len(COLORS)],
+            alpha=0.25,
+            linewidth=0,
+            label=f"regime {regime}",
+        )
+    axes.set_ylim(low, high)
+    axes.legend(fontsize=8)
+    return _png(figure)
+
+
+def _weights(phase: str, over_time: Mapping[str, Any], label: str) -> bytes:
+    figure, axes = _figure(f"{phase}: weights over time", label)
+    days = np.array(over_time["days"], dtype="datetime64[D]")
+    series = {
+        name: np.array(values) for name, values in over_time["weights"].items() if any(values)
+    }
+    axes.stackplot(days, *series.values(), labels=list(series), step="post")
+    axes.legend(fontsize=6, loc="upper left", ncols=2)
+    axes.set_ylabel("weight")
+    return _png(figure)

@@ -1,0 +1,192 @@
+"""The result of a workflow for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class PhaseLine:
+    """One phase: seconds of this run's clock; `restored` where a checkpoint had it already."""
+
+    name: str
+    kind: str
+    trials: int
+    left_out: int
+    seconds: float
+    restored: bool
+    result: str
+
+
+@dataclass(frozen=True)
+class WorkflowReport:
+    """What a workflow gave.
+
+    Attributes
+    ----------
+    market : one line on the data, starts with SYNTHETIC where prices were generated
+    out_of_sample : metrics of the last backtest or walk-forward, None without one
+    failures : trials left out, "phase 17: why"
+    analysis : times, use of the machine, bottlenecks, suggestions
+    """
+
+    workflow: str
+    market: str
+    folder: str
+    runner: str
+    phases: tuple[PhaseLine, ...]
+    out_of_sample: Mapping[str, float | None] | None
+    failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    analysis: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @property
+    def trials(self) -> int:
+        """Trials of all phases."""
+        return sum(phase.trials for phase in self.phases)
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return (subject, sentence) lines."""
+        total = self.analysis.get("total_execution_time", 0.0)
+        restored = sum(phase.restored for phase in self.phases)
+        lines = [
+            ("workflow", f"{self.workflow}: {len(self.phases)} phases, {self.trials} trials"),
+            ("time", f"{total:.1f} s with {self.runner}"),
+        ]
+        if restored:
+            lines.append(
+                ("checkpoints", f"{restored} of {len(self.phases)} phases were done already")
+            )
+        if self.out_of_sample is not None:
+            lines.append(("result", metrics_line(self.out_of_sample)))
+        if self.failures:
+            shown = "; ".join(self.failures[:SHOWN_FAILURES])
+            more = len(self.failures) - SHOWN_FAILURES
+            rest = f" and {more} more" if more > 0 else ""
+            lines.append(
+                (
+                    "left out",
+                    f"{len(self.failures)} trials: {shown}{rest}",
+                )
+            )
+        lines.append(("folder", self.folder))
+        return lines
+
+    def to_markdown(self, plots: Mapping[str, str] | None = None) -> str:
+        """Return a page; `plots` is title to the address of a picture."""
+        parts = [f"# {self.workflow}", f"**{self.market}**", ""]
+        parts += [f"- **{subject}**: {sentence}" for subject, sentence in self.summary()]
+        parts += [
+            "",
+            "| phase | type | trials | left out | seconds | result |",
+            "|---|---|---|---|---|---|",
+        ]
+        for phase in self.phases:
+            seconds = "checkpoint" if phase.restored else f"{phase.seconds:.1f}"
+            parts.append(
+                f"| {phase.name} | {phase.kind} | {phase.trials} | {phase.left_out} | {seconds} | "
+                f"{phase.result} |"
+            )
+        if self.analysis:
+            parts += ["", "## Where the time went", ""]
+            parts += [f"- {line}" for line in self.analysis.get("bottlenecks", ())]
+            parts += [f"- {line}" for line in self.analysis.get("optimization_suggestions", ())]
+            parts += [f"- alert: {line}" for line in self.analysis.get("alerts", ())]
+        parts += [f"- {note}" for note in self.notes]
+        for title, address in (plots or {}).items():
+            parts += ["", f"## {title}", "", f"![{title}]({address})"]
+        return "\n".join(parts) + "\n"
+
+
+def metrics_line(numbers: Mapping[str, float | None]) -> str:
+    """Return the main numbers in one line."""
+
+    def shown(name: str, form: str) -> str:
+        value = numbers.get(name)
+        return "none" if value is None else format(value, form)
+
+    known = numbers.get("turnover") is not None
+    turnover = f", turnover {shown('turnover', '.1%')} a day" if known else ""
+    return (
+        f"sharpe {shown('sharpe', '.2f')}, return {shown('total_return', '+.1%')}, "
+        f"drawdown {shown('max_drawdown', '.1%')}{turnover}"
+    )
+
+
+def result_line(kind: str, outputs: Mapping[str, Any]) -> str:
+    """Return what a phase found, in a few words."""
+    if kind == "optimization":
+        best = outputs["best_strategy"]
+        parameters = ", ".join(f"{k}={_short(v)}" for k, v in outputs["best_params"][best].items())
+        return f"{best} ({parameters}): {outputs['objective']} {outputs['best_score'][best]:.3f}"
+    if kind == "analysis":
+        return f"{len(outputs['regimes'])} regimes, {len(outputs['components'])} components"
+    if kind == "signal_replay":
+        held = sum(weight > 0 for weight in outputs["final_weights"]["all"].values())
+        return f"{held} components hold weight; {metrics_line(outputs['metrics'])}"
+    if kind == "signal_generation":
+        return f"{len(outputs['components'])} components stored"
+    return metrics_line(outputs["metrics"]) if "metrics" in outputs else ""
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def build_report(
+    *,
+    workflow: str,
+    market: str,
+    folder: str,
+    runner: str,
+    kinds: Mapping[str, str],
+    results: Mapping[str, Mapping[str, Any]],
+    analysis: Mapping[str, Any],
+) -> WorkflowReport:
+    """Return the report.
+
+    kinds : phase to its kind, in the order of the phases; results : phase to its result
+    """
+    lines = []
+    failures: list[str] = []
+    notes: list[str] = []
+    out_of_sample = None
+    for name, kind in kinds.items():
+        result = results[name]
+        lines.append(
+            PhaseLine(
+                name=name,
+                kind=kind,
+                trials=result["trials"],
+                left_out=len(result["failures"]),
+                seconds=result["seconds"],
+                restored=result["restored"],
+                result=result_line(kind, result["outputs"]),
+            )
+        )
+        failures += [
+            f"{name} {failure['number']}: {failure['message']} ({failure['attempts']} attempts)"
+            for failure in result["failures"]
+        ]
+        notes += result["notes"]
+        if kind in ("backtest", "validation", "walk_forward"):
+            out_of_sample = result["outputs"]["metrics"]
+    return WorkflowReport(
+        workflow=workflow,
+        market=market,
+        folder=folder,
+        runner=runner,
+        phases=tuple(lines),
+        out_of_sample=out_of_sample,
+        failures=tuple(failures),
+        notes=tuple(dict.fromkeys(notes)),
+        analysis=dict(analysis),
+    )

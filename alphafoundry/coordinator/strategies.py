@@ -1,0 +1,96 @@
+"""The strategies of a workflow: by name, by expression, or a Strategy of the user's own module."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alphafoundry.backtest import Strategy, expression_strategy, strategy_named
+from alphafoundry.coordinator.parameter_space import ParameterSpec
+from alphafoundry.errors import BacktestError, UnknownStrategy
+
+
+@dataclass(frozen=True)
+class StrategySource:
+    """How to make a strategy again in another process.
+
+    type : name of an embedded strategy, module:attribute, or "expression"
+    template : of an expression
+    parameters : of an expression: placeholder to (kind, default)
+    """
+
+    type: str
+    template: str | None = None
+    defaults: tuple[tuple[str, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, from which `source_from_json` makes this again."""
+        return {"type": self.type, "template": self.template, "defaults": list(self.defaults)}
+
+    def strategy(self) -> Strategy:
+        """Return the strategy. Raises BacktestError or ExpressionError."""
+        if self.template is not None:
+            return expression_strategy(self.template, dict(self.defaults))
+        if ":" in self.type:
+            return _imported(self.type)
+        return strategy_named(self.type)
+
+
+def source_from_json(given: Mapping[str, Any]) -> StrategySource:
+    """Return the source that `to_json` gave."""
+    defaults = tuple((str(name), value) for name, value in given["defaults"])
+    return StrategySource(given["type"], given["template"], defaults)
+
+
+@dataclass(frozen=True)
+class StrategyUse:
+    """One enabled strategy of a workflow.
+
+    Attributes
+    ----------
+    name : how the document calls it; unique
+    source : how it is made
+    params : fixed values
+    space : parameter to the values that a search tries
+    allocation : share of the capital, all shares sum to 1
+    """
+
+    name: str
+    source: StrategySource
+    params: Mapping[str, Any]
+    space: Mapping[str, ParameterSpec]
+    allocation: float
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy itself."""
+        return self.source.strategy()
+
+    @property
+    def seeded(self) -> bool:
+        """Whether each trial gets a seed of its own: the strategy takes one, nobody sets it."""
+        declared = "seed" in self.strategy.parameters
+        return declared and "seed" not in self.params and "seed" not in self.space
+
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all parameters: fixed ones, then `values`, then defaults; checked."""
+        return self.strategy.complete({**self.params, **values})
+
+
+def _imported(reference: str) -> Strategy:
+    module_name, _, attribute = reference.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise UnknownStrategy(
+            f"strategy {reference!r} cannot be imported ({problem}); write module:attribute of a "
+            "module that Python finds"
+        ) from None
+    if not isinstance(found, Strategy):
+        raise BacktestError(
+            f"strategy {reference!r} is a {type(found).__name__}, not a Strategy of "
+            "alphafoundry.backtest"
+        )
+    return found

@@ -1,0 +1,268 @@
+"""What a worker does with a batch: trials, signals to store, or weightings to replay.
+
+A batch and its answer are plain JSON values, so that they pass pipes, Dask and checkpoints alike.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alphafoundry.backtest import (
+    Bars,
+    Costs,
+    Execution,
+    Metrics,
+    SignalStore,
+    Sizing,
+    replay,
+    run_trials,
+    stacked,
+)
+from alphafoundry.coordinator.bars_folder import load_bars, load_part, replace_file
+from alphafoundry.coordinator.identity import digest
+from alphafoundry.coordinator.strategies import source_from_json
+
+METRICS: tuple[str, ...] = tuple(field.name for field in fields(Metrics))
+"""Names of the numbers of a trial, in the order in which a batch gives them."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all batches of a workflow share.
+
+    Attributes
+    ----------
+    bars : folder of the bars; fingerprint : of their content
+    signals, returns : folders that are shared between workers
+    execution : costs, sizing and capital as plain values
+    code : version of the code
+    """
+
+    bars: str
+    fingerprint: str
+    signals: str
+    returns: str
+    execution: Mapping[str, Any]
+    code: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what numbers depend on: not where files are."""
+        return {"fingerprint": self.fingerprint, "execution": self.execution, "code": self.code}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Work for one worker.
+
+    Attributes
+    ----------
+    phase, number : which batch it is
+    kind : trials, signals or replay
+    items : one per trial: parameters; a component; or weights
+    numbers : number of each trial within the phase
+    options : of the kind
+    """
+
+    phase: str
+    number: int
+    kind: str
+    items: tuple[Any, ...]
+    numbers: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    def part(self, start: int, end: int) -> Batch:
+        """Return the batch with some of its items."""
+        return Batch(
+            self.phase,
+            self.number,
+            self.kind,
+            self.items[start:end],
+            self.numbers[start:end],
+            self.options,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "phase": self.phase,
+            "number": self.number,
+            "kind": self.kind,
+            "items": list(self.items),
+            "numbers": list(self.numbers),
+            "options": dict(self.options),
+        }
+
+
+def batch_from_json(given: Mapping[str, Any]) -> Batch:
+    """Return the batch that `to_json` gave."""
+    return Batch(
+        given["phase"],
+        given["number"],
+        given["kind"],
+        tuple(given["items"]),
+        tuple(given["numbers"]),
+        given["options"],
+    )
+
+
+def execution_to_json(execution: Execution) -> dict[str, Any]:
+    """Return plain values."""
+    return asdict(execution)
+
+
+def execution_from_json(given: Mapping[str, Any]) -> Execution:
+    """Return the execution that `execution_to_json` gave."""
+    return Execution(
+        costs=Costs(**given["costs"]),
+        sizing=Sizing(**given["sizing"]),
+        initial_capital=given["initial_capital"],
+    )
+
+
+def metrics_to_json(metrics: Metrics) -> list[float | None]:
+    """Return the numbers in the order of METRICS; NaN is None."""
+    return [
+        None if isinstance(value, float) and not math.isfinite(value) else value
+        for value in (getattr(metrics, name) for name in METRICS)
+    ]
+
+
+def perform(setting: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Do a batch, all or nothing.
+
+    Returns {"results": one per item, "file": array of daily returns or None, "seconds", "peak"}.
+    Whatever the strategy raises is raised.
+    """
+    batch = batch_from_json(given)
+    begun = time.perf_counter()
+    results, file = _KINDS[batch.kind](setting, batch)
+    return {
+        "results": results,
+        "file": file,
+        "seconds": time.perf_counter() - begun,
+        "peak": peak_memory(),
+    }
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has held, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+_Answer = tuple[list[Any], str | None]
+_KINDS: dict[str, Callable[[Mapping[str, Any], Batch], _Answer]] = {}
+
+
+def work(name: str) -> Callable[[Callable[[Mapping[str, Any], Batch], _Answer]], Any]:
+    """Register the decorated function as what a batch of kind `name` does."""
+
+    def register(
+        function: Callable[[Mapping[str, Any], Batch], _Answer],
+    ) -> Callable[[Mapping[str, Any], Batch], _Answer]:
+        _KINDS[name] = function
+        return function
+
+    return register
+
+
+def _part(setting: Mapping[str, Any], options: Mapping[str, Any]) -> Bars:
+    rows = options.get("rows")
+    bars = load_bars(setting["bars"])
+    return bars if rows is None else load_part(setting["bars"], rows[0], rows[1])
+
+
+def _measured(options: Mapping[str, Any]) -> tuple[int, int] | None:
+    measured = options.get("measured")
+    return None if measured is None else (measured[0], measured[1])
+
+
+@work("trials")
+def _trials(setting: Mapping[str, Any], batch: Batch) -> _Answer:
+    """Backtest each parameter set; with `keep_returns` their daily returns go to a file."""
+    strategy = source_from_json(batch.options["strategy"]).strategy()
+    keep = bool(batch.options.get("keep_returns"))
+    found = run_trials(
+        _part(setting, batch.options),
+        strategy,
+        batch.items,
+        execution_from_json(setting["execution"]),
+        measured=_measured(batch.options),
+        keep_daily=keep,
+    )
+    results = [metrics_to_json(trial.metrics) for trial in found]
+    if not keep:
+        return results, None
+    return results, _keep_returns(setting, batch, [trial.daily_returns for trial in found])
+
+
+def _keep_returns(
+    setting: Mapping[str, Any], batch: Batch, daily: Sequence[np.ndarray[Any, Any]]
+) -> str:
+    """Write daily returns, shape (n_trials, n_days), to a file named by what made them."""
+    made_by = [setting[name] for name in ("fingerprint", "execution", "code")]
+    name = digest([made_by, batch.to_json()])[:32] + ".npy"
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack(daily), allow_pickle=False)
+    replace_file(Path(setting["returns"]) / name, buffer.getvalue())
+    return name
+
+
+@work("signals")
+def _signals(setting: Mapping[str, Any], batch: Batch) -> _Answer:
+    """Store the signals of each component; the result is its key."""
+    bars = _part(setting, batch.options)
+    store = SignalStore(setting["signals"])
+    results = []
+    for item in batch.items:
+        strategy = source_from_json(item["strategy"]).strategy()
+        store.signals(bars, strategy, item["parameters"])
+        results.append(store.key(bars, strategy, item["parameters"]))
+    return results, None
+
+
+@lru_cache(maxsize=2)
+def _components(
+    signals: str, bars: str, rows: tuple[int, int], keys: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return stacked(SignalStore(signals), load_part(bars, *rows), keys.split(","))
+
+
+@work("replay")
+def _replay(setting: Mapping[str, Any], batch: Batch) -> _Answer:
+    """Backtest weighted sums of stored signals."""
+    bars = _part(setting, batch.options)
+    rows = tuple(batch.options.get("rows") or (0, bars.shape[0]))
+    components = _components(
+        setting["signals"], setting["bars"], rows, ",".join(batch.options["keys"])
+    )
+    found = replay(
+        components,
+        [list(weights) for weights in batch.items],
+        bars,
+        execution_from_json(setting["execution"]),
+        measured=_measured(batch.options),
+    )
+    results = [metrics_to_json(result.metrics) for result in found]
+    if not batch.options.get("keep_returns"):
+        return results, None
+    return results, _keep_returns(setting, batch, [result.daily_returns for result in found])
+
+
+def batch_key(setting: Setting, batch: Batch) -> str:
+    """Return the name of a batch's checkpoint: phase, number, and all that it depends on."""
+    content = digest([setting.identity(), batch.to_json()])
+    return f"{batch.phase}-{batch.number:05d}-{content[:40]}"

@@ -1,0 +1,121 @@
+"""Trials that fail: alone they are left out, with others they sink nobody."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphafoundry.backtest import Bars, run_trials, strategy_named
+from alphafoundry.coordinator.isolation import TrialFailed, carry_out
+from alphafoundry.coordinator.work import METRICS, Batch, Setting, metrics_to_json
+from alphafoundry.coordinator.worker_pool import WorkerPool
+from tests.own_strategies import KINDS
+
+CROSS = {"type": "moving_average_cross", "template": None, "defaults": []}
+OWN = {"type": "tests.own_strategies:MISBEHAVING", "template": None, "defaults": []}
+
+
+def batch(items: list[Any], strategy: dict[str, Any] = CROSS, **options: Any) -> Batch:
+    return Batch(
+        "search",
+        0,
+        "trials",
+        tuple(items),
+        tuple(range(len(items))),
+        {"strategy": strategy, **options},
+    )
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(0, 3))
+def test_exactly_the_bad_ones_are_left_out(needed: list[int], retries: int) -> None:
+    """Trial i works from its attempt needed[i] on when alone; 3 never does."""
+    alone: dict[int, int] = {}
+
+    def attempt(part: Batch) -> dict[str, Any]:
+        if len(part.items) == 1:
+            alone[part.numbers[0]] = alone.get(part.numbers[0], 0) + 1
+        for number in part.numbers:
+            if needed[number] and (needed[number] == 3 or alone.get(number, 0) <= needed[number]):
+                raise TrialFailed("raised", f"trial {number}")
+        return {"results": list(part.numbers), "file": None, "seconds": 1.0, "peak": 1}
+
+    items = batch(list(range(len(needed))))
+    outcome = carry_out(items, attempt, retries=retries)
+    lost = {i for i, need in enumerate(needed) if need == 3 or need > retries}
+    assert outcome["results"] == [None if i in lost else i for i in range(len(needed))]
+    assert {failure["number"] for failure in outcome["failures"]} == lost
+    assert all(failure["attempts"] == retries + 1 for failure in outcome["failures"])
+    assert all(f["message"] == f"trial {f['number']}" for f in outcome["failures"])
+
+
+def test_workers_give_what_this_process_gives(setting: Setting, bars: Bars) -> None:
+    sets = [{"fast": fast, "slow": 40} for fast in (3, 5, 9)]
+    expected = [
+        metrics_to_json(trial.metrics)
+        for trial in run_trials(bars, strategy_named("moving_average_cross"), sets)
+    ]
+    with WorkerPool(1) as pool:
+        done = pool.run(setting.to_json(), batch(sets, keep_returns=True).to_json())
+        assert done["results"] == expected
+        assert dict(zip(METRICS, expected[0], strict=True))["days"] == 300
+        kept = np.load(Path(setting.returns) / done["file"])
+        assert kept.shape == (3, 300)
+        pids = pool.pids()
+        pool.run(setting.to_json(), batch(sets).to_json())
+        assert pool.pids() == pids, "workers are used again"
+    assert not psutil.pid_exists(pids[0])
+
+
+def test_whatever_a_trial_does_the_pool_goes_on(setting: Setting) -> None:
+    said: dict[str, tuple[str, str]] = {}
+    with WorkerPool(1) as pool:
+        for kind in (*KINDS, "fine"):
+            items = batch([{"kind": kind, "lookback": 5}], OWN).to_json()
+            try:
+                pool.run(setting.to_json(), items, memory=256 * 1024**2, timeout=1.0)
+                said[kind] = ("done", "")
+            except TrialFailed as problem:
+                said[kind] = (problem.kind, problem.message)
+    assert said == {
+        "fine": ("done", ""),
+        "raises": ("raised", "ValueError: this trial always raises"),
+        "memory": ("memory", "needed more memory than 256 MB"),
+        "hangs": ("timeout", "took longer than 1 s"),
+        "dies": ("signal", "its process died by SIGKILL"),
+    }
+
+
+def test_processor_time_is_limited(setting: Setting) -> None:
+    spinning = {
+        "type": "tests.library.coordinator.test_isolation:SPIN",
+        "template": None,
+        "defaults": [],
+    }
+    with WorkerPool(1) as pool, pytest.raises(TrialFailed) as caught:
+        pool.run(setting.to_json(), batch([{}], spinning).to_json(), cpu_seconds=1, timeout=60)
+    assert (caught.value.kind, caught.value.message) == (
+        "cpu",
+        "used more processor time than it may",
+    )
+
+
+def _spin(bars: Any, values: Any, out: Any) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        os.getpid()
+
+
+def __getattr__(name: str) -> Any:
+    from alphafoundry.backtest import Strategy
+
+    if name == "SPIN":
+        return Strategy(name="spin", parameters={}, description="spins", fill=_spin)
+    raise AttributeError(name)

@@ -1,0 +1,108 @@
+"""Searches: what they ask for, and that nothing but seed and scores decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphafoundry.coordinator.graph import topological
+from alphafoundry.coordinator.parameter_space import ParameterSpec
+from alphafoundry.coordinator.sampling import search_for
+from alphafoundry.coordinator.seeds import generator, seed_number
+from alphafoundry.coordinator.workflow import Workflow
+
+Load = Callable[[str], Workflow]
+METHODS = ("grid", "random", "tpe", "genetic", "differential_evolution", "qmc")
+
+DOCUMENT = """
+strategies:
+  - type: moving_average_cross
+    parameters: {fast: [2, 40], slow: [10, 120]}
+"""
+
+
+def trials_of(load: Load, method: str, *, seed: int = 1, trials: int = 90) -> list[tuple[int, int]]:
+    use = load(DOCUMENT).strategies[0]
+    search = search_for(method, use, trials=trials, seed=seed, name="search")
+    found = []
+    while points := search.ask():
+        found += [(int(point["fast"]), int(point["slow"])) for point in points]
+        search.tell([-((p["fast"] - 12) ** 2) - (p["slow"] - 70) ** 2 / 9 for p in points])  # type: ignore[operator]
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_repeats_itself_and_stays_inside(load: Load, method: str) -> None:
+    one = trials_of(load, method)
+    assert one == trials_of(load, method)
+    assert 60 <= len(one) <= 90
+    assert all(2 <= fast <= 40 and 10 <= slow <= 120 and fast < slow for fast, slow in one)
+    if method != "grid":
+        assert len(one) == 90
+        assert one != trials_of(load, method, seed=2)
+
+
+@pytest.mark.parametrize("method", ["tpe", "genetic", "differential_evolution"])
+def test_a_search_that_is_told_scores_finds_the_top(load: Load, method: str) -> None:
+    def distance(point: tuple[int, int]) -> float:
+        return (point[0] - 12) ** 2 + (point[1] - 70) ** 2 / 9
+
+    found = trials_of(load, method, trials=200)
+    last = sorted(map(distance, found[-50:]))[25]
+    first = sorted(map(distance, found[:25]))[12]
+    assert last < first / 2
+
+
+def test_a_grid_is_every_combination_and_its_constraints_hold(load: Load) -> None:
+    use = load(
+        "strategies: [{type: moving_average_cross, parameters: {fast: [5, 10, 15], "
+        "slow: {min: 10, max: 30, step: 10}}}]"
+    ).strategies[0]
+    search = search_for("grid", use, trials=None, seed=0, name="x", comparisons=["slow != 30"])
+    assert [(point["fast"], point["slow"]) for point in search.ask()] == [
+        (5, 10),
+        (5, 20),
+        (10, 20),
+        (15, 20),
+    ]
+    assert search.infeasible == 5
+    assert search.ask() == []
+
+
+@given(st.floats(0, 1), st.integers(-50, 50), st.integers(0, 50), st.booleans())
+def test_positions_stay_inside_the_range(place: float, low: int, width: int, whole: bool) -> None:
+    spec = ParameterSpec(min=low, max=low + width)
+    value = spec.at(place, whole=whole)
+    assert low <= float(value) <= low + width
+    assert not whole or isinstance(value, int)
+
+
+def test_seeds_depend_on_names_alone() -> None:
+    assert seed_number(1, "a", 2) == seed_number(1, "a", 2)
+    numbers = {seed_number(m, p, t) for m in (1, 2) for p in ("a", "b") for t in range(50)}
+    assert len(numbers) == 200
+    assert seed_number(1, "a", 2) != seed_number(1, "a", "2")
+    assert generator(1, "a").random() == generator(1, "a").random()
+
+
+@given(st.integers(1, 12), st.data())
+def test_every_phase_comes_after_what_it_needs(count: int, data: st.DataObject) -> None:
+    names = [f"p{number}" for number in range(count)]
+    needs = {
+        name: data.draw(st.lists(st.sampled_from(names[:place]), unique=True)) if place else []
+        for place, name in enumerate(names)
+    }
+    order = data.draw(st.permutations(names))
+    generations = topological(order, needs)
+    assert sorted(name for generation in generations for name in generation) == sorted(names)
+    level = {name: place for place, generation in enumerate(generations) for name in generation}
+    for name in names:
+        assert level[name] == 1 + max((level[need] for need in needs[name]), default=-1)
+
+
+def test_a_cycle_is_named() -> None:
+    with pytest.raises(ValueError, match="b -> c -> b"):
+        topological(["a", "b", "c"], {"a": ["b"], "b": ["c"], "c": ["b"]})
