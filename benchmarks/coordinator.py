@@ -46,6 +46,8 @@ from benchmarks.results_file import write_result
 
 DAYS, INSTRUMENTS, COMPONENTS = 2500, 20, 20
 FULL_WEIGHTINGS = 10
+COORDINATED = "the same through the coordinator, start aside"
+NAIVE = 1000
 BATCH = 250
 """Trials of one call, as a checkpointed run would cut them; the numbers do not depend on it."""
 
@@ -264,8 +266,20 @@ def workflow_trials(bars: Bars, counts: list[int], folder: Path) -> list[dict[st
             started = wall
             print(f"a workflow of ten trials takes {started:.1f} s from the command to its end")
             continue
-        measured = row("the same through the coordinator, start aside", count, wall - started, 0.0)
+        measured = row(COORDINATED, count, wall - started, 0.0)
         rows.append({**measured, "cpu_ms_each": None, "peak_mb": None})
+    answer = subprocess.run(
+        [sys.executable, "-m", "benchmarks.naive_trials", str(market), str(NAIVE)],
+        check=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    naive = row(
+        "one Prefect task run for each trial, start aside", NAIVE, float(answer.stdout), 0.0
+    )
+    rows.append({**naive, "cpu_ms_each": None, "peak_mb": None, "against": (COORDINATED, NAIVE)})
     return rows
 
 
@@ -366,7 +380,7 @@ def main() -> None:
     if arguments.workflows:
         with tempfile.TemporaryDirectory() as folder:
             for item in workflow_trials(bars, arguments.trials, Path(folder)):
-                rows.append({**item, "against": (ours, item["count"])})
+                rows.append({"against": (ours, item["count"]), **item})
     compared(rows)
     show(rows)
     print(f"written to {write_result('coordinator', rows, packages)}")
