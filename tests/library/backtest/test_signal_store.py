@@ -129,7 +129,7 @@ def _put_often(folder: Path, value: float) -> None:
 
 
 def test_two_processes_that_write_the_same_key_leave_one_whole_file(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_put_often, args=(tmp_path, value)) for value in (1.0, -1.0)]
     for writer in writers:
         writer.start()
