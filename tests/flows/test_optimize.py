@@ -171,7 +171,7 @@ async def test_damaged_checkpoints_are_made_again(place: WorkingFolder) -> None:
     first = results(await run(place, FOUR_PHASES))
     for file in (place.home / "coordinator" / "returns").iterdir():
         file.unlink()
-    for file in (place.home / "coordinator" / "signals").iterdir():
+    for file in (place.home / "coordinator" / "signals").rglob("*.signals"):
         file.write_bytes(file.read_bytes()[:100])
     for file in (place.home / "storage").glob("validation-*"):
         file.write_bytes(file.read_bytes()[:50])
