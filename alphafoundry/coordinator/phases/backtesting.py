@@ -24,6 +24,7 @@ from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.optimization import Period
 from alphafoundry.coordinator.work import METRICS, metrics_to_json
 from alphafoundry.coordinator.workflow import Phase, Workflow
+from alphafoundry.errors import PhaseFailed
 
 
 class BacktestConfig(Section):
@@ -91,6 +92,11 @@ def components_and_weights(
         _, outputs = searches[-1]
         best = outputs["best_params"]
         uses = [use for use in context.workflow.strategies if use.name in best]
+        if not uses:
+            raise PhaseFailed(
+                f"phase {context.phase.name}: {searches[-1][0]} found no parameters on days before "
+                "the test days; use more days, shorter training or a smaller data.test_fraction"
+            )
         parameters = {use.name: best[use.name] for use in uses}
     else:
         uses = list(context.workflow.strategies)
@@ -157,6 +163,12 @@ def backtesting(context: PhaseContext) -> dict[str, Any]:
     before: BacktestResult | None = None
     if first > 0:
         before = backtest_signals(context.bars, signal, execution, measured=(0, first))
+    for name, outputs in context.of_kind("optimization"):
+        if outputs["rows"][1] > first:
+            context.notes.append(
+                f"{context.phase.name}: not out of sample, {name} has searched on days measured "
+                "here"
+            )
     if context.bars.synthetic:
         context.notes.append(f"{context.phase.name}: {context.bars.label}")
     return {
