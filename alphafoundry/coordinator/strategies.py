@@ -33,7 +33,11 @@ class StrategySource:
 
         For a strategy of the user's own, `code` tells its module's source apart in checkpoints.
         """
-        plain = {"type": self.type, "template": self.template, "defaults": list(self.defaults)}
+        plain: dict[str, Any] = {
+            "type": self.type,
+            "template": self.template,
+            "defaults": list(self.defaults),
+        }
         if self.template is None and ":" in self.type:
             plain["code"] = _source_digest(self.type.partition(":")[0])
         return plain

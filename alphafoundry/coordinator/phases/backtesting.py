@@ -24,7 +24,7 @@ from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.optimization import Period
 from alphafoundry.coordinator.work import METRICS, metrics_to_json
 from alphafoundry.coordinator.workflow import Phase, Workflow
-from alphafoundry.errors import PhaseFailed
+from alphafoundry.errors import ConfigurationError, PhaseFailed
 
 
 class BacktestConfig(Section):
@@ -57,6 +57,16 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
 
 def _trials(phase: Phase, workflow: Workflow) -> int:
     return max(1, len(workflow.strategies)) if not phase.inputs else 1
+
+
+def _check(phase: Phase, workflow: Workflow) -> None:
+    assert isinstance(phase.config, BacktestConfig)
+    period = phase.config.period or ("test" if phase.inputs else "all")
+    if period == "test" and workflow.document.data.test_fraction == 0:
+        raise ConfigurationError(
+            f"phase {phase.name!r} measures test days and data.test_fraction is 0; raise it, or "
+            "set config.period"
+        )
 
 
 def numbers_of(metrics: Metrics) -> dict[str, float | None]:
@@ -141,8 +151,8 @@ def combined_signal(
     return total
 
 
-@phase_type("validation", config=BacktestConfig, outputs=_outputs, trials=_trials)
-@phase_type("backtest", config=BacktestConfig, outputs=_outputs, trials=_trials)
+@phase_type("validation", config=BacktestConfig, outputs=_outputs, trials=_trials, check=_check)
+@phase_type("backtest", config=BacktestConfig, outputs=_outputs, trials=_trials, check=_check)
 def backtesting(context: PhaseContext) -> dict[str, Any]:
     """Backtest what the phases before chose, and show the days before beside it."""
     config = context.phase.config

@@ -313,6 +313,8 @@ def _results(
                 "score": None
                 if trial.numbers is None
                 else _finite(score_of(trial.numbers, objective)),
+                "kept": trial.numbers is not None
+                and within(trial.numbers, constraints.performance),
             }
             for use in uses
             for trial in found[use.name]

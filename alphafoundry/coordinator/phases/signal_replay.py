@@ -20,7 +20,7 @@ from alphafoundry.backtest import (
     replay,
     stacked,
 )
-from alphafoundry.coordinator.components import Component, store_signals
+from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document import Count, Number, Section, Whole
 from alphafoundry.coordinator.phase_types import Shape, phase_type
@@ -104,14 +104,19 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
     Where there are several strategies, the best trial of each comes before second ones.
     """
     found: dict[str, Component] = {}
-    for _, outputs in context.of_kind("analysis", "signal_generation"):
+    for phase, outputs in context.of_kind("analysis", "signal_generation"):
         for name, given in outputs["components"].items():
-            found[name] = Component.from_json(given)
-    for _, outputs in context.of_kind("optimization"):
-        names = list(outputs["components"])
+            add_component(found, phase, name, Component.from_json(given))
+    later = []
+    for phase, outputs in context.of_kind("optimization"):
         leaders = {f"{strategy}-{number}" for strategy, number in outputs["best_trial"].items()}
-        for name in sorted(names, key=lambda item: item not in leaders):
-            found.setdefault(name, Component.from_json(outputs["components"][name]))
+        for name, given in outputs["components"].items():
+            if name in leaders:
+                add_component(found, phase, name, Component.from_json(given))
+            else:
+                later.append((phase, name, Component.from_json(given)))
+    for phase, name, component in later:
+        add_component(found, phase, name, component)
     unique: dict[str, Component] = {}
     seen = set()
     for name, component in found.items():

@@ -396,6 +396,12 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "walk_forward: {optimization: {constraints: {performance: {sharp: {min: 1}}}}}",
         "constraints.performance: 'sharp' is no metric; did you mean 'sharpe'?",
     ),
+    "no test days": (
+        PHASES
+        + SEARCH
+        + "    - {name: b, type: backtest, inputs: [search.best_params]}\ndata: {test_fraction: 0}",
+        "phase 'b' measures test days and data.test_fraction is 0",
+    ),
     "steps without end": (
         "optimization: {parameters: {slow: {min: 50, max: 100, step: 0.000001}}}",
         "has more than 1000000 steps; give a larger step",

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphafoundry.coordinator.components import Component, add_component
 from alphafoundry.coordinator.graph import topological
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phases.signal_replay import bounded_shares
 from alphafoundry.coordinator.sampling import distributions, search_for
 from alphafoundry.coordinator.seeds import generator, seed_number
+from alphafoundry.coordinator.strategies import StrategySource
 from alphafoundry.coordinator.workflow import Workflow
 
 Load = Callable[[str], Workflow]
@@ -157,3 +159,11 @@ def test_weights_keep_between_their_floors_and_the_most(
     above = (found - floors)[found < most - 1e-9]
     ratios = above / np.array(shares)[found < most - 1e-9]
     assert ratios == pytest.approx(np.full(len(ratios), ratios.mean() if len(ratios) else 0.0))
+
+
+def test_no_component_is_lost_where_two_searches_number_theirs_alike() -> None:
+    one, other = (Component(StrategySource("rsi"), {"window": window}) for window in (5, 9))
+    found: dict[str, Component] = {}
+    for phase, component in (("first", one), ("second", other), ("third", one)):
+        add_component(found, phase, "rsi-0", component)
+    assert found == {"rsi-0": one, "second-rsi-0": other}
