@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,12 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from alphafoundry.coordinator.bars_folder import replace_file
 from alphafoundry.coordinator.data import load_bars_of
 from alphafoundry.coordinator.document import TaskRunnerName
 from alphafoundry.coordinator.json_schema import workflow_schema
 from alphafoundry.coordinator.planning import Plan, manager_of, measure_trial, plan_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import (
+    RESULTS_FILE,
+    STATE_FILE,
     Comparison,
     compare,
     document_of,
@@ -136,7 +139,17 @@ def _run(flow: Flow[..., Coroutine[Any, Any, WorkflowReport]], given: argparse.N
     folder = Path(report.folder)
     found = compare(before, read_results(folder), state, read_state(folder))
     _print_comparison(found)
+    if not found.equal and folder.resolve() == given.reproduce.resolve():
+        _keep_both(folder, {RESULTS_FILE: before, STATE_FILE: state})
     return 0 if found.equal else EXIT_DIFFERENT
+
+
+def _keep_both(folder: Path, before: Mapping[str, Any]) -> None:
+    """Put back what the run overwrote, or the next comparison would be with itself."""
+    for name, value in before.items():
+        (folder / name).replace(folder / f"reproduced-{name}")
+        replace_file(folder / name, (json.dumps(value, indent=1) + "\n").encode())
+    print(f"the new numbers are in {folder / f'reproduced-{RESULTS_FILE}'}")
 
 
 def _check(path: str, task_runner: str) -> None:

@@ -126,22 +126,19 @@ class _Batches:
 
     def _submit(self, batch: Batch, *, refresh: bool = False) -> PrefectFuture[dict[str, Any]]:
         run, phase = self._run, self._phase
-        faults = run.workflow.document.coordinator.fault_tolerance
+        limits = run.limits(phase.name)
         dask = run.plan.runner.name == "dask"
         where = {
             "runner": "in_process" if phase.mode == "TRADITIONAL" else run.plan.runner.name,
             "workers": 1 if dask else run.plan.runner.workers,
             "token": run.token,
-            "memory": phase.memory,
             "cores": phase.cores,
-            "cpu_seconds": phase.cpu_seconds,
-            "timeout": run.workflow.document.infrastructure.container_timeout_seconds,
-            "retries": faults.max_container_failures if faults.auto_restart else 0,
+            **limits,
         }
         first, last = batch.numbers[0], batch.numbers[-1]
         chosen = run_batch.with_options(refresh_cache=True) if refresh or run.restart else run_batch
         return chosen.submit(
-            key=batch_key(run.setting, batch),
+            key=batch_key(run.setting, batch, limits),
             name=f"{batch.phase}: {batch.kind} {first} to {last}",
             work=json.dumps(
                 {"setting": run.setting.to_json(), "batch": batch.to_json(), "where": where}

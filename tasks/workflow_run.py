@@ -78,9 +78,23 @@ class WorkflowRun:
             "split": self.split,
             "seed": self.workflow.seed,
             "upstream": {above: self.phase_key(above) for above in self.workflow.needs[name]},
+            # The last of several searches or analyses above counts, so their order does too.
+            "order": self.workflow.upstream(name),
+            "limits": self.limits(name),
             "keep_returns": self.keeps_returns(name),
         }
         return f"{name}-{digest(identity)[:40]}"
+
+    def limits(self, name: str) -> dict[str, Any]:
+        """Return what decides which trials of a phase are left out."""
+        phase, document = self.workflow.phase(name), self.workflow.document
+        faults = document.coordinator.fault_tolerance
+        return {
+            "memory": phase.memory,
+            "cpu_seconds": phase.cpu_seconds,
+            "timeout": document.infrastructure.container_timeout_seconds,
+            "retries": faults.max_container_failures if faults.auto_restart else 0,
+        }
 
     def _resolved(self, name: str) -> dict[str, Any]:
         """Return the parts of the document, outside of the phase, that it may read."""
@@ -186,7 +200,7 @@ async def workflow_run(
             setting=Setting(
                 bars=str(save_bars(bars, folder.bars)),
                 fingerprint=bars.fingerprint,
-                signals=str(folder.signals),
+                signals=str(folder.signals / code_version()),
                 returns=str(folder.returns),
                 execution=execution_to_json(workflow.execution),
                 code=code_version(),

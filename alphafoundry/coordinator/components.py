@@ -29,6 +29,13 @@ class Component:
         return Component(source_from_json(given["strategy"]), given["parameters"])
 
 
+def add_component(found: dict[str, Component], phase: str, name: str, component: Component) -> None:
+    """Add a component; one that shares its name with another gets its phase's name before it."""
+    if found.get(name, component) != component:
+        name = f"{phase}-{name}"
+    found.setdefault(name, component)
+
+
 def store_signals(context: PhaseContext, components: Sequence[Component]) -> list[str]:
     """Store each component's signals over all days and return their keys in the store.
 

@@ -59,19 +59,25 @@ def _read_csv(source: SourceSection, cache_dir: Path) -> str:
         return str(path)
     import pandas as pd
 
-    table = pd.read_csv(path)
-    renamed = {
-        source.symbol_column: "symbol",
-        source.timestamp_column: "date",
-        **{column: field for field, column in source.price_columns.items()},
+    try:
+        table = pd.read_csv(path)
+    except ValueError as problem:
+        said = " ".join(str(problem).split())
+        raise MarketError(f"data.source.path: {path} is not a CSV file: {said}") from None
+    columns = {
+        "symbol": source.symbol_column,
+        "date": source.timestamp_column,
+        **source.price_columns,
     }
-    missing = [name for name in renamed if name not in table.columns]
+    missing = [name for name in columns.values() if name not in table.columns]
     if missing:
         raise MarketError(
             f"{path}: there is no column {missing[0]!r}; "
             f"it has {', '.join(map(str, table.columns))}"
         )
-    table = table.rename(columns=renamed)
+    # A column that bears the wanted name already, as close beside adj_close, is replaced.
+    table = table.assign(**{name: table[column] for name, column in columns.items()})
+    table = table.drop(columns=[name for name in set(columns.values()) if name not in columns])
     try:
         table["date"] = pd.to_datetime(table["date"], format=source.date_format).dt.strftime(
             "%Y-%m-%d"

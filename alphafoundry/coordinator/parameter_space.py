@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from alphafoundry.backtest import Parameter, Strategy
+from alphafoundry.errors import ConfigurationError
 
 Value = float | int | str
 MOST_GRID_POINTS = 1_000_000
@@ -58,6 +59,8 @@ class ParameterSpec(BaseModel):
             raise ValueError("has an end that is not a finite number")
         if self.min > self.max:
             raise ValueError(f"has min {self.min:g} above max {self.max:g}")
+        if self.step is not None and (self.max - self.min) / self.step >= MOST_GRID_POINTS:
+            raise ValueError(f"has more than {MOST_GRID_POINTS} steps; give a larger step")
         if self.log and self.min <= 0:
             raise ValueError("is logarithmic, so its min must be above 0")
         if self.log and self.step is not None:
@@ -155,7 +158,8 @@ def grid_of(
     """Return the values per parameter of a grid with at most `most` points where that is open.
 
     Continuous ranges without step or points get the same number of values each, the largest that
-    keeps the grid within `most` (1000 where it is None).
+    keeps the grid within `most` (1000 where it is None). Raises ConfigurationError where the
+    others alone make more than MOST_GRID_POINTS.
     """
     open_names = [
         name
@@ -174,6 +178,11 @@ def grid_of(
             spec.grid(whole=is_whole(strategy, name), points=points) for name, spec in space.items()
         ]
 
+    if fixed > MOST_GRID_POINTS:
+        raise ConfigurationError(
+            f"the grid of {strategy.name} has {fixed} points, more than {MOST_GRID_POINTS}; give "
+            "larger steps or another method"
+        )
     if not open_names:
         return axes(0)
     points = max(1, math.floor((target / max(fixed, 1)) ** (1 / len(open_names)) + 1e-9))

@@ -154,13 +154,16 @@ def choose_runner(
     """Choose where the work runs; what the caller or the document says wins."""
     named = given if given not in (None, "auto") else workflow.document.infrastructure.task_runner
     workers = _workers(workflow, manager)
+    limited = next((phase.name for phase in workflow.phases if _is_limited(phase)), None)
+    unlimited = "" if limited is None else f"; the limits of phase {limited} need processes"
     if named not in (None, "auto"):
         assert named is not None
         source = "the command line" if given not in (None, "auto") else "infrastructure.task_runner"
-        return RunnerChoice(named, 1 if named == "in_process" else workers, f"{source} says so")
+        why = f"{source} says so{unlimited if named in ('in_process', 'threads') else ''}"
+        return RunnerChoice(named, 1 if named == "in_process" else workers, why)
     if workflow.mode == "TRADITIONAL":
-        return RunnerChoice("in_process", 1, "the mode TRADITIONAL runs in one process, in order")
-    limited = next((phase.name for phase in workflow.phases if _is_limited(phase)), None)
+        why = f"the mode TRADITIONAL runs in one process, in order{unlimited}"
+        return RunnerChoice("in_process", 1, why)
     if limited is not None:
         return RunnerChoice(
             "processes", workers, f"phase {limited} limits a trial's memory or time"

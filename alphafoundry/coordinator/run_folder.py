@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def signals(self) -> Path:
-        """Signals by content."""
+        """Signals by content, in a folder per version of the code."""
         return self.shared / "signals"
 
     @property

@@ -69,7 +69,8 @@ def feasibility(use: StrategyUse, comparisons: Sequence[str]) -> Feasible:
     rules = []
     for text in comparisons:
         found = _COMPARISON.fullmatch(text)
-        if found is not None and found[1] in known:
+        # A rule counts for the strategies that have every parameter it names.
+        if found is not None and all(name in known for name in names_compared(text)):
             rules.append((found[1], _COMPARE[found[2]], found[3]))
 
     def feasible(values: Mapping[str, Any]) -> bool:
@@ -84,6 +85,14 @@ def feasibility(use: StrategyUse, comparisons: Sequence[str]) -> Feasible:
         return True
 
     return feasible
+
+
+def names_compared(text: str) -> list[str]:
+    """Return the parameters that a comparison such as "fast < slow" or "fast < 10" names."""
+    found = _COMPARISON.fullmatch(text)
+    if found is None:
+        return []
+    return [name for name in (found[1], found[3]) if _number(name) is None]
 
 
 def _number(text: str) -> float | None:
@@ -314,8 +323,11 @@ def _distribution(spec: ParameterSpec, *, whole: bool) -> Any:
     if spec.choices is not None:
         return CategoricalDistribution(list(spec.choices))
     assert spec.min is not None and spec.max is not None
+    if whole and spec.step is not None and not spec.step.is_integer():
+        # A grid rounds such steps; Optuna's whole numbers know steps of one size only.
+        return CategoricalDistribution(spec.grid(whole=True, points=0))
     if whole:
-        step = 1 if spec.step is None else max(1, int(spec.step))
+        step = 1 if spec.step is None else int(spec.step)
         return IntDistribution(int(spec.min), int(spec.max), step=step, log=spec.log)
     return FloatDistribution(spec.min, spec.max, step=spec.step, log=spec.log)
 

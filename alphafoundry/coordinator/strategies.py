@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from alphafoundry.backtest import Strategy, expression_strategy, strategy_named
@@ -18,7 +21,7 @@ class StrategySource:
 
     type : name of an embedded strategy, module:attribute, or "expression"
     template : of an expression
-    parameters : of an expression: placeholder to (kind, default)
+    defaults : of an expression: placeholder and its default
     """
 
     type: str
@@ -26,8 +29,18 @@ class StrategySource:
     defaults: tuple[tuple[str, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, from which `source_from_json` makes this again."""
-        return {"type": self.type, "template": self.template, "defaults": list(self.defaults)}
+        """Return plain values, from which `source_from_json` makes this again.
+
+        For a strategy of the user's own, `code` tells its module's source apart in checkpoints.
+        """
+        plain: dict[str, Any] = {
+            "type": self.type,
+            "template": self.template,
+            "defaults": list(self.defaults),
+        }
+        if self.template is None and ":" in self.type:
+            plain["code"] = _source_digest(self.type.partition(":")[0])
+        return plain
 
     def strategy(self) -> Strategy:
         """Return the strategy. Raises BacktestError or ExpressionError."""
@@ -83,9 +96,10 @@ def _imported(reference: str) -> Strategy:
     module_name, _, attribute = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as problem:
+    except Exception as problem:
+        said = " ".join(f"{type(problem).__name__}: {problem}".split())
         raise UnknownStrategy(
-            f"strategy {reference!r} cannot be imported ({problem}); write module:attribute of a "
+            f"strategy {reference!r} cannot be imported ({said}); write module:attribute of a "
             "module that Python finds"
         ) from None
     if not isinstance(found, Strategy):
@@ -93,4 +107,15 @@ def _imported(reference: str) -> Strategy:
             f"strategy {reference!r} is a {type(found).__name__}, not a Strategy of "
             "alphafoundry.backtest"
         )
-    return found
+    # Two modules may use one name, and stored signals must not outlive the code that made them.
+    return replace(found, identity=f"{reference} {_source_digest(module_name)} {found.identity}")
+
+
+@cache
+def _source_digest(module_name: str) -> str:
+    """Return 16 hex digits of a module's source file; "" where it has none that can be read."""
+    file = getattr(importlib.import_module(module_name), "__file__", None)
+    try:
+        return "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""

@@ -262,7 +262,10 @@ def _replay(setting: Mapping[str, Any], batch: Batch) -> _Answer:
     return results, _keep_returns(setting, batch, [result.daily_returns for result in found])
 
 
-def batch_key(setting: Setting, batch: Batch) -> str:
-    """Return the name of a batch's checkpoint: phase, number, and all that it depends on."""
-    content = digest([setting.identity(), batch.to_json()])
+def batch_key(setting: Setting, batch: Batch, limits: Mapping[str, Any]) -> str:
+    """Return the name of a batch's checkpoint: phase, number, and all that it depends on.
+
+    limits : of a trial, as they decide which trials are left out
+    """
+    content = digest([setting.identity(), batch.to_json(), dict(limits)])
     return f"{batch.phase}-{batch.number:05d}-{content[:40]}"

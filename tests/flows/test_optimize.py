@@ -171,7 +171,7 @@ async def test_damaged_checkpoints_are_made_again(place: WorkingFolder) -> None:
     first = results(await run(place, FOUR_PHASES))
     for file in (place.home / "coordinator" / "returns").iterdir():
         file.unlink()
-    for file in (place.home / "coordinator" / "signals").iterdir():
+    for file in (place.home / "coordinator" / "signals").rglob("*.signals"):
         file.write_bytes(file.read_bytes()[:100])
     for file in (place.home / "storage").glob("validation-*"):
         file.write_bytes(file.read_bytes()[:50])
@@ -214,6 +214,8 @@ async def test_independent_phases_and_several_strategies(place: WorkingFolder) -
     windows = found["forward"]["windows"]
     assert len(windows) == 5
     assert all(window["train"][1] < window["test"][0] for window in windows)
+    # The last 120 of 400 days are out of sample: the third window trains until day 240.
+    assert found["forward"]["best_params"] == {windows[2]["strategy"]: windows[2]["parameters"]}
     tested = found["forward"]["equity"]["days"]
     assert tested == sorted(set(tested))
     assert found["check"]["metrics"]["days"] == 120

@@ -59,7 +59,7 @@ def _outputs(phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
 def trials_with_returns(
     context: PhaseContext, searches: list[tuple[str, Mapping[str, Any]]]
 ) -> list[tuple[str, Mapping[str, Any], NDArray[np.float64]]]:
-    """Return (component's name, the trial, its daily returns) of every trial that ended well.
+    """Return (component's name, the trial, its daily returns) of every trial that may be chosen.
 
     The returns are mapped from disk, so that many thousand trials take no memory.
     """
@@ -71,7 +71,7 @@ def trials_with_returns(
             daily = np.load(folder / item["file"], mmap_mode="r", allow_pickle=False)
             rows.update(zip(item["numbers"], daily, strict=True))
         for trial in outputs["trial_list"]:
-            if trial["number"] in rows and trial["score"] is not None:
+            if trial["number"] in rows and trial["score"] is not None and trial["kept"]:
                 name = f"{trial['strategy']}-{trial['number']}"
                 if len(searches) > 1:
                     name = f"{phase}-{name}"

@@ -24,6 +24,7 @@ from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.optimization import Period
 from alphafoundry.coordinator.work import METRICS, metrics_to_json
 from alphafoundry.coordinator.workflow import Phase, Workflow
+from alphafoundry.errors import ConfigurationError, PhaseFailed
 
 
 class BacktestConfig(Section):
@@ -56,6 +57,16 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
 
 def _trials(phase: Phase, workflow: Workflow) -> int:
     return max(1, len(workflow.strategies)) if not phase.inputs else 1
+
+
+def _check(phase: Phase, workflow: Workflow) -> None:
+    assert isinstance(phase.config, BacktestConfig)
+    period = phase.config.period or ("test" if phase.inputs else "all")
+    if period == "test" and workflow.document.data.test_fraction == 0:
+        raise ConfigurationError(
+            f"phase {phase.name!r} measures test days and data.test_fraction is 0; raise it, or "
+            "set config.period"
+        )
 
 
 def numbers_of(metrics: Metrics) -> dict[str, float | None]:
@@ -91,6 +102,11 @@ def components_and_weights(
         _, outputs = searches[-1]
         best = outputs["best_params"]
         uses = [use for use in context.workflow.strategies if use.name in best]
+        if not uses:
+            raise PhaseFailed(
+                f"phase {context.phase.name}: {searches[-1][0]} found no parameters on days before "
+                "the test days; use more days, shorter training or a smaller data.test_fraction"
+            )
         parameters = {use.name: best[use.name] for use in uses}
     else:
         uses = list(context.workflow.strategies)
@@ -135,8 +151,8 @@ def combined_signal(
     return total
 
 
-@phase_type("validation", config=BacktestConfig, outputs=_outputs, trials=_trials)
-@phase_type("backtest", config=BacktestConfig, outputs=_outputs, trials=_trials)
+@phase_type("validation", config=BacktestConfig, outputs=_outputs, trials=_trials, check=_check)
+@phase_type("backtest", config=BacktestConfig, outputs=_outputs, trials=_trials, check=_check)
 def backtesting(context: PhaseContext) -> dict[str, Any]:
     """Backtest what the phases before chose, and show the days before beside it."""
     config = context.phase.config
@@ -157,6 +173,12 @@ def backtesting(context: PhaseContext) -> dict[str, Any]:
     before: BacktestResult | None = None
     if first > 0:
         before = backtest_signals(context.bars, signal, execution, measured=(0, first))
+    for name, outputs in context.of_kind("optimization"):
+        if outputs["rows"][1] > first:
+            context.notes.append(
+                f"{context.phase.name}: not out of sample, {name} has searched on days measured "
+                "here"
+            )
     if context.bars.synthetic:
         context.notes.append(f"{context.phase.name}: {context.bars.label}")
     return {

@@ -20,7 +20,7 @@ from alphafoundry.coordinator.document import (
 )
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phase_types import Shape, phase_type
-from alphafoundry.coordinator.sampling import grid_size, search_for
+from alphafoundry.coordinator.sampling import grid_size, names_compared, search_for
 from alphafoundry.coordinator.scoring import score_of, unknown_metric, within
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.work import METRICS
@@ -149,10 +149,34 @@ def _outputs(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
     }
 
 
+def check_constraints(constraints: ConstraintSection, workflow: Workflow) -> None:
+    """Refuse constraints on parameters that no strategy has, and on what is no metric.
+
+    Raises ConfigurationError.
+    """
+    known = {name for use in workflow.strategies for name in use.strategy.parameters}
+    for text in constraints.parameters:
+        for name in names_compared(text):
+            if name not in known:
+                raise ConfigurationError(
+                    f"constraints.parameters: {text!r}: no strategy has the parameter {name!r}; "
+                    f"{suggest(name, known)}"
+                )
+    wrong = unknown_metric(constraints.performance)
+    if wrong is not None:
+        raise ConfigurationError(
+            f"constraints.performance: {wrong!r} is no metric; {suggest(wrong, METRICS)}"
+        )
+
+
 def _check(phase: Phase, workflow: Workflow) -> None:
     method = _method(phase, workflow)
     uses = uses_of(phase, workflow)
     asked = _asked_for(phase, workflow)
+    if method == "signal_replay":
+        raise ConfigurationError(
+            "optimization.method signal_replay is of a phase: write method: signal_replay there"
+        )
     if method != "grid" and asked is None:
         raise ConfigurationError(
             f"the method {method} needs a number of trials; add container_count or n_trials"
@@ -161,11 +185,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
         raise ConfigurationError(
             f"{asked} trials for {len(uses)} strategies; ask for at least one each"
         )
-    wrong = unknown_metric(_constraints(phase, workflow).performance)
-    if wrong is not None:
-        raise ConfigurationError(
-            f"constraints.performance: {wrong!r} is no metric; {suggest(wrong, METRICS)}"
-        )
+    check_constraints(_constraints(phase, workflow), workflow)
     if method == "grid" and _trials(phase, workflow) == 0:
         raise ConfigurationError(
             "no point of the grid keeps to the constraints and to the strategies' own rules; "
@@ -293,6 +313,8 @@ def _results(
                 "score": None
                 if trial.numbers is None
                 else _finite(score_of(trial.numbers, objective)),
+                "kept": trial.numbers is not None
+                and within(trial.numbers, constraints.performance),
             }
             for use in uses
             for trial in found[use.name]

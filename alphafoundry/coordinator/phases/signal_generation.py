@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alphafoundry.coordinator.components import Component, store_signals
+from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document import Section, Text
 from alphafoundry.coordinator.phase_types import Shape, phase_type
@@ -50,9 +50,9 @@ def signal_generation(context: PhaseContext) -> dict[str, Any]:
     """Store the signals of the top trials of the searches before, else of the strategies."""
     names = _chosen(context.phase, context.workflow)
     components: dict[str, Component] = {}
-    for _, outputs in context.of_kind("optimization"):
+    for phase, outputs in context.of_kind("optimization"):
         for name, given in outputs["components"].items():
-            components[name] = Component.from_json(given)
+            add_component(components, phase, name, Component.from_json(given))
     if not components:
         components = {
             use.name: Component(use.source, use.complete({})) for use in context.strategies(names)

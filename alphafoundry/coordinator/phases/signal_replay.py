@@ -20,7 +20,7 @@ from alphafoundry.backtest import (
     replay,
     stacked,
 )
-from alphafoundry.coordinator.components import Component, store_signals
+from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document import Count, Number, Section, Whole
 from alphafoundry.coordinator.phase_types import Shape, phase_type
@@ -104,14 +104,19 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
     Where there are several strategies, the best trial of each comes before second ones.
     """
     found: dict[str, Component] = {}
-    for _, outputs in context.of_kind("analysis", "signal_generation"):
+    for phase, outputs in context.of_kind("analysis", "signal_generation"):
         for name, given in outputs["components"].items():
-            found[name] = Component.from_json(given)
-    for _, outputs in context.of_kind("optimization"):
-        names = list(outputs["components"])
+            add_component(found, phase, name, Component.from_json(given))
+    later = []
+    for phase, outputs in context.of_kind("optimization"):
         leaders = {f"{strategy}-{number}" for strategy, number in outputs["best_trial"].items()}
-        for name in sorted(names, key=lambda item: item not in leaders):
-            found.setdefault(name, Component.from_json(outputs["components"][name]))
+        for name, given in outputs["components"].items():
+            if name in leaders:
+                add_component(found, phase, name, Component.from_json(given))
+            else:
+                later.append((phase, name, Component.from_json(given)))
+    for phase, name, component in later:
+        add_component(found, phase, name, component)
     unique: dict[str, Component] = {}
     seen = set()
     for name, component in found.items():
@@ -265,27 +270,46 @@ def _random_weightings(
     if len(allowed) < needed or wanted < 1:
         return []
     draws = generator(context.workflow.seed, context.phase.name, "weightings")
-    equal = np.zeros(count)
-    equal[list(allowed)] = 1 / len(allowed)
-    found = [equal]
+    least = min(rules.min_weight, rules.max_weight)
+    found = []
+    if 1 / len(allowed) >= least:
+        equal = np.zeros(count)
+        equal[list(allowed)] = 1 / len(allowed)
+        found.append(equal)
     while len(found) < wanted:
         size = int(draws.integers(needed, len(allowed) + 1))
         chosen = draws.choice(np.array(allowed), size, replace=False)
         shares = draws.dirichlet(np.ones(size))
-        shares = np.maximum(shares, min(rules.min_weight, 1 / size))
-        for _ in range(50):
-            shares = shares / shares.sum()
-            over = shares > rules.max_weight
-            if not over.any():
-                break
-            # What is cut off goes to the others in proportion, until nobody is above.
-            excess = (shares[over] - rules.max_weight).sum()
-            shares[over] = rules.max_weight
-            shares[~over] += excess * shares[~over] / shares[~over].sum() if (~over).any() else 0
+        floors = np.zeros(size)
+        floors[: size if size * least <= 1 else rules.min_strategies] = least
         weights = np.zeros(count)
-        weights[chosen] = np.minimum(shares, rules.max_weight)
+        weights[chosen] = bounded_shares(shares, floors, rules.max_weight)
         found.append(weights)
     return found
+
+
+def bounded_shares(
+    shares: NDArray[np.float64], floors: NDArray[np.float64], most: float
+) -> NDArray[np.float64]:
+    """Return weights from `floors` to `most` with sum 1: what is above the floors, in proportion.
+
+    Parameters
+    ----------
+    shares : above 0; floors : of the same shape, their sum at most 1; most : with len(shares)
+        times most at least 1
+    """
+    above = np.zeros(len(shares))
+    room = most - floors
+    free = np.ones(len(shares), dtype=bool)
+    while free.any():
+        left = max(1.0 - floors.sum() - above[~free].sum(), 0.0)
+        above[free] = left * shares[free] / shares[free].sum()
+        over = free & (above > room)
+        if not over.any():
+            break
+        above[over] = room[over]
+        free &= ~over
+    return np.asarray(np.minimum(floors + above, most), dtype=np.float64)
 
 
 def _best(

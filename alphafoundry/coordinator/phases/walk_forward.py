@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from alphafoundry.backtest import metrics_of, walk_forward_windows
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document import (
+    ConstraintSection,
     OptimizationSection,
     Text,
     WalkForwardSection,
@@ -20,9 +22,9 @@ from alphafoundry.coordinator.document import (
 )
 from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.backtesting import numbers_of
-from alphafoundry.coordinator.phases.optimization import chosen_strategies
+from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
 from alphafoundry.coordinator.sampling import grid_size, search_for
-from alphafoundry.coordinator.scoring import score_of
+from alphafoundry.coordinator.scoring import score_of, within
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
@@ -35,9 +37,9 @@ class WalkForwardConfig(WalkForwardSection):
     With window_type percentage, the periods are percent of all days times ten: 252 is 25.2 %.
     """
 
-    train_period_days: Whole | None = None  # type: ignore[assignment]
-    test_period_days: Whole | None = None  # type: ignore[assignment]
-    step_days: Whole | None = None  # type: ignore[assignment]
+    train_period_days: Annotated[Whole, Field(ge=30, le=2000)] | None = None  # type: ignore[assignment]
+    test_period_days: Annotated[Whole, Field(ge=5, le=500)] | None = None  # type: ignore[assignment]
+    step_days: Annotated[Whole, Field(ge=1, le=200)] | None = None  # type: ignore[assignment]
     window_type: WindowType | None = None  # type: ignore[assignment]
     optimization: OptimizationSection | None = None  # type: ignore[assignment]
     strategies: tuple[Text, ...] | None = None
@@ -71,7 +73,10 @@ def _search(phase: Phase, workflow: Workflow) -> OptimizationSection:
         objective=own.objective or base.objective or "sharpe",
         parameters={**base.parameters, **own.parameters},
         n_trials=phase.trials or own.n_trials or base.n_trials,
-        constraints=own.constraints if own.constraints.parameters else base.constraints,
+        constraints=ConstraintSection(
+            parameters=own.constraints.parameters or base.constraints.parameters,
+            performance=own.constraints.performance or base.constraints.performance,
+        ),
     )
 
 
@@ -113,6 +118,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
         raise ConfigurationError(
             f"the method {search.method} needs a number of trials; add container_count or n_trials"
         )
+    check_constraints(search.constraints, workflow)
     if _trials(phase, workflow) < 1:
         raise ConfigurationError("no parameters keep to the constraints; widen them")
 
@@ -175,6 +181,10 @@ def walk_forward(context: PhaseContext) -> dict[str, Any]:
             )
             every.extend(trials)
             for trial, score in zip(trials, scores, strict=True):
+                if trial.numbers is None or not within(
+                    trial.numbers, search.constraints.performance
+                ):
+                    continue
                 if score > -math.inf and (place not in best or score > best[place][0]):
                     best[place] = (score, use, trial.item, trial.numbers)
     context.require_enough(every)
@@ -215,6 +225,12 @@ def _results(
     places = [place for place in range(len(windows)) if place in best]
     if not places:
         raise PhaseFailed(f"phase {context.phase.name}: no window has a trial with a {objective}")
+    for place in range(len(windows)):
+        if place not in best:
+            context.notes.append(
+                f"{context.phase.name}: window {place} has no trial with a {objective} that keeps "
+                "to the constraints; its days are left out"
+            )
     groups = [
         (
             [best[place][2]],
@@ -267,11 +283,13 @@ def _results(
     if not listed:
         raise PhaseFailed(f"phase {context.phase.name}: no window could be tested")
     joined = np.concatenate(daily)
-    last = listed[-1]
+    # What a later phase trades out of sample must have been found before its first day.
+    before = [line for line in listed if windows[line["window"]].train.stop <= context.split]
     return {
-        "metrics": numbers_of(metrics_of(joined)),
+        # Joined returns say nothing of trading, so there is no turnover and no count of trades.
+        "metrics": {**numbers_of(metrics_of(joined)), "trades": None},
         "windows": listed,
-        "best_params": {last["strategy"]: last["parameters"]},
+        "best_params": {line["strategy"]: line["parameters"] for line in before[-1:]},
         "equity": {
             "days": days,
             "values": (context.execution.initial_capital * np.cumprod(1 + joined)).tolist(),

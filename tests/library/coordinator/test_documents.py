@@ -379,6 +379,40 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "coordinator: {reproducibility: {deterministic_order: false}}",
         "coordinator.reproducibility.deterministic_order: 'false' is not a valid",
     ),
+    "period of a walk-forward phase": (
+        PHASES + "    - {name: a, type: walk_forward, config: {train_period_days: 5}}",
+        "workflow.phases[0].config.train_period_days: '5' is not at least 30",
+    ),
+    "signal replay for every search": (
+        PHASES + SEARCH + "optimization: {method: signal_replay}",
+        "optimization.method signal_replay is of a phase",
+    ),
+    "constraint on nothing": (
+        PHASES + SEARCH + 'optimization: {constraints: {parameters: ["fsat < slow"]}}',
+        "'fsat < slow': no strategy has the parameter 'fsat'; did you mean 'fast'?",
+    ),
+    "metric of a walk-forward": (
+        "workflow: {type: walk_forward}\n"
+        "walk_forward: {optimization: {constraints: {performance: {sharp: {min: 1}}}}}",
+        "constraints.performance: 'sharp' is no metric; did you mean 'sharpe'?",
+    ),
+    "no test days": (
+        PHASES
+        + SEARCH
+        + "    - {name: b, type: backtest, inputs: [search.best_params]}\ndata: {test_fraction: 0}",
+        "phase 'b' measures test days and data.test_fraction is 0",
+    ),
+    "steps without end": (
+        "optimization: {parameters: {slow: {min: 50, max: 100, step: 0.000001}}}",
+        "has more than 1000000 steps; give a larger step",
+    ),
+    "a grid without end": (
+        PHASES
+        + SEARCH
+        + "optimization: {parameters: {fast: {min: 1, max: 2000, step: 1}, "
+        + "slow: {min: 2, max: 2000, step: 1}}}",
+        "the grid of moving_average_cross has 3998000 points, more than 1000000",
+    ),
     "a key twice": ("data: {}\ndata: {}", "flow.yaml:2: data: stands twice; first in line 1"),
     "no YAML": ("workflow: [", "flow.yaml:1:12: not YAML"),
     "a list": ("- workflow", "flow.yaml: the file is not a mapping of keys to values"),

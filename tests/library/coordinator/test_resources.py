@@ -12,13 +12,16 @@ import pytest
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import load_bars, save_bars
+from alphafoundry.coordinator.data import _read_csv
+from alphafoundry.coordinator.document import SourceSection
 from alphafoundry.coordinator.monitoring import Monitor
 from alphafoundry.coordinator.planning import manager_of, plan_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.coordinator.resources import ResourceManager
+from alphafoundry.coordinator.strategies import StrategySource, source_from_json
 from alphafoundry.coordinator.studies import write_studies
 from alphafoundry.coordinator.workflow import Workflow
-from alphafoundry.errors import BacktestError
+from alphafoundry.errors import BacktestError, MarketError, UnknownStrategy
 from alphafoundry.store import (
     TrialRecord,
     begin_phase,
@@ -210,3 +213,40 @@ def test_trials_are_kept_once_and_executions_counted(tmp_path: Path) -> None:
         finish_phase(store, phase, "finished", trials=2, executed=2, left_out=1, seconds=1.5)
         (row,) = read_phases(store, run_id=run.id)
         assert (row.status, row.trials, row.left_out, row.seconds) == ("finished", 2, 1, 1.5)
+
+
+def test_columns_of_a_file_replace_those_that_bear_their_names(tmp_path: Path) -> None:
+    file = tmp_path / "prices.csv"
+    file.write_text("ticker,day,close,adjusted\nA,2020-01-02,10,5\n")
+    source = SourceSection(
+        path=str(file),
+        symbol_column="ticker",
+        timestamp_column="day",
+        price_columns={"close": "adjusted", "open": "adjusted"},
+    )
+    header, line = Path(_read_csv(source, tmp_path / "cache")).read_text().splitlines()
+    assert dict(zip(header.split(","), line.split(","), strict=True)) == {
+        "symbol": "A",
+        "date": "2020-01-02",
+        "close": "5",
+        "open": "5",
+    }
+    file.write_text("")
+    with pytest.raises(MarketError, match="is not a CSV file"):
+        _read_csv(source, tmp_path / "cache")
+
+
+def test_own_strategies_are_told_apart_by_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "own_strategies.py").read_text()
+    (tmp_path / "first_rules.py").write_text(text)
+    (tmp_path / "second_rules.py").write_text(text + "\n# changed\n")
+    (tmp_path / "broken_rules.py").write_text("def")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, second = (StrategySource(f"{name}_rules:SLOW") for name in ("first", "second"))
+    assert first.to_json()["code"] != second.to_json()["code"]
+    assert first.strategy().identity != second.strategy().identity
+    assert source_from_json(first.to_json()) == first
+    with pytest.raises(UnknownStrategy, match="SyntaxError"):
+        StrategySource("broken_rules:SLOW").strategy()

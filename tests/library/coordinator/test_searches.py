@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphafoundry.coordinator.components import Component, add_component
 from alphafoundry.coordinator.graph import topological
 from alphafoundry.coordinator.parameter_space import ParameterSpec
-from alphafoundry.coordinator.sampling import search_for
+from alphafoundry.coordinator.phases.signal_replay import bounded_shares
+from alphafoundry.coordinator.sampling import distributions, search_for
 from alphafoundry.coordinator.seeds import generator, seed_number
+from alphafoundry.coordinator.strategies import StrategySource
 from alphafoundry.coordinator.workflow import Workflow
 
 Load = Callable[[str], Workflow]
@@ -106,3 +111,59 @@ def test_every_phase_comes_after_what_it_needs(count: int, data: st.DataObject) 
 def test_a_cycle_is_named() -> None:
     with pytest.raises(ValueError, match="b -> c -> b"):
         topological(["a", "b", "c"], {"a": ["b"], "b": ["c"], "c": ["b"]})
+
+
+def test_optuna_takes_every_point_of_a_grid_whose_step_is_no_whole_number(load: Load) -> None:
+    use = load(
+        "strategies: [{type: rsi, parameters: {window: {min: 2, max: 20, step: 2.5}}}]"
+    ).strategies[0]
+    search = search_for("grid", use, trials=None, seed=1, name="search")
+    found = []
+    while points := search.ask():
+        for point in points:
+            optuna.trial.create_trial(value=1.0, params=point, distributions=distributions(use))
+            found.append(point["window"])
+        search.tell([0.0] * len(points))
+    assert sorted(set(found)) == [2, 4, 7, 10, 12, 14, 17, 20]
+
+
+def test_a_comparison_counts_for_strategies_that_have_both_parameters(load: Load) -> None:
+    rsi, cross = load(
+        "strategies: [{type: rsi}, {type: moving_average_cross, "
+        "parameters: {fast: [2, 40], slow: [10, 120]}}]"
+    ).strategies
+    for use, comparison in ((rsi, "window < slow"), (cross, "fast < 10")):
+        search = search_for(
+            "random", use, trials=20, seed=1, name="search", comparisons=[comparison]
+        )
+        points = search.ask()
+        assert len(points) == 20
+    assert all(int(point["fast"]) < 10 for point in points)
+
+
+@given(
+    shares=st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=12),
+    floor=st.floats(0.0, 1.0),
+    slack=st.floats(0.0, 1.0),
+)
+def test_weights_keep_between_their_floors_and_the_most(
+    shares: list[float], floor: float, slack: float
+) -> None:
+    size = len(shares)
+    most = 1 / size + slack * (1 - 1 / size)
+    floors = np.full(size, floor / size)
+    found = bounded_shares(np.array(shares), floors, most)
+    assert found.sum() == pytest.approx(1.0, abs=1e-12)
+    assert (found >= floors - 1e-15).all()
+    assert (found <= most).all()
+    above = (found - floors)[found < most - 1e-9]
+    ratios = above / np.array(shares)[found < most - 1e-9]
+    assert ratios == pytest.approx(np.full(len(ratios), ratios.mean() if len(ratios) else 0.0))
+
+
+def test_no_component_is_lost_where_two_searches_number_theirs_alike() -> None:
+    one, other = (Component(StrategySource("rsi"), {"window": window}) for window in (5, 9))
+    found: dict[str, Component] = {}
+    for phase, component in (("first", one), ("second", other), ("third", one)):
+        add_component(found, phase, "rsi-0", component)
+    assert found == {"rsi-0": one, "second-rsi-0": other}
