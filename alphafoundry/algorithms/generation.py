@@ -37,7 +37,14 @@ from alphafoundry.algorithms.providers import (
 )
 from alphafoundry.algorithms.validation import validate
 from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError
-from alphafoundry.llm import ApiKey, Completion, ModelEndpoint, OpenAICompatible, Provider
+from alphafoundry.llm import (
+    OPENROUTER_URL,
+    ApiKey,
+    Completion,
+    ModelEndpoint,
+    OpenAICompatible,
+    Provider,
+)
 from alphafoundry.settings import FoundrySettings, load_settings
 
 MOST_REQUESTS = 6
@@ -426,7 +433,11 @@ def _provider(settings: FoundrySettings, client: httpx.AsyncClient | None = None
     chosen = settings.algorithms
     openrouter_key = key_from_environment("openrouter", os.environ)
     if client is not None and str(client.base_url):
-        key: ApiKey | None = openrouter_key or key_from_environment("openai", os.environ)
+        # A key goes to nobody but the service that it is of.
+        of_openrouter = client.base_url.host == httpx.URL(OPENROUTER_URL).host
+        key: ApiKey | None = (
+            openrouter_key if of_openrouter else key_from_environment("openai", os.environ)
+        )
         return OpenAICompatible(
             str(client.base_url), api_key=key, client=client, timeout=chosen.request_timeout
         )
