@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ MOST_REQUESTS = 6
 """Requests under way at once unless the caller says otherwise."""
 
 _ENDPOINT_FAILED = frozenset({"server", "time-out", "network"})
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,10 @@ class ModelEndpoint:
             )
         )
         if self._cache is not None:
-            self._cache.put(endpoint, model, prompt, self.sampling, answer)
+            try:
+                self._cache.put(endpoint, model, prompt, self.sampling, answer)
+            except OSError as problem:
+                log.warning("%r: an answer could not be kept: %s", self._cache, problem)
         return answer
 
     async def ask(
