@@ -304,7 +304,12 @@ async def _write(endpoint: ModelEndpoint, one: Assignment) -> Written:
         sent = sum(record.model == one.model for record in endpoint.records) - sent_before
         return no_answer(one, str(problem), requests=sent)
     sent = sum(record.model == one.model for record in endpoint.records) - sent_before
-    return await asyncio.to_thread(read_answer, one, completion, requests=sent)
+    reading = asyncio.ensure_future(asyncio.to_thread(read_answer, one, completion, requests=sent))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        # The answer came in time, and is paid for.
+        return await reading
 
 
 async def _generate_algorithms_for_agents_async(
