@@ -64,6 +64,7 @@ from alphafoundry.algorithms.studio import Studio, open_studio
 from alphafoundry.errors import FoundryError, ModelRequestError
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
+from tasks.cancellation import Cancellation, stopping_when
 from tasks.limits import ensure_limits, holding_slot, require_limit
 from tasks.retries import TRANSIENT
 from tasks.workbench import current_terminal
@@ -489,6 +490,8 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
     except BaseException:
         await provider.aclose()
         raise
+    cancellation = Cancellation()
+    cancellation.watch()
     async with (
         _progress_shown(len(assignments)) as callback,
         open_studio(
@@ -499,8 +502,10 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
             callback=callback,
             stop=terminal.stop if terminal else None,
         ) as opened,
+        stopping_when(cancellation, opened.stop, terminal.progress.say if terminal else None),
     ):
         yield opened
+    await cancellation.settle()
 
 
 async def _provider(settings: FoundrySettings) -> Any:
