@@ -253,6 +253,7 @@ async def generate_algorithms(
     assignments = assign(models, note, seed=seed)
     progress = ProgressReporter(progress_callback, len(assignments))
     results: dict[int, Written] = {}
+    at_once = asyncio.Semaphore(endpoint.concurrency.cap)
 
     def keep(written: Written) -> None:
         results[written.position] = written
@@ -264,7 +265,7 @@ async def generate_algorithms(
             progress.failed(written.model, written.reason or "error")
 
     async def write(one: Assignment) -> None:
-        async with endpoint.concurrency.permit():
+        async with at_once:
             progress.started(one.model, one.position + 1)
             keep(await _write(endpoint, one))
 
