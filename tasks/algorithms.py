@@ -32,7 +32,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from alphafoundry.algorithms.arena import Entry, Failure, RaceResult, race
-from alphafoundry.algorithms.contract import AlgorithmFailed, Bars, RefusedCode
+from alphafoundry.algorithms.contract import (
+    AlgorithmError,
+    AlgorithmFailed,
+    Bars,
+    RefusedCode,
+)
 from alphafoundry.algorithms.generation import (
     Assignment,
     Written,
@@ -59,6 +64,7 @@ from alphafoundry.algorithms.studio import Studio, open_studio
 from alphafoundry.errors import FoundryError, ModelRequestError
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
+from tasks.cancellation import Cancellation, stopping_when
 from tasks.limits import ensure_limits, holding_slot, require_limit
 from tasks.retries import TRANSIENT
 from tasks.workbench import current_terminal
@@ -224,7 +230,16 @@ async def _ask_and_keep(
         studio.keep(no_answer(one, str(problem), requests=asking.sent[one.position]))
     else:
         sent = asking.sent[one.position]
-        studio.keep(await asyncio.to_thread(read_answer, one, completion, requests=sent))
+        reading = asyncio.ensure_future(
+            asyncio.to_thread(read_answer, one, completion, requests=sent)
+        )
+        try:
+            written = await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            # The answer is here and paid for: a run that ends keeps it.
+            studio.keep(await reading)
+            raise
+        studio.keep(written)
     finally:
         asking.changed.set()
 
@@ -261,7 +276,11 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
     try:
         while loop.time() < asking.deadline and not stopped.done():
             next_moment = asking.wake()
-            allowed = min(cap, asking.studio.endpoint.concurrency.limit)
+            endpoint = asking.studio.endpoint
+            # While the endpoint is left alone or probed, the others wait for what the probe finds.
+            allowed = (
+                min(cap, endpoint.concurrency.limit) if endpoint.circuit.state == "closed" else 1
+            )
             while asking.waiting and len(lanes) < allowed:
                 number += 1
                 one = asking.waiting.popleft()
@@ -328,8 +347,10 @@ async def try_algorithms(studio: Studio) -> None:
 
 
 @task(name="race", task_run_name="race {count} algorithms", cache_policy=NO_CACHE)
-async def _race(course: RaceCourse, entries: list[Entry], count: int) -> RaceResult:
-    """Run every algorithm over the days of the race, each in its sandbox."""
+async def _race(
+    course: RaceCourse, entries: list[Entry], count: int, stop: asyncio.Event
+) -> RaceResult | None:
+    """Run every algorithm over the days of the race, each in its sandbox; None once stopped."""
     logger = get_run_logger()
     progress = _progress()
     loop = asyncio.get_running_loop()
@@ -347,11 +368,24 @@ async def _race(course: RaceCourse, entries: list[Entry], count: int) -> RaceRes
     def finished(name: str, failure: Failure | None) -> None:
         loop.call_soon_threadsafe(tell, name, failure, context=context)
 
-    return await asyncio.to_thread(race, entries, course.panel, course.settings, on_finish=finished)
+    try:
+        return await asyncio.to_thread(
+            race,
+            entries,
+            course.panel,
+            course.settings,
+            on_finish=finished,
+            stopped=stop.is_set,
+        )
+    except AlgorithmError as problem:
+        if not stop.is_set():
+            raise
+        logger.info("%s", problem)
+        return None
 
 
 async def race_algorithms(studio: Studio) -> RaceResult | None:
-    """Race the algorithms that are left and record the leader board; None without any.
+    """Race the algorithms that are left and record the leader board; None without any, or stopped.
 
     The best become candidates for other flows (`store.read_candidates`).
     """
@@ -361,7 +395,9 @@ async def race_algorithms(studio: Studio) -> RaceResult | None:
     names = _entry_names(written)
     label = studio.endpoint.provider.name
     entries = [Entry(names[one.position], one.source or "", label=label) for one in written]
-    result = await _race(studio.course, entries, len(entries))
+    result = await _race(studio.course, entries, len(entries), studio.stop)
+    if result is None:
+        return None
     await asyncio.to_thread(keep_race, studio, result, names)
     return result
 
@@ -454,6 +490,8 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
     except BaseException:
         await provider.aclose()
         raise
+    cancellation = Cancellation()
+    cancellation.watch()
     async with (
         _progress_shown(len(assignments)) as callback,
         open_studio(
@@ -464,8 +502,10 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
             callback=callback,
             stop=terminal.stop if terminal else None,
         ) as opened,
+        stopping_when(cancellation, opened.stop, terminal.progress.say if terminal else None),
     ):
         yield opened
+    await cancellation.settle()
 
 
 async def _provider(settings: FoundrySettings) -> Any:

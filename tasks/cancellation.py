@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
 import httpx
@@ -16,8 +16,6 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
-
-from alphafoundry.research.workbench import Workbench
 
 LOOK_SECONDS = 2.0
 MESSAGE = "Cancelled; what had finished is saved, and the next run goes on with the rest."
@@ -66,16 +64,27 @@ class Cancellation:
 
 
 @contextlib.asynccontextmanager
-async def stopping_when(cancellation: Cancellation, bench: Workbench) -> AsyncIterator[None]:
-    """Ask the run to end when it is cancelled in Prefect during the block."""
-    watching = asyncio.create_task(_watch(cancellation, bench))
+async def stopping_when(
+    cancellation: Cancellation, stop: asyncio.Event, say: Callable[[str], None] | None
+) -> AsyncIterator[None]:
+    """Ask the run to end when it is cancelled in Prefect during the block.
+
+    Parameters
+    ----------
+    stop : set then
+    say : told so; None tells nobody
+    """
+    watching = asyncio.create_task(_watch(cancellation, stop, say))
     try:
         yield
     finally:
         watching.cancel()
 
 
-async def _watch(cancellation: Cancellation, bench: Workbench) -> None:
+async def _watch(
+    cancellation: Cancellation, stop: asyncio.Event, say: Callable[[str], None] | None
+) -> None:
     await cancellation.wait()
-    bench.progress.say("Cancelled in Prefect: finishing what is in flight and saving")
-    bench.stop.set()
+    if say is not None:
+        say("Cancelled in Prefect: finishing what is in flight and saving")
+    stop.set()

@@ -27,8 +27,8 @@ LONGEST_WAIT = 0.2
 class PatientApplication:
     """Passes requests on to an ASGI application; repeats those for slots that find it busy.
 
-    A request that was answered 503 has changed nothing, its transaction was rolled back. After
-    `TRIES`, about 4 s, the last 503 is passed on.
+    On SQLite a request that was answered 503 has changed nothing: its transaction was rolled back,
+    and a lease is made after it. After `TRIES`, about 4 s, the last 503 is passed on.
     """
 
     def __init__(self, application: Application) -> None:

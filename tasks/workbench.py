@@ -104,7 +104,7 @@ async def workbench(flow: str, given: Mapping[str, Any]) -> AsyncIterator[Workbe
     ) as bench:
         token = _current.set((bench, cancellation))
         try:
-            async with stopping_when(cancellation, bench):
+            async with stopping_when(cancellation, bench.stop, bench.progress.say):
                 await import_hopeful(bench)
                 yield bench
         finally:

@@ -188,7 +188,7 @@ class RaceResult:
             if row.name == BUY_AND_HOLD or row.out is not None:
                 break
             above.append(row)
-        return tuple(row for row in above[:count] if row.trades)
+        return tuple(row for row in above if row.trades)[:count]
 
     def __repr__(self) -> str:
         from alphafoundry.algorithms.leader_board import leader_board_text

@@ -23,6 +23,7 @@ _CODE_START: Final = re.compile(
 _LANGUAGES: Final = frozenset({"", "python", "python3", "py", "py3"})
 _MOST_LINES: Final = 3_000
 _MOST_CHARACTERS_TRIED: Final = 20_000_000
+_MOST_CHARACTERS_JOINED: Final = 500_000
 
 
 def extract_code(answer: str) -> str:
@@ -85,10 +86,12 @@ def _fenced(text: str) -> Iterator[tuple[str, str]]:
 def _continued(blocks: list[str]) -> list[str]:
     """Join a block that starts inside a function to the block before it."""
     joined: list[str] = []
+    left = _MOST_CHARACTERS_JOINED
     for block in blocks:
         inside = block.strip("\n")[:1] in (" ", "\t")
-        if joined and inside and not _defines_in(block):
+        if joined and inside and left > 0 and not _defines_in(block):
             whole = f"{joined[-1]}\n{block}"
+            left -= len(whole)
             if _parsed(_tidy(whole)) is not None:
                 joined[-1] = whole
                 continue

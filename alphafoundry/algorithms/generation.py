@@ -37,7 +37,14 @@ from alphafoundry.algorithms.providers import (
 )
 from alphafoundry.algorithms.validation import validate
 from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError
-from alphafoundry.llm import ApiKey, Completion, ModelEndpoint, OpenAICompatible, Provider
+from alphafoundry.llm import (
+    OPENROUTER_URL,
+    ApiKey,
+    Completion,
+    ModelEndpoint,
+    OpenAICompatible,
+    Provider,
+)
 from alphafoundry.settings import FoundrySettings, load_settings
 
 MOST_REQUESTS = 6
@@ -246,6 +253,7 @@ async def generate_algorithms(
     assignments = assign(models, note, seed=seed)
     progress = ProgressReporter(progress_callback, len(assignments))
     results: dict[int, Written] = {}
+    at_once = asyncio.Semaphore(endpoint.concurrency.cap)
 
     def keep(written: Written) -> None:
         results[written.position] = written
@@ -257,7 +265,7 @@ async def generate_algorithms(
             progress.failed(written.model, written.reason or "error")
 
     async def write(one: Assignment) -> None:
-        async with endpoint.concurrency.permit():
+        async with at_once:
             progress.started(one.model, one.position + 1)
             keep(await _write(endpoint, one))
 
@@ -297,7 +305,12 @@ async def _write(endpoint: ModelEndpoint, one: Assignment) -> Written:
         sent = sum(record.model == one.model for record in endpoint.records) - sent_before
         return no_answer(one, str(problem), requests=sent)
     sent = sum(record.model == one.model for record in endpoint.records) - sent_before
-    return await asyncio.to_thread(read_answer, one, completion, requests=sent)
+    reading = asyncio.ensure_future(asyncio.to_thread(read_answer, one, completion, requests=sent))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        # The answer came in time, and is paid for.
+        return await reading
 
 
 async def _generate_algorithms_for_agents_async(
@@ -426,7 +439,11 @@ def _provider(settings: FoundrySettings, client: httpx.AsyncClient | None = None
     chosen = settings.algorithms
     openrouter_key = key_from_environment("openrouter", os.environ)
     if client is not None and str(client.base_url):
-        key: ApiKey | None = openrouter_key or key_from_environment("openai", os.environ)
+        # A key goes to nobody but the service that it is of.
+        of_openrouter = client.base_url.host == httpx.URL(OPENROUTER_URL).host
+        key: ApiKey | None = (
+            openrouter_key if of_openrouter else key_from_environment("openai", os.environ)
+        )
         return OpenAICompatible(
             str(client.base_url), api_key=key, client=client, timeout=chosen.request_timeout
         )

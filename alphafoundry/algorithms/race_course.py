@@ -48,8 +48,12 @@ class RaceCourse:
         return describe_bars(before, label=self.panel.label, first_race_day=longest)
 
     def smoke_bars(self) -> Bars:
-        """Return real bars before the race, on which an algorithm is tried."""
-        bars = self._before(panel_bars(self.panel, self.tickers[0]))
+        """Return real bars before the race, on which an algorithm is tried.
+
+        They are of the first ticker that has the most of them: a young one may have none.
+        """
+        before = (self._before(panel_bars(self.panel, ticker)) for ticker in self.tickers)
+        bars = max(before, key=len)
         rows = slice(max(0, len(bars) - SMOKE_DAYS), None)
         return _rows(bars, rows)
 

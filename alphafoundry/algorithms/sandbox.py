@@ -236,6 +236,8 @@ class RunningAlgorithm:
                 bufsize=0,
                 pass_fds=(child_end,),
             )
+        except OSError as error:
+            self._fail("start", f"no process could be started: {error.strerror or error}")
         finally:
             os.close(child_end)
         assert self._process.stdin is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ MOST_REQUESTS = 6
 """Requests under way at once unless the caller says otherwise."""
 
 _ENDPOINT_FAILED = frozenset({"server", "time-out", "network"})
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class ModelEndpoint:
     async def send_once(
         self, model: str, prompt: str, *, number: int = 1, name: str | None = None
     ) -> Completion:
-        """Send one request and count what came of it.
+        """Send one request and count what came of it; waits while too many are under way.
 
         Parameters
         ----------
@@ -112,7 +115,17 @@ class ModelEndpoint:
             if kept is not None:
                 self._keep(RequestRecord(name, number, "cached", None, 0.0))
                 return kept
-        probe = self.circuit.enter(endpoint)
+        async with self.concurrency.permit():
+            answer = await self._send(model, prompt, number, name)
+        if self._cache is not None:
+            try:
+                self._cache.put(endpoint, model, prompt, self.sampling, answer)
+            except OSError as problem:
+                log.warning("%r: an answer could not be kept: %s", self._cache, problem)
+        return answer
+
+    async def _send(self, model: str, prompt: str, number: int, name: str) -> Completion:
+        probe = self.circuit.enter(self.provider.endpoint)
         generation = self.concurrency.generation
         began = time.monotonic()
         try:
@@ -147,8 +160,6 @@ class ModelEndpoint:
                 answer.cost,
             )
         )
-        if self._cache is not None:
-            self._cache.put(endpoint, model, prompt, self.sampling, answer)
         return answer
 
     async def ask(

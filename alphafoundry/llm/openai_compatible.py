@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,9 @@ MOST_BYTES = 2_000_000
 """An answer with more than this is no program, and is not read to its end."""
 
 _REASON_LENGTH = 300
+
+# At the level DEBUG it logs the coded headers of each request, the key among them.
+logging.getLogger("hpack").setLevel(logging.INFO)
 
 
 def new_http_client(
@@ -252,6 +256,8 @@ class OpenAICompatible:
         return " ".join(self._without_key(text).split())
 
     def _without_key(self, text: str) -> str:
+        # JSON can name half a character, which no log, terminal or page can show.
+        text = text.encode("utf-8", "replace").decode()
         return text if self._api_key is None else self._api_key.hide_in(text)
 
 

@@ -38,8 +38,16 @@ class ApiKey:
 
     def hide_in(self, text: str) -> str:
         """Return `text` with the key replaced, and with any long beginning of it replaced."""
-        text = text.replace(self._value, HIDDEN)
-        beginning = self._value[:_SHOWN_PART]
-        if len(self._value) > _SHOWN_PART:
-            text = text.replace(beginning, HIDDEN)
-        return text
+        value = self._value
+        beginning = value[:_SHOWN_PART]
+        parts: list[str] = []
+        position = 0
+        while (start := text.find(beginning, position)) >= 0:
+            parts += (text[position:start], HIDDEN)
+            position = start + len(beginning)
+            # A key that was cut short somewhere is hidden to where it was cut.
+            for character in value[_SHOWN_PART:]:
+                if text[position : position + 1] != character:
+                    break
+                position += 1
+        return "".join((*parts, text[position:]))

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
+from tests.library.llm.chat_server import program, running_chat_server
 from tests.working_folder import WorkingFolder, wait_until
 
 pytestmark = pytest.mark.slow
@@ -78,6 +79,24 @@ def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
     assert "Cancelled in Prefect" in printed and "Traceback" not in printed
     assert state_of(run.id) == "Cancelled"
     check_the_next_run_goes_on(place)
+
+
+def test_a_run_that_waits_for_models(in_process: WorkingFolder) -> None:
+    place = in_process
+    with running_chat_server() as models:
+        models.default = program(delay=60)
+        flags = ("--models", "a,b", "--base-url", models.url)
+        with place.start("flows.algorithms", *flags) as process:
+            wait_until(
+                lambda: process.poll() is not None or len(models.sent) == 2, what="two requests"
+            )
+            run = newest("algorithms")
+            cancel(run.id)
+            assert process.wait(30) == 130, place.output("flows.algorithms")
+    printed = place.output("flows.algorithms")
+    assert "Cancelled in Prefect" in printed and "Traceback" not in printed
+    assert state_of(run.id) == "Cancelled"
+    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
 
 
 def test_a_run_of_a_worker(in_process: WorkingFolder) -> None:

@@ -93,6 +93,11 @@ def test_a_function_split_over_blocks_is_joined() -> None:
     assert ast.dump(ast.parse(extract_code(answer))) == ast.dump(ast.parse(CODE))
 
 
+def test_a_function_in_thousands_of_pieces_is_joined_in_part() -> None:
+    answer = f"```python\n{CODE}```\n" + "```\n    x = 1\n```\n" * 20_000
+    assert extract_code(answer).startswith(CODE)
+
+
 def test_the_corrected_version_wins() -> None:
     wrong = CODE.replace("WINDOW = 20", "WINDOW = 5")
     answer = f"```python\n{wrong}```\nWait, 5 is too short. Corrected:\n```python\n{CODE}```"

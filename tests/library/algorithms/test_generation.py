@@ -195,6 +195,18 @@ async def test_what_would_not_get_better_is_none_and_asked_once(
     assert server.sent["m"] == 1
 
 
+async def test_a_key_goes_to_nobody_but_its_own_service(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.default = program()
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-of-another-service")
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        await generate_algorithm_async(client, "m", "write one")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-this-one")
+        await generate_algorithm_async(client, "m", "write one")
+    assert server.authorization == [None, "Bearer sk-of-this-one"]
+
+
 async def test_max_retries_is_obeyed(server: ChatServer) -> None:
     server.default = problem(503)
     async with httpx.AsyncClient(base_url=server.url) as client:

@@ -97,8 +97,7 @@ async def test_429_lowers_what_is_under_way_at_the_server(chat_server: ChatServe
     asked = ModelEndpoint(OpenAICompatible(chat_server.url))
 
     async def one(number: int) -> None:
-        async with asked.concurrency.permit():
-            await asked.ask(f"m{number}", "hi", backoff=Backoff(delays=(0.01,)))
+        await asked.ask(f"m{number}", "hi", backoff=Backoff(delays=(0.01,)))
 
     await asyncio.gather(*(one(number) for number in range(6)))
     assert asked.concurrency.lowest == 3
@@ -106,6 +105,43 @@ async def test_429_lowers_what_is_under_way_at_the_server(chat_server: ChatServe
     await asked.aclose()
     assert asked.concurrency.limit == 6
     assert chat_server.peak <= 6
+
+
+class Limiting:
+    """Answers 429 to the first request of each model; counts what is under way after that."""
+
+    name = "openai"
+    endpoint = "http://there/v1"
+    label = "models in a test"
+
+    def __init__(self) -> None:
+        self.refused: set[str] = set()
+        self.running = self.peak = 0
+
+    async def complete(self, model: str, prompt: str, sampling: Sampling) -> Completion:
+        await asyncio.sleep(0)
+        if model not in self.refused:
+            self.refused.add(model)
+            raise ModelRequestError("slow down", kind="rate limit", status=429)
+        self.running += 1
+        self.peak = max(self.peak, self.running)
+        await asyncio.sleep(0.02)
+        self.running -= 1
+        return Completion("hello")
+
+    async def available(self) -> frozenset[str] | None:
+        return None
+
+    async def aclose(self) -> None:
+        return None
+
+
+async def test_retries_after_429_obey_the_lower_number_too() -> None:
+    provider = Limiting()
+    asked = ModelEndpoint(provider)
+    soon = Backoff(delays=(0.01,))
+    await asyncio.gather(*(asked.ask(f"m{number}", "hi", backoff=soon) for number in range(6)))
+    assert provider.peak == 3
 
 
 def test_the_circuit_opens_rests_probes_and_closes() -> None:

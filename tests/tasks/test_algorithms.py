@@ -1,0 +1,96 @@
+"""Models are asked in turn without losing an answer; no Prefect server is needed for that."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import tasks.algorithms
+from alphafoundry.algorithms.generation import Assignment, Written, assign
+from alphafoundry.algorithms.progress import ProgressReporter
+from alphafoundry.algorithms.prompts import describe_ticker
+from alphafoundry.algorithms.studio import Studio
+from alphafoundry.errors import ModelRequestError
+from alphafoundry.llm import Completion, ModelEndpoint, Sampling
+from alphafoundry.llm.circuit import CircuitBreaker
+from tasks.algorithms import Asking, _ask_and_keep, _run_lanes, _send
+from tests.library.llm.chat_server import PROGRAM
+
+ANSWER = Completion(f"```python\n{PROGRAM}```\n")
+
+
+class Provider:
+    """Fails as often as it is told, then answers."""
+
+    name = "openai"
+    endpoint = "http://there/v1"
+    label = "models in a test"
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.asked = 0
+
+    async def complete(self, model: str, prompt: str, sampling: Sampling) -> Completion:
+        self.asked += 1
+        await asyncio.sleep(0.02)
+        if self.asked <= self.failures:
+            raise ModelRequestError("HTTP 503", kind="server", status=503)
+        return ANSWER
+
+    async def available(self) -> frozenset[str] | None:
+        return None
+
+    async def aclose(self) -> None:
+        return None
+
+
+def a_studio(endpoint: ModelEndpoint) -> tuple[Studio, list[Written]]:
+    kept: list[Written] = []
+    found = SimpleNamespace(
+        endpoint=endpoint,
+        reporter=ProgressReporter(None, 6),
+        keep=kept.append,
+        stop=asyncio.Event(),
+    )
+    return cast(Studio, found), kept
+
+
+async def test_the_others_wait_for_the_probe_of_a_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
+        try:
+            return await _send(asking, one)
+        except ModelRequestError:
+            return await _send(asking, one)
+
+    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    circuit = CircuitBreaker(failures=6, rest=0.1)
+    endpoint = ModelEndpoint(Provider(failures=6), circuit=circuit)
+    studio, kept = a_studio(endpoint)
+    models = assign([f"m{number}" for number in range(6)], describe_ticker("AAPL"))
+    deadline = asyncio.get_running_loop().time() + 30
+    await _run_lanes(Asking(studio, models, deadline=deadline), 6, in_lanes=False)
+    assert circuit.opened == 1
+    assert {one.model: one.status for one in kept} == {one.model: "ready" for one in models}
+
+
+async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
+    (one,) = assign(["m"], describe_ticker("AAPL"))
+    asking = Asking(studio, [one], deadline=0.0)
+    answered = asyncio.Event()
+
+    async def ask(*_: Any) -> Completion:
+        answered.set()
+        return ANSWER
+
+    running = asyncio.create_task(_ask_and_keep(asking, one, cast(Any, ask)))
+    await answered.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [written.status for written in kept] == ["ready"]
