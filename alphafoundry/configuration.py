@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -245,6 +246,10 @@ _REASONS = {
 }
 
 
+_LOGIN = re.compile(r"//[^/@]*@")
+"""User and password in an address, which no message may repeat."""
+
+
 def _shown(value: object) -> str:
     if isinstance(value, str):
         text = value
@@ -253,7 +258,7 @@ def _shown(value: object) -> str:
             text = json.dumps(value, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):
             text = str(value)
-    text = " ".join(text.split())
+    text = _LOGIN.sub("//***@", " ".join(text.split()))
     return f"'{text if len(text) <= 80 else text[:77] + '...'}'"
 
 

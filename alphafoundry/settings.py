@@ -38,17 +38,24 @@ def _not_true_or_false(value: object) -> object:
     return value
 
 
+def _without_login(address: str) -> str:
+    """Return the address; one that holds a user or a password is refused, since it is shown."""
+    if "@" in address.split("://", 1)[1].split("/", 1)[0]:
+        raise ValueError("holds a user or a password; leave it out of the address")
+    return address.rstrip("/")
+
+
 def _service(value: str) -> str:
     if value in ("local", "worldquant"):
         return value
     if value.startswith(("http://", "https://")) and len(value.split("://", 1)[1]) > 0:
-        return value.rstrip("/")
+        return _without_login(value)
     raise ValueError("is not a service; choose one of local, worldquant, http(s)://HOST:PORT")
 
 
 def _web_address(value: str) -> str:
     if value.startswith(("http://", "https://")) and len(value.split("://", 1)[1]) > 0:
-        return value.rstrip("/")
+        return _without_login(value)
     raise ValueError("is not a web address; write http://HOST:PORT")
 
 

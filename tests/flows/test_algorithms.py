@@ -329,7 +329,7 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "an address with a password": (
         {"base_url": "http://me:hunter2@127.0.0.1:9/v1"},
         {},
-        "OPENAI_API_KEY",
+        "'http://***@127.0.0.1:9/v1' holds a user or a password",
     ),
     "unknown ticker": ({"ticker": "NOSUCH"}, {}, "no ticker 'NOSUCH'"),
     "unusable model name": ({"models": "a::b"}, {}, "'a::b' is not the name of a model"),
