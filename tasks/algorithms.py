@@ -191,7 +191,8 @@ async def _send(asking: Asking, one: Assignment) -> Completion:
         if problem.transient and asked > SHORT_WAIT:
             raise AskLater(asked, problem) from None
         if problem.transient:
-            await asyncio.sleep(max(0.0, asked - Backoff().delay(number)))
+            least = Backoff().delay(number) * (1.0 - TRANSIENT["retry_jitter_factor"])
+            await asyncio.sleep(max(0.0, asked - least))
         raise
 
 
