@@ -261,7 +261,9 @@ def _decay_row(
         passed = 0.0 if gone == dense else since[j] + 1.0
         since[j] = passed
         fits = passed >= d if dense else passed < d
-        answer[j] = (rising + more * summed + older[j]) * share if fits else math.nan
+        # Not 0 times a sum that may be infinite.
+        others = more * summed if more > 0.0 else 0.0
+        answer[j] = (rising + others + older[j]) * share if fits else math.nan
 
 
 @kernel

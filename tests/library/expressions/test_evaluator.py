@@ -249,3 +249,14 @@ def test_warm_up_reports_each_operator():
     seen: list[tuple[int, int, str]] = []
     assert warm_up(lambda done, total, name: seen.append((done, total, name))) == len(REGULAR)
     assert [name for _, _, name in seen] == REGULAR
+
+
+@pytest.mark.parametrize("place", range(8, 16))
+@pytest.mark.parametrize("dense", ["false", "true"])
+def test_an_infinite_value_counts_in_every_window_that_holds_it(place, dense):
+    """Windows lie differently to the blocks that the kernel adds up."""
+    values = np.ones((30, 1))
+    values[place] = np.inf
+    found = evaluate(f"ts_decay_linear(x, 5, dense={dense})", {"x": values})[:, 0]
+    held = (np.arange(30) >= place) & (np.arange(30) < place + 5)
+    np.testing.assert_array_equal(found[4:], np.where(held, np.inf, 1.0)[4:])
