@@ -18,6 +18,9 @@ from alphafoundry.errors import AuthenticationError, BrainUnavailable
 MOST_WAITS = 3
 """How often a request is sent again after a short Retry-After, before the caller is told."""
 
+MOST_RENEWALS = 3
+"""How often a request signs in anew while each new session is refused."""
+
 CONNECTIONS = 20
 
 T = TypeVar("T")
@@ -124,18 +127,18 @@ class Exchange:
     async def _signed_in(
         self, method: str, url: httpx.URL, json: Any, once_only: bool
     ) -> httpx.Response:
-        number = await self.session.ready()
-        response = await self._transmit(method, url, json=json, once_only=once_only)
-        if not session_is_missing(response):
-            return response
-        await self.session.renew(number)
-        response = await self._transmit(method, url, json=json, once_only=once_only)
-        if session_is_missing(response) and response.status_code in (400, 401):
-            raise AuthenticationError(
-                f"{call(response)}: {self._base.host} does not accept the session that it has "
-                "just opened"
-            )
-        return response
+        for renewed in range(MOST_RENEWALS + 1):
+            number = await self.session.ready()
+            response = await self._transmit(method, url, json=json, once_only=once_only)
+            refused = response.status_code in (400, 401)
+            if not session_is_missing(response) or (renewed > 0 and not refused):
+                return response
+            if renewed < MOST_RENEWALS:
+                await self.session.renew(number)
+        raise AuthenticationError(
+            f"{call(response)}: {self._base.host} does not accept the session that it has just "
+            "opened"
+        )
 
     async def _transmit(
         self,

@@ -100,12 +100,23 @@ async def test_session_is_renewed_before_it_ends(make_app: Make) -> None:
     assert faulty.requests["GET", "/operators"] == 2
 
 
-async def test_a_refusal_after_a_new_sign_in_is_an_error(faulty: FaultyBrain, url: str) -> None:
+async def test_a_session_that_ends_at_once_is_opened_again(faulty: FaultyBrain, url: str) -> None:
+    """One refusal is an ordinary end; two in a row come where the service loses sessions."""
     faulty.plan("expired", path="/operators", times=2)
+    async with BrainClient(url) as client:
+        assert await client.operators()
+    assert faulty.requests["GET", "/operators"] == 3
+    assert faulty.requests[SIGN_IN] == 3
+
+
+async def test_a_service_that_refuses_each_new_session_is_an_error(
+    faulty: FaultyBrain, url: str
+) -> None:
+    faulty.plan("expired", path="/operators", times=4)
     async with BrainClient(url) as client:
         with pytest.raises(AuthenticationError, match="session that it has just opened"):
             await client.operators()
-    assert faulty.requests["GET", "/operators"] == 2
+    assert faulty.requests["GET", "/operators"] == 4
 
 
 async def test_wrong_credentials_are_tried_once_by_many_tasks(
