@@ -35,7 +35,9 @@ class _Loan:
         self.__array_interface__ = interface
 
     def __del__(self) -> None:
-        _give_back(self._memory)
+        # While the interpreter ends, names of a module become None one after another.
+        if None not in (_give_back, _free, _ALIGNMENT):
+            _give_back(self._memory)
 
 
 def empty(shape: tuple[int, ...]) -> FloatPanel:

@@ -1,4 +1,4 @@
-"""Chains of cell-by-cell arithmetic, interpreted over stretches that stay in the nearest cache.
+"""Chains of cell-by-cell arithmetic, interpreted over stretches that stay in the cache.
 
 A program is a list of instructions over numbered places: inputs first, then registers. Each
 instruction is one loop of vector code over a stretch of cells, so a chain reads its inputs and
@@ -36,9 +36,10 @@ from alphafoundry.expressions.instructions import (
     STRETCH,
     SUBTRACT,
 )
-from alphafoundry.expressions.kernels.compilation import kernel
+from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
 
 Cells = NDArray[np.float64]
+Code = NDArray[np.int64]
 
 
 @kernel
@@ -136,16 +137,34 @@ def _choose(c: Cells, a: Cells, b: Cells, out: Cells) -> None:
 
 
 @kernel
-def _at(place: int, inputs: tuple[Cells, ...], registers: Cells, start: int, count: int) -> Cells:
+def _at(
+    place: int, inputs: tuple[Cells, ...], registers: FloatPanel, start: int, count: int
+) -> Cells:
     if place < INPUTS:
         return inputs[place][start : start + count]
-    begin = (place - INPUTS) * STRETCH
-    return registers[begin : begin + count]
+    return registers[place - INPUTS, :count]
+
+
+@kernel
+def _registers(code: Code, constants: Cells, size: int) -> FloatPanel:
+    """Return a row for each register that the code names, constants written out."""
+    written = np.zeros(REGISTERS, np.bool_)
+    used = 0
+    for i in range(code.shape[0]):
+        for k in range(1, 5):
+            used = max(used, code[i, k] - INPUTS + 1)
+        if code[i, 4] >= INPUTS:
+            written[code[i, 4] - INPUTS] = True
+    registers = np.empty((used, size))
+    for k in range(used):
+        if not written[k]:
+            registers[k, :] = constants[k]
+    return registers
 
 
 @kernel
 def run_program(
-    code: NDArray[np.int64],
+    code: Code,
     constants: Cells,
     inputs: tuple[Cells, ...],
     out: Cells,
@@ -159,9 +178,7 @@ def run_program(
     constants : values of the registers before the program begins, NaN where that is open
     inputs : INPUTS arrays of one length
     """
-    registers = np.empty(REGISTERS * STRETCH)
-    for k in range(REGISTERS):
-        registers[k * STRETCH : (k + 1) * STRETCH] = constants[k]
+    registers = _registers(code, constants, min(STRETCH, last - first))
     for start in range(first, last, STRETCH):
         count = min(STRETCH, last - start)
         for i in range(code.shape[0]):

@@ -206,6 +206,22 @@ def _write_run(
 
 
 @kernel
+def _all_equal(row: Row, scale: float, words: Words, place: np.uint32) -> bool:
+    """Tell whether the words' values are equal after rounding."""
+    value = _rounded(row[words[0] & place], scale)
+    others = 0
+    for k in range(words.shape[0]):
+        others += 1 if _rounded(row[words[k] & place], scale) != value else 0
+    return others == 0
+
+
+@kernel
+def _write_equal(words: Words, place: np.uint32, rank: float, answer: Row) -> None:
+    for k in range(words.shape[0]):
+        answer[words[k] & place] = rank
+
+
+@kernel
 def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
     """Fill rows first..last of out with ranks 0 (lowest) to 1; ties share the mean, NaN stays.
 
@@ -251,6 +267,9 @@ def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
             while k < count and (words[k] >> above) == key:
                 k += 1
             run = words[start:k]
+            if k - start > 2 and _all_equal(row, scale, run, place):
+                _write_equal(run, place, 0.5 * (start + k - 1) / steps, answer)
+                continue
             moved = _settle(row, scale, run, place, values)
             _write_run(values[: k - start], run, place, start, steps, moved, answer)
 

@@ -43,13 +43,13 @@ def _compare_four(a: Row, b: Row, c: Row, e: Row, now: Row, fresh: bool, doubled
     for j in range(now.shape[0]):
         value = now[j]
         total = 1.0 if a[j] < value else 0.0
-        total += 1.0 if b[j] < value else 0.0
-        total += 1.0 if c[j] < value else 0.0
-        total += 1.0 if e[j] < value else 0.0
-        total += 1.0 if a[j] <= value else 0.0
-        total += 1.0 if b[j] <= value else 0.0
-        total += 1.0 if c[j] <= value else 0.0
-        total += 1.0 if e[j] <= value else 0.0
+        total = total + 1.0 if b[j] < value else total
+        total = total + 1.0 if c[j] < value else total
+        total = total + 1.0 if e[j] < value else total
+        total = total + 1.0 if a[j] <= value else total
+        total = total + 1.0 if b[j] <= value else total
+        total = total + 1.0 if c[j] <= value else total
+        total = total + 1.0 if e[j] <= value else total
         doubled[j] = doubled[j] * kept + total
 
 

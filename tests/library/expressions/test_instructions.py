@@ -10,7 +10,7 @@ import pytest
 from alphafoundry.expressions import OPERATORS, Evaluator, parse
 from alphafoundry.expressions.instructions import INPUTS, REGISTERS, STRETCH, CellStep, written
 
-SHAPE = (61, 53)
+SHAPE = (161, 173)
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-300, 1e300]
 WITH_INSTRUCTION = [name for name, operator in OPERATORS.items() if operator.instruction]
 
@@ -81,6 +81,20 @@ def test_a_long_chain_reuses_the_registers():
     names = ["a", *(f"s{place}" for place in range(3 * REGISTERS))]
     steps = [CellStep(name, negate, (before,)) for before, name in itertools.pairwise(names)]
     assert written(steps, values) is not None
+
+
+def test_a_constant_is_not_overwritten_before_its_first_use():
+    """The chain uses every register before the constant is read."""
+    given = fields(2)
+    text, expected = "f0", given["f0"]
+    with np.errstate(all="ignore"):
+        for _ in range(REGISTERS):
+            text = f"max(({text} - f1), f1)"
+            difference = expected - given["f1"]
+            larger = np.where(difference >= given["f1"], difference, given["f1"])
+            expected = np.where(np.isnan(difference), np.nan, larger)
+        expected = expected * 7.0
+    np.testing.assert_array_equal(Evaluator(given).evaluate(f"({text}) * 7"), expected)
 
 
 def test_a_keyword_or_an_open_exponent_is_not_forgotten():
