@@ -355,12 +355,13 @@ async def _connect(
 def _simulator_in_process(
     settings: FoundrySettings, lanes: int, say: Callable[[str], None] | None
 ) -> BrainClient:
-    from alphafoundry.brain.server import create_app, in_process
     from alphafoundry.market import load_market
 
+    panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
     if say and not _is_compiled():
         say("First use on this machine: compiling the engine takes up to a minute, once")
-    panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
+    from alphafoundry.brain.server import create_app, in_process
+
     app = create_app(
         panel,
         state=settings.home / "local-brain.sqlite",
