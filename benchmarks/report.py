@@ -91,9 +91,9 @@ def _section(result: Row) -> list[str]:
         lines = _engines(rows)
     else:
         lines = [f"## {result['benchmark'].capitalize()}", ""]
-        kinds = list(dict.fromkeys(tuple(row) for row in rows))
-        for kind in kinds:
-            lines += table([row for row in rows if tuple(row) == kind])
+        kinds = [tuple(row) if "what" not in row else () for row in rows]
+        for kind in dict.fromkeys(kinds):
+            lines += table([row for row, own in zip(rows, kinds, strict=True) if own == kind])
     return [*lines[:2], where, "", *lines[2:]]
 
 
