@@ -47,6 +47,33 @@ def _enter_here(x: Row, base: Row, mean: Row, squares: Row, count: float) -> Non
 
 
 @kernel
+def _enter_and_deviate(
+    x: Row,
+    base: Row,
+    mean: Row,
+    squares: Row,
+    count: float,
+    older_mean: Row,
+    older_squares: Row,
+    d: int,
+    out: Row,
+) -> None:
+    """Do what `_enter_here` does, and fill out with the deviation of these and the older rows."""
+    weight = 1.0 / count
+    share = count / d
+    both = count * (1.0 - share)
+    for j in range(x.shape[0]):
+        value = x[j] - base[j]
+        step = value - mean[j]
+        moved = mean[j] + step * weight
+        squared = squares[j] + step * (value - moved)
+        mean[j] = moved
+        squares[j] = squared
+        gap = moved - older_mean[j]
+        out[j] = math.sqrt((squared + older_squares[j] + gap * gap * both) / d)
+
+
+@kernel
 def _finish(mode: int, d: int, x: Row, base: Row, mean: Row, squares: Row, out: Row) -> None:
     """Turn statistics into the answer; mode 0 std, 1 z-score, 2 mean over std."""
     if mode == 0:
@@ -93,6 +120,19 @@ def rolling_deviation(
             for t in range(start, stop):
                 count = t - start + 1
                 today = x[t, left:right]
+                if mode == 0 and start > 0 and count < d:
+                    _enter_and_deviate(
+                        today,
+                        base,
+                        mean,
+                        squares,
+                        count,
+                        end_mean[count, :width],
+                        end_squares[count, :width],
+                        d,
+                        out[t, left:right],
+                    )
+                    continue
                 _enter_here(today, base, mean, squares, count)
                 if count == d:
                     _finish(mode, d, today, base, mean, squares, out[t, left:right])
@@ -124,29 +164,19 @@ def rolling_deviation(
 
 
 @kernel
-def _enter_pair(x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, kept: Row) -> None:
-    """Add a row of pairs, relative to base, to sums, and copy these.
+def _enter_pair(x: Row, y: Row, base_x: Row, base_y: Row, sums: Row, more: Row) -> None:
+    """Put the sums and one more row of pairs, relative to base, into more.
 
-    sums, kept : five rows of WIDTH one after another: sums of x, y, x * x, y * y, x * y
+    sums, more : five rows of WIDTH one after another: sums of x, y, x * x, y * y, x * y
     """
     for j in range(x.shape[0]):
         a = x[j] - base_x[j]
         b = y[j] - base_y[j]
-        sum_x = sums[j] + a
-        sum_y = sums[WIDTH + j] + b
-        square_x = sums[2 * WIDTH + j] + a * a
-        square_y = sums[3 * WIDTH + j] + b * b
-        product = sums[4 * WIDTH + j] + a * b
-        sums[j] = sum_x
-        sums[WIDTH + j] = sum_y
-        sums[2 * WIDTH + j] = square_x
-        sums[3 * WIDTH + j] = square_y
-        sums[4 * WIDTH + j] = product
-        kept[j] = sum_x
-        kept[WIDTH + j] = sum_y
-        kept[2 * WIDTH + j] = square_x
-        kept[3 * WIDTH + j] = square_y
-        kept[4 * WIDTH + j] = product
+        more[j] = sums[j] + a
+        more[WIDTH + j] = sums[WIDTH + j] + b
+        more[2 * WIDTH + j] = sums[2 * WIDTH + j] + a * a
+        more[3 * WIDTH + j] = sums[3 * WIDTH + j] + b * b
+        more[4 * WIDTH + j] = sums[4 * WIDTH + j] + a * b
 
 
 @kernel
@@ -258,11 +288,15 @@ def rolling_comoment(
             if stop < days:
                 base_x = x[stop, left:right]
                 base_y = y[stop, left:right]
-                sums[:] = 0.0
                 for r in range(d - 1, 0, -1):
                     row = start + r
                     _enter_pair(
-                        x[row, left:right], y[row, left:right], base_x, base_y, sums, ends[r]
+                        x[row, left:right],
+                        y[row, left:right],
+                        base_x,
+                        base_y,
+                        ends[r + 1] if r + 1 < d else nothing,
+                        ends[r],
                     )
 
 
