@@ -209,7 +209,7 @@ class _PhaseWork:
         self.phase = run.workflow.phase(name)
         self.key = key
         self.batches = _Batches(
-            run, self.phase, key, self.phase.kind.trials(self.phase, run.workflow)
+            run, self.phase, key, self.phase.kind.trials(self.phase, run.workflow, run.bars.shape[0])
         )
 
     def __call__(self) -> dict[str, Any]:

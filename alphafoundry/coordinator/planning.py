@@ -11,7 +11,7 @@ from alphafoundry.coordinator.data import first_test_row
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
-from alphafoundry.errors import BacktestError
+from alphafoundry.errors import BacktestError, ConfigurationError
 
 WORKER_MEMORY = 260 * 1024**2
 """What a worker process holds before it works, bytes."""
@@ -124,12 +124,17 @@ def plan_workflow(
     ----------
     task_runner : wins over the document's; "auto" or None lets the mode decide
     trial_seconds : what `measure_trial` gave
+
+    Raises ConfigurationError where a phase does not fit the bars.
     """
     each = 0.01 if trial_seconds is None else trial_seconds
     days, instruments = bars.shape
     phases = []
     for phase in workflow.phases:
-        trials = phase.kind.trials(phase, workflow)
+        try:
+            trials = phase.kind.trials(phase, workflow, days)
+        except BacktestError as problem:
+            raise ConfigurationError(f"{workflow.path}: phase {phase.name}: {problem}") from None
         memory = phase.memory or 3 * days * instruments * 8 + trials * len(METRICS) * 40
         phases.append(
             PhasePlan(

@@ -55,7 +55,7 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
     }
 
 
-def _trials(phase: Phase, workflow: Workflow) -> int:
+def _trials(phase: Phase, workflow: Workflow, _days: int) -> int:
     return max(1, len(workflow.strategies)) if not phase.inputs else 1
 
 

@@ -80,7 +80,7 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
     }
 
 
-def _trials(phase: Phase, _workflow: Workflow) -> int:
+def _trials(phase: Phase, _workflow: Workflow, _days: int) -> int:
     return phase.trials or DEFAULT_WEIGHTINGS
 
 
@@ -160,7 +160,7 @@ def signal_replay(context: PhaseContext) -> dict[str, Any]:
         len(names),
         allowed,
         config.constraints,
-        _trials(context.phase, context.workflow) - len(weightings),
+        _trials(context.phase, context.workflow, context.bars.shape[0]) - len(weightings),
     )
     (trials,) = context.work(
         "replay",
