@@ -197,6 +197,8 @@ def _print_plan(workflow: Workflow, plan: Plan, market: str, shape: tuple[int, i
         f"at once and {plan.memory / 1024**2:.0f} MB, Prefect's start aside"
     )
     console.print(f"mode {workflow.mode}, task runner {plan.runner.name}: {plan.runner.why}")
+    for line in plan.unenforced:
+        console.print(escape(line))
 
 
 def _print_report(report: WorkflowReport) -> None:

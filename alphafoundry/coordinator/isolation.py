@@ -1,9 +1,14 @@
-"""One bad trial never sinks the others: a batch that fails is split until the culprit is alone."""
+"""One bad trial never sinks the others: a batch that fails is split until the culprit is alone.
+
+Only a trial that fails alone is charged. Where it is known which one was under way, that one is
+tried alone at once; its siblings are done without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from alphafoundry.coordinator.work import Batch
@@ -16,11 +21,13 @@ class TrialFailed(Exception):
     ----------
     kind : raised, memory, timeout, cpu or signal
     message : what happened, one line
+    place : of the item that was under way, None where it is not known
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, place: int | None = None) -> None:
         self.kind = kind
         self.message = message
+        self.place = place
         super().__init__(message)
 
 
@@ -39,6 +46,13 @@ class Failure:
     kind: str
     message: str
     attempts: int
+
+
+def _split(batch: Batch, place: int | None) -> list[Batch]:
+    """Return the items before the suspect, the suspect, and those after; halves without one."""
+    size = len(batch.items)
+    cuts = [0, size // 2, size] if place is None else sorted({0, place, place + 1, size})
+    return [batch.part(start, end) for start, end in pairwise(cuts)]
 
 
 def carry_out(
@@ -67,9 +81,7 @@ def carry_out(
         except TrialFailed as problem:
             retried += 1
             if len(part.items) > 1:
-                middle = len(part.items) // 2
-                waiting.append((part.part(middle, len(part.items)), 1))
-                waiting.append((part.part(0, middle), 1))
+                waiting.extend((smaller, 1) for smaller in reversed(_split(part, problem.place)))
             elif tries <= retries:
                 waiting.append((part, tries + 1))
             else:

@@ -22,8 +22,9 @@ from alphafoundry.coordinator.document import (
     WindowType,
 )
 from alphafoundry.coordinator.phase_types import Shape, phase_type
-from alphafoundry.coordinator.phases.backtesting import numbers_of
+from alphafoundry.coordinator.phases.backtesting import OUT_OF_SAMPLE, numbers_of
 from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
+from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
 from alphafoundry.coordinator.scoring import score_of, within
 from alphafoundry.coordinator.strategies import StrategyUse
@@ -99,6 +100,7 @@ def _outputs(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
         "equity": {"days": None, "values": None, "split": None},
         "objective": None,
         "efficiency": None,
+        "sample": None,
     }
 
 
@@ -218,9 +220,7 @@ def _market_returns(bars: Bars) -> NDArray[np.float64]:
     )
 
 
-def _windows(
-    settings: WalkForwardSection, days: int, market: NDArray[np.float64]
-) -> list[Window]:
+def _windows(settings: WalkForwardSection, days: int, market: NDArray[np.float64]) -> list[Window]:
     """Return the windows; raises BacktestError where the days are too few."""
     scale = 0.1 if settings.window_type == "percentage" else 1
     return walk_forward_windows(
@@ -263,7 +263,7 @@ def _results(
         for place in places
     ]
     tested = context.work("trials", groups)
-    files = {number: item["file"] for item in context.files for number in item["numbers"]}
+    returns = read_returns(context.files, Path(context.setting.returns))
     listed = []
     daily, days = [], []
     until = 0
@@ -273,12 +273,9 @@ def _results(
         if trial.numbers is None:
             context.notes.append(f"{context.phase.name}: window {place} has no test; left out")
             continue
-        returns = np.load(Path(context.setting.returns) / files[trial.number], allow_pickle=False)[
-            0
-        ]
         # Where steps are shorter than tests, a day belongs to the window that tests it first.
         start = max(window.test.start, until)
-        daily.append(returns[start - window.test.start :])
+        daily.append(returns[trial.number][start - window.test.start :])
         days += [str(day) for day in context.bars.days[start : window.test.stop]]
         until = max(until, window.test.stop)
         listed.append(
@@ -316,6 +313,7 @@ def _results(
         },
         "objective": objective,
         "efficiency": _efficiency(listed),
+        "sample": OUT_OF_SAMPLE,
     }
 
 

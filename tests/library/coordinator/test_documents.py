@@ -155,7 +155,7 @@ def test_the_fuller_schema(load: Load) -> None:
         """
     )
     assert workflow.generations == (("search", "forward"), ("final",))
-    assert workflow.phase("search").kind.trials(workflow.phase("search"), workflow) == 30
+    assert workflow.phase("search").kind.trials(workflow.phase("search"), workflow, 1000) == 30
     assert workflow.execution.sizing.stop_loss_pct == 0.05
     assert [use.allocation for use in workflow.strategies] == [0.25, 0.75]
 
@@ -165,7 +165,7 @@ def test_shipped_workflows_are_right(path: Path) -> None:
     workflow = load_workflow(path)
     assert workflow.name == path.stem
     for phase in workflow.phases:
-        assert phase.kind.trials(phase, workflow) >= 1
+        assert phase.kind.trials(phase, workflow, 1260) >= 1
 
 
 PHASES = "workflow:\n  type: multi_phase\n  phases:\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,65 @@ def test_whatever_a_trial_does_the_pool_goes_on(setting: Setting) -> None:
         "hangs": ("timeout", "took longer than 1 s"),
         "dies": ("signal", "its process died by SIGKILL"),
     }
+
+
+def attempts_in(
+    pool: WorkerPool, setting: Setting, asked: list[tuple[int, ...]], timeout: float
+) -> Callable[[Batch], dict[str, Any]]:
+    """Return what does a batch in the pool and keeps the numbers of the trials it was given."""
+
+    def attempt(part: Batch) -> dict[str, Any]:
+        asked.append(part.numbers)
+        return pool.run(setting.to_json(), part.to_json(), timeout=timeout)
+
+    return attempt
+
+
+def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting) -> None:
+    """Trial 5 of 12 hangs: it is tried alone at once, and nothing else is ever left out."""
+    sets = [{"kind": "hangs" if place == 5 else "fine", "lookback": 5} for place in range(12)]
+    asked: list[tuple[int, ...]] = []
+    with WorkerPool(1) as pool:
+        attempt = attempts_in(pool, setting, asked, 1.0)
+        outcome = carry_out(batch(sets, OWN), attempt, retries=1)
+    (failure,) = outcome["failures"]
+    assert failure == {
+        "number": 5,
+        "kind": "timeout",
+        "message": "took longer than 1 s",
+        "attempts": 2,
+    }
+    fine = outcome["results"][0]
+    assert fine is not None
+    assert outcome["results"] == [None if place == 5 else fine for place in range(12)]
+    everything = tuple(range(12))
+    assert asked == [everything, everything[:5], (5,), (5,), everything[6:]]
+
+
+def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
+    """Six trials of 0.3 s end well with a second for each."""
+    slow = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}
+    sets = [{"lookback": 5 + place, "seconds": 0.3} for place in range(6)]
+    asked: list[tuple[int, ...]] = []
+    with WorkerPool(1) as pool:
+        outcome = carry_out(batch(sets, slow), attempts_in(pool, setting, asked, 1.0), retries=0)
+    assert asked == [tuple(range(6))]
+    assert outcome["failures"] == []
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())
+def test_nobody_is_lost_however_the_suspect_is_told(bad: list[int], known: bool) -> None:
+    """Trials marked 3 always fail; the suspect is named, or is not."""
+
+    def attempt(part: Batch) -> dict[str, Any]:
+        for place, number in enumerate(part.numbers):
+            if bad[number] == 3:
+                raise TrialFailed("signal", f"trial {number}", place if known else None)
+        return {"results": list(part.numbers), "file": None, "seconds": 0.0, "peak": 0}
+
+    outcome = carry_out(batch(list(range(len(bad)))), attempt, retries=0)
+    expected = [None if mark == 3 else number for number, mark in enumerate(bad)]
+    assert outcome["results"] == expected
 
 
 def test_processor_time_is_limited(setting: Setting) -> None:

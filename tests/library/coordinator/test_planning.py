@@ -64,3 +64,28 @@ def test_too_few_days_are_told_before_anything_runs(load: Load, bars: Bars) -> N
     short = bars.between(0, 90)
     with pytest.raises(ConfigurationError, match=r"phase walk_forward: 90 days are too few"):
         plan_workflow(workflow, short, manager_of(workflow))
+
+
+LIMITED = """
+workflow: {execution_mode: HYBRID}
+infrastructure: {container_timeout_seconds: 5}
+phases:
+  - {name: a, type: optimization, container_count: 40, config: {method: random},
+     resources: {memory_per_container: 700MB}}
+  - {name: b, type: optimization, container_count: 40, config: {method: random},
+     execution_mode: TRADITIONAL, cpu_seconds_per_container: 3}
+"""
+
+
+def test_limits_that_nothing_enforces_are_named(load: Load, bars: Bars) -> None:
+    workflow = load(LIMITED.replace(", cpu_seconds_per_container: 3", ""))
+    manager = manager_of(workflow)
+    processes = plan_workflow(workflow, bars, manager, task_runner="processes")
+    (only,) = processes.unenforced
+    assert only.startswith("b: container_timeout_seconds not enforced, as its trials run inside")
+    for runner in ("threads", "in_process"):
+        first, second = plan_workflow(workflow, bars, manager, task_runner=runner).unenforced
+        assert first.startswith("a: memory_per_container, container_timeout_seconds not enforced")
+        assert second == only
+    plain = load("workflow: {execution_mode: TRADITIONAL}")
+    assert plan_workflow(plain, bars, manager_of(plain)).unenforced == ()
