@@ -235,7 +235,7 @@ def _print_comparison(found: Comparison) -> None:
     if found.equal:
         console.print(f"\nreproduced: all {found.numbers} numbers are the same, bit for bit")
     else:
-        console.print(f"\nnot reproduced: {len(found.differences)} values differ")
+        console.print(f"\nnot reproduced, values that differ: {len(found.differences)}")
         for line in found.differences[:20]:
             console.print(f"  {escape(line)}")
     if found.changed:
