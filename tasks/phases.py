@@ -259,8 +259,15 @@ def _work_on(key: str, name: str, token: str) -> dict[str, Any]:
     _working[key] = work
     # A task inside another task is persisted when the outer one ends, unless the transaction
     # around it says otherwise; a checkpoint that waits for the phase would be none.
+    failure: BaseException | None = None
     with transaction(commit_mode=CommitMode.EAGER):
-        return work()
+        try:
+            return work()
+        except BaseException as problem:
+            failure = problem
+    # Raised in the block, it would roll the phase's own transaction back too, which is an async
+    # one that Prefect then forgets to await. The phase's task rolls it back by itself.
+    raise failure
 
 
 def _inner(outputs: Mapping[str, Any], key: Sequence[str], text: str) -> Any:

@@ -440,3 +440,10 @@ def test_the_json_schema_knows_the_sections_and_the_configs() -> None:
     assert schema["additionalProperties"] is False
     assert "classifier" in schema["$defs"]["AnalysisConfig"]["properties"]
     assert "analysis" in schema["$defs"]["PhaseSection"]["properties"]["type"]["enum"]
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
+def test_a_file_that_says_nothing_is_no_workflow(write: Callable[[str], Path], text: str) -> None:
+    path = write(text)
+    with pytest.raises(ConfigurationError, match=r"flow.yaml: the file says nothing; give"):
+        load_workflow(path)

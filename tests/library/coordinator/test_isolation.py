@@ -111,13 +111,13 @@ def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting
     sets = [{"kind": "hangs" if place == 5 else "fine", "lookback": 5} for place in range(12)]
     asked: list[tuple[int, ...]] = []
     with WorkerPool(1) as pool:
-        attempt = attempts_in(pool, setting, asked, 1.0)
+        attempt = attempts_in(pool, setting, asked, 2.0)
         outcome = carry_out(batch(sets, OWN), attempt, retries=1)
     (failure,) = outcome["failures"]
     assert failure == {
         "number": 5,
         "kind": "timeout",
-        "message": "took longer than 1 s",
+        "message": "took longer than 2 s",
         "attempts": 2,
     }
     fine = outcome["results"][0]
@@ -128,13 +128,13 @@ def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting
 
 
 def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
-    """Six trials of 0.3 s end well with a second for each."""
+    """Eight trials of half a second end well with 2.5 s for each."""
     slow = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}
-    sets = [{"lookback": 5 + place, "seconds": 0.3} for place in range(6)]
+    sets = [{"lookback": 5 + place, "seconds": 0.5} for place in range(8)]
     asked: list[tuple[int, ...]] = []
     with WorkerPool(1) as pool:
-        outcome = carry_out(batch(sets, slow), attempts_in(pool, setting, asked, 1.0), retries=0)
-    assert asked == [tuple(range(6))]
+        outcome = carry_out(batch(sets, slow), attempts_in(pool, setting, asked, 2.5), retries=0)
+    assert asked == [tuple(range(8))]
     assert outcome["failures"] == []
 
 
