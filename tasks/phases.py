@@ -29,7 +29,7 @@ from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.work import METRICS, Batch, batch_from_json, batch_key, perform
 from alphafoundry.coordinator.worker_pool import shared_pool
 from alphafoundry.coordinator.workflow import Phase
-from alphafoundry.errors import FoundryError, PhaseFailed
+from alphafoundry.errors import CannotKeep, FoundryError, PhaseFailed
 from alphafoundry.store import TrialRecord, begin_phase, finish_phase, record_trials
 from tasks.workflow_run import WorkflowRun, manager_of_run, opened
 
@@ -94,6 +94,8 @@ def _perform_here(setting: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
 
     try:
         return perform(setting, batch.to_json(), begun)
+    except CannotKeep as problem:
+        raise TrialFailed("storage", str(problem)) from None
     except MemoryError:
         raise TrialFailed("memory", "needed more memory than there is", under_way[0]) from None
     except Exception as problem:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from alphafoundry.coordinator.work import Batch
+from alphafoundry.errors import PhaseFailed
 
 
 class TrialFailed(Exception):
@@ -19,7 +20,7 @@ class TrialFailed(Exception):
 
     Attributes
     ----------
-    kind : raised, memory, timeout, cpu or signal
+    kind : raised, memory, timeout, cpu or signal; storage where the machine failed, not the trial
     message : what happened, one line
     place : of the item that was under way, None where it is not known
     """
@@ -67,7 +68,7 @@ def carry_out(
 
     Returns {"results": one per item, None where left out; "files": [{file, numbers}], "failures",
     "seconds" of work, "peak" bytes, "retried": failed attempts}. Where all goes well there is one
-    attempt and one file.
+    attempt and one file. Raises PhaseFailed where results cannot be written.
     """
     results: dict[int, Any] = {}
     files: list[dict[str, Any]] = []
@@ -79,6 +80,9 @@ def carry_out(
         try:
             done = attempt(part)
         except TrialFailed as problem:
+            if problem.kind == "storage":
+                # No trial is to blame, and a checkpoint that says so would stay wrong for ever.
+                raise PhaseFailed(f"phase {batch.phase}: {problem.message}") from None
             retried += 1
             if len(part.items) > 1:
                 waiting.extend((smaller, 1) for smaller in reversed(_split(part, problem.place)))

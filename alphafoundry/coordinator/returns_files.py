@@ -12,19 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.coordinator.bars_folder import replace_file
-from alphafoundry.errors import WorkflowError
+from alphafoundry.errors import CannotKeep, WorkflowError
 
 
 def write_returns(folder: Path, made_by: str, daily: Sequence[NDArray[np.float64]]) -> str:
     """Write daily returns, one array of shape (n_days,) per trial, and return the file's name.
 
     made_by : digest of all that the returns depend on
+
+    Raises CannotKeep where the file cannot be written.
     """
     buffer = io.BytesIO()
     np.save(buffer, np.stack(daily), allow_pickle=False)
     content = buffer.getvalue()
     name = f"{made_by}-{zlib.crc32(content):08x}.npy"
-    replace_file(folder / name, content)
+    try:
+        replace_file(folder / name, content)
+    except OSError as problem:
+        raise CannotKeep(
+            f"{folder / name}: cannot write daily returns ({problem.strerror}); free space or "
+            "move the folder"
+        ) from None
     return name
 
 

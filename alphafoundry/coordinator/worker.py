@@ -21,6 +21,7 @@ from alphafoundry.backtest import run_trials
 from alphafoundry.coordinator.bars_folder import load_bars
 from alphafoundry.coordinator.strategies import source_from_json
 from alphafoundry.coordinator.work import perform
+from alphafoundry.errors import CannotKeep
 
 _PAGE = resource.getpagesize()
 
@@ -98,6 +99,8 @@ def answer(
             _limit_memory(None)
             _limit_processor(None)
         return {"done": done}
+    except CannotKeep as problem:
+        return _error("storage", str(problem), None)
     except MemoryError:
         limit = request.get("memory")
         limited = "" if limit is None else f" than {limit / 1024**2:.0f} MB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from alphafoundry.backtest import Bars, run_trials, strategy_named
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
 from alphafoundry.coordinator.work import METRICS, Batch, Setting, metrics_to_json
 from alphafoundry.coordinator.worker_pool import WorkerPool
+from alphafoundry.errors import PhaseFailed
 from tests.own_strategies import KINDS
 
 CROSS = {"type": "moving_average_cross", "template": None, "defaults": []}
@@ -179,3 +181,18 @@ def __getattr__(name: str) -> Any:
     if name == "SPIN":
         return Strategy(name="spin", parameters={}, description="spins", fill=_spin)
     raise AttributeError(name)
+
+
+@pytest.mark.parametrize("kind", ["trials", "signals"])
+def test_a_full_disk_is_no_fault_of_a_trial(setting: Setting, kind: str) -> None:
+    """A file where the folder should be stands for a disk that takes nothing."""
+    Path(setting.returns if kind == "trials" else setting.signals).write_text("")
+    items: list[Any] = [{"fast": 3, "slow": 9}, {"fast": 4, "slow": 9}]
+    given = batch(items, keep_returns=True)
+    if kind == "signals":
+        components = tuple({"strategy": CROSS, "parameters": values} for values in items)
+        given = replace(given, kind="signals", items=components, options={})
+    asked: list[tuple[int, ...]] = []
+    with WorkerPool(1) as pool, pytest.raises(PhaseFailed, match=r"^phase search: .* cannot "):
+        carry_out(given, attempts_in(pool, setting, asked, 60.0), retries=3)
+    assert asked == [(0, 1)]
