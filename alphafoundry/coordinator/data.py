@@ -42,7 +42,9 @@ def load_bars_of(data: DataSection, *, market: str, cache_dir: Path) -> Bars:
         )
     if bars.shape != panel.shape:
         days, instruments = bars.shape
-        used = f"{instruments} names over {days} days are used"
+        used = f"{instruments} names used"
+        if days != panel.shape[0]:
+            used += f", {days} days from {bars.days[0]} to {bars.days[-1]}"
         return replace(bars, label=f"{bars.label}; {used}")
     return bars
 

@@ -167,5 +167,5 @@ def _weights(phase: str, over_time: Mapping[str, Any], label: str) -> bytes:
     axes.set_xlim(days[0], days[-1])
     axes.set_ylim(0, 1)
     axes.set_ylabel("weight")
-    figure.legend(fontsize=7, loc="outside right upper")
+    figure.legend(fontsize=7, loc="outside lower center", ncols=5)
     return _png(figure)

@@ -163,7 +163,7 @@ def result_line(kind: str, outputs: Mapping[str, Any]) -> str:
         return f"{len(outputs['regimes'])} regimes, {len(outputs['components'])} components"
     if kind == "signal_replay":
         held = sum(weight > 0 for weight in outputs["final_weights"]["all"].values())
-        return f"{held} components hold weight; {metrics_line(outputs['metrics'])}"
+        return f"{_counted(held, 'component')} with weight; {metrics_line(outputs['metrics'])}"
     if kind == "signal_generation":
         return f"{len(outputs['components'])} components stored"
     return metrics_line(outputs["metrics"]) if "metrics" in outputs else ""
