@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.transactions import CommitMode, transaction
+from prefect.transactions import CommitMode, TransactionState, transaction
 
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
@@ -262,11 +262,13 @@ def _work_on(key: str, name: str, token: str) -> dict[str, Any]:
     # A task inside another task is persisted when the outer one ends, unless the transaction
     # around it says otherwise; a checkpoint that waits for the phase would be none.
     failure: BaseException | None = None
-    with transaction(commit_mode=CommitMode.EAGER):
+    with transaction(commit_mode=CommitMode.EAGER) as around:
         try:
             return work()
         except BaseException as problem:
             failure = problem
+            # A batch that failed has rolled this one back, which would be passed on as well.
+            around.state = TransactionState.COMMITTED
     # Raised in the block, it would roll the phase's own transaction back too, which is an async
     # one that Prefect then forgets to await. The phase's task rolls it back by itself.
     raise failure

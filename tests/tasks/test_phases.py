@@ -8,20 +8,24 @@ import warnings
 from typing import Any
 
 import pytest
-from prefect.transactions import atransaction
+from prefect.transactions import atransaction, transaction
 
 import tasks.phases
 from alphafoundry.errors import PhaseFailed
 
 
+@pytest.mark.parametrize("in_a_batch", [False, True])
 async def test_a_phase_that_fails_leaves_no_coroutine_behind(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, in_a_batch: bool
 ) -> None:
     class Failing:
         def __init__(self, *_: Any) -> None:
             pass
 
         def __call__(self) -> dict[str, Any]:
+            if in_a_batch:
+                with transaction():
+                    raise PhaseFailed("phase a: too few trials")
             raise PhaseFailed("phase a: too few trials")
 
     monkeypatch.setattr(tasks.phases, "_PhaseWork", Failing)
