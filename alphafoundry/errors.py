@@ -41,6 +41,10 @@ class InfeasibleEnsemble(BacktestError):
     """No weights meet the constraints of an ensemble."""
 
 
+class CannotKeep(BacktestError):
+    """What a backtest made cannot be written: no space left, or no permission."""
+
+
 class WorkflowError(FoundryError):
     """A workflow cannot go on, or cannot be compared with an earlier run."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from alphafoundry.coordinator.report import WorkflowReport
 from tasks.phases import run_all
@@ -23,15 +26,26 @@ async def phases(token: str) -> None:
 
 async def _run_phases(run: WorkflowRun) -> None:
     runner = runner_for(run.plan.runner, run.workflow.document.infrastructure.scheduler_address)
-    await phases.with_options(task_runner=runner, flow_run_name=run.workflow.name)(run.token)
+    await phases.with_options(task_runner=runner, flow_run_name=f"phases of {run.workflow.name}")(
+        run.token
+    )
 
 
-@flow(name="optimize", flow_run_name="optimize {workflow}")
+def _run_name() -> str:
+    """Return the document's name without folders: a deployment's path may be long."""
+    return f"optimize {Path(str(flow_run.parameters['workflow'])).stem}"
+
+
+@flow(name="optimize", flow_run_name=_run_name)
 async def optimize(
     workflow: str, restart: bool = False, task_runner: TaskRunnerName = "auto"
 ) -> WorkflowReport:
     """Run the phases of a workflow; what an interrupted run had finished is not done again."""
     async with workflow_run(workflow, restart=restart, task_runner=task_runner) as run:
+        get_run_logger().info("%s", run.bars.label)
+        get_run_logger().info("%s", run.plan.runner)
+        for line in run.plan.unenforced:
+            get_run_logger().warning("%s", line)
         await _run_phases(run)
         return await publish_workflow(run)
 

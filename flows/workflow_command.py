@@ -197,6 +197,8 @@ def _print_plan(workflow: Workflow, plan: Plan, market: str, shape: tuple[int, i
         f"at once and {plan.memory / 1024**2:.0f} MB, Prefect's start aside"
     )
     console.print(f"mode {workflow.mode}, task runner {plan.runner.name}: {plan.runner.why}")
+    for line in plan.unenforced:
+        console.print(escape(line))
 
 
 def _print_report(report: WorkflowReport) -> None:
@@ -233,7 +235,7 @@ def _print_comparison(found: Comparison) -> None:
     if found.equal:
         console.print(f"\nreproduced: all {found.numbers} numbers are the same, bit for bit")
     else:
-        console.print(f"\nnot reproduced: {len(found.differences)} values differ")
+        console.print(f"\nnot reproduced, values that differ: {len(found.differences)}")
         for line in found.differences[:20]:
             console.print(f"  {escape(line)}")
     if found.changed:

@@ -11,7 +11,6 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -19,15 +18,18 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
-from prefect.transactions import CommitMode, transaction
+from prefect.logging import get_run_logger
+from prefect.transactions import CommitMode, TransactionState, transaction
 
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
+from alphafoundry.coordinator.report import result_line
+from alphafoundry.coordinator.returns_files import returns_are_whole
 from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.work import METRICS, Batch, batch_from_json, batch_key, perform
 from alphafoundry.coordinator.worker_pool import shared_pool
 from alphafoundry.coordinator.workflow import Phase
-from alphafoundry.errors import FoundryError, PhaseFailed
+from alphafoundry.errors import CannotKeep, FoundryError, PhaseFailed
 from alphafoundry.store import TrialRecord, begin_phase, finish_phase, record_trials
 from tasks.workflow_run import WorkflowRun, manager_of_run, opened
 
@@ -85,13 +87,20 @@ def run_batch(key: str, name: str, work: str) -> dict[str, Any]:
 
 
 def _perform_here(setting: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
+    under_way: list[int | None] = [None]
+
+    def begun(place: int) -> None:
+        under_way[0] = place
+
     try:
-        return perform(setting, batch.to_json())
+        return perform(setting, batch.to_json(), begun)
+    except CannotKeep as problem:
+        raise TrialFailed("storage", str(problem)) from None
     except MemoryError:
-        raise TrialFailed("memory", "needed more memory than there is") from None
+        raise TrialFailed("memory", "needed more memory than there is", under_way[0]) from None
     except Exception as problem:
         text = " ".join(str(problem).split()) or "no message"
-        raise TrialFailed("raised", f"{type(problem).__name__}: {text}") from problem
+        raise TrialFailed("raised", f"{type(problem).__name__}: {text}", under_way[0]) from problem
 
 
 class _Batches:
@@ -151,7 +160,7 @@ class _Batches:
         """Return what came of a batch, and whether it came from a checkpoint that is whole."""
         outcome = future.result()
         cached = future.state.name == "Cached"
-        if cached and not files_are_there(outcome["files"], self._run.folder.returns):
+        if cached and not returns_are_whole(outcome["files"], self._run.folder.returns):
             return self._submit(batch, refresh=True).result(), False
         return outcome, cached
 
@@ -196,11 +205,6 @@ def _named(kind: str, found: Any) -> dict[str, Any] | None:
     return {"key": found} if kind == "signals" else dict(zip(METRICS, found, strict=True))
 
 
-def files_are_there(files: Sequence[Mapping[str, Any]], folder: Path) -> bool:
-    """Return whether every file that a checkpoint refers to still exists."""
-    return all((folder / item["file"]).exists() for item in files)
-
-
 class _PhaseWork:
     """One phase of one run."""
 
@@ -209,7 +213,10 @@ class _PhaseWork:
         self.phase = run.workflow.phase(name)
         self.key = key
         self.batches = _Batches(
-            run, self.phase, key, self.phase.kind.trials(self.phase, run.workflow)
+            run,
+            self.phase,
+            key,
+            self.phase.kind.trials(self.phase, run.workflow, run.bars.shape[0]),
         )
 
     def __call__(self) -> dict[str, Any]:
@@ -254,8 +261,17 @@ def _work_on(key: str, name: str, token: str) -> dict[str, Any]:
     _working[key] = work
     # A task inside another task is persisted when the outer one ends, unless the transaction
     # around it says otherwise; a checkpoint that waits for the phase would be none.
-    with transaction(commit_mode=CommitMode.EAGER):
-        return work()
+    failure: BaseException | None = None
+    with transaction(commit_mode=CommitMode.EAGER) as around:
+        try:
+            return work()
+        except BaseException as problem:
+            failure = problem
+            # A batch that failed has rolled this one back, which would be passed on as well.
+            around.state = TransactionState.COMMITTED
+    # Raised in the block, it would roll the phase's own transaction back too, which is an async
+    # one that Prefect then forgets to await. The phase's task rolls it back by itself.
+    raise failure
 
 
 def _inner(outputs: Mapping[str, Any], key: Sequence[str], text: str) -> Any:
@@ -315,6 +331,11 @@ async def phase(run: WorkflowRun, name: str) -> None:
         seconds=time.monotonic() - begun,
         work_seconds=result["work_seconds"],
     )
+    logger = get_run_logger()
+    for failure in result["failures"]:
+        logger.warning("%s: trial %d is left out: %s", name, failure["number"], failure["message"])
+    found = result_line(run.workflow.phase(name).kind.name, result["outputs"])
+    logger.info("%s: %s%s", name, found, " (from its checkpoint)" if restored else "")
     if restored:
         run.progress.say(f"{name}: taken from its checkpoint")
 
@@ -335,7 +356,7 @@ async def _result(run: WorkflowRun, key: str, name: str) -> tuple[dict[str, Any]
     result = await state.aresult()
     if state.name != "Cached":
         return result, False
-    if files_are_there(result["files"], run.folder.returns):
+    if returns_are_whole(result["files"], run.folder.returns):
         return result, True
     return await again(key=key, name=name, token=run.token), False
 

@@ -30,6 +30,8 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_HOME,
+    PREFECT_SERVER_API_HOST,
+    PREFECT_SERVER_API_PORT,
     temporary_settings,
 )
 
@@ -229,15 +231,17 @@ def _serve_temporary(port: int) -> None:
 def _run_server(host: str, port: int, *, log_level: str) -> None:
     import uvicorn
 
-    uvicorn.run(
-        "tasks.prefect_app:create_application",
-        factory=True,
-        host=host,
-        port=port,
-        log_level=log_level,
-        lifespan="on",
-        timeout_graceful_shutdown=5,
-    )
+    # The UI asks the address that these settings make, which is port 4200 otherwise.
+    with temporary_settings({PREFECT_SERVER_API_HOST: host, PREFECT_SERVER_API_PORT: port}):
+        uvicorn.run(
+            "tasks.prefect_app:create_application",
+            factory=True,
+            host=host,
+            port=port,
+            log_level=log_level,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+        )
 
 
 def _serve(host: str, port: int) -> None:

@@ -35,6 +35,7 @@ def _report(run: WorkflowRun) -> WorkflowReport:
         runner=f"{run.plan.runner.name}, {run.plan.runner.workers} at once",
         kinds=kinds,
         results=results,
+        notes=run.plan.unenforced,
         analysis=analyse(
             total_seconds=time.monotonic() - run.begun,
             results=results,

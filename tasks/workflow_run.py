@@ -178,7 +178,9 @@ async def workflow_run(
             task_runner=task_runner,
             trial_seconds=measure_trial(workflow, bars),
         )
-        progress.say(f"{plan.runner.name}, {plan.runner.workers} at once: {plan.runner.why}")
+        progress.say(str(plan.runner))
+        for line in plan.unenforced:
+            progress.say(line)
         url = settings.database_url
         store = stack.enter_context(
             open_store(None if url is None else url.get_secret_value(), home=settings.home)

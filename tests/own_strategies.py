@@ -74,6 +74,22 @@ MISBEHAVING = Strategy(
 )
 
 
+def _sized(bars: Bars, values: Values, out: np.ndarray) -> None:
+    _momentum(bars, int(values["lookback"]), out)
+    out *= float(values["size"])
+
+
+SIZED = Strategy(
+    name="sized",
+    parameters={
+        "lookback": Parameter("int", 20, 1, 500),
+        "size": Parameter("float", 1.0, 0.01, 1.0),
+    },
+    description="momentum with positions of a size",
+    fill=_sized,
+)
+
+
 def _seeded(bars: Bars, values: Values, out: np.ndarray) -> None:
     draws = np.random.default_rng(int(values["seed"]))
     out[:] = draws.integers(-1, 2, out.shape)

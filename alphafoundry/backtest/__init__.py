@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from alphafoundry.backtest.bars import Bars
-from alphafoundry.backtest.ensembles import EnsembleConstraints, optimise_weights
+from alphafoundry.backtest.ensembles import (
+    EnsembleConstraints,
+    allowed_together,
+    optimise_weights,
+)
 from alphafoundry.backtest.execution import Costs, Execution, Sizing
 from alphafoundry.backtest.expression_strategies import expression_strategy
 from alphafoundry.backtest.market_features import market_features, market_returns
@@ -46,6 +50,7 @@ __all__ = [
     "Strategy",
     "TrialResult",
     "Window",
+    "allowed_together",
     "backtest",
     "backtest_signals",
     "best_per_regime",

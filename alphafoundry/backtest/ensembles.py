@@ -27,7 +27,8 @@ class EnsembleConstraints:
     min_strategies : strategies with a weight of at least min_weight
     min_weight : see min_strategies
     max_correlation : strategies are taken from the best one down, and left out where the
-        correlation of their daily returns with one already taken is above this; None for no limit
+        correlation of their daily returns with one already taken is above this; None for no limit.
+        The best is the one of highest objective
     """
 
     max_weight: float = 1.0
@@ -82,7 +83,7 @@ def optimise_weights(
             f"daily returns of shape {returns.shape}: give days x strategies, at least 2 days, "
             "without NaN"
         )
-    chosen = _uncorrelated(returns, objective, rules)
+    chosen = allowed_together(returns, objective=objective, max_correlation=rules.max_correlation)
     needed = max(rules.min_strategies, math.ceil(1.0 / rules.max_weight - 1e-9))
     if len(chosen) < needed:
         limit = rules.max_correlation
@@ -111,19 +112,25 @@ def optimise_weights(
     return weights
 
 
-def _uncorrelated(
-    returns: NDArray[np.float64], objective: EnsembleObjective, rules: EnsembleConstraints
+def allowed_together(
+    returns: NDArray[np.float64], *, objective: EnsembleObjective, max_correlation: float | None
 ) -> list[int]:
-    """Return the strategies that may have a weight, the best first."""
+    """Return the strategies that may have a weight, the best by the objective first.
+
+    Parameters
+    ----------
+    returns : daily, of each strategy alone, shape (n_days, n_strategies), without NaN
+    max_correlation : as in EnsembleConstraints
+    """
     moving = [k for k in range(returns.shape[1]) if returns[:, k].min() < returns[:, k].max()]
     scores = {k: score(metrics_of(returns[:, k]), objective) for k in moving}
     ranked = sorted(moving, key=lambda k: (-scores[k], k))
-    if rules.max_correlation is None or len(ranked) < 2:
+    if max_correlation is None or len(ranked) < 2:
         return ranked
     correlations = np.atleast_2d(np.corrcoef(returns[:, ranked], rowvar=False))
     kept: list[int] = []
     for place in range(len(ranked)):
-        if all(correlations[place, other] <= rules.max_correlation for other in kept):
+        if all(correlations[place, other] <= max_correlation for other in kept):
             kept.append(place)
     return [ranked[place] for place in kept]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from alphafoundry.backtest.bars import Bars
 from alphafoundry.backtest.strategy import Strategy
 from alphafoundry.backtest.trials import signals_of
-from alphafoundry.errors import BacktestError
+from alphafoundry.errors import BacktestError, CannotKeep
 
 VERSION = 1
 """Part of every key: raise it when a strategy's signals change."""
@@ -46,7 +46,7 @@ class SignalStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BacktestError(
+            raise CannotKeep(
                 f"{self.folder}: cannot keep signals here ({error.strerror}); give another folder"
             ) from None
 
@@ -74,7 +74,7 @@ class SignalStore:
     def put(self, key: str, signals: NDArray[np.float64]) -> Path:
         """Keep signals, float64 array of shape (n_days, n_instruments); return the file.
 
-        Raises BacktestError where they hold NaN or the file cannot be written.
+        Raises BacktestError where they hold NaN, CannotKeep where the file cannot be written.
         """
         if signals.ndim != 2 or not np.isfinite(signals).all():
             raise BacktestError(f"signals {key}: give days x instruments without NaN")
@@ -90,7 +90,7 @@ class SignalStore:
                 Path(draft).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise BacktestError(
+            raise CannotKeep(
                 f"{path}: cannot write signals ({error.strerror}); free space or move the folder"
             ) from None
         return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from alphafoundry.backtest import Bars
@@ -39,6 +40,12 @@ def load_bars_of(data: DataSection, *, market: str, cache_dir: Path) -> Bars:
         raise ConfigurationError(
             f"data: {bars.shape[0]} days are left; a workflow needs at least {LEAST_DAYS}"
         )
+    if bars.shape != panel.shape:
+        days, instruments = bars.shape
+        used = f"{instruments} names used"
+        if days != panel.shape[0]:
+            used += f", {days} days from {bars.days[0]} to {bars.days[-1]}"
+        return replace(bars, label=f"{bars.label}; {used}")
     return bars
 
 

@@ -1,12 +1,18 @@
-"""One bad trial never sinks the others: a batch that fails is split until the culprit is alone."""
+"""One bad trial never sinks the others: a batch that fails is split until the culprit is alone.
+
+Only a trial that fails alone is charged. Where it is known which one was under way, that one is
+tried alone at once; its siblings are done without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from alphafoundry.coordinator.work import Batch
+from alphafoundry.errors import PhaseFailed
 
 
 class TrialFailed(Exception):
@@ -14,13 +20,15 @@ class TrialFailed(Exception):
 
     Attributes
     ----------
-    kind : raised, memory, timeout, cpu or signal
+    kind : raised, memory, timeout, cpu or signal; storage where the machine failed, not the trial
     message : what happened, one line
+    place : of the item that was under way, None where it is not known
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, place: int | None = None) -> None:
         self.kind = kind
         self.message = message
+        self.place = place
         super().__init__(message)
 
 
@@ -41,6 +49,13 @@ class Failure:
     attempts: int
 
 
+def _split(batch: Batch, place: int | None) -> list[Batch]:
+    """Return the items before the suspect, the suspect, and those after; halves without one."""
+    size = len(batch.items)
+    cuts = [0, size // 2, size] if place is None else sorted({0, place, place + 1, size})
+    return [batch.part(start, end) for start, end in pairwise(cuts)]
+
+
 def carry_out(
     batch: Batch, attempt: Callable[[Batch], dict[str, Any]], *, retries: int
 ) -> dict[str, Any]:
@@ -53,7 +68,7 @@ def carry_out(
 
     Returns {"results": one per item, None where left out; "files": [{file, numbers}], "failures",
     "seconds" of work, "peak" bytes, "retried": failed attempts}. Where all goes well there is one
-    attempt and one file.
+    attempt and one file. Raises PhaseFailed where results cannot be written.
     """
     results: dict[int, Any] = {}
     files: list[dict[str, Any]] = []
@@ -65,11 +80,12 @@ def carry_out(
         try:
             done = attempt(part)
         except TrialFailed as problem:
+            if problem.kind == "storage":
+                # No trial is to blame, and a checkpoint that says so would stay wrong for ever.
+                raise PhaseFailed(f"phase {batch.phase}: {problem.message}") from None
             retried += 1
             if len(part.items) > 1:
-                middle = len(part.items) // 2
-                waiting.append((part.part(middle, len(part.items)), 1))
-                waiting.append((part.part(0, middle), 1))
+                waiting.extend((smaller, 1) for smaller in reversed(_split(part, problem.place)))
             elif tries <= retries:
                 waiting.append((part, tries + 1))
             else:

@@ -30,7 +30,8 @@ class PhaseType:
     config : model of the phase's `config`
     run : does the work and returns the outputs, plain JSON values
     outputs : the keys that the phase gives, from the phase and its workflow
-    trials : how many trials it runs, from the phase and its workflow
+    trials : how many trials it runs, from the phase, its workflow and the number of days of its
+        bars; raises BacktestError where these days are too few
     needs : names of types, one of which must be among the phases that it depends on; () for none
     check : raises ConfigurationError for what the config's model does not see
     """
@@ -39,7 +40,7 @@ class PhaseType:
     config: type[Section]
     run: RunPhase
     outputs: Callable[[Phase, Workflow], Mapping[str, Shape]]
-    trials: Callable[[Phase, Workflow], int]
+    trials: Callable[[Phase, Workflow, int], int]
     needs: tuple[str, ...] = ()
     check: Callable[[Phase, Workflow], None] | None = None
 
@@ -47,7 +48,7 @@ class PhaseType:
 _TYPES: dict[str, PhaseType] = {}
 
 
-def _one_trial(_phase: Phase, _workflow: Workflow) -> int:
+def _one_trial(_phase: Phase, _workflow: Workflow, _days: int) -> int:
     return 1
 
 
@@ -56,7 +57,7 @@ def phase_type(
     *,
     config: type[Section],
     outputs: Callable[[Phase, Workflow], Mapping[str, Shape]],
-    trials: Callable[[Phase, Workflow], int] = _one_trial,
+    trials: Callable[[Phase, Workflow, int], int] = _one_trial,
     needs: tuple[str, ...] = (),
     check: Callable[[Phase, Workflow], None] | None = None,
 ) -> Callable[[RunPhase], RunPhase]:

@@ -11,7 +11,7 @@ from alphafoundry.coordinator.data import first_test_row
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
-from alphafoundry.errors import BacktestError
+from alphafoundry.errors import BacktestError, ConfigurationError
 
 WORKER_MEMORY = 260 * 1024**2
 """What a worker process holds before it works, bytes."""
@@ -41,17 +41,22 @@ class RunnerChoice:
     workers: int
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.name}, {self.workers} at once: {self.why}"
+
 
 @dataclass(frozen=True)
 class Plan:
     """The plan of a workflow.
 
     trial_seconds : measured on the workflow's own bars, None where it could not be
+    unenforced : limits of the document that do not hold where the work runs, a line each
     """
 
     phases: tuple[PhasePlan, ...]
     runner: RunnerChoice
     trial_seconds: float | None
+    unenforced: tuple[str, ...] = ()
 
     @property
     def trials(self) -> int:
@@ -124,12 +129,17 @@ def plan_workflow(
     ----------
     task_runner : wins over the document's; "auto" or None lets the mode decide
     trial_seconds : what `measure_trial` gave
+
+    Raises ConfigurationError where a phase does not fit the bars.
     """
     each = 0.01 if trial_seconds is None else trial_seconds
     days, instruments = bars.shape
     phases = []
     for phase in workflow.phases:
-        trials = phase.kind.trials(phase, workflow)
+        try:
+            trials = phase.kind.trials(phase, workflow, days)
+        except BacktestError as problem:
+            raise ConfigurationError(f"{workflow.path}: phase {phase.name}: {problem}") from None
         memory = phase.memory or 3 * days * instruments * 8 + trials * len(METRICS) * 40
         phases.append(
             PhasePlan(
@@ -145,7 +155,7 @@ def plan_workflow(
             )
         )
     runner = choose_runner(workflow, sum(phase.seconds for phase in phases), manager, task_runner)
-    return Plan(tuple(phases), runner, trial_seconds)
+    return Plan(tuple(phases), runner, trial_seconds, unenforced_limits(workflow, runner.name))
 
 
 def choose_runner(
@@ -155,15 +165,12 @@ def choose_runner(
     named = given if given not in (None, "auto") else workflow.document.infrastructure.task_runner
     workers = _workers(workflow, manager)
     limited = next((phase.name for phase in workflow.phases if _is_limited(phase)), None)
-    unlimited = "" if limited is None else f"; the limits of phase {limited} need processes"
     if named not in (None, "auto"):
         assert named is not None
         source = "the command line" if given not in (None, "auto") else "infrastructure.task_runner"
-        why = f"{source} says so{unlimited if named in ('in_process', 'threads') else ''}"
-        return RunnerChoice(named, 1 if named == "in_process" else workers, why)
+        return RunnerChoice(named, 1 if named == "in_process" else workers, f"{source} says so")
     if workflow.mode == "TRADITIONAL":
-        why = f"the mode TRADITIONAL runs in one process, in order{unlimited}"
-        return RunnerChoice("in_process", 1, why)
+        return RunnerChoice("in_process", 1, "the mode TRADITIONAL runs in one process, in order")
     if limited is not None:
         return RunnerChoice(
             "processes", workers, f"phase {limited} limits a trial's memory or time"
@@ -177,6 +184,32 @@ def choose_runner(
     return RunnerChoice(
         "threads", workers, f"about {seconds:.1f} s of trials, less than processes take to start"
     )
+
+
+def unenforced_limits(workflow: Workflow, runner: str) -> tuple[str, ...]:
+    """Return a line for each phase whose trials run in this process under limits that need another.
+
+    A process cannot take memory or processor time away from one of its own threads, nor end it.
+    """
+    here = runner in ("in_process", "threads")
+    infrastructure = workflow.document.infrastructure
+    timed = "container_timeout_seconds" in infrastructure.model_fields_set
+    lines = []
+    for phase in workflow.phases:
+        if not here and phase.mode != "TRADITIONAL":
+            continue
+        limits = {
+            "memory_per_container": phase.memory is not None,
+            "cpu_seconds": phase.cpu_seconds is not None,
+            "container_timeout_seconds": timed,
+        }
+        named = [name for name, given in limits.items() if given]
+        if named:
+            lines.append(
+                f"{phase.name}: {', '.join(named)} not enforced, as its trials run inside this "
+                "process, which cannot cap or end one; task_runner processes does"
+            )
+    return tuple(lines)
 
 
 def _is_limited(phase: Phase) -> bool:

@@ -11,27 +11,37 @@ import numpy as np
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.workflow import Workflow
 
+MEASURED = {
+    "out_of_sample": "out of sample",
+    "in_sample": "in sample, searched on",
+    "given": "given parameters",
+}
+"""What the measured days of a backtest are, for the legend."""
+
 COLORS = ("#4c9f70", "#e0a030", "#c8503c", "#7050a0", "#3070b0", "#909090")
 
 
 def plots_of(
     workflow: Workflow, bars: Bars, outputs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, bytes]:
-    """Return title to picture for every phase that has something to show."""
+    """Return title to picture for every phase that has something to show, the last phase first:
+    what came out is above what was searched."""
     pictures: dict[str, bytes] = {}
-    for phase in workflow.phases:
+    for phase in reversed(workflow.phases):
         found = outputs[phase.name]
         kind = phase.kind.name
-        if kind == "optimization":
-            pictures.update(_heat_maps(phase.name, found, bars.label))
         if "equity" in found and found["equity"] is not None:
-            pictures[f"{phase.name} equity"] = _equity(phase.name, found["equity"], bars.label)
+            pictures[f"{phase.name} equity"] = _equity(
+                phase.name, found["equity"], found["sample"], bars.label
+            )
         if kind == "analysis":
             pictures[f"{phase.name} regimes"] = _regimes(phase.name, found, bars)
         if kind in ("backtest", "validation") and found.get("weights_over_time"):
             pictures[f"{phase.name} weights"] = _weights(
                 phase.name, found["weights_over_time"], bars.label
             )
+        if kind == "optimization":
+            pictures.update(_heat_maps(phase.name, found, bars.label))
     return pictures
 
 
@@ -101,15 +111,19 @@ def _heat_map(
     return _png(figure)
 
 
-def _equity(phase: str, equity: Mapping[str, Any], label: str) -> bytes:
-    figure, axes = _figure(f"{phase}: equity", label)
+def _equity(phase: str, equity: Mapping[str, Any], sample: str, label: str) -> bytes:
+    again = ", each part from the same capital" if equity["split"] else ""
+    figure, axes = _figure(f"{phase}: equity{again}", label)
     days = np.array(equity["days"], dtype="datetime64[D]")
     values = np.array(equity["values"], dtype=float)
     split = equity["split"]
     if split:
-        axes.plot(days[:split], values[:split], color=COLORS[5], label="in sample")
+        before = "in sample" if sample == "out_of_sample" else "before"
+        axes.plot(days[:split], values[:split], color=COLORS[5], label=before)
         axes.axvline(days[split], color="black", linewidth=0.7, linestyle="--")
-    axes.plot(days[split:], values[split:], color=COLORS[4], label="measured")
+    axes.plot(days[split:], values[split:], color=COLORS[4], label=MEASURED[sample])
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_ylabel("equity")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     return _png(figure)
@@ -138,7 +152,8 @@ def _regimes(phase: str, found: Mapping[str, Any], bars: Bars) -> bytes:
             label=f"regime {regime}",
         )
     axes.set_ylim(low, high)
-    axes.legend(fontsize=8)
+    axes.set_ylabel("mean of prices over their first")
+    axes.legend(fontsize=8, loc="upper left")
     return _png(figure)
 
 
@@ -149,6 +164,8 @@ def _weights(phase: str, over_time: Mapping[str, Any], label: str) -> bytes:
         name: np.array(values) for name, values in over_time["weights"].items() if any(values)
     }
     axes.stackplot(days, *series.values(), labels=list(series), step="post")
-    axes.legend(fontsize=6, loc="upper left", ncols=2)
+    axes.set_xlim(days[0], days[-1])
+    axes.set_ylim(0, 1)
     axes.set_ylabel("weight")
+    figure.legend(fontsize=7, loc="outside lower center", ncols=5)
     return _png(figure)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 SHOWN_FAILURES = 5
+
+SAMPLES: Mapping[str, tuple[str, str]] = {
+    "out_of_sample": ("out of sample", ""),
+    "in_sample": ("in sample", ", on which the search looked too"),
+    "given": ("backtest", "; the parameters were given, nothing was searched"),
+}
+"""What measured days are called, and what is said after the numbers."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,10 @@ class WorkflowReport:
     Attributes
     ----------
     market : one line on the data, starts with SYNTHETIC where prices were generated
-    out_of_sample : metrics of the last backtest or walk-forward, None without one
+    out_of_sample : metrics of the last backtest or walk-forward, None without one and where its
+        days were not kept from a search
+    measured : metrics of that phase, on whatever days
+    sample : what these days are: out_of_sample, in_sample (searched on), given (no search)
     failures : trials left out, "phase 17: why"
     analysis : times, use of the machine, bottlenecks, suggestions
     """
@@ -40,6 +51,8 @@ class WorkflowReport:
     runner: str
     phases: tuple[PhaseLine, ...]
     out_of_sample: Mapping[str, float | None] | None
+    measured: Mapping[str, float | None] | None = None
+    sample: str | None = None
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
@@ -58,15 +71,22 @@ class WorkflowReport:
         total = self.analysis.get("total_execution_time", 0.0)
         restored = sum(phase.restored for phase in self.phases)
         lines = [
-            ("workflow", f"{self.workflow}: {len(self.phases)} phases, {self.trials} trials"),
+            (
+                "workflow",
+                f"{self.workflow}: {_counted(len(self.phases), 'phase')}, "
+                f"{_counted(self.trials, 'trial')}",
+            ),
             ("time", f"{total:.1f} s with {self.runner}"),
         ]
         if restored:
             lines.append(
                 ("checkpoints", f"{restored} of {len(self.phases)} phases were done already")
             )
-        if self.out_of_sample is not None:
-            lines.append(("result", metrics_line(self.out_of_sample)))
+        if self.measured is not None:
+            subject, rest = SAMPLES[self.sample or "given"]
+            days = self.measured.get("days")
+            over = "" if days is None else f" over {days:g} days"
+            lines.append((subject, f"{metrics_line(self.measured)}{over}{rest}"))
         if self.failures:
             shown = "; ".join(self.failures[:SHOWN_FAILURES])
             more = len(self.failures) - SHOWN_FAILURES
@@ -77,7 +97,7 @@ class WorkflowReport:
                     f"{len(self.failures)} trials: {shown}{rest}",
                 )
             )
-        lines.append(("folder", self.folder))
+        lines.append(("folder", _shown(self.folder)))
         return lines
 
     def to_markdown(self, plots: Mapping[str, str] | None = None) -> str:
@@ -86,24 +106,36 @@ class WorkflowReport:
         parts += [f"- **{subject}**: {sentence}" for subject, sentence in self.summary()]
         parts += [
             "",
-            "| phase | type | trials | left out | seconds | result |",
-            "|---|---|---|---|---|---|",
+            "| phase | type | trials | left out | seconds |",
+            "|---|---|---|---|---|",
         ]
         for phase in self.phases:
             seconds = "checkpoint" if phase.restored else f"{phase.seconds:.1f}"
             parts.append(
-                f"| {phase.name} | {phase.kind} | {phase.trials} | {phase.left_out} | {seconds} | "
-                f"{phase.result} |"
+                f"| {phase.name} | {phase.kind} | {phase.trials} | {phase.left_out} | {seconds} |"
             )
+        # A column of sentences would be cut off at the edge of the page.
+        parts += ["", *(f"- **{phase.name}**: {phase.result}" for phase in self.phases)]
+        if self.notes:
+            parts += ["", "## Notes", "", *(f"- {note}" for note in self.notes)]
+        for title, address in (plots or {}).items():
+            parts += ["", f"## {title}", "", f"![{title}]({address})"]
         if self.analysis:
             parts += ["", "## Where the time went", ""]
             parts += [f"- {line}" for line in self.analysis.get("bottlenecks", ())]
             parts += [f"- {line}" for line in self.analysis.get("optimization_suggestions", ())]
             parts += [f"- alert: {line}" for line in self.analysis.get("alerts", ())]
-        parts += [f"- {note}" for note in self.notes]
-        for title, address in (plots or {}).items():
-            parts += ["", f"## {title}", "", f"![{title}]({address})"]
         return "\n".join(parts) + "\n"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def _shown(folder: str) -> str:
+    """Return a folder as one would type it here."""
+    path, here = Path(folder), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else folder
 
 
 def metrics_line(numbers: Mapping[str, float | None]) -> str:
@@ -131,7 +163,7 @@ def result_line(kind: str, outputs: Mapping[str, Any]) -> str:
         return f"{len(outputs['regimes'])} regimes, {len(outputs['components'])} components"
     if kind == "signal_replay":
         held = sum(weight > 0 for weight in outputs["final_weights"]["all"].values())
-        return f"{held} components hold weight; {metrics_line(outputs['metrics'])}"
+        return f"{_counted(held, 'component')} with weight; {metrics_line(outputs['metrics'])}"
     if kind == "signal_generation":
         return f"{len(outputs['components'])} components stored"
     return metrics_line(outputs["metrics"]) if "metrics" in outputs else ""
@@ -150,15 +182,18 @@ def build_report(
     kinds: Mapping[str, str],
     results: Mapping[str, Mapping[str, Any]],
     analysis: Mapping[str, Any],
+    notes: Sequence[str] = (),
 ) -> WorkflowReport:
     """Return the report.
 
     kinds : phase to its kind, in the order of the phases; results : phase to its result
+    notes : lines beside those of the phases
     """
     lines = []
     failures: list[str] = []
-    notes: list[str] = []
-    out_of_sample = None
+    said = list(notes)
+    measured: Mapping[str, float | None] | None = None
+    sample: str | None = None
     for name, kind in kinds.items():
         result = results[name]
         lines.append(
@@ -176,17 +211,19 @@ def build_report(
             f"{name} {failure['number']}: {failure['message']} ({failure['attempts']} attempts)"
             for failure in result["failures"]
         ]
-        notes += result["notes"]
+        said += result["notes"]
         if kind in ("backtest", "validation", "walk_forward"):
-            out_of_sample = result["outputs"]["metrics"]
+            measured, sample = result["outputs"]["metrics"], result["outputs"]["sample"]
     return WorkflowReport(
         workflow=workflow,
         market=market,
         folder=folder,
         runner=runner,
         phases=tuple(lines),
-        out_of_sample=out_of_sample,
+        out_of_sample=measured if sample == "out_of_sample" else None,
+        measured=measured,
+        sample=sample,
         failures=tuple(failures),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(said)),
         analysis=dict(analysis),
     )

@@ -1,7 +1,7 @@
 """Searches as Optuna studies that optuna-dashboard opens, written at once in a journal file.
 
 Optuna's SQLite storage costs 25 ms per trial and its journal some milliseconds; here the journal
-is made in memory and written in one piece.
+is made in memory and written some hundred trials at a time, so that many take no more memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 from alphafoundry.coordinator.phases.optimization import uses_of
 from alphafoundry.coordinator.sampling import distributions
 from alphafoundry.coordinator.workflow import Workflow
+
+CHUNK = 500
+"""Trials that are in memory as Optuna's at a time."""
 
 
 def write_studies(
@@ -53,8 +56,8 @@ def _write_journal(
     class Collected(BaseJournalBackend):
         """A journal in memory."""
 
-        def __init__(self) -> None:
-            self.logs: list[dict[str, Any]] = []
+        def __init__(self, logs: list[dict[str, Any]] | None = None) -> None:
+            self.logs: list[dict[str, Any]] = [] if logs is None else logs
 
         def read_logs(self, log_number_from: int) -> Any:
             return self.logs[log_number_from:]
@@ -63,25 +66,40 @@ def _write_journal(
             self.logs.extend(logs)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    collected = Collected()
-    storage = JournalStorage(collected)
-    for strategy, trials in by_strategy.items():
-        study = optuna.create_study(
-            study_name=f"{workflow}: {phase}: {strategy}", storage=storage, direction="maximize"
-        )
-        space = spaces[strategy]
-        for trial in trials:
-            score = trial["score"]
-            good = score is not None and math.isfinite(score)
-            frozen = optuna.trial.create_trial(
-                state=optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL,
-                value=score if good else None,
-                params={name: trial["parameters"][name] for name in space},
-                distributions=dict(space),
-                user_attrs={"trial": trial["number"]},
-            )
-            storage.create_new_trial(study._study_id, template_trial=frozen)
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
-    JournalFileBackend(str(draft)).append_logs(collected.logs)
+    file = JournalFileBackend(str(draft))
+    started = Collected()
+    for strategy in by_strategy:
+        optuna.create_study(
+            study_name=f"{workflow}: {phase}: {strategy}",
+            storage=JournalStorage(started),
+            direction="maximize",
+        )
+    file.append_logs(started.logs)
+    for strategy, trials in by_strategy.items():
+        for start in range(0, len(trials), CHUNK):
+            # Optuna keeps every trial of a storage in memory, so each chunk gets its own, which
+            # begins with the studies; a trial's number is its place in the file.
+            collected = Collected(list(started.logs))
+            storage = JournalStorage(collected)
+            study = storage.get_study_id_from_name(f"{workflow}: {phase}: {strategy}")
+            for trial in trials[start : start + CHUNK]:
+                storage.create_new_trial(study, template_trial=_frozen(trial, spaces[strategy]))
+            file.append_logs(collected.logs[len(started.logs) :])
     draft.replace(path)
+
+
+def _frozen(trial: Mapping[str, Any], space: Mapping[str, Any]) -> Any:
+    """Return the trial as Optuna keeps one that has ended."""
+    import optuna
+
+    score = trial["score"]
+    good = score is not None and math.isfinite(score)
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL,
+        value=score if good else None,
+        params={name: trial["parameters"][name] for name in space},
+        distributions=dict(space),
+        user_attrs={"trial": trial["number"]},
+    )

@@ -5,12 +5,12 @@ A batch and its answer are plain JSON values, so that they pass pipes, Dask and 
 
 from __future__ import annotations
 
-import io
+import itertools
 import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,15 @@ from alphafoundry.backtest import (
     Metrics,
     SignalStore,
     Sizing,
+    Strategy,
     replay,
     run_trials,
     stacked,
 )
-from alphafoundry.coordinator.bars_folder import load_bars, load_part, replace_file
+from alphafoundry.backtest.strategy import Values
+from alphafoundry.coordinator.bars_folder import load_bars, load_part
 from alphafoundry.coordinator.identity import digest
+from alphafoundry.coordinator.returns_files import write_returns
 from alphafoundry.coordinator.strategies import source_from_json
 
 METRICS: tuple[str, ...] = tuple(field.name for field in fields(Metrics))
@@ -141,19 +144,27 @@ def metrics_to_json(metrics: Metrics) -> list[float | None]:
     ]
 
 
-def perform(setting: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+Begun = Callable[[int], None]
+"""Takes the place of an item when work on it begins."""
+
+
+def perform(
+    setting: Mapping[str, Any], given: Mapping[str, Any], begun: Begun | None = None
+) -> dict[str, Any]:
     """Do a batch, all or nothing.
+
+    begun : called before each trial of a strategy of the user's own
 
     Returns {"results": one per item, "file": array of daily returns or None, "seconds", "peak"}.
     Whatever the strategy raises is raised.
     """
     batch = batch_from_json(given)
-    begun = time.perf_counter()
-    results, file = _KINDS[batch.kind](setting, batch)
+    started = time.perf_counter()
+    results, file = _KINDS[batch.kind](setting, batch, begun)
     return {
         "results": results,
         "file": file,
-        "seconds": time.perf_counter() - begun,
+        "seconds": time.perf_counter() - started,
         "peak": peak_memory(),
     }
 
@@ -164,15 +175,14 @@ def peak_memory() -> int:
 
 
 _Answer = tuple[list[Any], str | None]
-_KINDS: dict[str, Callable[[Mapping[str, Any], Batch], _Answer]] = {}
+_Kind = Callable[[Mapping[str, Any], Batch, Begun | None], _Answer]
+_KINDS: dict[str, _Kind] = {}
 
 
-def work(name: str) -> Callable[[Callable[[Mapping[str, Any], Batch], _Answer]], Any]:
+def work(name: str) -> Callable[[_Kind], _Kind]:
     """Register the decorated function as what a batch of kind `name` does."""
 
-    def register(
-        function: Callable[[Mapping[str, Any], Batch], _Answer],
-    ) -> Callable[[Mapping[str, Any], Batch], _Answer]:
+    def register(function: _Kind) -> _Kind:
         _KINDS[name] = function
         return function
 
@@ -191,9 +201,11 @@ def _measured(options: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 @work("trials")
-def _trials(setting: Mapping[str, Any], batch: Batch) -> _Answer:
+def _trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _Answer:
     """Backtest each parameter set; with `keep_returns` their daily returns go to a file."""
     strategy = source_from_json(batch.options["strategy"]).strategy()
+    if begun is not None and ":" in batch.options["strategy"]["type"]:
+        strategy = _announced(strategy, begun)
     keep = bool(batch.options.get("keep_returns"))
     found = run_trials(
         _part(setting, batch.options),
@@ -209,25 +221,35 @@ def _trials(setting: Mapping[str, Any], batch: Batch) -> _Answer:
     return results, _keep_returns(setting, batch, [trial.daily_returns for trial in found])
 
 
+def _announced(strategy: Strategy, begun: Begun) -> Strategy:
+    """Return the strategy that says so before each of its trials, which come in their order."""
+    places = itertools.count()
+
+    def fill(bars: Bars, values: Values, out: np.ndarray[Any, Any]) -> None:
+        begun(next(places))
+        strategy.fill(bars, values, out)
+
+    return replace(strategy, fill=fill)
+
+
 def _keep_returns(
     setting: Mapping[str, Any], batch: Batch, daily: Sequence[np.ndarray[Any, Any]]
 ) -> str:
     """Write daily returns, shape (n_trials, n_days), to a file named by what made them."""
     made_by = [setting[name] for name in ("fingerprint", "execution", "code")]
-    name = digest([made_by, batch.to_json()])[:32] + ".npy"
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack(daily), allow_pickle=False)
-    replace_file(Path(setting["returns"]) / name, buffer.getvalue())
-    return name
+    name = digest([made_by, batch.to_json()])[:32]
+    return write_returns(Path(setting["returns"]), name, daily)
 
 
 @work("signals")
-def _signals(setting: Mapping[str, Any], batch: Batch) -> _Answer:
+def _signals(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _Answer:
     """Store the signals of each component; the result is its key."""
     bars = _part(setting, batch.options)
     store = SignalStore(setting["signals"])
     results = []
-    for item in batch.items:
+    for place, item in enumerate(batch.items):
+        if begun is not None:
+            begun(place)
         strategy = source_from_json(item["strategy"]).strategy()
         store.signals(bars, strategy, item["parameters"])
         results.append(store.key(bars, strategy, item["parameters"]))
@@ -242,7 +264,7 @@ def _components(
 
 
 @work("replay")
-def _replay(setting: Mapping[str, Any], batch: Batch) -> _Answer:
+def _replay(setting: Mapping[str, Any], batch: Batch, _begun: Begun | None) -> _Answer:
     """Backtest weighted sums of stored signals."""
     bars = _part(setting, batch.options)
     rows = tuple(batch.options.get("rows") or (0, bars.shape[0]))

@@ -1,8 +1,9 @@
 """A process that does batches for another one, within limits: `WorkerPool` starts it.
 
 It reads one JSON request per line from standard input. On standard output it says {"begun"} when
-the kernels are compiled and the clock of the request may start, then gives the answer, one line
-each. It ends when its input closes, which the kernel does however the parent dies.
+the kernels are compiled and the clock of the request may start, {"trial"} when a trial of the
+user's own begins, then gives the answer, one line each. It ends when its input closes, which the
+kernel does however the parent dies.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from alphafoundry.backtest import run_trials
 from alphafoundry.coordinator.bars_folder import load_bars
 from alphafoundry.coordinator.strategies import source_from_json
 from alphafoundry.coordinator.work import perform
+from alphafoundry.errors import CannotKeep
 
 _PAGE = resource.getpagesize()
 
@@ -72,26 +74,44 @@ def _warm_up(request: Mapping[str, Any]) -> None:
     _warm.add(json.dumps(known))
 
 
-def answer(request: Mapping[str, Any], begin: Callable[[], None]) -> dict[str, Any]:
-    """Do one request and return what to say about it; call `begin` when its time starts."""
+def answer(
+    request: Mapping[str, Any], begin: Callable[[], None], trial: Callable[[int], None]
+) -> dict[str, Any]:
+    """Do one request and return what to say about it.
+
+    begin : called when its time starts; trial : called when one of its trials begins
+    """
+    under_way: int | None = None
+
+    def announce(place: int) -> None:
+        nonlocal under_way
+        under_way = place
+        trial(place)
+
     try:
         _warm_up(request)
         begin()
         _limit_memory(request.get("memory"))
         _limit_processor(request.get("cpu_seconds"))
         try:
-            done = perform(request["setting"], request["batch"])
+            done = perform(request["setting"], request["batch"], announce)
         finally:
             _limit_memory(None)
             _limit_processor(None)
         return {"done": done}
+    except CannotKeep as problem:
+        return _error("storage", str(problem), None)
     except MemoryError:
         limit = request.get("memory")
         limited = "" if limit is None else f" than {limit / 1024**2:.0f} MB"
-        return {"error": {"kind": "memory", "message": f"needed more memory{limited}"}}
+        return _error("memory", f"needed more memory{limited}", under_way)
     except Exception as problem:
         text = " ".join(str(problem).split()) or "no message"
-        return {"error": {"kind": "raised", "message": f"{type(problem).__name__}: {text}"}}
+        return _error("raised", f"{type(problem).__name__}: {text}", under_way)
+
+
+def _error(kind: str, message: str, place: int | None) -> dict[str, Any]:
+    return {"error": {"kind": kind, "message": message, "place": place}}
 
 
 def main() -> None:
@@ -113,7 +133,13 @@ def main() -> None:
         output.flush()
 
     while True:
-        say(answer(json.loads(requests.get()), lambda: say({"begun": True})))
+        say(
+            answer(
+                json.loads(requests.get()),
+                lambda: say({"begun": True}),
+                lambda place: say({"trial": place}),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 
 import alphafoundry
 from alphafoundry.coordinator.isolation import TrialFailed
+from alphafoundry.coordinator.worker_environment import worker_environment
 
 START_SECONDS = 300.0
 
@@ -37,13 +38,7 @@ class _Worker:
             stderr=self._errors,
             # Ctrl-C in the terminal is for the flow, which lets its batches finish.
             start_new_session=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": path,
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "MKL_NUM_THREADS": "1",
-            },
+            env=worker_environment(os.environ) | {"PYTHONPATH": path},
         )
         self._buffer = b""
 
@@ -62,7 +57,17 @@ class _Worker:
         said = self._line(START_SECONDS, f"did not begin within {START_SECONDS:g} s")
         if "begun" not in said:
             return said
-        return self._line(timeout, f"took longer than {timeout or 0:g} s")
+        place: int | None = None
+        while True:
+            try:
+                said = self._line(timeout, f"took longer than {timeout or 0:g} s")
+            except TrialFailed as problem:
+                problem.place = place
+                raise
+            if "trial" not in said:
+                return said
+            # Each trial has the whole time for itself.
+            place = said["trial"]
 
     def _line(self, seconds: float | None, complaint: str) -> dict[str, Any]:
         """Return the next line of the worker; raises TrialFailed where none comes in time."""
@@ -146,7 +151,9 @@ class WorkerPool:
         Parameters
         ----------
         memory : bytes that the batch may reserve on top of what the worker has
-        cpu_seconds, timeout : processor and wall-clock time for the batch
+        cpu_seconds : processor time for the batch
+        timeout : wall-clock time for each trial of a strategy of the user's own, which tells when
+            it begins; for the batch where trials are kernels of ours that run as one
 
         Raises TrialFailed for whatever keeps the batch from its answer.
         """
@@ -154,7 +161,7 @@ class WorkerPool:
         with self._worker() as worker:
             said = worker.ask(request, timeout)
         if "error" in said:
-            raise TrialFailed(said["error"]["kind"], said["error"]["message"])
+            raise TrialFailed(**said["error"])
         return said["done"]  # type: ignore[no-any-return]
 
     @contextlib.contextmanager

@@ -171,6 +171,10 @@ class _Loader:
     def __init__(self, path: Path, yaml: YamlDocument) -> None:
         self.path = path
         self.yaml = yaml
+        if not yaml.values:
+            raise ConfigurationError(
+                f"{path}: the file says nothing; give at least a workflow, phases or strategies"
+            )
         self.document = read_part(yaml, WorkflowDocument, path=path)
 
     def wrong(self, key: KeyPath, complaint: str) -> ConfigurationError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import signal
 import textwrap
@@ -461,3 +462,49 @@ async def test_dask_that_is_not_there(
     monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'alphafoundry\[dask\]'"):
         await run(place, FOUR_PHASES, task_runner="dask")
+
+
+async def test_daily_returns_that_are_cut_short_are_made_again(place: WorkingFolder) -> None:
+    """Files that are there and not whole: the batches are done again, the numbers stay."""
+    first = results(await run(place, FOUR_PHASES))
+    files = sorted((place.home / "coordinator" / "returns").iterdir())
+    for number, file in enumerate(files):
+        content = bytearray(file.read_bytes())
+        content[-9] ^= 1
+        file.write_bytes(content if number % 2 else content[: len(content) // 2])
+    changed = FOUR_PHASES.replace("n_regimes: 2", "n_regimes: 3")
+    fresh = results(await run(place, changed))
+    await run(place, FOUR_PHASES)
+    assert differences(first, results(await run(place, FOUR_PHASES))) == ()
+    assert fresh["search"] == first["search"]
+
+
+@pytest.mark.slow
+def test_a_reproduction_tells_a_changed_number(working_folder: WorkingFolder) -> None:
+    """Exit 0 where every number is the same, also after --restart; 3 where a stored one is not."""
+    place = working_folder
+    name = write(
+        place,
+        """
+        workflow: {type: optimization}
+        data: {market: calibration, symbols: [SYN001, SYN002], max_bars: 200}
+        optimization: {method: grid, parameters: {fast: [3, 5, 8], slow: [20, 30, 40]}}
+        reporting: {plots: false, journal: false}
+        """,
+    )
+    folder = Path(place.report("flows.optimize", name)["folder"])
+    assert place.report("flows.optimize", name, "--restart")["folder"] == str(folder)
+    same = place.run("flows.optimize", "--reproduce", str(folder))
+    assert same.returncode == 0, same.stderr
+    assert "numbers are the same, bit for bit" in same.stdout
+    stored = folder / "results.json"
+    changed = json.loads(stored.read_text())
+    numbers = changed["optimization"]["best_metrics"]["moving_average_cross"]
+    numbers["sharpe"] = math.nextafter(numbers["sharpe"], math.inf)
+    stored.write_text(json.dumps(changed))
+    differs = place.run("flows.optimize", "--reproduce", str(folder))
+    assert differs.returncode == 3, differs.stderr
+    assert "not reproduced, values that differ: 1" in differs.stdout
+    assert "best_metrics.moving_average_cross.sharpe" in "".join(differs.stdout.split())
+    assert json.loads(stored.read_text()) == changed, "what is compared with stays"
+    assert (folder / "reproduced-results.json").is_file()

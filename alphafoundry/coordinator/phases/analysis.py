@@ -15,6 +15,7 @@ from alphafoundry.backtest import RegimeModel, TrialResult, fit_regimes, regime_
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document import Count, Section, Whole
 from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, PhaseFailed
 
@@ -66,10 +67,7 @@ def trials_with_returns(
     folder = Path(context.setting.returns)
     found = []
     for phase, outputs in searches:
-        rows: dict[int, NDArray[np.float64]] = {}
-        for item in outputs["returns"]:
-            daily = np.load(folder / item["file"], mmap_mode="r", allow_pickle=False)
-            rows.update(zip(item["numbers"], daily, strict=True))
+        rows = read_returns(outputs["returns"], folder)
         for trial in outputs["trial_list"]:
             if trial["number"] in rows and trial["score"] is not None and trial["kept"]:
                 name = f"{trial['strategy']}-{trial['number']}"

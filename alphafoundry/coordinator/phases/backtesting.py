@@ -26,6 +26,9 @@ from alphafoundry.coordinator.work import METRICS, metrics_to_json
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed
 
+OUT_OF_SAMPLE, IN_SAMPLE, GIVEN = "out_of_sample", "in_sample", "given"
+"""What measured days are: kept from every search before, searched on, or there was no search."""
+
 
 class BacktestConfig(Section):
     """`config` of a backtest or validation.
@@ -52,10 +55,11 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
         "weights_over_time": {"days": None, "weights": None},
         "components": None,
         "period": None,
+        "sample": None,
     }
 
 
-def _trials(phase: Phase, workflow: Workflow) -> int:
+def _trials(phase: Phase, workflow: Workflow, _days: int) -> int:
     return max(1, len(workflow.strategies)) if not phase.inputs else 1
 
 
@@ -173,14 +177,7 @@ def backtesting(context: PhaseContext) -> dict[str, Any]:
     before: BacktestResult | None = None
     if first > 0:
         before = backtest_signals(context.bars, signal, execution, measured=(0, first))
-    for name, outputs in context.of_kind("optimization"):
-        if outputs["rows"][1] > first:
-            context.notes.append(
-                f"{context.phase.name}: not out of sample, {name} has searched on days measured "
-                "here"
-            )
-    if context.bars.synthetic:
-        context.notes.append(f"{context.phase.name}: {context.bars.label}")
+    sample = _sample(context, first)
     return {
         "metrics": numbers_of(result.statistics),
         "in_sample": None if before is None else numbers_of(before.statistics),
@@ -189,7 +186,23 @@ def backtesting(context: PhaseContext) -> dict[str, Any]:
         "weights_over_time": _weights_over_time(context, components, weights, regimes, first, last),
         "components": {name: component.to_json() for name, component in components.items()},
         "period": [str(result.days[0]), str(result.days[-1])],
+        "sample": sample,
     }
+
+
+def _sample(context: PhaseContext, first: int) -> str:
+    """Return what the days from row `first` on are to the phases before: out_of_sample where all
+    they looked at is earlier, in_sample where it is not, given where nothing was searched."""
+    until = {name: outputs["rows"][1] for name, outputs in context.of_kind("optimization")}
+    others = context.of_kind("analysis", "signal_replay", "walk_forward")
+    until |= {name: context.split for name, _ in others}
+    late = [name for name, last in until.items() if last > first]
+    if late:
+        context.notes.append(
+            f"{context.phase.name}: not out of sample, {late[0]} has searched on days measured here"
+        )
+        return IN_SAMPLE
+    return OUT_OF_SAMPLE if until else GIVEN
 
 
 def _weights_over_time(

@@ -119,7 +119,7 @@ def uses_of(phase: Phase, workflow: Workflow) -> list[StrategyUse]:
     return chosen_strategies(config.strategies, config.parameters, workflow)
 
 
-def _trials(phase: Phase, workflow: Workflow) -> int:
+def _trials(phase: Phase, workflow: Workflow, _days: int) -> int:
     uses = uses_of(phase, workflow)
     shares = _shares(_asked_for(phase, workflow), len(uses))
     if _method(phase, workflow) != "grid":
@@ -186,7 +186,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
             f"{asked} trials for {len(uses)} strategies; ask for at least one each"
         )
     check_constraints(_constraints(phase, workflow), workflow)
-    if method == "grid" and _trials(phase, workflow) == 0:
+    if method == "grid" and _trials(phase, workflow, 0) == 0:
         raise ConfigurationError(
             "no point of the grid keeps to the constraints and to the strategies' own rules; "
             "widen the parameters"

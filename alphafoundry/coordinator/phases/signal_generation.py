@@ -31,7 +31,7 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
     return {"components": None, "signals": None}
 
 
-def _trials(phase: Phase, workflow: Workflow) -> int:
+def _trials(phase: Phase, workflow: Workflow, _days: int) -> int:
     return len(_chosen(phase, workflow))
 
 

@@ -15,6 +15,7 @@ from alphafoundry.backtest import (
     EnsembleConstraints,
     SignalStore,
     TrialResult,
+    allowed_together,
     optimise_weights,
     regime_scores,
     replay,
@@ -25,6 +26,7 @@ from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document import Count, Number, Section, Whole
 from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.analysis import ALL, classified
+from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.scoring import score_of
 from alphafoundry.coordinator.seeds import generator
 from alphafoundry.coordinator.work import METRICS
@@ -80,7 +82,7 @@ def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
     }
 
 
-def _trials(phase: Phase, _workflow: Workflow) -> int:
+def _trials(phase: Phase, _workflow: Workflow, _days: int) -> int:
     return phase.trials or DEFAULT_WEIGHTINGS
 
 
@@ -153,14 +155,18 @@ def signal_replay(context: PhaseContext) -> dict[str, Any]:
     returns = np.stack([result.daily_returns for result in alone], axis=1)
     labels, model = _labels(context, config, rows)
     optimised = _optimised(context, config, returns, labels)
-    allowed = _support(returns, [result.metrics.sharpe for result in alone], config.constraints)
+    allowed = allowed_together(
+        returns,
+        objective=config.objective,
+        max_correlation=config.constraints.max_correlation,
+    )
     weightings = [*optimised.values()]
     weightings += _random_weightings(
         context,
         len(names),
         allowed,
         config.constraints,
-        _trials(context.phase, context.workflow) - len(weightings),
+        _trials(context.phase, context.workflow, context.bars.shape[0]) - len(weightings),
     )
     (trials,) = context.work(
         "replay",
@@ -241,23 +247,6 @@ def _optimised(
     return found
 
 
-def _support(
-    returns: NDArray[np.float64], sharpes: Sequence[float], rules: WeightConstraints
-) -> list[int]:
-    """Return the components that may hold weight together: from the best one down, as
-    `optimise_weights` takes them."""
-    moving = [k for k in range(returns.shape[1]) if returns[:, k].min() < returns[:, k].max()]
-    ranked = sorted(moving, key=lambda k: (-np.nan_to_num(sharpes[k], nan=-np.inf), k))
-    if rules.max_correlation is None or len(ranked) < 2:
-        return ranked
-    correlations = np.atleast_2d(np.corrcoef(returns[:, ranked], rowvar=False))
-    kept: list[int] = []
-    for place in range(len(ranked)):
-        if all(correlations[place, other] <= rules.max_correlation for other in kept):
-            kept.append(place)
-    return [ranked[place] for place in kept]
-
-
 def _random_weightings(
     context: PhaseContext,
     count: int,
@@ -325,11 +314,7 @@ def _best(
     final = {ALL: dict(zip(names, best.item, strict=True))}
     if labels is None:
         return final
-    folder = Path(context.setting.returns)
-    daily: dict[int, NDArray[np.float64]] = {}
-    for item in context.files:
-        table = np.load(folder / item["file"], mmap_mode="r", allow_pickle=False)
-        daily.update(zip(item["numbers"], table, strict=True))
+    daily = read_returns(context.files, Path(context.setting.returns))
     within = regime_scores(
         [TrialResult({}, None, daily[trial.number]) for trial in trials],  # type: ignore[arg-type]
         labels,

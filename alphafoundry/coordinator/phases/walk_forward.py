@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from alphafoundry.backtest import metrics_of, walk_forward_windows
+from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document import (
     ConstraintSection,
@@ -21,8 +22,9 @@ from alphafoundry.coordinator.document import (
     WindowType,
 )
 from alphafoundry.coordinator.phase_types import Shape, phase_type
-from alphafoundry.coordinator.phases.backtesting import numbers_of
+from alphafoundry.coordinator.phases.backtesting import OUT_OF_SAMPLE, numbers_of
 from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
+from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
 from alphafoundry.coordinator.scoring import score_of, within
 from alphafoundry.coordinator.strategies import StrategyUse
@@ -98,16 +100,30 @@ def _outputs(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
         "equity": {"days": None, "values": None, "split": None},
         "objective": None,
         "efficiency": None,
+        "sample": None,
     }
 
 
-def _trials(phase: Phase, workflow: Workflow) -> int:
+def _share(search: OptimizationSection, uses: Sequence[StrategyUse]) -> int | None:
+    """Return the trials of one strategy in one window; None is its whole grid."""
+    return None if search.n_trials is None else max(1, search.n_trials // len(uses))
+
+
+def _searched(phase: Phase, workflow: Workflow) -> int:
+    """Return the trials of the search in one window."""
     search = _search(phase, workflow)
     uses = _uses(phase, workflow)
+    share = _share(search, uses)
     if search.method != "grid":
-        return search.n_trials or 0
-    share = None if search.n_trials is None else max(1, search.n_trials // len(uses))
+        return (share or 0) * len(uses)
     return sum(grid_size(use, share, search.constraints.parameters) for use in uses)
+
+
+def _trials(phase: Phase, workflow: Workflow, days: int) -> int:
+    """Return the searches of all windows and one test of each."""
+    # How long an adaptive window is depends on returns; how many there are does not.
+    windows = len(_windows(_settings(phase, workflow), days, np.zeros(days)))
+    return windows * (_searched(phase, workflow) + 1)
 
 
 def _check(phase: Phase, workflow: Workflow) -> None:
@@ -119,7 +135,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
             f"the method {search.method} needs a number of trials; add container_count or n_trials"
         )
     check_constraints(search.constraints, workflow)
-    if _trials(phase, workflow) < 1:
+    if _searched(phase, workflow) < 1:
         raise ConfigurationError("no parameters keep to the constraints; widen them")
 
 
@@ -134,8 +150,11 @@ def walk_forward(context: PhaseContext) -> dict[str, Any]:
     phase, workflow = context.phase, context.workflow
     settings, search = _settings(phase, workflow), _search(phase, workflow)
     uses = _uses(phase, workflow)
-    windows = _windows(context, settings)
-    share = None if search.n_trials is None else max(1, search.n_trials // len(uses))
+    try:
+        windows = _windows(settings, context.bars.shape[0], _market_returns(context.bars))
+    except BacktestError as problem:
+        raise PhaseFailed(f"phase {phase.name}: {problem}") from None
+    share = _share(search, uses)
     jobs = [
         (
             place,
@@ -191,33 +210,33 @@ def walk_forward(context: PhaseContext) -> dict[str, Any]:
     return _results(context, windows, best, objective)
 
 
-def _windows(context: PhaseContext, settings: WalkForwardSection) -> list[Any]:
-    days = context.bars.shape[0]
-    percent = settings.window_type == "percentage"
-    scale = 0.1 if percent else 1
+def _market_returns(bars: Bars) -> NDArray[np.float64]:
+    """Return the mean daily return of all instruments, shape (n_days,); 0 where none is known."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        moves = context.bars.close[1:] / context.bars.close[:-1] - 1
+        moves = bars.close[1:] / bars.close[:-1] - 1
     known = np.isfinite(moves)
-    market = np.concatenate(
+    return np.concatenate(
         [[0.0], np.where(known, moves, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)]
     )
-    try:
-        return walk_forward_windows(
-            days,
-            settings.train_period_days * scale,
-            settings.test_period_days * scale,
-            settings.step_days * scale,
-            window_type=settings.window_type,
-            min_train=settings.min_train_days,
-            market_returns=market,
-        )
-    except BacktestError as problem:
-        raise PhaseFailed(f"phase {context.phase.name}: {problem}") from None
+
+
+def _windows(settings: WalkForwardSection, days: int, market: NDArray[np.float64]) -> list[Window]:
+    """Return the windows; raises BacktestError where the days are too few."""
+    scale = 0.1 if settings.window_type == "percentage" else 1
+    return walk_forward_windows(
+        days,
+        settings.train_period_days * scale,
+        settings.test_period_days * scale,
+        settings.step_days * scale,
+        window_type=settings.window_type,
+        min_train=settings.min_train_days,
+        market_returns=market,
+    )
 
 
 def _results(
     context: PhaseContext,
-    windows: list[Any],
+    windows: list[Window],
     best: Mapping[int, tuple[float, StrategyUse, Any, Any]],
     objective: str,
 ) -> dict[str, Any]:
@@ -244,7 +263,7 @@ def _results(
         for place in places
     ]
     tested = context.work("trials", groups)
-    files = {number: item["file"] for item in context.files for number in item["numbers"]}
+    returns = read_returns(context.files, Path(context.setting.returns))
     listed = []
     daily, days = [], []
     until = 0
@@ -254,12 +273,9 @@ def _results(
         if trial.numbers is None:
             context.notes.append(f"{context.phase.name}: window {place} has no test; left out")
             continue
-        returns = np.load(Path(context.setting.returns) / files[trial.number], allow_pickle=False)[
-            0
-        ]
         # Where steps are shorter than tests, a day belongs to the window that tests it first.
         start = max(window.test.start, until)
-        daily.append(returns[start - window.test.start :])
+        daily.append(returns[trial.number][start - window.test.start :])
         days += [str(day) for day in context.bars.days[start : window.test.stop]]
         until = max(until, window.test.stop)
         listed.append(
@@ -297,6 +313,7 @@ def _results(
         },
         "objective": objective,
         "efficiency": _efficiency(listed),
+        "sample": OUT_OF_SAMPLE,
     }
 
 

@@ -155,7 +155,7 @@ def test_the_fuller_schema(load: Load) -> None:
         """
     )
     assert workflow.generations == (("search", "forward"), ("final",))
-    assert workflow.phase("search").kind.trials(workflow.phase("search"), workflow) == 30
+    assert workflow.phase("search").kind.trials(workflow.phase("search"), workflow, 1000) == 30
     assert workflow.execution.sizing.stop_loss_pct == 0.05
     assert [use.allocation for use in workflow.strategies] == [0.25, 0.75]
 
@@ -165,7 +165,7 @@ def test_shipped_workflows_are_right(path: Path) -> None:
     workflow = load_workflow(path)
     assert workflow.name == path.stem
     for phase in workflow.phases:
-        assert phase.kind.trials(phase, workflow) >= 1
+        assert phase.kind.trials(phase, workflow, 1260) >= 1
 
 
 PHASES = "workflow:\n  type: multi_phase\n  phases:\n"
@@ -440,3 +440,10 @@ def test_the_json_schema_knows_the_sections_and_the_configs() -> None:
     assert schema["additionalProperties"] is False
     assert "classifier" in schema["$defs"]["AnalysisConfig"]["properties"]
     assert "analysis" in schema["$defs"]["PhaseSection"]["properties"]["type"]["enum"]
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
+def test_a_file_that_says_nothing_is_no_workflow(write: Callable[[str], Path], text: str) -> None:
+    path = write(text)
+    with pytest.raises(ConfigurationError, match=r"flow.yaml: the file says nothing; give"):
+        load_workflow(path)

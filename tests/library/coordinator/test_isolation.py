@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from alphafoundry.backtest import Bars, run_trials, strategy_named
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
 from alphafoundry.coordinator.work import METRICS, Batch, Setting, metrics_to_json
 from alphafoundry.coordinator.worker_pool import WorkerPool
+from alphafoundry.errors import PhaseFailed
 from tests.own_strategies import KINDS
 
 CROSS = {"type": "moving_average_cross", "template": None, "defaults": []}
@@ -93,6 +96,65 @@ def test_whatever_a_trial_does_the_pool_goes_on(setting: Setting) -> None:
     }
 
 
+def attempts_in(
+    pool: WorkerPool, setting: Setting, asked: list[tuple[int, ...]], timeout: float
+) -> Callable[[Batch], dict[str, Any]]:
+    """Return what does a batch in the pool and keeps the numbers of the trials it was given."""
+
+    def attempt(part: Batch) -> dict[str, Any]:
+        asked.append(part.numbers)
+        return pool.run(setting.to_json(), part.to_json(), timeout=timeout)
+
+    return attempt
+
+
+def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting) -> None:
+    """Trial 5 of 12 hangs: it is tried alone at once, and nothing else is ever left out."""
+    sets = [{"kind": "hangs" if place == 5 else "fine", "lookback": 5} for place in range(12)]
+    asked: list[tuple[int, ...]] = []
+    with WorkerPool(1) as pool:
+        attempt = attempts_in(pool, setting, asked, 2.0)
+        outcome = carry_out(batch(sets, OWN), attempt, retries=1)
+    (failure,) = outcome["failures"]
+    assert failure == {
+        "number": 5,
+        "kind": "timeout",
+        "message": "took longer than 2 s",
+        "attempts": 2,
+    }
+    fine = outcome["results"][0]
+    assert fine is not None
+    assert outcome["results"] == [None if place == 5 else fine for place in range(12)]
+    everything = tuple(range(12))
+    assert asked == [everything, everything[:5], (5,), (5,), everything[6:]]
+
+
+def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
+    """Eight trials of half a second end well with 2.5 s for each."""
+    slow = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}
+    sets = [{"lookback": 5 + place, "seconds": 0.5} for place in range(8)]
+    asked: list[tuple[int, ...]] = []
+    with WorkerPool(1) as pool:
+        outcome = carry_out(batch(sets, slow), attempts_in(pool, setting, asked, 2.5), retries=0)
+    assert asked == [tuple(range(8))]
+    assert outcome["failures"] == []
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())
+def test_nobody_is_lost_however_the_suspect_is_told(bad: list[int], known: bool) -> None:
+    """Trials marked 3 always fail; the suspect is named, or is not."""
+
+    def attempt(part: Batch) -> dict[str, Any]:
+        for place, number in enumerate(part.numbers):
+            if bad[number] == 3:
+                raise TrialFailed("signal", f"trial {number}", place if known else None)
+        return {"results": list(part.numbers), "file": None, "seconds": 0.0, "peak": 0}
+
+    outcome = carry_out(batch(list(range(len(bad)))), attempt, retries=0)
+    expected = [None if mark == 3 else number for number, mark in enumerate(bad)]
+    assert outcome["results"] == expected
+
+
 def test_processor_time_is_limited(setting: Setting) -> None:
     spinning = {
         "type": "tests.library.coordinator.test_isolation:SPIN",
@@ -119,3 +181,18 @@ def __getattr__(name: str) -> Any:
     if name == "SPIN":
         return Strategy(name="spin", parameters={}, description="spins", fill=_spin)
     raise AttributeError(name)
+
+
+@pytest.mark.parametrize("kind", ["trials", "signals"])
+def test_a_full_disk_is_no_fault_of_a_trial(setting: Setting, kind: str) -> None:
+    """A file where the folder should be stands for a disk that takes nothing."""
+    Path(setting.returns if kind == "trials" else setting.signals).write_text("")
+    items: list[Any] = [{"fast": 3, "slow": 9}, {"fast": 4, "slow": 9}]
+    given = batch(items, keep_returns=True)
+    if kind == "signals":
+        components = tuple({"strategy": CROSS, "parameters": values} for values in items)
+        given = replace(given, kind="signals", items=components, options={})
+    asked: list[tuple[int, ...]] = []
+    with WorkerPool(1) as pool, pytest.raises(PhaseFailed, match=r"^phase search: .* cannot "):
+        carry_out(given, attempts_in(pool, setting, asked, 60.0), retries=3)
+    assert asked == [(0, 1)]

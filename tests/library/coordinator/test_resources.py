@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from alphafoundry.backtest import Bars
+from alphafoundry.coordinator import studies
 from alphafoundry.coordinator.bars_folder import load_bars, save_bars
 from alphafoundry.coordinator.data import _read_csv
 from alphafoundry.coordinator.document import SourceSection
@@ -139,11 +140,14 @@ def test_numbers_are_compared_by_their_bits() -> None:
     assert compare(before, before, {"data": 1}, {"data": 2}).changed == ("data",)
 
 
-def test_optuna_opens_the_studies(load: Load, tmp_path: Path) -> None:
+def test_optuna_opens_the_studies(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    monkeypatch.setattr(studies, "CHUNK", 4)
     workflow = load("workflow: {type: optimization, name: mine}")
     trials = [
         {
@@ -165,6 +169,8 @@ def test_optuna_opens_the_studies(load: Load, tmp_path: Path) -> None:
     assert len(study.trials) == 10
     assert study.best_params["fast"] == 19
     assert study.trials[3].state == optuna.trial.TrialState.FAIL
+    assert [trial.number for trial in study.trials] == list(range(10))
+    assert [trial.params["fast"] for trial in study.trials] == list(range(10, 20))
 
 
 def test_measurements_and_alerts_are_kept(load: Load, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The report says which days its numbers are from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.context import PhaseContext
+from alphafoundry.coordinator.isolation import carry_out
+from alphafoundry.coordinator.report import WorkflowReport, build_report
+from alphafoundry.coordinator.work import Batch, Setting, perform
+from alphafoundry.coordinator.workflow import Workflow
+
+Load = Callable[[str], Workflow]
+
+DOCUMENT = """
+workflow: {type: multi_phase}
+strategies: [{type: moving_average_cross, name: trend, params: {fast: 5, slow: 20}}]
+phases:
+  - {name: search, type: optimization}
+  - {name: last, type: backtest, inputs: [search.best_params], config: {period: PERIOD}}
+"""
+
+
+def reported(load: Load, text: str, bars: Bars, setting: Setting) -> WorkflowReport:
+    """Run the phase `last` after a search of days 0 to 200, and report it."""
+    workflow = load(text)
+    phase = workflow.phase("last")
+    search = {"rows": [0, 200], "best_params": {"trend": {"fast": 5, "slow": 20}}}
+    upstream: Mapping[str, Any] = {"search": search} if phase.inputs else {}
+
+    def run(batches: Sequence[Batch]) -> Iterator[dict[str, Any]]:
+        for batch in batches:
+            yield carry_out(
+                batch, lambda part: perform(setting.to_json(), part.to_json()), retries=0
+            )
+
+    context = PhaseContext(
+        workflow=workflow,
+        phase=phase,
+        bars=bars,
+        split=200,
+        setting=setting,
+        inputs={},
+        upstream=upstream,
+        run=run,
+    )
+    result = {
+        "outputs": phase.kind.run(context),
+        "trials": 0,
+        "failures": [],
+        "seconds": 1.0,
+        "restored": False,
+        "notes": context.notes,
+    }
+    return build_report(
+        workflow="mine",
+        market=bars.label,
+        folder="folder",
+        runner="threads",
+        kinds={"last": "backtest"},
+        results={"last": result},
+        analysis={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("period", "sample", "subject", "days"),
+    [("test", "out_of_sample", "out of sample", 100), ("all", "in_sample", "in sample", 300)],
+)
+def test_days_after_the_search_are_out_of_sample_and_others_are_not(
+    load: Load, bars: Bars, setting: Setting, period: str, sample: str, subject: str, days: int
+) -> None:
+    report = reported(load, DOCUMENT.replace("PERIOD", period), bars, setting)
+    assert report.sample == sample
+    assert report.measured is not None and report.measured["days"] == days
+    assert (report.out_of_sample is None) == (sample == "in_sample")
+    assert subject in dict(report.summary())
+    assert any("not out of sample" in note for note in report.notes) == (sample == "in_sample")
+
+
+def test_a_backtest_without_a_search_is_not_called_out_of_sample(
+    load: Load, bars: Bars, setting: Setting
+) -> None:
+    text = "workflow: {type: multi_phase}\nphases: [{name: last, type: backtest}]\n"
+    report = reported(load, text, bars, setting)
+    assert (report.sample, report.out_of_sample) == ("given", None)
+    assert report.measured is not None and report.measured["days"] == 300
+    said = dict(report.summary())
+    assert "nothing was searched" in said["backtest"]
+    assert "out of sample" not in report.to_markdown()
