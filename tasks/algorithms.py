@@ -13,6 +13,7 @@ import asyncio
 import base64
 import contextlib
 import contextvars
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -61,7 +62,7 @@ from alphafoundry.algorithms.race_course import RaceCourse, lay_out
 from alphafoundry.algorithms.report import AlgorithmsReport, build_report, keep_race
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.studio import Studio, open_studio
-from alphafoundry.errors import FoundryError, ModelRequestError
+from alphafoundry.errors import FoundryError, ModelRequestError, StoreError
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from tasks.cancellation import Cancellation, stopping_when
@@ -83,8 +84,13 @@ SHORT_WAIT = 10.0
 MOST_REFUSED_BY_CIRCUIT = 1
 """How often an algorithm waits for a failing endpoint to be probed again."""
 
+SANDBOX_FAILED = "the sandbox could not be started; the next run tries its answer again"
+
 ARTIFACT_SECONDS = 1.0
 SMOKE_TESTS_AT_ONCE = 2
+
+
+log = logging.getLogger(__name__)
 
 
 class AskLater(FoundryError):
@@ -173,11 +179,11 @@ async def ask_model_in_lane(asking: Asking, one: Assignment, model: str) -> Comp
 
 
 async def _send(asking: Asking, one: Assignment) -> Completion:
-    """Send one request, at most four for an algorithm."""
+    """Send one request, at most four for an algorithm; the answer is stored when it comes."""
     asking.sent[one.position] += 1
     number = asking.sent[one.position]
     try:
-        return await asking.studio.endpoint.send_once(
+        completion = await asking.studio.endpoint.send_once(
             one.known_as, one.prompt.text, number=number, name=one.model
         )
     except ModelRequestError as problem:
@@ -194,6 +200,12 @@ async def _send(asking: Asking, one: Assignment) -> Completion:
             least = Backoff().delay(number) * (1.0 - TRANSIENT["retry_jitter_factor"])
             await asyncio.sleep(max(0.0, asked - least))
         raise
+    try:
+        asking.studio.keep_answer(one.position, completion, requests=number)
+    except StoreError as problem:
+        # Raised, it would have the model asked again; the answer is stored once more when read.
+        log.warning("%s: its answer is not stored yet: %s", one.model, problem)
+    return completion
 
 
 @task(
@@ -230,19 +242,22 @@ async def _ask_and_keep(
     except FoundryError as problem:
         studio.keep(no_answer(one, str(problem), requests=asking.sent[one.position]))
     else:
-        sent = asking.sent[one.position]
-        reading = asyncio.ensure_future(
-            asyncio.to_thread(read_answer, one, completion, requests=sent)
-        )
-        try:
-            written = await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            # The answer is here and paid for: a run that ends keeps it.
-            studio.keep(await reading)
-            raise
-        studio.keep(written)
+        await _judge(studio, one, completion, requests=asking.sent[one.position])
     finally:
         asking.changed.set()
+
+
+async def _judge(studio: Studio, one: Assignment, completion: Completion, *, requests: int) -> None:
+    reading = asyncio.ensure_future(
+        asyncio.to_thread(read_answer, one, completion, requests=requests)
+    )
+    try:
+        written = await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        # The answer is here and paid for: a run that ends keeps it.
+        studio.keep(await reading)
+        raise
+    studio.keep(written)
 
 
 async def ask_models(studio: Studio) -> None:
@@ -255,7 +270,14 @@ async def ask_models(studio: Studio) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     deadline = began + studio.settings.algorithms.timeout
-    kept, skipped = await sort_out(studio.endpoint.provider, studio.plan())
+    planned = studio.plan()
+    for one in planned:
+        if one.position in studio.unread:
+            studio.reporter.started(one.model, one.position + 1)
+            requests = studio.requests_before(one.position)
+            await _judge(studio, one, studio.unread[one.position], requests=requests)
+    to_ask = [one for one in planned if one.position not in studio.unread]
+    kept, skipped = await sort_out(studio.endpoint.provider, to_ask)
     for placeholder in skipped:
         studio.keep(placeholder)
     cap = await require_limit(LANGUAGE_MODEL_CAP)
@@ -315,18 +337,24 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
 
 
 @task(name="try an algorithm", task_run_name="try {model}", cache_policy=NO_CACHE)
-async def try_algorithm(model: str, source: str, bars: Bars) -> str | None:
+async def try_algorithm(
+    model: str, source: str, bars: Bars
+) -> AlgorithmFailed | RefusedCode | None:
     """Run an algorithm over real bars before the race; return what is wrong, None if nothing."""
     try:
         await asyncio.to_thread(Sandbox().smoke, source, bars)
     except (AlgorithmFailed, RefusedCode) as problem:
         get_run_logger().warning("%s: %s", model, problem)
-        return f"smoke run: {problem}"
+        return problem
     return None
 
 
 async def try_algorithms(studio: Studio) -> None:
-    """Try every algorithm that passed the check of its source; refuse those that fail."""
+    """Try every algorithm that passed the check of its source; refuse those that fail.
+
+    Where the sandbox itself does not start, that is no fault of the algorithm: it does not race,
+    and the next run tries it again without asking its model.
+    """
     bars = studio.course.smoke_bars()
     at_once = asyncio.Semaphore(SMOKE_TESTS_AT_ONCE)
     written = studio.ready()
@@ -338,9 +366,11 @@ async def try_algorithms(studio: Studio) -> None:
         async with at_once:
             if studio.stop.is_set():
                 return
-            reason = await try_algorithm(one.model, one.source or "", bars)
-        if reason is not None:
-            studio.refuse(one.position, reason)
+            problem = await try_algorithm(one.model, one.source or "", bars)
+        if isinstance(problem, AlgorithmFailed) and problem.kind == "start":
+            studio.put_off(one.position, f"{SANDBOX_FAILED}: {problem.reason}")
+        elif problem is not None:
+            studio.refuse(one.position, f"smoke run: {problem}")
         over += 1
         progress("try", over, len(written), one.model)
 
@@ -400,16 +430,25 @@ async def race_algorithms(studio: Studio) -> RaceResult | None:
     if result is None:
         return None
     await asyncio.to_thread(keep_race, studio, result, names)
+    not_started = {one.name: one.reason for one in result.failures if one.kind == "start"}
+    for one in written:
+        if names[one.position] in not_started:
+            reason = not_started[names[one.position]]
+            studio.put_off(one.position, f"{SANDBOX_FAILED}: {reason}")
     return result
 
 
 def _entry_names(written: list[Written]) -> dict[int, str]:
     """Return a name for each position that no other algorithm of the race has."""
     times = Counter(one.model for one in written)
-    return {
-        one.position: one.model if times[one.model] == 1 else f"{one.model} ({one.position + 1})"
-        for one in written
-    }
+    names = {}
+    for one in written:
+        name = one.model
+        while times[name] > (name == one.model):
+            name = f"{name} ({one.position + 1})"
+        times[name] += name != one.model
+        names[one.position] = name
+    return names
 
 
 @task(name="publish the report", task_run_name="publish the report", cache_policy=NO_CACHE)

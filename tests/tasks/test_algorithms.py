@@ -13,10 +13,10 @@ from alphafoundry.algorithms.generation import Assignment, Written, assign
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import describe_ticker
 from alphafoundry.algorithms.studio import Studio
-from alphafoundry.errors import ModelRequestError
+from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
 from alphafoundry.llm.circuit import CircuitBreaker
-from tasks.algorithms import Asking, _ask_and_keep, _run_lanes, _send
+from tasks.algorithms import Asking, _ask_and_keep, _entry_names, _run_lanes, _send
 from tests.library.llm.chat_server import PROGRAM
 
 ANSWER = Completion(f"```python\n{PROGRAM}```\n")
@@ -53,6 +53,7 @@ def a_studio(endpoint: ModelEndpoint) -> tuple[Studio, list[Written]]:
         endpoint=endpoint,
         reporter=ProgressReporter(None, 6),
         keep=kept.append,
+        keep_answer=lambda position, completion, *, requests: None,
         stop=asyncio.Event(),
     )
     return cast(Studio, found), kept
@@ -94,3 +95,23 @@ async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
     with pytest.raises(asyncio.CancelledError):
         await running
     assert [written.status for written in kept] == ["ready"]
+
+
+async def test_an_answer_that_cannot_be_stored_is_not_asked_for_again() -> None:
+    provider = Provider(failures=0)
+    studio, _ = a_studio(ModelEndpoint(provider))
+    (one,) = assign(["m"], describe_ticker("AAPL"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("foundry.sqlite: the disk is full")
+
+    studio.keep_answer = full  # type: ignore[method-assign]
+    assert await _send(Asking(studio, [one], deadline=0.0), one) == ANSWER
+    assert provider.asked == 1
+
+
+def test_every_algorithm_of_a_race_has_a_name_of_its_own() -> None:
+    models = ["a", "b", "a", "a (3)", "b (3) (4)"]
+    named = _entry_names([Written(place, model, "ready") for place, model in enumerate(models)])
+    assert named[1] == "b" and named[0] == "a (1)"
+    assert len(set(named.values())) == len(models)
