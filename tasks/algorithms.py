@@ -114,6 +114,7 @@ class Asking:
     waiting : not begun
     later : moment of the loop's clock, and what waits until then
     sent : requests per position
+    unsettled : positions of which nothing has been kept yet
     changed : set when a lane may be started or everything may be over
     """
 
@@ -122,15 +123,36 @@ class Asking:
         self.waiting = deque(assignments)
         self.later: list[tuple[float, Assignment]] = []
         self.sent: Counter[int] = Counter()
+        self.unsettled = {one.position for one in assignments}
         self.deadline = deadline
         self.running = 0
         self.changed = asyncio.Event()
         self._refused_by_circuit: Counter[int] = Counter()
+        self._judging: dict[int, asyncio.Task[None]] = {}
 
     @property
     def crowded(self) -> bool:
         """Whether more lanes run than the service lets through."""
         return self.running > self.studio.endpoint.concurrency.limit
+
+    def keep(self, written: Written) -> None:
+        """Record what came of a model."""
+        self.studio.keep(written)
+        self.unsettled.discard(written.position)
+        self.changed.set()
+
+    def answered(self, one: Assignment, completion: Completion) -> None:
+        """Judge an answer at once, while Prefect still writes down that its task has ended."""
+        requests = self.sent[one.position]
+        self._judging[one.position] = asyncio.create_task(self._judge(one, completion, requests))
+
+    async def judged(self, *positions: int) -> None:
+        """Wait until the answers of these models, or all that have come, are kept."""
+        waited = positions or tuple(self._judging)
+        await asyncio.gather(*(asyncio.shield(self._judging[position]) for position in waited))
+
+    async def _judge(self, one: Assignment, completion: Completion, requests: int) -> None:
+        self.keep(await asyncio.to_thread(read_answer, one, completion, requests=requests))
 
     def put_off(self, one: Assignment, problem: AskLater) -> None:
         """Ask again later, or give up where that would be too late."""
@@ -144,7 +166,7 @@ class Asking:
         else:
             self.later.append((moment, one))
             return
-        self.studio.keep(no_answer(one, reason, requests=self.sent[one.position]))
+        self.keep(no_answer(one, reason, requests=self.sent[one.position]))
 
     def wake(self) -> float | None:
         """Move what has waited long enough; return the moment of the next, None without one."""
@@ -205,6 +227,7 @@ async def _send(asking: Asking, one: Assignment) -> Completion:
     except StoreError as problem:
         # Raised, it would have the model asked again; the answer is stored once more when read.
         log.warning("%s: its answer is not stored yet: %s", one.model, problem)
+    asking.answered(one, completion)
     return completion
 
 
@@ -233,31 +256,17 @@ async def language_model_lane(asking: Asking, first: Assignment, number: int) ->
 async def _ask_and_keep(
     asking: Asking, one: Assignment, ask: Task[[Asking, Assignment, str], Any]
 ) -> None:
-    studio = asking.studio
-    studio.reporter.started(one.model, one.position + 1)
+    asking.studio.reporter.started(one.model, one.position + 1)
     try:
-        completion = await ask(asking, one, one.model)
+        await ask(asking, one, one.model)
     except AskLater as problem:
         asking.put_off(one, problem)
     except FoundryError as problem:
-        studio.keep(no_answer(one, str(problem), requests=asking.sent[one.position]))
+        asking.keep(no_answer(one, str(problem), requests=asking.sent[one.position]))
     else:
-        await _judge(studio, one, completion, requests=asking.sent[one.position])
+        await asking.judged(one.position)
     finally:
         asking.changed.set()
-
-
-async def _judge(studio: Studio, one: Assignment, completion: Completion, *, requests: int) -> None:
-    reading = asyncio.ensure_future(
-        asyncio.to_thread(read_answer, one, completion, requests=requests)
-    )
-    try:
-        written = await asyncio.shield(reading)
-    except asyncio.CancelledError:
-        # The answer is here and paid for: a run that ends keeps it.
-        studio.keep(await reading)
-        raise
-    studio.keep(written)
 
 
 async def ask_models(studio: Studio) -> None:
@@ -275,14 +284,16 @@ async def ask_models(studio: Studio) -> None:
         if one.position in studio.unread:
             studio.reporter.started(one.model, one.position + 1)
             requests = studio.requests_before(one.position)
-            await _judge(studio, one, studio.unread[one.position], requests=requests)
+            completion = studio.unread[one.position]
+            studio.keep(await asyncio.to_thread(read_answer, one, completion, requests=requests))
     to_ask = [one for one in planned if one.position not in studio.unread]
-    kept, skipped = await sort_out(studio.endpoint.provider, to_ask)
+    (kept, skipped), cap = await asyncio.gather(
+        sort_out(studio.endpoint.provider, to_ask), require_limit(LANGUAGE_MODEL_CAP)
+    )
     for placeholder in skipped:
         studio.keep(placeholder)
-    cap = await require_limit(LANGUAGE_MODEL_CAP)
     asking = Asking(studio, kept, deadline=deadline)
-    await _run_lanes(asking, cap, in_lanes=len(kept) > cap)
+    studio.bookkeeping |= await _run_lanes(asking, cap, in_lanes=len(kept) > cap)
     studio.save_requests()
     if not studio.stop.is_set():
         seconds = studio.settings.algorithms.timeout
@@ -290,8 +301,11 @@ async def ask_models(studio: Studio) -> None:
     studio.asking_seconds = loop.time() - began
 
 
-async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
-    """Keep as many lanes, or single models, under way as the cap and the service allow."""
+async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> set[asyncio.Task[None]]:
+    """Keep as many lanes, or single models, under way as the cap and the service allow.
+
+    Returns, once something is kept of every model, what still gives slots back to Prefect.
+    """
     loop = asyncio.get_running_loop()
     stopped = asyncio.create_task(asking.studio.stop.wait())
     lanes: set[asyncio.Task[None]] = set()
@@ -313,8 +327,8 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
                     work = _ask_and_keep(asking, one, ask_model)
                 lanes.add(asyncio.create_task(work))
             asking.running = len(lanes)
-            if not lanes and not asking.waiting and not asking.later:
-                return
+            if not asking.unsettled:
+                return lanes
             asking.changed.clear()
             changed = asyncio.create_task(asking.changed.wait())
             until = min(asking.deadline, next_moment or asking.deadline)
@@ -331,9 +345,13 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
                 lane.result()
     finally:
         stopped.cancel()
-        for lane in lanes:
-            lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+        if asking.unsettled:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            # An answer that has come is paid for: a run that ends keeps it.
+            await asking.judged()
+    return set()
 
 
 @task(name="try an algorithm", task_run_name="try {model}", cache_policy=NO_CACHE)
@@ -544,7 +562,12 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
         ) as opened,
         stopping_when(cancellation, opened.stop, terminal.progress.say if terminal else None),
     ):
-        yield opened
+        try:
+            yield opened
+        finally:
+            for problem in await asyncio.gather(*opened.bookkeeping, return_exceptions=True):
+                if isinstance(problem, Exception):
+                    log.warning("a slot was not given back: %s", problem)
     await cancellation.settle()
 
 

@@ -17,16 +17,20 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import certifi
 import httpx
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
+    PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_URL,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_HOME,
@@ -37,6 +41,7 @@ from alphafoundry.errors import FoundryError
 
 START_SECONDS = 90
 DEFAULT_PORT = 4200
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class PrefectServerError(FoundryError):
@@ -168,6 +173,29 @@ class TemporaryServer:
             self._process.stdin.close()
 
 
+def _client_settings(url: str) -> dict[Any, Any]:
+    """Return the settings with which this process talks to the server at `url`.
+
+    Prefect makes a client for every slot that is taken, kept or given back, and each reads all
+    trusted certificates, 20 ms of processor time. Plain HTTP to this machine never looks at them,
+    so one of them will do.
+    """
+    settings: dict[Any, Any] = {PREFECT_API_URL: url}
+    chosen = {"PREFECT_API_SSL_CERT_FILE", "SSL_CERT_FILE"} & os.environ.keys()
+    address = httpx.URL(url)
+    if address.scheme != "http" or address.host not in _THIS_MACHINE or chosen:
+        return settings
+    end = "-----END CERTIFICATE-----\n"
+    first = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
+    path = _home() / "one-certificate.pem"
+    if not path.exists() or path.read_text(encoding="utf-8") != first:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".certificate-")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(first)
+        Path(temporary).replace(path)
+    return settings | {PREFECT_API_SSL_CERT_FILE: str(path.resolve())}
+
+
 @contextlib.contextmanager
 def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
     """Connect this process to a Prefect server for the length of the block.
@@ -186,7 +214,7 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             raise PrefectServerError(
                 f"no Prefect server answers at {configured}; start it with `make server`{otherwise}"
             )
-        with temporary_settings({PREFECT_API_URL: configured}):
+        with temporary_settings(_client_settings(configured)):
             yield Server(configured, temporary=False, alone=False)
         return
     if not temporary:
@@ -202,7 +230,10 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             server.wait()
         stack.enter_context(
             temporary_settings(
-                {PREFECT_API_URL: server.url, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}
+                {
+                    **_client_settings(server.url),
+                    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+                }
             )
         )
         yield Server(server.url, temporary=True, alone=alone)

@@ -50,6 +50,7 @@ class Studio:
     taken_over : positions whose model had answered in an interrupted run
     unread : position to an answer that an earlier run got and did not come to judge
     stop : set when the run was asked to end
+    bookkeeping : work that nobody needs the outcome of, to be awaited before the run ends
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Studio:
         self.endpoint = endpoint
         self.assignments = tuple(assignments)
         self.stop = stop or asyncio.Event()
+        self.bookkeeping: set[asyncio.Task[None]] = set()
         self.started = time.monotonic()
         self.asking_seconds = 0.0
         self.results: dict[int, Written] = {}

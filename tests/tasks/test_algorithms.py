@@ -16,7 +16,7 @@ from alphafoundry.algorithms.studio import Studio
 from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
 from alphafoundry.llm.circuit import CircuitBreaker
-from tasks.algorithms import Asking, _ask_and_keep, _entry_names, _run_lanes, _send
+from tasks.algorithms import Asking, _entry_names, _run_lanes, _send
 from tests.library.llm.chat_server import PROGRAM
 
 ANSWER = Completion(f"```python\n{PROGRAM}```\n")
@@ -83,13 +83,16 @@ async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
     studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
     (one,) = assign(["m"], describe_ticker("AAPL"))
     asking = Asking(studio, [one], deadline=0.0)
+    asking.deadline = asyncio.get_running_loop().time() + 60
     answered = asyncio.Event()
 
-    async def ask(*_: Any) -> Completion:
+    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
+        await _send(asking, one)
         answered.set()
-        return ANSWER
+        return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    running = asyncio.create_task(_ask_and_keep(asking, one, cast(Any, ask)))
+    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    running = asyncio.create_task(_run_lanes(asking, 6, in_lanes=False))
     await answered.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -97,17 +100,41 @@ async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
     assert [written.status for written in kept] == ["ready"]
 
 
+async def test_nobody_waits_for_prefect_once_every_answer_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
+    models = assign(["a", "b"], describe_ticker("AAPL"))
+    slot_is_free = asyncio.Event()
+
+    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
+        completion = await _send(asking, one)
+        await slot_is_free.wait()
+        return completion
+
+    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    deadline = asyncio.get_running_loop().time() + 60
+    asking = Asking(studio, models, deadline=deadline)
+    left = await asyncio.wait_for(_run_lanes(asking, 6, in_lanes=False), 30)
+    assert sorted(written.model for written in kept) == ["a", "b"]
+    assert len(left) == 2 and not any(lane.done() for lane in left)
+    slot_is_free.set()
+    await asyncio.gather(*left)
+
+
 async def test_an_answer_that_cannot_be_stored_is_not_asked_for_again() -> None:
     provider = Provider(failures=0)
-    studio, _ = a_studio(ModelEndpoint(provider))
+    studio, kept = a_studio(ModelEndpoint(provider))
     (one,) = assign(["m"], describe_ticker("AAPL"))
 
     def full(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("foundry.sqlite: the disk is full")
 
     studio.keep_answer = full  # type: ignore[method-assign]
-    assert await _send(Asking(studio, [one], deadline=0.0), one) == ANSWER
-    assert provider.asked == 1
+    asking = Asking(studio, [one], deadline=0.0)
+    assert await _send(asking, one) == ANSWER
+    await asking.judged()
+    assert provider.asked == 1 and [written.status for written in kept] == ["ready"]
 
 
 def test_every_algorithm_of_a_race_has_a_name_of_its_own() -> None:
