@@ -34,6 +34,7 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_HOME,
+    PREFECT_UI_API_URL,
     temporary_settings,
 )
 
@@ -288,7 +289,9 @@ def _serve(host: str, port: int) -> None:
     os.pwrite(descriptor, f"http://{host}:{port}/api\n".encode(), 0)
     print(f"Prefect server and UI: http://{host}:{port} (Ctrl-C stops it)", flush=True)
     # The lock is held as long as this process lives: it tells a flow that the server runs.
-    _run_server(host, port, log_level="warning")
+    # Without the address the UI looks for the server on Prefect's default port.
+    with temporary_settings(set_defaults={PREFECT_UI_API_URL: "/api"}):
+        _run_server(host, port, log_level="warning")
 
 
 def main() -> None:
