@@ -62,7 +62,7 @@ from alphafoundry.algorithms.race_course import RaceCourse, lay_out
 from alphafoundry.algorithms.report import AlgorithmsReport, build_report, keep_race
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.studio import Studio, open_studio
-from alphafoundry.errors import FoundryError, ModelRequestError, StoreError
+from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError, StoreError
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from tasks.cancellation import Cancellation, stopping_when
@@ -528,6 +528,11 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
     FoundryError : wrong settings, no market data, no API key, no models
     """
     flags = {name: value for name, value in given.items() if value is not None}
+    for name in ("models", "ticker"):
+        names = flags.get(name)
+        listed = names.split(",") if isinstance(names, str) else names
+        if listed is not None and not any(str(one).strip() for one in listed):
+            raise ConfigurationError(f"--{name}: it is empty; name some, or leave it out")
     settings = load_settings(**flags)
     terminal = current_terminal()
     limits = load_limits()

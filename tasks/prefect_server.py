@@ -182,9 +182,8 @@ def _client_settings(url: str) -> dict[Any, Any]:
     so one of them will do.
     """
     settings: dict[Any, Any] = {PREFECT_API_URL: url}
-    chosen = {"PREFECT_API_SSL_CERT_FILE", "SSL_CERT_FILE"} & os.environ.keys()
     address = httpx.URL(url)
-    if address.scheme != "http" or address.host not in _THIS_MACHINE or chosen:
+    if address.scheme != "http" or address.host not in _THIS_MACHINE:
         return settings
     end = "-----END CERTIFICATE-----\n"
     first = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end

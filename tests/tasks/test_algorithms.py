@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import tasks.algorithms
 from alphafoundry.algorithms.generation import Assignment, Written, assign
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import describe_ticker
+from alphafoundry.algorithms.report import AlgorithmsReport
 from alphafoundry.algorithms.studio import Studio
 from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
@@ -120,6 +122,16 @@ async def test_nobody_waits_for_prefect_once_every_answer_is_kept(
     assert len(left) == 2 and not any(lane.done() for lane in left)
     slot_is_free.set()
     await asyncio.gather(*left)
+
+
+def test_a_run_that_was_stopped_tells_nothing_of_a_race_that_was_not() -> None:
+    report = AlgorithmsReport(
+        **{one.name: () for one in fields(AlgorithmsReport)}  # type: ignore[arg-type]
+        | {"asking_seconds": 1.0, "seconds": 1.0, "lowest_concurrency": 6, "cap": 6}
+    )
+    told = dict(report.summary())
+    assert told["race"] == "none was run; 1.0 s in all" and "candidates" not in told
+    assert told["models"].endswith("none had answered when the run was stopped")
 
 
 async def test_an_answer_that_cannot_be_stored_is_not_asked_for_again() -> None:

@@ -322,3 +322,11 @@ async def test_ollama_counts_its_tokens_and_lists_its_models(server: OllamaServe
     assert await provider.complete("m", "hi", Sampling()) == Completion("ok", 12, 34)
     assert {"llama3.2:3b", "phi3"} <= (await provider.available() or frozenset())
     await provider.aclose()
+
+
+async def test_ollama_that_does_not_run_is_told_with_what_helps_here() -> None:
+    provider = OllamaProvider("http://127.0.0.1:9")
+    with pytest.raises(ModelRequestError, match="or leave out `--provider`") as caught:
+        await provider.complete("m", "hi", Sampling())
+    await provider.aclose()
+    assert caught.value.transient and "--generator" not in str(caught.value)
