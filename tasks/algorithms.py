@@ -13,6 +13,7 @@ import asyncio
 import base64
 import contextlib
 import contextvars
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -61,7 +62,7 @@ from alphafoundry.algorithms.race_course import RaceCourse, lay_out
 from alphafoundry.algorithms.report import AlgorithmsReport, build_report, keep_race
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.studio import Studio, open_studio
-from alphafoundry.errors import FoundryError, ModelRequestError
+from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError, StoreError
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from tasks.cancellation import Cancellation, stopping_when
@@ -83,8 +84,13 @@ SHORT_WAIT = 10.0
 MOST_REFUSED_BY_CIRCUIT = 1
 """How often an algorithm waits for a failing endpoint to be probed again."""
 
+SANDBOX_FAILED = "the sandbox could not be started; the next run tries its answer again"
+
 ARTIFACT_SECONDS = 1.0
 SMOKE_TESTS_AT_ONCE = 2
+
+
+log = logging.getLogger(__name__)
 
 
 class AskLater(FoundryError):
@@ -108,6 +114,7 @@ class Asking:
     waiting : not begun
     later : moment of the loop's clock, and what waits until then
     sent : requests per position
+    unsettled : positions of which nothing has been kept yet
     changed : set when a lane may be started or everything may be over
     """
 
@@ -116,15 +123,36 @@ class Asking:
         self.waiting = deque(assignments)
         self.later: list[tuple[float, Assignment]] = []
         self.sent: Counter[int] = Counter()
+        self.unsettled = {one.position for one in assignments}
         self.deadline = deadline
         self.running = 0
         self.changed = asyncio.Event()
         self._refused_by_circuit: Counter[int] = Counter()
+        self._judging: dict[int, asyncio.Task[None]] = {}
 
     @property
     def crowded(self) -> bool:
         """Whether more lanes run than the service lets through."""
         return self.running > self.studio.endpoint.concurrency.limit
+
+    def keep(self, written: Written) -> None:
+        """Record what came of a model."""
+        self.studio.keep(written)
+        self.unsettled.discard(written.position)
+        self.changed.set()
+
+    def answered(self, one: Assignment, completion: Completion) -> None:
+        """Judge an answer at once, while Prefect still writes down that its task has ended."""
+        requests = self.sent[one.position]
+        self._judging[one.position] = asyncio.create_task(self._judge(one, completion, requests))
+
+    async def judged(self, *positions: int) -> None:
+        """Wait until the answers of these models, or all that have come, are kept."""
+        waited = positions or tuple(self._judging)
+        await asyncio.gather(*(asyncio.shield(self._judging[position]) for position in waited))
+
+    async def _judge(self, one: Assignment, completion: Completion, requests: int) -> None:
+        self.keep(await asyncio.to_thread(read_answer, one, completion, requests=requests))
 
     def put_off(self, one: Assignment, problem: AskLater) -> None:
         """Ask again later, or give up where that would be too late."""
@@ -138,7 +166,7 @@ class Asking:
         else:
             self.later.append((moment, one))
             return
-        self.studio.keep(no_answer(one, reason, requests=self.sent[one.position]))
+        self.keep(no_answer(one, reason, requests=self.sent[one.position]))
 
     def wake(self) -> float | None:
         """Move what has waited long enough; return the moment of the next, None without one."""
@@ -173,11 +201,11 @@ async def ask_model_in_lane(asking: Asking, one: Assignment, model: str) -> Comp
 
 
 async def _send(asking: Asking, one: Assignment) -> Completion:
-    """Send one request, at most four for an algorithm."""
+    """Send one request, at most four for an algorithm; the answer is stored when it comes."""
     asking.sent[one.position] += 1
     number = asking.sent[one.position]
     try:
-        return await asking.studio.endpoint.send_once(
+        completion = await asking.studio.endpoint.send_once(
             one.known_as, one.prompt.text, number=number, name=one.model
         )
     except ModelRequestError as problem:
@@ -194,6 +222,13 @@ async def _send(asking: Asking, one: Assignment) -> Completion:
             least = Backoff().delay(number) * (1.0 - TRANSIENT["retry_jitter_factor"])
             await asyncio.sleep(max(0.0, asked - least))
         raise
+    try:
+        asking.studio.keep_answer(one.position, completion, requests=number)
+    except StoreError as problem:
+        # Raised, it would have the model asked again; the answer is stored once more when read.
+        log.warning("%s: its answer is not stored yet: %s", one.model, problem)
+    asking.answered(one, completion)
+    return completion
 
 
 @task(
@@ -221,26 +256,15 @@ async def language_model_lane(asking: Asking, first: Assignment, number: int) ->
 async def _ask_and_keep(
     asking: Asking, one: Assignment, ask: Task[[Asking, Assignment, str], Any]
 ) -> None:
-    studio = asking.studio
-    studio.reporter.started(one.model, one.position + 1)
+    asking.studio.reporter.started(one.model, one.position + 1)
     try:
-        completion = await ask(asking, one, one.model)
+        await ask(asking, one, one.model)
     except AskLater as problem:
         asking.put_off(one, problem)
     except FoundryError as problem:
-        studio.keep(no_answer(one, str(problem), requests=asking.sent[one.position]))
+        asking.keep(no_answer(one, str(problem), requests=asking.sent[one.position]))
     else:
-        sent = asking.sent[one.position]
-        reading = asyncio.ensure_future(
-            asyncio.to_thread(read_answer, one, completion, requests=sent)
-        )
-        try:
-            written = await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            # The answer is here and paid for: a run that ends keeps it.
-            studio.keep(await reading)
-            raise
-        studio.keep(written)
+        await asking.judged(one.position)
     finally:
         asking.changed.set()
 
@@ -255,12 +279,21 @@ async def ask_models(studio: Studio) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     deadline = began + studio.settings.algorithms.timeout
-    kept, skipped = await sort_out(studio.endpoint.provider, studio.plan())
+    planned = studio.plan()
+    for one in planned:
+        if one.position in studio.unread:
+            studio.reporter.started(one.model, one.position + 1)
+            requests = studio.requests_before(one.position)
+            completion = studio.unread[one.position]
+            studio.keep(await asyncio.to_thread(read_answer, one, completion, requests=requests))
+    to_ask = [one for one in planned if one.position not in studio.unread]
+    (kept, skipped), cap = await asyncio.gather(
+        sort_out(studio.endpoint.provider, to_ask), require_limit(LANGUAGE_MODEL_CAP)
+    )
     for placeholder in skipped:
         studio.keep(placeholder)
-    cap = await require_limit(LANGUAGE_MODEL_CAP)
     asking = Asking(studio, kept, deadline=deadline)
-    await _run_lanes(asking, cap, in_lanes=len(kept) > cap)
+    studio.bookkeeping |= await _run_lanes(asking, cap, in_lanes=len(kept) > cap)
     studio.save_requests()
     if not studio.stop.is_set():
         seconds = studio.settings.algorithms.timeout
@@ -268,8 +301,11 @@ async def ask_models(studio: Studio) -> None:
     studio.asking_seconds = loop.time() - began
 
 
-async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
-    """Keep as many lanes, or single models, under way as the cap and the service allow."""
+async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> set[asyncio.Task[None]]:
+    """Keep as many lanes, or single models, under way as the cap and the service allow.
+
+    Returns, once something is kept of every model, what still gives slots back to Prefect.
+    """
     loop = asyncio.get_running_loop()
     stopped = asyncio.create_task(asking.studio.stop.wait())
     lanes: set[asyncio.Task[None]] = set()
@@ -291,8 +327,8 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
                     work = _ask_and_keep(asking, one, ask_model)
                 lanes.add(asyncio.create_task(work))
             asking.running = len(lanes)
-            if not lanes and not asking.waiting and not asking.later:
-                return
+            if not asking.unsettled:
+                return lanes
             asking.changed.clear()
             changed = asyncio.create_task(asking.changed.wait())
             until = min(asking.deadline, next_moment or asking.deadline)
@@ -309,24 +345,34 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> None:
                 lane.result()
     finally:
         stopped.cancel()
-        for lane in lanes:
-            lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+        if asking.unsettled:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            # An answer that has come is paid for: a run that ends keeps it.
+            await asking.judged()
+    return set()
 
 
 @task(name="try an algorithm", task_run_name="try {model}", cache_policy=NO_CACHE)
-async def try_algorithm(model: str, source: str, bars: Bars) -> str | None:
+async def try_algorithm(
+    model: str, source: str, bars: Bars
+) -> AlgorithmFailed | RefusedCode | None:
     """Run an algorithm over real bars before the race; return what is wrong, None if nothing."""
     try:
         await asyncio.to_thread(Sandbox().smoke, source, bars)
     except (AlgorithmFailed, RefusedCode) as problem:
         get_run_logger().warning("%s: %s", model, problem)
-        return f"smoke run: {problem}"
+        return problem
     return None
 
 
 async def try_algorithms(studio: Studio) -> None:
-    """Try every algorithm that passed the check of its source; refuse those that fail."""
+    """Try every algorithm that passed the check of its source; refuse those that fail.
+
+    Where the sandbox itself does not start, that is no fault of the algorithm: it does not race,
+    and the next run tries it again without asking its model.
+    """
     bars = studio.course.smoke_bars()
     at_once = asyncio.Semaphore(SMOKE_TESTS_AT_ONCE)
     written = studio.ready()
@@ -338,9 +384,11 @@ async def try_algorithms(studio: Studio) -> None:
         async with at_once:
             if studio.stop.is_set():
                 return
-            reason = await try_algorithm(one.model, one.source or "", bars)
-        if reason is not None:
-            studio.refuse(one.position, reason)
+            problem = await try_algorithm(one.model, one.source or "", bars)
+        if isinstance(problem, AlgorithmFailed) and problem.kind == "start":
+            studio.put_off(one.position, f"{SANDBOX_FAILED}: {problem.reason}")
+        elif problem is not None:
+            studio.refuse(one.position, f"smoke run: {problem}")
         over += 1
         progress("try", over, len(written), one.model)
 
@@ -400,16 +448,25 @@ async def race_algorithms(studio: Studio) -> RaceResult | None:
     if result is None:
         return None
     await asyncio.to_thread(keep_race, studio, result, names)
+    not_started = {one.name: one.reason for one in result.failures if one.kind == "start"}
+    for one in written:
+        if names[one.position] in not_started:
+            reason = not_started[names[one.position]]
+            studio.put_off(one.position, f"{SANDBOX_FAILED}: {reason}")
     return result
 
 
 def _entry_names(written: list[Written]) -> dict[int, str]:
     """Return a name for each position that no other algorithm of the race has."""
     times = Counter(one.model for one in written)
-    return {
-        one.position: one.model if times[one.model] == 1 else f"{one.model} ({one.position + 1})"
-        for one in written
-    }
+    names = {}
+    for one in written:
+        name = one.model
+        while times[name] > (name == one.model):
+            name = f"{name} ({one.position + 1})"
+        times[name] += name != one.model
+        names[one.position] = name
+    return names
 
 
 @task(name="publish the report", task_run_name="publish the report", cache_policy=NO_CACHE)
@@ -471,6 +528,11 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
     FoundryError : wrong settings, no market data, no API key, no models
     """
     flags = {name: value for name, value in given.items() if value is not None}
+    for name in ("models", "ticker"):
+        names = flags.get(name)
+        listed = names.split(",") if isinstance(names, str) else names
+        if listed is not None and not any(str(one).strip() for one in listed):
+            raise ConfigurationError(f"--{name}: it is empty; name some, or leave it out")
     settings = load_settings(**flags)
     terminal = current_terminal()
     limits = load_limits()
@@ -505,7 +567,12 @@ async def studio(given: Mapping[str, Any]) -> AsyncIterator[Studio]:
         ) as opened,
         stopping_when(cancellation, opened.stop, terminal.progress.say if terminal else None),
     ):
-        yield opened
+        try:
+            yield opened
+        finally:
+            for problem in await asyncio.gather(*opened.bookkeeping, return_exceptions=True):
+                if isinstance(problem, Exception):
+                    log.warning("a slot was not given back: %s", problem)
     await cancellation.settle()
 
 

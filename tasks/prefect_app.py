@@ -1,4 +1,4 @@
-"""Prefect's server, with patience for its own database.
+"""Prefect's server, with patience for its own database where that is SQLite.
 
 On SQLite a request for a slot of a limit that meets another write is answered 503, and Prefect's
 client then sleeps 2 s or more. The other write is over within milliseconds, so the server asks
@@ -27,8 +27,12 @@ LONGEST_WAIT = 0.2
 class PatientApplication:
     """Passes requests on to an ASGI application; repeats those for slots that find it busy.
 
-    On SQLite a request that was answered 503 has changed nothing: its transaction was rolled back,
-    and a lease is made after it. After `TRIES`, about 4 s, the last 503 is passed on.
+    For SQLite only. There a request that was answered 503 has changed nothing: the lock was
+    refused before the commit, its transaction was rolled back, and a lease is made or revoked
+    after it. On PostgreSQL a 503 can also mean that the connection was lost while a commit was
+    under way, and a repeated request could take or free a slot twice.
+
+    After `TRIES`, about 4 s, the last 503 is passed on.
     """
 
     def __init__(self, application: Application) -> None:
@@ -88,8 +92,13 @@ def _into(answer: list[Message]) -> Send:
     return keep
 
 
-def create_application() -> PatientApplication:
-    """Return Prefect's server; made by the server process itself."""
+def create_application() -> Application:
+    """Return Prefect's server for the database of Prefect's settings."""
     from prefect.server.api.server import create_app
+    from prefect.server.utilities.database import get_dialect
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
-    return PatientApplication(create_app())
+    application: Application = create_app()
+    if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
+        return PatientApplication(application)
+    return application

@@ -17,21 +17,24 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import certifi
 import httpx
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
+    PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_URL,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_HOME,
-    PREFECT_SERVER_API_HOST,
-    PREFECT_SERVER_API_PORT,
+    PREFECT_UI_API_URL,
     temporary_settings,
 )
 
@@ -39,6 +42,7 @@ from alphafoundry.errors import FoundryError
 
 START_SECONDS = 90
 DEFAULT_PORT = 4200
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class PrefectServerError(FoundryError):
@@ -170,6 +174,28 @@ class TemporaryServer:
             self._process.stdin.close()
 
 
+def _client_settings(url: str) -> dict[Any, Any]:
+    """Return the settings with which this process talks to the server at `url`.
+
+    Prefect makes a client for every slot that is taken, kept or given back, and each reads all
+    trusted certificates, 20 ms of processor time. Plain HTTP to this machine never looks at them,
+    so one of them will do.
+    """
+    settings: dict[Any, Any] = {PREFECT_API_URL: url}
+    address = httpx.URL(url)
+    if address.scheme != "http" or address.host not in _THIS_MACHINE:
+        return settings
+    end = "-----END CERTIFICATE-----\n"
+    first = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
+    path = _home() / "one-certificate.pem"
+    if not path.exists() or path.read_text(encoding="utf-8") != first:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".certificate-")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(first)
+        Path(temporary).replace(path)
+    return settings | {PREFECT_API_SSL_CERT_FILE: str(path.resolve())}
+
+
 @contextlib.contextmanager
 def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
     """Connect this process to a Prefect server for the length of the block.
@@ -188,7 +214,7 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             raise PrefectServerError(
                 f"no Prefect server answers at {configured}; start it with `make server`{otherwise}"
             )
-        with temporary_settings({PREFECT_API_URL: configured}):
+        with temporary_settings(_client_settings(configured)):
             yield Server(configured, temporary=False, alone=False)
         return
     if not temporary:
@@ -204,7 +230,10 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             server.wait()
         stack.enter_context(
             temporary_settings(
-                {PREFECT_API_URL: server.url, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}
+                {
+                    **_client_settings(server.url),
+                    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+                }
             )
         )
         yield Server(server.url, temporary=True, alone=alone)
@@ -231,17 +260,15 @@ def _serve_temporary(port: int) -> None:
 def _run_server(host: str, port: int, *, log_level: str) -> None:
     import uvicorn
 
-    # The UI asks the address that these settings make, which is port 4200 otherwise.
-    with temporary_settings({PREFECT_SERVER_API_HOST: host, PREFECT_SERVER_API_PORT: port}):
-        uvicorn.run(
-            "tasks.prefect_app:create_application",
-            factory=True,
-            host=host,
-            port=port,
-            log_level=log_level,
-            lifespan="on",
-            timeout_graceful_shutdown=5,
-        )
+    uvicorn.run(
+        "tasks.prefect_app:create_application",
+        factory=True,
+        host=host,
+        port=port,
+        log_level=log_level,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+    )
 
 
 def _serve(host: str, port: int) -> None:
@@ -261,7 +288,9 @@ def _serve(host: str, port: int) -> None:
     os.pwrite(descriptor, f"http://{host}:{port}/api\n".encode(), 0)
     print(f"Prefect server and UI: http://{host}:{port} (Ctrl-C stops it)", flush=True)
     # The lock is held as long as this process lives: it tells a flow that the server runs.
-    _run_server(host, port, log_level="warning")
+    # Without the address the UI looks for the server on Prefect's default port.
+    with temporary_settings(set_defaults={PREFECT_UI_API_URL: "/api"}):
+        _run_server(host, port, log_level="warning")
 
 
 def main() -> None:

@@ -51,7 +51,8 @@ MODULES: dict[str, frozenset[str] | None] = {
 """Importable module to the names that it shows; None is its public names that are no modules."""
 
 HIDDEN_NAMES = _words(
-    """DataSource ctypeslib eval fromfile fromregex genfromtxt get_include info load loadtxt memmap
+    """DataSource chararray ctypeslib eval fromfile fromregex genfromtxt get_include info load
+    loadtxt memmap rec recarray
     open_memmap random read_clipboard save savetxt savez savez_compressed seterrcall setbufsize
     show_config show_runtime test testing
     ExcelFile ExcelWriter HDFStore Styler io core plotting

@@ -25,6 +25,7 @@ from typing import Literal
 
 import httpx
 
+from alphafoundry.algorithms.arena import BUY_AND_HOLD
 from alphafoundry.algorithms.contract import NoCode, RefusedCode, Signature
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
@@ -44,6 +45,7 @@ from alphafoundry.llm import (
     ModelEndpoint,
     OpenAICompatible,
     Provider,
+    RequestRecord,
 )
 from alphafoundry.settings import FoundrySettings, load_settings
 
@@ -132,13 +134,17 @@ def assign(models: Sequence[str], note: MarketNote, *, seed: int = 0) -> list[As
 
     Raises
     ------
-    ConfigurationError : a name is empty, or holds "::" or a line break
+    ConfigurationError : a name is empty, holds "::" or a line break, or is that of the benchmark
     """
     times: Counter[str] = Counter()
     assignments = []
     for position, model in enumerate(models):
         if not model.strip() or "::" in model or not model.isprintable():
             raise ConfigurationError(f"{model!r} is not the name of a model")
+        if model.strip().casefold() == BUY_AND_HOLD:
+            raise ConfigurationError(
+                f"{model!r} is what the algorithms race against, and cannot be a model's name too"
+            )
         prompt = build_prompt(model, note, occurrence=times[model], seed=seed)
         assignments.append(Assignment(position, model, prompt, model, times[model]))
         times[model] += 1
@@ -298,13 +304,16 @@ async def generate_algorithms(
 
 
 async def _write(endpoint: ModelEndpoint, one: Assignment) -> Written:
-    sent_before = sum(record.model == one.model for record in endpoint.records)
+    sent = 0
+
+    def count(record: RequestRecord) -> None:
+        nonlocal sent
+        sent += record.outcome != "cached"
+
     try:
-        completion = await endpoint.ask(one.known_as, one.prompt.text, name=one.model)
+        completion = await endpoint.ask(one.known_as, one.prompt.text, name=one.model, record=count)
     except ModelRequestError as problem:
-        sent = sum(record.model == one.model for record in endpoint.records) - sent_before
         return no_answer(one, str(problem), requests=sent)
-    sent = sum(record.model == one.model for record in endpoint.records) - sent_before
     reading = asyncio.ensure_future(asyncio.to_thread(read_answer, one, completion, requests=sent))
     try:
         return await asyncio.shield(reading)

@@ -137,9 +137,12 @@ def _market_with(
     if may_fall_back and settings.market != FALLBACK_MARKET:
         try:
             other = load_market(FALLBACK_MARKET, cache_dir=settings.home / "cache")
-        except MarketError:
-            other = None
-        if other is not None and not _missing(other, tickers):
+        except MarketError as problem:
+            raise MarketError(
+                f"the market {panel.source!r} has no ticker {missing[0]!r}, and the market of "
+                f"real stocks cannot be used: {problem}"
+            ) from None
+        if not _missing(other, tickers):
             return other, (
                 f"{', '.join(missing)} is not in the market {panel.source!r}; the market "
                 f"{FALLBACK_MARKET!r} has it and was taken"

@@ -92,12 +92,17 @@ class AlgorithmsReport:
             told += f"; {taken} had answered in an interrupted run and were not asked again"
         rows = [
             ("written by", self.written_by),
-            ("models", f"{len(self.models)} in {self.asking_seconds:.1f} s: {told}"),
+            (
+                "models",
+                f"{len(self.models)} in {self.asking_seconds:.1f} s: "
+                + (told or "none had answered when the run was stopped"),
+            ),
         ]
         for one in self.models:
             if one.reason:
                 rows.append((one.status, f"{one.model}: {one.reason}"))
-        rows.append(("race", f"on {', '.join(self.tickers)}; {self.seconds:.1f} s in all"))
+        where = f"on {', '.join(self.tickers)}" if self.leader_board else "none was run"
+        rows.append(("race", f"{where}; {self.seconds:.1f} s in all"))
         if self.lowest_concurrency < self.cap:
             rows.append(
                 (
@@ -105,7 +110,8 @@ class AlgorithmsReport:
                     f"lowered to {self.lowest_concurrency} of {self.cap} because of 429 answers",
                 )
             )
-        rows.append(("candidates", ", ".join(self.candidates) or "none beat buy-and-hold"))
+        if self.leader_board:
+            rows.append(("candidates", ", ".join(self.candidates) or "none beat buy-and-hold"))
         rows.append(("prompt", self.prompt_version))
         if self.folder:
             rows.append(("programs", self.folder))

@@ -132,10 +132,51 @@ def _load_parts_of_pandas() -> None:
     frame.apply(np.mean, axis=1).dropna().iloc[-1]
     pd.concat([frame, frame], axis=1).max(axis=1)
     pd.cut(values, 3)
+    frame.groupby("a").agg("sum")
     str(frame), repr(values)
     values.index = pd.date_range("2020-01-01", periods=40)
     values.resample("7D").mean()
     str(values)
+    _guard_names_in_pandas()
+
+
+def _guard_names_in_pandas() -> None:
+    """Let pandas call by name, as `agg("sum")` does, only what code could name itself."""
+    apply = importlib.import_module("pandas.core.apply").Apply
+    groups = importlib.import_module("pandas.core.groupby.generic")
+    apply._apply_str = _guarded(apply._apply_str, place=1)
+    for kind in (groups.GroupBy, groups.SeriesGroupBy, groups.DataFrameGroupBy):
+        for name in ("agg", "aggregate", "apply", "transform", "filter"):
+            if name in vars(kind):
+                setattr(kind, name, _guarded(vars(kind)[name], place=0))
+
+
+def _guarded(method: Callable[..., Any], *, place: int) -> Callable[..., Any]:
+    """Return a method that refuses a hidden name as its argument `func`, at `place` after self."""
+
+    def call(self: object, *given: Any, **options: Any) -> Any:
+        func = given[place] if len(given) > place else options.get("func")
+        names = func.values() if isinstance(func, dict) else func
+        for name in names if isinstance(names, (list, tuple)) else [names]:
+            if isinstance(name, str) and (name.startswith("_") or hidden(name)):
+                raise AttributeError(f"{name!r} cannot be called by its name")
+        return method(self, *given, **options)
+
+    return call
+
+
+class _ArrayKind(type):
+    """Makes `isinstance(x, np.ndarray)` work on a class that makes no arrays."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, np.ndarray)
+
+    def __call__(cls, *_: object, **__: object) -> object:
+        raise TypeError("np.ndarray makes no arrays here; use np.array, np.zeros or np.empty")
+
+
+class ShownArray(metaclass=_ArrayKind):
+    """Takes the place of `np.ndarray`, which can lay objects over any bytes."""
 
 
 def shown_module(name: str) -> ModuleType:
@@ -153,6 +194,8 @@ def shown_module(name: str) -> ModuleType:
         if hidden(attribute) or attribute not in vars(whole):
             continue
         value = vars(whole)[attribute]
+        if value is np.ndarray:
+            value = ShownArray
         if not isinstance(value, ModuleType):
             setattr(shown, attribute, value)
     return shown

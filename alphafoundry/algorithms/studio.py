@@ -8,14 +8,14 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal
 
 from alphafoundry.algorithms.generation import Assignment, Status, Written, no_answer
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.errors import StoreUnavailable
-from alphafoundry.llm import ModelEndpoint, ModelMetrics, measure_models
+from alphafoundry.llm import Completion, ModelEndpoint, ModelMetrics, measure_models
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     AlgorithmPlan,
@@ -26,6 +26,7 @@ from alphafoundry.store import (
     begin_run,
     finish_algorithm,
     finish_run,
+    keep_answer,
     open_store,
     plan_algorithms,
     record_model_requests,
@@ -47,7 +48,9 @@ class Studio:
     assignments : what each model is asked, in order
     results : position to what came of it
     taken_over : positions whose model had answered in an interrupted run
+    unread : position to an answer that an earlier run got and did not come to judge
     stop : set when the run was asked to end
+    bookkeeping : work that nobody needs the outcome of, to be awaited before the run ends
     """
 
     def __init__(
@@ -67,10 +70,12 @@ class Studio:
         self.endpoint = endpoint
         self.assignments = tuple(assignments)
         self.stop = stop or asyncio.Event()
+        self.bookkeeping: set[asyncio.Task[None]] = set()
         self.started = time.monotonic()
         self.asking_seconds = 0.0
         self.results: dict[int, Written] = {}
         self.taken_over: frozenset[int] = frozenset()
+        self.unread: dict[int, Completion] = {}
         self.report: dict[str, object] | None = None
         self.reporter = ProgressReporter(callback, len(self.assignments))
         self._rows: list[AlgorithmRow] = []
@@ -85,7 +90,10 @@ class Studio:
         ).id
 
     def plan(self) -> list[Assignment]:
-        """Record what is to be asked; return what no interrupted run has answered already."""
+        """Record what is to be asked; return what no interrupted run has settled already.
+
+        Of what is returned, those in `unread` have an answer, and only need it judged.
+        """
         provider = self.endpoint.provider
         self._rows = plan_algorithms(
             self.store,
@@ -105,14 +113,25 @@ class Studio:
         for row in self._rows:
             if row.status in ("ready", "refused"):
                 self.results[row.position] = _written(row)
-        self.taken_over = frozenset(self.results)
-        for position in sorted(self.taken_over):
+            elif row.answer is not None:
+                self.unread[row.position] = Completion(row.answer)
+        self.taken_over = frozenset({*self.results, *self.unread})
+        for position in sorted(self.results):
             self._tell(self.results[position])
         return [one for one in self.assignments if one.position not in self.results]
 
     def row_id(self, position: int) -> int:
         """Return the id of an algorithm's row."""
         return self._rows[position].id
+
+    def requests_before(self, position: int) -> int:
+        """Return how many requests earlier runs sent for what this one has taken over."""
+        return self._rows[position].requests
+
+    def keep_answer(self, position: int, completion: Completion, *, requests: int) -> None:
+        """Record an answer the moment it is there, before anything else can go wrong."""
+        self.save_requests()
+        keep_answer(self.store, self.row_id(position), completion.text, requests=requests)
 
     def keep(self, written: Written) -> None:
         """Record what came of an assignment, its requests included, and tell it."""
@@ -135,6 +154,16 @@ class Studio:
         self._store(after)
         self.results[position] = after
         self.reporter.failed(after.model, reason)
+
+    def put_off(self, position: int, reason: str) -> None:
+        """Record that the sandbox failed, not the algorithm: the next run judges its answer."""
+        before = self.results[position]
+        assert before.answer is not None
+        keep_answer(self.store, self.row_id(position), before.answer, requests=before.requests)
+        self.results[position] = replace(
+            before, status="failed", source=None, signature=None, reason=reason
+        )
+        self.reporter.failed(before.model, reason)
 
     def give_up(self, reason: str) -> None:
         """Record a placeholder for each model that has not answered."""

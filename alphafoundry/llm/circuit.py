@@ -22,6 +22,11 @@ class CircuitBreaker:
     failures : failures in a row (5xx, time-outs, network errors) that open the circuit
     rest, longest_rest : seconds
     clock : monotonic seconds
+
+    Attributes
+    ----------
+    opened : how often it opened, failed probes included
+    failed_probes : probes that failed since the last success
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class CircuitBreaker:
         self.rest = rest
         self.longest_rest = longest_rest
         self.opened = 0
+        self.failed_probes = 0
         self._clock = clock
         self._in_a_row = 0
         self._until = 0.0
@@ -82,6 +88,7 @@ class CircuitBreaker:
         self._open = False
         self._probing = False
         self._resting = self.rest
+        self.failed_probes = 0
 
     def failed(self, reason: str, *, probe: bool) -> None:
         """Count a failure of the endpoint; `probe` is what `enter` returned."""
@@ -89,6 +96,7 @@ class CircuitBreaker:
         self._last = reason
         if probe:
             self._probing = False
+            self.failed_probes += 1
             self._resting = min(2 * self._resting, self.longest_rest)
         elif self._open or self._in_a_row < self.failures:
             return

@@ -19,6 +19,8 @@ from alphafoundry.llm.measurements import RequestRecord
 MOST_REQUESTS = 6
 """Requests under way at once unless the caller says otherwise."""
 
+_LOOK_SECONDS = 0.5
+
 _ENDPOINT_FAILED = frozenset({"server", "time-out", "network"})
 
 log = logging.getLogger(__name__)
@@ -95,7 +97,13 @@ class ModelEndpoint:
         await self.provider.aclose()
 
     async def send_once(
-        self, model: str, prompt: str, *, number: int = 1, name: str | None = None
+        self,
+        model: str,
+        prompt: str,
+        *,
+        number: int = 1,
+        name: str | None = None,
+        record: Callable[[RequestRecord], None] | None = None,
     ) -> Completion:
         """Send one request and count what came of it; waits while too many are under way.
 
@@ -103,6 +111,7 @@ class ModelEndpoint:
         ----------
         number : 1 for the first request of this answer, 2 for its first retry, ...
         name : the model as reports call it, where the service knows it by another name
+        record : called with this request too, besides that of the endpoint
 
         Raises
         ------
@@ -113,10 +122,10 @@ class ModelEndpoint:
         if self._cache is not None:
             kept = self._cache.get(endpoint, model, prompt, self.sampling)
             if kept is not None:
-                self._keep(RequestRecord(name, number, "cached", None, 0.0))
+                self._keep(RequestRecord(name, number, "cached", None, 0.0), record)
                 return kept
         async with self.concurrency.permit():
-            answer = await self._send(model, prompt, number, name)
+            answer = await self._send(model, prompt, number, name, record)
         if self._cache is not None:
             try:
                 self._cache.put(endpoint, model, prompt, self.sampling, answer)
@@ -124,7 +133,14 @@ class ModelEndpoint:
                 log.warning("%r: an answer could not be kept: %s", self._cache, problem)
         return answer
 
-    async def _send(self, model: str, prompt: str, number: int, name: str) -> Completion:
+    async def _send(
+        self,
+        model: str,
+        prompt: str,
+        number: int,
+        name: str,
+        record: Callable[[RequestRecord], None] | None,
+    ) -> Completion:
         probe = self.circuit.enter(self.provider.endpoint)
         generation = self.concurrency.generation
         began = time.monotonic()
@@ -140,7 +156,8 @@ class ModelEndpoint:
                     problem.status,
                     time.monotonic() - began,
                     reason=str(problem),
-                )
+                ),
+                record,
             )
             raise
         except BaseException:
@@ -158,7 +175,8 @@ class ModelEndpoint:
                 answer.prompt_tokens,
                 answer.completion_tokens,
                 answer.cost,
-            )
+            ),
+            record,
         )
         return answer
 
@@ -170,19 +188,28 @@ class ModelEndpoint:
         max_retries: int = 3,
         backoff: Backoff | None = None,
         name: str | None = None,
+        record: Callable[[RequestRecord], None] | None = None,
     ) -> Completion:
         """Return the answer, after at most `max_retries` more requests than the first.
 
+        While the circuit is open this waits until the endpoint is probed, and is the probe where
+        nobody else is; a probe that fails ends the waiting of all. None of that is a retry.
+
         Raises
         ------
-        ModelRequestError : the last failure
+        ModelRequestError : the last failure; kind "circuit" where a probe failed
         """
         backoff = backoff or Backoff()
         failures = 0
         while True:
             try:
-                return await self.send_once(model, prompt, number=failures + 1, name=name)
+                return await self.send_once(
+                    model, prompt, number=failures + 1, name=name, record=record
+                )
             except ModelRequestError as problem:
+                if problem.kind == "circuit" and not self.circuit.failed_probes:
+                    await asyncio.sleep(problem.retry_after or _LOOK_SECONDS)
+                    continue
                 failures += 1
                 seconds = backoff.wait(failures, problem, random.random())
                 if seconds is None or failures > max_retries:
@@ -197,7 +224,10 @@ class ModelEndpoint:
         if problem.kind == "rate limit":
             self.concurrency.refused(generation)
 
-    def _keep(self, record: RequestRecord) -> None:
+    def _keep(
+        self, record: RequestRecord, tell: Callable[[RequestRecord], None] | None = None
+    ) -> None:
         self.records.append(record)
-        if self._record is not None:
-            self._record(record)
+        for told in (self._record, tell):
+            if told is not None:
+                told(record)

@@ -13,6 +13,9 @@ from alphafoundry.errors import LanguageModelError, ModelMemoryError, ModelNotFo
 from alphafoundry.llm.completion import Completion, whole_number
 from alphafoundry.llm.retry_after import read_retry_after
 
+WITHOUT_OLLAMA = "use `--generator grammar`"
+"""What who generates expressions can do instead; others replace it."""
+
 DEFAULT_URL = "http://localhost:11434"
 
 _MEMORY_PHRASES = (
@@ -227,7 +230,7 @@ class OllamaClient:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
             return LanguageModelError(
                 f"no Ollama server at {self.base_url}: start it with `ollama serve`, "
-                "give its address with --ollama-url, or use `--generator grammar`",
+                f"give its address with --ollama-url, or {WITHOUT_OLLAMA}",
                 kind="network",
             )
         if isinstance(error, httpx.TimeoutException):

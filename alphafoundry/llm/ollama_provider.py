@@ -11,7 +11,7 @@ from alphafoundry.errors import (
     ModelRequestError,
 )
 from alphafoundry.llm.completion import Completion, Sampling
-from alphafoundry.llm.ollama import DEFAULT_URL, OllamaClient
+from alphafoundry.llm.ollama import DEFAULT_URL, WITHOUT_OLLAMA, OllamaClient
 
 
 class OllamaProvider:
@@ -68,7 +68,10 @@ class OllamaProvider:
             problem = ModelRequestError(str(error), kind="refused")
         except LanguageModelError as error:
             problem = ModelRequestError(
-                str(error), kind=error.kind, status=error.status, retry_after=error.retry_after
+                str(error).replace(WITHOUT_OLLAMA, "leave out `--provider`"),
+                kind=error.kind,
+                status=error.status,
+                retry_after=error.retry_after,
             )
         raise problem
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from alphafoundry.errors import StoreError
@@ -74,7 +74,8 @@ def plan_algorithms(
 
     A row that a dead run of the same batch had finished moves to this run as it is: its model
     has answered and is not asked again. Of a run that failed, only the rows that are ready move.
-    The other rows have the status "asking".
+    An answer that nobody has judged yet (`keep_answer`) moves from any run that has ended; its
+    row has the status "asking", as those of models that are still to be asked, and an answer.
     """
     now = now or utc_now()
     with store.write() as session:
@@ -112,19 +113,53 @@ def _take_over(session: Session, run_id: int, batch: str) -> dict[int, Algorithm
         .where(
             AlgorithmRow.batch == batch,
             RunRow.id != run_id,
-            RunRow.status.in_(("interrupted", "failed")),
-            AlgorithmRow.status.in_(("ready", "refused")),
+            or_(
+                and_(
+                    RunRow.status.in_(("interrupted", "failed")),
+                    AlgorithmRow.status.in_(("ready", "refused")),
+                ),
+                and_(
+                    RunRow.status != "running",
+                    AlgorithmRow.status == "asking",
+                    AlgorithmRow.answer.is_not(None),
+                ),
+            ),
         )
         .order_by(AlgorithmRow.run_id.desc(), AlgorithmRow.position)
     ).all()
     taken: dict[int, AlgorithmRow] = {}
     for row, status in finished:
-        if row.position in taken or (status == "failed" and row.status != "ready"):
+        if row.position in taken or (status == "failed" and row.status == "refused"):
             continue
         taken[row.position] = row
         row.run_id = run_id
     session.flush()
     return taken
+
+
+def keep_answer(store: Store, algorithm_id: int, answer: str, *, requests: int) -> None:
+    """Record an answer as it came, to be judged; StoreError where there is no such row.
+
+    Until `finish_algorithm` says what came of it, the row has the status "asking" and an answer:
+    a run that takes it over judges it and does not ask again.
+    """
+    with store.write() as session:
+        kept = session.execute(
+            update(AlgorithmRow)
+            .where(AlgorithmRow.id == algorithm_id)
+            .values(
+                status="asking",
+                answer=answer,
+                source=None,
+                signature=None,
+                reason=None,
+                requests=requests,
+                finished_at=None,
+            )
+            .returning(AlgorithmRow.id)
+        ).all()
+        if not kept:
+            raise StoreError(f"{store.label}: there is no algorithm {algorithm_id}")
 
 
 def finish_algorithm(

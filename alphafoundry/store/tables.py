@@ -245,8 +245,8 @@ class AlgorithmRow(Table):
         an interrupted run of the same batch had finished
     position : place in the order in which the models were given, from 0
     label : what wrote it, in words for a report
-    status : "asking" until the answer is there; "ready" passed the checks; "refused" is an
-        answer that did not; "failed" gave no answer
+    status : "asking" until the answer has been judged; "ready" passed the checks; "refused" is
+        an answer that did not; "failed" gave no answer
     answer : the text as the model wrote it; source : the program in it
     reason : one line where it is refused or failed
     requests : how many were sent for it

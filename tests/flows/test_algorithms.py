@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from prefect.artifacts import Artifact
 from prefect.blocks.system import Secret
 
 import tasks.algorithms
+from alphafoundry.algorithms.arena import race
+from alphafoundry.algorithms.sandbox import Sandbox, SandboxLimits
 from alphafoundry.errors import FoundryError
 from alphafoundry.store import open_store, read_candidates, read_model_requests, read_race
 from flows.algorithms import algorithms
@@ -333,6 +336,9 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     ),
     "unknown ticker": ({"ticker": "NOSUCH"}, {}, "no ticker 'NOSUCH'"),
     "unusable model name": ({"models": "a::b"}, {}, "'a::b' is not the name of a model"),
+    "the benchmark's name": ({"models": "a,buy-and-hold"}, {}, "cannot be a model's name"),
+    "an empty list of models": ({"models": " ,"}, {}, "--models: it is empty"),
+    "an empty ticker": ({"ticker": [""]}, {}, "--ticker: it is empty"),
     "no models": ({"base_url": "http://127.0.0.1:9/v1"}, {}, "--models a,b,c"),
     "unknown provider": ({"provider": "oracle"}, {}, "choose one of auto, templates"),
 }
@@ -359,3 +365,91 @@ def test_help_names_the_flags(lonely_folder: WorkingFolder) -> None:
     assert done.returncode == 0
     for flag in ("--models", "--ticker", "--provider", "--base-url", "--timeout", "--cache"):
         assert flag in text
+
+
+def killed_after(model: str, place: WorkingFolder, *flags: str) -> None:
+    """Run the flow until the process dies by SIGKILL right after this model's answer is stored."""
+    done = place.run("tests.flows.killed_after_answer", model, *flags, **SHORT_RACE)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.slow
+def test_an_answer_is_not_paid_for_twice_however_soon_the_run_dies(
+    working_folder: WorkingFolder, server: ChatServer
+) -> None:
+    server.script("slow", program(delay=60), program())
+    flags = ("--models", "slow,quick,quick", "--base-url", server.url)
+    server.script("quick", program(delay=0.5), program(delay=1.0))
+    killed_after("quick", working_folder, *flags)
+    assert server.sent["quick"] == 2
+    kept = "SELECT model, requests FROM algorithms WHERE status = 'asking' AND answer IS NOT NULL"
+    assert working_folder.rows(kept) == [("quick", 1)]
+    assert working_folder.rows("SELECT model, outcome FROM model_requests") == [
+        ("quick", "answered")
+    ]
+    report = working_folder.report("flows.algorithms", *flags, **SHORT_RACE)
+    assert {one["status"] for one in report["models"]} == {"ready"}
+    assert sorted(one["taken_over"] for one in report["models"]) == [False, False, True]
+    assert [one["requests"] for one in report["models"]] == [1, 1, 1]
+    assert server.sent == {"slow": 2, "quick": 3}
+
+
+@pytest.mark.slow
+def test_kill_9_on_a_temporary_server_leaves_no_server_and_no_request_twice(
+    lonely_folder: WorkingFolder, server: ChatServer
+) -> None:
+    server.script("slow", program(delay=60), program())
+    flags = ("--models", "quick,slow", "--base-url", server.url)
+    server.script("quick", program(delay=1.0))
+    killed_after("quick", lonely_folder, *flags)
+    wait_until(lambda: not servers_of(lonely_folder), what="the end of the temporary server")
+    report = lonely_folder.report("flows.algorithms", *flags, **SHORT_RACE)
+    assert [one["taken_over"] for one in report["models"]] == [True, False]
+    assert {one["status"] for one in report["models"]} == {"ready"}
+    assert server.sent == {"quick": 1, "slow": 2}
+    wait_until(lambda: not servers_of(lonely_folder), what="the end of the temporary server")
+
+
+def servers_of(place: WorkingFolder) -> list[str]:
+    """Return the processes that serve Prefect from a folder's home."""
+    home = f"PREFECT_HOME={place.prefect_home.resolve()}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            if b"tasks.prefect_server" in command and home in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+async def test_a_sandbox_that_does_not_start_is_no_fault_of_the_algorithm(
+    place: WorkingFolder, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_time = Sandbox(SandboxLimits(start_seconds=0.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.algorithms, "Sandbox", lambda: no_time)
+        with pytest.raises(FoundryError, match="a: the sandbox could not be started"):
+            await algorithms(models="a", base_url=server.url)
+    report = await algorithms(models="a", base_url=server.url)
+    assert told(report) == {"a": ("ready", 1, "")}
+    assert [one.taken_over for one in report.models] == [True]
+    assert server.sent == {"a": 1}
+
+
+async def test_a_race_whose_sandbox_does_not_start_is_run_again_without_asking(
+    place: WorkingFolder, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def race_without_time(entries: Any, market: Any, settings: Any, **options: Any) -> Any:
+        late = Sandbox(SandboxLimits(start_seconds=0.0))
+        return race(entries, market, settings, late, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.algorithms, "race", race_without_time)
+        report = await algorithms(models="a", base_url=server.url)
+    status, requests, reason = told(report)["a"]
+    assert (status, requests) == ("failed", 1) and "sandbox could not be started" in reason
+    report = await algorithms(models="a", base_url=server.url)
+    assert told(report) == {"a": ("ready", 1, "")}
+    assert server.sent == {"a": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,11 +13,12 @@ import tasks.algorithms
 from alphafoundry.algorithms.generation import Assignment, Written, assign
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import describe_ticker
+from alphafoundry.algorithms.report import AlgorithmsReport
 from alphafoundry.algorithms.studio import Studio
-from alphafoundry.errors import ModelRequestError
+from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
 from alphafoundry.llm.circuit import CircuitBreaker
-from tasks.algorithms import Asking, _ask_and_keep, _run_lanes, _send
+from tasks.algorithms import Asking, _entry_names, _run_lanes, _send
 from tests.library.llm.chat_server import PROGRAM
 
 ANSWER = Completion(f"```python\n{PROGRAM}```\n")
@@ -53,6 +55,7 @@ def a_studio(endpoint: ModelEndpoint) -> tuple[Studio, list[Written]]:
         endpoint=endpoint,
         reporter=ProgressReporter(None, 6),
         keep=kept.append,
+        keep_answer=lambda position, completion, *, requests: None,
         stop=asyncio.Event(),
     )
     return cast(Studio, found), kept
@@ -82,15 +85,72 @@ async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
     studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
     (one,) = assign(["m"], describe_ticker("AAPL"))
     asking = Asking(studio, [one], deadline=0.0)
+    asking.deadline = asyncio.get_running_loop().time() + 60
     answered = asyncio.Event()
 
-    async def ask(*_: Any) -> Completion:
+    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
+        await _send(asking, one)
         answered.set()
-        return ANSWER
+        return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    running = asyncio.create_task(_ask_and_keep(asking, one, cast(Any, ask)))
+    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    running = asyncio.create_task(_run_lanes(asking, 6, in_lanes=False))
     await answered.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert [written.status for written in kept] == ["ready"]
+
+
+async def test_nobody_waits_for_prefect_once_every_answer_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
+    models = assign(["a", "b"], describe_ticker("AAPL"))
+    slot_is_free = asyncio.Event()
+
+    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
+        completion = await _send(asking, one)
+        await slot_is_free.wait()
+        return completion
+
+    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    deadline = asyncio.get_running_loop().time() + 60
+    asking = Asking(studio, models, deadline=deadline)
+    left = await asyncio.wait_for(_run_lanes(asking, 6, in_lanes=False), 30)
+    assert sorted(written.model for written in kept) == ["a", "b"]
+    assert len(left) == 2 and not any(lane.done() for lane in left)
+    slot_is_free.set()
+    await asyncio.gather(*left)
+
+
+def test_a_run_that_was_stopped_tells_nothing_of_a_race_that_was_not() -> None:
+    report = AlgorithmsReport(
+        **{one.name: () for one in fields(AlgorithmsReport)}  # type: ignore[arg-type]
+        | {"asking_seconds": 1.0, "seconds": 1.0, "lowest_concurrency": 6, "cap": 6}
+    )
+    told = dict(report.summary())
+    assert told["race"] == "none was run; 1.0 s in all" and "candidates" not in told
+    assert told["models"].endswith("none had answered when the run was stopped")
+
+
+async def test_an_answer_that_cannot_be_stored_is_not_asked_for_again() -> None:
+    provider = Provider(failures=0)
+    studio, kept = a_studio(ModelEndpoint(provider))
+    (one,) = assign(["m"], describe_ticker("AAPL"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("foundry.sqlite: the disk is full")
+
+    studio.keep_answer = full  # type: ignore[method-assign]
+    asking = Asking(studio, [one], deadline=0.0)
+    assert await _send(asking, one) == ANSWER
+    await asking.judged()
+    assert provider.asked == 1 and [written.status for written in kept] == ["ready"]
+
+
+def test_every_algorithm_of_a_race_has_a_name_of_its_own() -> None:
+    models = ["a", "b", "a", "a (3)", "b (3) (4)"]
+    named = _entry_names([Written(place, model, "ready") for place, model in enumerate(models)])
+    assert named[1] == "b" and named[0] == "a (1)"
+    assert len(set(named.values())) == len(models)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tasks import prefect_app
-from tasks.prefect_app import PatientApplication
+from tasks.prefect_app import PatientApplication, create_application
 
 SLOT = "/api/v2/concurrency_limits/increment-with-lease"
 
@@ -60,3 +61,18 @@ async def test_a_server_that_stays_busy_says_so(monkeypatch: pytest.MonkeyPatch)
     server = Busy(times=1000)
     assert (await server.client.post(SLOT, json={})).status_code == 503
     assert len(server.bodies) == prefect_app.TRIES
+
+
+@pytest.mark.parametrize(
+    ("database", "patient"),
+    [
+        ("sqlite+aiosqlite:///:memory:", True),
+        ("postgresql+asyncpg://somebody@nowhere/prefect", False),
+    ],
+)
+def test_requests_are_repeated_on_sqlite_only(
+    database: str, patient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefect.server.api.server.create_app", Starlette)
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: database}):
+        assert isinstance(create_application(), PatientApplication) is patient

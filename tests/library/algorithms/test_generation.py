@@ -24,7 +24,12 @@ from alphafoundry.algorithms.generation import Written, assign, file_name, sort_
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import MarketNote
 from alphafoundry.errors import ConfigurationError
-from alphafoundry.llm import AdaptiveConcurrency, ModelEndpoint, OpenAICompatible
+from alphafoundry.llm import (
+    AdaptiveConcurrency,
+    CircuitBreaker,
+    ModelEndpoint,
+    OpenAICompatible,
+)
 from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
 from tests.library.llm.chat_server import (
     PROGRAM,
@@ -310,6 +315,40 @@ async def test_a_model_that_is_named_twice_is_asked_for_two_algorithms() -> None
     generation = await generate_algorithms(["m", "m"], NOTE, endpoint=endpoint)
     one, two = generation.ready
     assert one.source != two.source
+
+
+async def test_requests_of_a_model_that_is_named_twice_are_counted_apart(
+    server: ChatServer,
+) -> None:
+    server.script("m", problem(503), program(delay=0.2), program())
+    endpoint = ModelEndpoint(OpenAICompatible(server.url))
+    generation = await generate_algorithms(["m", "m"], NOTE, endpoint=endpoint)
+    await endpoint.aclose()
+    assert sorted(one.requests for one in generation.ready) == [1, 2]
+    assert server.sent == {"m": 3}
+    texts = {body["messages"][0]["content"] for body in server.bodies}
+    assert len(texts) == 2
+
+
+@pytest.mark.parametrize("name", ["buy-and-hold", " Buy-and-Hold "])
+def test_the_name_of_the_benchmark_is_no_name_of_a_model(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="race against") as caught:
+        assign(["a", name], NOTE)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_dead_endpoint_is_probed_before_models_are_given_up(server: ChatServer) -> None:
+    models = [f"m{number}" for number in range(6)]
+    for model in models[:3]:
+        server.script(model, problem(500))
+    circuit = CircuitBreaker(failures=3, rest=0.2)
+    endpoint = ModelEndpoint(
+        OpenAICompatible(server.url), circuit=circuit, concurrency=AdaptiveConcurrency(3)
+    )
+    generation = await generate_algorithms(models, NOTE, endpoint=endpoint)
+    await endpoint.aclose()
+    assert len(generation.ready) == 6
+    assert circuit.opened == 1 and circuit.state == "closed"
 
 
 async def test_cancelling_stops_the_requests(server: ChatServer) -> None:

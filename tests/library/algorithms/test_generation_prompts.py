@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphafoundry.algorithms import Bars, Sandbox, validate
+from alphafoundry.algorithms import Bars, Sandbox, race_course, validate
 from alphafoundry.algorithms.prompt_directives import STRATEGIES, directives_for
 from alphafoundry.algorithms.prompts import (
     MarketNote,
@@ -22,6 +23,7 @@ from alphafoundry.algorithms.template_provider import TemplateProvider
 from alphafoundry.algorithms.template_strategies import compose
 from alphafoundry.errors import MarketError
 from alphafoundry.llm import Sampling
+from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
 
 NOTE = MarketNote("- nothing is known")
@@ -165,3 +167,17 @@ def test_a_real_ticker_takes_the_sample_unless_a_market_was_chosen(home: Path) -
         lay_out(chosen(home, tickers="AAPL"), market_was_chosen=True)
     with pytest.raises(MarketError, match="did you mean 'SYN"):
         lay_out(chosen(home, tickers="SYN00l"))
+
+
+def test_a_ticker_that_only_a_missing_market_has_is_told_with_both_reasons(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str, **options: Any) -> Panel:
+        if name == "sample":
+            raise MarketError("market 'sample' needs the package skfolio")
+        return load_market(name, **options)
+
+    monkeypatch.setattr(race_course, "load_market", load)
+    with pytest.raises(MarketError, match=r"no ticker 'AAPL', and .* needs the package") as caught:
+        lay_out(chosen(home, tickers="AAPL"))
+    assert "\n" not in str(caught.value)

@@ -187,16 +187,40 @@ def test_a_cancelled_probe_lets_another_one_through() -> None:
     assert circuit.enter("there") is True
 
 
-async def test_an_endpoint_that_keeps_failing_is_left_alone(chat_server: ChatServer) -> None:
+async def test_an_endpoint_that_keeps_failing_is_probed_once_and_left_alone(
+    chat_server: ChatServer,
+) -> None:
     chat_server.default = problem(500)
-    circuit = CircuitBreaker(failures=3)
+    circuit = CircuitBreaker(failures=3, rest=0.1)
     asked = ModelEndpoint(OpenAICompatible(chat_server.url), circuit=circuit)
     with pytest.raises(ModelRequestError, match="not asked"):
-        await asked.ask("m", "hi", backoff=Backoff(delays=(0.0,)))
+        await asked.ask("m", "hi", max_retries=9, backoff=Backoff(delays=(0.0,)))
     with pytest.raises(ModelRequestError, match="not asked"):
         await asked.ask("other", "hi")
     await asked.aclose()
-    assert dict(chat_server.sent) == {"m": 3}
+    assert dict(chat_server.sent) == {"m": 4}
+    assert circuit.failed_probes == 1
+
+
+async def test_those_that_wait_for_an_endpoint_go_on_when_its_probe_succeeds(
+    chat_server: ChatServer,
+) -> None:
+    """One of them is the probe; the waiting counts as no retry and no request."""
+    chat_server.script("m", *[problem(500)] * 3, chat("m"))
+    asked = ModelEndpoint(
+        OpenAICompatible(chat_server.url), circuit=CircuitBreaker(failures=3, rest=0.3)
+    )
+    quick = Backoff(delays=(0.0,))
+    work = asyncio.ensure_future(asked.ask("m", "hi", backoff=quick))
+    while asked.circuit.state == "closed":
+        await asyncio.sleep(0.01)
+    chat_server.default = chat("later")
+    later = await asyncio.gather(*(asked.ask(name, "hi") for name in "abc"))
+    first = await work
+    await asked.aclose()
+    assert first.text == "m" and [one.text for one in later] == ["later"] * 3
+    assert dict(chat_server.sent) == {"m": 4, "a": 1, "b": 1, "c": 1}
+    assert asked.circuit.state == "closed"
 
 
 async def test_refusals_and_429_do_not_open_the_circuit(chat_server: ChatServer) -> None:
@@ -298,3 +322,11 @@ async def test_ollama_counts_its_tokens_and_lists_its_models(server: OllamaServe
     assert await provider.complete("m", "hi", Sampling()) == Completion("ok", 12, 34)
     assert {"llama3.2:3b", "phi3"} <= (await provider.available() or frozenset())
     await provider.aclose()
+
+
+async def test_ollama_that_does_not_run_is_told_with_what_helps_here() -> None:
+    provider = OllamaProvider("http://127.0.0.1:9")
+    with pytest.raises(ModelRequestError, match="or leave out `--provider`") as caught:
+        await provider.complete("m", "hi", Sampling())
+    await provider.aclose()
+    assert caught.value.transient and "--generator" not in str(caught.value)

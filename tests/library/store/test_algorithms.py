@@ -14,6 +14,7 @@ from alphafoundry.store import (
     begin_run,
     finish_algorithm,
     finish_run,
+    keep_answer,
     mark_candidates,
     plan_algorithms,
     read_algorithms,
@@ -82,6 +83,26 @@ def test_of_a_failed_run_only_what_is_ready_is_taken_over(store: Store) -> None:
     second = new_run(store)
     plan_algorithms(store, second.id, "batch", PLANS)
     assert [status for _, status in statuses(store, second)] == ["ready", "asking", "asking"]
+
+
+@pytest.mark.parametrize("end", ["finished", "failed", "interrupted"])
+def test_an_answer_that_nobody_judged_is_taken_over_from_any_run(store: Store, end: str) -> None:
+    first = new_run(store)
+    rows = plan_algorithms(store, first.id, "batch", PLANS)
+    keep_answer(store, rows[0].id, "x" * 300_000, requests=2)
+    finish(store, first, 1, "ready")
+    keep_answer(store, rows[1].id, "judged in vain", requests=1)
+    finish_run(store, first.id, end)  # type: ignore[arg-type]
+    second = new_run(store)
+    rows = plan_algorithms(store, second.id, "batch", PLANS)
+    assert [(row.status, len(row.answer or ""), row.requests) for row in rows] == [
+        ("asking", 300_000, 2),
+        ("asking", 14, 1),
+        ("asking", 0, 0),
+    ]
+    assert rows[1].source is None
+    with pytest.raises(StoreError, match="no algorithm 77"):
+        keep_answer(store, 77, "", requests=1)
 
 
 def test_a_missing_algorithm_is_an_error(store: Store) -> None:
