@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from alphafoundry.store.file_lock import file_lock
 from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder
 
@@ -33,13 +34,21 @@ def market_data() -> Path:
     return folder
 
 
+def of_all_workers(factory: pytest.TempPathFactory) -> Path:
+    """Return the temporary folder of this session, the same in each of its processes."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder that holds the calibration market."""
     from alphafoundry.market import load_market
 
-    folder = tmp_path_factory.mktemp("cache")
-    load_market("calibration", cache_dir=folder)
+    folder = of_all_workers(tmp_path_factory) / "cache"
+    folder.mkdir(exist_ok=True)
+    with file_lock(folder.with_suffix(".lock"), timeout=300):
+        load_market("calibration", cache_dir=folder)
     return folder
 
 

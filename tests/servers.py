@@ -14,7 +14,7 @@ import httpx
 
 from tests.working_folder import ROOT, plain_environment, wait_until
 
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 
 
 def free_port() -> int:
