@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,9 +55,34 @@ def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of Prefect without runs: making one is most of the start of a server."""
+    home = of_all_workers(tmp_path_factory) / "prefect-database"
+    home.mkdir(exist_ok=True)
+    made = home / "made.db"
+    with file_lock(home / "lock", timeout=300):
+        if not made.exists():
+            with prefect_api(home):
+                pass
+            copy_database(home / "prefect.db", home / "draft.db")
+            (home / "draft.db").rename(made)
+    return made
+
+
+def copy_database(source: Path, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(source)) as one,
+        contextlib.closing(sqlite3.connect(target)) as other,
+    ):
+        one.backup(other)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Path:
     """The PREFECT_HOME of the server that the tests share."""
-    return tmp_path_factory.mktemp("prefect")
+    home = tmp_path_factory.mktemp("prefect")
+    copy_database(prefect_database, home / "prefect.db")
+    return home
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +103,11 @@ def working_folder(
 
 
 @pytest.fixture
-def lonely_folder(tmp_path: Path, market_cache: Path) -> WorkingFolder:
-    """A working directory of its own, without a Prefect server."""
-    return WorkingFolder(tmp_path / "work", cache=market_cache)
+def lonely_folder(tmp_path: Path, market_cache: Path, prefect_database: Path) -> WorkingFolder:
+    """A working directory of its own, without a Prefect server but with its database."""
+    place = WorkingFolder(tmp_path / "work", cache=market_cache)
+    copy_database(prefect_database, place.prefect_home / "prefect.db")
+    return place
 
 
 @pytest.fixture
