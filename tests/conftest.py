@@ -44,13 +44,23 @@ def of_all_workers(factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that holds the calibration market."""
+    """A cache folder that holds the calibration market.
+
+    The process that makes it compiles the commonest kernels, too: on a fresh checkout all
+    processes would otherwise compile the same ones at the same time.
+    """
     from alphafoundry.market import load_market
+    from alphafoundry.market.effects import PLANTED
+    from alphafoundry.simulation import SimulationSettings, Simulator
 
     folder = of_all_workers(tmp_path_factory) / "cache"
-    folder.mkdir(exist_ok=True)
     with file_lock(folder.with_suffix(".lock"), timeout=300):
-        load_market("calibration", cache_dir=folder)
+        if not folder.exists():
+            draft = folder.with_suffix(".draft")
+            simulator = Simulator(load_market("calibration", cache_dir=draft))
+            for effect in PLANTED:
+                simulator.simulate(effect.expression, SimulationSettings(decay=effect.decay))
+            draft.rename(folder)
     return folder
 
 
