@@ -42,10 +42,10 @@ algorithms: install ## Have models write trading algorithms and race them (FLAGS
 	@$(BIN)/python -m flows.algorithms $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
 test: install-dev ## Run all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(FLAGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(FLAGS)
 
 test-quick: install-dev ## Run the tests that take less than ten seconds each
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' $(FLAGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' $(FLAGS)
 
 lint: install-dev ## Format check, lint, types, and imports that point down
 	@$(BIN)/ruff format --check .

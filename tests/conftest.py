@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from alphafoundry.store.file_lock import file_lock
 from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder
 
@@ -33,20 +36,63 @@ def market_data() -> Path:
     return folder
 
 
+def of_all_workers(factory: pytest.TempPathFactory) -> Path:
+    """Return the temporary folder of this session, the same in each of its processes."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that holds the calibration market."""
-    from alphafoundry.market import load_market
+    """A cache folder that holds the calibration market.
 
-    folder = tmp_path_factory.mktemp("cache")
-    load_market("calibration", cache_dir=folder)
+    The process that makes it compiles the commonest kernels, too: on a fresh checkout all
+    processes would otherwise compile the same ones at the same time.
+    """
+    from alphafoundry.market import load_market
+    from alphafoundry.market.effects import PLANTED
+    from alphafoundry.simulation import SimulationSettings, Simulator
+
+    folder = of_all_workers(tmp_path_factory) / "cache"
+    with file_lock(folder.with_suffix(".lock"), timeout=300):
+        if not folder.exists():
+            draft = folder.with_suffix(".draft")
+            simulator = Simulator(load_market("calibration", cache_dir=draft))
+            for effect in PLANTED:
+                simulator.simulate(effect.expression, SimulationSettings(decay=effect.decay))
+            draft.rename(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of Prefect without runs: making one is most of the start of a server."""
+    home = of_all_workers(tmp_path_factory) / "prefect-database"
+    home.mkdir(exist_ok=True)
+    made = home / "made.db"
+    with file_lock(home / "lock", timeout=300):
+        if not made.exists():
+            with prefect_api(home):
+                pass
+            copy_database(home / "prefect.db", home / "draft.db")
+            (home / "draft.db").rename(made)
+    return made
+
+
+def copy_database(source: Path, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(source)) as one,
+        contextlib.closing(sqlite3.connect(target)) as other,
+    ):
+        one.backup(other)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Path:
     """The PREFECT_HOME of the server that the tests share."""
-    return tmp_path_factory.mktemp("prefect")
+    home = tmp_path_factory.mktemp("prefect")
+    copy_database(prefect_database, home / "prefect.db")
+    return home
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +113,11 @@ def working_folder(
 
 
 @pytest.fixture
-def lonely_folder(tmp_path: Path, market_cache: Path) -> WorkingFolder:
-    """A working directory of its own, without a Prefect server."""
-    return WorkingFolder(tmp_path / "work", cache=market_cache)
+def lonely_folder(tmp_path: Path, market_cache: Path, prefect_database: Path) -> WorkingFolder:
+    """A working directory of its own, without a Prefect server but with its database."""
+    place = WorkingFolder(tmp_path / "work", cache=market_cache)
+    copy_database(prefect_database, place.prefect_home / "prefect.db")
+    return place
 
 
 @pytest.fixture

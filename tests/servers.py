@@ -14,7 +14,7 @@ import httpx
 
 from tests.working_folder import ROOT, plain_environment, wait_until
 
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 
 
 def free_port() -> int:
@@ -68,18 +68,4 @@ def prefect_api(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     command = ["tasks.prefect_server", "--port", str(port)]
     with _serving(command, f"{url}/health", folder, {"PREFECT_HOME": str(folder)}):
-        yield url
-
-
-@contextlib.contextmanager
-def brain_service(folder: Path, cache: Path, *options: str) -> Iterator[str]:
-    """Run the local BRAIN server on the calibration market; give its address.
-
-    folder : keeps its state, in brain.sqlite
-    """
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = ["alphafoundry.brain.server", "--port", str(port), "--cache", str(cache)]
-    command += ["--state", str(folder / "brain.sqlite"), "--poll-seconds", "0.05", *options]
-    with _serving(command, f"{url}/foundry/metrics", folder, {}):
         yield url

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
+import subprocess
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +25,16 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from alphafoundry.settings import DEFAULT_LIMITS
+from deployments.deploy import deploy
+from tests.flows.test_cancelling import (
+    MANY,
+    cancel,
+    check_the_next_run_goes_on,
+    client,
+    state_of,
+)
 from tests.servers import free_port
-from tests.working_folder import ROOT, WorkingFolder
+from tests.working_folder import ROOT, TIMEOUT, WorkingFolder, wait_until
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 NAMES = {"algorithms", "daily", "continuous", "generate", "mine", "optimize", "submit"}
@@ -49,12 +60,31 @@ async def registered() -> dict[str, Any]:
         return {one.name: one for one in await client.read_deployments() if one.name in NAMES}
 
 
+@pytest.fixture(scope="module")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory,
+    market_cache: Path,
+    prefect_url: str,
+    prefect_home: Path,
+) -> subprocess.CompletedProcess[str]:
+    """What `make deploy` printed."""
+    folder = tmp_path_factory.mktemp("deploy") / "work"
+    place = WorkingFolder(folder, cache=market_cache, api=prefect_url, prefect_home=prefect_home)
+    return place.run("deployments.deploy")
+
+
 @pytest.mark.slow
-def test_one_command_registers_them_all(in_process: WorkingFolder) -> None:
-    for _ in range(2):
-        done = in_process.run("deployments.deploy")
-        assert done.returncode == 0, done.stderr
-    assert "limits: " in done.stdout
+def test_one_command_registers_them_all(
+    deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
+) -> None:
+    assert deployed.returncode == 0, deployed.stderr
+    assert "limits: " in deployed.stdout
+    check_all_are_registered()
+    deploy()
+    check_all_are_registered()
+
+
+def check_all_are_registered() -> None:
     found = asyncio.run(registered())
     assert found.keys() == NAMES
     for given in DEPLOYMENTS:
@@ -122,4 +152,24 @@ async def scheduled_runs(seconds: float) -> int:
 @pytest.mark.slow
 def test_the_server_plans_runs_of_a_schedule(in_process: WorkingFolder) -> None:
     """With a database library that does not fit, the scheduler dies and nothing says so."""
-    assert asyncio.run(scheduled_runs(seconds=20)) >= 3
+    assert asyncio.run(scheduled_runs(seconds=TIMEOUT)) >= 3
+
+
+@pytest.mark.slow
+def test_a_run_of_a_worker_is_cancelled(
+    deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
+) -> None:
+    place = in_process
+    worker = ("prefect", "worker", "start", "--pool", "local", "--type", "process")
+    with place.start(*worker, PREFECT_WORKER_QUERY_SECONDS="1") as process:
+        with client() as prefect:
+            deployment = prefect.read_deployment_by_name("daily/daily")
+            run = prefect.create_flow_run_from_deployment(
+                deployment.id, parameters={"simulations": MANY}
+            )
+        wait_until(lambda: place.finished() >= 2, what="two simulations")
+        cancel(run.id)
+        wait_until(lambda: state_of(run.id) == "Cancelled", what="the end of the run")
+        process.send_signal(signal.SIGINT)
+        process.wait(TIMEOUT)
+    check_the_next_run_goes_on(place)

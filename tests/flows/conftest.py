@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alphafoundry.brain import waiting
 from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import WorkingFolder
 
@@ -17,6 +18,7 @@ def place(in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch) -> Working
     import tasks.submission
 
     monkeypatch.setattr(tasks.submission, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_AFTER_FAILURE", 0.02)
     for name, value in FITTING.items():
         monkeypatch.setenv(name, value)
     return in_process

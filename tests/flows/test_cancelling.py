@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from uuid import UUID
 
 import pytest
@@ -13,8 +12,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
+from flows.generate import generate
 from tests.library.llm.chat_server import program, running_chat_server
-from tests.working_folder import WorkingFolder, wait_until
+from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
 pytestmark = pytest.mark.slow
 MANY = 240
@@ -60,9 +60,9 @@ def slots_in_use() -> int:
 
 def check_the_next_run_goes_on(place: WorkingFolder) -> None:
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]
-    wait_until(lambda: slots_in_use() == 0, 30, "the slots of the cancelled run")
-    counts = place.report("flows.generate", "--simulations", "6")["counts"]
-    assert (counts["resumed"], counts["simulated"]) == (6, 6)
+    wait_until(lambda: slots_in_use() == 0, what="the slots of the cancelled run")
+    counts = asyncio.run(generate(simulations=6)).counts
+    assert (counts.resumed, counts.simulated) == (6, 6)
     assert place.count("SELECT max(attempts) FROM simulations") == 1
 
 
@@ -74,7 +74,7 @@ def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
         )
         run = newest("daily")
         cancel(run.id)
-        assert process.wait(30) == 130, place.output("flows.daily")
+        assert process.wait(TIMEOUT) == 130, place.output("flows.daily")
     printed = place.output("flows.daily")
     assert "Cancelled in Prefect" in printed and "Traceback" not in printed
     assert state_of(run.id) == "Cancelled"
@@ -92,27 +92,8 @@ def test_a_run_that_waits_for_models(in_process: WorkingFolder) -> None:
             )
             run = newest("algorithms")
             cancel(run.id)
-            assert process.wait(30) == 130, place.output("flows.algorithms")
+            assert process.wait(TIMEOUT) == 130, place.output("flows.algorithms")
     printed = place.output("flows.algorithms")
     assert "Cancelled in Prefect" in printed and "Traceback" not in printed
     assert state_of(run.id) == "Cancelled"
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]
-
-
-def test_a_run_of_a_worker(in_process: WorkingFolder) -> None:
-    place = in_process
-    deployed = place.run("deployments.deploy")
-    assert deployed.returncode == 0, deployed.stderr
-    worker = ("prefect", "worker", "start", "--pool", "local", "--type", "process")
-    with place.start(*worker, PREFECT_WORKER_QUERY_SECONDS="1") as process:
-        with client() as prefect:
-            deployment = prefect.read_deployment_by_name("daily/daily")
-            run = prefect.create_flow_run_from_deployment(
-                deployment.id, parameters={"simulations": MANY}
-            )
-        wait_until(lambda: place.finished() >= 2, what="two simulations")
-        cancel(run.id)
-        wait_until(lambda: state_of(run.id) == "Cancelled", 40, "the end of the run")
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
-    check_the_next_run_goes_on(place)

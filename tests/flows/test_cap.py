@@ -11,27 +11,28 @@ import httpx
 import pytest
 
 from tasks.simulation import MOST_BEHIND
-from tests.flows.misbehaving import Service
-from tests.servers import brain_service
-from tests.working_folder import WorkingFolder
+from tests.flows.misbehaving import FITTING, Service
+from tests.working_folder import TIMEOUT, WorkingFolder
 
 CAP = 3
-EACH = 12
+EACH = 10
 
 
 @pytest.mark.slow
-def test_two_generators_share_one_cap(
-    working_folder: WorkingFolder, tmp_path: Path, market_cache: Path
-) -> None:
-    options = ("--max-concurrent", str(CAP), "--simulation-seconds", "0.4")
-    with brain_service(tmp_path, market_cache, *options) as brain, contextlib.ExitStack() as stack:
+def test_two_generators_share_one_cap(working_folder: WorkingFolder, tmp_path: Path) -> None:
+    service = Service(tmp_path, max_concurrent=CAP, simulation_seconds=0.4)
+    with service.on_a_port() as brain, contextlib.ExitStack() as stack:
         flags = ("--simulations", str(EACH), "--brain", brain)
         runs = [
-            stack.enter_context(working_folder.start("flows.generate", *flags, "--seed", str(seed)))
+            stack.enter_context(
+                working_folder.start("flows.generate", *flags, "--seed", str(seed), **FITTING)
+            )
             for seed in (1, 2)
         ]
-        assert [run.wait(90) for run in runs] == [0, 0], working_folder.output("flows.generate")
-        seen = httpx.get(f"{brain}/foundry/metrics", trust_env=False).json()
+        assert [run.wait(TIMEOUT) for run in runs] == [0, 0], working_folder.output(
+            "flows.generate"
+        )
+        seen = metrics(brain)
     assert seen["peak_running"] <= CAP
     assert seen["simulations"] == working_folder.finished() == 2 * EACH
     assert seen["answered_429"] <= 2

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +56,15 @@ MISTAKES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
 
 @pytest.fixture
 def run_all(working_folder: WorkingFolder) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Each mistake in a process of its own, two at a time."""
+    """Each mistake in a process of its own."""
     (working_folder.path / "bad.json").write_text(
         json.dumps({"email": EMAIL, "password": PASSWORD})
     )
-
-    def run(name: str) -> subprocess.CompletedProcess[str]:
-        flags, env, _ = MISTAKES[name]
-        return working_folder.run("flows.generate", "--simulations", "2", *flags, **env)
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(MISTAKES, pool.map(run, MISTAKES), strict=True))
+    commands = [
+        ("flows.generate", ("--simulations", "2", *flags), env)
+        for flags, env, _ in MISTAKES.values()
+    ]
+    return dict(zip(MISTAKES, working_folder.run_each(*commands), strict=True))
 
 
 @pytest.mark.slow
@@ -89,21 +86,30 @@ def test_each_mistake_is_one_line(
     assert working_folder.count("SELECT count(*) FROM simulations") == 0
 
 
-def test_a_wrong_flag_is_told_with_the_usage(lonely_folder: WorkingFolder) -> None:
-    done = lonely_folder.run("flows.daily", "--simulation", "3")
-    assert done.returncode == 2
-    assert "unrecognized arguments: --simulation 3" in done.stderr
-    assert "usage: python -m flows.daily" in done.stderr
-    done = lonely_folder.run("flows.daily", "--simulations", "0")
-    assert done.returncode == 2
-    assert "0 is not a positive number" in done.stderr
+def test_wrong_flags_are_told_and_help_names_every_flag_with_its_default(
+    lonely_folder: WorkingFolder,
+) -> None:
+    unknown, zero, help_asked = lonely_folder.run_each(
+        ("flows.daily", ("--simulation", "3"), {}),
+        ("flows.daily", ("--simulations", "0"), {}),
+        ("flows.daily", ("--help",), {"FOUNDRY_MARKET": "sample"}),
+    )
+    assert unknown.returncode == zero.returncode == 2
+    assert "unrecognized arguments: --simulation 3" in unknown.stderr
+    assert "usage: python -m flows.daily" in unknown.stderr
+    assert "0 is not a positive number" in zero.stderr
+    assert help_asked.returncode == 0
+    assert "Generate alphas, mine the hopeful ones" in help_asked.stdout
+    text = " ".join(help_asked.stdout.split())
+    assert "(default: 60)" in text and "(default: sample)" in text and "--json FILE" in text
 
 
 def test_a_malformed_configuration_is_one_line_with_its_place(lonely_folder: WorkingFolder) -> None:
-    file = lonely_folder.path / "config" / "foundry.yaml"
-    file.write_text("simulations: 5\nmarket: [calibration\n")
-    assert "config/foundry.yaml:" in complaint(lonely_folder.run("flows.daily"))
-    file.write_text("simulations: 5\nsimulatoins: 6\n")
+    config = lonely_folder.path / "config"
+    (config / "foundry.yaml").write_text("simulations: 5\nmarket: [calibration\n")
+    line = complaint(lonely_folder.run("flows.daily"))
+    assert "config/foundry.yaml:" in line
+    (config / "foundry.yaml").write_text("simulations: 5\nsimulatoins: 6\n")
     line = complaint(lonely_folder.run("flows.daily"))
     assert "config/foundry.yaml:2" in line and "simulatoins" in line and "simulations" in line
 
@@ -112,14 +118,6 @@ def test_an_unreachable_prefect_server_is_one_line(lonely_folder: WorkingFolder)
     url = f"http://127.0.0.1:{free_port()}/api"
     line = complaint(lonely_folder.run("flows.daily", PREFECT_API_URL=url))
     assert url in line and "PREFECT_API_URL" in line
-
-
-def test_help_names_every_flag_and_its_default(lonely_folder: WorkingFolder) -> None:
-    done = lonely_folder.run("flows.daily", "--help", FOUNDRY_MARKET="sample")
-    assert done.returncode == 0
-    assert "Generate alphas, mine the hopeful ones" in done.stdout
-    text = " ".join(done.stdout.split())
-    assert "(default: 60)" in text and "(default: sample)" in text and "--json FILE" in text
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 
 from alphafoundry.research.workbench import NoProgress, Tally
 from tests.flows.misbehaving import FITTING, Service
-from tests.working_folder import WorkingFolder, wait_until
+from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
 LOGS = ("alpha_orchestrator.log", "alpha_generator.log", "alpha_miner.log")
 
@@ -34,17 +34,15 @@ def run_until(place: WorkingFolder, text: str, name: str, end: signal.Signals, *
         )
         assert process.poll() is None, place.output("flows.continuous")
         children = psutil.Process(process.pid).children(recursive=True)
-        began = time.monotonic()
         process.send_signal(end)
-        assert process.wait(30) == 0, place.output("flows.continuous")
-        assert time.monotonic() - began < 10
+        assert process.wait(TIMEOUT) == 0, place.output("flows.continuous")
     assert not [one for one in children if one.is_running() and one.status() != "zombie"]
     assert "Traceback" not in place.output("flows.continuous")
 
 
 @pytest.mark.slow
 def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) -> None:
-    flags = ("--simulations", "15")
+    flags = ("--simulations", "8")
     run_until(working_folder, "Mined: ", "alpha_miner.log", signal.SIGTERM, *flags)
     orchestrator, generator, miner = (logged(working_folder, name) for name in LOGS)
     assert "Max concurrent simulations: 3" in orchestrator
@@ -60,7 +58,7 @@ def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) ->
 
 @pytest.mark.slow
 def test_ctrl_c_ends_it_and_its_temporary_server(lonely_folder: WorkingFolder) -> None:
-    flags = ("--simulations", "10")
+    flags = ("--simulations", "5")
     run_until(lonely_folder, "Round 1 begins", "alpha_generator.log", signal.SIGINT, *flags)
     assert lonely_folder.rows("SELECT status FROM runs") == [("interrupted",)]
 
@@ -76,12 +74,12 @@ def test_a_used_up_quota_is_waited_for(working_folder: WorkingFolder, tmp_path: 
         ) as process,
     ):
         wait_until(lambda: working_folder.finished() >= 6, what="six simulations")
-        time.sleep(5)
+        time.sleep(3)
         assert process.poll() is None
         posted = service.counting.posted
         planned = working_folder.count("SELECT count(*) FROM simulations")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(TIMEOUT) == 0
     assert planned <= 2 * 10
     assert posted <= 6 + 2 * 3
     rounds = logged(working_folder, "alpha_generator.log").count("begins")

@@ -11,17 +11,16 @@ import pytest
 
 from tests.flows.misbehaving import FITTING, Service
 from tests.flows.test_submission import GOOD, have
-from tests.servers import brain_service
 from tests.working_folder import WorkingFolder, wait_until
 
 pytestmark = pytest.mark.slow
-SIMULATIONS = 24
+SIMULATIONS = 16
 FLAGS = ("--simulations", str(SIMULATIONS), "--seed", "0")
 
 
-def kill_when(place: WorkingFolder, finished: int, *flags: str) -> list[psutil.Process]:
+def kill_when(place: WorkingFolder, finished: int, *flags: str, **env: str) -> list[psutil.Process]:
     """Start the daily run and kill it once so many simulations ended; return its children."""
-    with place.start("flows.daily", *FLAGS, *flags) as process:
+    with place.start("flows.daily", *FLAGS, *flags, **env) as process:
         wait_until(
             lambda: process.poll() is not None or place.finished() >= finished,
             what=f"{finished} finished simulations",
@@ -75,20 +74,19 @@ def test_on_a_temporary_server(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     children = kill_when(place, 5)
     assert children, "the temporary server is a child of the run"
-    wait_until(lambda: not any(map(_lives, children)), 15, "the end of the orphaned server")
+    wait_until(lambda: not any(map(_lives, children)), 60, "the end of the orphaned server")
     before = finished_keys(place)
     report = place.report("flows.daily", *FLAGS)
     check_the_report(place, report["counts"])
     check_nothing_was_lost_or_repeated(place, before, place.home / "local-brain.sqlite")
 
 
-def test_on_a_server_of_its_own(
-    working_folder: WorkingFolder, tmp_path: Path, market_cache: Path
-) -> None:
-    with brain_service(tmp_path, market_cache, "--simulation-seconds", "0.5") as brain:
-        kill_when(working_folder, 4, "--brain", brain)
+def test_on_a_server_of_its_own(working_folder: WorkingFolder, tmp_path: Path) -> None:
+    service = Service(tmp_path, simulation_seconds=0.5)
+    with service.on_a_port() as brain:
+        kill_when(working_folder, 4, "--brain", brain, **FITTING)
         before = finished_keys(working_folder)
-        report = working_folder.report("flows.daily", *FLAGS, "--brain", brain)
+        report = working_folder.report("flows.daily", *FLAGS, "--brain", brain, **FITTING)
         check_the_report(working_folder, report["counts"])
         check_nothing_was_lost_or_repeated(working_folder, before, tmp_path / "brain.sqlite")
 

@@ -20,7 +20,7 @@ from alphafoundry.store import (
 )
 from alphafoundry.store.clock import utc_now
 from tests.flows.misbehaving import FITTING, Service
-from tests.working_folder import WorkingFolder
+from tests.working_folder import TIMEOUT, WorkingFolder
 
 GOOD = "rank(volume)"
 OTHER_GOOD = "rank(cap)"
@@ -208,7 +208,7 @@ def test_two_processes_keep_one_daily_limit(
         place.start("flows.submit", "--brain", url, **env) as one,
         place.start("flows.submit", "--brain", url, **env) as other,
     ):
-        assert [one.wait(90), other.wait(90)] == [0, 0], place.output("flows.submit")
+        assert [one.wait(TIMEOUT), other.wait(TIMEOUT)] == [0, 0], place.output("flows.submit")
     assert service.counting.submitted.total() == 1
     accepted = [status for status, _ in submissions(place).values() if status == "accepted"]
     assert accepted == ["accepted"]

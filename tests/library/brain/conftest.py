@@ -58,9 +58,15 @@ def app(make_app: Callable[..., FastAPI]) -> FastAPI:
 
 
 @pytest.fixture
-def faulty(app: FastAPI) -> FaultyBrain:
+def slow_seconds() -> float:
+    """How long an answer of `faulty` takes that is slow."""
+    return 0.5
+
+
+@pytest.fixture
+def faulty(app: FastAPI, slow_seconds: float) -> FaultyBrain:
     """The server `app`, which goes wrong as `faulty.plan` says."""
-    return FaultyBrain(app)
+    return FaultyBrain(app, slow_seconds=slow_seconds)
 
 
 @pytest.fixture

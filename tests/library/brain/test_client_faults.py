@@ -11,13 +11,28 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from alphafoundry.brain import BrainClient
+from alphafoundry.brain import BrainClient, waiting
 from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import BrainError, BrainRequestError, BrainUnavailable, RateLimited
+from tests.flows.misbehaving import CountingBrain
 from tests.library.brain.conftest import GOOD, SETTINGS
 from tests.library.brain.faults import FaultyBrain, serve
 
 SIMULATE = ("POST", "/simulations")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_AFTER_FAILURE", 0.02)
+
+
+@pytest.fixture
+def slow_seconds() -> float:
+    """How long a slow answer takes: longer than `IMPATIENT`, which is enough for any other."""
+    return 1.5
+
+
+IMPATIENT = 1.0
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ async def test_every_form_of_the_cap(status: int, text: str) -> None:
 async def test_a_simulation_of_unknown_fate_is_never_sent_twice(
     faulty: FaultyBrain, url: str, fault: str
 ) -> None:
-    async with BrainClient(url, timeout=0.3) as client:
+    async with BrainClient(url, timeout=IMPATIENT) as client:
         await client.authenticate()
         if fault == "truncated":
             # An empty body cannot be cut; a submission's refusal can.
@@ -131,7 +146,7 @@ async def test_a_simulation_of_unknown_fate_is_never_sent_twice(
 async def test_a_submission_of_unknown_fate_is_never_sent_twice(
     faulty: FaultyBrain, url: str, fault: str
 ) -> None:
-    async with BrainClient(url, timeout=0.3) as client:
+    async with BrainClient(url, timeout=IMPATIENT) as client:
         alpha = (await client.poll_simulation(await client.post_simulation(GOOD, SETTINGS))).alpha
         assert alpha is not None
         path = f"/alphas/{alpha}/submit"
@@ -141,8 +156,9 @@ async def test_a_submission_of_unknown_fate_is_never_sent_twice(
         assert caught.value.fate_unknown
         assert faulty.requests["POST", path] == 1
         if fault in ("drop-after", "slow"):
-            await asyncio.sleep(0.6)
-            assert (await client.alpha(alpha)).status == "ACTIVE"
+            async with asyncio.timeout(30):
+                while (await client.alpha(alpha)).status != "ACTIVE":
+                    await asyncio.sleep(0.05)
 
 
 async def test_a_page_in_place_of_a_verdict_is_no_acceptance(faulty: FaultyBrain, url: str) -> None:
@@ -280,7 +296,8 @@ async def test_a_day_of_bad_weather_loses_and_doubles_nothing(
     """Twelve simulations under every fault at once: each is found again, none is paid twice."""
     often = ("429-concurrent", "429-rate", "500", "503", "drop-before", "drop-after", "expired")
     rates = dict.fromkeys(often, 0.03) | dict.fromkeys(("truncated", "not-json"), 0.02)
-    faulty = FaultyBrain(make_app(), seed=seed, rates=rates)
+    counting = CountingBrain(make_app())
+    faulty = FaultyBrain(counting, seed=seed, rates=rates)
     expressions = [f"ts_mean(volume, {days})" for days in range(2, 14)]
     with serve(faulty) as url:
         async with BrainClient(url) as client:
@@ -294,20 +311,33 @@ async def test_a_day_of_bad_weather_loses_and_doubles_nothing(
                         await client.poll_simulation(location)
                         return
                     except BrainUnavailable as problem:
-                        if problem.fate_unknown and await _is_there(client, expression):
-                            return
+                        if problem.fate_unknown:
+                            await all_have_ended(counting)
+                            if await _is_there(client, expression):
+                                return
 
             for expression in expressions:
                 await until_known(expression)
             faulty.stop()
-            await asyncio.sleep(0.2)
+            await all_have_ended(counting)
             codes = [alpha.code async for alpha in client.alphas()]
     assert sorted(codes) == sorted(expressions)
     assert sum(faulty.injected.values()) > 5
 
 
+async def all_have_ended(counting: CountingBrain) -> None:
+    """Wait until nothing that the server accepted is still simulated."""
+    transport = httpx.ASGITransport(counting)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as behind_the_faults:
+        async with asyncio.timeout(30):
+            while True:
+                metrics = (await behind_the_faults.get("/foundry/metrics")).json()
+                if metrics["simulations"] == counting.accepted.total():
+                    return
+                await asyncio.sleep(0.02)
+
+
 async def _is_there(client: BrainClient, expression: str) -> bool:
-    await asyncio.sleep(0.3)
     while True:
         try:
             return expression in [alpha.code async for alpha in client.alphas()]

@@ -13,7 +13,7 @@ from alphafoundry.store.tables import PnlRow
 from tests.library.store.child import N_DAYS
 from tests.library.store.processes import child, line
 
-ROUNDS = 6
+ROUNDS = 4
 
 
 def test_a_killed_writer_leaves_whole_results_only(
