@@ -3,7 +3,8 @@
 A local OpenAI-compatible server in a process of its own takes 10 to 15 s times 1/10 for an
 answer. `python -m flows.algorithms` runs against it on a Prefect server with this folder's
 settings (SQLite), as a user would run it. Measured inside the flow, from before the first slot is
-asked for until the last answer is checked and stored: 6 models one after another (cap 1), 6 models
+asked for until the last answer is checked and stored (slots are given back while the algorithms
+are tried): 6 models one after another (cap 1), 6 models
 at once, 60 models at cap 6, and 60 models with 30 % of the answers 429 or 503. The ideal is the
 slowest answer, or the sum of all answers over the cap. The peak is what the server counted.
 

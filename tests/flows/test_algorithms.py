@@ -90,7 +90,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
 ) -> None:
     """And the cap holds, the order is kept, and everything is in the database."""
     monkeypatch.setattr(tasks.algorithms, "SHORT_WAIT", 1.0)
-    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "1.0")
+    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "2.0")
     server.default = program(delay=0.1)
     for model, (replies, _, _, _) in FAULTS.items():
         server.script(model, *replies)
