@@ -13,7 +13,7 @@ from alphafoundry.market.bars import Bars
 from alphafoundry.market.groups import read_sectors
 from alphafoundry.market.panel import Panel
 
-_INSTALL = "market 'sample' needs the package skfolio; run: pip install alphafoundry[sample]"
+_INSTALL = "market 'sample' needs the package skfolio; run: .venv/bin/pip install -e '.[sample]'"
 
 
 def sample_version() -> str:

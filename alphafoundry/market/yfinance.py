@@ -44,7 +44,7 @@ ANSWER_SECONDS = 8.0
 
 _INSTALL = (
     "market 'yfinance' needs the packages yfinance and pitindex; run: "
-    "pip install alphafoundry[yfinance]"
+    ".venv/bin/pip install -e '.[yfinance]'"
 )
 
 
