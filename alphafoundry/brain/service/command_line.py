@@ -62,10 +62,29 @@ def _serve(options: argparse.Namespace) -> None:
         )
         host, port = listener.getsockname()[:2]
         _say(panel.label)
-        _say(f"serving the BRAIN API on http://{f'[{host}]' if ':' in host else host}:{port}")
-        _say("any email and password may sign in" if credentials is None else "sign-in restricted")
+        announcement = (
+            f"serving the BRAIN API on http://{f'[{host}]' if ':' in host else host}:{port}\n"
+            + (
+                "any email and password may sign in"
+                if credentials is None
+                else "sign-in restricted"
+            )
+        )
         configuration = uvicorn.Config(app, log_level="warning", access_log=False)
-        uvicorn.Server(configuration).run(sockets=[listener])
+        _Server(configuration, announcement).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says that it serves once it does: a Ctrl-C after that ends it in good order."""
+
+    def __init__(self, configuration: uvicorn.Config, announcement: str) -> None:
+        super().__init__(configuration)
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _say(self._announcement)
 
 
 def _listening(host: str, port: int) -> socket.socket:
