@@ -96,9 +96,10 @@ def _running_server() -> str | None:
         return None if free is not None else path.read_text().strip() or None
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, client: httpx.Client | None = None) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
+        get = httpx.get if client is None else client.get
+        return get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -149,12 +150,12 @@ class TemporaryServer:
         PrefectServerError : it ended, or did not answer within 90 s
         """
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            if _answers(self.url):
-                return
-            time.sleep(0.1)
+        # One client for all questions: each new one reads all trusted certificates.
+        with httpx.Client() as client:
+            while time.monotonic() < deadline and self._process.poll() is None:
+                if _answers(self.url, client):
+                    return
+                time.sleep(0.1)
         self.stop()
         raise PrefectServerError(
             f"Prefect's temporary server did not start; its messages are in {self._log_path}"

@@ -39,10 +39,12 @@ def _serving(
             stderr=output,
         )
 
+    client = httpx.Client(trust_env=False)
+
     def answers() -> bool:
         assert process.poll() is None, log.read_text()
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(ready, timeout=5, trust_env=False).status_code == httpx.codes.OK
+            return client.get(ready, timeout=5).status_code == httpx.codes.OK
         return False
 
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from alphafoundry.brain import BrainClient
+from alphafoundry.brain.service.command_line import main
 from alphafoundry.errors import BrainRequestError
 from tests.library.brain.conftest import GOOD, OTHER_GOOD, SETTINGS
 from tests.library.brain.markets import write_market
@@ -70,15 +71,19 @@ def test_help_names_every_flag(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_and_status_2(
-    tmp_path: Path, arguments: list[str], text: str
+    tmp_path: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     credentials = tmp_path / "credential.txt"
     credentials.write_text('["researcher@example.com", "secret"]')
     arguments = [str(credentials) if word == "FILE" else word for word in arguments]
-    told = run("--port", "0", *arguments, folder=tmp_path)
-    assert told.returncode == 2
-    line = told.stderr.strip().splitlines()[-1]
-    assert text in line and "Traceback" not in told.stderr
+    places = ["--state", str(tmp_path / "s.sqlite"), "--cache", str(tmp_path)]
+    try:
+        status = main([*places, "--port", "0", *arguments])
+    except SystemExit as ended:
+        status = ended.code
+    told = capsys.readouterr().err
+    assert status == 2
+    assert text in told.strip().splitlines()[-1] and "Traceback" not in told
 
 
 def test_a_port_in_use_and_a_state_that_is_no_database(tmp_path: Path, market: Path) -> None:
