@@ -256,7 +256,7 @@ def workflow_trials(bars: Bars, counts: list[int], folder: Path) -> list[dict[st
     frame.to_parquet(market)
     rows = []
     started = 0.0
-    for place, count in enumerate((START, START, *counts)):
+    for place, count in enumerate((START, START, *sorted(counts))):
         file = folder / f"grid_{count}.yaml"
         file.write_text(yaml.safe_dump(workflow_document(market, count)))
         start = time.perf_counter()
@@ -271,8 +271,10 @@ def workflow_trials(bars: Bars, counts: list[int], folder: Path) -> list[dict[st
         if place < 2:
             started = wall
             continue
+        # Counts are measured in rising order: what the largest process held is this run's.
+        peak = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024.0)
         for name, seconds in ((WHOLE, wall), (COORDINATED, wall - started)):
-            rows.append({**row(name, count, seconds, 0.0), "cpu_ms_each": None, "peak_mb": None})
+            rows.append({**row(name, count, seconds, 0.0), "cpu_ms_each": None, "peak_mb": peak})
     print(f"a workflow of {START} trials takes {started:.1f} s from the command to its end")
     answer = subprocess.run(
         [sys.executable, "-m", "benchmarks.naive_trials", str(market), str(NAIVE)],
