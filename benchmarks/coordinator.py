@@ -12,8 +12,10 @@ the results are not the same numbers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pickle
+import re
 import resource
 import statistics
 import subprocess
@@ -240,11 +242,32 @@ def replays(
     return rows
 
 
+def measured_command(
+    command: list[str], folder: Path, environment: dict[str, str]
+) -> tuple[float, float]:
+    """Return the seconds that a command took and the most megabytes that it held."""
+    start = time.perf_counter()
+    peak = 0.0
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    ) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+            peak = max(peak, float(found[1]) / 1024.0 if found else 0.0)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        wall = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
+    return wall, peak
+
+
 def workflow_trials(bars: Bars, counts: list[int], folder: Path) -> list[dict[str, Any]]:
     """Measure grids through `python -m flows.optimize`, each as a process of its own.
 
-    A grid of ten trials, run a second time so that everything is loaded from a warm disk, shows
-    what starting costs; it is taken off the others in a row of its own.
+    A grid of ten trials shows what starting costs; it is taken off the others in a row of its
+    own. Memory is that of the process that runs the flow.
     """
     market = folder / "walk.parquet"
     frame = pd.concat(
@@ -254,33 +277,29 @@ def workflow_trials(bars: Bars, counts: list[int], folder: Path) -> list[dict[st
         for column, symbol in enumerate(bars.symbols)
     )
     frame.to_parquet(market)
-    rows = []
-    started = 0.0
-    for place, count in enumerate((START, START, *sorted(counts))):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def best(count: int) -> tuple[float, float]:
+        """Return the least seconds and the most megabytes of three runs, the first not counted."""
         file = folder / f"grid_{count}.yaml"
         file.write_text(yaml.safe_dump(workflow_document(market, count)))
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "flows.optimize", str(file), "--restart"],
-            check=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-            stdout=subprocess.DEVNULL,
-        )
-        wall = time.perf_counter() - start
-        if place < 2:
-            started = wall
-            continue
-        # Counts are measured in rising order: what the largest process held is this run's.
-        peak = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024.0)
-        for name, seconds in ((WHOLE, wall), (COORDINATED, wall - started)):
-            rows.append({**row(name, count, seconds, 0.0), "cpu_ms_each": None, "peak_mb": peak})
+        command = [sys.executable, "-m", "flows.optimize", str(file), "--restart"]
+        runs = [measured_command(command, folder, environment) for _ in range(3)]
+        return min(wall for wall, _ in runs[1:]), max(peak for _, peak in runs)
+
+    started, _ = best(START)
     print(f"a workflow of {START} trials takes {started:.1f} s from the command to its end")
+    rows = []
+    for count in counts:
+        wall, peak = best(count)
+        for name, seconds in ((WHOLE, wall), (COORDINATED, wall - started)):
+            measured = row(name, count, seconds, 0.0)
+            rows.append({**measured, "cpu_ms_each": None, "peak_mb": round(peak)})
     answer = subprocess.run(
         [sys.executable, "-m", "benchmarks.naive_trials", str(market), str(NAIVE)],
         check=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=environment,
         capture_output=True,
         text=True,
     )
