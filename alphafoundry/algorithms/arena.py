@@ -170,6 +170,7 @@ class RaceResult:
     walls : names of the sandbox's walls that stood around every algorithm that ran
     settings : how it was run
     label : what the bars are, one line; starts with SYNTHETIC where they are
+    has_opens : whether the bars have opening prices; orders are filled at the close without
     """
 
     rows: tuple[Row, ...]
@@ -180,6 +181,7 @@ class RaceResult:
     walls: tuple[str, ...]
     settings: ArenaSettings
     label: str
+    has_opens: bool = True
 
     def best(self, count: int) -> tuple[Row, ...]:
         """Return up to `count` algorithms that finished and rank above buy-and-hold."""
@@ -245,6 +247,7 @@ def race(
         walls=tuple(wall for wall in walls if all(wall in each for each in stood)),
         settings=settings,
         label=market.label if isinstance(market, Panel) else "given bars",
+        has_opens=any(bool(np.isfinite(bars.open).any()) for bars in course.bars),
     )
 
 

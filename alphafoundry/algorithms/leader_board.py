@@ -105,9 +105,10 @@ def _measured_on(result: RaceResult) -> str:
     if result.walls and "seccomp" not in result.walls:
         walls += "; NO SYSTEM CALL FILTER on this machine, run only code that you trust"
     tickers = ", ".join(result.tickers[:8]) + (" and more" if len(result.tickers) > 8 else "")
+    fills = "next open" if result.has_opens else "close of the next day (no opens here)"
     return (
         f"{result.label}. {days}; {tickers}; {settings.cash:,.0f} dollars each, "
-        f"costs {settings.cost_bps:g} bp, fills at the next open. Sandbox: {walls}."
+        f"costs {settings.cost_bps:g} bp, fills at the {fills}. Sandbox: {walls}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from alphafoundry.algorithms.leader_board import (
     leader_board_plot,
     leader_board_rows,
     leader_board_table,
+    leader_board_text,
 )
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.errors import MarketError
@@ -210,6 +212,13 @@ def test_missing_bars_and_missing_opens() -> None:
     result = race([Entry("portions", PORTIONS)], [gaps, young], ArenaSettings(warm_up=20))
     assert np.isfinite(result.equity["portions"]).all()
     assert row_of(result, "portions").calls == (60 - 5) + 60
+
+
+def test_a_board_says_where_orders_are_filled() -> None:
+    bars = rising_bars()
+    closes_only = replace(bars, open=np.full_like(bars.open, np.nan))
+    for one, says in ((bars, "at the next open"), (closes_only, "at the close of the next day")):
+        assert says in leader_board_text(race([], [one], ArenaSettings(warm_up=5)))
 
 
 def test_a_race_can_be_stopped() -> None:
