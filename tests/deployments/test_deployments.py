@@ -172,4 +172,4 @@ def test_a_run_of_a_worker_is_cancelled(
         wait_until(lambda: state_of(run.id) == "Cancelled", what="the end of the run")
         process.send_signal(signal.SIGINT)
         process.wait(TIMEOUT)
-    check_the_next_run_goes_on(place)
+    check_the_next_run_goes_on(place, most_attempts=2)

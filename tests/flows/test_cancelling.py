@@ -58,12 +58,17 @@ def slots_in_use() -> int:
     return asyncio.run(read())
 
 
-def check_the_next_run_goes_on(place: WorkingFolder) -> None:
-    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
-    wait_until(lambda: slots_in_use() == 0, what="the slots of the cancelled run")
+def check_the_next_run_goes_on(place: WorkingFolder, *, most_attempts: int = 1) -> None:
+    """Also where Prefect ended the process of a worker's run before it was done with saving.
+
+    Then the next run writes how that one ended, gives its slots back, and sends again what the
+    local service in its process had under way (most_attempts = 2).
+    """
     counts = asyncio.run(generate(simulations=6)).counts
     assert (counts.resumed, counts.simulated) == (6, 6)
-    assert place.count("SELECT max(attempts) FROM simulations") == 1
+    assert place.count("SELECT max(attempts) FROM simulations") <= most_attempts
+    wait_until(lambda: slots_in_use() == 0, what="the slots of the cancelled run")
+    assert place.rows("SELECT status FROM runs ORDER BY id LIMIT 1") == [("interrupted",)]
 
 
 def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
@@ -78,6 +83,8 @@ def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
     printed = place.output("flows.daily")
     assert "Cancelled in Prefect" in printed and "Traceback" not in printed
     assert state_of(run.id) == "Cancelled"
+    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
+    wait_until(lambda: slots_in_use() == 0, what="the slots of the cancelled run")
     check_the_next_run_goes_on(place)
 
 
