@@ -54,24 +54,22 @@ def _not_negative(text: str) -> int:
     return value
 
 
-def _hours(text: str) -> float:
+def _above_zero(text: str, unit: str, end: float) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < 24 * 365:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours above 0")
+    if not 0 < value < end:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0")
     return value
+
+
+def _hours(text: str) -> float:
+    return _above_zero(text, "hours", 24 * 365)
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1e7:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
+    return _above_zero(text, "seconds", 1e7)
 
 
 def _switch(text: str) -> bool:

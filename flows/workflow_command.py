@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from alphafoundry.coordinator.bars_folder import replace_file
 from alphafoundry.coordinator.data import load_bars_of
 from alphafoundry.coordinator.document import TaskRunnerName
 from alphafoundry.coordinator.json_schema import workflow_schema
@@ -33,6 +32,7 @@ from alphafoundry.coordinator.reproducibility import (
 from alphafoundry.coordinator.workflow import Workflow, load_workflow
 from alphafoundry.errors import FoundryError, WorkflowStopped
 from alphafoundry.settings import load_settings
+from alphafoundry.whole_file import replace_file
 from flows.command_line import EXIT_ERROR, EXIT_INTERRUPTED, complain, in_one_line
 from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar

@@ -17,7 +17,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +38,7 @@ from prefect.settings import (
 )
 
 from alphafoundry.errors import FoundryError
+from alphafoundry.whole_file import replace_file
 
 START_SECONDS = 90
 DEFAULT_PORT = 4200
@@ -190,10 +190,7 @@ def _client_settings(url: str) -> dict[Any, Any]:
     first = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
     path = _home() / "one-certificate.pem"
     if not path.exists() or path.read_text(encoding="utf-8") != first:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".certificate-")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(first)
-        Path(temporary).replace(path)
+        replace_file(path, first.encode())
     return settings | {PREFECT_API_SSL_CERT_FILE: str(path.resolve())}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -73,16 +72,3 @@ def load_part(folder: str, start: int, end: int) -> Bars:
     """Return rows start to end (not included) of the bars in a folder."""
     bars = load_bars(folder)
     return bars if (start, end) == (0, bars.shape[0]) else bars.between(start, end)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from alphafoundry.backtest import Bars
-from alphafoundry.coordinator.bars_folder import replace_file
 from alphafoundry.coordinator.document import DataSection, SourceSection
 from alphafoundry.errors import ConfigurationError, MarketError
 from alphafoundry.market import load_market
+from alphafoundry.whole_file import replace_file
 
 LEAST_DAYS = 30
 

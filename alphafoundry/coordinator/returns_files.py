@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.coordinator.bars_folder import replace_file
 from alphafoundry.errors import CannotKeep, WorkflowError
+from alphafoundry.whole_file import replace_file
 
 
 def write_returns(folder: Path, made_by: str, daily: Sequence[NDArray[np.float64]]) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alphafoundry.coordinator.bars_folder import replace_file
 from alphafoundry.errors import WorkflowError
+from alphafoundry.whole_file import replace_file
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 from alphafoundry.llm.completion import Completion, Sampling, amount, whole_number
+from alphafoundry.whole_file import replace_file
 
 
 class AnswerCache:
@@ -46,16 +44,7 @@ class AnswerCache:
     ) -> None:
         """Keep an answer; the file is there whole or not at all."""
         path = self._path(endpoint, model, prompt, sampling)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".answer-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump({"model": model, **asdict(answer)}, stream)
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
+        replace_file(path, json.dumps({"model": model, **asdict(answer)}).encode())
 
     def _path(self, endpoint: str, model: str, prompt: str, sampling: Sampling) -> Path:
         identity = json.dumps([endpoint, model, prompt, asdict(sampling)], sort_keys=True)

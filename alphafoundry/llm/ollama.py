@@ -13,9 +13,6 @@ from alphafoundry.errors import LanguageModelError, ModelMemoryError, ModelNotFo
 from alphafoundry.llm.completion import Completion, whole_number
 from alphafoundry.llm.retry_after import read_retry_after
 
-WITHOUT_OLLAMA = "use `--generator grammar`"
-"""What who generates expressions can do instead; others replace it."""
-
 DEFAULT_URL = "http://localhost:11434"
 
 _MEMORY_PHRASES = (
@@ -41,6 +38,7 @@ class OllamaClient:
     timeout : seconds to wait for an answer; a large model on a CPU needs minutes
     connect_timeout : seconds to wait for the connection
     transport : replaces the network
+    otherwise : what to do where there is no Ollama, for a message
     """
 
     def __init__(
@@ -50,7 +48,9 @@ class OllamaClient:
         timeout: float = 360.0,
         connect_timeout: float = 10.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        otherwise: str = "use `--generator grammar`",
     ) -> None:
+        self._otherwise = otherwise
         address = base_url.strip().rstrip("/")
         self.base_url = address if "://" in address else f"http://{address}"
         self.timeout = timeout
@@ -230,7 +230,7 @@ class OllamaClient:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
             return LanguageModelError(
                 f"no Ollama server at {self.base_url}: start it with `ollama serve`, "
-                f"give its address with --ollama-url, or {WITHOUT_OLLAMA}",
+                f"give its address with --ollama-url, or {self._otherwise}",
                 kind="network",
             )
         if isinstance(error, httpx.TimeoutException):

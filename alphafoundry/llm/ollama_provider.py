@@ -11,7 +11,7 @@ from alphafoundry.errors import (
     ModelRequestError,
 )
 from alphafoundry.llm.completion import Completion, Sampling
-from alphafoundry.llm.ollama import DEFAULT_URL, WITHOUT_OLLAMA, OllamaClient
+from alphafoundry.llm.ollama import DEFAULT_URL, OllamaClient
 
 
 class OllamaProvider:
@@ -26,7 +26,7 @@ class OllamaProvider:
     name = "ollama"
 
     def __init__(self, base_url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
-        self._ollama = OllamaClient(base_url, timeout=timeout)
+        self._ollama = OllamaClient(base_url, timeout=timeout, otherwise="leave out `--provider`")
         self.timeout = timeout
 
     def __repr__(self) -> str:
@@ -68,10 +68,7 @@ class OllamaProvider:
             problem = ModelRequestError(str(error), kind="refused")
         except LanguageModelError as error:
             problem = ModelRequestError(
-                str(error).replace(WITHOUT_OLLAMA, "leave out `--provider`"),
-                kind=error.kind,
-                status=error.status,
-                retry_after=error.retry_after,
+                str(error), kind=error.kind, status=error.status, retry_after=error.retry_after
             )
         raise problem
 

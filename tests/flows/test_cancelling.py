@@ -58,6 +58,13 @@ def slots_in_use() -> int:
     return asyncio.run(read())
 
 
+def check_it_ended_in_good_order(place: WorkingFolder, module: str, run: UUID) -> None:
+    printed = place.output(module)
+    assert "Cancelled in Prefect" in printed and "Traceback" not in printed
+    assert state_of(run) == "Cancelled"
+    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
+
+
 def check_the_next_run_goes_on(place: WorkingFolder, *, most_attempts: int = 1) -> None:
     """Also where Prefect ended the process of a worker's run before it was done with saving.
 
@@ -80,10 +87,7 @@ def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
         run = newest("daily")
         cancel(run.id)
         assert process.wait(TIMEOUT) == 130, place.output("flows.daily")
-    printed = place.output("flows.daily")
-    assert "Cancelled in Prefect" in printed and "Traceback" not in printed
-    assert state_of(run.id) == "Cancelled"
-    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
+    check_it_ended_in_good_order(place, "flows.daily", run.id)
     wait_until(lambda: slots_in_use() == 0, what="the slots of the cancelled run")
     check_the_next_run_goes_on(place)
 
@@ -100,7 +104,4 @@ def test_a_run_that_waits_for_models(in_process: WorkingFolder) -> None:
             run = newest("algorithms")
             cancel(run.id)
             assert process.wait(TIMEOUT) == 130, place.output("flows.algorithms")
-    printed = place.output("flows.algorithms")
-    assert "Cancelled in Prefect" in printed and "Traceback" not in printed
-    assert state_of(run.id) == "Cancelled"
-    assert place.rows("SELECT status FROM runs") == [("interrupted",)]
+    check_it_ended_in_good_order(place, "flows.algorithms", run.id)
