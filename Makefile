@@ -58,7 +58,7 @@ format: install-dev ## Format the code
 	@$(BIN)/ruff check --fix .
 
 server: install ## Run the Prefect server and UI (PORT=4200)
-	@$(BIN)/python -m tasks.prefect_server --port $(PORT)
+	@$(BIN)/python -m tasks.prefect.server --port $(PORT)
 
 worker: install ## Run a worker for the deployments
 	@PREFECT_API_URL=$(PREFECT_SERVER_URL) $(BIN)/prefect worker start --pool local --type process

@@ -138,7 +138,7 @@ def measure(parts: list[str], rounds: int, folder: Path) -> list[dict[str, Any]]
         port = free_port()
         api = f"http://127.0.0.1:{port}/api"
         bench = Bench(folder, api)
-        server = ["-m", "tasks.prefect_server", "--port", str(port)]
+        server = ["-m", "tasks.prefect.server", "--port", str(port)]
         with running(server, f"{api}/health", folder / "prefect.log", bench.env):
             for part in asking:
                 models = 6 if part in ("sequential", "six") else 60

@@ -71,7 +71,7 @@ def measure(simulations: int, seconds: float, folder: Path) -> dict[str, object]
         "FOUNDRY_HOME": str(folder / "foundry"),
     }
     (folder / "prefect").mkdir()
-    server = ["-m", "tasks.prefect_server", "--port"]
+    server = ["-m", "tasks.prefect.server", "--port"]
     simulator = ["-m", "alphafoundry.brain.server", "--port", str(brain_port)]
     simulator += ["--simulation-seconds", str(seconds), "--max-concurrent", str(CAP)]
     simulator += ["--poll-seconds", "0.05"]

@@ -30,7 +30,7 @@ from alphafoundry.expressions.graph import Graph
 from alphafoundry.market import Panel, load_market
 from alphafoundry.research.grammar import GrammarGenerator
 from alphafoundry.research.proposals import Outcome
-from alphafoundry.research.rewriting import replaced, write
+from alphafoundry.research.tree_edits import replaced, write
 from alphafoundry.research.variations import SearchSpace, variations
 from alphafoundry.simulation.settings import SimulationSettings
 from benchmarks import engine_limits as limits

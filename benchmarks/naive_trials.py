@@ -17,7 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from alphafoundry.backtest import Bars, run_trials, strategy_named
 from alphafoundry.market import load_market
 from benchmarks.coordinator import grid
-from tasks.prefect_server import prefect_server
+from tasks.prefect.server import prefect_server
 
 
 def main(market: str, count: int) -> None:

@@ -24,10 +24,10 @@ from alphafoundry.errors import ExpressionError, SimulationError
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS, FieldInfo
 from alphafoundry.market import Panel, load_market
 from alphafoundry.research.campaign import Campaign
-from alphafoundry.research.diagnosis import Standing
+from alphafoundry.research.diagnosis import Diagnosis
 from alphafoundry.research.grammar import GrammarGenerator
-from alphafoundry.research.leads import leads
 from alphafoundry.research.mining import Miner, Partner, Scored
+from alphafoundry.research.parent_selection import choose_parents
 from alphafoundry.research.proposals import Outcome, Proposal
 from alphafoundry.research.selection import PnlSeries, least_correlated_first
 from alphafoundry.settings import FoundrySettings
@@ -43,7 +43,7 @@ class Found:
     """One simulated proposal; `series` is None where the simulation failed."""
 
     proposal: Proposal
-    standing: Standing
+    diagnosis: Diagnosis
     series: PnlSeries | None
 
     @property
@@ -88,13 +88,15 @@ class Run:
             for one in self.found
             if one.series is not None and abs(one.fitness) > HOPEFUL
         }
-        chosen = leads([one.series for one in hopeful.values() if one.series], limit=mining.parents)
+        chosen = choose_parents(
+            [one.series for one in hopeful.values() if one.series], limit=mining.parents
+        )
         known = [(one.proposal.canonical, one.proposal.settings) for one in self.found]
         miners = [
             Miner(
                 hopeful[name].proposal.expression,
                 hopeful[name].proposal.settings,
-                hopeful[name].standing,
+                hopeful[name].diagnosis,
                 fields=self._fields,
                 operators=OPERATORS,
                 budget=mining.variations,
@@ -105,7 +107,7 @@ class Run:
             for number, name in enumerate(chosen)
         ]
         partners = [
-            Partner(one.proposal.expression, one.standing, one.series)
+            Partner(one.proposal.expression, one.diagnosis, one.series)
             for name, one in hopeful.items()
             if one.fitness > 0 and name not in chosen
         ]
@@ -113,18 +115,18 @@ class Run:
         while batch := campaign.ask():
             for miner, proposals in batch:
                 results = [self._simulate(proposal) for proposal in proposals]
-                miner.tell(Scored(one.proposal, one.standing, one.series) for one in results)
+                miner.tell(Scored(one.proposal, one.diagnosis, one.series) for one in results)
 
     def _simulate(self, proposal: Proposal) -> Found:
         try:
             result = self._simulator.simulate(proposal.expression, proposal.settings)
         except (ExpressionError, SimulationError):
-            found = Found(proposal, Standing(None), None)
+            found = Found(proposal, Diagnosis(None), None)
         else:
             shown = result.statistics.to_brain()
             fitness, turnover = (_number(shown[name]) for name in ("fitness", "turnover"))
             series = PnlSeries(str(len(self.found)), result.dates, result.daily_pnl, fitness)
-            found = Found(proposal, Standing.of(fitness, turnover, result.checks), series)
+            found = Found(proposal, Diagnosis.of(fitness, turnover, result.checks), series)
         self.found.append(found)
         return found
 
@@ -143,7 +145,7 @@ def one_run(simulator: Simulator, seed: int, simulations: int, *, mining: bool) 
         run.mine(for_mining)
     if len(run.found) < simulations:
         run.invent(simulations - len(run.found))
-    passing = [one.series for one in run.found if one.standing.passes and one.series]
+    passing = [one.series for one in run.found if one.diagnosis.passes and one.series]
     return {
         "simulations": len(run.found),
         "best_fitness": max((one.fitness for one in run.found if one.fitness > 0), default=0.0),

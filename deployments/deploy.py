@@ -14,8 +14,8 @@ from prefect.exceptions import ObjectNotFound
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.settings import load_limits
-from tasks.limits import ensure_limits
-from tasks.prefect_server import prefect_server
+from tasks.prefect.limits import ensure_limits
+from tasks.prefect.server import prefect_server
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK_POOL = "local"

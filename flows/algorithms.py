@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from alphafoundry.algorithms.report import AlgorithmsReport
-from tasks.algorithms import (
+from tasks.algorithms.asking import (
     ask_models,
     publish_algorithms,
     race_algorithms,

@@ -25,9 +25,9 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar, print_report
-from tasks.cancellation import CancelledInPrefect
-from tasks.prefect_server import prefect_server
-from tasks.workbench import SIMULATION_CAP, running_from_terminal
+from tasks.prefect.cancellation import CancelledInPrefect
+from tasks.prefect.server import prefect_server
+from tasks.research.workbench import SIMULATION_CAP, running_from_terminal
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -10,9 +10,9 @@ from prefect import flow
 from alphafoundry.research.report import Report
 from flows.generate import generate
 from flows.mine import mine
-from tasks.reports import publish_report
-from tasks.side_by_side import keep_running, log_files, until_hopeful
-from tasks.workbench import workbench
+from tasks.research.continuous import keep_running, log_files, until_hopeful
+from tasks.research.publishing import publish_report
+from tasks.research.workbench import workbench
 
 HOUR = 3600.0
 

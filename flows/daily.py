@@ -8,8 +8,8 @@ from alphafoundry.research.report import Report
 from flows.generate import generate
 from flows.mine import mine
 from flows.submit import submit
-from tasks.reports import publish_report
-from tasks.workbench import workbench
+from tasks.research.publishing import publish_report
+from tasks.research.workbench import workbench
 
 
 @flow(name="daily", flow_run_name="daily")

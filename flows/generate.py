@@ -5,10 +5,10 @@ from __future__ import annotations
 from prefect import flow
 
 from alphafoundry.research.report import Report
-from tasks.generation import inventor
-from tasks.reports import publish_report
-from tasks.simulation import leftovers, simulate_all
-from tasks.workbench import workbench
+from tasks.research.generation import inventor
+from tasks.research.publishing import publish_report
+from tasks.research.simulation import leftovers, simulate_all
+from tasks.research.workbench import workbench
 
 
 @flow(name="generate", flow_run_name="generate alphas")

@@ -10,10 +10,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from alphafoundry.coordinator.report import WorkflowReport
-from tasks.phases import run_all
-from tasks.task_runners import task_runner as runner_for
-from tasks.workflow_report import publish_workflow
-from tasks.workflow_run import WorkflowRun, opened, workflow_run
+from tasks.coordinator.phases import run_all
+from tasks.coordinator.publishing import publish_workflow
+from tasks.coordinator.workflow_run import WorkflowRun, opened, workflow_run
+from tasks.prefect.task_runners import task_runner as runner_for
 
 TaskRunnerName = Literal["auto", "in_process", "threads", "processes", "dask"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from prefect import flow
 
 from alphafoundry.research.report import Report
-from tasks.reports import publish_report
-from tasks.submission import choose, reconcile, submit_alpha
-from tasks.workbench import workbench
+from tasks.research.publishing import publish_report
+from tasks.research.submission import choose, reconcile, submit_alpha
+from tasks.research.workbench import workbench
 
 
 @flow(name="submit", flow_run_name="submit the best")

@@ -36,8 +36,8 @@ from alphafoundry.whole_file import replace_file
 from flows.command_line import EXIT_ERROR, EXIT_INTERRUPTED, complain, in_one_line
 from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar
-from tasks.prefect_server import prefect_server
-from tasks.workbench import running_from_terminal
+from tasks.prefect.server import prefect_server
+from tasks.research.workbench import running_from_terminal
 
 EXIT_DIFFERENT = 3
 

@@ -68,6 +68,6 @@ def prefect_api(folder: Path) -> Iterator[str]:
     shutil.copy(ROOT / "prefect.toml", folder)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    command = ["tasks.prefect_server", "--port", str(port)]
+    command = ["tasks.prefect.server", "--port", str(port)]
     with _serving(command, f"{url}/health", folder, {"PREFECT_HOME": str(folder)}):
         yield url

@@ -14,8 +14,8 @@ from alphafoundry.algorithms.contract import (
 )
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.generation import (
+    GeneratedAlgorithm,
     Generation,
-    Written,
     _generate_algorithms_for_agents_async,
     generate_algorithm_async,
     generate_algorithms,
@@ -33,6 +33,7 @@ __all__ = [
     "ArenaSettings",
     "Bars",
     "Entry",
+    "GeneratedAlgorithm",
     "Generation",
     "NoCode",
     "ProgressMessage",
@@ -43,7 +44,6 @@ __all__ = [
     "SandboxLimits",
     "TemplateProvider",
     "Validated",
-    "Written",
     "_generate_algorithms_for_agents_async",
     "build_prompt",
     "extract_code",

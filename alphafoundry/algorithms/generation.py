@@ -78,7 +78,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Written:
+class GeneratedAlgorithm:
     """What came of an assignment.
 
     Attributes
@@ -114,10 +114,10 @@ class Generation:
 
     label: str
     prompt_version: str
-    results: tuple[Written, ...]
+    results: tuple[GeneratedAlgorithm, ...]
 
     @property
-    def ready(self) -> tuple[Written, ...]:
+    def ready(self) -> tuple[GeneratedAlgorithm, ...]:
         """The algorithms that can be raced."""
         return tuple(one for one in self.results if one.status == "ready")
 
@@ -153,19 +153,19 @@ def assign(models: Sequence[str], note: MarketNote, *, seed: int = 0) -> list[As
 
 async def sort_out(
     provider: Provider, assignments: Iterable[Assignment]
-) -> tuple[list[Assignment], list[Written]]:
+) -> tuple[list[Assignment], list[GeneratedAlgorithm]]:
     """Return the assignments whose model the provider has, and a placeholder for each other.
 
     A model that is listed only with, or only without, the suffix ":free" is asked by that name.
     """
     listed = await provider.available()
     kept: list[Assignment] = []
-    skipped: list[Written] = []
+    skipped: list[GeneratedAlgorithm] = []
     for one in assignments:
         name = one.model if listed is None else _listed_name(one.model, listed)
         if name is None:
             reason = f"unavailable: {provider.endpoint} does not list this model"
-            skipped.append(Written(one.position, one.model, "skipped", reason=reason))
+            skipped.append(GeneratedAlgorithm(one.position, one.model, "skipped", reason=reason))
         else:
             kept.append(replace(one, known_as=name))
     return kept, skipped
@@ -176,9 +176,11 @@ def _listed_name(model: str, listed: frozenset[str]) -> str | None:
     return next((name for name in (model, base, f"{base}:free") if name in listed), None)
 
 
-def read_answer(assignment: Assignment, completion: Completion, *, requests: int) -> Written:
+def read_answer(
+    assignment: Assignment, completion: Completion, *, requests: int
+) -> GeneratedAlgorithm:
     """Take the program out of an answer and check its source; it is not run."""
-    result = Written(
+    result = GeneratedAlgorithm(
         assignment.position,
         assignment.model,
         "refused",
@@ -195,9 +197,9 @@ def read_answer(assignment: Assignment, completion: Completion, *, requests: int
     return replace(result, status="ready", source=checked.source, signature=checked.signature)
 
 
-def no_answer(assignment: Assignment, reason: str, *, requests: int = 0) -> Written:
+def no_answer(assignment: Assignment, reason: str, *, requests: int = 0) -> GeneratedAlgorithm:
     """Return the placeholder of a model that gave no answer."""
-    return Written(
+    return GeneratedAlgorithm(
         assignment.position, assignment.model, "failed", reason=reason, requests=requests
     )
 
@@ -258,10 +260,10 @@ async def generate_algorithms(
     """
     assignments = assign(models, note, seed=seed)
     progress = ProgressReporter(progress_callback, len(assignments))
-    results: dict[int, Written] = {}
+    results: dict[int, GeneratedAlgorithm] = {}
     at_once = asyncio.Semaphore(endpoint.concurrency.cap)
 
-    def keep(written: Written) -> None:
+    def keep(written: GeneratedAlgorithm) -> None:
         results[written.position] = written
         if written.status == "ready":
             progress.succeeded(written.model, written.source or "")
@@ -303,7 +305,7 @@ async def generate_algorithms(
     return generation
 
 
-async def _write(endpoint: ModelEndpoint, one: Assignment) -> Written:
+async def _write(endpoint: ModelEndpoint, one: Assignment) -> GeneratedAlgorithm:
     sent = 0
 
     def count(record: RequestRecord) -> None:
@@ -392,7 +394,7 @@ def generate_algorithms_for_agents(
         return thread.submit(context.run, work).result()
 
 
-def file_name(written: Written, *, occurrence: int = 0) -> str:
+def file_name(written: GeneratedAlgorithm, *, occurrence: int = 0) -> str:
     """Return the name of a program's file; different models have different names."""
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", written.model)[:80]
     digest = hashlib.sha256(f"{written.model}\n{occurrence}".encode()).hexdigest()[:8]

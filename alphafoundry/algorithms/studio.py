@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
 
-from alphafoundry.algorithms.generation import Assignment, Status, Written, no_answer
+from alphafoundry.algorithms.generation import Assignment, GeneratedAlgorithm, Status, no_answer
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.errors import StoreUnavailable
@@ -73,7 +73,7 @@ class Studio:
         self.bookkeeping: set[asyncio.Task[None]] = set()
         self.started = time.monotonic()
         self.asking_seconds = 0.0
-        self.results: dict[int, Written] = {}
+        self.results: dict[int, GeneratedAlgorithm] = {}
         self.taken_over: frozenset[int] = frozenset()
         self.unread: dict[int, Completion] = {}
         self.report: dict[str, object] | None = None
@@ -133,7 +133,7 @@ class Studio:
         self.save_requests()
         keep_answer(self.store, self.row_id(position), completion.text, requests=requests)
 
-    def keep(self, written: Written) -> None:
+    def keep(self, written: GeneratedAlgorithm) -> None:
         """Record what came of an assignment, its requests included, and tell it."""
         self.save_requests()
         self._store(written)
@@ -143,7 +143,7 @@ class Studio:
     def refuse(self, position: int, reason: str) -> None:
         """Record that an algorithm which passed the check of its source failed when tried."""
         before = self.results[position]
-        after = Written(
+        after = GeneratedAlgorithm(
             position,
             before.model,
             "refused",
@@ -171,7 +171,7 @@ class Studio:
             if one.position not in self.results:
                 self.keep(no_answer(one, reason))
 
-    def ready(self) -> list[Written]:
+    def ready(self) -> list[GeneratedAlgorithm]:
         """Return the algorithms that can be raced, in the models' order."""
         in_order = (self.results[position] for position in sorted(self.results))
         return [one for one in in_order if one.status == "ready"]
@@ -194,7 +194,7 @@ class Studio:
             endpoint=provider.endpoint,
         )
 
-    def _store(self, written: Written) -> None:
+    def _store(self, written: GeneratedAlgorithm) -> None:
         status: Literal["ready", "refused", "failed"] = (
             "failed" if written.status == "skipped" else written.status
         )
@@ -209,7 +209,7 @@ class Studio:
             requests=written.requests,
         )
 
-    def _tell(self, written: Written) -> None:
+    def _tell(self, written: GeneratedAlgorithm) -> None:
         if written.status == "ready":
             self.reporter.succeeded(written.model, written.source or "")
         elif written.status == "skipped":
@@ -229,12 +229,12 @@ class Studio:
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def _written(row: AlgorithmRow) -> Written:
+def _written(row: AlgorithmRow) -> GeneratedAlgorithm:
     status: Status = "ready" if row.status == "ready" else "refused"
     signature: Literal["simple", "full"] | None = None
     if row.signature is not None:
         signature = "full" if row.signature == "full" else "simple"
-    return Written(
+    return GeneratedAlgorithm(
         row.position,
         row.model,
         status,

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.brain.addresses import BRAIN_URL, absolute_location, base_address
-from alphafoundry.brain.alpha_answers import is_accepted, read_alpha, read_checks, read_rejection
-from alphafoundry.brain.answers import call, read_list, read_model, read_object, refusal
+from alphafoundry.brain.alpha_responses import is_accepted, read_alpha, read_checks, read_rejection
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.exchange import Exchange
 from alphafoundry.brain.filters import filter_query
@@ -25,6 +24,7 @@ from alphafoundry.brain.models import (
     SimulationStatus,
     SubmissionOutcome,
 )
+from alphafoundry.brain.responses import call, read_list, read_model, read_object, refusal
 from alphafoundry.brain.waiting import retry_after, until_done
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.simulation.settings import SimulationSettings

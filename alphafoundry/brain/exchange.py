@@ -10,8 +10,8 @@ from urllib.parse import unquote
 import httpx
 
 from alphafoundry.brain.addresses import LOOPBACK_HOSTS, is_worldquant
-from alphafoundry.brain.answers import call, session_is_missing, trouble
 from alphafoundry.brain.credentials import Credentials
+from alphafoundry.brain.responses import call, session_is_missing, trouble
 from alphafoundry.brain.session import Session
 from alphafoundry.errors import AuthenticationError, BrainUnavailable
 

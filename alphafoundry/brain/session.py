@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from alphafoundry.brain.addresses import absolute_location, is_worldquant
-from alphafoundry.brain.answers import detail_of, read_object, refusal, trouble
 from alphafoundry.brain.credentials import Credentials
+from alphafoundry.brain.responses import detail_of, read_object, refusal, trouble
 from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import (
     AuthenticationError,

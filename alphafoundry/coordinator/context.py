@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alphafoundry.backtest import Bars, Execution
+from alphafoundry.coordinator.batches import METRICS, Batch, Setting
 from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.strategies import StrategyUse
-from alphafoundry.coordinator.work import METRICS, Batch, Setting
 from alphafoundry.coordinator.workflow import SEED_PARAMETER, Phase, Workflow
 from alphafoundry.errors import PhaseFailed
 
@@ -121,7 +121,7 @@ class PhaseContext:
 
         Parameters
         ----------
-        kind : of the batches, as `alphafoundry.coordinator.work` registers it
+        kind : of the batches, as `alphafoundry.coordinator.batches` registers it
         groups : items that share options, with the options
         size : items of a batch; None follows the document
         """

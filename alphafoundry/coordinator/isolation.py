@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from alphafoundry.coordinator.work import Batch
+from alphafoundry.coordinator.batches import Batch
 from alphafoundry.errors import PhaseFailed
 
 

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 
 from alphafoundry.backtest import Bars, run_trials
+from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.context import batch_size
 from alphafoundry.coordinator.data import first_test_row
 from alphafoundry.coordinator.resources import ResourceManager
-from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError
 

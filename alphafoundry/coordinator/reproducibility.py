@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.batches import Setting
 from alphafoundry.coordinator.identity import (
     code_version,
     digest,
@@ -17,7 +18,6 @@ from alphafoundry.coordinator.identity import (
     package_versions,
 )
 from alphafoundry.coordinator.seeds import seed_number
-from alphafoundry.coordinator.work import Setting
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import WorkflowError
 

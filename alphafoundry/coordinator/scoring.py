@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.document import MetricBounds
-from alphafoundry.coordinator.work import METRICS
 
 Numbers = Mapping[str, float | None]
 

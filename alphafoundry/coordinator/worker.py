@@ -19,8 +19,8 @@ from typing import Any
 
 from alphafoundry.backtest import run_trials
 from alphafoundry.coordinator.bars_folder import load_bars
+from alphafoundry.coordinator.batches import perform
 from alphafoundry.coordinator.strategies import source_from_json
-from alphafoundry.coordinator.work import perform
 from alphafoundry.errors import CannotKeep
 
 _PAGE = resource.getpagesize()

@@ -69,8 +69,8 @@ class Campaign:
 
     def _rank(self, number: int) -> tuple[bool, float, int]:
         leader = self._miners[number].leader
-        score = leader.standing.score
-        return leader.standing.passes, -math.inf if score is None else -abs(score), number
+        score = leader.diagnosis.score
+        return leader.diagnosis.passes, -math.inf if score is None else -abs(score), number
 
     def _shares(self, count: int, ranked: Sequence[int]) -> dict[int, int]:
         """Return miner to proposals, adding up to `count`, largest remainders first."""

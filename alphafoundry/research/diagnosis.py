@@ -39,7 +39,7 @@ on the hopeful alphas of the grammar, on the calibration market and on 470 US st
 
 
 @dataclass(frozen=True)
-class Standing:
+class Diagnosis:
     """What a simulation said of an alpha, as far as it guides the search.
 
     Attributes
@@ -56,8 +56,8 @@ class Standing:
     @classmethod
     def of(
         cls, fitness: float | None, turnover: float | None, checks: Iterable[CheckLike]
-    ) -> Standing:
-        """Return the standing of an alpha with these statistics and checks."""
+    ) -> Diagnosis:
+        """Return the diagnosis of an alpha with these statistics and checks."""
         several = list(checks)
         against = frozenset(obstacle.check for obstacle in obstacles(several))
         return cls(mining_score(fitness, several), turnover, against)
@@ -68,27 +68,27 @@ class Standing:
         return self.score is not None and not self.failing
 
 
-def weights(standing: Standing) -> dict[str, float]:
+def weights(diagnosis: Diagnosis) -> dict[str, float]:
     """Return kind of change to how often it should be tried, relative to the others.
 
     An alpha that loses is turned before anything else. A high turnover calls for decay, smoothing
     and other windows, a low one for little of these; concentrated weights for limits and ranks;
     a weak sub-universe for ranks and other neutralizations.
     """
-    if standing.score is not None and standing.score < 0:
+    if diagnosis.score is not None and diagnosis.score < 0:
         return {"sign": 1.0}
     found = dict(WEIGHTS)
-    turnover = standing.turnover
+    turnover = diagnosis.turnover
     if turnover is not None and turnover > HIGH_TURNOVER:
         _raise(found, 2.5, "decay", "smooth")
     elif turnover is not None and turnover < LOW_TURNOVER:
         _raise(found, 0.5, "decay", "smooth")
-    if "LOW_TURNOVER" in standing.failing:
+    if "LOW_TURNOVER" in diagnosis.failing:
         _raise(found, 3.0, "jump", "window", "unwrap")
-    if "CONCENTRATED_WEIGHT" in standing.failing:
+    if "CONCENTRATED_WEIGHT" in diagnosis.failing:
         _raise(found, 40.0, "truncation", "winsorize")
         _raise(found, 5.0, "wrap")
-    if "LOW_SUB_UNIVERSE_SHARPE" in standing.failing:
+    if "LOW_SUB_UNIVERSE_SHARPE" in diagnosis.failing:
         _raise(found, 3.0, "wrap", "neutralization", "group")
     return found
 

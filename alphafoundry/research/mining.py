@@ -11,11 +11,11 @@ import numpy as np
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import Expression, FieldInfo, check, parse
-from alphafoundry.research.diagnosis import HIGH_TURNOVER, Standing, weights
+from alphafoundry.research.diagnosis import HIGH_TURNOVER, Diagnosis, weights
 from alphafoundry.research.proposals import Proposal
-from alphafoundry.research.rewriting import is_pointless, replaced, write
 from alphafoundry.research.seeds import generator_for
 from alphafoundry.research.selection import PnlSeries
+from alphafoundry.research.tree_edits import is_pointless, replaced, write
 from alphafoundry.research.variations import SearchSpace, Variation, combined, variations
 from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.simulation.settings import SimulationSettings
@@ -49,12 +49,12 @@ class Scored:
     Attributes
     ----------
     proposal : as `ask` gave it
-    standing : what the simulation said
+    diagnosis : what the simulation said
     series : its daily PnL, None where it is not known
     """
 
     proposal: Proposal
-    standing: Standing
+    diagnosis: Diagnosis
     series: PnlSeries | None = None
 
 
@@ -65,11 +65,11 @@ class Partner:
     Attributes
     ----------
     expression : FASTEXPR text
-    standing, series : as in `Scored`
+    diagnosis, series : as in `Scored`
     """
 
     expression: str
-    standing: Standing
+    diagnosis: Diagnosis
     series: PnlSeries | None = None
 
 
@@ -77,12 +77,12 @@ class Partner:
 class _Parent:
     expression: Expression
     settings: SimulationSettings
-    standing: Standing
+    diagnosis: Diagnosis
     series: PnlSeries | None
 
     @property
     def score(self) -> float:
-        score = self.standing.score
+        score = self.diagnosis.score
         return -math.inf if score is None or math.isnan(score) else score
 
 
@@ -122,7 +122,7 @@ class Miner:
 
     Parameters
     ----------
-    expression, settings, standing, series : the alpha to improve, and what is known of it
+    expression, settings, diagnosis, series : the alpha to improve, and what is known of it
     fields, operators : what variations may use
     budget : most proposals in the whole search
     seed : not negative
@@ -133,7 +133,7 @@ class Miner:
         self,
         expression: str,
         settings: SimulationSettings,
-        standing: Standing,
+        diagnosis: Diagnosis,
         *,
         fields: Mapping[str, FieldInfo],
         operators: Iterable[str],
@@ -146,7 +146,7 @@ class Miner:
         self.budget = budget
         self.seed = seed
         self._space = SearchSpace.of(fields, operators)
-        self._origin = _Parent(parent, settings, standing, series)
+        self._origin = _Parent(parent, settings, diagnosis, series)
         self._warnings = frozenset(check(parent, fields))
         self._asked: list[_Asked] = []
         self._seen: set[AlphaKey] = {_key(parent.canonical, settings), *known}
@@ -187,7 +187,7 @@ class Miner:
     def leader(self) -> Partner:
         """The best alpha so far, as a partner for others."""
         top = self._parents()[0]
-        return Partner(top.expression.text, top.standing, top.series)
+        return Partner(top.expression.text, top.diagnosis, top.series)
 
     def ask(self, count: int, partners: Sequence[Partner] = ()) -> list[Proposal]:
         """Return up to `count` new variations.
@@ -220,7 +220,7 @@ class Miner:
             if item is None:
                 raise ValueError(f"{result.proposal.expression}: the miner did not propose this")
             item.child = _Parent(
-                item.expression, result.proposal.settings, result.standing, result.series
+                item.expression, result.proposal.settings, result.diagnosis, result.series
             )
 
     def _is_sound(self, expression: str) -> bool:
@@ -269,7 +269,7 @@ class Miner:
             possible.add("combine")
         return {
             kind: weight * (1 + paid[kind]) / (1 + tried[kind])
-            for kind, weight in weights(parent.standing).items()
+            for kind, weight in weights(parent.diagnosis).items()
             if weight > 0 and kind in possible
         }
 
@@ -284,14 +284,14 @@ class Miner:
         unlike = [
             one
             for one in partners
-            if (one.standing.score or -1.0) > 0
+            if (one.diagnosis.score or -1.0) > 0
             and one.expression != parent.expression.text
             and (parent.expression.canonical, one.expression) not in self._combined
             and abs(likeness(one.series, parent.series)) < WEAKLY_CORRELATED
         ]
-        if parent.standing.passes:
+        if parent.diagnosis.passes:
             return unlike
-        return [one for one in unlike if not one.standing.passes] or unlike
+        return [one for one in unlike if not one.diagnosis.passes] or unlike
 
     def _pick(
         self,
@@ -313,7 +313,7 @@ class Miner:
         key = (parent.expression.canonical, parent.settings)
         if key not in self._variations:
             found = variations(parent.expression, parent.settings, self._space)
-            if (parent.standing.turnover or 0.0) > HIGH_TURNOVER:
+            if (parent.diagnosis.turnover or 0.0) > HIGH_TURNOVER:
                 more = [one for one in found["decay"] if one.settings.decay > parent.settings.decay]
                 found["decay"] = more
             self._variations[key] = found

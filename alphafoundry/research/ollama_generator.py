@@ -12,7 +12,7 @@ import numpy as np
 from alphafoundry.errors import ExpressionError, LanguageModelError
 from alphafoundry.expressions import OPERATORS, Expression, FieldInfo, check, parse
 from alphafoundry.llm import TextModel
-from alphafoundry.research.answers import read_answer
+from alphafoundry.research.expression_extraction import read_answer
 from alphafoundry.research.proposals import KNOWN_ALREADY, Outcome, Proposal, Proposals, Refusal
 from alphafoundry.research.seeds import generator_for
 from alphafoundry.simulation.settings import SimulationSettings

@@ -10,7 +10,7 @@ from alphafoundry.expressions import OPERATORS, Expression, FieldInfo, Operator
 from alphafoundry.expressions.canonical import format_number
 from alphafoundry.expressions.registry import Kind
 from alphafoundry.expressions.tree import Call, Field, Node, Number
-from alphafoundry.research.rewriting import Path, places
+from alphafoundry.research.tree_edits import Path, places
 from alphafoundry.simulation.settings import SimulationSettings
 
 LONGEST_WINDOW = 512

@@ -93,9 +93,9 @@ def bench_of(stop: asyncio.Event) -> SimpleNamespace:
 async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tasks import side_by_side
+    from tasks.research import continuous as sides
 
-    monkeypatch.setattr(side_by_side, "FIRST_DELAY", 0.02)
+    monkeypatch.setattr(sides, "FIRST_DELAY", 0.02)
     turns: Counter[str] = Counter()
     stop = asyncio.Event()
 
@@ -114,8 +114,8 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
     log = logging.getLogger("test.side")
     async with asyncio.timeout(10):
         await asyncio.gather(
-            side_by_side.keep_running(bench, "Alpha generator", failing, log),
-            side_by_side.keep_running(bench, "Alpha miner", working, log),
+            sides.keep_running(bench, "Alpha generator", failing, log),
+            sides.keep_running(bench, "Alpha miner", working, log),
         )
     assert turns["failing"] >= 5
     assert turns["working"] > 10
@@ -126,7 +126,7 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
 async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tasks import side_by_side
+    from tasks.research import continuous as sides
 
     stop = asyncio.Event()
     waits: list[float] = []
@@ -139,16 +139,16 @@ async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
     async def failing(_: int) -> None:
         raise RuntimeError("broken for good")
 
-    monkeypatch.setattr(side_by_side, "sleep", note)
+    monkeypatch.setattr(sides, "sleep", note)
     log = logging.getLogger("test.side")
-    await side_by_side.keep_running(bench_of(stop), "Alpha miner", failing, log)
+    await sides.keep_running(bench_of(stop), "Alpha miner", failing, log)
     assert [one for one in waits if one > 0] == [5, 10, 20, 40, 80, 160, 300, 300]
 
 
 def test_logs_are_rotated_and_closed(tmp_path: Path) -> None:
-    from tasks import side_by_side
+    from tasks.research import continuous as sides
 
-    with side_by_side.log_files(tmp_path) as logs:
+    with sides.log_files(tmp_path) as logs:
         for logger in logs.values():
             logger.info("a line")
             assert len(logger.handlers) == 1

@@ -14,7 +14,7 @@ from alphafoundry.brain import BrainClient
 from alphafoundry.expressions import parse
 from alphafoundry.research import workbench
 from alphafoundry.research.report import Report
-from alphafoundry.research.simulating import LOST_TWICE
+from alphafoundry.research.simulation_lifecycle import LOST_TWICE
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
     SimulationPlan,

@@ -304,8 +304,8 @@ async def test_trials_have_seeds_of_their_own(place: WorkingFolder) -> None:
 
 async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
     from flows.optimize import optimize
-    from tasks.prefect_server import Server
-    from tasks.workbench import running_from_terminal
+    from tasks.prefect.server import Server
+    from tasks.research.workbench import running_from_terminal
 
     class Stopping:
         """Asks for a stop when the first trials are there."""

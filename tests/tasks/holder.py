@@ -7,7 +7,7 @@ import asyncio
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.limits import ensure_limits, holding_slot
+from tasks.prefect.limits import ensure_limits, holding_slot
 
 CAP = "test-cap"
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-import tasks.algorithms
-from alphafoundry.algorithms.generation import Assignment, Written, assign
+import tasks.algorithms.asking
+from alphafoundry.algorithms.generation import Assignment, GeneratedAlgorithm, assign
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import describe_ticker
 from alphafoundry.algorithms.report import AlgorithmsReport
@@ -18,7 +18,7 @@ from alphafoundry.algorithms.studio import Studio
 from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
 from alphafoundry.llm.circuit import CircuitBreaker
-from tasks.algorithms import Asking, _entry_names, _run_lanes, _send
+from tasks.algorithms.asking import Asking, _entry_names, _run_lanes, _send
 from tests.library.llm.chat_server import PROGRAM
 
 ANSWER = Completion(f"```python\n{PROGRAM}```\n")
@@ -49,8 +49,8 @@ class Provider:
         return None
 
 
-def a_studio(endpoint: ModelEndpoint) -> tuple[Studio, list[Written]]:
-    kept: list[Written] = []
+def a_studio(endpoint: ModelEndpoint) -> tuple[Studio, list[GeneratedAlgorithm]]:
+    kept: list[GeneratedAlgorithm] = []
     found = SimpleNamespace(
         endpoint=endpoint,
         reporter=ProgressReporter(None, 6),
@@ -68,7 +68,7 @@ async def test_the_others_wait_for_the_probe_of_a_circuit(monkeypatch: pytest.Mo
         except ModelRequestError:
             return await _send(asking, one)
 
-    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    monkeypatch.setattr(tasks.algorithms.asking, "ask_model", ask)
     circuit = CircuitBreaker(failures=6, rest=0.1)
     endpoint = ModelEndpoint(Provider(failures=6), circuit=circuit)
     studio, kept = a_studio(endpoint)
@@ -93,7 +93,7 @@ async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
         answered.set()
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    monkeypatch.setattr(tasks.algorithms.asking, "ask_model", ask)
     running = asyncio.create_task(_run_lanes(asking, 6, in_lanes=False))
     await answered.wait()
     running.cancel()
@@ -114,7 +114,7 @@ async def test_nobody_waits_for_prefect_once_every_answer_is_kept(
         await slot_is_free.wait()
         return completion
 
-    monkeypatch.setattr(tasks.algorithms, "ask_model", ask)
+    monkeypatch.setattr(tasks.algorithms.asking, "ask_model", ask)
     deadline = asyncio.get_running_loop().time() + 60
     asking = Asking(studio, models, deadline=deadline)
     left = await asyncio.wait_for(_run_lanes(asking, 6, in_lanes=False), 30)
@@ -151,6 +151,8 @@ async def test_an_answer_that_cannot_be_stored_is_not_asked_for_again() -> None:
 
 def test_every_algorithm_of_a_race_has_a_name_of_its_own() -> None:
     models = ["a", "b", "a", "a (3)", "b (3) (4)"]
-    named = _entry_names([Written(place, model, "ready") for place, model in enumerate(models)])
+    named = _entry_names(
+        [GeneratedAlgorithm(place, model, "ready") for place, model in enumerate(models)]
+    )
     assert named[1] == "b" and named[0] == "a (1)"
     assert len(set(named.values())) == len(models)

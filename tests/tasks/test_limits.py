@@ -11,7 +11,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 
 from alphafoundry.errors import ConfigurationError
-from tasks.limits import ensure_limits, require_limit
+from tasks.prefect.limits import ensure_limits, require_limit
 from tests.tasks.holder import CAP
 from tests.working_folder import WorkingFolder, wait_until
 

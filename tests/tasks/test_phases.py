@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prefect.transactions import atransaction, transaction
 
-import tasks.phases
+import tasks.coordinator.phases
 from alphafoundry.errors import PhaseFailed
 
 
@@ -28,13 +28,13 @@ async def test_a_phase_that_fails_leaves_no_coroutine_behind(
                     raise PhaseFailed("phase a: too few trials")
             raise PhaseFailed("phase a: too few trials")
 
-    monkeypatch.setattr(tasks.phases, "_PhaseWork", Failing)
-    monkeypatch.setattr(tasks.phases, "opened", lambda _: None)
+    monkeypatch.setattr(tasks.coordinator.phases, "_PhaseWork", Failing)
+    monkeypatch.setattr(tasks.coordinator.phases, "opened", lambda _: None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(PhaseFailed, match="too few trials"):
             # As the task of a phase holds it, whose body runs in a thread.
             async with atransaction():
-                await asyncio.to_thread(tasks.phases._work_on, "key", "a", "token")
+                await asyncio.to_thread(tasks.coordinator.phases._work_on, "key", "a", "token")
         gc.collect()
     assert [str(item.message) for item in caught if item.category is RuntimeWarning] == []

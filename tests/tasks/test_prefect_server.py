@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_HOME, temporary_settings
 
-from tasks.prefect_server import _client_settings, prefect_server
+from tasks.prefect.server import _client_settings, prefect_server
 
 
 async def test_plain_http_reads_one_certificate_and_works(prefect_url: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from alphafoundry.errors import (
     LanguageModelError,
     RateLimited,
 )
-from tasks.retries import TRANSIENT, RetryPolicy
+from tasks.prefect.retries import TRANSIENT, RetryPolicy
 from tests.working_folder import WorkingFolder
 
 TRANSIENT_FAILURES = {

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import simulation
+from tasks.research import simulation
 
 
 async def test_waiting_for_the_last_lane_does_not_use_the_processor() -> None:

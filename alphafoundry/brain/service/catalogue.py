@@ -14,7 +14,7 @@ from alphafoundry.brain.filters import Condition, read_query
 from alphafoundry.brain.service.local_brain import LocalBrain
 from alphafoundry.brain.service.pages import page, page_of
 from alphafoundry.brain.service.replies import RefusedError, not_found
-from alphafoundry.brain.service.simulating import CATEGORY_ID, DATASET_ID
+from alphafoundry.brain.service.simulation_requests import CATEGORY_ID, DATASET_ID
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS
 from alphafoundry.market.panel import Panel
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from alphafoundry.brain.service.choices import Choices
 from alphafoundry.brain.service.quotas import Clock
-from alphafoundry.brain.service.repeating import Repeater
+from alphafoundry.brain.service.recomputed_tables import Repeater
 from alphafoundry.brain.service.runner import Runner
+from alphafoundry.brain.service.service_store import State
 from alphafoundry.brain.service.sessions import Sessions
-from alphafoundry.brain.service.simulating import Simulations
-from alphafoundry.brain.service.state import State
+from alphafoundry.brain.service.simulation_requests import Simulations
 from alphafoundry.market.panel import Panel
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alphafoundry.brain.service.state import State
+from alphafoundry.brain.service.service_store import State
 from alphafoundry.simulation.correlation import pnl_correlation
 
 LIMIT = 0.7

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from alphafoundry.brain.service.local_brain import LocalBrain
+from alphafoundry.brain.service.multi_simulation import read_several
 from alphafoundry.brain.service.quotas import seconds_until_midnight
 from alphafoundry.brain.service.replies import (
     JsonBody,
@@ -17,7 +18,6 @@ from alphafoundry.brain.service.replies import (
     seconds,
 )
 from alphafoundry.brain.service.runner import QuotaUsedUpError, TooManyRunningError
-from alphafoundry.brain.service.several import read_several
 
 
 def simulation_routes(brain: LocalBrain) -> APIRouter:

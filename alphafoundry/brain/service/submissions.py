@@ -13,7 +13,7 @@ from alphafoundry.brain.service.local_brain import LocalBrain
 from alphafoundry.brain.service.quotas import eastern_day
 from alphafoundry.brain.service.replies import RefusedError, come_again, not_found
 from alphafoundry.brain.service.self_correlation import related_alphas, self_correlation_check
-from alphafoundry.brain.service.state import Submission
+from alphafoundry.brain.service.service_store import Submission
 
 ALREADY_SUBMITTED = {"name": "ALREADY_SUBMITTED", "result": "FAIL"}
 

@@ -17,12 +17,12 @@ from alphafoundry.backtest import (
     SignalStore,
     backtest_signals,
 )
+from alphafoundry.coordinator.batches import METRICS, metrics_to_json
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document import Number, Section
 from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.optimization import Period
-from alphafoundry.coordinator.work import METRICS, metrics_to_json
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from alphafoundry.configuration import suggest
+from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document import (
     ConstraintSection,
@@ -23,7 +24,6 @@ from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.sampling import grid_size, names_compared, search_for
 from alphafoundry.coordinator.scoring import score_of, unknown_metric, within
 from alphafoundry.coordinator.strategies import StrategyUse
-from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError, PhaseFailed
 

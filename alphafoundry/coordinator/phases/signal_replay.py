@@ -21,6 +21,7 @@ from alphafoundry.backtest import (
     replay,
     stacked,
 )
+from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document import Count, Number, Section, Whole
@@ -29,7 +30,6 @@ from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.scoring import score_of
 from alphafoundry.coordinator.seeds import generator
-from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import (
     BacktestError,

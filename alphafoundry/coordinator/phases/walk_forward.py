@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
+from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document import (
     ConstraintSection,
@@ -28,7 +29,6 @@ from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
 from alphafoundry.coordinator.scoring import score_of, within
 from alphafoundry.coordinator.strategies import StrategyUse
-from alphafoundry.coordinator.work import METRICS
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError, PhaseFailed
 

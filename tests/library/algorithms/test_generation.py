@@ -20,7 +20,7 @@ from alphafoundry.algorithms import (
     read_message,
     validate,
 )
-from alphafoundry.algorithms.generation import Written, assign, file_name, sort_out
+from alphafoundry.algorithms.generation import GeneratedAlgorithm, assign, file_name, sort_out
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import MarketNote
 from alphafoundry.errors import ConfigurationError
@@ -239,7 +239,7 @@ async def test_a_model_that_is_not_there_leaves_a_placeholder(
 
 def test_files_of_different_models_have_different_names() -> None:
     models = ["a/b:c", "a-b.c", "a_b_c", "a/b/c", "x" * 300, "x" * 301, "ä", "ö"]
-    names = [file_name(Written(0, model, "ready")) for model in models]
+    names = [file_name(GeneratedAlgorithm(0, model, "ready")) for model in models]
     assert len(set(names)) == len(models)
     assert all(name.isascii() and len(name) < 128 for name in names)
     assert names[0].startswith("generated_algo_a_b_c_")

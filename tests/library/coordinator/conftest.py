@@ -11,7 +11,7 @@ import pytest
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
-from alphafoundry.coordinator.work import Setting, execution_to_json
+from alphafoundry.coordinator.batches import Setting, execution_to_json
 from alphafoundry.coordinator.workflow import Workflow, load_workflow
 
 

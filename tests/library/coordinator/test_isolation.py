@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphafoundry.backtest import Bars, run_trials, strategy_named
+from alphafoundry.coordinator.batches import METRICS, Batch, Setting, metrics_to_json
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
-from alphafoundry.coordinator.work import METRICS, Batch, Setting, metrics_to_json
 from alphafoundry.coordinator.worker_pool import WorkerPool
 from alphafoundry.errors import PhaseFailed
 from tests.own_strategies import KINDS

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.batches import Batch, Setting, perform
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import carry_out
 from alphafoundry.coordinator.report import WorkflowReport, build_report
-from alphafoundry.coordinator.work import Batch, Setting, perform
 from alphafoundry.coordinator.workflow import Workflow
 
 Load = Callable[[str], Workflow]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from alphafoundry.backtest import Bars, Execution, backtest
+from alphafoundry.coordinator.batches import Batch, Setting, perform
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import carry_out
 from alphafoundry.coordinator.strategies import StrategySource
-from alphafoundry.coordinator.work import Batch, Setting, perform
 from alphafoundry.coordinator.workflow import Workflow
 from tests.own_strategies import SIZED
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alphafoundry.coordinator.work import Batch, Setting
+from alphafoundry.coordinator.batches import Batch, Setting
 from alphafoundry.coordinator.worker_environment import worker_environment
 from alphafoundry.coordinator.worker_pool import WorkerPool
 from tests.own_strategies import LOG

@@ -7,22 +7,22 @@ import numpy as np
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS
 from alphafoundry.research import Miner, PnlSeries, Scored
 from alphafoundry.research.campaign import Campaign
-from alphafoundry.research.diagnosis import Standing
-from alphafoundry.research.leads import Mirror, leads
+from alphafoundry.research.diagnosis import Diagnosis
+from alphafoundry.research.parent_selection import ReversedStatistics, choose_parents
 from alphafoundry.research.proposals import Proposal
 from alphafoundry.simulation.settings import SimulationSettings
 
-PASSING = Standing(1.5, 0.3)
-FAILING = Standing(0.8, 0.3, frozenset({"LOW_FITNESS"}))
+PASSING = Diagnosis(1.5, 0.3)
+FAILING = Diagnosis(0.8, 0.3, frozenset({"LOW_FITNESS"}))
 IDEAS = ["rank(ts_delta(close, 5))", "ts_rank(volume, 10)", "-ts_mean(returns, 20)"]
 DATES = np.arange("2020-01-01", "2021-01-01", dtype="datetime64[D]")
 
 
-def miner(number: int, standing: Standing, *, budget: int = 100, operators=OPERATORS) -> Miner:
+def miner(number: int, diagnosis: Diagnosis, *, budget: int = 100, operators=OPERATORS) -> Miner:
     return Miner(
         IDEAS[number],
         SimulationSettings(),
-        standing,
+        diagnosis,
         fields={name: DEFAULT_FIELDS[name] for name in ("close", "volume", "returns")},
         operators=operators,
         budget=budget,
@@ -35,7 +35,7 @@ def spent(campaign: Campaign) -> list[tuple[int, list[Proposal]]]:
     while batch := campaign.ask():
         for one, proposals in batch:
             everything.append((one.seed, proposals))
-            one.tell(Scored(proposal, Standing(0.1)) for proposal in proposals)
+            one.tell(Scored(proposal, Diagnosis(0.1)) for proposal in proposals)
     return everything
 
 
@@ -75,19 +75,19 @@ def test_leads_are_unlike_each_other_and_what_was_submitted() -> None:
         series("loser", b, -0.7),
         series("taken", c, 2.0),
     ]
-    assert leads(candidates, [series("done", c, 0.0)], limit=5) == ["best", "loser"]
-    assert leads(candidates, limit=1) == ["taken"]
+    assert choose_parents(candidates, [series("done", c, 0.0)], limit=5) == ["best", "loser"]
+    assert choose_parents(candidates, limit=1) == ["taken"]
 
 
 def test_where_all_are_like_the_submitted_the_fittest_are_returned() -> None:
     a = np.random.default_rng(0).normal(size=len(DATES))
     candidates = [series("x", a, 0.6), series("y", a, 0.9)]
-    assert leads(candidates, [series("done", a, 0.0)], limit=5) == ["y", "x"]
+    assert choose_parents(candidates, [series("done", a, 0.0)], limit=5) == ["y", "x"]
 
 
 def test_a_mirror_has_the_other_sign_and_no_drawdown() -> None:
-    original = Mirror(-0.7, -1.5, -0.05, None, -1e6, 0.4, 200, 190)
-    mirror = Mirror.of(original)
+    original = ReversedStatistics(-0.7, -1.5, -0.05, None, -1e6, 0.4, 200, 190)
+    mirror = ReversedStatistics.of(original)
     assert (mirror.fitness, mirror.sharpe, mirror.turnover) == (0.7, 1.5, 0.4)
     assert (mirror.long_count, mirror.short_count) == (190, 200)
     assert mirror.margin is None

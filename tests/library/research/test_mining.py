@@ -14,9 +14,9 @@ from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS, check, parse
 from alphafoundry.expressions.tree import Call, Number
 from alphafoundry.research import Miner, PnlSeries, Proposal, Scored
-from alphafoundry.research.diagnosis import Standing, weights
+from alphafoundry.research.diagnosis import Diagnosis, weights
 from alphafoundry.research.mining import Partner
-from alphafoundry.research.rewriting import places, replaced, write
+from alphafoundry.research.tree_edits import places, replaced, write
 from alphafoundry.research.variations import SearchSpace, turned, variations
 from alphafoundry.simulation.settings import SimulationSettings
 
@@ -28,7 +28,7 @@ FIELDS = {
 BASE = frozenset(name for name, operator in OPERATORS.items() if operator.tier == "base")
 SPACE = SearchSpace.of(FIELDS, BASE)
 SETTINGS = SimulationSettings()
-HOPEFUL = Standing(0.5)
+HOPEFUL = Diagnosis(0.5)
 PARENTS = [
     "rank(-ts_delta(close, 5))",
     "ts_rank(volume, 5)",
@@ -45,13 +45,13 @@ def miner(
     *,
     budget: int = 30,
     seed: int = 1,
-    standing: Standing = HOPEFUL,
+    diagnosis: Diagnosis = HOPEFUL,
     series: PnlSeries | None = None,
 ) -> Miner:
     return Miner(
         expression,
         SETTINGS,
-        standing,
+        diagnosis,
         fields=FIELDS,
         operators=BASE,
         budget=budget,
@@ -140,7 +140,7 @@ def test_proposals_are_valid_new_and_within_the_budget(expression: str, seed: in
             assert (proposal.canonical, proposal.settings) not in seen
             assert proposal.origin == "miner" and proposal.parent and proposal.variation
             seen.add((proposal.canonical, proposal.settings))
-        search.tell(Scored(proposal, Standing(random.uniform(-1, 1))) for proposal in asked)
+        search.tell(Scored(proposal, Diagnosis(random.uniform(-1, 1))) for proposal in asked)
     assert len(seen) == 31
     assert search.ask(5) == []
 
@@ -150,7 +150,7 @@ def test_known_alphas_are_not_proposed() -> None:
     search = Miner(
         PARENTS[0],
         SETTINGS,
-        Standing(0.5),
+        Diagnosis(0.5),
         fields=FIELDS,
         operators=BASE,
         budget=60,
@@ -165,7 +165,7 @@ def test_a_search_ends_when_nothing_new_is_left() -> None:
     search = Miner(
         "sign(returns)",
         SETTINGS,
-        Standing(0.1),
+        Diagnosis(0.1),
         fields=thin,
         operators={"sign"},
         budget=500,
@@ -210,7 +210,7 @@ def synthetic_score(proposal: Proposal) -> float:
 def searched(seed: int, budget: int = 60) -> float:
     search = miner(budget=budget, seed=seed)
     while search.remaining and (asked := search.ask(6)):
-        search.tell(Scored(one, Standing(synthetic_score(one))) for one in asked)
+        search.tell(Scored(one, Diagnosis(synthetic_score(one))) for one in asked)
     return search.best_score
 
 
@@ -254,7 +254,7 @@ def test_a_kind_that_pays_is_asked_for_more_than_its_weight() -> None:
                 asked.append(one)
                 change = gain if (one.variation or "").startswith("window:") else -0.1
                 scores.setdefault(one.canonical, scores[one.parent or ""] + change)
-                results.append(Scored(one, Standing(scores[one.canonical])))
+                results.append(Scored(one, Diagnosis(scores[one.canonical])))
             search.tell(results)
         return kinds(asked)["window"]
 
@@ -262,11 +262,11 @@ def test_a_kind_that_pays_is_asked_for_more_than_its_weight() -> None:
 
 
 def test_a_high_turnover_calls_for_decay_and_smoothing() -> None:
-    fast = kinds(miner(standing=Standing(0.5, 0.9)).ask(12))
-    slow = kinds(miner(standing=Standing(0.5, 0.05)).ask(12))
+    fast = kinds(miner(diagnosis=Diagnosis(0.5, 0.9)).ask(12))
+    slow = kinds(miner(diagnosis=Diagnosis(0.5, 0.05)).ask(12))
     assert fast["decay"] + fast["smooth"] > slow["decay"] + slow["smooth"]
-    calm = weights(Standing(0.5, 0.2))
-    assert weights(Standing(0.5, 0.9))["decay"] > calm["decay"] > 0
+    calm = weights(Diagnosis(0.5, 0.2))
+    assert weights(Diagnosis(0.5, 0.9))["decay"] > calm["decay"] > 0
 
 
 def test_more_decay_and_never_less_where_the_turnover_is_high() -> None:
@@ -274,7 +274,7 @@ def test_more_decay_and_never_less_where_the_turnover_is_high() -> None:
     search = Miner(
         PARENTS[0],
         settings_with_decay,
-        Standing(0.5, 0.9),
+        Diagnosis(0.5, 0.9),
         fields=FIELDS,
         operators=BASE,
         budget=60,
@@ -293,15 +293,15 @@ def test_more_decay_and_never_less_where_the_turnover_is_high() -> None:
     ],
 )
 def test_a_failed_check_calls_for_what_mends_it(check_name: str, kind: str) -> None:
-    failing = Standing(0.5, 0.2, frozenset({check_name}))
-    assert weights(failing)[kind] > weights(Standing(0.5, 0.2))[kind]
+    failing = Diagnosis(0.5, 0.2, frozenset({check_name}))
+    assert weights(failing)[kind] > weights(Diagnosis(0.5, 0.2))[kind]
 
 
 def test_an_alpha_that_loses_is_turned_before_anything_else() -> None:
-    search = miner("rank(ts_delta(close, 5))", standing=Standing(-0.9))
+    search = miner("rank(ts_delta(close, 5))", diagnosis=Diagnosis(-0.9))
     asked = search.ask(10)
     assert [one.canonical for one in asked] == ["reverse(rank(ts_delta(close, 5)))"]
-    search.tell([Scored(asked[0], Standing(0.9))])
+    search.tell([Scored(asked[0], Diagnosis(0.9))])
     more = search.ask(10)
     assert len(more) == 10
     assert {one.parent for one in more} == {asked[0].canonical}
@@ -319,16 +319,16 @@ def test_a_kind_that_changed_nothing_is_not_tried_again_on_this_parent() -> None
     while search.remaining and (asked := search.ask(4)):
         assert not kinds(asked).keys() & idle
         idle |= kinds(asked).keys() & {"wrap", "window", "group", "truncation", "neutralization"}
-        search.tell(Scored(one, Standing(0.5), series) for one in asked)
+        search.tell(Scored(one, Diagnosis(0.5), series) for one in asked)
     assert {"window", "neutralization"} <= idle
 
 
 def test_weakly_correlated_partners_are_combined_and_close_ones_are_not() -> None:
     ours, far = pnl(1), pnl(2)
     partners = [
-        Partner("rank(volume)", Standing(0.6), far),
-        Partner("rank(open)", Standing(0.6), ours),
-        Partner("rank(high)", Standing(-0.6), pnl(3)),
+        Partner("rank(volume)", Diagnosis(0.6), far),
+        Partner("rank(open)", Diagnosis(0.6), ours),
+        Partner("rank(high)", Diagnosis(-0.6), pnl(3)),
     ]
     search = miner(series=ours, budget=40)
     asked = search.ask(40, partners)
@@ -339,12 +339,12 @@ def test_weakly_correlated_partners_are_combined_and_close_ones_are_not() -> Non
 
 
 def test_an_alpha_that_does_not_pass_is_combined_with_others_that_do_not() -> None:
-    stuck = Standing(0.6, failing=frozenset({"LOW_FITNESS"}))
+    stuck = Diagnosis(0.6, failing=frozenset({"LOW_FITNESS"}))
     partners = [
-        Partner("rank(volume)", Standing(1.6), pnl(2)),
+        Partner("rank(volume)", Diagnosis(1.6), pnl(2)),
         Partner("rank(adv20)", stuck, pnl(3)),
     ]
-    search = miner(series=pnl(1), standing=stuck, budget=5)
+    search = miner(series=pnl(1), diagnosis=stuck, budget=5)
     first = next(one for one in search.ask(5, partners) if "combine" in (one.variation or ""))
     assert "adv20" in first.expression
 
@@ -363,7 +363,7 @@ def run(seed: int, backwards: bool) -> list[tuple[str, SimulationSettings]]:
     while search.remaining:
         asked = search.ask(8)
         history += [(one.expression, one.settings) for one in asked]
-        results = [Scored(one, Standing(synthetic_score(one))) for one in asked]
+        results = [Scored(one, Diagnosis(synthetic_score(one))) for one in asked]
         for result in reversed(results) if backwards else results:
             search.tell([result])
     return history
@@ -377,7 +377,7 @@ def test_the_same_seed_and_results_give_the_same_search_in_any_order_of_arrival(
 def test_failed_simulations_gain_nothing_and_never_become_parents() -> None:
     search = miner(budget=30)
     for score in (None, math.nan, -5.0):
-        search.tell(Scored(one, Standing(score)) for one in search.ask(10))
+        search.tell(Scored(one, Diagnosis(score)) for one in search.ask(10))
     assert search.best is None
     assert search.best_score == 0.5
 
@@ -385,7 +385,7 @@ def test_failed_simulations_gain_nothing_and_never_become_parents() -> None:
 def test_the_best_variation_is_known() -> None:
     search = miner(budget=10)
     asked = search.ask(10)
-    search.tell(Scored(one, Standing(float(index == 3))) for index, one in enumerate(asked))
+    search.tell(Scored(one, Diagnosis(float(index == 3))) for index, one in enumerate(asked))
     assert search.best == asked[3]
     assert search.best_score == 1.0
 
@@ -393,7 +393,7 @@ def test_the_best_variation_is_known() -> None:
 def test_results_of_something_else_are_refused() -> None:
     stranger = Proposal("rank(open)", "rank(open)", SETTINGS, "grammar")
     with pytest.raises(ValueError, match="did not propose"):
-        miner().tell([Scored(stranger, Standing(1.0))])
+        miner().tell([Scored(stranger, Diagnosis(1.0))])
 
 
 @pytest.mark.parametrize("expression", PARENTS)

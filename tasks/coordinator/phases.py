@@ -21,17 +21,17 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.transactions import CommitMode, TransactionState, transaction
 
+from alphafoundry.coordinator.batches import METRICS, Batch, batch_from_json, batch_key, perform
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
 from alphafoundry.coordinator.report import result_line
 from alphafoundry.coordinator.returns_files import returns_are_whole
 from alphafoundry.coordinator.seeds import seed_number
-from alphafoundry.coordinator.work import METRICS, Batch, batch_from_json, batch_key, perform
 from alphafoundry.coordinator.worker_pool import shared_pool
 from alphafoundry.coordinator.workflow import Phase
 from alphafoundry.errors import CannotKeep, FoundryError, PhaseFailed
 from alphafoundry.store import TrialRecord, begin_phase, finish_phase, record_trials
-from tasks.workflow_run import WorkflowRun, manager_of_run, opened
+from tasks.coordinator.workflow_run import WorkflowRun, manager_of_run, opened
 
 AHEAD = 3
 """Batches per worker that are handed to the task runner before the first result is needed."""

@@ -24,7 +24,7 @@ from prefect.runtime import task_run
 from prefect.settings import PREFECT_HOME
 
 from alphafoundry.errors import ConfigurationError
-from tasks.prefect_server import Server
+from tasks.prefect.server import Server
 
 
 def _holders() -> Path:

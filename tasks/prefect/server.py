@@ -122,7 +122,7 @@ class TemporaryServer:
                 [
                     sys.executable,
                     "-m",
-                    "tasks.prefect_server",
+                    "tasks.prefect.server",
                     "--temporary",
                     "--port",
                     str(self.port),
@@ -259,7 +259,7 @@ def _run_server(host: str, port: int, *, log_level: str) -> None:
     import uvicorn
 
     uvicorn.run(
-        "tasks.prefect_app:create_application",
+        "tasks.prefect.application:create_application",
         factory=True,
         host=host,
         port=port,
@@ -294,7 +294,7 @@ def _serve(host: str, port: int) -> None:
 def main() -> None:
     """Run a Prefect server for this folder."""
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.prefect_server",
+        prog="python -m tasks.prefect.server",
         description="Run the Prefect server and UI for this folder.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")

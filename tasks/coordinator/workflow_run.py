@@ -14,20 +14,20 @@ from typing import Any
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
+from alphafoundry.coordinator.batches import Setting, execution_to_json
 from alphafoundry.coordinator.data import first_test_row, load_bars_of
 from alphafoundry.coordinator.identity import code_version, digest
 from alphafoundry.coordinator.monitoring import Monitor
 from alphafoundry.coordinator.planning import Plan, manager_of, measure_trial, plan_workflow
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.run_folder import RunFolder
-from alphafoundry.coordinator.work import Setting, execution_to_json
 from alphafoundry.coordinator.worker_pool import close_shared_pools
 from alphafoundry.coordinator.workflow import Workflow, load_workflow
 from alphafoundry.errors import PhaseFailed, WorkflowStopped
 from alphafoundry.research.workbench import NoProgress, Progress
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, begin_run, finish_run, open_store
-from tasks.workbench import current_terminal
+from tasks.research.workbench import current_terminal
 
 
 @dataclass

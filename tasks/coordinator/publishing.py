@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from alphafoundry.coordinator.performance import analyse
 from alphafoundry.coordinator.report import WorkflowReport, build_report
 from alphafoundry.store import read_samples
-from tasks.workflow_run import WorkflowRun
+from tasks.coordinator.workflow_run import WorkflowRun
 
 ARTIFACT_TRIALS = 100
 

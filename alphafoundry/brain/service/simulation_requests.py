@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.self_correlation import related_alphas
-from alphafoundry.brain.service.state import State
+from alphafoundry.brain.service.service_store import State
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import Expression, parse
 from alphafoundry.simulation.result import SimulationResult

@@ -14,14 +14,14 @@ from prefect.cache_policies import NO_CACHE
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.expressions import FieldInfo
-from alphafoundry.research.files import import_hopeful
+from alphafoundry.research.json_views import import_hopeful
 from alphafoundry.research.workbench import Progress, Workbench, open_workbench, sign_in
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
-from tasks.cancellation import Cancellation, stopping_when
-from tasks.credentials import brain_credentials
-from tasks.limits import ensure_limits
-from tasks.prefect_server import Server
-from tasks.retries import TRANSIENT
+from tasks.prefect.cancellation import Cancellation, stopping_when
+from tasks.prefect.limits import ensure_limits
+from tasks.prefect.retries import TRANSIENT
+from tasks.prefect.server import Server
+from tasks.research.credentials import brain_credentials
 
 SIMULATION_CAP = "simulation"
 

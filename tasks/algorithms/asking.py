@@ -41,7 +41,7 @@ from alphafoundry.algorithms.contract import (
 )
 from alphafoundry.algorithms.generation import (
     Assignment,
-    Written,
+    GeneratedAlgorithm,
     assign,
     no_answer,
     read_answer,
@@ -65,10 +65,10 @@ from alphafoundry.algorithms.studio import Studio, open_studio
 from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError, StoreError
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
-from tasks.cancellation import Cancellation, stopping_when
-from tasks.limits import ensure_limits, holding_slot, require_limit
-from tasks.retries import TRANSIENT
-from tasks.workbench import current_terminal
+from tasks.prefect.cancellation import Cancellation, stopping_when
+from tasks.prefect.limits import ensure_limits, holding_slot, require_limit
+from tasks.prefect.retries import TRANSIENT
+from tasks.research.workbench import current_terminal
 
 LANGUAGE_MODEL_CAP = "llm-request"
 
@@ -135,7 +135,7 @@ class Asking:
         """Whether more lanes run than the service lets through."""
         return self.running > self.studio.endpoint.concurrency.limit
 
-    def keep(self, written: Written) -> None:
+    def keep(self, written: GeneratedAlgorithm) -> None:
         """Record what came of a model."""
         self.studio.keep(written)
         self.unsettled.discard(written.position)
@@ -379,7 +379,7 @@ async def try_algorithms(studio: Studio) -> None:
     progress = _progress()
     over = 0
 
-    async def try_one(one: Written) -> None:
+    async def try_one(one: GeneratedAlgorithm) -> None:
         nonlocal over
         async with at_once:
             if studio.stop.is_set():
@@ -456,7 +456,7 @@ async def race_algorithms(studio: Studio) -> RaceResult | None:
     return result
 
 
-def _entry_names(written: list[Written]) -> dict[int, str]:
+def _entry_names(written: list[GeneratedAlgorithm]) -> dict[int, str]:
     """Return a name for each position that no other algorithm of the race has."""
     times = Counter(one.model for one in written)
     names = {}

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from alphafoundry.brain.answers import call, detail_of, read_model, read_object, refusal
 from alphafoundry.brain.models import AlphaInfo, CheckInfo, SubmissionOutcome
+from alphafoundry.brain.responses import call, detail_of, read_model, read_object, refusal
 from alphafoundry.errors import BrainUnavailable
 
 

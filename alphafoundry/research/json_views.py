@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
-from alphafoundry.research.simulating import to_record
+from alphafoundry.research.simulation_lifecycle import to_record
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
     DailyPnl,

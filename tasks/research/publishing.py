@@ -13,10 +13,10 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.research.files import write_views
+from alphafoundry.research.json_views import write_views
 from alphafoundry.research.plots import plot_cumulative_pnl
 from alphafoundry.research.report import AlphaLine, Report
-from alphafoundry.research.reporting import build_report
+from alphafoundry.research.report_building import build_report
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import read_daily_pnl
 

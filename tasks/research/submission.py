@@ -27,9 +27,9 @@ from alphafoundry.store import (
     unsettled_submissions,
 )
 from alphafoundry.store.clock import utc_now
-from tasks.limits import holding_slot, require_limit
-from tasks.retries import TRANSIENT
-from tasks.simulation import short
+from tasks.prefect.limits import holding_slot, require_limit
+from tasks.prefect.retries import TRANSIENT
+from tasks.research.simulation import short
 
 SUBMISSION_CAP = "brain-submission"
 MOST_CHECKED = 20

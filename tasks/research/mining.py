@@ -13,14 +13,14 @@ from alphafoundry.brain.models import CheckInfo
 from alphafoundry.errors import BrainError
 from alphafoundry.expressions import parse
 from alphafoundry.research.campaign import Campaign
-from alphafoundry.research.diagnosis import Standing
-from alphafoundry.research.leads import Mirror, leads
+from alphafoundry.research.diagnosis import Diagnosis
+from alphafoundry.research.history import settings_of, simulated_alphas
 from alphafoundry.research.mining import AlphaKey, Miner, Partner, Scored
-from alphafoundry.research.past import settings_of, simulated_alphas
+from alphafoundry.research.parent_selection import ReversedStatistics, choose_parents
 from alphafoundry.research.proposals import Proposal
-from alphafoundry.research.rewriting import write
 from alphafoundry.research.selection import PnlSeries
-from alphafoundry.research.simulating import Simulated
+from alphafoundry.research.simulation_lifecycle import Simulated
+from alphafoundry.research.tree_edits import write
 from alphafoundry.research.variations import turned
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
@@ -34,8 +34,8 @@ from alphafoundry.store import (
     read_submissions,
     save_daily_pnl,
 )
-from tasks.generation import to_plan
-from tasks.retries import TRANSIENT
+from tasks.prefect.retries import TRANSIENT
+from tasks.research.generation import to_plan
 
 MOST_HOPEFUL = 200
 """Hopeful alphas, the best first, that are compared to choose the parents."""
@@ -48,7 +48,7 @@ MOST_PARTNERS = 20
 
 
 @dataclass
-class Vein:
+class ParentSearch:
     """One parent, its search, and what was asked in this round by id of its simulation.
 
     `parent_id` is what gains are measured against: of a parent that loses, the reversed alpha,
@@ -67,12 +67,12 @@ class Vein:
     cache_policy=NO_CACHE,
 )
 async def vary(
-    bench: Workbench, vein: Vein, proposals: list[Proposal], count: int, parent: str
+    bench: Workbench, search: ParentSearch, proposals: list[Proposal], count: int, parent: str
 ) -> list[SimulationRow]:
     """Plan the next variations of one parent."""
-    rows = bench.plan(to_plan(one, vein.parent_id) for one in proposals)
+    rows = bench.plan(to_plan(one, search.parent_id) for one in proposals)
     by_canonical = {(one.canonical, one.settings): one for one in proposals}
-    vein.asked = {row.id: by_canonical[row.canonical, settings_of(row.settings)] for row in rows}
+    search.asked = {row.id: by_canonical[row.canonical, settings_of(row.settings)] for row in rows}
     return rows
 
 
@@ -92,7 +92,7 @@ class Search:
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
-        self._veins: list[Vein] = []
+        self._searches: list[ParentSearch] = []
         self._campaign: Campaign | None = None
 
     async def ask(self) -> list[SimulationRow]:
@@ -105,11 +105,13 @@ class Search:
             batch = self._campaign.ask()
             if not batch:
                 break
-            by_miner = {id(vein.miner): vein for vein in self._veins}
+            by_miner = {id(search.miner): search for search in self._searches}
             rows: list[SimulationRow] = []
             for miner, proposals in batch:
-                vein = by_miner[id(miner)]
-                rows += await vary(bench, vein, proposals, len(proposals), vein.parent.expression)
+                search = by_miner[id(miner)]
+                rows += await vary(
+                    bench, search, proposals, len(proposals), search.parent.expression
+                )
             self._campaign.left = bench.budget
             if rows:
                 return rows
@@ -120,26 +122,26 @@ class Search:
         by_row = {result.row.id: result for result in results}
         alpha_ids = [result.alpha.id for result in results if result.alpha]
         series = _series(self._bench, alpha_ids)
-        for vein in self._veins:
-            vein.miner.tell(
+        for search in self._searches:
+            search.miner.tell(
                 _scored(proposal, by_row[row_id], series)
-                for row_id, proposal in vein.asked.items()
+                for row_id, proposal in search.asked.items()
                 if row_id in by_row
             )
-            if vein.parent_id is None:
-                turned_ones = (by_row[row_id].alpha for row_id in vein.asked if row_id in by_row)
-                vein.parent_id = next((alpha.id for alpha in turned_ones if alpha), None)
-            vein.asked = {}
+            if search.parent_id is None:
+                turned_ones = (by_row[row_id].alpha for row_id in search.asked if row_id in by_row)
+                search.parent_id = next((alpha.id for alpha in turned_ones if alpha), None)
+            search.asked = {}
 
     def finish(self) -> None:
         """Mark the parents as mined, unless the search was cut short."""
         bench = self._bench
         if bench.stop.is_set() or bench.halted or not bench.tally.parents:
             return
-        mined = {vein.parent.alpha_id for vein in self._veins}
-        mined |= {vein.parent_id for vein in self._veins if vein.parent_id is not None}
+        mined = {search.parent.alpha_id for search in self._searches}
+        mined |= {search.parent_id for search in self._searches if search.parent_id is not None}
         mark_mined(bench.store, bench.service, sorted(mined))
-        get_run_logger().info("mined %d alphas", len(self._veins))
+        get_run_logger().info("mined %d alphas", len(self._searches))
 
     async def _begin(self) -> Campaign:
         bench = self._bench
@@ -154,7 +156,7 @@ class Search:
         mined = hopeful_alphas(store, service, unmined=False, limit=MOST_PARTNERS)
         done = [row.alpha_id for row in read_submissions(store, service, status=("accepted",))]
         series = _series(bench, [*alphas, *(one.alpha_id for one in mined), *done])
-        chosen = leads(
+        chosen = choose_parents(
             [
                 PnlSeries(alpha_id, found.dates, found.daily_pnl, alphas[alpha_id].fitness or 0.0)
                 for alpha_id in alphas
@@ -163,8 +165,8 @@ class Search:
             [series[alpha_id] for alpha_id in done if alpha_id in series],
             limit=bench.settings.mining.parents,
         )
-        self._veins = [
-            Vein(
+        self._searches = [
+            ParentSearch(
                 alphas[one],
                 self._miner(alphas[one], number, known, series.get(one)),
                 one if (alphas[one].fitness or 0.0) >= 0 else None,
@@ -177,7 +179,7 @@ class Search:
             for one in mined
             if one.alpha_id not in chosen
         ]
-        return Campaign([vein.miner for vein in self._veins], bench.budget, partners)
+        return Campaign([search.miner for search in self._searches], bench.budget, partners)
 
     async def _fetch_pnl(self, losers: list[AlphaRow]) -> None:
         bench = self._bench
@@ -217,7 +219,7 @@ def _losers(bench: Workbench, known: set[AlphaKey]) -> list[AlphaRow]:
         for alpha in reversed(ranked)
         if alpha.mined_at is None
         and (alpha.fitness or 0.0) < 0
-        and bench.hopeful.is_hopeful(Mirror.of(alpha))
+        and bench.hopeful.is_hopeful(ReversedStatistics.of(alpha))
     ]
     unturned = (one for one in found if _turned_canonical(one.expression) not in simulated)
     return [one for one, _ in zip(unturned, range(MOST_LOSERS), strict=False)]
@@ -227,9 +229,9 @@ def _turned_canonical(expression: str) -> str:
     return parse(write(turned(parse(expression).root))).canonical
 
 
-def _standing(alpha: AlphaRow) -> Standing:
+def _standing(alpha: AlphaRow) -> Diagnosis:
     checks = [CheckInfo.model_validate(check) for check in alpha.checks]
-    return Standing.of(alpha.fitness, alpha.turnover, checks)
+    return Diagnosis.of(alpha.fitness, alpha.turnover, checks)
 
 
 def _series(bench: Workbench, alpha_ids: list[str]) -> dict[str, PnlSeries]:
@@ -241,7 +243,7 @@ def _series(bench: Workbench, alpha_ids: list[str]) -> dict[str, PnlSeries]:
 
 def _scored(proposal: Proposal, result: Simulated, series: dict[str, PnlSeries]) -> Scored:
     if result.alpha is None:
-        return Scored(proposal, Standing(None))
+        return Scored(proposal, Diagnosis(None))
     found = result.alpha.statistics
-    standing = Standing.of(found.fitness, found.turnover, result.alpha.checks)
-    return Scored(proposal, standing, series.get(result.alpha.id))
+    diagnosis = Diagnosis.of(found.fitness, found.turnover, result.alpha.checks)
+    return Scored(proposal, diagnosis, series.get(result.alpha.id))

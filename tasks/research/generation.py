@@ -11,13 +11,13 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.llm import ModelFleet, OllamaClient
 from alphafoundry.research.grammar import GrammarGenerator
+from alphafoundry.research.history import past_outcomes
 from alphafoundry.research.ollama_generator import OllamaGenerator
-from alphafoundry.research.past import past_outcomes
 from alphafoundry.research.proposals import KNOWN_ALREADY, Proposal, Proposals, Proposer
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import SimulationPlan, SimulationRow
-from tasks.limits import holding_slot, require_limit
-from tasks.retries import TRANSIENT
+from tasks.prefect.limits import holding_slot, require_limit
+from tasks.prefect.retries import TRANSIENT
 
 LANGUAGE_MODEL_CAP = "llm-request"
 FLEET_STATE = "model_fleet_state.json"

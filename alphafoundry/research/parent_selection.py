@@ -35,7 +35,7 @@ class StatisticsLike(Protocol):
 
 
 @dataclass(frozen=True)
-class Mirror:
+class ReversedStatistics:
     """What an alpha would be with its sign turned; the drawdown is not known before a simulation.
 
     The units are those of the statistics.
@@ -52,7 +52,7 @@ class Mirror:
     drawdown: None = None
 
     @classmethod
-    def of(cls, found: StatisticsLike) -> Mirror:
+    def of(cls, found: StatisticsLike) -> ReversedStatistics:
         """Return the statistics of the reversed alpha."""
         return cls(
             fitness=_turned(found.fitness),
@@ -70,7 +70,7 @@ def _turned(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def leads(
+def choose_parents(
     candidates: Sequence[PnlSeries], submitted: Sequence[PnlSeries] = (), *, limit: int
 ) -> list[str]:
     """Return the ids of at most `limit` alphas to mine, best |fitness| times novelty first.

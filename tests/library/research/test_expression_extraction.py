@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import DEFAULT_FIELDS, Expression, FieldInfo, check, parse
-from alphafoundry.research.answers import read_answer
+from alphafoundry.research.expression_extraction import read_answer
 
 FIELDS = {**DEFAULT_FIELDS, "equity": FieldInfo("equity", "MATRIX")}
 

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tasks import prefect_app
-from tasks.prefect_app import PatientApplication, create_application
+from tasks.prefect import application
+from tasks.prefect.application import PatientApplication, create_application
 
 SLOT = "/api/v2/concurrency_limits/increment-with-lease"
 
@@ -25,9 +25,9 @@ class Busy:
         self._raising = raising
         routes = [Route(SLOT, self._answer, methods=["POST"]), Route("/api/flows", self._answer)]
         handlers = {Exception: self._busy}
-        application = PatientApplication(Starlette(routes=routes, exception_handlers=handlers))
+        served = PatientApplication(Starlette(routes=routes, exception_handlers=handlers))
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(application), base_url="http://server"
+            transport=httpx.ASGITransport(served), base_url="http://server"
         )
 
     async def _answer(self, request: Request) -> JSONResponse:
@@ -57,10 +57,10 @@ async def test_other_requests_are_passed_on_as_they_are() -> None:
 
 
 async def test_a_server_that_stays_busy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefect_app, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(application, "LONGEST_WAIT", 0.01)
     server = Busy(times=1000)
     assert (await server.client.post(SLOT, json={})).status_code == 503
-    assert len(server.bodies) == prefect_app.TRIES
+    assert len(server.bodies) == application.TRIES
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
 from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited, TakenOver
-from alphafoundry.research.simulating import (
+from alphafoundry.research.simulation_lifecycle import (
     Outcome,
     Simulated,
     simulate_at_service,
@@ -32,9 +32,9 @@ from alphafoundry.research.simulating import (
 )
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import SimulationRow
-from tasks.limits import holding_slot, require_limit
-from tasks.retries import TRANSIENT
-from tasks.workbench import SIMULATION_CAP
+from tasks.prefect.limits import holding_slot, require_limit
+from tasks.prefect.retries import TRANSIENT
+from tasks.research.workbench import SIMULATION_CAP
 
 LANE_SECONDS = 90.0
 """A lane gives its slot back after this long, so that another process gets its turn."""

@@ -1,0 +1,1 @@
+"""The tasks of a workflow: its run, its phases, its report."""

@@ -1,0 +1,1 @@
+"""The tasks of the alpha pipeline: generate, simulate, mine, submit."""
