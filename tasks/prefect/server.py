@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
 from tasks.prefect.discovery import SERVER_LOCK, locked, running_server
+from tasks.prefect.ready_database import provide_database
 from tasks.prefect.temporary_server import LOG as TEMPORARY_LOG
 from tasks.prefect.temporary_server import discard_prepared, temporary_server
 
@@ -59,6 +60,8 @@ class Server:
     url: str
     temporary: bool
     alone: bool
+    has_ended: Callable[[], bool] = lambda: False
+    """Whether it is a temporary one whose process has ended by itself."""
 
 
 def _home() -> Path:
@@ -94,11 +97,17 @@ def _client_settings(url: str) -> dict[Any, Any]:
 
 
 @contextlib.contextmanager
-def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
+def prefect_server(
+    *, temporary: bool = True, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[Server]:
     """Connect this process to a Prefect server for the length of the block.
 
     The first that applies: the address in `PREFECT_API_URL` or the active profile; the server
     that `make server` runs for this folder; a temporary one, unless `temporary` is False.
+
+    Parameters
+    ----------
+    meanwhile : called while a temporary server starts
 
     Raises
     ------
@@ -129,6 +138,7 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             server = temporary_server(home.resolve())
             stack.callback(server.stop)
             server.begin()
+            meanwhile()
             if not server.wait():
                 raise PrefectServerError(
                     "Prefect's temporary server did not start; its messages are in "
@@ -143,7 +153,7 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             )
         )
         stack.callback(_send_the_rest)
-        yield Server(server.url, temporary=True, alone=alone)
+        yield Server(server.url, temporary=True, alone=alone, has_ended=server.has_ended)
 
 
 def _send_the_rest() -> None:
@@ -185,6 +195,7 @@ def _serve(host: str, port: int) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"http://{host}:{port}/api\n".encode(), 0)
     print(f"Prefect server and UI: http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    provide_database()
     # The lock is held as long as this process lives: it tells a flow that the server runs.
     # Without the address the UI looks for the server on Prefect's default port.
     with temporary_settings(set_defaults={PREFECT_UI_API_URL: "/api"}):

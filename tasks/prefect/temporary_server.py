@@ -75,6 +75,7 @@ class TemporaryServer:
     def begin(self) -> None:
         """Let it open its database and serve; its messages go to `temporary-server.log`."""
         assert self._process.stdin is not None
+        _serving.append(self)
         with contextlib.suppress(BrokenPipeError):  # it has ended, and `wait` says so
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()
@@ -102,6 +103,14 @@ class TemporaryServer:
         with (self.home / LOG).open("ab") as log:
             log.write(self._early_messages.read())
 
+    def has_ended(self) -> bool:
+        """Return whether its process has ended."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """Have it ended at once, also where it hangs."""
+        self._process.kill()
+
     def stop(self) -> None:
         """Let it write what it was told, end it, and wait until it has ended."""
         self._process.terminate()
@@ -110,7 +119,9 @@ class TemporaryServer:
         self.discard()
 
     def discard(self) -> None:
-        """End it at once."""
+        """End it at once and forget it."""
+        if self in _serving:
+            _serving.remove(self)
         self._process.kill()
         self._process.wait()
         self._early_messages.close()
@@ -119,6 +130,13 @@ class TemporaryServer:
 
 
 _prepared: list[TemporaryServer] = []
+_serving: list[TemporaryServer] = []
+
+
+def kill_temporary_servers() -> None:
+    """End the temporary servers of this process at once, also those that hang."""
+    for server in [*_prepared, *_serving]:
+        server.kill()
 
 
 def prepare(home: Path) -> None:
@@ -158,6 +176,7 @@ def main() -> None:
     import uvicorn
 
     from tasks.prefect.application import create_application
+    from tasks.prefect.ready_database import provide_database
 
     application = create_application()
     told.wait()
@@ -166,6 +185,7 @@ def main() -> None:
     )
     for stream in (1, 2):
         os.dup2(log, stream)
+    provide_database()
     server = uvicorn.Server(
         uvicorn.Config(
             application,
