@@ -10,7 +10,8 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        alpha101 algorithms bench-algorithms bench-caps bench-coordinator bench-engine bench-search clean
+        alpha101 algorithms bench-algorithms bench-caps bench-coordinator bench-engine bench-search \
+        bench-startup clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -77,6 +78,9 @@ bench-caps: install-dev ## Measure the simulation cap over two processes
 
 bench-search: install-dev ## Measure what the search finds over several seeds
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
+
+bench-startup: install-dev ## Measure where the seconds of a command's start and end go
+	@$(BIN)/python -m benchmarks.startup $(FLAGS)
 
 bench-engine: install-dev ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
