@@ -34,6 +34,7 @@ from alphafoundry.errors import FoundryError, WorkflowStopped
 from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
 from flows.command_line import EXIT_ERROR, EXIT_INTERRUPTED, complain, in_one_line
+from flows.later_imports import import_later_ones, import_plots_in_background
 from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar
 from tasks.prefect.server import prefect_server
@@ -120,9 +121,10 @@ def _run(flow: Flow[..., Coroutine[Any, Any, WorkflowReport]], given: argparse.N
     stop = asyncio.Event()
     with (
         ProgressBar() as progress,
-        prefect_server() as server,
+        prefect_server(meanwhile=import_later_ones) as server,
         running_from_terminal(progress=progress, stop=stop, server=server),
     ):
+        import_plots_in_background()
         report: WorkflowReport = run_until_stopped(
             lambda: flow(
                 path,
