@@ -19,9 +19,9 @@ import pytest
 
 from alphafoundry.backtest import backtest
 from alphafoundry.coordinator.data import first_test_row, load_bars_of
+from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import compare
-from alphafoundry.coordinator.workflow import load_workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed, WorkflowStopped
 from tests.own_strategies import LOG
 from tests.working_folder import WorkingFolder, wait_until
