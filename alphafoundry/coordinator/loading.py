@@ -16,7 +16,7 @@ from alphafoundry.coordinator.document import (
     StrategySection,
     WorkflowDocument,
 )
-from alphafoundry.coordinator.graph import topological
+from alphafoundry.coordinator.graph import generations
 from alphafoundry.coordinator.outputs import Shape
 from alphafoundry.coordinator.parameter_space import ParameterSpec, default_spec
 from alphafoundry.coordinator.phase_types import (
@@ -95,7 +95,7 @@ class _Loader:
             name: tuple(dict.fromkeys(ref.phase for ref in refs)) for name, refs in inputs.items()
         }
         try:
-            generations = topological(names, needs)
+            ordered = generations(needs)
         except ValueError as problem:
             first = str(problem).split(" -> ", 1)[0]
             key = next(key for section, key in sections if section.name == first)
@@ -109,8 +109,8 @@ class _Loader:
             name=document.name or document.workflow.name or _as_name(self.path.stem),
             version=document.version,
             document=document,
-            phases=tuple(phases[name] for generation in generations for name in generation),
-            generations=tuple(tuple(generation) for generation in generations),
+            phases=tuple(phases[name] for generation in ordered for name in generation),
+            generations=tuple(tuple(generation) for generation in ordered),
             strategies=strategies,
             execution=self.execution(),
             seed=document.coordinator.reproducibility.master_seed,
