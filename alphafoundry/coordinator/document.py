@@ -56,7 +56,13 @@ def _file_name(value: str) -> str:
 
 def _phase_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", value):
-        raise ValueError("is not a name of a phase; use letters, digits, _ and -")
+        raise ValueError("is not a phase name; use letters, digits, _ and -")
+    return value
+
+
+def _currency(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3,5}", value):
+        raise ValueError("is not a currency; write its letters, as USD")
     return value
 
 
@@ -71,6 +77,7 @@ def _day(value: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_number_only)]
 Count = Annotated[int, BeforeValidator(_number_only), Field(ge=1)]
+TrialCount = Annotated[int, BeforeValidator(_number_only), Field(ge=1, le=1_000_000)]
 Number = Annotated[float, BeforeValidator(_number_only), Field(allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=1024**2)]
@@ -110,6 +117,9 @@ class SourceSection(Section):
             )
         if self.path is None:
             raise ValueError("of type 'csv' has no path; add path: FILE")
+        for name in ("provider", "environment"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"has a {name}, which a CSV file does not need; leave it out")
         return self
 
 
@@ -193,10 +203,13 @@ class ExecutionSection(Section):
 
 
 class PortfolioSection(Section):
-    """Capital."""
+    """Capital.
+
+    currency : what equity is labelled with; nothing is converted
+    """
 
     initial_capital: Annotated[Number, Field(gt=0)] = 100_000.0
-    currency: Text = "USD"
+    currency: Annotated[str, AfterValidator(_currency)] = "USD"
     leverage: Annotated[Number, Field(gt=0, le=10)] = 1.0
 
 
@@ -218,7 +231,7 @@ class ConstraintSection(Section):
         Annotated[
             str,
             StringConstraints(
-                pattern=r"^\s*[A-Za-z_]\w*\s*(<|<=|>|>=|!=|==)\s*([A-Za-z_]\w*|-?[0-9.]+)\s*$"
+                pattern=r"^\s*[A-Za-z_]\w*\s*(<|<=|>|>=|!=|==)\s*([A-Za-z_]\w*|-?[0-9]+(\.[0-9]+)?)\s*$"
             ),
         ],
         ...,
@@ -250,7 +263,7 @@ class OptimizationSection(Section):
     method: Method | None = None
     objective: Objective | None = None
     parameters: dict[str, ParameterSpec] = Field(default_factory=dict)
-    n_trials: Count | None = None
+    n_trials: TrialCount | None = None
     constraints: ConstraintSection = ConstraintSection()
 
 
@@ -354,7 +367,7 @@ class PhaseSection(Section):
     config: dict[str, Any] = Field(default_factory=dict)
     inputs: tuple[Text, ...] = ()
     outputs: tuple[Text, ...] = ()
-    container_count: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
+    container_count: TrialCount | None = None
     container_type: ContainerType | None = None
     execution_mode: PhaseMode | None = None
     resources: ResourceLimits = ResourceLimits()
@@ -366,7 +379,7 @@ class PhaseLimits(Section):
 
     type: Text | None = None
     execution_mode: PhaseMode | None = None
-    max_containers: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
+    max_containers: TrialCount | None = None
     resources: ResourceLimits = ResourceLimits()
     inputs: tuple[Text, ...] = ()
     timeout_hours: Annotated[Number, Field(gt=0)] | None = None
@@ -410,19 +423,24 @@ class CoordinatorSection(Section):
     resources: CoordinatorResources = CoordinatorResources()
     monitoring: MonitoringSection | None = None
     fault_tolerance: FaultSection = FaultSection()
-    phases: dict[str, PhaseLimits] = Field(default_factory=dict)
+    phases: dict[PhaseName, PhaseLimits] = Field(default_factory=dict)
 
 
 class WorkflowSection(Section):
-    """What kind of workflow it is."""
+    """What kind of workflow it is.
+
+    container_count : trials of a workflow without a list of phases
+    signal_capture : the signals of a search's best trials are stored when it ends
+    signal_replay : checked against the phases: true needs one that replays signals, false none
+    """
 
     type: WorkflowType | None = None
     name: FileName | None = None
     execution_mode: ExecutionMode | None = None
-    container_count: Count | None = None
+    container_count: TrialCount | None = None
     parallel_execution: bool = True
     signal_capture: bool = False
-    signal_replay: bool = False
+    signal_replay: bool | None = None
     phases: tuple[PhaseSection, ...] = ()
 
 
@@ -456,3 +474,8 @@ class WorkflowDocument(Section):
     monitoring: MonitoringSection | None = None
     reporting: ReportingSection = ReportingSection()
     phases: tuple[PhaseSection, ...] = ()
+
+    @property
+    def phase_list(self) -> tuple[PhaseSection, ...]:
+        """The phases as a list gives them; () where `coordinator.phases` or nothing does."""
+        return self.workflow.phases or self.phases

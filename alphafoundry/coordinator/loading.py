@@ -30,6 +30,9 @@ from alphafoundry.coordinator.workflow import InputRef, Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError, ExpressionError
 from alphafoundry.yaml_document import KeyPath, YamlDocument, read_yaml
 
+REPLAY = "signal_replay"
+"""The type that an optimization with the method of this name becomes."""
+
 DEFAULT_STRATEGY = "moving_average_cross"
 
 DOCUMENT_TYPES: Mapping[str, str] = {
@@ -118,6 +121,7 @@ class _Loader:
         )
         for section, key in sections:
             self.check_phase(workflow, section, key)
+        self.check_replay(workflow)
         return workflow
 
     def _check_once(self, key: KeyPath, first: str | None, second: str) -> None:
@@ -128,7 +132,7 @@ class _Loader:
             above = f"{first}." if first else ""
             raise self.wrong(
                 (second, name),
-                f"stands in {above}{name} too, with another value; leave one out",
+                f"{above}{name} has another value; leave one of the two out",
             )
 
     def execution(self) -> Execution:
@@ -230,6 +234,12 @@ class _Loader:
                 params.pop(parameter, None)
                 space[parameter] = given
             elif parameter not in params and parameter != SEED_PARAMETER:
+                if declared.default is None:
+                    raise self.wrong(
+                        key if section.template is None else (*key, "template"),
+                        f"the parameter {parameter!r} has no default; give it a value in params, "
+                        "or a range in parameters",
+                    )
                 space[parameter] = default_spec(declared)
         for parameter in (*section.params, *section.parameters):
             if parameter not in strategy.parameters:
@@ -288,7 +298,7 @@ class _Loader:
         document = self.document
         inside, top = document.workflow.phases, document.phases
         if inside and top:
-            raise self.wrong(("phases",), "phases stand in workflow.phases too; leave one out")
+            raise self.wrong(("phases",), "phases are listed in workflow.phases too; leave one out")
         base: KeyPath = ("workflow", "phases") if inside else ("phases",)
         listed = [
             (section, (*base, place)) for place, section in enumerate(inside if inside else top)
@@ -384,13 +394,13 @@ class _Loader:
             kind = phase_type_named(section.type)
         except ConfigurationError as problem:
             raise self.wrong((*key, "type"), str(problem)) from None
-        replay = method == "signal_replay" or section.execution_mode == "SIGNAL_REPLAY"
-        if replay and section.type not in ("optimization", "signal_replay"):
+        replay = method == REPLAY or section.execution_mode == "SIGNAL_REPLAY"
+        if replay and section.type not in ("optimization", REPLAY):
             raise self.wrong(
                 (*key, "method" if method else "execution_mode"),
                 f"a phase of type {section.type!r} replays no signals; use type optimization",
             )
-        return phase_type_named("signal_replay") if replay else kind
+        return phase_type_named(REPLAY) if replay else kind
 
     def reference(self, text: str, key: KeyPath, phase: str, names: list[str]) -> InputRef:
         """Return the input; the key inside is checked later, when the shapes are known."""
@@ -410,9 +420,9 @@ class _Loader:
         values = dict(section.config)
         if section.method is not None and "method" in kind.config.model_fields:
             values["method"] = section.method
-        elif section.method is not None and section.method != "signal_replay":
+        elif section.method is not None and section.method != REPLAY:
             raise self.wrong((*key, "method"), f"a phase of type {section.type!r} has no method")
-        if kind.name == "signal_replay":
+        if kind.name == REPLAY:
             values.pop("method", None)
         part = YamlDocument(
             {"config": values},
@@ -476,6 +486,22 @@ class _Loader:
             kind.check(phase, workflow)
         except ConfigurationError as problem:
             raise self.wrong(key, str(problem)) from None
+
+    def check_replay(self, workflow: Workflow) -> None:
+        """Refuse `signal_replay` that is not what the phases do."""
+        said = self.document.workflow.signal_replay
+        replays = [phase.name for phase in workflow.phases if phase.kind == REPLAY]
+        if said and not replays:
+            raise self.wrong(
+                ("workflow", "signal_replay"),
+                "no phase replays signals; add a phase of type signal_replay after the search, or "
+                "leave this out",
+            )
+        if said is False and replays:
+            raise self.wrong(
+                ("workflow", "signal_replay"),
+                f"the phase {replays[0]!r} replays signals; leave this out, or that phase",
+            )
 
     def check_key(self, text: str, inner: tuple[str, ...], shape: Shape, key: KeyPath) -> None:
         """Follow a nested key into the shape of a phase's outputs."""

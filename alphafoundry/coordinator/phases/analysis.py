@@ -71,8 +71,10 @@ def _result(outputs: AnalysisOutputs) -> str:
     )
 
 
-def _plots(name: str, outputs: AnalysisOutputs, bars: Bars) -> dict[str, bytes]:
-    return {f"{name} regimes": regimes_over_price(name, outputs.labels, bars)}
+def _plots(
+    outputs: AnalysisOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return {f"{phase.name} regimes": regimes_over_price(phase.name, outputs.labels, bars)}
 
 
 def trials_with_returns(

@@ -154,10 +154,22 @@ def combined_signal(
     return total
 
 
-def _plots(name: str, outputs: BacktestOutputs, bars: Bars) -> dict[str, bytes]:
-    pictures = {f"{name} equity": equity_curve(name, outputs.equity, outputs.sample, bars.label)}
+def _plots(
+    outputs: BacktestOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    pictures = {
+        f"{phase.name} equity": equity_curve(
+            phase.name,
+            outputs.equity,
+            outputs.sample,
+            bars.label,
+            currency=workflow.document.portfolio.currency,
+        )
+    }
     if outputs.weights_over_time is not None:
-        pictures[f"{name} weights"] = stacked_weights(name, outputs.weights_over_time, bars.label)
+        pictures[f"{phase.name} weights"] = stacked_weights(
+            phase.name, outputs.weights_over_time, bars.label
+        )
     return pictures
 
 

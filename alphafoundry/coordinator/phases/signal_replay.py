@@ -139,6 +139,7 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
     outputs=ReplayOutputs,
     keys=_keys,
     trials=_trials,
+    takes_count=True,
     needs=(OptimizationOutputs, AnalysisOutputs, SignalOutputs),
     check=_check,
     looks_at="train",

@@ -104,8 +104,18 @@ def _keys(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
     }
 
 
-def _plots(name: str, outputs: WalkForwardOutputs, bars: Bars) -> dict[str, bytes]:
-    return {f"{name} equity": equity_curve(name, outputs.equity, outputs.sample, bars.label)}
+def _plots(
+    outputs: WalkForwardOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return {
+        f"{phase.name} equity": equity_curve(
+            phase.name,
+            outputs.equity,
+            outputs.sample,
+            bars.label,
+            currency=workflow.document.portfolio.currency,
+        )
+    }
 
 
 def _share(search: OptimizationSection, uses: Sequence[StrategyUse]) -> int | None:
@@ -143,13 +153,25 @@ def _check(phase: Phase, workflow: Workflow) -> None:
         raise ConfigurationError("no parameters keep to the constraints; widen them")
 
 
+def _unused(phase: Phase, workflow: Workflow) -> list[str]:
+    settings = _settings(phase, workflow)
+    if settings.min_train_days is None or settings.window_type in ("expanding", "adaptive"):
+        return []
+    return [
+        f"min_train_days changes nothing with window_type {settings.window_type}; it is for "
+        "expanding and adaptive windows"
+    ]
+
+
 @phase_type(
     "walk_forward",
     config=WalkForwardConfig,
     outputs=WalkForwardOutputs,
     keys=_keys,
     trials=_trials,
+    takes_count=True,
     check=_check,
+    unused=_unused,
     looks_at="train",
     passes="best_params",
     container_types=("full_backtest", "simple_backtest"),

@@ -85,6 +85,17 @@ async def test_inside_a_running_loop_and_again_from_checkpoints(bars: Bars) -> N
     assert same(found, results(restarted.folder))
 
 
+def test_signal_capture_stores_the_signals_of_the_best_trials(place: Path) -> None:
+    def stored(captured: bool) -> int:
+        workflow = {"type": "optimization", "signal_capture": captured, "container_count": 12}
+        document = {**DOCUMENT, "workflow": workflow, "phases": []}
+        run_workflow({**document, "reporting": {"plots": False, "top_trials": 5}})
+        return len(list((place / "home" / "coordinator" / "signals").rglob("*.signals")))
+
+    assert stored(False) == 0
+    assert stored(True) == 5
+
+
 def test_the_document_of_the_folder_runs_again() -> None:
     report = run_workflow(DOCUMENT)
     again = run_workflow(Path(report.folder) / "workflow.yaml")
