@@ -343,7 +343,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "two modes": (
         "workflow: {execution_mode: AUTO}\ncoordinator: {execution_mode: HYBRID}",
-        "flow.yaml:2: coordinator.execution_mode: workflow.execution_mode has another value; leave one",
+        "flow.yaml:2: coordinator.execution_mode: workflow.execution_mode has another value; "
+        "leave one",
     ),
     "unknown strategy": (
         "strategies:\n  - {type: moving_avrage_cross}",
