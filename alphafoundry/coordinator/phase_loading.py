@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from alphafoundry.configuration import read_part, suggest
-from alphafoundry.coordinator.document import (
-    PhaseSection,
-    Section,
-)
+from alphafoundry.coordinator.document import PhaseSection
 from alphafoundry.coordinator.document_file import DocumentFile
+from alphafoundry.coordinator.document_values import Section
 from alphafoundry.coordinator.outputs import Shape
 from alphafoundry.coordinator.phase_types import (
     PhaseType,

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alphafoundry.configuration import suggest
-from alphafoundry.coordinator.document import (
-    PhaseLimits,
-    PhaseSection,
-)
+from alphafoundry.coordinator.document import PhaseLimits, PhaseSection
 from alphafoundry.coordinator.document_file import DocumentFile
 from alphafoundry.coordinator.phase_types import (
     phase_type_named,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Section
+from alphafoundry.coordinator.document_values import Section
 from alphafoundry.coordinator.identity import digest
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.strategies import StrategyUse, source_digest

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alphafoundry.configuration import suggest
-from alphafoundry.coordinator.document import (
-    StrategySection,
-)
+from alphafoundry.coordinator.document import StrategySection
 from alphafoundry.coordinator.document_file import DocumentFile, as_name
 from alphafoundry.coordinator.parameter_space import ParameterSpec, default_spec
 from alphafoundry.coordinator.strategies import SEED_PARAMETER, StrategySource, StrategyUse

@@ -14,7 +14,7 @@ from pydantic import Field
 from alphafoundry.backtest import Bars, RegimeModel, TrialResult, fit_regimes, regime_scores
 from alphafoundry.coordinator.components import Component
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Count, Section, Whole
+from alphafoundry.coordinator.document_values import Count, Section, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.outputs import (

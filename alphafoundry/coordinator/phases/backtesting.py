@@ -21,7 +21,7 @@ from alphafoundry.backtest import (
 from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Number, Section
+from alphafoundry.coordinator.document_values import Number, Section
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
 from alphafoundry.coordinator.phases.analysis import ALL, classified

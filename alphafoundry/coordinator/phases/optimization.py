@@ -13,15 +13,7 @@ from alphafoundry.configuration import suggest
 from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
-from alphafoundry.coordinator.document import (
-    ConstraintSection,
-    Count,
-    Method,
-    Objective,
-    Section,
-    Text,
-    TrialCount,
-)
+from alphafoundry.coordinator.document_values import Count, Section, Text, TrialCount
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phase_types import TopTrial, phase_type
@@ -29,6 +21,7 @@ from alphafoundry.coordinator.phases.outputs import OptimizationOutputs, Searche
 from alphafoundry.coordinator.plots import heat_maps
 from alphafoundry.coordinator.sampling import grid_size, names_compared, search_for
 from alphafoundry.coordinator.scoring import score_of, unknown_metric, within
+from alphafoundry.coordinator.search_sections import ConstraintSection, Method, Objective
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.wording import short
 from alphafoundry.coordinator.workflow import Phase, Workflow

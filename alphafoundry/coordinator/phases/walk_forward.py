@@ -14,14 +14,7 @@ from pydantic import Field
 from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
 from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import (
-    ConstraintSection,
-    OptimizationSection,
-    Text,
-    WalkForwardSection,
-    Whole,
-    WindowType,
-)
+from alphafoundry.coordinator.document_values import Text, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import Measured, phase_type
 from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
@@ -30,6 +23,12 @@ from alphafoundry.coordinator.plots import equity_curve
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
 from alphafoundry.coordinator.scoring import score_of, within
+from alphafoundry.coordinator.search_sections import (
+    ConstraintSection,
+    OptimizationSection,
+    WalkForwardSection,
+    WindowType,
+)
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
