@@ -25,9 +25,9 @@ from typing import Literal
 
 import httpx
 
-from alphafoundry.algorithms.arena import BUY_AND_HOLD
 from alphafoundry.algorithms.contract import NoCode, RefusedCode, Signature
 from alphafoundry.algorithms.extraction import extract_code
+from alphafoundry.algorithms.leader_board import BUY_AND_HOLD
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.prompts import MarketNote, Prompt, build_prompt, describe_ticker
 from alphafoundry.algorithms.providers import (

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.bars import Bars
 from alphafoundry.backtest.strategy import Strategy
 from alphafoundry.backtest.trials import signals_of
 from alphafoundry.errors import BacktestError, CannotKeep
+from alphafoundry.finance.bars import Bars
 
 VERSION = 1
 """Part of every key: raise it when a strategy's signals change."""
