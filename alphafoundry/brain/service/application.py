@@ -19,7 +19,6 @@ from alphafoundry.brain.service.alphas import alpha_routes
 from alphafoundry.brain.service.catalogue import catalogue_routes
 from alphafoundry.brain.service.choices import Choices
 from alphafoundry.brain.service.local_brain import Delays, LocalBrain
-from alphafoundry.brain.service.quotas import Clock, utc_now
 from alphafoundry.brain.service.recomputed_tables import Repeater
 from alphafoundry.brain.service.record_set_routes import record_set_routes
 from alphafoundry.brain.service.replies import NOT_FOUND, IdentityHeaders, RefusedError
@@ -29,6 +28,7 @@ from alphafoundry.brain.service.sessions import Sessions, session_routes
 from alphafoundry.brain.service.simulation_requests import Simulations
 from alphafoundry.brain.service.simulations import simulation_routes
 from alphafoundry.brain.service.submissions import submission_routes
+from alphafoundry.clock import Clock, utc_now
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.simulator import Simulator
 
