@@ -31,7 +31,9 @@ def new_folder(home: Path, subject: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise FoundryError(f"{home / 'algorithms'}: too many folders of this second")
+    raise FoundryError(
+        f"{home / 'algorithms'}: too many runs started within this second; try again"
+    )
 
 
 def save_generation(generation: Generation, folder: Path) -> list[Path]:
