@@ -9,6 +9,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.revisions import Revisions
+
 _EMPTY: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 
 
@@ -51,6 +53,8 @@ class Panel:
     issues : faults found on load
     truth : effect to array of shape (n_days, n_instruments), the expected return that the
         planted effect adds to that day's return. Empty for real markets. Never a field.
+    revisions : cells masked or repaired in fields, since when that is known, and what they showed
+        until then (every field but returns and adv20, which follow from the others)
     descriptions : field or group to one line for people (GET /data-fields shows it)
     """
 
@@ -66,6 +70,7 @@ class Panel:
     issues: tuple[SeriesIssue, ...] = ()
     truth: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: _EMPTY)
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    revisions: Revisions = field(default_factory=Revisions)
 
     @property
     def shape(self) -> tuple[int, int]:
