@@ -29,7 +29,8 @@ def spread(panel: Panel, seed: int) -> np.ndarray:
     draw = np.random.default_rng(seed)
     weights = draw.standard_normal(panel.shape)
     weights[draw.uniform(size=panel.shape) < 0.3] = 0.0
-    return weights / np.abs(weights).sum(axis=1, keepdims=True)
+    found: np.ndarray = weights / np.abs(weights).sum(axis=1, keepdims=True)
+    return found
 
 
 @pytest.mark.parametrize("name", ["us_equities_2016_2021", "us_top3000_2012_2017"])
