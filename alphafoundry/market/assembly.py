@@ -14,6 +14,7 @@ from alphafoundry.market.bars import Bars
 from alphafoundry.market.fields import derive_fields
 from alphafoundry.market.groups import Grouping, market_group
 from alphafoundry.market.panel import Panel
+from alphafoundry.market.revisions import Revisions
 from alphafoundry.market.validation import validate
 
 Progress = Callable[[str], None]
@@ -50,6 +51,7 @@ def build_panel(
         label=describe(name, clean.dates, len(clean.symbols)),
         synthetic=False,
         issues=clean.issues,
+        revisions=_of_fields(clean.revisions),
     )
 
 
@@ -85,6 +87,17 @@ def assemble(
     for array in (dates, symbols, *panel.fields.values(), *groups.values(), *panel.truth.values()):
         array.flags.writeable = False
     return panel
+
+
+def _of_fields(revisions: Revisions) -> Revisions:
+    """Return revisions of bars as revisions of the fields that derive from one day's bar."""
+    if not len(revisions):
+        return revisions
+    one_day = {name: before[None, :] for name, before in revisions.before.items()}
+    fields, _ = derive_fields(one_day)
+    return revisions.renamed(
+        {name: fields[name][0] for name in fields if name not in ("returns", "adv20")}
+    )
 
 
 def describe(name: str, dates: NDArray[np.datetime64], names: int) -> str:

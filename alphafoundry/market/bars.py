@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.revisions import Revisions
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap")
@@ -24,10 +25,12 @@ class Bars:
     symbols : str array of shape (n_instruments,), unique
     values : column (one of VALUE_COLUMNS) to float64 array of shape (n_days, n_instruments);
         NaN is missing. Always holds close
-    issues : faults that the reader met and already masked
+    issues : faults that the reader met and already masked, and those of validation
+    revisions : what validation masked or repaired, and since when that is known
     """
 
     dates: NDArray[np.datetime64]
     symbols: NDArray[np.str_]
     values: Mapping[str, NDArray[np.float64]]
     issues: tuple[SeriesIssue, ...] = ()
+    revisions: Revisions = field(default_factory=Revisions)

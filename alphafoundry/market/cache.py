@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.panel import Panel, SeriesIssue
+from alphafoundry.market.revisions import LevelBreak, Revisions
 
 _MANIFEST = "panel.json"
 _DRAFT = ".draft-"
@@ -104,6 +105,13 @@ def _panel_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Pane
         fields=part("fields"),
         groups=part("groups"),
         truth=part("truth"),
+        revisions=Revisions(
+            rows=arrays["revision_rows"],
+            columns=arrays["revision_columns"],
+            known_at=arrays["revision_known_at"],
+            before=part("before"),
+            breaks=tuple(LevelBreak(**found) for found in meta["breaks"]),
+        ),
         source=meta["source"],
         label=meta["label"],
         synthetic=meta["synthetic"],
@@ -127,8 +135,12 @@ def _write(panel: Panel, place: Path) -> None:
         ("fields", panel.fields),
         ("groups", panel.groups),
         ("truth", panel.truth),
+        ("before", panel.revisions.before),
     ):
         arrays.update({f"{kind}/{name}": array for name, array in members.items()})
+    arrays["revision_rows"] = panel.revisions.rows
+    arrays["revision_columns"] = panel.revisions.columns
+    arrays["revision_known_at"] = panel.revisions.known_at
     manifest = {
         "panel": {
             "source": panel.source,
@@ -137,6 +149,7 @@ def _write(panel: Panel, place: Path) -> None:
             "fingerprint": panel.fingerprint,
             "group_names": dict(panel.group_names),
             "issues": [asdict(issue) for issue in panel.issues],
+            "breaks": [asdict(found) for found in panel.revisions.breaks],
             "descriptions": dict(panel.descriptions),
         },
         "arrays": {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.identity import DataVersion, Market
+from alphafoundry.market.revisions import Revisions
 
 _EMPTY: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 
@@ -57,6 +58,8 @@ class Panel:
     issues : faults found on load
     truth : effect to array of shape (n_days, n_instruments), the expected return that the
         planted effect adds to that day's return. Empty for real markets. Never a field.
+    revisions : cells masked or repaired in fields, since when that is known, and what they showed
+        until then (every field but returns and adv20, which follow from the others)
     descriptions : field or group to one line for people (GET /data-fields shows it)
     """
 
@@ -72,6 +75,7 @@ class Panel:
     issues: tuple[SeriesIssue, ...] = ()
     truth: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: _EMPTY)
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    revisions: Revisions = field(default_factory=Revisions)
     market: Market | None = None
 
     @property
