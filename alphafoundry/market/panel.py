@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import MarketError
+from alphafoundry.market.as_of import SeenFields, known_by
 from alphafoundry.market.identity import DataVersion, Market
 from alphafoundry.market.revisions import Revisions
 
@@ -97,8 +98,11 @@ class Panel:
     def until(self, day: date | str | np.datetime64) -> Panel:
         """Return the panel as it was known at the end of `day`, without any later bar.
 
-        Its arrays are views of this panel's. The market stays the same; the fingerprint and the
-        label say the day. Raises MarketError where no bar is that old.
+        A bar that was masked or repaired because of a later one is shown as it was printed, and
+        returns, adv20, universes and groups follow from what is shown. Arrays are views of this
+        panel's, copied where such a bar is among them when they are first asked for. The market
+        stays the same; the fingerprint and the label say the day. `issues` are of the whole
+        series and so left out. Raises MarketError where no bar is that old.
         """
         try:
             last = np.datetime64(str(day), "D")
@@ -113,9 +117,11 @@ class Panel:
         return replace(
             self,
             dates=self.dates[:rows],
-            fields={name: array[:rows] for name, array in self.fields.items()},
+            fields=SeenFields(self.fields, self.revisions, rows - 1),
             groups={name: array[:rows] for name, array in self.groups.items()},
             truth={name: array[:rows] for name, array in self.truth.items()},
+            revisions=known_by(self.revisions, rows - 1),
+            issues=(),
             label=f"{self.label}, as of {self.dates[rows - 1]}",
             fingerprint=hashlib.blake2b(content.encode(), digest_size=8).hexdigest(),
         )
