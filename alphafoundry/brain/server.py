@@ -34,6 +34,7 @@ from alphafoundry.brain.service.simulation_requests import Simulations
 from alphafoundry.brain.service.simulations import simulation_routes
 from alphafoundry.brain.service.submissions import submission_routes
 from alphafoundry.market.panel import Panel
+from alphafoundry.simulation.rules import SIMULATION_RULES
 from alphafoundry.simulation.simulator import Simulator
 
 DEFAULT_STATE = Path(".foundry/local-brain.sqlite")
@@ -75,7 +76,7 @@ def create_app(
 
     Raises StoreError where `state` cannot be used.
     """
-    service = f"local:{panel.fingerprint}"
+    service = f"local:{panel.market_id}.{SIMULATION_RULES}"
     memory = State(state, service=service)
     simulations = Simulations(Simulator(panel), memory)
     brain = LocalBrain(
@@ -90,6 +91,7 @@ def create_app(
             daily_simulations=daily_simulations,
             simulation_seconds=simulation_seconds,
             now=now,
+            version=panel.version,
         ),
         simulations=simulations,
         repeater=Repeater(),
@@ -137,7 +139,7 @@ def create_app(
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(IdentityHeaders, service=service, market=panel.label)
+    app.add_middleware(IdentityHeaders, service=service, panel=panel)
     return app
 
 

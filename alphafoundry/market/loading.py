@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.cache import cached_panel, state_of
+from alphafoundry.market.identity import Market
 from alphafoundry.market.panel import Panel
 
 _SOURCES: Mapping[str, str] = {
@@ -64,7 +65,23 @@ def load_market(
         panel = _load_yfinance(cache_dir, sectors, say)
     else:
         panel = _load_path(name, cache_dir, sectors, say)
-    return replace(panel, source=name)
+    return replace(panel, source=name, market=market_of(name, seed=seed, sectors=sectors))
+
+
+def market_of(source: str, *, seed: int = 0, sectors: Path | None = None) -> Market:
+    """Return the lasting identity of a market, without reading its bars.
+
+    A file is known by its resolved path, a market folder by the id in it, wherever it is moved.
+    Other groups than the source's own, by `sectors`, make another market.
+    """
+    if source == "calibration":
+        return Market(f"calibration, seed {seed}", "500 generated names", "prices are generated")
+    groups = "" if sectors is None else f", grouped by {Path(sectors).resolve()}"
+    if source == "sample":
+        return Market(f"skfolio sample{groups}", "20 large US stocks")
+    if source == "yfinance":
+        return Market(f"yfinance{groups}", "S&P 500 members of the last day", "by adj_close")
+    return Market(f"{Path(source).expanduser().resolve()}{groups}")
 
 
 def _load_calibration(

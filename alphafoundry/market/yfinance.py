@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ import httpx
 from alphafoundry.errors import MarketError
 from alphafoundry.market.assembly import Progress, build_panel
 from alphafoundry.market.cache import cached_panel, state_of
-from alphafoundry.market.calendar import exchange_holidays
 from alphafoundry.market.downloads import (
     Downloader,
     DownloadError,
@@ -34,6 +33,7 @@ from alphafoundry.market.downloads import (
 from alphafoundry.market.files import read_bars
 from alphafoundry.market.groups import read_sectors
 from alphafoundry.market.panel import Panel, SeriesIssue
+from alphafoundry.market.sessions import NEW_YORK, last_session_before
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def load_yfinance(
     Names that left the index before are not in it (survivorship bias). Raises MarketError where
     a package is missing, or where Yahoo does not answer and nothing was downloaded before.
     """
-    last = last_trading_day(today or date.today())
+    last = last_session_before(NEW_YORK, today or date.today())
     first = date(last.year - HISTORY_YEARS, last.month, min(last.day, 28))
     folder = cache_dir / "downloads" / f"{first}_{last}"
     warning = ""
@@ -110,14 +110,6 @@ def load_yfinance(
         progress=progress,
     )
     return replace(panel, label=f"{warning}{panel.label}")
-
-
-def last_trading_day(today: date) -> date:
-    """Return the last trading day before `today`."""
-    day = today - timedelta(days=1)
-    while day.weekday() > 4 or day in exchange_holidays(day.year):
-        day -= timedelta(days=1)
-    return day
 
 
 def index_members(day: date) -> list[Member]:

@@ -15,7 +15,7 @@ from typing import Any
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
 from alphafoundry.coordinator.batches import Setting, execution_to_json
-from alphafoundry.coordinator.data import first_test_row, load_bars_of
+from alphafoundry.coordinator.data import first_test_row, load_bars_of, origin_of
 from alphafoundry.coordinator.identity import code_version, digest
 from alphafoundry.coordinator.monitoring import Monitor
 from alphafoundry.coordinator.planning import Plan, manager_of, measure_trial, plan_workflow
@@ -192,6 +192,7 @@ async def workflow_run(
             market_label=bars.label,
             seed=workflow.seed,
             settings={"workflow": str(path), "identity": identity, "folder": str(folder.path)},
+            data=origin_of(workflow.document.data, bars, market=settings.market),
         ).id
         monitor = Monitor(store, run_id, workflow.document, home=settings.home)
         run = WorkflowRun(

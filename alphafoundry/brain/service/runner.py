@@ -25,6 +25,7 @@ from alphafoundry.brain.service.quotas import Clock, eastern_day
 from alphafoundry.brain.service.service_store import AlreadyThereError, NewAlpha, State
 from alphafoundry.brain.service.simulation_requests import Simulations, fields_of, place_of_error
 from alphafoundry.errors import ExpressionError, FoundryError
+from alphafoundry.market.identity import DataVersion
 from alphafoundry.simulation.result import SimulationResult
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Runner:
     max_concurrent : simulations at the same time
     daily_simulations : successful ones per US Eastern day, None is no limit
     simulation_seconds : least duration of a successful one
+    version : of the data that is simulated on
 
     Attributes
     ----------
@@ -96,7 +98,9 @@ class Runner:
         daily_simulations: int | None,
         simulation_seconds: float,
         now: Clock,
+        version: DataVersion,
     ) -> None:
+        self._version = version
         self._simulations = simulations
         self._state = state
         self._service = service
@@ -292,7 +296,7 @@ class Runner:
             id=identity,
             content_key=key,
             created=created,
-            document=alpha_document(result, alpha=identity, created=created),
+            document=alpha_document(result, alpha=identity, created=created, version=self._version),
             days=result.dates,
             dollars=result.daily_pnl,
             record_sets={

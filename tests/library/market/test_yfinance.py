@@ -20,7 +20,6 @@ from alphafoundry.market.yfinance import (
     Member,
     fetch_bars,
     index_members,
-    last_trading_day,
     load_yfinance,
 )
 
@@ -250,16 +249,3 @@ def test_without_the_packages_the_command_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MarketError, match=r"pip install -e '.\[yfinance\]'"):
         load_market("yfinance", cache_dir=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("today", "last"),
-    [
-        (date(2024, 6, 5), date(2024, 6, 4)),
-        (date(2024, 6, 3), date(2024, 5, 31)),
-        (date(2024, 7, 5), date(2024, 7, 3)),
-        (date(2024, 1, 2), date(2023, 12, 29)),
-    ],
-)
-def test_the_last_trading_day_is_before_today(today: date, last: date) -> None:
-    assert last_trading_day(today) == last
