@@ -11,7 +11,36 @@ from numpy.typing import NDArray
 from alphafoundry.market.panel import SeriesIssue
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
-VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap")
+SOURCE_COLUMNS = (
+    "adj_open",
+    "adj_high",
+    "adj_low",
+    "adj_volume",
+    "raw_close",
+    "dividend",
+    "split_factor",
+)
+"""What some sources give beside the bars: their own adjusted prices and volume, the close before
+any adjustment where close is adjusted for splits already, the cash dividend per share and the
+split factor (new shares per old share) of the day."""
+VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class ReadingNote:
+    """Something that a reader decided, changed or left out; for the screen about the data.
+
+    Attributes
+    ----------
+    kind : "columns-ignored", "files-ignored", "layout", "symbol", "encoding", "decimal", "dates",
+        "time-zone", "weekdays", "adjustment", "volume", "currency" or "rows"
+    detail : one line for a person
+    items : the columns, files or symbols that it is about; may be empty
+    """
+
+    kind: str
+    detail: str
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +54,11 @@ class Bars:
     values : column (one of VALUE_COLUMNS) to float64 array of shape (n_days, n_instruments);
         NaN is missing. Always holds close
     issues : faults that the reader met and already masked
+    notes : what the reader decided, changed or left out; empty where nothing is worth a word
     """
 
     dates: NDArray[np.datetime64]
     symbols: NDArray[np.str_]
     values: Mapping[str, NDArray[np.float64]]
     issues: tuple[SeriesIssue, ...] = ()
+    notes: tuple[ReadingNote, ...] = ()
