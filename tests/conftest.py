@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alphafoundry.store.file_lock import file_lock
+from alphafoundry.file_lock import file_lock
 from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder
 

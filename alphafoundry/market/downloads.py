@@ -76,11 +76,11 @@ class Downloader:
                     "again to go on from there, or choose another market (sample, calibration or "
                     "a file)"
                 ) from None
-            _write_table(table, path)
+            write_table(table, path)
         bars = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
         missing = sorted(set(symbols) - set(bars["symbol"]))
         (folder / "missing.json").write_text(json.dumps(missing), encoding="utf-8")
-        _write_table(bars, bars_file(folder))
+        write_table(bars, bars_file(folder))
         for path in paths:
             path.unlink(missing_ok=True)
 
@@ -130,7 +130,9 @@ def missing_symbols(folder: Path) -> list[str]:
     return [str(name) for name in json.loads((folder / "missing.json").read_text("utf-8"))]
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as a parquet file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as draft:
         part = Path(draft) / path.name
         table.to_parquet(part, index=False)

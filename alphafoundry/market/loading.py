@@ -9,6 +9,7 @@ from pathlib import Path
 from alphafoundry.errors import MarketError
 from alphafoundry.market.cache import cached_panel, state_of
 from alphafoundry.market.identity import Market
+from alphafoundry.market.market_folder import is_market_folder, read_market_folder, read_state
 from alphafoundry.market.panel import Panel
 
 _SOURCES: Mapping[str, str] = {
@@ -81,7 +82,10 @@ def market_of(source: str, *, seed: int = 0, sectors: Path | None = None) -> Mar
         return Market(f"skfolio sample{groups}", "20 large US stocks")
     if source == "yfinance":
         return Market(f"yfinance{groups}", "S&P 500 members of the last day", "by adj_close")
-    return Market(f"{Path(source).expanduser().resolve()}{groups}")
+    path = Path(source).expanduser()
+    if is_market_folder(path):
+        return Market(f"market folder {read_state(path).id}{groups}")
+    return Market(f"{path.resolve()}{groups}")
 
 
 def _load_calibration(
@@ -124,6 +128,8 @@ def _load_path(
     source: str, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
 ) -> Panel:
     path = Path(source).expanduser()
+    if is_market_folder(path):
+        return _load_folder(path, cache_dir, sectors, progress)
     if not path.is_file():
         raise MarketError(
             f"market {source!r}: neither an existing file nor one of {', '.join(_SOURCES)}; give "
@@ -143,6 +149,36 @@ def _load_path(
         cache_dir / "panels",
         name=where if sectors is None else f"{where} with {sectors.resolve()}",
         state={"file": state_of(path), "sectors": state_of(groups)},
+        build=build,
+        progress=progress,
+    )
+
+
+def _load_folder(
+    path: Path, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
+) -> Panel:
+    from alphafoundry.market.groups import folder_sectors_file, read_sectors
+
+    state = read_state(path)
+    groups = sectors or folder_sectors_file(path)
+
+    def build() -> Panel:
+        from alphafoundry.market.assembly import build_panel
+
+        progress(f"{path.name}: reading version {state.version}")
+        bars = read_market_folder(path)
+        return build_panel(
+            bars,
+            source=str(path),
+            name=path.name,
+            groupings=read_sectors(groups, bars.symbols) if groups else {},
+            progress=progress,
+        )
+
+    return cached_panel(
+        cache_dir / "panels",
+        name=state.id if sectors is None else f"{state.id} with {sectors.resolve()}",
+        state={"version": state.version, "sectors": state_of(groups)},
         build=build,
         progress=progress,
     )

@@ -32,8 +32,10 @@ from alphafoundry.market.downloads import (
 )
 from alphafoundry.market.files import read_bars
 from alphafoundry.market.groups import read_sectors
+from alphafoundry.market.market_folder import has_version, read_market_folder
 from alphafoundry.market.panel import Panel, SeriesIssue
 from alphafoundry.market.sessions import NEW_YORK, last_session_before
+from alphafoundry.market.update_sources import YahooSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +112,35 @@ def load_yfinance(
         progress=progress,
     )
     return replace(panel, label=f"{warning}{panel.label}")
+
+
+def yahoo_source(
+    folder: Path,
+    *,
+    names: Sequence[str] | None = None,
+    progress: Progress,
+    fetch: Fetch | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> YahooSource:
+    """Return the source that a market folder is updated from.
+
+    Parameters
+    ----------
+    names : None takes the names that the folder has and the S&P 500 members of today
+    """
+    today = date.today()
+    history = date(today.year - HISTORY_YEARS, today.month, min(today.day, 28))
+    if names is None:
+        kept = set(read_market_folder(folder).symbols.tolist()) if has_version(folder) else set()
+        names = sorted(kept | {member.symbol for member in index_members(today)})
+    return YahooSource(
+        names=tuple(names),
+        history=history,
+        scratch=folder / ".downloads",
+        fetch=fetch or fetch_bars,
+        progress=progress,
+        wait=wait,
+    )
 
 
 def index_members(day: date) -> list[Member]:

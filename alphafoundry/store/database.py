@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from alphafoundry.errors import StoreError, StoreUnavailable
+from alphafoundry.file_lock import file_lock
 from alphafoundry.store.address import Address, read_address
 from alphafoundry.store.column_types import to_json
-from alphafoundry.store.file_lock import file_lock
 from alphafoundry.store.migrations import REVISION, read_revision, upgrade
 from alphafoundry.store.tables import Table
 

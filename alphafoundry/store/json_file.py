@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from alphafoundry.errors import StoreError
+from alphafoundry.file_lock import file_lock
 from alphafoundry.store.column_types import to_json
-from alphafoundry.store.file_lock import file_lock
 
 
 @dataclass(frozen=True)
