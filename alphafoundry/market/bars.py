@@ -12,7 +12,36 @@ from alphafoundry.market.panel import SeriesIssue
 from alphafoundry.market.revisions import Revisions
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
-VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap")
+SOURCE_COLUMNS = (
+    "adj_open",
+    "adj_high",
+    "adj_low",
+    "adj_volume",
+    "raw_close",
+    "dividend",
+    "split_factor",
+)
+"""What some sources give beside the bars: their own adjusted prices and volume, the close before
+any adjustment where close is adjusted for splits already, the cash dividend per share and the
+split factor (new shares per old share) of the day."""
+VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class ReadingNote:
+    """Something that a reader decided, changed or left out; for the screen about the data.
+
+    Attributes
+    ----------
+    kind : "columns-ignored", "files-ignored", "layout", "symbol", "encoding", "decimal", "dates",
+        "time-zone", "weekdays", "adjustment", "volume", "currency" or "rows"
+    detail : one line for a person
+    items : the columns, files or symbols that it is about; may be empty
+    """
+
+    kind: str
+    detail: str
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +56,7 @@ class Bars:
         NaN is missing. Always holds close
     issues : faults that the reader met and already masked, and those of validation
     revisions : what validation masked or repaired, and since when that is known
+    notes : what the reader decided, changed or left out; empty where nothing is worth a word
     """
 
     dates: NDArray[np.datetime64]
@@ -34,3 +64,4 @@ class Bars:
     values: Mapping[str, NDArray[np.float64]]
     issues: tuple[SeriesIssue, ...] = ()
     revisions: Revisions = field(default_factory=Revisions)
+    notes: tuple[ReadingNote, ...] = ()

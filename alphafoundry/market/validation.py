@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from alphafoundry.market.bars import PRICE_COLUMNS, Bars
 from alphafoundry.market.leaps import LEAP, find_leaps
 from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.returns import last_known
 from alphafoundry.market.revisions import LevelBreak, Revisions
 
 Array = NDArray[np.float64]
@@ -124,7 +125,7 @@ class _Findings:
     @cached_property
     def leaping(self) -> Mask:
         """Which bars but the first leap from the last known one; fixed when first asked for."""
-        filled = _filled_forward(self.path)
+        filled = last_known(self.path)
         ratio = filled[1:] / filled[:-1]
         return (ratio > LEAP) | (ratio < 1.0 / LEAP)
 
@@ -415,7 +416,7 @@ def _report_splits(findings: _Findings) -> None:
     if "adj_close" not in findings.bars.values:
         return
     usable = _masked(findings.close, findings.broken)
-    factor = _filled_forward(np.log(findings.bars.values["adj_close"] / usable))
+    factor = last_known(np.log(findings.bars.values["adj_close"] / usable))
     change = np.diff(factor, axis=0)
     for column, rows in _by_column(np.abs(change) > SPLIT_LOG):
         events = ", ".join(
@@ -454,20 +455,6 @@ def _report_gaps(findings: _Findings) -> None:
 def _masked(array: Array, cells: Mask) -> Array:
     result = array.copy()
     result[cells] = np.nan
-    return result
-
-
-def _filled_forward(array: Array) -> Array:
-    """Return `array` with NaN replaced by the last value above it, if there is one."""
-    missing = np.isnan(array)
-    columns = np.flatnonzero(missing.any(axis=0))
-    if not len(columns):
-        return array
-    part = np.ascontiguousarray(array[:, columns])
-    rows = np.where(missing[:, columns], 0, np.arange(len(array))[:, None])
-    np.maximum.accumulate(rows, axis=0, out=rows)
-    result = array.copy()
-    result[:, columns] = np.take_along_axis(part, rows, axis=0)
     return result
 
 
