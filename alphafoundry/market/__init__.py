@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from alphafoundry.market.files import load_frame
+from alphafoundry.market.layouts import ReadOptions
 from alphafoundry.market.loading import known_sources, load_market
 from alphafoundry.market.panel import Panel, SeriesIssue
+from alphafoundry.market.suitability import require_suitable
 
-__all__ = ["Panel", "SeriesIssue", "known_sources", "load_frame", "load_market"]
+__all__ = [
+    "Panel",
+    "ReadOptions",
+    "SeriesIssue",
+    "known_sources",
+    "load_frame",
+    "load_market",
+    "require_suitable",
+]

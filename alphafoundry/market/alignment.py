@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,15 +25,17 @@ INTRADAY_SHARE = 0.02
 _SHOWN = 5
 _MOST_TIMES = 4
 _SEVERAL_SERIES = 0.05
-_VAGUE_STEMS = frozenset(
+_VAGUE = frozenset(
     {
-        *("bar", "bars", "candles", "csv", "daily", "data", "dataframe", "dataset", "download"),
-        *("downloads", "eod", "equities", "export", "file", "historical", "history", "input"),
-        *("intraday", "klines", "market", "ohlc", "ohlcv", "output", "price", "prices", "query"),
-        *("quote", "quotes", "response", "result", "results", "sample", "sheet1", "stock"),
-        *("stocks", "table", "test"),
+        *("alpaca", "alphavantage", "bar", "bars", "binance", "candles", "csv", "daily", "data"),
+        *("dataframe", "dataset", "download", "downloads", "eod", "equities", "export", "file"),
+        *("historical", "historicaldata", "history", "input", "intraday", "investing", "kaggle"),
+        *("klines", "market", "massive", "nasdaq", "ohlc", "ohlcv", "output", "polygon", "price"),
+        *("prices", "query", "quote", "quotes", "response", "result", "results", "sample", "sheet"),
+        *("sheet1", "stock", "stocks", "stooq", "table", "test", "tiingo", "yahoo", "yfinance"),
     }
 )
+"""Words of names of files that are no symbols."""
 
 
 def bars_of_tables(
@@ -120,7 +123,7 @@ def _dated(table: RawTable) -> RawTable:
 def _gathered(parts: Sequence[Part]) -> list[ReadingNote]:
     """Return the notes of all parts, the same of many parts once."""
     found: dict[tuple[str, str], list[ReadingNote]] = {}
-    of_file = {"symbol": "symbols are the names of the files", "layout": ""}
+    of_file = {"symbol": "symbols are the names of files or sheets", "layout": ""}
     for part in parts:
         for note in part.notes:
             several = len(parts) > 1 and note.kind == "symbol"
@@ -369,13 +372,17 @@ def _require_symbols(
             f"{name}: no column symbol, and {twice.detail.split(';')[0]}: there are several "
             f"series in it; {LAYOUT}"
         )
-    vague = [part.symbols[0] for part in unnamed if part.symbols[0].lower() in _VAGUE_STEMS]
+    vague = [part.symbols[0] for part in unnamed if _is_vague(part.symbols[0])]
     if vague and not options.symbol:
         raise MarketError(
             f"{name}: no column symbol, and {vague[0]!r} is no symbol either; name the file after "
             "its symbol, such as AAPL.csv, or give the option symbol: FILE?symbol=AAPL, or "
             "symbol='AAPL' with a table in memory"
         )
+
+
+def _is_vague(stem: str) -> bool:
+    return all(word in _VAGUE for word in re.split(r"[^a-z0-9]+", stem.lower()) if word)
 
 
 def _fill_adjusted(values: dict[str, NDArray[np.float64]]) -> list[ReadingNote]:

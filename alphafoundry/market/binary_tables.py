@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def read_workbook(
         )
     found: list[RawTable] = []
     for title in [sheet] if sheet else book.sheetnames:
-        rows = [row for row in _sheet_rows(book[title]) if any(row[1])]
+        rows = _even(row for row in _sheet_rows(book[title]) if any(row[1]))
         if not rows:
             continue
         heading = find_heading([cells for _, cells in rows[:40]])
@@ -110,7 +110,7 @@ def read_workbook(
         alone = len(book.sheetnames) == 1
         found.append(
             table_of_cells(
-                [(cells + [""] * width)[:width] for _, cells in body],
+                [cells[:width] for _, cells in body],
                 name=name if alone else f"{name}: sheet {title}",
                 stem=stem if alone else title,
                 labels=heading.labels,
@@ -140,6 +140,13 @@ def _sheet_rows(sheet: Any) -> Iterator[tuple[int, list[str]]]:
         while cells and not cells[-1]:
             cells.pop()
         yield number, cells
+
+
+def _even(rows: Iterable[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Return rows with as many cells as the longest has."""
+    found = list(rows)
+    width = max((len(cells) for _, cells in found), default=0)
+    return [(number, cells + [""] * (width - len(cells))) for number, cells in found]
 
 
 def _text(cell: object) -> str:

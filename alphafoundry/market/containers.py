@@ -32,6 +32,9 @@ _TAIL = re.compile(
     r"|\.us|\(\d+\))$",
     re.IGNORECASE,
 )
+_LEAD = re.compile(
+    r"^(?:daily|stock|history|historical|prices?)(?:_adjusted)?[-_ ](?=.)", re.IGNORECASE
+)
 _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls); save it as .xlsx or .csv"),
     (b"\x89HDF", "an HDF5 file; save its table as .parquet (pandas: frame.to_parquet)"),
@@ -160,7 +163,7 @@ def stem_of(file_name: str) -> str:
     shorter = stem
     while (match := _TAIL.search(shorter)) and match.start():
         shorter = shorter[: match.start()]
-    return shorter.strip() or stem
+    return _LEAD.sub("", shorter).strip() or stem
 
 
 def _open_archive(

@@ -22,44 +22,57 @@ def tables_of(frame: Any, *, name: str) -> list[RawTable]:
         return [_table(frame, name=name, stem=name)]
     if not frame:
         raise MarketError(f"{name}: the mapping is empty; {_TAKEN}")
-    tables = {
-        str(key): _table(part, name=f"{name}[{key!r}]", stem=str(key))
+    if all(value_column(str(key)) for key in frame):
+        return [_joined(frame, name=name)]
+    return [
+        replace(_table(part, name=f"{name}[{key!r}]", stem=str(key)), told=True)
         for key, part in frame.items()
-    }
-    if all(value_column(key) for key in tables):
-        return [_paired(table, key) for key, table in tables.items()]
-    return list(tables.values())
+    ]
 
 
-def _paired(table: RawTable, column: str) -> RawTable:
-    """Return a wide table with the name of its values above each symbol; the first is the date."""
-    labels: tuple[Label, ...] = tuple(
-        "" if place == 0 else (column, str(label)) for place, label in enumerate(table.labels)
-    )
-    return replace(table, labels=labels)
+def _joined(frames: Mapping[Any, Any], *, name: str) -> RawTable:
+    """Return one table of wide ones, each of which holds one column of the bars."""
+    import pandas as pd
+
+    wide = {}
+    for key, frame in frames.items():
+        if isinstance(frame, pd.DataFrame):
+            part = frame
+        else:
+            part = _arrow_table(frame, name=f"{name}[{key!r}]").to_pandas()
+        if isinstance(part.index, pd.RangeIndex) and len(part.columns):
+            part = part.set_index(part.columns[0])
+        wide[str(key)] = part
+    return _pandas_table(pd.concat(wide, axis=1), name=name, stem=name)
 
 
 def _table(frame: Any, *, name: str, stem: str) -> RawTable:
     import pandas as pd
-    import pyarrow as pa
 
     if isinstance(frame, pd.Series):
         frame = frame.to_frame(name=frame.name if value_column(str(frame.name)) else "close")
     if isinstance(frame, pd.DataFrame):
         return _pandas_table(frame, name=name, stem=stem)
+    return table_of_arrow(_arrow_table(frame, name=name), name=name, stem=stem)
+
+
+def _arrow_table(frame: Any, *, name: str) -> Any:
+    """Return the arrow table of what is no DataFrame of pandas."""
+    import pyarrow as pa
+
     try:
-        if isinstance(frame, (pa.Table, pa.RecordBatch)):
-            whole = pa.table(frame) if isinstance(frame, pa.RecordBatch) else frame
-        elif hasattr(frame, "__arrow_c_stream__"):
-            whole = pa.RecordBatchReader.from_stream(frame).read_all()
-        elif hasattr(frame, "to_pandas"):
-            return _table(frame.to_pandas(), name=name, stem=stem)
-        else:
-            lazy = "; call collect() first" if hasattr(frame, "collect") else ""
-            raise MarketError(f"{name}: a {type(frame).__name__} is no table{lazy}; {_TAKEN}")
+        if isinstance(frame, pa.Table):
+            return frame
+        if hasattr(frame, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(frame).read_all()
+        if hasattr(frame, "__arrow_c_array__"):
+            return pa.Table.from_batches([pa.record_batch(frame)])
+        if hasattr(frame, "to_pandas"):
+            return pa.Table.from_pandas(frame.to_pandas())
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise MarketError(f"{name}: cannot be read as an arrow table ({error}); {_TAKEN}") from None
-    return table_of_arrow(whole, name=name, stem=stem)
+    lazy = "; call collect() first" if hasattr(frame, "collect") else ""
+    raise MarketError(f"{name}: a {type(frame).__name__} is no table{lazy}; {_TAKEN}")
 
 
 def _pandas_table(frame: Any, *, name: str, stem: str) -> RawTable:

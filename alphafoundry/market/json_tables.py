@@ -30,7 +30,12 @@ def read_json_tables(data: bytes, *, name: str, stem: str) -> list[RawTable]:
             "keep its answer only where it holds prices"
         )
     return [
-        _table(rows, name=name if len(found) == 1 else f"{name}: {symbol}", stem=symbol or stem)
+        _table(
+            rows,
+            name=name if len(found) == 1 else f"{name}: {symbol}",
+            stem=symbol or stem,
+            told=symbol is not None,
+        )
         for symbol, rows in found
     ]
 
@@ -140,7 +145,7 @@ def _by_column(node: Mapping[str, Any]) -> list[Any]:
     return [dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
 
 
-def _table(rows: list[Any], *, name: str, stem: str) -> RawTable:
+def _table(rows: list[Any], *, name: str, stem: str, told: bool) -> RawTable:
     def place(row: int) -> str:
         return f"record {row + 1}"
 
@@ -156,6 +161,7 @@ def _table(rows: list[Any], *, name: str, stem: str) -> RawTable:
             stem=stem,
             labels=heading.labels,
             place=place,
+            told=told,
             notes=heading.notes,
         )
     labels = tuple(dict.fromkeys(key for row in rows for key in row))
@@ -165,6 +171,7 @@ def _table(rows: list[Any], *, name: str, stem: str) -> RawTable:
         stem=stem,
         labels=labels,
         place=place,
+        told=told,
     )
 
 

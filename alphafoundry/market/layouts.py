@@ -30,6 +30,7 @@ LAYOUT = (
 _DAYS = ("", "1d", "d", "1day", "day", "daily", "86400", "1440", "24h")
 _OPTIONS = ("date_format", "decimal", "symbol", "sheet")
 _SHOWN = 20
+_LEAST_DAYS_ACROSS = 3
 
 
 class NoBarsError(MarketError):
@@ -120,6 +121,8 @@ def read_part(table: RawTable, options: ReadOptions) -> Part:
     """
     if not table.labels or (table.rows == 0 and len(table.labels) < 2):
         raise MarketError(f"{table.name}: no rows; {LAYOUT}")
+    if _is_transposed(table):
+        return _transposed(table, options)
     columns, used = _columns(table, options)
     pairs = _pairs(table, columns)
     if pairs is not None:
@@ -351,7 +354,8 @@ def _symbols(
         name = options.symbol or table.stem
         origin = "the option symbol" if options.symbol else "the name of the file"
         note = ReadingNote("symbol", f"no column of symbols: {name} by {origin}", (name,))
-        return [name], np.zeros(table.rows, dtype=np.int64), [note]
+        codes = np.zeros(table.rows, dtype=np.int64)
+        return [name], codes, [] if table.told else [note]
     column = _cells(table, columns, "symbol")
     if pa.types.is_floating(column.type):
         whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
@@ -462,4 +466,41 @@ def _wide(
         symbol_rows=codes[keep],
         values={name: array[keep] for name, array in values.items()},
         notes=tuple(notes),
+    )
+
+
+def _is_transposed(table: RawTable) -> bool:
+    """Return whether days go across: each label but the first is a date."""
+    labels = table.labels
+    return len(labels) > _LEAST_DAYS_ACROSS and all(
+        isinstance(label, str) and looks_like_date(label) for label in labels[1:]
+    )
+
+
+def _transposed(table: RawTable, options: ReadOptions) -> Part:
+    """Return the closes of a table with a row for each symbol and a column for each day."""
+    import pyarrow as pa
+
+    labels = [str(label) for label in table.labels]
+    numbers, _ = read_numbers(
+        {label: table.column(place) for place, label in enumerate(labels) if place},
+        source=table.name,
+        place=table.place,
+        decimal=options.decimal,
+        semicolons=table.semicolons,
+    )
+    symbols, codes = dictionary(_cells(table, {"symbol": 0}, "symbol").cast(pa.string()))
+    close = np.concatenate([numbers[label] for label in labels[1:]])
+    keep = np.flatnonzero(~np.isnan(close))
+    note = ReadingNote("layout", "wide, one row for each symbol and one column for each day")
+    return Part(
+        name=table.name,
+        place=lambda row: f"the label of column {row + 2}",
+        dates=pa.chunked_array([labels[1:]], pa.string()),
+        times=None,
+        date_rows=np.repeat(np.arange(len(labels) - 1), table.rows)[keep],
+        symbols=[symbol.strip() for symbol in symbols],
+        symbol_rows=np.tile(codes, len(labels) - 1)[keep],
+        values={"close": close[keep]},
+        notes=(*table.notes, note),
     )

@@ -54,14 +54,17 @@ def read_numbers(
         coded = pa.types.is_dictionary(given.type)
         column = given.cast(given.type.value_type) if coded else given
         if _is_text(column.type):
-            texts[label] = _without_missing(column)
-            found[label] = _plain(texts[label])
+            texts[label] = column
+            found[label] = _plain(column)
+            if found[label] is None:
+                texts[label] = _without_missing(column)
+                found[label] = _plain(texts[label])
         else:
             found[label] = _typed(column, label, source)
     others = [label for label in texts if found[label] is None]
     if not others and decimal != ",":
         return {label: array for label, array in found.items() if array is not None}, None
-    cells = {label: _different(texts[label]) for label in texts}
+    cells = {label: _different(texts[label].cast(pa.string())) for label in texts}
     mark = decimal or _decimal_mark([cells[label][0] for label in others], source, semicolons)
     for label in texts if mark == "," else others:
         different, codes = cells[label]

@@ -28,6 +28,7 @@ class RawTable:
     ----------
     name : starts every error about it
     stem : names its series where no column does
+    told : whether the source itself says that `stem` is the symbol
     labels : what stands above each column
     rows : number of rows
     column : position to arrow column (text where the source is text)
@@ -46,6 +47,7 @@ class RawTable:
     head: Callable[[], list[list[str]]]
     place: Callable[[int], str]
     given: Mapping[str, str] = field(default_factory=dict)
+    told: bool = False
     semicolons: bool = False
     notes: tuple[ReadingNote, ...] = ()
 
@@ -78,7 +80,8 @@ def find_heading(head: Sequence[Sequence[str]]) -> Heading | None:
             labels = _labels_of_data(head[skipped:])
             if labels is None:
                 return None
-            told = f"no header row: the columns are taken for {', '.join(map(str, labels))}"
+            known = [str(label) for label in labels if label]
+            told = f"no header row: the columns are taken for {', '.join(known)}"
             return Heading(labels, skipped, (ReadingNote("layout", told),))
         below = head[skipped + 1] if skipped + 1 < len(head) else []
         pairs = _pairs(row, below)
@@ -137,7 +140,7 @@ def _labels_of_data(head: Sequence[Sequence[str]]) -> tuple[Label, ...] | None:
     if left >= 4 and not _are_candles(head, len(labels)):
         return None
     labels += prices
-    labels += [f"unknown_{place}" for place in range(len(labels), len(row))]
+    labels += [""] * (len(row) - len(labels))
     return tuple(labels)
 
 
@@ -202,6 +205,7 @@ def table_of_cells(
     stem: str,
     labels: tuple[Label, ...],
     place: Callable[[int], str],
+    told: bool = False,
     notes: tuple[ReadingNote, ...] = (),
 ) -> RawTable:
     """Return the table of rows of texts, each as long as `labels`."""
@@ -216,5 +220,6 @@ def table_of_cells(
         column=lambda position: pa.array(grid[:, position], type=pa.string()),
         head=lambda: [list(row) for row in cells[:20]],
         place=place,
+        told=told,
         notes=notes,
     )
