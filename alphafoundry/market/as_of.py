@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.fields import ADV_DAYS, simple_returns, trailing_mean
+from alphafoundry.market.fields import ADV_DAYS, trailing_mean
+from alphafoundry.market.returns import simple_returns
 from alphafoundry.market.revisions import Revisions
 
 Array = NDArray[np.float64]

@@ -78,11 +78,6 @@ def groupings_by_level(labels: Mapping[str, Sequence[str]], *, origin: str) -> d
     return known
 
 
-def is_sectors_file(path: Path) -> bool:
-    """Return whether the name of a file says that it holds sectors, not bars."""
-    return path.name.endswith(_SUFFIX)
-
-
 def folder_sectors_file(folder: Path) -> Path | None:
     """Return the sectors file of a market folder, sectors.csv in it, None where there is none."""
     path = folder / "sectors.csv"

@@ -74,6 +74,8 @@ def _source(options: argparse.Namespace, name: str, say: Callable[[str], None]) 
         return yahoo_source(options.folder, names=wanted or None, progress=say)
     if options.symbols:
         raise MarketError("--symbols goes with --source yfinance; a file brings its own symbols")
+    from alphafoundry.market.loading import split_source
     from alphafoundry.market.update_sources import FileSource
 
-    return FileSource(Path(name).expanduser(), say)
+    path, behind = split_source(name)
+    return FileSource(path, say, behind)

@@ -13,36 +13,45 @@ from pathlib import Path
 import numpy as np
 
 from alphafoundry.errors import MarketError
+from alphafoundry.market.containers import files_of
 from alphafoundry.market.downloads import BATCH_SIZE, Downloader, Fetch, bars_file, write_table
-from alphafoundry.market.files import SUFFIXES, read_bars
-from alphafoundry.market.groups import is_sectors_file
+from alphafoundry.market.files import read_bars
+from alphafoundry.market.layouts import options_of
 from alphafoundry.market.update import Incoming, Request
 
 Progress = Callable[[str], None]
+SECTORS, MEMBERS = "sectors.csv", "members.csv"
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file, or a folder whose files grow in number or content; each is read when it changed."""
+    """A file, or a folder whose files grow in number or content; each is read when it changed.
+
+    Attributes
+    ----------
+    options : what the files do not tell of themselves, as behind the question mark of a market
+    """
 
     path: Path
     progress: Progress
+    options: str = ""
     answers_gaps: bool = False
 
     @property
     def name(self) -> str:
-        """The resolved path."""
-        return str(self.path.resolve())
+        """The resolved path, with the options behind a question mark."""
+        return f"{self.path.resolve()}{'?' if self.options else ''}{self.options}"
 
     def bars(self, request: Request) -> Iterator[Incoming]:
         """Yield the bars of each file that is new or changed, up to the day asked for."""
+        told = options_of(self.options, source=self.name)
         for path in self._files():
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
             key = str(path.relative_to(self.path)) if path != self.path else path.name
             if request.consumed.get(key) == digest:
                 continue
-            bars = read_bars(path, progress=self.progress)
+            bars = read_bars(path, progress=self.progress, options=told)
             early = bars.dates <= np.datetime64(request.last, "D")
             consumed = {key: digest}
             if not early.all():
@@ -57,16 +66,10 @@ class FileSource:
             return [self.path]
         if not self.path.is_dir():
             raise MarketError(f"{self.path}: there is no such file or folder of bars")
-        found = sorted(
-            path
-            for path in self.path.rglob("*")
-            if path.is_file()
-            and path.name.lower().endswith(SUFFIXES)
-            and not path.name.startswith(".")
-            and not is_sectors_file(path)
-        )
+        found, _ = files_of(self.path)
+        found = [path for path in found if not path.name.endswith((SECTORS, MEMBERS))]
         if not found:
-            raise MarketError(f"{self.path}: holds no file of bars ({', '.join(SUFFIXES)})")
+            raise MarketError(f"{self.path}: holds no file of bars")
         return found
 
 
