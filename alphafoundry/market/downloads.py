@@ -1,13 +1,12 @@
 """Downloads in batches that survive interruption: retried, resumed, kept whole.
 
 A download is a folder. Each batch is written to it when it is whole; when the last one is there,
-all become one long-format file, bars.parquet, and `missing.json` names what never came.
+all become one long-format file, bars.parquet.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -78,8 +77,6 @@ class Downloader:
                 ) from None
             write_table(table, path)
         bars = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-        missing = sorted(set(symbols) - set(bars["symbol"]))
-        (folder / "missing.json").write_text(json.dumps(missing), encoding="utf-8")
         write_table(bars, bars_file(folder))
         for path in paths:
             path.unlink(missing_ok=True)
@@ -118,16 +115,6 @@ class Downloader:
 def bars_file(folder: Path) -> Path:
     """Return the long-format file of a finished download."""
     return folder / "bars.parquet"
-
-
-def is_finished(folder: Path) -> bool:
-    """Return whether every batch of a download came."""
-    return bars_file(folder).is_file()
-
-
-def missing_symbols(folder: Path) -> list[str]:
-    """Return the symbols of a finished download that never came."""
-    return [str(name) for name in json.loads((folder / "missing.json").read_text("utf-8"))]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

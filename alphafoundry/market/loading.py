@@ -154,6 +154,7 @@ def _load_path(
     if is_market_folder(path):
         return _load_folder(path, cache_dir, sectors, progress)
     from alphafoundry.market.groups import find_sectors_file
+    from alphafoundry.market.members import find_members_file
 
     told = options or options_of(behind, source=source)
     groups = sectors or find_sectors_file(path)
@@ -167,7 +168,11 @@ def _load_path(
     return cached_panel(
         cache_dir / "panels",
         name=where if sectors is None else f"{where} with {sectors.resolve()}",
-        state={"file": _state_of_all(path), "sectors": state_of(groups)},
+        state={
+            "file": _state_of_all(path),
+            "sectors": state_of(groups),
+            "members": state_of(find_members_file(path)),
+        },
         build=build,
         progress=progress,
     )
@@ -177,9 +182,11 @@ def _load_folder(
     path: Path, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
 ) -> Panel:
     from alphafoundry.market.groups import folder_sectors_file, read_sectors
+    from alphafoundry.market.members import find_members_file, read_members
 
     state = read_state(path)
     groups = sectors or folder_sectors_file(path)
+    listed = find_members_file(path)
 
     def build() -> Panel:
         from alphafoundry.market.assembly import build_panel
@@ -190,14 +197,19 @@ def _load_folder(
             bars,
             source=str(path),
             name=path.name,
-            groupings=read_sectors(groups, bars.symbols) if groups else {},
+            groupings=read_sectors(groups, bars.symbols, bars.dates) if groups else {},
             progress=progress,
+            stays=read_members(listed) if listed else None,
         )
 
     return cached_panel(
         cache_dir / "panels",
         name=state.id if sectors is None else f"{state.id} with {sectors.resolve()}",
-        state={"version": state.version, "sectors": state_of(groups)},
+        state={
+            "version": state.version,
+            "sectors": state_of(groups),
+            "members": state_of(listed),
+        },
         build=build,
         progress=progress,
     )

@@ -55,6 +55,7 @@ MOST_ASKED = 3
 """How often a gap is asked for before the source is taken at its word that nothing was there."""
 LOCK_SECONDS = 3600.0
 _LOADED_YEARS = 3
+_OWN = ("bars", "versions", "revisions", "quarantine", "sectors.csv", "members.csv")
 
 Mask = NDArray[np.bool_]
 
@@ -67,14 +68,14 @@ class Request:
     ----------
     first : first day wanted of the names that are known; None is the whole history
     last : last day wanted
-    known : names that the folder has
+    known : name that the folder has to its last day
     gaps : name to first and last day that it lacks
     consumed : file of the source to the digest at which it was read before
     """
 
     first: date | None
     last: date
-    known: Sequence[str] = ()
+    known: Mapping[str, date] = field(default_factory=dict)
     gaps: Mapping[str, tuple[date, date]] = field(default_factory=dict)
     consumed: Mapping[str, str] = field(default_factory=dict)
 
@@ -193,10 +194,12 @@ def update_market(
         if is_market_folder(folder):
             state = read_state(folder)
         else:
-            strangers = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
-            if any(
-                name not in ("bars", "versions", "revisions", "quarantine") for name in strangers
-            ):
+            strangers = sorted(
+                path.name
+                for path in folder.iterdir()
+                if path.name[0] != "." and path.name not in _OWN
+            )
+            if strangers:
                 raise MarketError(
                     f"{folder}: holds {strangers[0]} and is no market folder; name a new folder, "
                     "and give this one with --source"
@@ -220,7 +223,7 @@ def _update(
         request = Request(
             days[-OVERLAP_SESSIONS:][0].item(),
             last,
-            draft.symbols(),
+            draft.last_days(),
             gaps,
             before.consumed,
         )
@@ -316,14 +319,16 @@ class _Draft:
         self._note(taken.assign(kind="revised", known_at=self._now))
         self._held = self._held[:0]
 
-    def symbols(self) -> list[str]:
-        """Return every name of the folder."""
-        found: set[str] = set()
+    def last_days(self) -> dict[str, date]:
+        """Return every name of the folder with the day of its last bar."""
+        found: dict[str, date] = {}
         for year in sorted(self._files):
             block = self._block(year)
             assert block is not None
-            found.update(block.symbols.tolist())
-        return sorted(found)
+            rows = len(block.dates) - 1 - block.present[::-1].argmax(axis=0)
+            days = block.dates[rows].tolist()
+            found.update(zip(block.symbols.tolist(), days, strict=True))
+        return found
 
     def gaps(self, asked: Mapping[str, int]) -> dict[str, tuple[date, date]]:
         """Return name to the first and last session that it lacks between its own bars.

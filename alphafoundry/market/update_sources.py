@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -80,6 +80,7 @@ class YahooSource:
     Attributes
     ----------
     names : which names
+    former : names that are asked for once, when the folder is made, and without insisting
     history : first day of a name that is new
     scratch : folder for unfinished downloads
     fetch : the one call that uses the network
@@ -92,36 +93,44 @@ class YahooSource:
     fetch: Fetch
     progress: Progress
     wait: Callable[[float], None] = time.sleep
+    former: Sequence[str] = ()
     answers_gaps: bool = True
     name: str = field(default="yfinance", init=False)
 
     def bars(self, request: Request) -> Iterator[Incoming]:
         """Yield what Yahoo has of the days asked for, the whole history of names that are new."""
-        known = set(request.known)
-        new = [name for name in self.names if name not in known]
-        old = [name for name in self.names if name in known]
+        new = [name for name in self.names if name not in request.known]
+        # A name without a bar for so long is gone; asking for it would be waited for.
+        old = [
+            name
+            for name, day in request.known.items()
+            if request.first is not None and day >= request.first
+        ]
         if new:
             yield self._download(new, self.history, request.last)
         if old and request.first is not None and request.first <= request.last:
             yield self._download(old, request.first, request.last)
-        gaps = {name: days for name, days in request.gaps.items() if name in set(self.names)}
-        if gaps:
-            yield from self._gaps(gaps)
+        if request.gaps:
+            self.progress(f"yfinance: asking again for the gaps of {len(request.gaps)} names")
+            first = min(days[0] for days in request.gaps.values())
+            yield from self._once(
+                sorted(request.gaps), first, max(days[1] for days in request.gaps.values())
+            )
+        if self.former and request.first is None:
+            self.progress(f"yfinance: asking for {len(self.former)} former members")
+            yield from self._once(self.former, self.history, request.last)
 
-    def _gaps(self, gaps: Mapping[str, tuple[date, date]]) -> Iterator[Incoming]:
+    def _once(self, names: Sequence[str], first: date, last: date) -> Iterator[Incoming]:
         """Ask once: that nothing comes is the likely answer."""
-        self.progress(f"yfinance: asking again for the gaps of {len(gaps)} names")
-        first = min(days[0] for days in gaps.values())
-        after = max(days[1] for days in gaps.values()) + timedelta(days=1)
-        names = sorted(gaps)
+        after = last + timedelta(days=1)
         for start in range(0, len(names), BATCH_SIZE):
             try:
                 table = self.fetch(names[start : start + BATCH_SIZE], first, after)
             except MarketError as problem:
-                self.progress(f"yfinance: {problem}; the gaps stay for now")
+                self.progress(f"yfinance: {problem}; these are left out for now")
                 return
             if len(table):
-                path = self.scratch / "gaps.parquet"
+                path = self.scratch / "once.parquet"
                 write_table(table, path)
                 bars = read_bars(path, progress=lambda _: None)
                 path.unlink()
