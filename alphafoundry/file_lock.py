@@ -4,44 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from alphafoundry.errors import StoreError, StoreUnavailable
+_PAUSE = 0.02
 
 
 @contextlib.contextmanager
-def file_lock(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
-    """Hold the lock of the file at `path` for the length of the block; the file stays.
+def file_lock(
+    path: Path, *, shared: bool = False, wait: float = math.inf, mode: int = 0o600
+) -> Iterator[int | None]:
+    """Hold the lock of a file for the length of the block; the file is made, and stays.
+
+    Gives the file's descriptor, None where another holder did not give the lock back in time.
 
     Parameters
     ----------
-    timeout : seconds to wait for another holder
+    shared : others may hold the lock too, as long as all of them share it
+    wait : seconds to wait for other holders; 0 tries once
+    mode : permissions of a file that is made
 
-    Raises
-    ------
-    StoreUnavailable : another process held the lock for longer than `timeout`
-    StoreError : the file cannot be created
+    Raises OSError where the file cannot be opened.
     """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise StoreError(f"{path}: the lock file cannot be opened: {error.strerror}") from None
-    try:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StoreUnavailable(
-                        f"{path}: another process has held this lock for {timeout:g} s; "
-                        "see what hangs and try again"
-                    ) from None
-                time.sleep(0.02)
-        yield
+        yield descriptor if _locked(descriptor, shared=shared, wait=wait) else None
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int, *, shared: bool, wait: float) -> bool:
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    if math.isinf(wait):
+        fcntl.flock(descriptor, kind)
+        return True
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+        else:
+            return True

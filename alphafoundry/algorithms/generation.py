@@ -19,15 +19,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import httpx
 
-from alphafoundry.algorithms.arena import BUY_AND_HOLD
 from alphafoundry.algorithms.contract import NoCode, RefusedCode, Signature
 from alphafoundry.algorithms.extraction import extract_code
+from alphafoundry.algorithms.leader_board import BUY_AND_HOLD
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.prompts import MarketNote, Prompt, build_prompt, describe_ticker
 from alphafoundry.algorithms.providers import (
@@ -37,6 +36,7 @@ from alphafoundry.algorithms.providers import (
     resolve_provider,
 )
 from alphafoundry.algorithms.validation import validate
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError
 from alphafoundry.llm import (
     OPENROUTER_URL,
@@ -404,7 +404,7 @@ def file_name(written: GeneratedAlgorithm, *, occurrence: int = 0) -> str:
 def new_folder(home: Path, subject: str) -> Path:
     """Make a folder that no other run has, and return it."""
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", subject)[:40]
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    stamp = utc_now().strftime("%Y%m%dT%H%M%S")
     for number in range(1000):
         folder = home / "algorithms" / (f"{stamp}-{plain}" + (f"-{number}" if number else ""))
         try:

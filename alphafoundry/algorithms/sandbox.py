@@ -40,13 +40,12 @@ from numpy.typing import NDArray
 from alphafoundry.algorithms import sandbox_wire as wire
 from alphafoundry.algorithms.contract import (
     AlgorithmFailed,
-    Bars,
     FailureKind,
-    Order,
-    Side,
     Validated,
 )
 from alphafoundry.algorithms.validation import validate
+from alphafoundry.finance.bars import TickerBars
+from alphafoundry.finance.orders import Order, Side
 
 _PACKAGE = Path(__file__).resolve().parent
 _BOOTSTRAP: Final = """
@@ -432,7 +431,7 @@ class Sandbox:
         checked = validate(algorithm) if isinstance(algorithm, str) else algorithm
         return RunningAlgorithm(checked, tickers, past, self.limits)
 
-    def smoke(self, source: Validated | str, bars: Bars, *, cash: float = 10_000.0) -> None:
+    def smoke(self, source: Validated | str, bars: TickerBars, *, cash: float = 10_000.0) -> None:
         """Ask the algorithm about every day of `bars`, with all cash and then all shares.
 
         Raises `RefusedCode`, or `AlgorithmFailed` for the first call that fails.

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.metrics import TAIL, metrics_of, score
+from alphafoundry.backtest.objectives import score
 from alphafoundry.errors import BacktestError, InfeasibleEnsemble
+from alphafoundry.finance.statistics import TAIL, metrics_of
 
 EnsembleObjective = Literal["sharpe", "sortino", "calmar", "cvar"]
 _DUST = 1e-6

@@ -14,12 +14,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.bars import Bars
 from alphafoundry.backtest.market_features import FEATURES, market_features
-from alphafoundry.backtest.metrics import metrics_of, score
+from alphafoundry.backtest.objectives import score
 from alphafoundry.backtest.strategy import Value
 from alphafoundry.backtest.trials import Measured, TrialResult
 from alphafoundry.errors import BacktestError
+from alphafoundry.finance.bars import Bars
+from alphafoundry.finance.statistics import metrics_of
 
 Classifier = Literal["hmm", "rules"]
 UNKNOWN = -1

@@ -10,9 +10,7 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.bars import Bars
 from alphafoundry.backtest.strategy import Strategy
 from alphafoundry.backtest.trials import signals_of
 from alphafoundry.errors import BacktestError, CannotKeep
+from alphafoundry.finance.bars import Bars
+from alphafoundry.whole_file import replace_file
 
 VERSION = 1
 """Part of every key: raise it when a strategy's signals change."""
@@ -81,14 +80,7 @@ class SignalStore:
         path = self._path(key)
         content = _packed(np.asarray(signals, dtype=np.float64))
         try:
-            handle, draft = tempfile.mkstemp(prefix=f".{key}-", dir=self.folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                Path(draft).replace(path)
-            except BaseException:
-                Path(draft).unlink(missing_ok=True)
-                raise
+            replace_file(path, content)
         except OSError as error:
             raise CannotKeep(
                 f"{path}: cannot write signals ({error.strerror}); free space or move the folder"

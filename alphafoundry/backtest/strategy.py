@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from alphafoundry.backtest.compilation import FloatMatrix
+from alphafoundry.compilation import FloatMatrix
 from alphafoundry.errors import BacktestError, UnknownStrategy, WrongParameter
 
 if TYPE_CHECKING:
-    from alphafoundry.backtest.bars import Bars
+    from alphafoundry.finance.bars import Bars
 
 Value = float | int | str
 Values = Mapping[str, Value]

@@ -9,10 +9,10 @@ from typing import Any
 
 from alphafoundry.backtest import Bars, Execution
 from alphafoundry.coordinator.batches import METRICS, Batch, Setting
-from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.workflow import SEED_PARAMETER, Phase, Workflow
 from alphafoundry.errors import PhaseFailed
+from alphafoundry.seeds import seed_number
 
 RunBatches = Callable[[Sequence[Batch]], Iterator[dict[str, Any]]]
 """Does batches, side by side or not, and yields what came of each in their order."""

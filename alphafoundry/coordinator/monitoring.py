@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
+from alphafoundry.clock import utc_now
 from alphafoundry.coordinator.document import MonitoringSection, WorkflowDocument
 from alphafoundry.errors import StoreError
 from alphafoundry.store import AlertRow, SampleRow, Store, record_sample
-from alphafoundry.store.clock import utc_now
 
 _log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ it is built, so no text can exhaust the stack or memory.
 
 from __future__ import annotations
 
+import copyreg
 import math
 from dataclasses import replace
 from functools import cache
@@ -90,6 +91,14 @@ def parse(text: str) -> Expression:
             column=place.column,
             end_column=place.end_column,
         ) from None
+
+
+def _pickled(expression: Expression) -> tuple[object, tuple[str]]:
+    return parse, (expression.text,)
+
+
+# Not a method of Expression, which would have to know the parser that makes it.
+copyreg.pickle(Expression, _pickled)  # type: ignore[arg-type]
 
 
 def _statements(text: str) -> list[tuple[Token | None, Node]]:

@@ -11,7 +11,7 @@ import httpx
 
 from alphafoundry.errors import LanguageModelError, ModelMemoryError, ModelNotFoundError
 from alphafoundry.llm.completion import Completion, whole_number
-from alphafoundry.llm.retry_after import read_retry_after
+from alphafoundry.retry_after import retry_after
 
 DEFAULT_URL = "http://localhost:11434"
 
@@ -265,7 +265,7 @@ class OllamaClient:
         return LanguageModelError(
             f"{where}; {advice}",
             transient=transient,
-            retry_after=read_retry_after(response),
+            retry_after=retry_after(response.headers),
             kind=_kind(response.status_code),
             status=response.status_code,
         )

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.splits import BARS_AFTER, LEAST_LOG, Series, Split, judge_split
+
 Array = NDArray[np.float64]
 
 LEAP = 2.0
@@ -19,7 +21,7 @@ LEAP = 2.0
 LEAP_LOG = float(np.log(LEAP))
 JUMP_LOG = float(np.log(50.0))
 SPIKE_SIGMAS = 12.0
-SPIKE_BARS = 5
+SPIKE_BARS = BARS_AFTER
 JUMP_BARS = 63
 """A move by a factor of 50 or more has this many bars to come back."""
 SPIKE_REST = 0.1
@@ -33,42 +35,47 @@ class Leap:
 
     Attributes
     ----------
-    kind : "spike" (turns back within SPIKE_BARS bars, or JUMP_BARS after a fall by a factor of
-        50), "jump" (up by a factor of 50 or more, and stays) or "back" (a jump that turns back
-        later, within JUMP_BARS)
+    kind : "split" (one that was not adjusted, see `alphafoundry.market.splits`), "spike" (turns
+        back within SPIKE_BARS bars, or JUMP_BARS after a fall by a factor of 50), "jump" (up by
+        a factor of 50 or more, and stays), "back" (a jump that turns back within JUMP_BARS) or
+        "possible" (a split that is not certain: worth a word, and nothing is changed)
     start : index of the first bar away from the old price; for "back" of the first bar back
     back : for a spike the index of the first bar back at the old price, otherwise start + 1
     known : index of the bar on which this can be told
-    factor : of a jump and its way back, what takes it out of the prices from `start` on
+    factor : of a split, a jump and its way back, what takes it out of the prices from `start` on
+    split : what was found of a split
     """
 
-    kind: Literal["spike", "jump", "back"]
+    kind: Literal["split", "spike", "jump", "back", "possible"]
     start: int
     back: int
     known: int
     factor: float = 1.0
+    split: Split | None = None
 
 
-def find_leaps(log_price: Array) -> Iterator[Leap]:
+def find_leaps(series: Series) -> Iterator[Leap]:
     """Yield the leaps of a series in the order of time.
 
     Parameters
     ----------
-    log_price : logarithm of the price by bar, shape (n_bars,), without NaN
+    series : close without NaN, and what else is known of these bars
 
     A spike must also exceed SPIKE_SIGMAS robust deviations of the series' own earlier changes,
     and come back to within a tenth of the leap. Any other large move, such as a crash, a
     wipe-out or a takeover, is none. What the last bars leave open is left out.
     """
+    log_price = series.log_close
     changes = np.diff(log_price)
+    least = min(LEAP_LOG, LEAST_LOG)
     spans: list[tuple[int, int]] = []
-    for before in np.flatnonzero(np.abs(changes) > LEAP_LOG):
+    for before in np.flatnonzero(np.abs(changes) > least):
         start = int(before) + 1
-        for leap in _leaps_at(log_price, changes, start):
+        for leap in _leaps_at(series, changes, start):
             explained = any(first < start <= back <= leap.known for first, back in spans)
             if not explained:
                 yield leap
-                if leap.kind != "jump":
+                if leap.kind in ("spike", "back"):
                     spans.append((start, leap.known))
 
 
@@ -77,7 +84,8 @@ def robust_sigma(changes: Array) -> float:
     return 1.4826 * float(np.median(np.abs(changes)))
 
 
-def _leaps_at(log_price: Array, changes: Array, start: int) -> Iterator[Leap]:
+def _leaps_at(series: Series, changes: Array, start: int) -> Iterator[Leap]:
+    log_price = series.log_close
     size = float(changes[start - 1])
     history = changes[max(0, start - 1 - SIGMA_BARS) : start - 1]
     sigma = robust_sigma(history) if len(history) >= LEAST_SIGMA_BARS else 0.0
@@ -87,12 +95,16 @@ def _leaps_at(log_price: Array, changes: Array, start: int) -> Iterator[Leap]:
     stayed = start + SPIKE_BARS
     if away and (size < 0 or away <= SPIKE_BARS):
         yield Leap("spike", start, start + away, start + away)
+    elif (split := judge_split(series, start)) and split.certain:
+        yield Leap("split", start, start + 1, stayed, split.factor, split)
     elif size > JUMP_LOG and stayed < len(log_price):
         factor = float(np.exp(-size))
         yield Leap("jump", start, start + 1, stayed, factor)
         if away:
             back = start + away
             yield Leap("back", back, back + 1, back, 1.0 / factor)
+    elif split:
+        yield Leap("possible", start, start + 1, min(stayed, len(log_price) - 1), 1.0, split)
 
 
 def _bars_away(log_price: Array, start: int, most: int) -> int:

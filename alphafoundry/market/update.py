@@ -190,7 +190,12 @@ def update_market(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise MarketError(f"{folder}: cannot be made ({problem.strerror})") from None
-    with file_lock(folder / ".lock", timeout=LOCK_SECONDS):
+    with file_lock(folder / ".lock", wait=LOCK_SECONDS, mode=0o666) as held:
+        if held is None:
+            raise MarketError(
+                f"{folder}: another process has been updating it for {LOCK_SECONDS / 60:.0f} "
+                "minutes; see what hangs and try again"
+            )
         if is_market_folder(folder):
             state = read_state(folder)
         else:

@@ -10,6 +10,9 @@ thin-day            a day on which under 5 % of the usual number of names have a
 non-positive-price  a price of zero, below it or infinite: the bar is masked. Known that day
 absurd-price        high below low, or open or close outside low..high by more than 0.1 %: the
                     bar is masked. Known that day
+unadjusted-split    the close moves to about 1/n or n times the one before and all else is as on
+                    an ordinary day (see `alphafoundry.market.splits`): divided out of the
+                    prices from there on. Known on the fifth bar after it
 spike               the close at least doubles or halves and is back at its level within 5 bars
                     (63 after a factor of 50): the bars in between are masked. A crash or a
                     wipe-out that does not turn back is left alone. Known on the bar back
@@ -32,16 +35,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.bars import PRICE_COLUMNS, Bars
-from alphafoundry.market.leaps import LEAP, find_leaps
+from alphafoundry.market.leaps import LEAP, Leap, find_leaps
 from alphafoundry.market.panel import SeriesIssue
 from alphafoundry.market.returns import last_known
 from alphafoundry.market.revisions import LevelBreak, Revisions
+from alphafoundry.market.splits import LEAST_LOG, Series
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -228,30 +233,76 @@ def _find_absurd(findings: _Findings) -> None:
 
 
 def _find_leaps(findings: _Findings) -> None:
-    """Find spikes and jumps in the close, adjusted where that is known."""
-    for column in np.flatnonzero(findings.leaping.any(axis=0)):
-        rows = np.flatnonzero(~np.isnan(findings.path[:, column]))
-        path = findings.path[rows, column]
-        for leap in find_leaps(np.log(path)):
-            known = int(rows[leap.known])
-            old, new = path[leap.start - 1], path[leap.start]
-            moved = f"close {old:.6g} to {new:.6g} on {findings.day(rows[leap.start])}"
-            if leap.kind == "spike":
-                masked = rows[leap.start : leap.back]
-                findings.mask(masked, int(column), known)
-                bars = f"{len(masked)} bar{'s' if len(masked) > 1 else ''}"
-                findings.add(int(column), "spike", f"{moved}, back after {bars}", len(masked))
-            else:
-                findings.breaks.append(
-                    LevelBreak(int(column), int(rows[leap.start]), known, leap.factor, "jump")
-                )
-                way = "and it stays there" if leap.kind == "jump" else "back from a jump"
-                findings.add(
-                    int(column),
-                    "jump",
-                    f"{moved}, {way}: left out of the returns, prices from then on are multiplied "
-                    f"by {leap.factor:.6g}",
-                )
+    """Find splits, spikes and jumps in the close, adjusted where that is known."""
+    filled = last_known(findings.path)
+    ratio = filled[1:] / filled[:-1]
+    least = np.exp(LEAST_LOG)
+    for column in np.flatnonzero(((ratio > least) | (ratio < 1.0 / least)).any(axis=0)):
+        series = _series(findings, int(column))
+        for leap in find_leaps(series):
+            _take_leap(findings, int(column), series, leap)
+
+
+def _series(findings: _Findings, column: int) -> Series:
+    """Return the known bars of one instrument, adjusted as its path is."""
+    values = findings.bars.values
+    days = np.flatnonzero(~np.isnan(findings.path[:, column]))
+    path = np.log(findings.path[days, column])
+    shift = path - np.log(findings.close[days, column])
+    prices = {
+        f"log_{name}": np.log(values[name][days, column]) + shift
+        for name in ("open", "high", "low")
+        if name in values
+    }
+    others = {
+        name: values[key][days, column]
+        for name, key in (("volume", "volume"), ("factor", "split_factor"))
+        if key in values
+    }
+    return Series(path, days, **prices, **others)
+
+
+def _take_leap(findings: _Findings, column: int, series: Series, leap: Leap) -> None:
+    """Mask or divide out what was found, and report it."""
+    days = series.days
+    row, known = int(days[leap.start]), int(days[leap.known])
+    old, new = np.exp(series.log_close[leap.start - 1 : leap.start + 1])
+    moved = f"close {old:.6g} to {new:.6g} on {findings.day(row)}"
+    if leap.kind == "spike":
+        masked = days[leap.start : leap.back]
+        findings.mask(masked, column, known)
+        bars = f"{len(masked)} bar{'s' if len(masked) > 1 else ''}"
+        findings.add(column, "spike", f"{moved}, back after {bars}", len(masked))
+        return
+    if leap.split is not None and leap.kind == "possible":
+        findings.add(
+            column,
+            "possible-split",
+            f"{moved} may be a split of {_parts(leap.split.ratio)} that was not adjusted; it is "
+            "left as it is",
+        )
+        return
+    multiplied = f"prices from then on are multiplied by {leap.factor:.6g}"
+    if leap.split is not None:
+        split = leap.split
+        found = LevelBreak(column, row, known, leap.factor, "split", split.volume)
+        either = "" if split.other is None else f" or {_parts(split.other)}"
+        detail = (
+            f"{moved} looks like a split of {_parts(split.ratio)}{either} that was not adjusted: "
+            f"{multiplied}{', volume is divided by it' if split.volume else ''}"
+        )
+        findings.add(column, "unadjusted-split", detail)
+    else:
+        found = LevelBreak(column, row, known, leap.factor, "jump")
+        way = "and it stays there" if leap.kind == "jump" else "back from a jump"
+        findings.add(column, "jump", f"{moved}, {way}: left out of the returns, {multiplied}")
+    findings.breaks.append(found)
+
+
+def _parts(ratio: float) -> str:
+    """Return 4.0 as "4 for 1", 1.5 as "3 for 2", 0.1 as "1 for 10"."""
+    parts = Fraction(ratio).limit_denominator(100)
+    return f"{parts.numerator} for {parts.denominator}"
 
 
 def _find_stale(findings: _Findings) -> None:

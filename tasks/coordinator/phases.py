@@ -26,10 +26,10 @@ from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import TrialFailed, carry_out
 from alphafoundry.coordinator.report import result_line
 from alphafoundry.coordinator.returns_files import returns_are_whole
-from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.worker_pool import shared_pool
 from alphafoundry.coordinator.workflow import Phase
 from alphafoundry.errors import CannotKeep, FoundryError, PhaseFailed
+from alphafoundry.seeds import seed_number
 from alphafoundry.store import TrialRecord, begin_phase, finish_phase, record_trials
 from tasks.coordinator.workflow_run import WorkflowRun, manager_of_run, opened
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from alphafoundry.brain.addresses import LOOPBACK_HOSTS
 from alphafoundry.brain.credentials import load_credentials
-from alphafoundry.brain.server import DEFAULT_STATE, create_app
+from alphafoundry.brain.service.application import DEFAULT_STATE, create_app
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.market import known_sources, load_market
 

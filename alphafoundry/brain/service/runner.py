@@ -21,9 +21,9 @@ from alphafoundry.brain.service.alpha_document import (
 )
 from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.multi_simulation import COMMON_SETTINGS
-from alphafoundry.brain.service.quotas import Clock, eastern_day
 from alphafoundry.brain.service.service_store import AlreadyThereError, NewAlpha, State
 from alphafoundry.brain.service.simulation_requests import Simulations, fields_of, place_of_error
+from alphafoundry.clock import Clock, eastern_day
 from alphafoundry.errors import ExpressionError, FoundryError
 from alphafoundry.market.identity import DataVersion
 from alphafoundry.simulation.result import SimulationResult

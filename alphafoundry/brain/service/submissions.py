@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 
 from alphafoundry.brain.service.alpha_document import as_submitted, with_checks
 from alphafoundry.brain.service.local_brain import LocalBrain
-from alphafoundry.brain.service.quotas import eastern_day
 from alphafoundry.brain.service.replies import RefusedError, come_again, not_found
 from alphafoundry.brain.service.self_correlation import related_alphas, self_correlation_check
 from alphafoundry.brain.service.service_store import Submission
+from alphafoundry.clock import eastern_day
 
 ALREADY_SUBMITTED = {"name": "ALREADY_SUBMITTED", "result": "FAIL"}
 

@@ -29,7 +29,6 @@ from alphafoundry.coordinator.phase_types import Shape, phase_type
 from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.scoring import score_of
-from alphafoundry.coordinator.seeds import generator
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import (
     BacktestError,
@@ -37,6 +36,7 @@ from alphafoundry.errors import (
     InfeasibleEnsemble,
     PhaseFailed,
 )
+from alphafoundry.seeds import generator
 
 DEFAULT_WEIGHTINGS = 100
 

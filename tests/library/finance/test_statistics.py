@@ -1,4 +1,4 @@
-"""Statistics against the simulation's, skfolio's and pandas'."""
+"""Statistics against skfolio's and pandas'."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skfolio.measures import cvar as skfolio_cvar
 
 from alphafoundry.backtest import OBJECTIVES, Metrics, metrics_of, score
 from alphafoundry.errors import BacktestError
-from alphafoundry.simulation.statistics import sharpe
+from alphafoundry.finance.statistics import sharpe
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,1 @@
+"""Workflows from YAML: phases, searches, trials in worker processes, checkpoints and reports."""
