@@ -24,7 +24,8 @@ SOURCE_COLUMNS = (
 """What some sources give beside the bars: their own adjusted prices and volume, the close before
 any adjustment where close is adjusted for splits already, the cash dividend per share and the
 split factor (new shares per old share) of the day."""
-VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS)
+VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS, "universe")
+"""`universe` is 1 where the name belongs to the market on that day, 0 where not."""
 
 
 @dataclass(frozen=True)

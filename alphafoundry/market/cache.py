@@ -105,6 +105,7 @@ def _panel_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Pane
         fields=part("fields"),
         groups=part("groups"),
         truth=part("truth"),
+        members=arrays["members"].view(bool) if "members" in arrays else None,
         revisions=Revisions(
             rows=arrays["revision_rows"],
             columns=arrays["revision_columns"],
@@ -138,6 +139,8 @@ def _write(panel: Panel, place: Path) -> None:
         ("before", panel.revisions.before),
     ):
         arrays.update({f"{kind}/{name}": array for name, array in members.items()})
+    if panel.members is not None:
+        arrays["members"] = panel.members.view(np.uint8)
     arrays["revision_rows"] = panel.revisions.rows
     arrays["revision_columns"] = panel.revisions.columns
     arrays["revision_known_at"] = panel.revisions.known_at
@@ -214,6 +217,8 @@ def _age_seconds(path: Path) -> float:
 def _checksum(array: NDArray[Any]) -> int:
     """Return the sum of the array's bits, taken as unsigned words, modulo 2**64."""
     flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype.itemsize == 1:
+        return int(flat.sum(dtype=np.uint64))
     size = 8 if flat.dtype.itemsize % 8 == 0 else 4
     return int(flat.view(f"u{size}").sum(dtype=np.uint64)) if flat.size else 0
 

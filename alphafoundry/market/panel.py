@@ -55,6 +55,8 @@ class Panel:
     label : one line for reports: name, dates, size, source; starts with SYNTHETIC where it is
     synthetic : True where prices were generated
     fingerprint : 16 hex digits that identify the content
+    members : bool array of shape (n_days, n_instruments), who belonged to the market on that day;
+        None where the source does not say, and then every name with a price does
     market : the lasting identity; None for a panel made in memory, which is known by its content
     issues : faults found on load
     truth : effect to array of shape (n_days, n_instruments), the expected return that the
@@ -78,6 +80,7 @@ class Panel:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     revisions: Revisions = field(default_factory=Revisions)
     market: Market | None = None
+    members: NDArray[np.bool_] | None = None
 
     @property
     def market_id(self) -> str:
@@ -120,6 +123,7 @@ class Panel:
             fields=SeenFields(self.fields, self.revisions, rows - 1),
             groups={name: array[:rows] for name, array in self.groups.items()},
             truth={name: array[:rows] for name, array in self.truth.items()},
+            members=None if self.members is None else self.members[:rows],
             revisions=known_by(self.revisions, rows - 1),
             issues=(),
             label=f"{self.label}, as of {self.dates[rows - 1]}",

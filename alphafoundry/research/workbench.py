@@ -370,9 +370,10 @@ async def _connect(
 def _simulator_in_process(
     settings: FoundrySettings, lanes: int, say: Callable[[str], None] | None
 ) -> BrainClient:
-    from alphafoundry.market import load_market
+    from alphafoundry.market import load_market, require_suitable
 
     panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
+    require_suitable(panel, universe=settings.alpha.universe)
     if say and not _is_compiled():
         say("First use on this machine: compiling the engine takes up to a minute, once")
     from alphafoundry.brain.server import create_app, in_process

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market import Panel
+from alphafoundry.market import Panel, load_frame, load_market
 from alphafoundry.market.assembly import build_panel
 from alphafoundry.market.bars import Bars
+from alphafoundry.market.sessions import ALWAYS_OPEN
 from alphafoundry.market.universe import UNIVERSE_SIZES, universe_mask
+from alphafoundry.market.update import update_market
+from alphafoundry.market.update_sources import FileSource
 
 DAYS = 150
 NAMES = 5
@@ -117,6 +124,11 @@ def with_other_future(bars: Bars, rows: int, other: Bars) -> Bars:
     return replace(bars, values=values)
 
 
+def labels(panel: Panel, group: str) -> np.ndarray:
+    """Return the names of the groups: codes count groups that come later too."""
+    return np.array([*panel.group_names[group], "unknown"])[panel.groups[group]]
+
+
 def assert_same_past(panel: Panel, other: Panel) -> None:
     assert np.array_equal(panel.dates, other.dates)
     assert sorted(panel.fields) == sorted(other.fields)
@@ -124,8 +136,10 @@ def assert_same_past(panel: Panel, other: Panel) -> None:
         np.testing.assert_allclose(
             panel.fields[name], other.fields[name], rtol=1e-12, atol=0, err_msg=name
         )
-    for name, group in panel.groups.items():
-        assert np.array_equal(group, other.groups[name])
+    for name in panel.groups:
+        assert np.array_equal(labels(panel, name), labels(other, name))
+    if panel.members is not None:
+        assert np.array_equal(panel.members, other.members)
     for name in UNIVERSE_SIZES:
         assert np.array_equal(universe_mask(panel, name)[0], universe_mask(other, name)[0]), name
 
@@ -208,3 +222,79 @@ def test_identity_of_a_panel_as_of_a_day() -> None:
         panel.until("2019-12-31")
     with pytest.raises(MarketError, match="'yesterday' is not a day; write it as 2020-01-31"):
         panel.until("yesterday")
+
+
+def long_table(bars: Bars, draw: np.random.Generator) -> pd.DataFrame:
+    """Return bars in long format, with a column that says who belongs."""
+    rows, columns = np.nonzero(~np.isnan(bars.values["close"]))
+    return pd.DataFrame(
+        {
+            "date": bars.dates[rows],
+            "symbol": bars.symbols[columns],
+            "universe": draw.integers(0, 2, len(rows)),
+            **{name: array[rows, columns] for name, array in bars.values.items()},
+        }
+    )
+
+
+def from_parquet(folder: Path, table: pd.DataFrame) -> Panel:
+    table.to_parquet(folder / "bars.parquet", index=False)
+    return load_market(str(folder / "bars.parquet"), cache_dir=folder / "cache")
+
+
+def from_files(folder: Path, table: pd.DataFrame) -> Panel:
+    (folder / "bars").mkdir()
+    for symbol, mine in table.groupby("symbol"):
+        mine.to_csv(folder / "bars" / f"{symbol}.csv", index=False)
+    return load_market(str(folder / "bars"), cache_dir=folder / "cache")
+
+
+def from_frame(_: Path, table: pd.DataFrame) -> Panel:
+    return load_frame(table)
+
+
+def from_market_folder(folder: Path, table: pd.DataFrame) -> Panel:
+    table.to_parquet(folder / "bars.parquet", index=False)
+    source = FileSource(folder / "bars.parquet", lambda _: None)
+    update_market(folder / "market", source, exchange=ALWAYS_OPEN)
+    return load_market(str(folder / "market"), cache_dir=folder / "cache")
+
+
+@pytest.mark.parametrize("load", [from_parquet, from_files, from_frame, from_market_folder])
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    faults=st.lists(fault, max_size=5),
+    later=st.lists(fault, max_size=5),
+    rows=st.integers(30, DAYS - 1),
+)
+def test_no_future_of_a_source_changes_the_past(
+    load: Callable[[Path, pd.DataFrame], Panel],
+    seed: int,
+    faults: list[Fault],
+    later: list[Fault],
+    rows: int,
+) -> None:
+    """Bars, members and sectors by day: all of the future replaced at will."""
+    bars = market(seed, faults, adjusted=False)
+    other = with_other_future(bars, rows, market(seed + 1, later, adjusted=False))
+    draw = np.random.default_rng(seed)
+    whole, changed = long_table(bars, draw), long_table(other, draw)
+    day = bars.dates[rows - 1]
+    past = changed["date"] <= day
+    kept = whole.loc[whole["date"] <= day, "universe"].to_numpy()
+    changed.loc[past, "universe"] = kept
+    seen = []
+    for table, sector in ((whole, "Energy"), (changed, "Banks")):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            text = f"symbol,since,sector\nS0,,Energy\nS1,,Banks\nS0,{day + 1},{sector}\n"
+            (folder / "bars_sectors.csv").write_text(text)
+            (folder / "market").mkdir()
+            (folder / "market" / "sectors.csv").write_text(text)
+            panel = load(folder, table).until(day)
+            assert panel.members is not None
+            seen.append(panel)
+            for name in panel.fields:
+                assert panel.fields[name].shape == panel.shape
+            assert_same_past(seen[0], panel)
