@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
 from collections.abc import Mapping
@@ -232,12 +233,10 @@ def _unpacked(content: Path | bytes, start: bytes, name: str) -> bytes | None:
         return None
     try:
         if codec == "xz":
-            import lzma
-
             return lzma.decompress(_bytes(content))
         with pa.CompressedInputStream(pa.BufferReader(_bytes(content)), codec) as stream:
             return bytes(stream.read())
-    except (OSError, EOFError, pa.ArrowException, ValueError) as error:
+    except (OSError, EOFError, pa.ArrowException, ValueError, lzma.LZMAError) as error:
         raise MarketError(
             f"{name}: the {codec} data are damaged ({error}); was the download cut off?"
         ) from None
