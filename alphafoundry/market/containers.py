@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -25,6 +26,11 @@ _TABLES = (
 _NO_TABLES = re.compile(
     r"(readme|license|licence|notes?|metadata)\b|.*_sectors\.csv$", re.IGNORECASE
 )
+_UNREADABLE = (
+    *(RuntimeError, NotImplementedError, ValueError, EOFError, OSError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+"""What reading a damaged or encrypted archive raises."""
 _MOST_BYTES = 32 << 30
 _NESTING = 3
 _TAIL = re.compile(
@@ -172,7 +178,7 @@ def _open_archive(
 ) -> Opened:
     try:
         archive = zipfile.ZipFile(_stream(content))
-    except (zipfile.BadZipFile, OSError) as error:
+    except _UNREADABLE as error:
         raise MarketError(
             f"{name}: not a readable .zip or .xlsx file ({error}); was the download cut off?"
         ) from None
@@ -198,7 +204,7 @@ def _open_archive(
                 continue
             try:
                 data = archive.read(member)
-            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, OSError) as error:
+            except _UNREADABLE as error:
                 raise MarketError(
                     f"{name}: {member.filename} cannot be unpacked ({error}); unpack the archive "
                     "and give the folder"

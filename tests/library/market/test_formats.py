@@ -698,24 +698,18 @@ def test_whatever_is_written_is_read_back(
     np.testing.assert_array_equal(bars.values["close"], expected.to_numpy())
 
 
+MAGIC = (
+    *(b"", b"PK\x03\x04", b"PAR1", b"ARROW1", b"FEA1", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"),
+    *(b"\x28\xb5\x2f\xfd", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"{", b"[", b"<"),
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     content=st.one_of(
         st.builds(
             bytes.__add__,
-            st.sampled_from(
-                [
-                    b"",
-                    b"PK\x03\x04",
-                    b"PAR1",
-                    b"ARROW1",
-                    b"\x1f\x8b",
-                    b"BZh",
-                    b"\xfd7zXZ\x00",
-                    b"FEA1",
-                ]
-                + [b"\x28\xb5\x2f\xfd", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"{", b"[", b"<"]
-            ),
+            st.sampled_from(MAGIC),
             st.binary(max_size=200),
         ),
         st.text(alphabet='date,symbolclose;\n\t"0123456789-/. AB{}[]:', max_size=200).map(
@@ -729,6 +723,30 @@ def test_no_content_ends_in_anything_but_one_line(
 ) -> None:
     path = tmp_path_factory.mktemp("noise") / name
     path.write_bytes(content)
+    try:
+        read(path)
+    except MarketError as error:
+        assert "\n" not in str(error)
+
+
+DAMAGED = ("bars.parquet", "bars.feather", "bars.arrow", "bars.xlsx", "bars.zip", "bars.csv.gz")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    name=st.sampled_from(DAMAGED),
+    cut=st.integers(0, 10**6),
+    changes=st.dictionaries(st.integers(0, 10**6), st.integers(0, 255), max_size=8),
+)
+def test_no_damage_ends_in_anything_but_one_line(
+    tmp_path_factory: pytest.TempPathFactory, name: str, cut: int, changes: dict[int, int]
+) -> None:
+    path = tmp_path_factory.mktemp("damage") / name
+    WRITERS[name](long_table(wide_bars()), path)
+    content = bytearray(path.read_bytes())
+    for place, value in changes.items():
+        content[place % len(content)] = value
+    path.write_bytes(bytes(content if changes else content[: cut % len(content)]))
     try:
         read(path)
     except MarketError as error:
