@@ -53,7 +53,11 @@ async def import_hopeful(bench: Workbench) -> int:
         except BrainUnavailable as problem:
             bench.note(f"{HOPEFUL}: not all alphas could be looked up, tried next time: {problem}")
             return imported
-        record = to_record(alpha, hopeful=bench.hopeful.is_hopeful(alpha.statistics))
+        record = to_record(
+            alpha,
+            hopeful=bench.hopeful.is_hopeful(alpha.statistics),
+            market_id=bench.market_id,
+        )
         record_alpha(bench.store, bench.service, replace(record, source="import"), daily_pnl=pnl)
         imported += 1
     if unknown:
