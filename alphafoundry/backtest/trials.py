@@ -135,7 +135,7 @@ class Desk:
             daily,
             book,
         )
-        measure_all(daily, book, found)
+        measure_all(daily, book, self.bars.bars_a_year, found)
         return end
 
     def result(self) -> BacktestResult:

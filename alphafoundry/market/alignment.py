@@ -382,7 +382,8 @@ def _require_symbols(
 
 
 def _is_vague(stem: str) -> bool:
-    return all(word in _VAGUE for word in re.split(r"[^a-z0-9]+", stem.lower()) if word)
+    words = re.findall(r"[a-z][a-z0-9]*", stem.lower())
+    return all(word in _VAGUE for word in words) and bool(words)
 
 
 def _fill_adjusted(values: dict[str, NDArray[np.float64]]) -> list[ReadingNote]:

@@ -57,6 +57,8 @@ def read_arrow_file(source: Path | BytesIO, *, name: str, stem: str) -> RawTable
 
     try:
         table = feather.read_table(str(source) if isinstance(source, Path) else source)
+        # Damaged offsets are read without a check, and end the process.
+        table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise MarketError(f"{name}: not a readable feather file ({_one_line(error)})") from None
     return table_of_arrow(table, name=name, stem=stem)
@@ -88,26 +90,25 @@ def read_workbook(
         raise MarketError(f"{name}: {_INSTALL}") from None
     try:
         book = openpyxl.load_workbook(source, read_only=True, data_only=True)
+        sheets = {title: list(_sheet_rows(book[title])) for title in book.sheetnames}
     except Exception as error:  # whatever its XML and zip readers raise on a damaged file
         raise MarketError(f"{name}: not a readable .xlsx file ({_one_line(error)})") from None
-    if sheet is not None and sheet not in book.sheetnames:
-        raise MarketError(
-            f"{name}: there is no sheet {sheet!r}; it has {', '.join(book.sheetnames)}"
-        )
+    if sheet is not None and sheet not in sheets:
+        raise MarketError(f"{name}: there is no sheet {sheet!r}; it has {', '.join(sheets)}")
     found: list[RawTable] = []
-    for title in [sheet] if sheet else book.sheetnames:
-        rows = _even(row for row in _sheet_rows(book[title]) if any(row[1]))
+    for title in [sheet] if sheet else sheets:
+        rows = _even(row for row in sheets[title] if any(row[1]))
         if not rows:
             continue
         heading = find_heading([cells for _, cells in rows[:40]])
         if heading is None:
-            if len(book.sheetnames) > 1 and not sheet:
+            if len(sheets) > 1 and not sheet:
                 continue
             raise MarketError(f"{name}: sheet {title}: there is no row with the names of columns")
         width = len(heading.labels)
         body = rows[heading.rows :]
         numbers = [number for number, _ in body]
-        alone = len(book.sheetnames) == 1
+        alone = len(sheets) == 1
         found.append(
             table_of_cells(
                 [cells[:width] for _, cells in body],

@@ -115,27 +115,38 @@ def value_column(label: str) -> str | None:
     return _ALIASES[alias] if alias in _VALUE_ALIASES and len(alias) > 1 else None
 
 
-def split_label(label: str) -> tuple[str, str] | None:
-    """Return (column, symbol) of a label that names both, or None.
+Pair = tuple[str, str]
 
-    Understands ('Close', 'AAPL'), AAPL.Close, Close_AAPL and "AAPL Adj Close", either way round.
+
+def columns_and_symbols(labels: Sequence[str | Pair]) -> list[Pair | None]:
+    """Return (column, symbol) of each label that names both, None for the others.
+
+    Understands pairs, ('Close', 'AAPL') as text, AAPL.Close, Close_AAPL and "AAPL Adj Close". The
+    column stands on the same side in all labels: LOW and OPEN are shares, too.
     """
-    pair = re.fullmatch(r"\(\s*(['\"])(.*?)\1\s*,\s*(['\"])(.*?)\3\s*\)", label.strip())
-    if pair:
-        return of_pair(pair[2], pair[4])
-    cuts = [match.span() for match in re.finditer(r"[ ._|:/-]+", label.strip())]
-    for start, end in cuts:
-        head, tail = label.strip()[:start], label.strip()[end:]
-        found = of_pair(head, tail)
-        if head and tail and found:
-            return found
+    found = [[_read(label, column_first=side) for label in labels] for side in (True, False)]
+    counts = [
+        (sum(pair is not None for pair in side), any(pair and pair[0] == "close" for pair in side))
+        for side in found
+    ]
+    return found[0] if counts[0] >= counts[1] else found[1]
+
+
+def _read(label: str | Pair, *, column_first: bool) -> Pair | None:
+    for halves in _cuts(label):
+        column = value_column(halves[0] if column_first else halves[1])
+        symbol = (halves[1] if column_first else halves[0]).strip()
+        if column and symbol:
+            return column, symbol
     return None
 
 
-def of_pair(first: str, second: str) -> tuple[str, str] | None:
-    """Return (column, symbol) of two labels of which one names a column, or None."""
-    column = value_column(first)
-    if column and second.strip():
-        return column, second.strip()
-    column = value_column(second)
-    return (column, first.strip()) if column and first.strip() else None
+def _cuts(label: str | Pair) -> list[Pair]:
+    """Return the ways to divide a label into two."""
+    if isinstance(label, tuple):
+        return [label]
+    text = label.strip()
+    pair = re.fullmatch(r"\(\s*(['\"])(.*?)\1\s*,\s*(['\"])(.*?)\3\s*\)", text)
+    if pair:
+        return [(pair[2], pair[4])]
+    return [(text[: cut.start()], text[cut.end() :]) for cut in re.finditer(r"[ ._|:/-]+", text)]

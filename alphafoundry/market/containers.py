@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -24,6 +26,11 @@ _TABLES = (
 _NO_TABLES = re.compile(
     r"(readme|license|licence|notes?|metadata)\b|.*_sectors\.csv$", re.IGNORECASE
 )
+_UNREADABLE = (
+    *(RuntimeError, NotImplementedError, ValueError, EOFError, OSError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+"""What reading a damaged or encrypted archive raises."""
 _MOST_BYTES = 32 << 30
 _NESTING = 3
 _TAIL = re.compile(
@@ -171,7 +178,7 @@ def _open_archive(
 ) -> Opened:
     try:
         archive = zipfile.ZipFile(_stream(content))
-    except (zipfile.BadZipFile, OSError) as error:
+    except _UNREADABLE as error:
         raise MarketError(
             f"{name}: not a readable .zip or .xlsx file ({error}); was the download cut off?"
         ) from None
@@ -197,7 +204,7 @@ def _open_archive(
                 continue
             try:
                 data = archive.read(member)
-            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, OSError) as error:
+            except _UNREADABLE as error:
                 raise MarketError(
                     f"{name}: {member.filename} cannot be unpacked ({error}); unpack the archive "
                     "and give the folder"
@@ -232,12 +239,10 @@ def _unpacked(content: Path | bytes, start: bytes, name: str) -> bytes | None:
         return None
     try:
         if codec == "xz":
-            import lzma
-
             return lzma.decompress(_bytes(content))
         with pa.CompressedInputStream(pa.BufferReader(_bytes(content)), codec) as stream:
             return bytes(stream.read())
-    except (OSError, EOFError, pa.ArrowException, ValueError) as error:
+    except (OSError, EOFError, pa.ArrowException, ValueError, lzma.LZMAError) as error:
         raise MarketError(
             f"{name}: the {codec} data are damaged ({error}); was the download cut off?"
         ) from None

@@ -14,10 +14,9 @@ from alphafoundry.market.bars import VALUE_COLUMNS, ReadingNote
 from alphafoundry.market.columns import (
     DESCRIBING,
     SYNONYMS,
+    columns_and_symbols,
     match_columns,
     normal,
-    of_pair,
-    split_label,
 )
 from alphafoundry.market.dates import dictionary, looks_like_date
 from alphafoundry.market.numerals import MISSING, Decimal, is_number, read_numbers
@@ -183,7 +182,7 @@ def _pairs(table: RawTable, columns: Mapping[str, int]) -> Pairs | None:
         return _labelled_pairs(table)
     if "close" in columns or "symbol" in columns:
         return None
-    cut = [(place, split_label(str(label))) for place, label in enumerate(table.labels)]
+    cut = list(enumerate(columns_and_symbols(table.labels)))
     found = [(place, *pair) for place, pair in cut if pair is not None]
     dates = [place for place, pair in cut if pair is None]
     closes = any(column in ("close", "adj_close") for _, column, _ in found)
@@ -195,11 +194,8 @@ def _pairs(table: RawTable, columns: Mapping[str, int]) -> Pairs | None:
 
 def _labelled_pairs(table: RawTable) -> Pairs:
     date = next((place for place, label in enumerate(table.labels) if _is_date_label(label)), None)
-    found = []
-    for place, label in enumerate(table.labels):
-        pair = of_pair(*label) if isinstance(label, tuple) and place != date else None
-        if pair is not None:
-            found.append((place, *pair))
+    pairs = columns_and_symbols(table.labels)
+    found = [(at, *pair) for at, pair in enumerate(pairs) if pair is not None and at != date]
     if date is None or not any(column in ("close", "adj_close") for _, column, _ in found):
         shown = ", ".join(
             " ".join(label) if isinstance(label, tuple) else label

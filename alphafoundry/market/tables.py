@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from alphafoundry.market.bars import ReadingNote
-from alphafoundry.market.columns import normal, of_pair
+from alphafoundry.market.columns import columns_and_symbols, normal, value_column
 from alphafoundry.market.dates import looks_like_date
 from alphafoundry.market.numerals import MISSING, is_number
 
@@ -115,33 +115,19 @@ def _is_header(row: Sequence[str]) -> bool:
 def _labels_of_data(head: Sequence[Sequence[str]]) -> tuple[Label, ...] | None:
     """Return labels for rows without a header, as far as the cells tell them."""
     row = [cell.strip() for cell in head[0]]
-    dates = [
-        place
-        for place in (0, 1)
-        if looks_like_date(row[place]) and not (place == 0 and row[0].isdigit() and len(row[0]) < 8)
-    ]
-    if not dates:
-        return None
-    labels: list[Label] = []
-    if not is_number(row[1 - dates[0]]) and len(dates) == 1:
-        labels = ["date", "symbol"] if dates[0] == 0 else ["symbol", "date"]
-    elif dates[0] == 0:
-        labels = ["date"]
-    else:
-        return None
-    prices = ["open", "high", "low", "close", "volume"]
-    left = len(row) - len(labels)
-    if left == 1:
-        prices = ["close"]
-    elif left == 4:
-        prices = prices[:4]
-    elif left < 4 or not _are_candles(head, len(labels)):
-        return None
-    if left >= 4 and not _are_candles(head, len(labels)):
-        return None
-    labels += prices
-    labels += [""] * (len(row) - len(labels))
-    return tuple(labels)
+    for first in (["date"], ["date", "symbol"], ["symbol", "date"]):
+        if len(row) <= len(first) or not looks_like_date(row[first.index("date")]):
+            continue
+        left = len(row) - len(first)
+        symbol = row[first.index("symbol")] if "symbol" in first else ""
+        if left >= 4 and _are_candles(head, len(first)):
+            known = [*first, *("open", "high", "low", "close", "volume")[:left]]
+        elif left == 1 and symbol and not is_number(symbol):
+            known = [*first, "close"]
+        else:
+            continue
+        return (*known, *[""] * (len(row) - len(known)))
+    return None
 
 
 def _are_candles(head: Sequence[Sequence[str]], start: int) -> bool:
@@ -165,16 +151,12 @@ def _pairs(first: Sequence[str], second: Sequence[str]) -> tuple[Label, ...] | N
             return None
     elif normal(first[0]) not in _LEVEL_LABELS or normal(second[0]) not in _LEVEL_LABELS:
         return None
-    cells = list(zip(first[1:], second[1:], strict=True))
-    upper = _carried([cell for cell, _ in cells])
-    found = [of_pair(one, two) for one, (_, two) in zip(upper, cells, strict=True)]
-    if any(pair is None for pair in found):
+    pairs = list(zip(_carried(first[1:]), second[1:], strict=True))
+    levels = ([above for above, _ in pairs], [below for _, below in pairs])
+    named = any(all(value_column(label) for label in level) for level in levels)
+    if not named or any(pair is None for pair in columns_and_symbols(pairs)):
         return None
-    columns_above = all(of_pair(one, "x") for one in upper)
-    columns_below = all(of_pair(two, "x") for _, two in cells)
-    if not columns_above and not columns_below:
-        return None
-    return ("date", *((one, two) for one, (_, two) in zip(upper, cells, strict=True)))
+    return ("date", *pairs)
 
 
 def _carried(cells: Sequence[str]) -> list[str]:
