@@ -6,6 +6,7 @@ Order: the defaults here, then the file, then the environment, then what the cal
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -153,7 +154,7 @@ class SubmissionSettings(_Settings):
 class ModelSettings(_Settings):
     """One language model of the fleet.
 
-    memory_mb : megabytes of memory that it needs
+    memory_mb : megabytes of memory that it needs; the fleet steps down from the most to the least
     """
 
     name: Text
@@ -163,7 +164,7 @@ class ModelSettings(_Settings):
 class OllamaSettings(_Settings):
     """The Ollama server and how it is asked.
 
-    models : the fleet in the order in which it steps down when memory runs out
+    models : the fleet; see `fleet`
     timeout : seconds until one answer must be there
     """
 
@@ -171,14 +172,21 @@ class OllamaSettings(_Settings):
     models: Annotated[tuple[ModelSettings, ...], AfterValidator(_not_empty)] = (
         ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
         ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
-        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
-        ModelSettings(name="llama3:3b", memory_mb=2048),
         ModelSettings(name="phi3:mini", memory_mb=2200),
+        ModelSettings(name="llama3:3b", memory_mb=2048),
+        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
     )
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.3
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.9
     num_predict: Count = 1000
     timeout: Annotated[Number, Field(gt=0)] = 360.0
+
+    def fleet(self) -> tuple[str, ...]:
+        """Return the models' names in the order in which the fleet steps down.
+
+        From the most memory to the least, equal ones in the order of the file.
+        """
+        return tuple(m.name for m in sorted(self.models, key=lambda m: -m.memory_mb))
 
 
 def _names(value: object) -> object:
@@ -194,6 +202,19 @@ def _without_repeats(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[Text, ...], BeforeValidator(_names)]
+
+
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?", value):
+        raise ValueError("is not the name of a host; leave out http://, the port and the path")
+    if re.fullmatch(r"[^:]+:\d*", value):
+        raise ValueError("names a port; write the host alone")
+    return value
+
+
+HostNames = Annotated[
+    tuple[Annotated[Text, AfterValidator(_host_name)], ...], BeforeValidator(_names)
+]
 
 
 class AlgorithmsSettings(_Settings):
@@ -236,6 +257,7 @@ class FoundrySettings(_Settings):
     mining_interval_hours : longest time between two looks of the miner, hours
     simulations : budget of one run
     max_concurrent : simulations at a time, None is the cap `simulation` of config/limits.yaml
+    server_hosts : names for which `make server` answers besides those of this machine
     """
 
     home: Path = Path(".foundry")
@@ -249,6 +271,7 @@ class FoundrySettings(_Settings):
     mining_interval_hours: Annotated[Number, Field(gt=0, lt=24 * 365)] = 6.0
     seed: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, lt=2**63)] = 0
     generator: Literal["grammar", "ollama"] = "grammar"
+    server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
     mining: MiningSettings = MiningSettings()
     submission: SubmissionSettings = SubmissionSettings()
