@@ -35,7 +35,9 @@ REGISTRY_FILES = (
     "/etc/hosts",
     "/etc/ssl/certs/ca-certificates.crt",
 )
-REGISTRY_VARIABLES = re.compile(r"(PIP|UV)_\w+|(\w+_)?CA_BUNDLE|SSL_CERT_FILE|(https?|no|all)_proxy", re.I)
+REGISTRY_VARIABLES = re.compile(
+    r"(PIP|UV)_\w+|(\w+_)?CA_BUNDLE|SSL_CERT_FILE|(https?|no|all)_proxy", re.I
+)
 
 
 def why_not() -> str | None:
