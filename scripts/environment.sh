@@ -82,7 +82,7 @@ make_environment() {
     rm -rf "$venv"
     mkdir -p "$venv"
     : >"$log"
-    if command -v uv >/dev/null && uv venv --quiet --seed --allow-existing --python "$python" "$venv" >>"$log" 2>&1; then
+    if command -v uv >/dev/null && uv venv --quiet --allow-existing --python "$python" "$venv" >>"$log" 2>&1; then
         :
     elif ! "$python" -m venv "$venv" >>"$log" 2>&1; then
         tail -n 20 "$log" >&2

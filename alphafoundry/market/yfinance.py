@@ -43,8 +43,7 @@ YAHOO = "https://query1.finance.yahoo.com"
 ANSWER_SECONDS = 8.0
 
 _INSTALL = (
-    "market 'yfinance' needs the packages yfinance and pitindex; run: "
-    ".venv/bin/pip install -e '.[yfinance]'"
+    "market 'yfinance' needs the packages yfinance and pitindex; run: make install EXTRAS=yfinance"
 )
 
 

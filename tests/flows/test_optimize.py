@@ -462,7 +462,7 @@ async def test_dask_that_is_not_there(
     import sys
 
     monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
-    with pytest.raises(ConfigurationError, match=r"pip install -e '.\[dask\]'"):
+    with pytest.raises(ConfigurationError, match=r"make install EXTRAS=dask"):
         await run(place, FOUR_PHASES, task_runner="dask")
 
 

@@ -99,6 +99,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     return done.stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_made_once_and_remade_where_it_is_not_whole(checkout: Checkout, tmp_path: Path) -> None:
     venv = checkout.folder / ".venv"
     venv.mkdir()  # as venv leaves it where ensurepip is missing
@@ -130,7 +131,9 @@ def test_made_once_and_remade_where_it_is_not_whole(checkout: Checkout, tmp_path
     assert other.finds() == str(second / "tiny_module.py")
 
 
-def test_without_ensurepip_one_line_says_what_to_install(checkout: Checkout, tmp_path: Path) -> None:
+def test_without_ensurepip_one_line_says_what_to_install(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     (blocked / "ensurepip.py").write_text("raise ImportError")
@@ -139,7 +142,6 @@ def test_without_ensurepip_one_line_says_what_to_install(checkout: Checkout, tmp
         assert done.returncode == 1 and done.stdout == ""
         assert len(said(done)) == 1
         assert done.stderr.endswith(": sudo apt install python3-venv\n")
-    assert checkout.make().returncode == 0
 
 
 def test_a_failed_installation_ends_with_our_line_and_is_tried_again(checkout: Checkout) -> None:
