@@ -9,7 +9,6 @@ system is unpacked, so nothing of it is written down here.
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import re
 import shlex
@@ -26,6 +25,7 @@ USER = "ada"
 TIMEOUT = 2400.0
 """Longest wait for one command: it may install 200 packages and run a thousand tests."""
 
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 REGISTRY_FILES = (
     "/etc/apt/apt.conf.d/*",
     "/etc/apt/auth.conf.d/*",
@@ -48,16 +48,19 @@ def why_not() -> str | None:
         if shutil.which(command) is None:
             return f"needs the command {command}"
     tried = subprocess.run(
-        ["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True
+        [*NAMESPACES, "true"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return f"cannot make namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
 def mirror() -> list[str]:
     """Return debootstrap's argument for the mirror that this machine's apt uses, if it has one."""
-    for name in sorted(glob.glob("/etc/apt/sources.list.d/*")) + ["/etc/apt/sources.list"]:
+    for path in [*sorted(Path("/etc/apt/sources.list.d").glob("*")), Path("/etc/apt/sources.list")]:
         with contextlib.suppress(OSError):
-            found = re.search(r"https?://\S+/debian/?(?=\s|$)", _without_comments(Path(name)))
+            found = re.search(r"https?://\S+/debian/?(?=\s|$)", _without_comments(path))
             if found:
                 return [found[0]]
     return []
@@ -87,7 +90,9 @@ def archive(suite: str) -> Path:
 
 
 def _call(*command: str | Path) -> None:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT)
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
@@ -99,8 +104,8 @@ class DebianRoot:
         folder.mkdir()
         _call("tar", "-C", folder, "-xf", archive(suite))
         for pattern in REGISTRY_FILES:
-            for name in glob.glob(pattern):
-                target = folder / name.lstrip("/")
+            for name in Path("/").glob(pattern.lstrip("/")):
+                target = folder / name.relative_to("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
                 shutil.copy(name, target)
@@ -136,10 +141,10 @@ class DebianRoot:
             f"mount -t tmpfs tmpfs {root}/tmp && chmod 1777 {root}/tmp && "
         )
         return subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
-            + [mounts + "exec " + shlex.join(inside)],
+            [*NAMESPACES, "sh", "-c", mounts + "exec " + shlex.join(inside)],
             capture_output=True,
             text=True,
+            check=False,
             timeout=TIMEOUT,
             stdin=subprocess.DEVNULL,
         )

@@ -12,7 +12,8 @@ import pytest
 
 from tests.working_folder import ROOT
 
-COMMANDS = "sh cat dirname basename sha256sum head tail grep tr rm mkdir ls flock env".split()
+COMMANDS = ("sh", "cat", "dirname", "basename", "sha256sum", "head", "tail", "grep", "tr", "rm")
+COMMANDS += ("mkdir", "ls", "flock")
 PYPROJECT = """
 [build-system]
 requires = []
@@ -29,7 +30,8 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         "tiny.pth": str(pathlib.Path.cwd()),
         "tiny-1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1\\n"
         "Provides-Extra: sample\\nProvides-Extra: dev\\n" + requires,
-        "tiny-1.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        "tiny-1.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
+        "Tag: py3-none-any\\n",
     }
     files["tiny-1.dist-info/RECORD"] = "".join(f"{name},,\\n" for name in files)
     with zipfile.ZipFile(pathlib.Path(folder, "tiny-1-py3-none-any.whl"), "w") as wheel:
@@ -60,14 +62,18 @@ class Checkout:
             capture_output=True,
             text=True,
             timeout=150,
+            check=False,
             cwd=self.folder.parent,
         )
 
     def finds(self, venv: Path | None = None) -> str:
         """Return the file of the project's module, as the environment sees it."""
         return subprocess.run(
-            [venv or self.folder / ".venv" / "bin/python", "-c"]
-            + ["import tiny_module; print(tiny_module.__file__)"],
+            [
+                venv or self.folder / ".venv/bin/python",
+                "-c",
+                "import tiny_module; print(tiny_module.__file__)",
+            ],
             capture_output=True,
             text=True,
             check=True,
