@@ -62,7 +62,8 @@ def test_a_checkout_that_cannot_be_written(system: DebianRoot) -> None:
     system.clone("/opt/alpha-foundry", user="root")
     before = system.must("find . | sort", cwd="/opt/alpha-foundry")
     elsewhere = f"VENV={HOME}/venv FOUNDRY_HOME={HOME}/foundry"
-    assert ENDED in system.must(f"{FEW} {elsewhere}", cwd="/opt/alpha-foundry")
+    done = system.must(f"{FEW} {elsewhere}", cwd="/opt/alpha-foundry", HOME="/nonexistent")
+    assert ENDED in done
     assert "foundry.sqlite" in system.must(f"ls {HOME}/foundry")
     assert system.must("find . | sort", cwd="/opt/alpha-foundry") == before
 
