@@ -60,6 +60,10 @@ format: install-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+docs: install-dev ## Write the documentation with the library's reference into build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/docs/index.html"
+
 server: install ## Run the Prefect server and UI (PORT=4200)
 	@$(BIN)/python -m tasks.prefect.server --port $(PORT)
 
