@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from prefect.settings import (
 )
 
 from alphafoundry.errors import FoundryError
+from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
 
 START_SECONDS = 90
@@ -255,11 +256,13 @@ def _serve_temporary(port: int) -> None:
     _run_server("127.0.0.1", port, log_level="error")
 
 
-def _run_server(host: str, port: int, *, log_level: str) -> None:
+def _run_server(host: str, port: int, *, log_level: str, hosts: Iterable[str] = ()) -> None:
     import uvicorn
 
+    from tasks.prefect.application import create_application
+
     uvicorn.run(
-        "tasks.prefect.application:create_application",
+        lambda: create_application(hosts=hosts),
         factory=True,
         host=host,
         port=port,
@@ -270,6 +273,7 @@ def _run_server(host: str, port: int, *, log_level: str) -> None:
 
 
 def _serve(host: str, port: int) -> None:
+    hosts = [*load_settings().server_hosts, host]
     path = _home() / "server.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -288,7 +292,7 @@ def _serve(host: str, port: int) -> None:
     # The lock is held as long as this process lives: it tells a flow that the server runs.
     # Without the address the UI looks for the server on Prefect's default port.
     with temporary_settings(set_defaults={PREFECT_UI_API_URL: "/api"}):
-        _run_server(host, port, log_level="warning")
+        _run_server(host, port, log_level="warning", hosts=hosts)
 
 
 def main() -> None:
@@ -305,8 +309,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.temporary:
         _serve_temporary(arguments.port)
-    else:
+        return
+    try:
         _serve(arguments.host, arguments.port)
+    except FoundryError as problem:
+        sys.exit(f"error: {problem}")
 
 
 if __name__ == "__main__":
