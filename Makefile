@@ -8,7 +8,7 @@ FLAGS ?=
 EXTRAS ?=
 PORT ?= 4200
 ENVIRONMENT := VENV="$(VENV)" PYTHON="$(PYTHON)" sh scripts/environment.sh
-PYTEST := $(BIN)/python -m pytest -q --durations=20 -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -q --durations=20 -n 3 --dist loadscope --no-loadscope-reorder
 # Prefect's files lie with the others, so that a checkout which cannot be written runs, too.
 ifdef FOUNDRY_HOME
 export PREFECT_HOME ?= $(FOUNDRY_HOME)/prefect

@@ -35,9 +35,7 @@ def main() -> None:
     print(pd.DataFrame(values, close.index, close.columns).iloc[-3:, :5].round(3))
     if len(sys.argv) == 1:
         print("\nSYNTHETIC random walks: nothing is to be found in them")
-    print(
-        simulate("rank(-ts_delta(close, 5))", bars, SimulationSettings(neutralization="MARKET"))
-    )
+    print(simulate("rank(-ts_delta(close, 5))", bars, SimulationSettings(neutralization="MARKET")))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ def rooms() -> dict[str, str]:
 
 def page(room: str, summary: str) -> str:
     """Return the Markdown of one room's page."""
-    return f"# alphafoundry.{room}\n\n{summary}\n\n::: alphafoundry.{room}\n    options:\n      " + (
-        "show_root_heading: false\n      show_root_toc_entry: false\n      heading_level: 2\n"
+    return (
+        f"# alphafoundry.{room}\n\n{summary}\n\n::: alphafoundry.{room}\n    options:\n      "
+        + ("show_root_heading: false\n      show_root_toc_entry: false\n      heading_level: 2\n")
     )
 
 
