@@ -15,12 +15,11 @@ import pytest
 import websockets
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.settings import PREFECT_HOME, temporary_settings
 
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import load_settings
 from tasks.prefect.access import GuardedApplication
-from tasks.prefect.server import TemporaryServer
+from tasks.prefect.temporary_server import TemporaryServer
 from tests.conftest import copy_database
 from tests.servers import prefect_api
 
@@ -41,13 +40,13 @@ def address(
         return
     home = tmp_path_factory.mktemp("temporary")
     copy_database(prefect_database, home / "prefect.db")
-    with temporary_settings({PREFECT_HOME: home}):
-        server = TemporaryServer()
-        try:
-            server.wait()
-            yield urlsplit(server.url).netloc
-        finally:
-            server.stop()
+    server = TemporaryServer(home)
+    try:
+        server.begin()
+        assert server.wait()
+        yield urlsplit(server.url).netloc
+    finally:
+        server.stop()
 
 
 def ask(address: str, method: str, path: str, **headers: str) -> httpx.Response:
