@@ -25,6 +25,10 @@ class SimulationError(FoundryError):
     """A simulation cannot give a result; the message is BRAIN's text where it has one."""
 
 
+class EvidenceError(FoundryError):
+    """A question about luck that the given PnL cannot answer."""
+
+
 class BacktestError(FoundryError):
     """A backtest was asked for something that its bars, strategy or settings do not allow."""
 
@@ -51,6 +55,10 @@ class WorkflowError(FoundryError):
 
 class PhaseFailed(WorkflowError):
     """A phase of a workflow gave no result that the next ones could use."""
+
+
+class UnreadableCheckpoint(WorkflowError):
+    """A checkpoint does not hold what this code keeps in one; its work is done again."""
 
 
 class WorkflowStopped(WorkflowError):
@@ -221,11 +229,11 @@ class LanguageModelError(FoundryError):
 
 
 class ModelMemoryError(LanguageModelError):
-    """The model does not fit the memory of the machine that serves it."""
+    """The model does not fit in the memory of the machine that serves it."""
 
 
 class ModelNotFoundError(LanguageModelError):
-    """The server does not hold the model that was asked for."""
+    """The server does not have the model that was asked for."""
 
 
 class ModelRequestError(LanguageModelError):

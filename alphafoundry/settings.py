@@ -154,7 +154,7 @@ class SubmissionSettings(_Settings):
 class ModelSettings(_Settings):
     """One language model of the fleet.
 
-    memory_mb : megabytes of memory that it needs
+    memory_mb : megabytes of memory that it needs; the fleet steps down from the most to the least
     """
 
     name: Text
@@ -164,7 +164,7 @@ class ModelSettings(_Settings):
 class OllamaSettings(_Settings):
     """The Ollama server and how it is asked.
 
-    models : the fleet in the order in which it steps down when memory runs out
+    models : the fleet; see `fleet`
     timeout : seconds until one answer must be there
     """
 
@@ -172,14 +172,21 @@ class OllamaSettings(_Settings):
     models: Annotated[tuple[ModelSettings, ...], AfterValidator(_not_empty)] = (
         ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
         ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
-        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
-        ModelSettings(name="llama3:3b", memory_mb=2048),
         ModelSettings(name="phi3:mini", memory_mb=2200),
+        ModelSettings(name="llama3:3b", memory_mb=2048),
+        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
     )
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.3
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.9
     num_predict: Count = 1000
     timeout: Annotated[Number, Field(gt=0)] = 360.0
+
+    def fleet(self) -> tuple[str, ...]:
+        """Return the models' names in the order in which the fleet steps down.
+
+        From the most memory to the least, equal ones in the order of the file.
+        """
+        return tuple(m.name for m in sorted(self.models, key=lambda m: -m.memory_mb))
 
 
 def _names(value: object) -> object:

@@ -6,6 +6,7 @@ it is built, so no text can exhaust the stack or memory.
 
 from __future__ import annotations
 
+import copyreg
 import math
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -120,6 +121,14 @@ def _read(text: str) -> Expression:
 @lru_cache(maxsize=TEXTS_REMEMBERED)
 def _remembered(text: str) -> Expression:
     return _read(text)
+
+
+def _pickled(expression: Expression) -> tuple[object, tuple[str]]:
+    return parse, (expression.text,)
+
+
+# Not a method of Expression, which would have to know the parser that makes it.
+copyreg.pickle(Expression, _pickled)  # type: ignore[arg-type]
 
 
 def _statements(text: str) -> list[tuple[Token | None, Node]]:

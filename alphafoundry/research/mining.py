@@ -13,10 +13,10 @@ from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import Expression, FieldInfo, check, parse
 from alphafoundry.research.diagnosis import HIGH_TURNOVER, Diagnosis, weights
 from alphafoundry.research.proposals import Proposal
-from alphafoundry.research.seeds import generator_for
 from alphafoundry.research.selection import PnlSeries
 from alphafoundry.research.tree_edits import is_pointless, replaced, write
 from alphafoundry.research.variations import SearchSpace, Variation, combined, variations
+from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.simulation.settings import SimulationSettings
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.finance.statistics import sharpe
+from alphafoundry.market.frequency import DAYS_A_YEAR
 from alphafoundry.simulation.pnl import BASE, BOOK, DailyPnl
 
-DAYS_A_YEAR = 252
 LEAST_TURNOVER = 0.125
 """Below this turnover, fitness rewards less trading no further."""
 
@@ -84,26 +85,6 @@ class YearStatistics:
     statistics: Statistics
 
 
-def sharpe(daily_pnl: NDArray[np.float64]) -> float:
-    """Return sqrt(252) * mean / standard deviation of daily PnL; NaN where it never changes.
-
-    daily_pnl : dollars, shape (n_days,). The standard deviation is the population's (ddof 0).
-    """
-    if len(daily_pnl) < 2:
-        return math.nan
-    spread = deviation(daily_pnl)
-    if spread == 0.0:
-        return math.nan
-    return math.sqrt(DAYS_A_YEAR) * float(daily_pnl.mean()) / spread
-
-
-def deviation(daily_pnl: NDArray[np.float64]) -> float:
-    """Return the population's standard deviation, exactly 0 where the PnL never changes."""
-    if daily_pnl.min(initial=math.inf) >= daily_pnl.max(initial=-math.inf):
-        return 0.0
-    return float(daily_pnl.std())
-
-
 def fitness(sharpe: float, returns: float, turnover: float) -> float:
     """Return BRAIN's fitness, sharpe * sqrt(|returns| / max(turnover, 0.125)).
 
@@ -120,14 +101,15 @@ def fitness(sharpe: float, returns: float, turnover: float) -> float:
     return sharpe * math.sqrt(abs(returns) / max(turnover, LEAST_TURNOVER))
 
 
-def annual_returns(pnl: float, days: int) -> float:
+def annual_returns(pnl: float, days: int, bars_a_year: float = DAYS_A_YEAR) -> float:
     """Return annual PnL over half the book, pnl / 10M * 252 / days, as a fraction; NaN for 0 days.
 
     Parameters
     ----------
-    pnl : dollars earned over `days` trading days
+    pnl : dollars earned over `days` bars
+    bars_a_year : what stands in the place of 252 where bars are not exchange days
     """
-    return pnl / BASE * DAYS_A_YEAR / days if days else math.nan
+    return pnl / BASE * bars_a_year / days if days else math.nan
 
 
 def margin(pnl: float, traded: float) -> float:
@@ -146,8 +128,8 @@ def drawdown(daily_pnl: NDArray[np.float64]) -> float:
 def statistics(days: DailyPnl) -> Statistics:
     """Return the statistics of `days`; of no days all numbers are NaN or 0.
 
-    Formulas: the BRAIN documentation, book 20 million dollars, 252 days a year, population
-    standard deviation.
+    Formulas: the BRAIN documentation, book 20 million dollars, 252 days a year (where bars are
+    not exchange days, as many as the dates say), population standard deviation.
     """
     count = len(days.pnl)
     if not count:
@@ -156,8 +138,8 @@ def statistics(days: DailyPnl) -> Statistics:
     pnl = float(days.pnl.sum())
     traded = float(days.traded.sum())
     turnover = traded / count / BOOK
-    returns = annual_returns(pnl, count)
-    ratio = sharpe(days.pnl)
+    returns = annual_returns(pnl, count, days.bars_a_year)
+    ratio = sharpe(days.pnl, days.bars_a_year)
     return Statistics(
         pnl=pnl,
         book_size=BOOK,

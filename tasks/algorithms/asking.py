@@ -32,11 +32,10 @@ from prefect.blocks.system import Secret
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.algorithms.arena import Entry, Failure, RaceResult, race
+from alphafoundry.algorithms.arena import Entry, race
 from alphafoundry.algorithms.contract import (
     AlgorithmError,
     AlgorithmFailed,
-    Bars,
     RefusedCode,
 )
 from alphafoundry.algorithms.generation import (
@@ -47,7 +46,12 @@ from alphafoundry.algorithms.generation import (
     read_answer,
     sort_out,
 )
-from alphafoundry.algorithms.leader_board import leader_board_plot, leader_board_rows
+from alphafoundry.algorithms.leader_board import (
+    Failure,
+    RaceResult,
+    leader_board_plot,
+    leader_board_rows,
+)
 from alphafoundry.algorithms.progress import ProgressMessage, read_message
 from alphafoundry.algorithms.providers import (
     KEY_VARIABLES,
@@ -63,6 +67,7 @@ from alphafoundry.algorithms.report import AlgorithmsReport, build_report, keep_
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.studio import Studio, open_studio
 from alphafoundry.errors import ConfigurationError, FoundryError, ModelRequestError, StoreError
+from alphafoundry.finance.bars import TickerBars
 from alphafoundry.llm import ApiKey, Backoff, Completion
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
 from tasks.prefect.cancellation import Cancellation, stopping_when
@@ -356,7 +361,7 @@ async def _run_lanes(asking: Asking, cap: int, *, in_lanes: bool) -> set[asyncio
 
 @task(name="try an algorithm", task_run_name="try {model}", cache_policy=NO_CACHE)
 async def try_algorithm(
-    model: str, source: str, bars: Bars
+    model: str, source: str, bars: TickerBars
 ) -> AlgorithmFailed | RefusedCode | None:
     """Run an algorithm over real bars before the race; return what is wrong, None if nothing."""
     try:

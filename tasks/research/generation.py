@@ -124,7 +124,7 @@ async def inventor(bench: Workbench) -> AsyncIterator[Inventor]:
     async with OllamaClient(ollama.url, timeout=ollama.timeout) as client:
         fleet = ModelFleet(
             client,
-            [model.name for model in ollama.models],
+            ollama.fleet(),
             state_path=settings.home / FLEET_STATE,
         )
         yield Inventor(

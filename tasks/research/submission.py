@@ -12,13 +12,13 @@ from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
 from alphafoundry.brain.models import CheckInfo
+from alphafoundry.clock import eastern_day, utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.research.selection import PnlSeries, least_correlated_first, obstacles
 from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
     AlphaRow,
     SubmissionRow,
-    eastern_day,
     hopeful_alphas,
     intend_submission,
     read_daily_pnl,
@@ -26,7 +26,6 @@ from alphafoundry.store import (
     settle_submission,
     unsettled_submissions,
 )
-from alphafoundry.store.clock import utc_now
 from tasks.prefect.limits import holding_slot, require_limit
 from tasks.prefect.retries import TRANSIENT
 from tasks.research.simulation import short

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphafoundry.coordinator.components import Component, add_component
-from alphafoundry.coordinator.graph import topological
+from alphafoundry.coordinator.graph import generations
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phases.signal_replay import bounded_shares
 from alphafoundry.coordinator.sampling import distributions, search_for
-from alphafoundry.coordinator.seeds import generator, seed_number
 from alphafoundry.coordinator.strategies import StrategySource
 from alphafoundry.coordinator.workflow import Workflow
 
@@ -85,14 +84,6 @@ def test_positions_stay_inside_the_range(place: float, low: int, width: int, who
     assert not whole or isinstance(value, int)
 
 
-def test_seeds_depend_on_names_alone() -> None:
-    assert seed_number(1, "a", 2) == seed_number(1, "a", 2)
-    numbers = {seed_number(m, p, t) for m in (1, 2) for p in ("a", "b") for t in range(50)}
-    assert len(numbers) == 200
-    assert seed_number(1, "a", 2) != seed_number(1, "a", "2")
-    assert generator(1, "a").random() == generator(1, "a").random()
-
-
 @given(st.integers(1, 12), st.data())
 def test_every_phase_comes_after_what_it_needs(count: int, data: st.DataObject) -> None:
     names = [f"p{number}" for number in range(count)]
@@ -101,16 +92,17 @@ def test_every_phase_comes_after_what_it_needs(count: int, data: st.DataObject) 
         for place, name in enumerate(names)
     }
     order = data.draw(st.permutations(names))
-    generations = topological(order, needs)
-    assert sorted(name for generation in generations for name in generation) == sorted(names)
-    level = {name: place for place, generation in enumerate(generations) for name in generation}
+    found = generations({name: needs[name] for name in order})
+    assert sorted(name for generation in found for name in generation) == sorted(names)
+    assert all(one == sorted(one, key=order.index) for one in found)
+    level = {name: place for place, generation in enumerate(found) for name in generation}
     for name in names:
         assert level[name] == 1 + max((level[need] for need in needs[name]), default=-1)
 
 
 def test_a_cycle_is_named() -> None:
     with pytest.raises(ValueError, match="b -> c -> b"):
-        topological(["a", "b", "c"], {"a": ["b"], "b": ["c"], "c": ["b"]})
+        generations({"a": ["b"], "b": ["c"], "c": ["b"]})
 
 
 def test_optuna_takes_every_point_of_a_grid_whose_step_is_no_whole_number(load: Load) -> None:

@@ -158,12 +158,12 @@ def test_a_bad_date_is_shown(long_table: pd.DataFrame, tmp_path: Path, text: str
         ("text.parquet", b"this is not a parquet file", "not a readable parquet"),
         ("empty.parquet", b"", "not a readable parquet"),
         ("cut.parquet", b"PAR1\x00\x00", "not a readable parquet"),
-        ("ragged.csv", b"date,symbol,close\n2020-01-01,A\n", "not a readable CSV"),
-        ("letters.csv", b"date,symbol,close\n2020-01-01,A,cheap\n", "not a readable CSV"),
+        ("ragged.csv", b"date,symbol,close\n2020-01-01,A\n", "line 2 has 2 columns where 3"),
+        ("letters.csv", b"date,symbol,close\n2020-01-01,A,cheap\n", "line 2: column close"),
         ("binary.csv", bytes(range(256)), ".csv"),
         ("nobody.csv", b"date,symbol,close\n2020-01-01,,4\n", "no symbol"),
         ("worthless.csv", b"date,symbol,close\n2020-01-01,A,-4\n", "no usable close"),
-        ("bars.xlsx", b"PK", "one of .parquet"),
+        ("bars.xlsx", b"PK", "not a readable .xlsx"),
     ],
 )
 def test_malformed_files_give_one_line(
