@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alphafoundry.store.file_lock import file_lock
+
 from tests.working_folder import ROOT
 
 PACKAGES = "python3,git,make,ca-certificates"
