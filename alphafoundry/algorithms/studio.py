@@ -16,10 +16,12 @@ from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.errors import StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, ModelMetrics, measure_models
+from alphafoundry.market.panel import Panel
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     AlgorithmPlan,
     AlgorithmRow,
+    DataOrigin,
     ModelRequest,
     Store,
     beat,
@@ -87,6 +89,7 @@ class Studio:
             market_label=course.panel.label,
             seed=settings.seed,
             settings=settings.model_dump(mode="json", exclude={"database_url"}),
+            data=_data_origin(course.panel),
         ).id
 
     def plan(self) -> list[Assignment]:
@@ -288,3 +291,15 @@ async def _heartbeat(studio: Studio) -> None:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         with contextlib.suppress(StoreUnavailable):
             await asyncio.to_thread(beat, studio.store, studio.run_id)
+
+
+def _data_origin(panel: Panel) -> DataOrigin:
+    version = panel.version
+    return DataOrigin(
+        market_id=panel.market_id,
+        source=panel.source if panel.market is None else panel.market.source,
+        fingerprint=version.fingerprint,
+        first=version.first,
+        last=version.last,
+        label=panel.label,
+    )

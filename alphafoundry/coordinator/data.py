@@ -8,7 +8,8 @@ from pathlib import Path
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.document import DataSection, SourceSection
 from alphafoundry.errors import ConfigurationError, MarketError
-from alphafoundry.market import ReadOptions, load_market
+from alphafoundry.market import ReadOptions, load_market, market_of
+from alphafoundry.store import DataOrigin
 
 LEAST_DAYS = 30
 
@@ -45,6 +46,29 @@ def load_bars_of(data: DataSection, *, market: str, cache_dir: Path) -> Bars:
             used += f", {days} days from {bars.days[0]} to {bars.days[-1]}"
         return replace(bars, label=f"{bars.label}; {used}")
     return bars
+
+
+def origin_of(data: DataSection, bars: Bars, *, market: str) -> DataOrigin:
+    """Return the market and data version of a workflow's bars, for the rows of its run.
+
+    Parameters
+    ----------
+    market : taken where the section names none
+    """
+    source = data.market or market
+    if data.source is not None:
+        source = str(data.source.path)
+    found = market_of(source)
+    return DataOrigin(
+        market_id=found.id,
+        source=found.source,
+        universe=found.universe,
+        adjustment=found.adjustment,
+        fingerprint=bars.fingerprint[:16],
+        first=bars.days[0].astype("datetime64[D]").item(),
+        last=bars.days[-1].astype("datetime64[D]").item(),
+        label=bars.label,
+    )
 
 
 def first_test_row(bars: Bars, data: DataSection) -> int:

@@ -18,7 +18,7 @@ from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
 from alphafoundry.coordinator.batches import Setting, execution_to_json
 from alphafoundry.coordinator.checkpoints import phase_keys
-from alphafoundry.coordinator.data import first_test_row, load_bars_of
+from alphafoundry.coordinator.data import first_test_row, load_bars_of, origin_of
 from alphafoundry.coordinator.identity import code_version, digest
 from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.monitoring import Monitor
@@ -156,6 +156,7 @@ def opened_workflow(
                 "identity": identity,
                 "folder": str(folder.path),
             },
+            data=origin_of(workflow.document.data, bars, market=settings.market),
         ).id
         monitor = Monitor(store, run_id, workflow.document, home=settings.home)
         run = WorkflowRun(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.revisions import Revisions
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
 SOURCE_COLUMNS = (
@@ -23,7 +24,8 @@ SOURCE_COLUMNS = (
 """What some sources give beside the bars: their own adjusted prices and volume, the close before
 any adjustment where close is adjusted for splits already, the cash dividend per share and the
 split factor (new shares per old share) of the day."""
-VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS)
+VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS, "universe")
+"""`universe` is 1 where the name belongs to the market on that day, 0 where not."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Bars:
     symbols : str array of shape (n_instruments,), unique
     values : column (one of VALUE_COLUMNS) to float64 array of shape (n_days, n_instruments);
         NaN is missing. Always holds close
-    issues : faults that the reader met and already masked
+    issues : faults that the reader met and already masked, and those of validation
+    revisions : what validation masked or repaired, and since when that is known
     notes : what the reader decided, changed or left out; empty where nothing is worth a word
     """
 
@@ -61,4 +64,5 @@ class Bars:
     symbols: NDArray[np.str_]
     values: Mapping[str, NDArray[np.float64]]
     issues: tuple[SeriesIssue, ...] = ()
+    revisions: Revisions = field(default_factory=Revisions)
     notes: tuple[ReadingNote, ...] = ()

@@ -54,6 +54,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("split_factor", "splitfactor", "split_coefficient", "split_ratio", "stock_splits"),
         *("splits",),
     ),
+    "universe": ("universe", "in_universe", "member", "is_member", "in_index", "index_member"),
     "currency": ("currency", "ccy", "curr", "wahrung", "waehrung"),
     "period": ("per", "period", "interval", "timeframe"),
 }

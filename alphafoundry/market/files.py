@@ -14,6 +14,7 @@ from alphafoundry.market.containers import open_tables
 from alphafoundry.market.frames import tables_of
 from alphafoundry.market.groups import find_sectors_file, groupings_by_level, read_sectors
 from alphafoundry.market.layouts import ReadOptions
+from alphafoundry.market.members import find_members_file, read_members
 from alphafoundry.market.panel import Panel
 
 _SHOWN = 5
@@ -40,8 +41,16 @@ def load_file(
     """
     bars = read_bars(path, progress=progress, options=options)
     groups = sectors or find_sectors_file(path)
-    groupings = read_sectors(groups, bars.symbols) if groups else {}
-    return build_panel(bars, source=source, name=path.name, groupings=groupings, progress=progress)
+    groupings = read_sectors(groups, bars.symbols, bars.dates) if groups else {}
+    listed = find_members_file(path)
+    return build_panel(
+        bars,
+        source=source,
+        name=path.name,
+        groupings=groupings,
+        progress=progress,
+        stays=read_members(listed) if listed else None,
+    )
 
 
 def read_bars(path: Path, *, progress: Progress, options: ReadOptions | None = None) -> Bars:

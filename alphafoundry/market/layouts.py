@@ -29,6 +29,7 @@ LAYOUT = (
 _DAYS = ("", "1d", "d", "1day", "day", "daily", "86400", "1440", "24h")
 _OPTIONS = ("date_format", "decimal", "symbol", "sheet")
 _SHOWN = 20
+_NOT_MEMBER = ("", "0", "0.0", "false", "f", "no", "n", "out", "none", "nan", "na", "null")
 _LEAST_DAYS_ACROSS = 3
 
 
@@ -260,7 +261,11 @@ def _long(table: RawTable, options: ReadOptions, columns: dict[str, int], used: 
     positions = {name: columns[name] for name in VALUE_COLUMNS if columns.get(name, -1) >= 0}
     labels = {name: str(table.labels[place]) for name, place in positions.items()}
     numbers, told = read_numbers(
-        {labels[name]: table.column(place) for name, place in positions.items()},
+        {
+            labels[name]: table.column(place)
+            for name, place in positions.items()
+            if name != "universe"
+        },
         source=table.name,
         place=table.place,
         decimal=options.decimal,
@@ -268,7 +273,10 @@ def _long(table: RawTable, options: ReadOptions, columns: dict[str, int], used: 
     )
     if told:
         notes.append(ReadingNote("decimal", told))
-    values = {name: numbers[label] for name, label in labels.items()}
+    values = {
+        name: _belongs(table.column(positions[name])) if name == "universe" else numbers[label]
+        for name, label in labels.items()
+    }
     dates = _cells(table, columns, "date")
     names, codes, symbol_notes = _symbols(table, options, columns)
     notes += symbol_notes
@@ -305,6 +313,20 @@ def _long(table: RawTable, options: ReadOptions, columns: dict[str, int], used: 
         values=values if keep is None else {name: array[rows] for name, array in values.items()},
         notes=tuple(notes),
     )
+
+
+def _belongs(column: Any) -> NDArray[np.float64]:
+    """Return 1 for every row whose cell says that its name belongs, 0 for the others.
+
+    False, 0, no, out and an empty cell say that it does not; the name of a universe says yes.
+    """
+    import pyarrow as pa
+
+    texts, codes = dictionary(column.cast(pa.string()))
+    said = [text is not None and text.strip().lower() not in _NOT_MEMBER for text in texts]
+    inside = np.array([*said, False], dtype=np.float64)[codes]
+    inside[np.asarray(column.is_null())] = 0.0
+    return inside
 
 
 def _filled_rows(dates: Any, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:

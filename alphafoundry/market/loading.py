@@ -8,7 +8,9 @@ from pathlib import Path
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.cache import cached_panel, state_of
+from alphafoundry.market.identity import Market
 from alphafoundry.market.layouts import ReadOptions, options_of
+from alphafoundry.market.market_folder import is_market_folder, read_market_folder, read_state
 from alphafoundry.market.panel import Panel
 
 _SOURCES: Mapping[str, str] = {
@@ -68,7 +70,35 @@ def load_market(
         panel = _load_yfinance(cache_dir, sectors, say)
     else:
         panel = _load_path(name, cache_dir, sectors, say, options)
-    return replace(panel, source=name)
+    market = market_of(name, seed=seed, sectors=sectors, options=options)
+    return replace(panel, source=name, market=market)
+
+
+def market_of(
+    source: str,
+    *,
+    seed: int = 0,
+    sectors: Path | None = None,
+    options: ReadOptions | None = None,
+) -> Market:
+    """Return the lasting identity of a market, without reading its bars.
+
+    A file is known by its resolved path and the options that it is read with, a market folder by
+    the id in it, wherever it is moved. Other groups than the source's own, by `sectors`, make
+    another market.
+    """
+    if source == "calibration":
+        return Market(f"calibration, seed {seed}", "500 generated names", "prices are generated")
+    groups = "" if sectors is None else f", grouped by {Path(sectors).resolve()}"
+    if source == "sample":
+        return Market(f"skfolio sample{groups}", "20 large US stocks")
+    if source == "yfinance":
+        return Market(f"yfinance{groups}", "S&P 500 members by day", "by adj_close")
+    path, behind = split_source(source)
+    if is_market_folder(path):
+        return Market(f"market folder {read_state(path).id}{groups}")
+    told = options or options_of(behind, source=source)
+    return Market(f"{path.resolve()}{_read_as(told)}{groups}")
 
 
 def _load_calibration(
@@ -114,18 +144,21 @@ def _load_path(
     progress: Callable[[str], None],
     options: ReadOptions | None,
 ) -> Panel:
-    path, behind = _split(source)
+    path, behind = split_source(source)
     if not source.strip("./") or not path.exists():
         raise MarketError(
             f"market {source!r}: neither an existing file or folder nor one of "
             f"{', '.join(_SOURCES)}; give one of these names or the path of a .parquet, .csv or "
             "other table (docs/data.md lists what is read)"
         )
+    if is_market_folder(path):
+        return _load_folder(path, cache_dir, sectors, progress)
     from alphafoundry.market.groups import find_sectors_file
+    from alphafoundry.market.members import find_members_file
 
     told = options or options_of(behind, source=source)
     groups = sectors or find_sectors_file(path)
-    where = f"{path.resolve()}{'' if told == ReadOptions() else f' as {told}'}"
+    where = f"{path.resolve()}{_read_as(told)}"
 
     def build() -> Panel:
         from alphafoundry.market.files import load_file
@@ -135,13 +168,58 @@ def _load_path(
     return cached_panel(
         cache_dir / "panels",
         name=where if sectors is None else f"{where} with {sectors.resolve()}",
-        state={"file": _state_of_all(path), "sectors": state_of(groups)},
+        state={
+            "file": _state_of_all(path),
+            "sectors": state_of(groups),
+            "members": state_of(find_members_file(path)),
+        },
         build=build,
         progress=progress,
     )
 
 
-def _split(source: str) -> tuple[Path, str]:
+def _load_folder(
+    path: Path, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
+) -> Panel:
+    from alphafoundry.market.groups import folder_sectors_file, read_sectors
+    from alphafoundry.market.members import find_members_file, read_members
+
+    state = read_state(path)
+    groups = sectors or folder_sectors_file(path)
+    listed = find_members_file(path)
+
+    def build() -> Panel:
+        from alphafoundry.market.assembly import build_panel
+
+        progress(f"{path.name}: reading version {state.version}")
+        bars = read_market_folder(path)
+        return build_panel(
+            bars,
+            source=str(path),
+            name=path.name,
+            groupings=read_sectors(groups, bars.symbols, bars.dates) if groups else {},
+            progress=progress,
+            stays=read_members(listed) if listed else None,
+        )
+
+    return cached_panel(
+        cache_dir / "panels",
+        name=state.id if sectors is None else f"{state.id} with {sectors.resolve()}",
+        state={
+            "version": state.version,
+            "sectors": state_of(groups),
+            "members": state_of(listed),
+        },
+        build=build,
+        progress=progress,
+    )
+
+
+def _read_as(told: ReadOptions) -> str:
+    return "" if told == ReadOptions() else f" as {told}"
+
+
+def split_source(source: str) -> tuple[Path, str]:
     """Return (path, options behind the question mark); a file with such a name comes first."""
     whole = Path(source).expanduser()
     if whole.exists() or "?" not in source:
@@ -156,7 +234,7 @@ def _state_of_all(path: Path) -> object:
         return state_of(path)
     from alphafoundry.market.containers import files_of
 
-    return [state_of(file) for file in files_of(path)[0]]
+    return [[str(file.relative_to(path)), state_of(file)] for file in files_of(path)[0]]
 
 
 def _silent(_: str) -> None:

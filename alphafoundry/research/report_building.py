@@ -16,6 +16,8 @@ from alphafoundry.store import (
     AlphaRow,
     SimulationRow,
     SubmissionRow,
+    count_by_version,
+    count_elsewhere,
     read_alphas,
     read_refusals,
     read_simulations,
@@ -82,8 +84,35 @@ def build_report(bench: Workbench) -> Report:
         best_gain=_best_gain(mined, bench),
         reasons=dict(_reasons(ended, bench).most_common()),
         alphas=lines[:MOST_LINES],
-        notes=[*bench.tally.notes, *_advice(bench)],
+        notes=[
+            *bench.tally.notes,
+            *(bench.brain.data.cautions if bench.brain.data else ()),
+            *_advice(bench),
+        ],
+        data=_data(bench),
     )
+
+
+def _data(bench: Workbench) -> str:
+    """Name the data version of this run, and those that the service's other alphas are from."""
+    now = bench.brain.data
+    if now is None:
+        return ""
+    text = f"{now.first} to {now.last}, version {now.fingerprint}"
+    others = [
+        f"{count.alphas} on data to {count.data_until}, version {count.data_version}"
+        for count in count_by_version(bench.store, bench.service)
+        if count.data_version != now.fingerprint
+    ]
+    if others:
+        text += f"; alphas simulated before and not repeated: {', '.join(others)}"
+    superseded = count_elsewhere(bench.store, now.source, bench.service)
+    if superseded:
+        text += (
+            f"; {superseded} alphas of earlier simulation rules are kept in the store and not "
+            "used, since their numbers would differ"
+        )
+    return text
 
 
 def _accepted_today(submissions: Iterable[SubmissionRow]) -> int:

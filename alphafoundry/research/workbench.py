@@ -18,6 +18,7 @@ from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo, kernels
 from alphafoundry.research.hopeful import HopefulRule
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
+    DataOrigin,
     SimulationPlan,
     SimulationRow,
     Store,
@@ -157,17 +158,23 @@ class Workbench:
             market_label=brain.market_label,
             seed=settings.seed,
             settings=settings.model_dump(mode="json", exclude={"database_url"}),
+            data=data_origin(brain),
         ).id
 
     @property
     def service(self) -> str:
-        """What answers: "worldquant", "local:<fingerprint>" or a host."""
+        """What answers: "worldquant", "local:<market>.<rules>" or a host."""
         return self.brain.service
 
     @property
     def market(self) -> str:
         """One line that names the market of the simulations."""
         return self.brain.market_label or f"WorldQuant BRAIN ({self.service})"
+
+    @property
+    def market_id(self) -> str | None:
+        """The lasting identity of a local market, None for a remote service's."""
+        return self.brain.data.market_id if self.brain.data else None
 
     @property
     def synthetic(self) -> bool:
@@ -253,6 +260,21 @@ class Workbench:
             local = self.service.startswith("local:")
             return USUALLY_INVISIBLE_LOCALLY if local else LONGEST_INVISIBLE
         return min(LONGEST_INVISIBLE, max(SHORTEST_INVISIBLE, 3 * self.slowest))
+
+
+def data_origin(brain: BrainClient) -> DataOrigin | None:
+    """Return the market and data version of a local service, None for a remote one."""
+    served = brain.data
+    if served is None:
+        return None
+    return DataOrigin(
+        market_id=served.market_id,
+        source=served.source,
+        fingerprint=served.fingerprint,
+        first=served.first,
+        last=served.last,
+        label=brain.market_label or "",
+    )
 
 
 SignIn = Callable[
