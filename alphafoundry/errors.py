@@ -17,6 +17,15 @@ class ConfigurationError(FoundryError):
     """A configuration file, flag or environment variable is wrong."""
 
 
+class RunStopped(FoundryError):
+    """A run was asked to stop; what had finished is kept."""
+
+    def __init__(
+        self, message: str = "stopped; what had finished is saved, run the same command again"
+    ) -> None:
+        super().__init__(message)
+
+
 class MarketError(FoundryError):
     """Market data is missing, unreadable or unusable."""
 
@@ -53,7 +62,7 @@ class PhaseFailed(WorkflowError):
     """A phase of a workflow gave no result that the next ones could use."""
 
 
-class WorkflowStopped(WorkflowError):
+class WorkflowStopped(RunStopped, WorkflowError):
     """A workflow was asked to stop; what had finished is kept."""
 
 

@@ -51,6 +51,7 @@ async def optimize(
 
 
 if __name__ == "__main__":
-    from flows.workflow_command import main
+    from flows.command_line import main
+    from flows.workflow_command import workflow_command
 
-    main(optimize)
+    main(optimize, workflow_command())

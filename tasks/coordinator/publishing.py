@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
-
-from prefect import task
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
-from prefect.cache_policies import NO_CACHE
+from dataclasses import replace
+from functools import partial
 
 from alphafoundry.coordinator.performance import analyse
-from alphafoundry.coordinator.report import WorkflowReport, build_report
+from alphafoundry.coordinator.report import WorkflowReport, artifact_key, build_report
+from alphafoundry.runs import Figure, to_markdown
 from alphafoundry.store import read_samples
 from tasks.coordinator.workflow_run import WorkflowRun
+from tasks.publishing import publish
 
 ARTIFACT_TRIALS = 100
-
-
-def _artifact_key(text: str) -> str:
-    """Return an artifact's key: lower-case letters, digits and dashes."""
-    return "-".join(
-        "".join(char if char.isascii() and char.isalnum() else " " for char in text.lower()).split()
-    )
 
 
 def _report(run: WorkflowRun) -> WorkflowReport:
@@ -72,26 +64,8 @@ def _write_folder(run: WorkflowRun) -> dict[str, bytes]:
         return {}
     plots = plots_of(run.workflow, run.bars, outputs)
     for title, picture in plots.items():
-        (run.folder.plots / f"{_artifact_key(title)}.png").write_bytes(picture)
+        (run.folder.plots / f"{artifact_key(title)}.png").write_bytes(picture)
     return plots
-
-
-@task(name="publish the workflow", task_run_name="publish the workflow", cache_policy=NO_CACHE)
-async def _publish(
-    report: WorkflowReport, plots: dict[str, bytes], trials: list[dict[str, str]]
-) -> None:
-    key = _artifact_key(report.workflow)
-    pictures = {
-        title: f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-        for title, picture in plots.items()
-    }
-    await acreate_markdown_artifact(
-        key=f"workflow-{key}", markdown=report.to_markdown(pictures), description=report.market
-    )
-    if trials:
-        await acreate_table_artifact(
-            key=f"workflow-{key}-trials", table=trials, description=f"best trials. {report.market}"
-        )
 
 
 def _best_trials(run: WorkflowRun) -> list[dict[str, str]]:
@@ -108,10 +82,14 @@ def _best_trials(run: WorkflowRun) -> list[dict[str, str]]:
 async def publish_workflow(run: WorkflowRun) -> WorkflowReport:
     """Write the run's folder, show the report in the UI, and return it."""
     plots = await asyncio.to_thread(_write_folder, run)
-    report = _report(run)
+    report = replace(
+        _report(run),
+        best_trials=tuple(_best_trials(run)),
+        pictures=tuple(Figure(title, partial(bytes, png)) for title, png in plots.items()),
+    )
     run.report = report.to_json()
     run.folder.write_json("report.json", run.report)
-    pictures = {title: f"plots/{_artifact_key(title)}.png" for title in plots}
-    (run.folder.path / "analysis.md").write_text(report.to_markdown(pictures))
-    await _publish(report, plots, _best_trials(run))
+    pictures = {title: f"plots/{artifact_key(title)}.png" for title in plots}
+    (run.folder.path / "analysis.md").write_text(to_markdown(report, pictures))
+    await publish(report)
     return report

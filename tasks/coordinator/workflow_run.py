@@ -24,10 +24,10 @@ from alphafoundry.coordinator.run_folder import RunFolder
 from alphafoundry.coordinator.worker_pool import close_shared_pools
 from alphafoundry.coordinator.workflow import Workflow, load_workflow
 from alphafoundry.errors import PhaseFailed, WorkflowStopped
-from alphafoundry.research.workbench import NoProgress, Progress
+from alphafoundry.runs import NoProgress, Progress, Stop
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, begin_run, finish_run, open_store
-from tasks.research.workbench import current_terminal
+from tasks.run import current_terminal
 
 
 @dataclass
@@ -52,7 +52,7 @@ class WorkflowRun:
     plan: Plan
     monitor: Monitor
     progress: Progress
-    stop: asyncio.Event
+    stop: Stop
     restart: bool
     token: str
     begun: float = field(default_factory=time.monotonic)
@@ -157,7 +157,7 @@ async def workflow_run(
     """
     shown = current_terminal()
     progress: Progress = shown.progress if shown else NoProgress()
-    stop = shown.stop if shown else asyncio.Event()
+    stop = shown.stop if shown else Stop()
     settings = load_settings()
     workflow = load_workflow(path)
     bars = load_bars_of(

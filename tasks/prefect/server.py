@@ -49,6 +49,10 @@ class PrefectServerError(FoundryError):
     """The Prefect server cannot be reached or started."""
 
 
+_started: list[subprocess.Popen[bytes]] = []
+"""The temporary servers of this process."""
+
+
 @dataclass(frozen=True)
 class Server:
     """The server in use.
@@ -64,6 +68,10 @@ class Server:
     url: str
     temporary: bool
     alone: bool
+
+    def has_ended(self) -> bool:
+        """Return whether it is a temporary one whose process has ended by itself."""
+        return self.temporary and all(process.poll() is not None for process in _started)
 
 
 def _home() -> Path:
@@ -142,6 +150,8 @@ class TemporaryServer:
                 },
             )
 
+        _started.append(self._process)
+
     def wait(self) -> None:
         """Wait until it answers.
 
@@ -163,8 +173,7 @@ class TemporaryServer:
 
     def stop(self) -> None:
         """Let it write what it was told, end it, and wait until it has ended."""
-        EventsWorker.drain_all(timeout=10)
-        APILogWorker.drain_all(timeout=10)
+        _drain()
         self._process.terminate()
         try:
             self._process.wait(timeout=20)
@@ -173,6 +182,31 @@ class TemporaryServer:
             self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
+
+
+def _drain() -> None:
+    """Send the events and log records that still wait, so that the process may end at once."""
+    EventsWorker.drain_all(timeout=10)
+    APILogWorker.drain_all(timeout=10)
+
+
+def kill_temporary_servers() -> None:
+    """End the temporary servers of this process at once, also those that hang."""
+    for process in _started:
+        process.kill()
+
+
+def refuses(url: str) -> bool:
+    """Return whether nothing listens at the address of a server; one that is slow does not."""
+    address = httpx.URL(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.host, port), timeout=5).close()
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _client_settings(url: str) -> dict[Any, Any]:
@@ -214,6 +248,7 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
             )
         with temporary_settings(_client_settings(configured)):
             yield Server(configured, temporary=False, alone=False)
+            _drain()
         return
     if not temporary:
         raise PrefectServerError("no Prefect server runs; start one with `make server`")

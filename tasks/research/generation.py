@@ -14,7 +14,7 @@ from alphafoundry.research.grammar import GrammarGenerator
 from alphafoundry.research.history import past_outcomes
 from alphafoundry.research.ollama_generator import OllamaGenerator
 from alphafoundry.research.proposals import KNOWN_ALREADY, Proposal, Proposals, Proposer
-from alphafoundry.research.workbench import Workbench
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.store import SimulationPlan, SimulationRow
 from tasks.prefect.limits import holding_slot, require_limit
 from tasks.prefect.retries import TRANSIENT
@@ -52,21 +52,21 @@ async def propose_by_language_model(proposer: Proposer, count: int) -> Proposals
 class Inventor:
     """Asks a generator for ideas until the budget is planned or nothing new comes."""
 
-    def __init__(self, bench: Workbench, proposer: Proposer) -> None:
-        self._bench = bench
+    def __init__(self, run: ResearchRun, proposer: Proposer) -> None:
+        self._run = run
         self._proposer = proposer
-        self._by_grammar = bench.settings.generator == "grammar"
+        self._by_grammar = run.settings.generator == "grammar"
         self._fruitless = 0
 
     async def invent(self) -> list[SimulationRow]:
         """Return new simulations, planned in the store; empty when there is no more to do."""
-        bench = self._bench
+        run = self._run
         while self._may_go_on():
             proposals = await self._propose()
             invalid = [one for one in proposals.refused if one.reason != KNOWN_ALREADY]
-            bench.refuse([(one.text, one.reason) for one in invalid], origin=self.origin)
-            bench.tally.duplicates += len(proposals.refused) - len(invalid)
-            rows = bench.plan(to_plan(proposal) for proposal in proposals.kept)
+            run.refuse([(one.text, one.reason) for one in invalid], origin=self.origin)
+            run.tally.duplicates += len(proposals.refused) - len(invalid)
+            rows = run.plan(to_plan(proposal) for proposal in proposals.kept)
             get_run_logger().info("%d new ideas, %d refused", len(rows), len(invalid))
             self._fruitless = 0 if rows else self._fruitless + 1
             if rows:
@@ -74,20 +74,19 @@ class Inventor:
         return []
 
     def _may_go_on(self) -> bool:
-        bench = self._bench
-        asked_to_end = bench.stop.is_set() or bench.halted
-        return bench.budget > 0 and not asked_to_end and self._fruitless < FRUITLESS_REQUESTS
+        run = self._run
+        return run.budget > 0 and run.goes_on and self._fruitless < FRUITLESS_REQUESTS
 
     @property
     def origin(self) -> str:
         """Name of the generator."""
-        return self._bench.settings.generator
+        return self._run.settings.generator
 
     async def _propose(self) -> Proposals:
         if self._by_grammar:
-            return await propose_by_grammar(self._proposer, self._bench.budget)
+            return await propose_by_grammar(self._proposer, self._run.budget)
         await require_limit(LANGUAGE_MODEL_CAP)
-        count = min(self._bench.settings.batch_size, self._bench.budget)
+        count = min(self._run.settings.batch_size, self._run.budget)
         return await propose_by_language_model(self._proposer, count)
 
 
@@ -104,16 +103,16 @@ def to_plan(proposal: Proposal, parent_alpha_id: str | None = None) -> Simulatio
 
 
 @contextlib.asynccontextmanager
-async def inventor(bench: Workbench) -> AsyncIterator[Inventor]:
+async def inventor(run: ResearchRun) -> AsyncIterator[Inventor]:
     """Give the generator of the settings, with what was learned from earlier runs."""
-    settings = bench.settings
-    history = past_outcomes(bench.store, bench.service)
+    settings = run.settings
+    history = past_outcomes(run.store, run.service)
     if settings.generator == "grammar":
         yield Inventor(
-            bench,
+            run,
             GrammarGenerator(
-                bench.fields,
-                bench.operators,
+                run.fields,
+                run.operators,
                 seed=settings.seed,
                 settings=settings.alpha,
                 history=history,
@@ -128,11 +127,11 @@ async def inventor(bench: Workbench) -> AsyncIterator[Inventor]:
             state_path=settings.home / FLEET_STATE,
         )
         yield Inventor(
-            bench,
+            run,
             OllamaGenerator(
                 fleet,
-                bench.fields,
-                bench.operators,
+                run.fields,
+                run.operators,
                 seed=settings.seed,
                 settings=settings.alpha,
                 history=history,

@@ -18,11 +18,11 @@ from alphafoundry.research.history import settings_of, simulated_alphas
 from alphafoundry.research.mining import AlphaKey, Miner, Partner, Scored
 from alphafoundry.research.parent_selection import ReversedStatistics, choose_parents
 from alphafoundry.research.proposals import Proposal
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.selection import PnlSeries
 from alphafoundry.research.simulation_lifecycle import Simulated
 from alphafoundry.research.tree_edits import write
 from alphafoundry.research.variations import turned
-from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
@@ -67,20 +67,20 @@ class ParentSearch:
     cache_policy=NO_CACHE,
 )
 async def vary(
-    bench: Workbench, search: ParentSearch, proposals: list[Proposal], count: int, parent: str
+    run: ResearchRun, search: ParentSearch, proposals: list[Proposal], count: int, parent: str
 ) -> list[SimulationRow]:
     """Plan the next variations of one parent."""
-    rows = bench.plan(to_plan(one, search.parent_id) for one in proposals)
+    rows = run.plan(to_plan(one, search.parent_id) for one in proposals)
     by_canonical = {(one.canonical, one.settings): one for one in proposals}
     search.asked = {row.id: by_canonical[row.canonical, settings_of(row.settings)] for row in rows}
     return rows
 
 
 @task(name="read PnL", task_run_name="read PnL of {alpha_id}", cache_policy=NO_CACHE, **TRANSIENT)
-async def read_pnl(bench: Workbench, alpha_id: str) -> None:
+async def read_pnl(run: ResearchRun, alpha_id: str) -> None:
     """Ask the service for the daily PnL of an alpha and store it."""
-    pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
-    save_daily_pnl(bench.store, bench.service, alpha_id, pnl)
+    pnl = DailyPnl(*await run.brain.daily_pnl(alpha_id))
+    save_daily_pnl(run.store, run.service, alpha_id, pnl)
 
 
 class Search:
@@ -90,18 +90,20 @@ class Search:
     hopeful. They are chosen to differ from each other and from what was submitted.
     """
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, run: ResearchRun) -> None:
+        self._run = run
         self._searches: list[ParentSearch] = []
         self._campaign: Campaign | None = None
 
     async def ask(self) -> list[SimulationRow]:
         """Return the variations of the next round, planned; empty when the search is over."""
-        bench = self._bench
+        run = self._run
+        if not run.goes_on:
+            return []
         if self._campaign is None:
             self._campaign = await self._begin()
-        while bench.budget > 0 and not bench.stop.is_set() and not bench.halted:
-            self._campaign.left = min(self._campaign.left, bench.budget)
+        while run.budget > 0 and run.goes_on:
+            self._campaign.left = min(self._campaign.left, run.budget)
             batch = self._campaign.ask()
             if not batch:
                 break
@@ -109,10 +111,8 @@ class Search:
             rows: list[SimulationRow] = []
             for miner, proposals in batch:
                 search = by_miner[id(miner)]
-                rows += await vary(
-                    bench, search, proposals, len(proposals), search.parent.expression
-                )
-            self._campaign.left = bench.budget
+                rows += await vary(run, search, proposals, len(proposals), search.parent.expression)
+            self._campaign.left = run.budget
             if rows:
                 return rows
         return []
@@ -121,7 +121,7 @@ class Search:
         """Learn from a round."""
         by_row = {result.row.id: result for result in results}
         alpha_ids = [result.alpha.id for result in results if result.alpha]
-        series = _series(self._bench, alpha_ids)
+        series = _series(self._run, alpha_ids)
         for search in self._searches:
             search.miner.tell(
                 _scored(proposal, by_row[row_id], series)
@@ -135,27 +135,27 @@ class Search:
 
     def finish(self) -> None:
         """Mark the parents as mined, unless the search was cut short."""
-        bench = self._bench
-        if bench.stop.is_set() or bench.halted or not bench.tally.parents:
+        run = self._run
+        if not run.goes_on or not run.tally.parents:
             return
         mined = {search.parent.alpha_id for search in self._searches}
         mined |= {search.parent_id for search in self._searches if search.parent_id is not None}
-        mark_mined(bench.store, bench.service, sorted(mined))
+        mark_mined(run.store, run.service, sorted(mined))
         get_run_logger().info("mined %d alphas", len(self._searches))
 
     async def _begin(self) -> Campaign:
-        bench = self._bench
-        store, service = bench.store, bench.service
-        if bench.budget <= 0:
+        run = self._run
+        store, service = run.store, run.service
+        if run.budget <= 0:
             return Campaign([], 0)
         hopeful = hopeful_alphas(store, service, limit=MOST_HOPEFUL)
         known = simulated_alphas(store, service)
-        losers = _losers(bench, known)
+        losers = _losers(run, known)
         await self._fetch_pnl(losers)
         alphas = {alpha.alpha_id: alpha for alpha in [*hopeful, *losers]}
         mined = hopeful_alphas(store, service, unmined=False, limit=MOST_PARTNERS)
         done = [row.alpha_id for row in read_submissions(store, service, status=("accepted",))]
-        series = _series(bench, [*alphas, *(one.alpha_id for one in mined), *done])
+        series = _series(run, [*alphas, *(one.alpha_id for one in mined), *done])
         chosen = choose_parents(
             [
                 PnlSeries(alpha_id, found.dates, found.daily_pnl, alphas[alpha_id].fitness or 0.0)
@@ -163,7 +163,7 @@ class Search:
                 if (found := series.get(alpha_id)) is not None
             ],
             [series[alpha_id] for alpha_id in done if alpha_id in series],
-            limit=bench.settings.mining.parents,
+            limit=run.settings.mining.parents,
         )
         self._searches = [
             ParentSearch(
@@ -173,20 +173,20 @@ class Search:
             )
             for number, one in enumerate(chosen)
         ]
-        bench.tally.parents.update(chosen)
+        run.tally.parents.update(chosen)
         partners = [
             Partner(one.expression, _standing(one), series.get(one.alpha_id))
             for one in mined
             if one.alpha_id not in chosen
         ]
-        return Campaign([search.miner for search in self._searches], bench.budget, partners)
+        return Campaign([search.miner for search in self._searches], run.budget, partners)
 
     async def _fetch_pnl(self, losers: list[AlphaRow]) -> None:
-        bench = self._bench
-        stored = read_daily_pnl(bench.store, bench.service, [one.alpha_id for one in losers])
+        run = self._run
+        stored = read_daily_pnl(run.store, run.service, [one.alpha_id for one in losers])
         missing = [one.alpha_id for one in losers if one.alpha_id not in stored]
         found = await asyncio.gather(
-            *(read_pnl(bench, alpha_id) for alpha_id in missing), return_exceptions=True
+            *(read_pnl(run, alpha_id) for alpha_id in missing), return_exceptions=True
         )
         for problem in found:
             # A loser whose PnL does not come is not mined; the others are.
@@ -196,30 +196,30 @@ class Search:
     def _miner(
         self, parent: AlphaRow, number: int, known: set[AlphaKey], series: PnlSeries | None
     ) -> Miner:
-        bench = self._bench
+        run = self._run
         return Miner(
             parent.expression,
             settings_of(parent.settings),
             _standing(parent),
-            fields=bench.fields,
-            operators=bench.operators,
-            budget=bench.settings.mining.variations,
-            seed=bench.settings.seed + number,
+            fields=run.fields,
+            operators=run.operators,
+            budget=run.settings.mining.variations,
+            seed=run.settings.seed + number,
             series=series,
             known=known,
         )
 
 
-def _losers(bench: Workbench, known: set[AlphaKey]) -> list[AlphaRow]:
+def _losers(run: ResearchRun, known: set[AlphaKey]) -> list[AlphaRow]:
     """Return alphas whose reverse would be hopeful and was not simulated, the worst first."""
     simulated = {canonical for canonical, _ in known}
-    ranked = best_alphas(bench.store, bench.service, limit=None)
+    ranked = best_alphas(run.store, run.service, limit=None)
     found = [
         alpha
         for alpha in reversed(ranked)
         if alpha.mined_at is None
         and (alpha.fitness or 0.0) < 0
-        and bench.hopeful.is_hopeful(ReversedStatistics.of(alpha))
+        and run.hopeful.is_hopeful(ReversedStatistics.of(alpha))
     ]
     unturned = (one for one in found if _turned_canonical(one.expression) not in simulated)
     return [one for one, _ in zip(unturned, range(MOST_LOSERS), strict=False)]
@@ -234,10 +234,10 @@ def _standing(alpha: AlphaRow) -> Diagnosis:
     return Diagnosis.of(alpha.fitness, alpha.turnover, checks)
 
 
-def _series(bench: Workbench, alpha_ids: list[str]) -> dict[str, PnlSeries]:
+def _series(run: ResearchRun, alpha_ids: list[str]) -> dict[str, PnlSeries]:
     return {
         alpha_id: PnlSeries(alpha_id, daily.dates, daily.values)
-        for alpha_id, daily in read_daily_pnl(bench.store, bench.service, alpha_ids).items()
+        for alpha_id, daily in read_daily_pnl(run.store, run.service, alpha_ids).items()
     }
 
 

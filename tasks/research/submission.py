@@ -13,8 +13,8 @@ from prefect.runtime import task_run
 
 from alphafoundry.brain.models import CheckInfo
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.selection import PnlSeries, least_correlated_first, obstacles
-from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
     AlphaRow,
     SubmissionRow,
@@ -42,10 +42,10 @@ LOOKS = 4
 LOOK_SECONDS = 2.0
 
 
-def used_today(bench: Workbench) -> int:
+def used_today(run: ResearchRun) -> int:
     """Return how many submissions count for this US-Eastern day, those without a verdict too."""
     today = eastern_day(utc_now())
-    rows = read_submissions(bench.store, bench.service, day=today, status=("intended", "accepted"))
+    rows = read_submissions(run.store, run.service, day=today, status=("intended", "accepted"))
     return len(rows)
 
 
@@ -57,105 +57,107 @@ def _alpha_name() -> str:
 
 
 @task(name="reconcile", task_run_name=_alpha_name, cache_policy=NO_CACHE, **TRANSIENT)
-async def reconcile_one(bench: Workbench, row: SubmissionRow) -> None:
+async def reconcile_one(run: ResearchRun, row: SubmissionRow) -> None:
     """Ask the service what became of a submission that a run did not live to see."""
-    await _settle_by_state(bench, row.alpha_id)
+    await _settle_by_state(run, row.alpha_id)
 
 
-async def reconcile(bench: Workbench) -> None:
+async def reconcile(run: ResearchRun) -> None:
     """Settle every submission that was intended and whose verdict is not known."""
-    for row in unsettled_submissions(bench.store, bench.service, run_id=bench.run_id):
+    for row in unsettled_submissions(run.store, run.service, run_id=run.run_id):
+        if run.stop.is_set():
+            return
         try:
-            await reconcile_one(bench, row)
+            await reconcile_one(run, row)
         except BrainUnavailable as problem:
             get_run_logger().warning("%s; asked again next time", problem)
         except BrainRequestError as problem:
-            _settle(bench, row.alpha_id, "failed", str(problem))
+            _settle(run, row.alpha_id, "failed", str(problem))
 
 
-async def _settle_by_state(bench: Workbench, alpha_id: str) -> bool:
+async def _settle_by_state(run: ResearchRun, alpha_id: str) -> bool:
     """Settle a submission whose verdict was lost; True where no further one should follow now.
 
     The service answers 404 for a submission that was accepted and for one that never arrived;
     the alpha's own state tells which.
     """
-    outcome = await bench.brain.poll_submit(alpha_id)
+    outcome = await run.brain.poll_submit(alpha_id)
     if any(check.result == "FAIL" for check in outcome.checks):
-        return _reject(bench, alpha_id, outcome.checks)
+        return _reject(run, alpha_id, outcome.checks)
     for look in range(LOOKS):
         if look:
             await asyncio.sleep(LOOK_SECONDS)
-        alpha = await bench.brain.alpha(alpha_id)
+        alpha = await run.brain.alpha(alpha_id)
         if alpha.stage != "IS" or alpha.status == "ACTIVE":
-            _settle(bench, alpha_id, "accepted", "found at the service")
+            _settle(run, alpha_id, "accepted", "found at the service")
             return False
-    _settle(bench, alpha_id, "failed", "it did not reach the service")
+    _settle(run, alpha_id, "failed", "it did not reach the service")
     return False
 
 
-def _reject(bench: Workbench, alpha_id: str, checks: Sequence[CheckInfo]) -> bool:
+def _reject(run: ResearchRun, alpha_id: str, checks: Sequence[CheckInfo]) -> bool:
     """Record why an alpha was rejected; True where the day's quota is the reason."""
     text = "; ".join(map(str, obstacles(checks, checked=True))) or "rejected"
-    _settle(bench, alpha_id, "rejected", text, checks)
+    _settle(run, alpha_id, "rejected", text, checks)
     return "REGULAR_SUBMISSION" in text
 
 
 @task(name="check", task_run_name=_alpha_name, cache_policy=NO_CACHE, **TRANSIENT)
-async def check_alpha(bench: Workbench, alpha: AlphaRow) -> list[CheckInfo]:
+async def check_alpha(run: ResearchRun, alpha: AlphaRow) -> list[CheckInfo]:
     """Have the service compute the checks of a submission."""
-    return await bench.brain.check(alpha.alpha_id)
+    return await run.brain.check(alpha.alpha_id)
 
 
-async def choose(bench: Workbench) -> list[AlphaRow]:
+async def choose(run: ResearchRun) -> list[AlphaRow]:
     """Return the alphas to submit, least correlated first, at most what the day still allows.
 
     Why each other hopeful alpha stays behind is noted for the report.
     """
-    limit = bench.settings.submission.daily_limit
-    free = limit - used_today(bench)
+    limit = run.settings.submission.daily_limit
+    free = limit - used_today(run)
     done = {
         row.alpha_id: row
-        for row in read_submissions(bench.store, bench.service)
+        for row in read_submissions(run.store, run.service)
         if row.status in ("accepted", "intended", "rejected")
     }
     waiting = [
         alpha
-        for alpha in hopeful_alphas(bench.store, bench.service, unmined=False)
+        for alpha in hopeful_alphas(run.store, run.service, unmined=False)
         if alpha.alpha_id not in done
     ]
-    candidates = [alpha for alpha in waiting if _passes(bench, alpha, _checks(alpha))]
+    candidates = [alpha for alpha in waiting if _passes(run, alpha, _checks(alpha))]
     if free <= 0:
-        _note(bench, candidates, f"daily limit: {limit} of {limit} used today (US Eastern)")
+        _note(run, candidates, f"daily limit: {limit} of {limit} used today (US Eastern)")
         return []
     chosen: list[AlphaRow] = []
     unanswered = 0
-    ordered = _order(bench, candidates, [row.alpha_id for row in done.values()])
+    ordered = _order(run, candidates, [row.alpha_id for row in done.values()])
     for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
-        if bench.stop.is_set() or len(chosen) == free:
+        if run.stop.is_set() or len(chosen) == free:
             break
         try:
-            checks = await check_alpha(bench, alpha)
+            checks = await check_alpha(run, alpha)
         except (BrainUnavailable, BrainRequestError) as problem:
-            bench.tally.obstacles[alpha.alpha_id] = f"could not be checked: {problem}"
+            run.tally.obstacles[alpha.alpha_id] = f"could not be checked: {problem}"
             unanswered += 1
             if unanswered == MOST_UNANSWERED:
                 break
             continue
-        if _passes(bench, alpha, checks, checked=True):
+        if _passes(run, alpha, checks, checked=True):
             chosen.append(alpha)
-        bench.progress.update("submit: check", number, min(len(ordered), MOST_CHECKED))
+        run.progress.update("submit: check", number, min(len(ordered), MOST_CHECKED))
     waiting_on = "daily limit" if len(chosen) == free else "checked next time"
     picked = {alpha.alpha_id for alpha in chosen}
     later = [alpha for alpha in ordered if alpha.alpha_id not in picked]
-    _note(bench, later, f"{waiting_on}: {free} could be submitted now, least correlated first")
+    _note(run, later, f"{waiting_on}: {free} could be submitted now, least correlated first")
     return chosen
 
 
 def _order(
-    bench: Workbench, passing: Sequence[AlphaRow], submitted: Sequence[str]
+    run: ResearchRun, passing: Sequence[AlphaRow], submitted: Sequence[str]
 ) -> list[AlphaRow]:
     wanted = [*(alpha.alpha_id for alpha in passing), *submitted]
-    pnl = read_daily_pnl(bench.store, bench.service, wanted)
+    pnl = read_daily_pnl(run.store, run.service, wanted)
     by_id = {alpha.alpha_id: alpha for alpha in passing}
 
     def series(alpha_id: str, fitness: float) -> PnlSeries:
@@ -164,12 +166,12 @@ def _order(
     order = least_correlated_first(
         [series(one.alpha_id, one.fitness or 0.0) for one in passing if one.alpha_id in pnl],
         [series(alpha_id, 0.0) for alpha_id in submitted if alpha_id in pnl],
-        max_correlation=bench.settings.submission.max_correlation,
+        max_correlation=run.settings.submission.max_correlation,
     )
     for dropped in order.dropped:
-        bench.tally.obstacles[dropped.alpha_id] = dropped.reason or "too like another"
+        run.tally.obstacles[dropped.alpha_id] = dropped.reason or "too like another"
     _note(
-        bench,
+        run,
         [one for one in passing if one.alpha_id not in pnl],
         "its daily PnL is not known, so neither is its correlation",
     )
@@ -181,79 +183,79 @@ def _checks(alpha: AlphaRow) -> list[CheckInfo]:
 
 
 def _passes(
-    bench: Workbench, alpha: AlphaRow, checks: Sequence[CheckInfo], *, checked: bool = False
+    run: ResearchRun, alpha: AlphaRow, checks: Sequence[CheckInfo], *, checked: bool = False
 ) -> bool:
     against = obstacles(checks, checked=checked)
     if against:
-        bench.tally.obstacles[alpha.alpha_id] = "; ".join(map(str, against))
+        run.tally.obstacles[alpha.alpha_id] = "; ".join(map(str, against))
     return not against
 
 
-def _note(bench: Workbench, alphas: Sequence[AlphaRow], reason: str) -> None:
+def _note(run: ResearchRun, alphas: Sequence[AlphaRow], reason: str) -> None:
     for alpha in alphas:
-        bench.tally.obstacles.setdefault(alpha.alpha_id, reason)
+        run.tally.obstacles.setdefault(alpha.alpha_id, reason)
 
 
 @task(name="submit", task_run_name=_alpha_name, tags=[SUBMISSION_CAP], cache_policy=NO_CACHE)
-async def _submit_one(bench: Workbench, alpha: AlphaRow) -> bool:
+async def _submit_one(run: ResearchRun, alpha: AlphaRow) -> bool:
     """Submit one alpha, the intent stored before the request; True where the day is full."""
     with holding_slot():
-        return await _submit(bench, alpha)
+        return await _submit(run, alpha)
 
 
-async def submit_alpha(bench: Workbench, alpha: AlphaRow) -> bool:
+async def submit_alpha(run: ResearchRun, alpha: AlphaRow) -> bool:
     """Submit one alpha; False where no further one can be submitted now."""
     await require_limit(SUBMISSION_CAP)
     try:
-        return not await _submit_one(bench, alpha)
+        return not await _submit_one(run, alpha)
     except BrainUnavailable as problem:
-        bench.tally.obstacles[alpha.alpha_id] = f"no verdict yet, asked again next time: {problem}"
+        run.tally.obstacles[alpha.alpha_id] = f"no verdict yet, asked again next time: {problem}"
         return False
 
 
-async def _submit(bench: Workbench, alpha: AlphaRow) -> bool:
+async def _submit(run: ResearchRun, alpha: AlphaRow) -> bool:
     alpha_id = alpha.alpha_id
     intent = intend_submission(
-        bench.store,
-        bench.service,
+        run.store,
+        run.service,
         alpha_id,
         eastern_day(utc_now()),
-        daily_limit=bench.settings.submission.daily_limit,
-        run_id=bench.run_id,
+        daily_limit=run.settings.submission.daily_limit,
+        run_id=run.run_id,
         checks=alpha.checks,
     )
     if intent.submission is None:
-        bench.tally.obstacles[alpha_id] = str(intent.refused).replace("_", " ")
+        run.tally.obstacles[alpha_id] = str(intent.refused).replace("_", " ")
         return intent.refused == "daily_limit"
     try:
-        outcome = await bench.brain.post_submit(alpha_id)
+        outcome = await run.brain.post_submit(alpha_id)
     except BrainRequestError as problem:
-        _settle(bench, alpha_id, "failed", str(problem))
+        _settle(run, alpha_id, "failed", str(problem))
         return False
     except BrainUnavailable as problem:
         if problem.fate_unknown:
             get_run_logger().warning("%s; asking whether it arrived", problem)
-            return await _settle_by_state(bench, alpha_id)
-        _settle(bench, alpha_id, "failed", str(problem))
+            return await _settle_by_state(run, alpha_id)
+        _settle(run, alpha_id, "failed", str(problem))
         return True
     if outcome.status == "started":
-        outcome = await bench.brain.poll_submit(alpha_id)
+        outcome = await run.brain.poll_submit(alpha_id)
     if outcome.status == "rejected":
-        return _reject(bench, alpha_id, outcome.checks)
-    _settle(bench, alpha_id, "accepted", outcome.status)
+        return _reject(run, alpha_id, outcome.checks)
+    _settle(run, alpha_id, "accepted", outcome.status)
     return False
 
 
 def _settle(
-    bench: Workbench,
+    run: ResearchRun,
     alpha_id: str,
     status: Literal["accepted", "rejected", "failed"],
     detail: str,
     checks: Sequence[CheckInfo] | None = None,
 ) -> None:
     settle_submission(
-        bench.store,
-        bench.service,
+        run.store,
+        run.service,
         alpha_id,
         status,
         detail=detail,
@@ -263,4 +265,4 @@ def _settle(
     )
     get_run_logger().info("submission of %s: %s (%s)", alpha_id, status, detail)
     if status != "accepted":
-        bench.tally.obstacles[alpha_id] = detail
+        run.tally.obstacles[alpha_id] = detail

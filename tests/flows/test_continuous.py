@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from alphafoundry.research.workbench import NoProgress, Tally
+from alphafoundry.research.run import Tally
+from alphafoundry.runs import NoProgress, Stop
 from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
@@ -86,7 +87,7 @@ def test_a_used_up_quota_is_waited_for(working_folder: WorkingFolder, tmp_path: 
     assert rounds + logged(working_folder, "alpha_miner.log").count("Found") <= 4
 
 
-def bench_of(stop: asyncio.Event) -> SimpleNamespace:
+def bench_of(stop: Stop) -> SimpleNamespace:
     return SimpleNamespace(stop=stop, progress=NoProgress(), tally=Tally())
 
 
@@ -97,7 +98,7 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
 
     monkeypatch.setattr(sides, "FIRST_DELAY", 0.02)
     turns: Counter[str] = Counter()
-    stop = asyncio.Event()
+    stop = Stop()
 
     async def failing(number: int) -> None:
         turns["failing"] += 1
@@ -110,12 +111,12 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
         if turns["failing"] >= 5:
             stop.set()
 
-    bench = bench_of(stop)
+    run = bench_of(stop)
     log = logging.getLogger("test.side")
     async with asyncio.timeout(10):
         await asyncio.gather(
-            sides.keep_running(bench, "Alpha generator", failing, log),
-            sides.keep_running(bench, "Alpha miner", working, log),
+            sides.keep_running(run, "Alpha generator", failing, log),
+            sides.keep_running(run, "Alpha miner", working, log),
         )
     assert turns["failing"] >= 5
     assert turns["working"] > 10
@@ -128,7 +129,7 @@ async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
 ) -> None:
     from tasks.research import continuous as sides
 
-    stop = asyncio.Event()
+    stop = Stop()
     waits: list[float] = []
 
     async def note(_: object, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
@@ -23,6 +22,7 @@ from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.coordinator.workflow import load_workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed, WorkflowStopped
+from alphafoundry.runs import Stop
 from tests.own_strategies import LOG
 from tests.working_folder import WorkingFolder, wait_until
 
@@ -305,12 +305,12 @@ async def test_trials_have_seeds_of_their_own(place: WorkingFolder) -> None:
 async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
     from flows.optimize import optimize
     from tasks.prefect.server import Server
-    from tasks.research.workbench import running_from_terminal
+    from tasks.run import running_from_terminal
 
     class Stopping:
         """Asks for a stop when the first trials are there."""
 
-        def __init__(self, stop: asyncio.Event) -> None:
+        def __init__(self, stop: Stop) -> None:
             self.stop = stop
 
         def update(self, phase: str, done: int, total: int, note: str = "") -> None:
@@ -321,7 +321,7 @@ async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
             return None
 
     name = write(place, FOUR_PHASES)
-    stop = asyncio.Event()
+    stop = Stop()
     server = Server("", temporary=False, alone=False)
     with (
         running_from_terminal(progress=Stopping(stop), stop=stop, server=server),

@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from alphafoundry.errors import TakenOver
-from alphafoundry.research import workbench
+from alphafoundry.runs import run
 from tests.flows.misbehaving import Service
 from tests.working_folder import WorkingFolder
 
@@ -30,8 +30,8 @@ async def run_while(place: WorkingFolder, url: str, statement: str) -> None:
 def test_a_run_taken_for_dead_stops_and_says_why(
     place: WorkingFolder, service: Service, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbench, "HEARTBEAT_SECONDS", 0.1)
-    with pytest.raises(TakenOver, match="another run took this one for dead"):
+    monkeypatch.setattr(run, "HEARTBEAT_SECONDS", 0.1)
+    with pytest.raises(TakenOver, match="this run was presumed dead"):
         asyncio.run(run_while(place, url, "UPDATE runs SET status = 'interrupted'"))
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]
     assert 0 < place.finished() < 40, "it went on with what was not its own any more"

@@ -13,6 +13,7 @@ from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import carry_out
 from alphafoundry.coordinator.report import WorkflowReport, build_report
 from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.runs import to_markdown
 
 Load = Callable[[str], Workflow]
 
@@ -91,4 +92,4 @@ def test_a_backtest_without_a_search_is_not_called_out_of_sample(
     assert report.measured is not None and report.measured["days"] == 300
     said = dict(report.summary())
     assert "nothing was searched" in said["backtest"]
-    assert "out of sample" not in report.to_markdown()
+    assert "out of sample" not in to_markdown(report)
