@@ -66,8 +66,8 @@ class PhaseFailed(WorkflowError):
     """A phase of a workflow gave no result that the next ones could use."""
 
 
-class WorkflowStopped(RunStopped, WorkflowError):
-    """A workflow was asked to stop; what had finished is kept."""
+class UnreadableCheckpoint(WorkflowError):
+    """A checkpoint does not hold what this code keeps in one; its work is done again."""
 
 
 class StoreError(FoundryError):

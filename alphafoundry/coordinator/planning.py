@@ -9,6 +9,7 @@ from alphafoundry.backtest import Bars, run_trials
 from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.context import batch_size
 from alphafoundry.coordinator.data import first_test_row
+from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError
@@ -137,14 +138,14 @@ def plan_workflow(
     phases = []
     for phase in workflow.phases:
         try:
-            trials = phase.kind.trials(phase, workflow, days)
+            trials = type_of(phase).trials(phase, workflow, days)
         except BacktestError as problem:
             raise ConfigurationError(f"{workflow.path}: phase {phase.name}: {problem}") from None
         memory = phase.memory or 3 * days * instruments * 8 + trials * len(METRICS) * 40
         phases.append(
             PhasePlan(
                 name=phase.name,
-                kind=phase.kind.name,
+                kind=phase.kind,
                 trials=trials,
                 batches=-(
                     -trials // batch_size(trials, workflow.document.infrastructure.batch_size)

@@ -18,10 +18,10 @@ import pytest
 
 from alphafoundry.backtest import backtest
 from alphafoundry.coordinator.data import first_test_row, load_bars_of
+from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import compare
-from alphafoundry.coordinator.workflow import load_workflow
-from alphafoundry.errors import ConfigurationError, PhaseFailed, WorkflowStopped
+from alphafoundry.errors import ConfigurationError, PhaseFailed, RunStopped
 from alphafoundry.runs import Stop
 from tests.own_strategies import LOG
 from tests.working_folder import WorkingFolder, wait_until
@@ -325,7 +325,7 @@ async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
     server = Server("", temporary=False, alone=False)
     with (
         running_from_terminal(progress=Stopping(stop), stop=stop, server=server),
-        pytest.raises(WorkflowStopped),
+        pytest.raises(RunStopped),
     ):
         await optimize(name)
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from alphafoundry.coordinator.json_schema import workflow_schema
-from alphafoundry.coordinator.workflow import Workflow, load_workflow
+from alphafoundry.coordinator.loading import load_workflow
+from alphafoundry.coordinator.phase_types import type_of
+from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError
 
 Load = Callable[[str], Workflow]
@@ -93,7 +96,7 @@ coordinator:
 
 def test_phases_inside_the_workflow(load: Load) -> None:
     workflow = load(FIRST_SHAPE)
-    kinds = {phase.name: phase.kind.name for phase in workflow.phases}
+    kinds = {phase.name: phase.kind for phase in workflow.phases}
     assert kinds == {
         "parameter_discovery": "optimization",
         "regime_analysis": "analysis",
@@ -107,7 +110,7 @@ def test_phases_inside_the_workflow(load: Load) -> None:
 def test_phases_of_the_coordinator_with_limits(load: Load) -> None:
     workflow = load(SECOND_SHAPE)
     search, replay, validation = workflow.phases
-    assert [phase.kind.name for phase in workflow.phases] == [
+    assert [phase.kind for phase in workflow.phases] == [
         "optimization",
         "signal_replay",
         "validation",
@@ -127,7 +130,7 @@ def test_limits_of_the_coordinator_join_the_phases_of_the_workflow(load: Load) -
 
 def test_settings_of_the_coordinator_alone_are_a_backtest(load: Load) -> None:
     workflow = load(BASIC)
-    assert [phase.kind.name for phase in workflow.phases] == ["backtest"]
+    assert [phase.kind for phase in workflow.phases] == ["backtest"]
     assert (workflow.mode, workflow.seed) == ("AUTO", 42)
 
 
@@ -155,7 +158,7 @@ def test_the_fuller_schema(load: Load) -> None:
         """
     )
     assert workflow.generations == (("search", "forward"), ("final",))
-    assert workflow.phase("search").kind.trials(workflow.phase("search"), workflow, 1000) == 30
+    assert type_of(workflow.phase("search")).trials(workflow.phase("search"), workflow, 1000) == 30
     assert workflow.execution.sizing.stop_loss_pct == 0.05
     assert [use.allocation for use in workflow.strategies] == [0.25, 0.75]
 
@@ -165,7 +168,7 @@ def test_shipped_workflows_are_right(path: Path) -> None:
     workflow = load_workflow(path)
     assert workflow.name == path.stem
     for phase in workflow.phases:
-        assert phase.kind.trials(phase, workflow, 1260) >= 1
+        assert type_of(phase).trials(phase, workflow, 1260) >= 1
 
 
 PHASES = "workflow:\n  type: multi_phase\n  phases:\n"
@@ -214,7 +217,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "a phase twice": (
         PHASES + SEARCH + SEARCH,
-        "flow.yaml:5: workflow.phases[1].name: phase 'search' stands twice",
+        "flow.yaml:5: workflow.phases[1].name: phase 'search' is defined twice",
     ),
     "unknown phase in inputs": (
         PHASES + SEARCH + "    - {name: b, type: backtest, inputs: [serch.best_params]}",
@@ -439,11 +442,13 @@ def test_the_json_schema_knows_the_sections_and_the_configs() -> None:
     assert {"workflow", "coordinator", "data", "strategies", "phases"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False
     assert "classifier" in schema["$defs"]["AnalysisConfig"]["properties"]
-    assert "analysis" in schema["$defs"]["PhaseSection"]["properties"]["type"]["enum"]
+    (named, own) = schema["$defs"]["PhaseSection"]["properties"]["type"]["anyOf"]
+    assert "analysis" in named["enum"]
+    assert re.search(own["pattern"], "my_types:volatility")
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
-def test_a_file_that_says_nothing_is_no_workflow(write: Callable[[str], Path], text: str) -> None:
+def test_an_empty_file_is_no_workflow(write: Callable[[str], Path], text: str) -> None:
     path = write(text)
-    with pytest.raises(ConfigurationError, match=r"flow.yaml: the file says nothing; give"):
+    with pytest.raises(ConfigurationError, match=r"flow.yaml: the file is empty; give"):
         load_workflow(path)
