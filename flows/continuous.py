@@ -7,10 +7,10 @@ import os
 
 from prefect import flow
 
+from alphafoundry.research.continuous import keep_running, log_files, until_hopeful
 from alphafoundry.research.report import AlphasReport
 from flows.generate import generate
 from flows.mine import mine
-from tasks.research.continuous import keep_running, log_files, until_hopeful
 from tasks.research.run import publish_research, run_of_research
 
 HOUR = 3600.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.simulation_queue import leftovers
-from tasks.research.mining import Search
+from tasks.research.mining import search_around_hopeful
 from tasks.research.run import publish_research, run_of_research
 from tasks.research.simulation import simulate_all
 
@@ -23,10 +24,10 @@ async def mine(
     """Simulate variations of the hopeful alphas, best chances first, and record what they gain."""
     async with run_of_research("mine", locals()) as run:
         await simulate_all(run, leftovers(run), phase="mine")
-        search = Search(run)
+        search = search_around_hopeful(run)
         while variants := await search.ask():
             search.tell(await simulate_all(run, variants, phase="mine"))
-        search.finish()
+        get_run_logger().info("mined %d alphas", search.finish())
         return await publish_research(run)
 
 

@@ -94,7 +94,7 @@ def bench_of(stop: Stop) -> SimpleNamespace:
 async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tasks.research import continuous as sides
+    from alphafoundry.research import continuous as sides
 
     monkeypatch.setattr(sides, "FIRST_DELAY", 0.02)
     turns: Counter[str] = Counter()
@@ -127,7 +127,7 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
 async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tasks.research import continuous as sides
+    from alphafoundry.research import continuous as sides
 
     stop = Stop()
     waits: list[float] = []
@@ -147,7 +147,7 @@ async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
 
 
 def test_logs_are_rotated_and_closed(tmp_path: Path) -> None:
-    from tasks.research import continuous as sides
+    from alphafoundry.research import continuous as sides
 
     with sides.log_files(tmp_path) as logs:
         for logger in logs.values():
