@@ -75,7 +75,8 @@ def keeps_returns(workflow: Workflow, name: str) -> bool:
 def _resolved(workflow: Workflow) -> dict[str, Any]:
     """Return the parts of the document, outside of the phases, that they may read."""
     document = workflow.document
-    return {
+    captured = {"signal_capture": True} if document.workflow.signal_capture else {}
+    return captured | {
         "strategies": [
             {
                 "name": use.name,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Section
+from alphafoundry.coordinator.document_values import Section
 from alphafoundry.coordinator.identity import digest
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.strategies import StrategyUse, source_digest
@@ -70,7 +70,9 @@ class PhaseType:
     trials: Callable[[Phase, Workflow, int], int]
     needs: tuple[type[Any], ...]
     needs_returns: bool
+    takes_count: bool
     check: Callable[[Phase, Workflow], None]
+    unused: Callable[[Phase, Workflow], Sequence[str]]
     looks_at: LooksAt | Callable[[Any], int]
     passes: str
     container_types: tuple[str, ...]
@@ -78,7 +80,7 @@ class PhaseType:
     result: Callable[[Any], str]
     measured: Callable[[Any], Measured | None]
     top_trials: Callable[[Any], Sequence[TopTrial]]
-    plots: Callable[[str, Any, Bars], Mapping[str, bytes]]
+    plots: Callable[[Any, Phase, Workflow, Bars], Mapping[str, bytes]]
     code: str | None
 
     def looked_until(self, outputs: Any, *, split: int, days: int) -> int | None:
@@ -91,6 +93,12 @@ class PhaseType:
 _TYPES: dict[str, PhaseType] = {}
 
 
+def _no_plots(
+    _outputs: Any, _phase: Phase, _workflow: Workflow, _bars: Bars
+) -> Mapping[str, bytes]:
+    return {}
+
+
 def phase_type(
     name: str,
     *,
@@ -100,7 +108,9 @@ def phase_type(
     trials: Callable[[Phase, Workflow, int], int] = lambda _phase, _workflow, _days: 1,
     needs: tuple[type[Any], ...] = (),
     needs_returns: bool = False,
+    takes_count: bool = False,
     check: Callable[[Phase, Workflow], None] = lambda _phase, _workflow: None,
+    unused: Callable[[Phase, Workflow], Sequence[str]] = lambda _phase, _workflow: (),
     looks_at: LooksAt | Callable[[Outputs], int] = "all",
     passes: str | None = None,
     container_types: tuple[str, ...] = (),
@@ -108,7 +118,7 @@ def phase_type(
     result: Callable[[Outputs], str] = lambda _: "",
     measured: Callable[[Outputs], Measured | None] = lambda _: None,
     top_trials: Callable[[Outputs], Sequence[TopTrial]] = lambda _: (),
-    plots: Callable[[str, Outputs, Bars], Mapping[str, bytes]] = lambda _name, _outputs, _bars: {},
+    plots: Callable[[Outputs, Phase, Workflow, Bars], Mapping[str, bytes]] = _no_plots,
 ) -> Callable[[Callable[[PhaseContext], Outputs]], Callable[[PhaseContext], Outputs]]:
     """Register the decorated function as what a phase of type `name` does.
 
@@ -123,7 +133,9 @@ def phase_type(
         bars; raises BacktestError where these days are too few
     needs : classes of outputs, one of which a phase that it depends on gives; () for none
     needs_returns : whether it reads the daily returns of the trials before it
+    takes_count : whether the document's `container_count`, `Phase.trials`, changes anything
     check : raises ConfigurationError for what the config's model does not see
+    unused : a line for each key of the phase that changes nothing, and why
     looks_at : the days that shape the outputs: "nothing" (none), "train", "all", or the row after
         the last of them from the outputs. A backtest of such days is not called out of sample
     passes : key that the next phase of `coordinator.phases` takes, where it names no inputs;
@@ -134,7 +146,7 @@ def phase_type(
     result : what was found, in a few words
     measured : metrics for the report, None where nothing was backtested
     top_trials : the best trials, for the table of the report
-    plots : title to PNG, from the phase's name, the outputs and the bars
+    plots : title to PNG, from the outputs, the phase, its workflow and the bars
     """
 
     def register(
@@ -156,7 +168,9 @@ def phase_type(
             trials=trials,
             needs=needs,
             needs_returns=needs_returns,
+            takes_count=takes_count,
             check=check,
+            unused=unused,
             looks_at=looks_at,
             passes=passes or next(iter(every)),
             container_types=container_types,

@@ -31,7 +31,7 @@ def plots_of(
     what came out is above what was searched."""
     pictures: dict[str, bytes] = {}
     for phase in reversed(workflow.phases):
-        pictures.update(type_of(phase).plots(phase.name, results[phase.name].outputs, bars))
+        pictures.update(type_of(phase).plots(results[phase.name].outputs, phase, workflow, bars))
     return pictures
 
 
@@ -103,7 +103,7 @@ def _heat_map(
     return _png(figure)
 
 
-def equity_curve(phase: str, equity: Equity, sample: Sample, label: str) -> bytes:
+def equity_curve(phase: str, equity: Equity, sample: Sample, label: str, *, currency: str) -> bytes:
     """Return equity in and out of sample."""
     again = ", each part from the same capital" if equity.split else ""
     figure, axes = _figure(f"{phase}: equity{again}", label)
@@ -116,7 +116,7 @@ def equity_curve(phase: str, equity: Equity, sample: Sample, label: str) -> byte
         axes.axvline(days[split], color="black", linewidth=0.7, linestyle="--")
     axes.plot(days[split:], values[split:], color=COLORS[4], label=MEASURED[sample])
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylabel("equity")
+    axes.set_ylabel(f"equity, {currency}")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     return _png(figure)

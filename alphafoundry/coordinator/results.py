@@ -8,6 +8,7 @@ from typing import Any
 
 from alphafoundry.coordinator.isolation import Failure
 from alphafoundry.coordinator.outputs import outputs_from_json, outputs_to_json
+from alphafoundry.errors import UnreadableCheckpoint
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,10 @@ class PhaseResult:
         }
 
     @staticmethod
-    def from_json(given: Mapping[str, Any], outputs: type[Any]) -> PhaseResult:
+    def from_json(given: object, outputs: type[Any]) -> PhaseResult:
         """Return the result that `to_json` gave; raises UnreadableCheckpoint."""
+        if not isinstance(given, Mapping):
+            raise UnreadableCheckpoint(f"a {type(given).__name__}, not the result of a phase")
         rest = outputs_from_json(_Rest, {**given, "outputs": None})
         found = outputs_from_json(outputs, given.get("outputs"))
         return PhaseResult(found, **{name: getattr(rest, name) for name in _KEPT})

@@ -25,7 +25,10 @@ def finish_report(run: WorkflowRun) -> WorkflowReport:
     """Write results, reproducibility state, studies, plots and report into the run's folder."""
     run.folder.write_json(
         RESULTS_FILE,
-        {name: outputs_to_json(result.outputs) for name, result in run.results.items()},
+        {
+            phase.name: outputs_to_json(run.results[phase.name].outputs)
+            for phase in run.workflow.phases
+        },
     )
     run.folder.write_json(
         STATE_FILE,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alphafoundry.backtest import Execution
-from alphafoundry.coordinator.document import Section, WorkflowDocument
+from alphafoundry.coordinator.document import WorkflowDocument
+from alphafoundry.coordinator.document_values import Section
 from alphafoundry.coordinator.graph import ancestors
 from alphafoundry.coordinator.strategies import StrategyUse
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from alphafoundry.backtest import Bars, RegimeModel, TrialResult, fit_regimes, regime_scores
 from alphafoundry.coordinator.components import Component
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Count, Section, Whole
+from alphafoundry.coordinator.document_values import Count, Section, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.outputs import (
@@ -71,8 +71,10 @@ def _result(outputs: AnalysisOutputs) -> str:
     )
 
 
-def _plots(name: str, outputs: AnalysisOutputs, bars: Bars) -> dict[str, bytes]:
-    return {f"{name} regimes": regimes_over_price(name, outputs.labels, bars)}
+def _plots(
+    outputs: AnalysisOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return {f"{phase.name} regimes": regimes_over_price(phase.name, outputs.labels, bars)}
 
 
 def trials_with_returns(

@@ -21,7 +21,7 @@ from alphafoundry.backtest import (
 from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Number, Section
+from alphafoundry.coordinator.document_values import Number, Section
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
 from alphafoundry.coordinator.phases.analysis import ALL, classified
@@ -154,10 +154,22 @@ def combined_signal(
     return total
 
 
-def _plots(name: str, outputs: BacktestOutputs, bars: Bars) -> dict[str, bytes]:
-    pictures = {f"{name} equity": equity_curve(name, outputs.equity, outputs.sample, bars.label)}
+def _plots(
+    outputs: BacktestOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    pictures = {
+        f"{phase.name} equity": equity_curve(
+            phase.name,
+            outputs.equity,
+            outputs.sample,
+            bars.label,
+            currency=workflow.document.portfolio.currency,
+        )
+    }
     if outputs.weights_over_time is not None:
-        pictures[f"{name} weights"] = stacked_weights(name, outputs.weights_over_time, bars.label)
+        pictures[f"{phase.name} weights"] = stacked_weights(
+            phase.name, outputs.weights_over_time, bars.label
+        )
     return pictures
 
 

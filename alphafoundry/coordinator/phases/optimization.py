@@ -11,16 +11,9 @@ from pydantic import Field
 from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
 from alphafoundry.coordinator.batches import METRICS
-from alphafoundry.coordinator.components import Component
+from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
-from alphafoundry.coordinator.document import (
-    ConstraintSection,
-    Count,
-    Method,
-    Objective,
-    Section,
-    Text,
-)
+from alphafoundry.coordinator.document_values import Count, Section, Text, TrialCount
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phase_types import TopTrial, phase_type
@@ -28,6 +21,7 @@ from alphafoundry.coordinator.phases.outputs import OptimizationOutputs, Searche
 from alphafoundry.coordinator.plots import heat_maps
 from alphafoundry.coordinator.sampling import grid_size, names_compared, search_for
 from alphafoundry.coordinator.scoring import score_of, unknown_metric, within
+from alphafoundry.coordinator.search_sections import ConstraintSection, Method, Objective
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.wording import short
 from alphafoundry.coordinator.workflow import Phase, Workflow
@@ -46,7 +40,7 @@ class OptimizationConfig(Section):
     method: Method | None = None
     objective: Objective | None = None
     parameters: dict[str, ParameterSpec] = Field(default_factory=dict)
-    n_trials: Count | None = None
+    n_trials: TrialCount | None = None
     constraints: ConstraintSection | None = None
     strategies: tuple[Text, ...] | None = None
     period: Period = "train"
@@ -154,8 +148,10 @@ def _result(outputs: OptimizationOutputs) -> str:
     return f"{best} ({parameters}): {outputs.objective} {outputs.best_score[best]:.3f}"
 
 
-def _plots(name: str, outputs: OptimizationOutputs, bars: Bars) -> dict[str, bytes]:
-    return heat_maps(name, outputs.trial_list, outputs.objective, bars.label)
+def _plots(
+    outputs: OptimizationOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return heat_maps(phase.name, outputs.trial_list, outputs.objective, bars.label)
 
 
 def check_constraints(constraints: ConstraintSection, workflow: Workflow) -> None:
@@ -174,7 +170,7 @@ def check_constraints(constraints: ConstraintSection, workflow: Workflow) -> Non
     wrong = unknown_metric(constraints.performance)
     if wrong is not None:
         raise ConfigurationError(
-            f"constraints.performance: {wrong!r} is no metric; {suggest(wrong, METRICS)}"
+            f"constraints.performance: {wrong!r} is not a metric; {suggest(wrong, METRICS)}"
         )
 
 
@@ -208,6 +204,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
     outputs=OptimizationOutputs,
     keys=_keys,
     trials=_trials,
+    takes_count=True,
     check=_check,
     looks_at=lambda outputs: outputs.rows[1],
     container_types=("full_backtest", "simple_backtest", "signal_generation"),
@@ -263,7 +260,10 @@ def optimization(context: PhaseContext) -> OptimizationOutputs:
             found[use.name].extend(trials)
     infeasible = sum(search.infeasible for search in searches)
     context.require_enough(trial for trials in found.values() for trial in trials)
-    return _results(context, uses, found, objective, constraints, infeasible, rows)
+    outputs = _results(context, uses, found, objective, constraints, infeasible, rows)
+    if workflow.document.workflow.signal_capture:
+        store_signals(context, list(outputs.components.values()))
+    return outputs
 
 
 def _results(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Section, Text
+from alphafoundry.coordinator.document_values import Section, Text
 from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.optimization import chosen_strategies
 from alphafoundry.coordinator.phases.outputs import OptimizationOutputs, SignalOutputs

@@ -24,7 +24,7 @@ from alphafoundry.backtest import (
 from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
-from alphafoundry.coordinator.document import Count, Number, Section, Whole
+from alphafoundry.coordinator.document_values import Count, Number, Section, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.analysis import ALL, classified
@@ -139,6 +139,7 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
     outputs=ReplayOutputs,
     keys=_keys,
     trials=_trials,
+    takes_count=True,
     needs=(OptimizationOutputs, AnalysisOutputs, SignalOutputs),
     check=_check,
     looks_at="train",

@@ -14,14 +14,7 @@ from pydantic import Field
 from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
 from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import (
-    ConstraintSection,
-    OptimizationSection,
-    Text,
-    WalkForwardSection,
-    Whole,
-    WindowType,
-)
+from alphafoundry.coordinator.document_values import Text, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_types import Measured, phase_type
 from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
@@ -30,6 +23,12 @@ from alphafoundry.coordinator.plots import equity_curve
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
 from alphafoundry.coordinator.scoring import score_of, within
+from alphafoundry.coordinator.search_sections import (
+    ConstraintSection,
+    OptimizationSection,
+    WalkForwardSection,
+    WindowType,
+)
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
@@ -104,8 +103,18 @@ def _keys(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
     }
 
 
-def _plots(name: str, outputs: WalkForwardOutputs, bars: Bars) -> dict[str, bytes]:
-    return {f"{name} equity": equity_curve(name, outputs.equity, outputs.sample, bars.label)}
+def _plots(
+    outputs: WalkForwardOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return {
+        f"{phase.name} equity": equity_curve(
+            phase.name,
+            outputs.equity,
+            outputs.sample,
+            bars.label,
+            currency=workflow.document.portfolio.currency,
+        )
+    }
 
 
 def _share(search: OptimizationSection, uses: Sequence[StrategyUse]) -> int | None:
@@ -143,13 +152,25 @@ def _check(phase: Phase, workflow: Workflow) -> None:
         raise ConfigurationError("no parameters keep to the constraints; widen them")
 
 
+def _unused(phase: Phase, workflow: Workflow) -> list[str]:
+    settings = _settings(phase, workflow)
+    if settings.min_train_days is None or settings.window_type in ("expanding", "adaptive"):
+        return []
+    return [
+        f"min_train_days changes nothing with window_type {settings.window_type}; it is for "
+        "expanding and adaptive windows"
+    ]
+
+
 @phase_type(
     "walk_forward",
     config=WalkForwardConfig,
     outputs=WalkForwardOutputs,
     keys=_keys,
     trials=_trials,
+    takes_count=True,
     check=_check,
+    unused=_unused,
     looks_at="train",
     passes="best_params",
     container_types=("full_backtest", "simple_backtest"),

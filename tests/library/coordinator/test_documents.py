@@ -174,7 +174,56 @@ def test_shipped_workflows_are_right(path: Path) -> None:
 PHASES = "workflow:\n  type: multi_phase\n  phases:\n"
 SEARCH = "    - {name: search, type: optimization, container_count: 10}\n"
 
+TEMPLATE = 'strategies: [{type: expression, template: "ts_mean(close, {n}) - close"}]'
+
 MISTAKES: dict[str, tuple[str, str]] = {
+    "a placeholder without a range": (
+        TEMPLATE,
+        "flow.yaml:1: strategies[0].template: the parameter 'n' has no default; give it a value in "
+        "params, or a range in parameters",
+    ),
+    "a strategy of one's own whose parameter has neither default nor range": (
+        "strategies: [{type: tests.own_strategies:REQUIRED}]",
+        "flow.yaml:1: strategies[0]: the parameter 'lookback' has no default; give it",
+    ),
+    "too many trials of a workflow": (
+        "workflow: {type: optimization, container_count: 1000000000}",
+        "flow.yaml:1: workflow.container_count: '1000000000' is not at most 1000000",
+    ),
+    "too many trials of a search": (
+        "optimization: {method: random, n_trials: 99999999999999999999999}",
+        "flow.yaml:1: optimization.n_trials: '99999999999999999999999' is not at most 1000000",
+    ),
+    "a name that no phase may have": (
+        'coordinator: {phases: {"two words": {type: backtest}}}',
+        "flow.yaml:1: coordinator.phases.two words: 'two words' is not a phase name; use letters",
+    ),
+    "half a range": (
+        "optimization: {parameters: {fast: {min: 1}}}",
+        "flow.yaml:1: optimization.parameters.fast: '{\"min\": 1}' is not a range; give [min, max]",
+    ),
+    "a comparison with no number": (
+        'optimization: {constraints: {parameters: ["fast < 1.2.3"]}}',
+        "flow.yaml:1: optimization.constraints.parameters[0]: 'fast < 1.2.3' is not of the form",
+    ),
+    "a broker of a file": (
+        "data: {source: {path: prices.csv, provider: alpaca}}",
+        'flow.yaml:1: data.source: \'{"path": "prices.csv", "provider": "alpaca"}\' '
+        "has a provider, which a CSV file does not need; leave it out",
+    ),
+    "a currency": (
+        "portfolio: {currency: dollars}",
+        "flow.yaml:1: portfolio.currency: 'dollars' is not a currency; write its letters, as USD",
+    ),
+    "signal_replay without a replay": (
+        "workflow: {signal_replay: true}",
+        "flow.yaml:1: workflow.signal_replay: no phase replays signals; add a phase of type",
+    ),
+    "no signal_replay and a replay": (
+        "workflow: {signal_replay: false}\nphases:\n  - {name: a, type: optimization}\n"
+        "  - {name: b, type: signal_replay, inputs: [a.components]}\n",
+        "flow.yaml:1: workflow.signal_replay: the phase 'b' replays signals; leave this out",
+    ),
     "unknown section": (
         "workflw: {}",
         "flow.yaml:1: workflw: unknown key 'workflw'; did you mean 'workflow'?",
@@ -258,7 +307,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "phases in both places": (
         PHASES + SEARCH + "phases:\n  - {name: b, type: backtest}",
-        "phases: phases stand in workflow.phases too; leave one out",
+        "phases: phases are listed in workflow.phases too; leave one out",
     ),
     "no phases": (
         "workflow: {type: multi_phase}",
@@ -294,7 +343,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "two modes": (
         "workflow: {execution_mode: AUTO}\ncoordinator: {execution_mode: HYBRID}",
-        "flow.yaml:2: coordinator.execution_mode: stands in workflow.execution_mode too",
+        "flow.yaml:2: coordinator.execution_mode: workflow.execution_mode has another value; "
+        "leave one",
     ),
     "unknown strategy": (
         "strategies:\n  - {type: moving_avrage_cross}",
@@ -357,7 +407,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         PHASES
         + "    - {name: a, type: optimization, config: {constraints: {performance: "
         + "{sharp: {min: 1}}}}}",
-        "constraints.performance: 'sharp' is no metric; did you mean 'sharpe'?",
+        "constraints.performance: 'sharp' is not a metric; did you mean 'sharpe'?",
     ),
     "grid without a point": (
         PHASES
@@ -397,7 +447,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "metric of a walk-forward": (
         "workflow: {type: walk_forward}\n"
         "walk_forward: {optimization: {constraints: {performance: {sharp: {min: 1}}}}}",
-        "constraints.performance: 'sharp' is no metric; did you mean 'sharpe'?",
+        "constraints.performance: 'sharp' is not a metric; did you mean 'sharpe'?",
     ),
     "no test days": (
         PHASES
