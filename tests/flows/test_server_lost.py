@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 
@@ -24,7 +26,7 @@ def server_of(process: subprocess.Popen[str]) -> psutil.Process:
     (found,) = [
         child
         for child in psutil.Process(process.pid).children()
-        if "tasks.prefect.server" in " ".join(child.cmdline())
+        if re.search(r"tasks\.prefect\.\w*server", " ".join(child.cmdline()))
     ]
     return found
 
@@ -77,7 +79,7 @@ def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
         (server,) = [
             child
             for child in psutil.Process().children(recursive=True)
-            if f":{url.split(':')[2].split('/')[0]}"[1:] in child.cmdline()
+            if str(httpx.URL(url).port) in child.cmdline()
         ]
         server.kill()
         assert process.wait(SOON) == 2, place.output(module)
