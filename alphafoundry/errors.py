@@ -234,11 +234,11 @@ class LanguageModelError(FoundryError):
 
 
 class ModelMemoryError(LanguageModelError):
-    """The model does not fit the memory of the machine that serves it."""
+    """The model does not fit in the memory of the machine that serves it."""
 
 
 class ModelNotFoundError(LanguageModelError):
-    """The server does not hold the model that was asked for."""
+    """The server does not have the model that was asked for."""
 
 
 class ModelRequestError(LanguageModelError):

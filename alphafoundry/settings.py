@@ -6,6 +6,7 @@ Order: the defaults here, then the file, then the environment, then what the cal
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,7 +208,7 @@ class SubmissionSettings(_Settings):
 class ModelSettings(_Settings):
     """One language model of the fleet.
 
-    memory_mb : megabytes of memory that it needs
+    memory_mb : megabytes of memory that it needs; the fleet steps down from the most to the least
     """
 
     name: Text
@@ -217,7 +218,7 @@ class ModelSettings(_Settings):
 class OllamaSettings(_Settings):
     """The Ollama server and how it is asked.
 
-    models : the fleet in the order in which it steps down when memory runs out
+    models : the fleet; see `fleet`
     timeout : seconds until one answer must be there
     """
 
@@ -229,14 +230,21 @@ class OllamaSettings(_Settings):
     models: Annotated[tuple[ModelSettings, ...], AfterValidator(_not_empty)] = (
         ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
         ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
-        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
-        ModelSettings(name="llama3:3b", memory_mb=2048),
         ModelSettings(name="phi3:mini", memory_mb=2200),
+        ModelSettings(name="llama3:3b", memory_mb=2048),
+        ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
     )
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.3
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.9
     num_predict: Count = 1000
     timeout: Annotated[Number, Field(gt=0)] = 360.0
+
+    def fleet(self) -> tuple[str, ...]:
+        """Return the models' names in the order in which the fleet steps down.
+
+        From the most memory to the least, equal ones in the order of the file.
+        """
+        return tuple(m.name for m in sorted(self.models, key=lambda m: -m.memory_mb))
 
 
 def _names(value: object) -> object:
@@ -252,6 +260,19 @@ def _without_repeats(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[Text, ...], BeforeValidator(_names)]
+
+
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?", value):
+        raise ValueError("is not the name of a host; leave out http://, the port and the path")
+    if re.fullmatch(r"[^:]+:\d*", value):
+        raise ValueError("names a port; write the host alone")
+    return value
+
+
+HostNames = Annotated[
+    tuple[Annotated[Text, AfterValidator(_host_name)], ...], BeforeValidator(_names)
+]
 
 
 class AlgorithmsSettings(_Settings):
@@ -317,6 +338,7 @@ class FoundrySettings(_Settings):
 
     home : folder of the database, caches and results
     database_url : PostgreSQL or SQLite address, None is a SQLite file in `home`
+    server_hosts : names for which `make server` answers besides those of this machine
     """
 
     home: Path = Path(".foundry")
@@ -376,6 +398,7 @@ class FoundrySettings(_Settings):
         Flag("grammar|ollama"),
         Field(description="what invents expressions: grammar (embedded) or ollama"),
     ] = "grammar"
+    server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
     mining: MiningSettings = MiningSettings()
     submission: SubmissionSettings = SubmissionSettings()

@@ -103,7 +103,8 @@ def row(name: str, runs: list[dict[str, Any]], models: int, cap: int) -> dict[st
 
 def measure_arena() -> dict[str, Any]:
     """Race two template algorithms over the calibration market; return calls per second."""
-    from alphafoundry.algorithms.arena import ArenaSettings, Entry, race
+    from alphafoundry.algorithms.arena import Entry, race
+    from alphafoundry.algorithms.arena_settings import ArenaSettings
     from alphafoundry.algorithms.prompt_directives import directives_for
     from alphafoundry.algorithms.template_strategies import compose
     from alphafoundry.market import load_market

@@ -43,7 +43,7 @@ from alphafoundry.backtest import (
     stacked,
     strategy_named,
 )
-from alphafoundry.backtest.bars import FIELDS
+from alphafoundry.finance.bars import FIELDS
 from benchmarks.results_file import write_result
 
 DAYS, INSTRUMENTS, COMPONENTS = 2500, 20, 20

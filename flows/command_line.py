@@ -27,6 +27,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from alphafoundry.errors import FoundryError, RunStopped
 from alphafoundry.runs import Report, Stop
 from alphafoundry.settings import FLAGS, FoundrySettings, load_limits, load_settings
+from flows.later_imports import import_later_ones, import_plots_in_background
 from flows.stopping import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -117,8 +118,9 @@ def _run(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(ProgressBar())
         command.check(load_settings(**given), own | given, progress.say)
-        server = stack.enter_context(prefect_server())
+        server = stack.enter_context(prefect_server(meanwhile=import_later_ones))
         stack.enter_context(running_from_terminal(progress=progress, stop=stop, server=server))
+        import_plots_in_background()
         watch = ServerWatch(server.url, has_ended=server.has_ended, refuses=refuses)
         try:
             report: Report = run_until_stopped(

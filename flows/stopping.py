@@ -15,7 +15,7 @@ from concurrent.futures import Future, wait
 from typing import Any, NoReturn, TypeVar
 
 from alphafoundry.runs import Stop, interrupt_open_runs
-from tasks.prefect.server import kill_temporary_servers
+from tasks.prefect.temporary_server import kill_temporary_servers
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alphafoundry.store.file_lock import file_lock
+from alphafoundry.file_lock import file_lock
 from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder
 
@@ -54,7 +54,8 @@ def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from alphafoundry.simulation import SimulationSettings, Simulator
 
     folder = of_all_workers(tmp_path_factory) / "cache"
-    with file_lock(folder.with_suffix(".lock"), timeout=300):
+    with file_lock(folder.with_suffix(".lock"), wait=300) as held:
+        assert held is not None
         if not folder.exists():
             draft = folder.with_suffix(".draft")
             simulator = Simulator(load_market("calibration", cache_dir=draft))
@@ -70,7 +71,8 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = of_all_workers(tmp_path_factory) / "prefect-database"
     home.mkdir(exist_ok=True)
     made = home / "made.db"
-    with file_lock(home / "lock", timeout=300):
+    with file_lock(home / "lock", wait=300) as held:
+        assert held is not None
         if not made.exists():
             with prefect_api(home):
                 pass

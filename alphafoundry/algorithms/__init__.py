@@ -4,34 +4,33 @@ generate_algorithms_for_agents(["model-a", "model-b"], "AAPL")
 race([Entry("mine", source)], load_market("sample", cache_dir=Path(".foundry/cache")))
 """
 
-from alphafoundry.algorithms.arena import ArenaSettings, Entry, RaceResult, panel_bars, race
-from alphafoundry.algorithms.contract import (
-    AlgorithmFailed,
-    Bars,
-    NoCode,
-    RefusedCode,
-    Validated,
-)
-from alphafoundry.algorithms.extraction import extract_code
-from alphafoundry.algorithms.generation import (
-    GeneratedAlgorithm,
-    Generation,
+from alphafoundry.algorithms.arena import Entry, race
+from alphafoundry.algorithms.arena_settings import ArenaSettings
+from alphafoundry.algorithms.concurrent_generation import (
     _generate_algorithms_for_agents_async,
     generate_algorithm_async,
     generate_algorithms,
     generate_algorithms_for_agents,
 )
-from alphafoundry.algorithms.leader_board import leader_board_plot, leader_board_table
+from alphafoundry.algorithms.contract import (
+    AlgorithmFailed,
+    NoCode,
+    RefusedCode,
+    Validated,
+)
+from alphafoundry.algorithms.extraction import extract_code
+from alphafoundry.algorithms.generation import GeneratedAlgorithm, Generation
+from alphafoundry.algorithms.leader_board import RaceResult, leader_board_plot, leader_board_table
 from alphafoundry.algorithms.progress import ProgressMessage, read_message
 from alphafoundry.algorithms.prompts import Prompt, build_prompt
 from alphafoundry.algorithms.sandbox import Sandbox, SandboxLimits
 from alphafoundry.algorithms.template_provider import TemplateProvider
 from alphafoundry.algorithms.validation import validate
+from alphafoundry.finance.bars import TickerBars
 
 __all__ = [
     "AlgorithmFailed",
     "ArenaSettings",
-    "Bars",
     "Entry",
     "GeneratedAlgorithm",
     "Generation",
@@ -43,6 +42,7 @@ __all__ = [
     "Sandbox",
     "SandboxLimits",
     "TemplateProvider",
+    "TickerBars",
     "Validated",
     "_generate_algorithms_for_agents_async",
     "build_prompt",
@@ -52,7 +52,6 @@ __all__ = [
     "generate_algorithms_for_agents",
     "leader_board_plot",
     "leader_board_table",
-    "panel_bars",
     "race",
     "read_message",
     "validate",

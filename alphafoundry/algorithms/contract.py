@@ -1,14 +1,10 @@
-"""What an algorithm is given, what it may answer, and how it can fail."""
+"""The signatures that an algorithm may have, and how it can fail."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from alphafoundry.errors import FoundryError
 
@@ -16,8 +12,6 @@ Signature = Literal["simple", "full"]
 """simple: execute_trade(ticker, cash_balance, shares_held) -> "BUY" | "SELL" | "HOLD".
 full: execute_trade(ticker, price, tick, cash_balance, shares_held) -> "HOLD" | (side, quantity).
 """
-
-Side = Literal["BUY", "SELL"]
 
 FailureKind = Literal[
     "refused",
@@ -118,46 +112,3 @@ class Validated:
 
     source: str
     signature: Signature
-
-
-@dataclass(frozen=True)
-class Order:
-    """Whole shares to trade; quantity None is all that the cash buys, or all that is held."""
-
-    side: Side
-    quantity: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Bars:
-    """Daily bars of one ticker, oldest first.
-
-    Attributes
-    ----------
-    ticker : its name
-    dates : datetime64[D] array of shape (n_days,), ascending
-    open, high, low, close, volume : float64 arrays of shape (n_days,); prices in dollars, volume
-        in shares. close is finite; NaN elsewhere is missing
-    """
-
-    ticker: str
-    dates: NDArray[np.datetime64]
-    open: NDArray[np.float64]
-    high: NDArray[np.float64]
-    low: NDArray[np.float64]
-    close: NDArray[np.float64]
-    volume: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.close)
-
-    def __repr__(self) -> str:
-        if not len(self):
-            return f"Bars({self.ticker!r}, no days)"
-        first, last = (day.astype(dt.date).isoformat() for day in self.dates[[0, -1]])
-        return f"Bars({self.ticker!r}, {len(self)} days, {first} to {last})"
-
-    def table(self) -> NDArray[np.float64]:
-        """Return open, high, low, close, volume as the columns of shape (n_days, 5), C order."""
-        columns = (self.open, self.high, self.low, self.close, self.volume)
-        return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)

@@ -1,13 +1,21 @@
-"""The leader board of a race as text, Markdown, rows and a picture."""
+"""The leader board of a race: its lines, and how it looks as text, Markdown, rows and a picture."""
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
-if TYPE_CHECKING:
-    from alphafoundry.algorithms.arena import RaceResult, Row
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.algorithms.arena_settings import ArenaSettings
+from alphafoundry.algorithms.contract import FailureKind
+
+BUY_AND_HOLD: Final = "buy-and-hold"
 
 _HEADINGS = (
     *("rank", "algorithm", "from", "return", "annual", "sharpe", "drawdown", "trades"),
@@ -16,6 +24,99 @@ _HEADINGS = (
 _NUMERIC = frozenset({0, 3, 4, 5, 6, 7, 8, 9, 10})
 _LONGEST_CELL = 60
 _LONGEST_RESULT = 120
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an algorithm is out: the day it happened on is None where it never started."""
+
+    name: str
+    kind: FailureKind
+    reason: str
+    line: int | None
+    day: dt.date | None
+
+    def __str__(self) -> str:
+        where = f" in line {self.line}" if self.line else ""
+        when = f" on {self.day}" if self.day else ""
+        return f"{self.kind}{where}{when}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the leader board.
+
+    Attributes
+    ----------
+    name, label : of the entry
+    total_return : last equity over starting cash, minus 1
+    annual_return : total return compounded to 252 days
+    sharpe : of the daily returns, annualised
+    drawdown : largest fall of equity from a peak, as a fraction of the peak; these four are those
+        of `finance.statistics.metrics_of`, as in the report of a workflow
+    period_returns : return of each of the race's consecutive periods
+    trades : fills
+    turnover : traded value a day over the starting cash, as a fraction
+    calls : calls of execute_trade that were answered
+    seconds_per_call : wall time as the arena sees it, the way to the sandbox and back included
+    failed_calls : calls that raised or answered no order
+    out : why it did not finish; None where it did. All statistics are NaN where it is out
+    """
+
+    name: str
+    label: str
+    total_return: float
+    annual_return: float
+    sharpe: float
+    drawdown: float
+    period_returns: tuple[float, ...]
+    trades: int
+    turnover: float
+    calls: int
+    seconds_per_call: float
+    failed_calls: int
+    out: Failure | None
+
+
+@dataclass(frozen=True, eq=False)
+class RaceResult:
+    """The outcome of a race.
+
+    Attributes
+    ----------
+    rows : leader board, best first, buy-and-hold among them, those that are out at the end
+    dates : datetime64[D] array of shape (n_days,), the race's days
+    equity : name to float64 array of shape (n_days,), dollars over all accounts at the close; NaN
+        from the day on which the algorithm is out
+    failures : of the algorithms that are out, in the order of the entries
+    tickers : what was raced on
+    walls : names of the sandbox's walls that stood around every algorithm that ran
+    settings : how it was run
+    label : what the bars are, one line; starts with SYNTHETIC where they are
+    has_opens : whether the bars have opening prices; orders are filled at the close without
+    """
+
+    rows: tuple[Row, ...]
+    dates: NDArray[np.datetime64]
+    equity: Mapping[str, NDArray[np.float64]]
+    failures: tuple[Failure, ...]
+    tickers: tuple[str, ...]
+    walls: tuple[str, ...]
+    settings: ArenaSettings
+    label: str
+    has_opens: bool = True
+
+    def best(self, count: int) -> tuple[Row, ...]:
+        """Return up to `count` algorithms that finished and rank above buy-and-hold."""
+        above = []
+        for row in self.rows:
+            if row.name == BUY_AND_HOLD or row.out is not None:
+                break
+            above.append(row)
+        return tuple(row for row in above if row.trades)[:count]
+
+    def __repr__(self) -> str:
+        return leader_board_text(self)
 
 
 def leader_board_rows(result: RaceResult) -> list[dict[str, str]]:
@@ -57,8 +158,6 @@ def leader_board_text(result: RaceResult) -> str:
 def leader_board_plot(result: RaceResult, *, most: int = 12) -> bytes:
     """Return a PNG of equity over starting cash, the best `most` algorithms and buy-and-hold."""
     from matplotlib.figure import Figure
-
-    from alphafoundry.algorithms.arena import BUY_AND_HOLD
 
     figure = Figure(figsize=(11, 6), dpi=110, layout="constrained")
     axes = figure.add_subplot()

@@ -10,12 +10,12 @@ from string import Template
 
 import numpy as np
 
-from alphafoundry.algorithms.contract import Bars
 from alphafoundry.algorithms.prompt_directives import Directives, directives_for
+from alphafoundry.finance.bars import TickerBars
+from alphafoundry.finance.statistics import DAYS_A_YEAR
 
 PROMPT_VERSION = 1
 ROWS_SHOWN = 20
-_DAYS_A_YEAR = 252
 
 _SIGNATURES = {
     "simple": "  def execute_trade(ticker, cash_balance, shares_held):",
@@ -64,7 +64,7 @@ class MarketNote:
     text: str
 
 
-def describe_bars(bars: Sequence[Bars], *, label: str, first_race_day: int) -> MarketNote:
+def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int) -> MarketNote:
     """Describe the data of a race by the days before it, so that no model is told the future.
 
     Parameters
@@ -85,8 +85,8 @@ def describe_bars(bars: Sequence[Bars], *, label: str, first_race_day: int) -> M
         first, last = (str(one.dates[row].astype("datetime64[D]")) for row in (0, len(close) - 1))
         lines.append(
             f"- {one.ticker}: {len(close)} days, {first} to {last}; close {close.min():.2f} to "
-            f"{close.max():.2f}, mean return {_DAYS_A_YEAR * returns.mean():+.1%} a year, "
-            f"volatility {np.sqrt(_DAYS_A_YEAR) * returns.std():.1%} a year."
+            f"{close.max():.2f}, mean return {DAYS_A_YEAR * returns.mean():+.1%} a year, "
+            f"volatility {np.sqrt(DAYS_A_YEAR) * returns.std():.1%} a year."
         )
     shown = bars[0] if bars else None
     if shown is not None and first_race_day > 1:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphafoundry.algorithms.arena import ArenaSettings, panel_bars
-from alphafoundry.algorithms.contract import Bars
+from alphafoundry.algorithms.arena_settings import ArenaSettings
 from alphafoundry.algorithms.prompts import MarketNote, describe_bars
 from alphafoundry.errors import MarketError
+from alphafoundry.finance.bars import TickerBars
 from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import FoundrySettings
 
@@ -43,23 +43,27 @@ class RaceCourse:
 
     def prompt_note(self) -> MarketNote:
         """Return what prompts may say: nothing of the days that are raced on."""
-        before = [self._before(panel_bars(self.panel, ticker)) for ticker in self.tickers]
+        before = [
+            self._before(TickerBars.from_panel(self.panel, ticker)) for ticker in self.tickers
+        ]
         longest = max(len(bars) for bars in before)
         return describe_bars(before, label=self.panel.label, first_race_day=longest)
 
-    def smoke_bars(self) -> Bars:
+    def smoke_bars(self) -> TickerBars:
         """Return real bars before the race, on which an algorithm is tried.
 
         They are of the first ticker that has the most of them: a young one may have none.
         """
-        before = (self._before(panel_bars(self.panel, ticker)) for ticker in self.tickers)
+        before = (
+            self._before(TickerBars.from_panel(self.panel, ticker)) for ticker in self.tickers
+        )
         bars = max(before, key=len)
         rows = slice(max(0, len(bars) - SMOKE_DAYS), None)
-        return _rows(bars, rows)
+        return bars.rows(rows)
 
-    def _before(self, bars: Bars) -> Bars:
+    def _before(self, bars: TickerBars) -> TickerBars:
         first = self.panel.dates[self.first_race_day]
-        return _rows(bars, slice(0, int(np.searchsorted(bars.dates, first))))
+        return bars.rows(slice(0, int(np.searchsorted(bars.dates, first))))
 
 
 def lay_out(
@@ -155,15 +159,3 @@ def _market_with(
 def _missing(panel: Panel, tickers: Sequence[str]) -> list[str]:
     known = {str(symbol) for symbol in panel.symbols}
     return [ticker for ticker in tickers if ticker not in known]
-
-
-def _rows(bars: Bars, rows: slice) -> Bars:
-    return Bars(
-        bars.ticker,
-        bars.dates[rows],
-        bars.open[rows],
-        bars.high[rows],
-        bars.low[rows],
-        bars.close[rows],
-        bars.volume[rows],
-    )

@@ -8,19 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from alphafoundry.algorithms.arena import RaceResult, Row
-from alphafoundry.algorithms.generation import (
-    GeneratedAlgorithm,
-    Generation,
-    new_folder,
-    save_generation,
-)
+from alphafoundry.algorithms.generation import GeneratedAlgorithm, Generation
 from alphafoundry.algorithms.leader_board import (
+    RaceResult,
+    Row,
     leader_board_plot,
     leader_board_rows,
     leader_board_table,
     measured_on,
 )
+from alphafoundry.algorithms.program_files import new_folder, save_generation
 from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.llm import ModelMetrics
 from alphafoundry.runs import Figure, Passage, Table

@@ -40,13 +40,12 @@ from numpy.typing import NDArray
 from alphafoundry.algorithms import sandbox_wire as wire
 from alphafoundry.algorithms.contract import (
     AlgorithmFailed,
-    Bars,
     FailureKind,
-    Order,
-    Side,
     Validated,
 )
 from alphafoundry.algorithms.validation import validate
+from alphafoundry.finance.bars import TickerBars
+from alphafoundry.finance.orders import Order, Side
 
 _PACKAGE = Path(__file__).resolve().parent
 _BOOTSTRAP: Final = """
@@ -300,7 +299,7 @@ class RunningAlgorithm:
         found, sequence, length = wire.HEADER.unpack(header)
         notes = wire.MOST_NOTES * (wire.NOTE.size + wire.LONGEST_TEXT)
         if found not in (kind, wire.FAILED) or length > size + notes:
-            self._fail("corrupt", "its process wrote what is no answer")
+            self._fail("corrupt", "its process wrote something that is not an answer")
         payload = self._read(length, deadline)
         if found == wire.FAILED:
             self._report(payload)
@@ -373,7 +372,7 @@ class RunningAlgorithm:
         if code >= 0:
             self._fail("exit", f"it ended its process with status {code}")
         kind, reason = _SIGNALS.get(
-            -code, ("crashed", f"its process died of {_signal_name(-code)}")
+            -code, ("crashed", f"its process was killed by {_signal_name(-code)}")
         )
         self._fail(kind, reason)
 
@@ -432,7 +431,7 @@ class Sandbox:
         checked = validate(algorithm) if isinstance(algorithm, str) else algorithm
         return RunningAlgorithm(checked, tickers, past, self.limits)
 
-    def smoke(self, source: Validated | str, bars: Bars, *, cash: float = 10_000.0) -> None:
+    def smoke(self, source: Validated | str, bars: TickerBars, *, cash: float = 10_000.0) -> None:
         """Ask the algorithm about every day of `bars`, with all cash and then all shares.
 
         Raises `RefusedCode`, or `AlgorithmFailed` for the first call that fails.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from alphafoundry.backtest.bars import Bars
 from alphafoundry.backtest.ensembles import (
     EnsembleConstraints,
     allowed_together,
     optimise_weights,
 )
-from alphafoundry.backtest.execution import Costs, Execution, Sizing
+from alphafoundry.backtest.execution import Execution, Sizing
 from alphafoundry.backtest.expression_strategies import expression_strategy
 from alphafoundry.backtest.market_features import market_features, market_returns
-from alphafoundry.backtest.metrics import OBJECTIVES, Metrics, metrics_of, score
+from alphafoundry.backtest.objectives import OBJECTIVES, score
 from alphafoundry.backtest.regimes import (
     RegimeModel,
     best_per_regime,
@@ -32,6 +31,9 @@ from alphafoundry.backtest.trials import (
     signals_of,
 )
 from alphafoundry.backtest.walk_forward import Window, walk_forward_windows
+from alphafoundry.finance.bars import Bars
+from alphafoundry.finance.costs import Costs
+from alphafoundry.finance.statistics import Metrics, metrics_of
 
 __all__ = [
     "OBJECTIVES",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from alphafoundry.backtest.compilation import FloatMatrix, kernel
+from alphafoundry.compilation import FloatMatrix, kernel
 
 
 @kernel

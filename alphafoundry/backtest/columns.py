@@ -7,14 +7,29 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from alphafoundry.backtest import rolling
-from alphafoundry.backtest.compilation import CountMatrix, FloatMatrix
+from alphafoundry.compilation import CountMatrix, FloatMatrix
+from alphafoundry.finance.bars import Bars
 
 KEPT = 24
 """Rolling matrices that are kept; a grid reuses the same windows again and again."""
+
+
+_OF: WeakKeyDictionary[Bars, Columns] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def columns_of(bars: Bars) -> Columns:
+    """Return the columns of these bars, the same for as long as the bars are in use."""
+    with _making:
+        found = _OF.get(bars)
+        if found is None:
+            found = _OF[bars] = Columns(bars.close, bars.high, bars.low)
+    return found
 
 
 class Columns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alphafoundry.backtest.compilation import CountMatrix, FloatMatrix, kernel
+from alphafoundry.compilation import CountMatrix, FloatMatrix, kernel
 
 SAME = 1e-12
 """Averages that agree to twelve digits are equal: no trade on rounding noise."""

@@ -1,31 +1,11 @@
-"""What trading costs, how large positions are, and when they are cut."""
+"""How a backtest trades: its costs, how large positions are, and when they are cut."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from alphafoundry.errors import BacktestError
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a trade costs.
-
-    Attributes
-    ----------
-    commission_per_share : in the price's currency
-    commission_bps : share of the traded value, in basis points
-    slippage_bps : difference between the close and the price obtained, in basis points
-    """
-
-    commission_per_share: float = 0.01
-    commission_bps: float = 0.0
-    slippage_bps: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name in ("commission_per_share", "commission_bps", "slippage_bps"):
-            _check(name, getattr(self, name), 0.0, math.inf)
+from alphafoundry.finance.costs import Costs, check_range
 
 
 @dataclass(frozen=True)
@@ -56,17 +36,17 @@ class Sizing:
     leverage: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("position_size_pct", self.position_size_pct, 0.0, math.inf, open_low=True)
-        _check("max_exposure_pct", self.max_exposure_pct, 0.0, math.inf, open_low=True)
-        _check("leverage", self.leverage, 0.0, math.inf, open_low=True)
+        check_range("position_size_pct", self.position_size_pct, 0.0, math.inf, open_low=True)
+        check_range("max_exposure_pct", self.max_exposure_pct, 0.0, math.inf, open_low=True)
+        check_range("leverage", self.leverage, 0.0, math.inf, open_low=True)
         if self.max_positions is not None:
-            _check("max_positions", self.max_positions, 1, math.inf)
+            check_range("max_positions", self.max_positions, 1, math.inf)
         if self.stop_loss_pct is not None:
-            _check("stop_loss_pct", self.stop_loss_pct, 0.0, 1.0, open_low=True)
+            check_range("stop_loss_pct", self.stop_loss_pct, 0.0, 1.0, open_low=True)
         if self.take_profit_pct is not None:
-            _check("take_profit_pct", self.take_profit_pct, 0.0, math.inf, open_low=True)
+            check_range("take_profit_pct", self.take_profit_pct, 0.0, math.inf, open_low=True)
         if self.max_drawdown_pct is not None:
-            _check("max_drawdown_pct", self.max_drawdown_pct, 0.0, 1.0, open_low=True)
+            check_range("max_drawdown_pct", self.max_drawdown_pct, 0.0, 1.0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -78,11 +58,4 @@ class Execution:
     initial_capital: float = 100_000.0
 
     def __post_init__(self) -> None:
-        _check("initial_capital", self.initial_capital, 0.0, math.inf, open_low=True)
-
-
-def _check(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
-    if not math.isfinite(value) or value > high or value < low or (open_low and value == low):
-        least = f"more than {low:g}" if open_low else f"at least {low:g}"
-        most = f" and at most {high:g}" if math.isfinite(high) else ""
-        raise BacktestError(f"{name}: {value} is out of range; give {least}{most}")
+        check_range("initial_capital", self.initial_capital, 0.0, math.inf, open_low=True)

@@ -10,11 +10,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from alphafoundry.backtest.bars import FIELDS, Bars
-from alphafoundry.backtest.compilation import FloatMatrix
+from alphafoundry.backtest.columns import columns_of
 from alphafoundry.backtest.strategy import Parameter, Strategy, Values
+from alphafoundry.compilation import FloatMatrix
 from alphafoundry.errors import WrongParameter
 from alphafoundry.expressions import DEFAULT_FIELDS, Evaluator, FieldInfo, check, parse
+from alphafoundry.finance.bars import FIELDS, Bars
 
 Mode = Literal["sign", "cross_section"]
 CACHE_BYTES = 64 * 2**20
@@ -51,7 +52,7 @@ def expression_strategy(
     """
     if mode not in get_args(Mode):
         raise WrongParameter(
-            f"{template}: mode {mode!r} is not known; choose one of {', '.join(get_args(Mode))}"
+            f"{template}: unknown mode {mode!r}; choose one of {', '.join(get_args(Mode))}"
         )
     names = list(dict.fromkeys(_PLACEHOLDER.findall(template)))
     wrong = next((name for name in names if not _NAME.fullmatch(name)), None)
@@ -96,17 +97,17 @@ class ExpressionFill:
             signal = np.divide(away, largest, out=np.zeros_like(away), where=largest > 0.0)
         out[:] = signal.T
         # A position needs a price to trade at, whatever the expression makes of a missing one.
-        out[np.isnan(out) | np.isnan(bars.columns.close)] = 0.0
+        out[np.isnan(out) | np.isnan(columns_of(bars).close)] = 0.0
 
 
 def _evaluator(bars: Bars) -> Evaluator:
     def make() -> Evaluator:
         fields = {name: getattr(bars, name) for name in FIELDS if bars.has(name)}
-        fields["returns"] = np.ascontiguousarray(bars.columns.series("returns").T)
+        fields["returns"] = np.ascontiguousarray(columns_of(bars).series("returns").T)
         groups = {"market": np.zeros(bars.shape, dtype=np.int32)}
         return Evaluator(fields, groups, cache_bytes=CACHE_BYTES, threads=1)
 
-    return bars.columns.kept(("evaluator",), make)  # type: ignore[no-any-return]
+    return columns_of(bars).kept(("evaluator",), make)  # type: ignore[no-any-return]
 
 
 def _declared(item: Parameter | float | int | None) -> Parameter:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.backtest import rolling
-from alphafoundry.backtest.bars import Bars
-from alphafoundry.backtest.compilation import FloatMatrix, FloatRow, kernel
+from alphafoundry.backtest.columns import columns_of
+from alphafoundry.compilation import FloatMatrix, FloatRow, kernel
+from alphafoundry.finance.bars import Bars
 
 FEATURES = ("volatility", "trend", "correlation")
 
@@ -19,7 +20,7 @@ def market_returns(bars: Bars) -> NDArray[np.float64]:
 
     NaN on the first day and where no instrument has a close.
     """
-    observed: NDArray[np.float64] = bars.columns.series("returns")
+    observed: NDArray[np.float64] = columns_of(bars).series("returns")
     known = np.isfinite(observed)
     count = known.sum(axis=0)
     total = np.where(known, observed, 0.0).sum(axis=0)
@@ -44,7 +45,7 @@ def market_features(bars: Bars, window: int) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         trend = np.where(deviation > 0.0, mean * math.sqrt(window) / deviation, 0.0)
     trend[np.isnan(mean)] = np.nan
-    correlation = mean_correlation(bars.columns.series("returns"), window)
+    correlation = mean_correlation(columns_of(bars).series("returns"), window)
     correlation[np.isnan(mean)] = np.nan
     return np.column_stack([deviation * math.sqrt(252.0), trend, correlation])
 

@@ -1,4 +1,4 @@
-"""From signals to daily returns and their statistics: sizing, costs, stops.
+"""From signals to daily returns: sizing, costs, stops.
 
 Arrays hold one row per instrument. A signal known at the close of day t becomes a position at
 that close and earns the return of day t + 1.
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from alphafoundry.backtest.compilation import FloatBlock, FloatMatrix, FloatRow, kernel
+from alphafoundry.compilation import FloatBlock, FloatMatrix, FloatRow, kernel
 
 BLOCK = 256
 """Days traded together: what they need stays in the first- and second-level cache."""
@@ -223,88 +223,6 @@ def _settle(
 
 
 @kernel
-def _tail_loss(daily: FloatRow, tail: float) -> float:
-    """Return the mean loss of the worst `tail` of the days, the last of them in part."""
-    whole = max(tail * daily.shape[0], 1.0)
-    count = math.ceil(whole - 1e-9)
-    worst = np.partition(daily, count - 1)[:count]
-    worst.sort()
-    below = 0.0
-    for k in range(count - 1):
-        below += worst[k]
-    loss: float = 0.0 - (below + (whole - (count - 1)) * worst[count - 1]) / whole
-    return loss
-
-
-@kernel
-def measure(
-    daily: FloatRow,
-    book: FloatMatrix,
-    tail: float,
-    out: FloatRow,
-) -> None:
-    """Fill out with the statistics of daily net returns, in the order of `metrics.MEASURED`.
-
-    book : a trial's, as `trade_all` leaves it; without columns where nothing is known of trades
-    tail : share of the worst days in the conditional value at risk
-    """
-    out[:] = math.nan
-    days = daily.shape[0]
-    if days == 0:
-        return
-    total = 0.0
-    equity = 1.0
-    peak = 1.0
-    deepest = 0.0
-    gains = 0.0
-    losses = 0.0
-    won = 0
-    active = 0
-    shortfall = 0.0
-    least = math.inf
-    most = -math.inf
-    for t in range(days):
-        value = daily[t]
-        total += value
-        equity *= 1.0 + value
-        peak = max(peak, equity)
-        deepest = max(deepest, 1.0 - equity / peak)
-        least = min(least, value)
-        most = max(most, value)
-        if value > 0.0:
-            gains += value
-            won += 1
-        elif value < 0.0:
-            losses -= value
-            shortfall += value * value
-        active += value != 0.0
-    mean = total / days
-    squares = 0.0
-    for t in range(days):
-        squares += (daily[t] - mean) * (daily[t] - mean)
-    deviation = 0.0 if least >= most else math.sqrt(squares / days)
-    downside = math.sqrt(shortfall / days)
-    annual = equity ** (252.0 / days) - 1.0
-    yearly = math.sqrt(252.0)
-    out[0] = equity - 1.0
-    out[1] = annual
-    out[2] = deviation * yearly
-    out[3] = yearly * mean / deviation if deviation > 0.0 and days > 1 else math.nan
-    out[4] = yearly * mean / downside if downside > 0.0 else math.nan
-    out[5] = annual / deepest if deepest > 0.0 else math.nan
-    out[6] = deepest
-    out[7] = _tail_loss(daily, tail)
-    out[8] = won / active if active else math.nan
-    if book.shape[1]:
-        for row in range(3):
-            total = 0.0
-            for t in range(days):
-                total += book[row, t]
-            out[9 + row] = total
-        out[9] /= days
-
-
-@kernel
 def trade_all(
     signals: FloatBlock,
     close: FloatMatrix,
@@ -313,12 +231,10 @@ def trade_all(
     rules: FloatRow,
     first: int,
     last: int,
-    tail: float,
     daily: FloatMatrix,
-    found: FloatMatrix,
     book: FloatBlock,
 ) -> int:
-    """Trade and measure several trials; return the day of ruin or stop of the last of them.
+    """Trade several trials; return the day of ruin or stop of the last of them.
 
     Parameters
     ----------
@@ -330,7 +246,6 @@ def trade_all(
         one off
     first, last : days that are traded, the last not included
     daily : filled with net returns, shape (n_trials, last - first)
-    found : filled with statistics, shape (n_trials, 12)
     book : shape (n_trials, 4, last - first + 1). The first three rows are filled with value traded
         over equity, cost over equity and orders of each day; the fourth with the weight per unit
         of signal held over the night after each day, its first entry that after day first - 1
@@ -376,5 +291,4 @@ def trade_all(
             signals[trial], returns, rates, rules[2], first, opened[trial], earned[trial],
             keep[trial], daily[trial], book[trial],
         )  # fmt: skip
-        measure(daily[trial], book[trial], tail, found[trial])
     return end

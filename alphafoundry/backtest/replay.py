@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.bars import Bars
-from alphafoundry.backtest.compilation import FloatBlock, FloatMatrix, kernel
+from alphafoundry.backtest.columns import columns_of
 from alphafoundry.backtest.execution import Execution
-from alphafoundry.backtest.metrics import MEASURED, Metrics, metrics_from
 from alphafoundry.backtest.signal_store import SignalStore
 from alphafoundry.backtest.trials import Desk, Measured, chunk_of
+from alphafoundry.compilation import FloatBlock, FloatMatrix, kernel
 from alphafoundry.errors import BacktestError
+from alphafoundry.finance.bars import Bars
+from alphafoundry.finance.statistics import MEASURED, Metrics, metrics_from
 
 BLOCK = 256
 """Days combined together: their part of twenty components stays in the second-level cache."""
@@ -106,7 +107,8 @@ def stacked(
     for place, array in enumerate(arrays):
         if array.shape != bars.shape:
             raise BacktestError(
-                f"component {place}: signals of shape {array.shape} do not fit bars of {bars.shape}"
+                f"component {place}: signals of shape {array.shape} do not match bars of "
+                f"{bars.shape}"
             )
     return np.ascontiguousarray(np.stack([array.T for array in arrays]), dtype=np.float64)
 
@@ -134,12 +136,12 @@ def replay(
     those of one portfolio. A component with weight 1 alone gives its own backtest bit for bit.
     """
     components = signals if isinstance(signals, np.ndarray) else stacked(signals, bars, keys)
-    if components.ndim != 3 or components.shape[1:] != bars.columns.shape:
-        raise BacktestError(f"components of {components.shape} do not fit bars of {bars.shape}")
+    if components.ndim != 3 or components.shape[1:] != columns_of(bars).shape:
+        raise BacktestError(f"components of {components.shape} do not match bars of {bars.shape}")
     table = np.atleast_2d(np.asarray(weights, dtype=np.float64))
     if table.ndim != 2 or table.shape[1] != len(components) or not np.isfinite(table).all():
         raise BacktestError(
-            f"weights of shape {table.shape} do not fit {len(components)} components; "
+            f"weights of shape {table.shape} do not match {len(components)} components; "
             "give one finite number for each"
         )
     execution = execution or Execution()

@@ -6,20 +6,21 @@ import numpy as np
 
 from alphafoundry.backtest import rolling
 from alphafoundry.backtest.bands import follow, revert, revert_pairs, strength
-from alphafoundry.backtest.bars import Bars
-from alphafoundry.backtest.compilation import FloatMatrix
+from alphafoundry.backtest.columns import columns_of
 from alphafoundry.backtest.strategy import DIRECTION, WINDOW_MOST, Parameter, Strategy, Values
 from alphafoundry.backtest.strategy import down_of as down
+from alphafoundry.compilation import FloatMatrix
 from alphafoundry.errors import WrongParameter
+from alphafoundry.finance.bars import Bars
 
 
 def _z_scores(bars: Bars, window: int) -> FloatMatrix:
     """Return (close - mean) / deviation of the window; NaN where the window never moves."""
 
     def make() -> FloatMatrix:
-        return _scored(bars.columns.close, *bars.columns.moments("close", window))
+        return _scored(columns_of(bars).close, *columns_of(bars).moments("close", window))
 
-    return bars.columns.kept(("z", window), make)  # type: ignore[no-any-return]
+    return columns_of(bars).kept(("z", window), make)  # type: ignore[no-any-return]
 
 
 def _scored(values: FloatMatrix, means: FloatMatrix, deviations: FloatMatrix) -> FloatMatrix:
@@ -44,11 +45,11 @@ def _fill_rsi(bars: Bars, values: Values, out: FloatMatrix) -> None:
     window = int(values["window"])
 
     def make() -> FloatMatrix:
-        index = np.empty(bars.columns.shape)
-        strength(bars.columns.close, window, index)
+        index = np.empty(columns_of(bars).shape)
+        strength(columns_of(bars).close, window, index)
         return index
 
-    index = bars.columns.kept(("rsi", window), make)
+    index = columns_of(bars).kept(("rsi", window), make)
     revert(index, float(values["low"]), float(values["high"]), 50.0, down(values), out)
 
 
@@ -56,12 +57,12 @@ def _fill_pairs(bars: Bars, values: Values, out: FloatMatrix) -> None:
     window = int(values["window"])
 
     def make() -> FloatMatrix:
-        logs = bars.columns.series("log_close")
+        logs = columns_of(bars).series("log_close")
         paired = len(logs) // 2 * 2
         ratio = np.ascontiguousarray(logs[0:paired:2] - logs[1:paired:2])
         return _scored(ratio, *rolling.moments(ratio, window))
 
-    scores = bars.columns.kept(("pairs", window), make)
+    scores = columns_of(bars).kept(("pairs", window), make)
     revert_pairs(scores, float(values["entry"]), float(values["exit"]), out)
 
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from alphafoundry.backtest.compilation import CountMatrix, FloatMatrix, kernel
+from alphafoundry.compilation import CountMatrix, FloatMatrix, kernel
 
 
 @kernel

@@ -10,9 +10,7 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.bars import Bars
 from alphafoundry.backtest.strategy import Strategy
 from alphafoundry.backtest.trials import signals_of
 from alphafoundry.errors import BacktestError, CannotKeep
+from alphafoundry.finance.bars import Bars
+from alphafoundry.whole_file import replace_file
 
 VERSION = 1
 """Part of every key: raise it when a strategy's signals change."""
@@ -81,14 +80,7 @@ class SignalStore:
         path = self._path(key)
         content = _packed(np.asarray(signals, dtype=np.float64))
         try:
-            handle, draft = tempfile.mkstemp(prefix=f".{key}-", dir=self.folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                Path(draft).replace(path)
-            except BaseException:
-                Path(draft).unlink(missing_ok=True)
-                raise
+            replace_file(path, content)
         except OSError as error:
             raise CannotKeep(
                 f"{path}: cannot write signals ({error.strerror}); free space or move the folder"
@@ -106,7 +98,7 @@ class SignalStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError) as error:
-            _log.warning("%s is damaged (%s); its signals are computed again", path, error)
+            _log.warning("%s is damaged (%s); its signals will be computed again", path, error)
             path.unlink(missing_ok=True)
             return None
 
@@ -157,7 +149,7 @@ def _packed(signals: NDArray[np.float64]) -> bytes:
 def _unpacked(content: bytes) -> NDArray[np.float64]:
     mark, digest, body = content[:8], content[8:40], content[40:]
     if mark != _MARK or hashlib.sha256(body).digest() != digest:
-        raise ValueError("its checksum does not fit its content")
+        raise ValueError("its checksum does not match its content")
     with np.load(io.BytesIO(body), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     days, instruments = (int(length) for length in arrays["shape"])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from alphafoundry.backtest.compilation import FloatMatrix
+from alphafoundry.compilation import FloatMatrix
 from alphafoundry.errors import BacktestError, UnknownStrategy, WrongParameter
 
 if TYPE_CHECKING:
-    from alphafoundry.backtest.bars import Bars
+    from alphafoundry.finance.bars import Bars
 
 Value = float | int | str
 Values = Mapping[str, Value]
@@ -44,7 +44,7 @@ class Parameter:
         if self.kind == "choice":
             if value not in self.choices:
                 raise WrongParameter(
-                    f"{strategy}.{name}: {value!r} is not a choice; "
+                    f"{strategy}.{name}: {value!r} is not allowed; "
                     f"choose one of {', '.join(self.choices)}"
                 )
             return str(value)

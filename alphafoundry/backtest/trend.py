@@ -7,16 +7,17 @@ import math
 import numpy as np
 
 from alphafoundry.backtest.bands import break_out
-from alphafoundry.backtest.bars import Bars
-from alphafoundry.backtest.compilation import FloatMatrix
+from alphafoundry.backtest.columns import columns_of
 from alphafoundry.backtest.crossing import cross
 from alphafoundry.backtest.strategy import DIRECTION, WINDOW_MOST, Parameter, Strategy, Values
 from alphafoundry.backtest.strategy import down_of as down
+from alphafoundry.compilation import FloatMatrix
 from alphafoundry.errors import WrongParameter
+from alphafoundry.finance.bars import Bars
 
 
 def _fill_cross(bars: Bars, values: Values, out: FloatMatrix) -> None:
-    columns = bars.columns
+    columns = columns_of(bars)
     high, low = columns.sums
     fast, slow = int(values["fast"]), int(values["slow"])
     cross(high, low, columns.age, fast, slow, down(values), out)
@@ -30,7 +31,7 @@ def _check_cross(values: Values) -> None:
 
 
 def _fill_momentum(bars: Bars, values: Values, out: FloatMatrix) -> None:
-    close = bars.columns.close
+    close = columns_of(bars).close
     skip, lookback = int(values["skip"]), int(values["lookback"])
     threshold = float(values["threshold"])
     out[:] = 0.0
@@ -47,7 +48,7 @@ def _fill_momentum(bars: Bars, values: Values, out: FloatMatrix) -> None:
 
 
 def _fill_breakout(bars: Bars, values: Values, out: FloatMatrix) -> None:
-    columns = bars.columns
+    columns = columns_of(bars)
     window, leave = int(values["window"]), int(values["exit_window"])
     break_out(
         columns.close,
@@ -69,7 +70,7 @@ def _check_breakout(values: Values) -> None:
 
 
 def _fill_volatility(bars: Bars, values: Values, out: FloatMatrix) -> None:
-    _, deviations = bars.columns.moments("returns", int(values["window"]))
+    _, deviations = columns_of(bars).moments("returns", int(values["window"]))
     yearly = deviations * math.sqrt(252.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         np.minimum(float(values["target"]) / yearly, 1.0, out=out)

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.bars import Bars
-from alphafoundry.backtest.compilation import FloatMatrix, FloatRow
-from alphafoundry.backtest.execution import Costs, Execution, Sizing
-from alphafoundry.backtest.metrics import MEASURED, TAIL, Metrics, metrics_from
+from alphafoundry.backtest.columns import columns_of
+from alphafoundry.backtest.execution import Execution, Sizing
 from alphafoundry.backtest.portfolio import trade_all
 from alphafoundry.backtest.strategy import Strategy, Value
+from alphafoundry.compilation import FloatMatrix, FloatRow
 from alphafoundry.errors import BacktestError
+from alphafoundry.finance.bars import Bars
+from alphafoundry.finance.costs import Costs
+from alphafoundry.finance.statistics import MEASURED, Metrics, measure_all, metrics_from
 
 CHUNK = 8
 """Most trials that a thread takes at a time: they share what they read of the bars."""
@@ -99,7 +101,7 @@ class Desk:
     ) -> None:
         self.bars = bars
         self.first, self.last = _rows(bars, measured)
-        columns = bars.columns
+        columns = columns_of(bars)
         self._columns = columns
         self._rates = columns.kept(
             ("rates", execution.costs), lambda: _rates(columns.last_close, execution.costs)
@@ -121,7 +123,8 @@ class Desk:
             statistics, shape (n_trials, len(MEASURED)). Returns the row on which the last trial
             was closed for good, or the row after the last.
         """
-        return trade_all(
+        book = self._book[: len(daily)]
+        end = trade_all(
             self.signals[: len(daily)],
             self._columns.close,
             self._columns.returns,
@@ -129,11 +132,11 @@ class Desk:
             self._rules,
             self.first,
             self.last,
-            TAIL,
             daily,
-            found,
-            self._book[: len(daily)],
+            book,
         )
+        measure_all(daily, book, found)
+        return end
 
     def result(self) -> BacktestResult:
         """Trade the first of `signals` and return everything about it."""
@@ -244,7 +247,7 @@ def signals_of(
     They are what the strategy asks for, before sizing and stops.
     """
     strategy.require(bars)
-    filled = np.empty(bars.columns.shape)
+    filled = np.empty(columns_of(bars).shape)
     strategy.fill(bars, strategy.complete(parameters), filled)
     return np.ascontiguousarray(filled.T)
 
@@ -262,7 +265,7 @@ def backtest_signals(
         result is that of `backtest`, bit for bit.
     """
     if signals.shape != bars.shape:
-        raise BacktestError(f"signals of shape {signals.shape} do not fit bars of {bars.shape}")
+        raise BacktestError(f"signals of shape {signals.shape} do not match bars of {bars.shape}")
     desk = Desk(bars, execution or Execution(), measured)
     desk.signals[0] = signals.T
     np.nan_to_num(desk.signals, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
@@ -284,7 +287,7 @@ def _rows(bars: Bars, measured: Measured | None) -> Measured:
 
 def _rates(last_close: FloatMatrix, costs: Costs) -> FloatMatrix:
     """Return the cost of trading one unit of value at each close, shape of last_close."""
-    share = (costs.slippage_bps + costs.commission_bps) / 1e4
+    share = costs.rate
     if not costs.commission_per_share:
         return np.full(last_close.shape, share)
     with np.errstate(divide="ignore"):

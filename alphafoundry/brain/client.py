@@ -25,8 +25,9 @@ from alphafoundry.brain.models import (
     SubmissionOutcome,
 )
 from alphafoundry.brain.responses import call, read_list, read_model, read_object, refusal
-from alphafoundry.brain.waiting import retry_after, until_done
+from alphafoundry.brain.waiting import until_done
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
+from alphafoundry.retry_after import retry_after
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.super_settings import SuperSettings
 

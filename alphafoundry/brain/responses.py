@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited
+from alphafoundry.retry_after import retry_after
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

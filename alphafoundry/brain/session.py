@@ -12,7 +12,6 @@ import httpx
 from alphafoundry.brain.addresses import absolute_location, is_worldquant
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.responses import detail_of, read_object, refusal, trouble
-from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import (
     AuthenticationError,
     BrainError,
@@ -20,6 +19,7 @@ from alphafoundry.errors import (
     ConfigurationError,
     PersonaRequired,
 )
+from alphafoundry.retry_after import retry_after
 
 RENEW_BEFORE_SECONDS = 60.0
 """A token is renewed this long before it expires, or at a tenth of a shorter life."""

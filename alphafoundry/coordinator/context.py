@@ -10,10 +10,10 @@ from typing import Any, TypeVar, overload
 from alphafoundry.backtest import Bars, Execution
 from alphafoundry.coordinator.batches import Batch, Setting, batch_kind
 from alphafoundry.coordinator.isolation import BatchOutcome, Failure
-from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.strategies import SEED_PARAMETER, StrategyUse
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import PhaseFailed
+from alphafoundry.seeds import seed_number
 
 One = TypeVar("One")
 Other = TypeVar("Other")

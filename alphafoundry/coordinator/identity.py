@@ -13,8 +13,16 @@ from typing import Any
 
 import alphafoundry
 
-ROOMS = ("backtest", "coordinator", "expressions", "simulation")
-"""Rooms of the library whose source every result depends on."""
+SOURCES = (
+    "backtest",
+    "coordinator",
+    "expressions",
+    "finance",
+    "simulation",
+    "compilation.py",
+    "seeds.py",
+)
+"""Rooms and files of the library that every result depends on; a market is known by its content."""
 
 PACKAGES = (
     "numpy",
@@ -47,8 +55,8 @@ def code_version() -> str:
     """Return 16 hex digits of the source that results depend on and of the packages' versions."""
     found = hashlib.sha256()
     root = Path(alphafoundry.__file__).parent
-    for room in ROOMS:
-        for path in sorted((root / room).rglob("*")):
+    for name in SOURCES:
+        for path in sorted({root / name, *(root / name).rglob("*")}):
             if path.suffix in (".py", ".lark"):
                 found.update(f"{path.relative_to(root)}\0".encode())
                 found.update(path.read_bytes())

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
+from alphafoundry.clock import utc_now
 from alphafoundry.coordinator.document import WorkflowDocument
 from alphafoundry.coordinator.machine_sections import MonitoringSection
 from alphafoundry.errors import StoreError
 from alphafoundry.store import AlertRow, SampleRow, Store, record_sample
-from alphafoundry.store.clock import utc_now
 
 _log = logging.getLogger(__name__)
 

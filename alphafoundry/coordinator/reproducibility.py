@@ -17,9 +17,9 @@ from alphafoundry.coordinator.identity import (
     git_commit,
     package_versions,
 )
-from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import WorkflowError
+from alphafoundry.seeds import seed_number
 
 STATE_FILE = "reproducibility.json"
 RESULTS_FILE = "results.json"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alphafoundry.errors import WorkflowError
+from alphafoundry.file_lock import file_lock
 from alphafoundry.whole_file import replace_file
 
 
@@ -76,14 +75,9 @@ class RunFolder:
         Raises WorkflowError where one is at work.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with file_lock(self.path / ".lock", wait=0) as held:
+            if held is None:
                 raise WorkflowError(
                     f"{self.path}: another run of this workflow is at work; wait for it or stop it"
-                ) from None
+                )
             yield
-        finally:
-            os.close(descriptor)

@@ -25,8 +25,8 @@ from alphafoundry.coordinator.phase_types import PhaseType, type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.returns_files import returns_are_whole
 from alphafoundry.coordinator.run import WorkflowRun
-from alphafoundry.coordinator.seeds import seed_number
 from alphafoundry.errors import FoundryError, PhaseFailed, UnreadableCheckpoint
+from alphafoundry.seeds import seed_number
 from alphafoundry.store import TrialRecord, begin_phase, finish_phase, record_trials
 
 AHEAD = 3

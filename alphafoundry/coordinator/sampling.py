@@ -23,9 +23,9 @@ from alphafoundry.coordinator.parameter_space import (
     grid_points,
     is_whole,
 )
-from alphafoundry.coordinator.seeds import generator, seed_number
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.errors import WrongParameter
+from alphafoundry.seeds import generator, seed_number
 
 GENERATION = 25
 """Trials that a model-based search asks for before it is told their scores."""

@@ -12,7 +12,7 @@ from alphafoundry.expressions.tree import Call, Field, Node, Number, children, w
 
 
 class Expression:
-    """A parsed FASTEXPR text; compares and hashes by meaning, pickles as text.
+    """A parsed FASTEXPR text; compares and hashes by meaning, pickles as text (see `parsing`).
 
     Attributes
     ----------
@@ -96,11 +96,6 @@ class Expression:
 
     def __hash__(self) -> int:
         return hash(self.canonical)
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        from alphafoundry.expressions.parsing import parse
-
-        return parse, (self.text,)
 
 
 def lookbacks(root: Node) -> dict[int, int]:

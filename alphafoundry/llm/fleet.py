@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from alphafoundry.clock import Clock, utc_now
 from alphafoundry.errors import ConfigurationError, ModelMemoryError, ModelNotFoundError
 from alphafoundry.llm.ollama import OllamaClient
+from alphafoundry.whole_file import replace_file
 
 DEFAULT_MODELS = (
     "deepseek-r1:8b",
@@ -21,10 +21,6 @@ DEFAULT_MODELS = (
     "deepseek-r1:1.5b",
 )
 """From the most memory (5.2 GB) to the least (1.1 GB)."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class ModelFleet:
         successes_to_step_up: int = 20,
         step_up_after: timedelta | None = timedelta(minutes=30),
         pull_missing: bool = True,
-        now: Callable[[], datetime] = _utc_now,
+        now: Clock = utc_now,
     ) -> None:
         if not models:
             raise ConfigurationError("the model fleet is empty: name at least one model")
@@ -140,7 +136,7 @@ class ModelFleet:
             except ModelMemoryError as error:
                 if not self._fits_after_error(model):
                     raise ModelMemoryError(
-                        f"even {model}, the smallest of {len(self.models)} models, does not fit "
+                        f"even {model}, the smallest of {len(self.models)} models, does not fit in "
                         f"the memory at {self.client.base_url}: free memory, add a smaller model, "
                         "or use `--generator grammar`"
                     ) from error
@@ -226,16 +222,4 @@ class ModelFleet:
             "current_model": self.current_model,
             "timestamp": self._changed.isoformat(),
         }
-        self.state_path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=self.state_path.parent, prefix=f".{self.state_path.name}."
-        )
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(state, stream, indent=2)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).replace(self.state_path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(self.state_path, json.dumps(state, indent=2).encode(), durable=True)

@@ -17,8 +17,8 @@ import httpx
 
 from alphafoundry.errors import ConfigurationError, ModelRequestError
 from alphafoundry.llm.completion import Completion, Sampling, amount, whole_number
-from alphafoundry.llm.retry_after import read_retry_after
 from alphafoundry.llm.secret import ApiKey
+from alphafoundry.retry_after import retry_after
 
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
 REQUEST_SECONDS = 60.0
@@ -138,7 +138,7 @@ class OpenAICompatible:
                 return self._decoded(where, *await self._read(method, where, payload))
         except (httpx.TimeoutException, TimeoutError):
             problem = ModelRequestError(
-                f"{where}: no whole answer within {seconds:g} s", kind="time-out"
+                f"{where}: no complete answer within {seconds:g} s", kind="time-out"
             )
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             problem = ModelRequestError(self._clean(f"{where}: {error}"), kind="refused")
@@ -227,7 +227,7 @@ class OpenAICompatible:
             self._clean(f"{where}: {shown}: {reason}{advice}"),
             kind=kind,
             status=status or response.status_code,
-            retry_after=read_retry_after(response),
+            retry_after=retry_after(response.headers),
         )
 
     def _completion(self, body: Mapping[str, Any], model: str) -> Completion:

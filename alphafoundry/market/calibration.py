@@ -37,6 +37,7 @@ from alphafoundry.market.effects import HISTORY_DAYS, PLANTED, PlantedEffect, pl
 from alphafoundry.market.fields import derive_fields
 from alphafoundry.market.groups import Grouping, market_group
 from alphafoundry.market.panel import Panel
+from alphafoundry.seeds import generator_for
 
 __all__ = ["PLANTED", "PlantedEffect", "generate_market"]
 
@@ -63,11 +64,11 @@ def generate_market(seed: int, *, progress: Callable[[str], None]) -> Panel:
     sector, industry and subindustry. `truth` is 0 where a name is not listed.
     """
     progress(f"calibration: generating {NAMES} names over {DAYS} days")
-    structure = _draw_structure(_generator(seed, 0))
+    structure = _draw_structure(generator_for(seed, 0))
     noise = _draw_noise(seed)
     paths = _simulate(structure, noise)
-    values = _bars_of(structure, paths, _generator(seed, 5))
-    _leave_out(values, structure, _generator(seed, 6))
+    values = _bars_of(structure, paths, generator_for(seed, 5))
+    _leave_out(values, structure, generator_for(seed, 6))
     fields, descriptions = derive_fields(values)
     symbols = np.array([f"SYN{number:03d}" for number in range(1, NAMES + 1)])
     dates = trading_days(FIRST_DAY, DAYS)
@@ -132,10 +133,6 @@ class Paths:
     truth: dict[str, Array]
 
 
-def _generator(seed: int, part: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(part,)))
-
-
 def _draw_structure(draw: np.random.Generator) -> Structure:
     listed = np.ones((DAYS, NAMES), dtype=bool)
     falls_on = np.full(NAMES, DAYS)
@@ -182,11 +179,11 @@ def _draw_groupings(draw: np.random.Generator) -> dict[str, Grouping]:
 def _draw_noise(seed: int) -> Noise:
     def fat_tailed(part: int, *shape: int) -> Array:
         scale = np.sqrt((_TAIL_DEGREES - 2.0) / _TAIL_DEGREES)
-        drawn = _generator(seed, part).standard_t(_TAIL_DEGREES, size=shape)
+        drawn = generator_for(seed, part).standard_t(_TAIL_DEGREES, size=shape)
         within: Array = np.clip(drawn * scale, -8.0, 8.0)
         return within
 
-    volume = _generator(seed, 4)
+    volume = generator_for(seed, 4)
     factors = fat_tailed(1, DAYS, 1 + SECTORS + INDUSTRIES)
     return Noise(
         market=factors[:, 0],

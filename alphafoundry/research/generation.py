@@ -88,7 +88,7 @@ async def generator_of(run: ResearchRun) -> AsyncIterator[Proposer]:
     async with OllamaClient(ollama.url, timeout=ollama.timeout) as client:
         fleet = ModelFleet(
             client,
-            [model.name for model in ollama.models],
+            ollama.fleet(),
             state_path=settings.home / FLEET_STATE,
         )
         yield OllamaGenerator(

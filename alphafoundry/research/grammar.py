@@ -12,9 +12,9 @@ from alphafoundry.expressions.tree import Call, Node
 from alphafoundry.research.experience import Experience
 from alphafoundry.research.productions import Sentence, Vocabulary
 from alphafoundry.research.proposals import KNOWN_ALREADY, Outcome, Proposal, Proposals, Refusal
-from alphafoundry.research.seeds import generator_for
 from alphafoundry.research.tree_edits import is_pointless, replaced, write
 from alphafoundry.research.variations import SearchSpace, variations
+from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.settings import SimulationSettings
 
 MOST_OPERATORS = 12

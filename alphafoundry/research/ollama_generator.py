@@ -14,7 +14,7 @@ from alphafoundry.expressions import OPERATORS, Expression, FieldInfo, check, pa
 from alphafoundry.llm import TextModel
 from alphafoundry.research.expression_extraction import read_answer
 from alphafoundry.research.proposals import KNOWN_ALREADY, Outcome, Proposal, Proposals, Refusal
-from alphafoundry.research.seeds import generator_for
+from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.settings import SimulationSettings
 
 PROMPT_VERSION = 1

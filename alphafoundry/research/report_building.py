@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alphafoundry.brain.models import CheckInfo
+from alphafoundry.clock import eastern_day, utc_now
 from alphafoundry.research.planted import NOISE, classify
 from alphafoundry.research.report import AlphaLine, AlphasReport, Counts
 from alphafoundry.research.run import ResearchRun
@@ -16,14 +17,12 @@ from alphafoundry.store import (
     AlphaRow,
     SimulationRow,
     SubmissionRow,
-    eastern_day,
     read_alphas,
     read_daily_pnl,
     read_refusals,
     read_simulations,
     read_submissions,
 )
-from alphafoundry.store.clock import utc_now
 
 WITH_ALPHA = frozenset({"complete", "warning"})
 UNFINISHED = frozenset({"planned", "sending", "sent", "deferred"})

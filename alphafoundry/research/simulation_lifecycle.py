@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from alphafoundry.brain.models import AlphaInfo, SimulationStatus
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.simulation.correlation import pnl_correlation
@@ -34,7 +35,6 @@ from alphafoundry.store import (
     read_daily_pnl,
     read_simulation,
 )
-from alphafoundry.store.clock import utc_now
 from alphafoundry.store.simulations import Ending
 
 NOT_FOUND = 404

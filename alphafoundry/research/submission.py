@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from alphafoundry.brain.models import CheckInfo
+from alphafoundry.clock import eastern_day, utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.selection import PnlSeries, least_correlated_first, obstacles
 from alphafoundry.store import (
     AlphaRow,
     SubmissionRow,
-    eastern_day,
     hopeful_alphas,
     intend_submission,
     read_daily_pnl,
@@ -22,7 +22,6 @@ from alphafoundry.store import (
     settle_submission,
     unsettled_submissions,
 )
-from alphafoundry.store.clock import utc_now
 
 MOST_CHECKED = 20
 """Alphas whose correlation BRAIN is asked for in one run, the least correlated first."""

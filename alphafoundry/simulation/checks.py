@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from alphafoundry.finance.statistics import DAYS_A_YEAR, sharpe
 from alphafoundry.simulation.ladder import sharpe_ladder
 from alphafoundry.simulation.pnl import DailyPnl
-from alphafoundry.simulation.statistics import DAYS_A_YEAR, Statistics, sharpe
+from alphafoundry.simulation.statistics import Statistics
 
 Result = Literal["PASS", "FAIL", "WARNING", "PENDING", "ERROR"]
 Account = Literal["user", "consultant"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
+from alphafoundry.compilation import FloatPanel, kernel
 
 NOISE = 1e-12
 """What a sum leaves counts as 0 below this share of what went into it: it is rounding, and scaled

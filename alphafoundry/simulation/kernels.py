@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import (
+from alphafoundry.compilation import (
     WIDTH,
     FloatPanel,
     GroupPanel,

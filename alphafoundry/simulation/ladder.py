@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.simulation.statistics import DAYS_A_YEAR, sharpe
+from alphafoundry.finance.statistics import DAYS_A_YEAR, sharpe
 
 FLOOR = {1: 1.59, 0: 2.69}
 """Delay to the Sharpe below which any rung fails."""

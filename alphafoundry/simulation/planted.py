@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.finance.statistics import DAYS_A_YEAR, deviation
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.pnl import BOOK, DailyPnl, lag
-from alphafoundry.simulation.statistics import DAYS_A_YEAR, deviation
 
 
 @dataclass(frozen=True)

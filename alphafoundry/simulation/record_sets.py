@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from alphafoundry.simulation.pnl import BOOK
-from alphafoundry.simulation.statistics import sharpe, yearly
-
-if TYPE_CHECKING:
-    from alphafoundry.simulation.result import SimulationResult
+from alphafoundry.finance.statistics import sharpe
+from alphafoundry.simulation.pnl import BOOK, DailyPnl
+from alphafoundry.simulation.statistics import YearStatistics, yearly
 
 RecordSet = dict[str, object]
+
+
+class Simulated(Protocol):
+    """What the tables are made of: a `SimulationResult`."""
+
+    @property
+    def days(self) -> DailyPnl: ...
+    @property
+    def yearly(self) -> tuple[YearStatistics, ...]: ...
+    @property
+    def sector_pnl(self) -> Mapping[str, NDArray[np.float64]] | None: ...
+    @property
+    def planted(self) -> Mapping[str, float] | None: ...
+
 
 _YEARLY = (
     ("pnl", "amount"),
@@ -54,18 +67,18 @@ def _clean(value: float, digits: int = 4) -> float | None:
     return None if math.isnan(value) else round(float(value), digits)
 
 
-def _pnl(result: SimulationResult) -> RecordSet:
+def _pnl(result: Simulated) -> RecordSet:
     total = np.cumsum(result.days.pnl)
     rows = [[str(day), round(float(v), 2)] for day, v in zip(result.days.dates, total, strict=True)]
     return record_set("pnl", "PnL", [("date", "date"), ("pnl", "amount")], rows)
 
 
-def _daily(result: SimulationResult) -> RecordSet:
+def _daily(result: Simulated) -> RecordSet:
     rows = [[str(day), float(v)] for day, v in zip(result.days.dates, result.days.pnl, strict=True)]
     return record_set("daily-pnl", "Daily PnL", [("date", "date"), ("pnl", "amount")], rows)
 
 
-def _turnover(result: SimulationResult) -> RecordSet:
+def _turnover(result: Simulated) -> RecordSet:
     rows = [
         [str(day), round(float(v) / BOOK, 6)]
         for day, v in zip(result.days.dates, result.days.traded, strict=True)
@@ -73,12 +86,12 @@ def _turnover(result: SimulationResult) -> RecordSet:
     return record_set("turnover", "Turnover", [("date", "date"), ("turnover", "percent")], rows)
 
 
-def _sharpe(result: SimulationResult) -> RecordSet:
+def _sharpe(result: Simulated) -> RecordSet:
     rows = [[year.year, _clean(year.statistics.sharpe, 2)] for year in yearly(result.days)]
     return record_set("sharpe", "Sharpe", [("year", "year"), ("sharpe", "decimal")], rows)
 
 
-def _yearly(result: SimulationResult) -> RecordSet:
+def _yearly(result: Simulated) -> RecordSet:
     rows = []
     for year in result.yearly:
         shown = year.statistics.to_brain()
@@ -87,7 +100,7 @@ def _yearly(result: SimulationResult) -> RecordSet:
     return record_set("yearly-stats", "Yearly stats", columns, rows)
 
 
-def _coverage(result: SimulationResult) -> RecordSet:
+def _coverage(result: Simulated) -> RecordSet:
     held = result.days.longs + result.days.shorts
     rows = [[str(day), int(v)] for day, v in zip(result.days.dates, held, strict=True)]
     return record_set("coverage", "Coverage", [("date", "date"), ("coverage", "integer")], rows)
@@ -95,21 +108,21 @@ def _coverage(result: SimulationResult) -> RecordSet:
 
 def _by_sector(
     name: str, title: str, column: str, kind: str, value: Callable[[np.ndarray], float | None]
-) -> Callable[[SimulationResult], RecordSet]:
-    def table(result: SimulationResult) -> RecordSet:
+) -> Callable[[Simulated], RecordSet]:
+    def table(result: Simulated) -> RecordSet:
         rows = [[sector, value(pnl)] for sector, pnl in (result.sector_pnl or {}).items()]
         return record_set(name, title, [("sector", "string"), (column, kind)], rows)
 
     return table
 
 
-def _planted(result: SimulationResult) -> RecordSet:
+def _planted(result: Simulated) -> RecordSet:
     rows = [[effect, _clean(share)] for effect, share in (result.planted or {}).items()]
     columns = [("effect", "string"), ("share", "percent")]
     return record_set("planted-effects", "Share of PnL by planted effect", columns, rows)
 
 
-_TABLES: dict[str, Callable[[SimulationResult], RecordSet]] = {
+_TABLES: dict[str, Callable[[Simulated], RecordSet]] = {
     "pnl": _pnl,
     "daily-pnl": _daily,
     "sharpe": _sharpe,
@@ -130,7 +143,7 @@ _TABLES: dict[str, Callable[[SimulationResult], RecordSet]] = {
 }
 
 
-def record_set_names(result: SimulationResult) -> tuple[str, ...]:
+def record_set_names(result: Simulated) -> tuple[str, ...]:
     """Return the names of the tables that this simulation has."""
     absent = set()
     if result.sector_pnl is None:
@@ -140,7 +153,7 @@ def record_set_names(result: SimulationResult) -> tuple[str, ...]:
     return tuple(name for name in _TABLES if name not in absent)
 
 
-def make_record_set(result: SimulationResult, name: str) -> RecordSet:
+def make_record_set(result: Simulated, name: str) -> RecordSet:
     """Return one table; KeyError where the simulation does not have it."""
     if name not in record_set_names(result):
         raise KeyError(name)

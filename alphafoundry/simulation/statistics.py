@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.finance.statistics import DAYS_A_YEAR, sharpe
 from alphafoundry.simulation.pnl import BASE, BOOK, DailyPnl
 
-DAYS_A_YEAR = 252
 LEAST_TURNOVER = 0.125
 """Below this turnover, fitness rewards less trading no further."""
 
@@ -82,26 +82,6 @@ class YearStatistics:
     year: int
     stage: str
     statistics: Statistics
-
-
-def sharpe(daily_pnl: NDArray[np.float64]) -> float:
-    """Return sqrt(252) * mean / standard deviation of daily PnL; NaN where it never changes.
-
-    daily_pnl : dollars, shape (n_days,). The standard deviation is the population's (ddof 0).
-    """
-    if len(daily_pnl) < 2:
-        return math.nan
-    spread = deviation(daily_pnl)
-    if spread == 0.0:
-        return math.nan
-    return math.sqrt(DAYS_A_YEAR) * float(daily_pnl.mean()) / spread
-
-
-def deviation(daily_pnl: NDArray[np.float64]) -> float:
-    """Return the population's standard deviation, exactly 0 where the PnL never changes."""
-    if daily_pnl.min(initial=math.inf) >= daily_pnl.max(initial=-math.inf):
-        return 0.0
-    return float(daily_pnl.std())
 
 
 def fitness(sharpe: float, returns: float, turnover: float) -> float:

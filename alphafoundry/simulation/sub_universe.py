@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
+from alphafoundry.finance.statistics import sharpe
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import (
     LIQUIDITY_DAYS,
@@ -16,7 +17,6 @@ from alphafoundry.market.universe import (
 from alphafoundry.simulation.checks import SubUniverse
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
 from alphafoundry.simulation.pnl import lag
-from alphafoundry.simulation.statistics import sharpe
 
 MOST_SHARE = 0.8
 """A universe with more than this share of the names is not smaller in a way that matters."""

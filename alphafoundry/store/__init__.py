@@ -30,7 +30,6 @@ from alphafoundry.store.alphas import (
     read_alphas,
     record_alpha,
 )
-from alphafoundry.store.clock import eastern_day
 from alphafoundry.store.daily_pnl import DailyPnl, read_daily_pnl, save_daily_pnl
 from alphafoundry.store.database import Store, open_store
 from alphafoundry.store.refusals import read_refusals, record_refusals
@@ -129,7 +128,6 @@ __all__ = [
     "claim_abandoned",
     "count_executions",
     "count_simulations",
-    "eastern_day",
     "finish_algorithm",
     "finish_phase",
     "finish_run",

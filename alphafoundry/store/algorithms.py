@@ -10,8 +10,8 @@ from typing import Any, Literal
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
-from alphafoundry.store.clock import utc_now
 from alphafoundry.store.database import Store, lock_subject
 from alphafoundry.store.runs import interrupt_dead_runs
 from alphafoundry.store.tables import AlgorithmRow, ModelRequestRow, RaceResultRow, RunRow

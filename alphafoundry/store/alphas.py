@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from alphafoundry.store.clock import utc_now
+from alphafoundry.clock import utc_now
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
 from alphafoundry.store.database import Store, in_chunks, insert
 from alphafoundry.store.tables import AlphaRow, AlphaSource

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from alphafoundry.errors import StoreError, StoreUnavailable
 from alphafoundry.store.address import Address, read_address
 from alphafoundry.store.column_types import to_json
-from alphafoundry.store.file_lock import file_lock
 from alphafoundry.store.migrations import REVISION, read_revision, upgrade
+from alphafoundry.store.store_lock import store_lock
 from alphafoundry.store.tables import Table
 
 SQLITE_WAIT = 30.0
@@ -180,7 +180,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _migrate(engine: Engine, address: Address) -> None:
     with contextlib.ExitStack() as stack:
         if address.file is not None:
-            stack.enter_context(file_lock(Path(f"{address.file}.lock")))
+            stack.enter_context(store_lock(Path(f"{address.file}.lock")))
             with contextlib.closing(sqlite3.connect(address.file, timeout=SQLITE_WAIT)) as plain:
                 plain.execute("PRAGMA journal_mode = WAL")
         writer = engine.execution_options(foundry_write=True)

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
 from alphafoundry.store.column_types import to_json
-from alphafoundry.store.file_lock import file_lock
+from alphafoundry.store.store_lock import store_lock
+from alphafoundry.whole_file import replace_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def locked(path: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: its folder cannot be created: {error.strerror}") from None
-    with file_lock(target.with_name(f".{target.name}.lock")):
+    with store_lock(target.with_name(f".{target.name}.lock")):
         yield target
 
 
@@ -71,7 +73,7 @@ def read_locked_json(path: Path, kind: type, *, now: datetime | None = None) -> 
     value, reason = _decode(path, kind)
     if reason is None:
         return JsonRead(value)
-    aside = _set_aside(path, now or datetime.now(UTC))
+    aside = _set_aside(path, now or utc_now())
     return JsonRead(problem=f"{path}: not readable ({reason}); kept as {aside.name}")
 
 
@@ -103,24 +105,10 @@ def write_json(path: Path, value: object) -> None:
     ------
     StoreError : the folder cannot be written
     """
-    text = to_json(value, indent=2) + "\n"
-    new = path.with_name(f".{path.name}.new")
+    content = (to_json(value, indent=2) + "\n").encode()
     try:
-        with new.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if path.exists():
-            new.chmod(path.stat().st_mode & 0o777)
-        new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, content, durable=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from None
 
 

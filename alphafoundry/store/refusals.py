@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from alphafoundry.store.clock import utc_now
+from alphafoundry.clock import utc_now
 from alphafoundry.store.database import Store
 from alphafoundry.store.tables import RefusalRow
 

@@ -12,8 +12,8 @@ import psutil
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
-from alphafoundry.store.clock import utc_now
 from alphafoundry.store.database import Store
 from alphafoundry.store.tables import RunRow, RunStatus
 

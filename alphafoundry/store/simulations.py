@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from sqlalchemy import func, select, update
 
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError, TakenOver
 from alphafoundry.store.alphas import AlphaRecord, put_alpha
-from alphafoundry.store.clock import utc_now
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
 from alphafoundry.store.database import Store, in_chunks, insert, lock_subject
 from alphafoundry.store.runs import interrupt_dead_runs

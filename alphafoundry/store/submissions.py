@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import func, select, update
 
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
-from alphafoundry.store.clock import utc_now
 from alphafoundry.store.database import Store, lock_subject
 from alphafoundry.store.runs import interrupt_dead_runs
 from alphafoundry.store.tables import RunRow, SubmissionRow, SubmissionStatus

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
+from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
-from alphafoundry.store.clock import utc_now
 from alphafoundry.store.database import Store, insert
 from alphafoundry.store.tables import AlertRow, PhaseRow, PhaseStatus, SampleRow, TrialRow
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from alphafoundry.store.clock import utc_now
+from alphafoundry.clock import utc_now
 from alphafoundry.store.json_file import locked, read_json, read_locked_json, write_json
 from alphafoundry.store.tables import AlphaRow, SubmissionRow, SubmissionStatus
 

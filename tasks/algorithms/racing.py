@@ -9,13 +9,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.algorithms.arena import Entry, Failure, RaceResult, race
-from alphafoundry.algorithms.contract import AlgorithmError, AlgorithmFailed, Bars, RefusedCode
+from alphafoundry.algorithms.arena import Entry, race
+from alphafoundry.algorithms.contract import AlgorithmError, AlgorithmFailed, RefusedCode
 from alphafoundry.algorithms.generation import GeneratedAlgorithm
+from alphafoundry.algorithms.leader_board import Failure, RaceResult
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.algorithms.report import entry_names, keep_race
 from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.algorithms.sandbox import Sandbox
+from alphafoundry.finance.bars import TickerBars
 from alphafoundry.runs import Run
 
 SANDBOX_FAILED = "the sandbox could not be started; the next run tries its answer again"
@@ -24,7 +26,7 @@ SMOKE_TESTS_AT_ONCE = 2
 
 @task(name="try an algorithm", task_run_name="try {model}", cache_policy=NO_CACHE)
 async def try_algorithm(
-    model: str, source: str, bars: Bars
+    model: str, source: str, bars: TickerBars
 ) -> AlgorithmFailed | RefusedCode | None:
     """Run an algorithm over real bars before the race; return what is wrong, None if nothing."""
     try:

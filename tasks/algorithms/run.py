@@ -14,9 +14,9 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 from prefect.blocks.system import Secret
 from prefect.logging import get_run_logger
 
-from alphafoundry.algorithms.arena import RaceResult
 from alphafoundry.algorithms.checks import check_names, course_of
 from alphafoundry.algorithms.generation import assign
+from alphafoundry.algorithms.leader_board import RaceResult
 from alphafoundry.algorithms.progress import Callback, ProgressMessage, read_message
 from alphafoundry.algorithms.providers import (
     KEY_VARIABLES,

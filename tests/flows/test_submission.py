@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 
 from alphafoundry.brain import BrainClient
+from alphafoundry.clock import eastern_day, utc_now
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
     begin_run,
-    eastern_day,
     finish_run,
     intend_submission,
     open_store,
 )
-from alphafoundry.store.clock import utc_now
 from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import TIMEOUT, WorkingFolder
 

@@ -105,6 +105,21 @@ def test_the_environment_reaches_inner_keys(file: Path) -> None:
     assert settings.seed == 0
 
 
+def test_the_fleet_steps_down_from_the_most_memory_to_the_least(file: Path) -> None:
+    text = """
+        ollama:
+          models:
+            - {name: small, memory_mb: 900}
+            - {name: large, memory_mb: 5200}
+            - {name: other, memory_mb: 900}
+            - {name: middle, memory_mb: 2048}
+    """
+    fleet = load(file, text).ollama.fleet()
+    assert fleet == ("large", "middle", "small", "other")
+    defaults = FoundrySettings().ollama
+    assert defaults.fleet() == tuple(model.name for model in defaults.models)
+
+
 def test_bounds_become_conditions(file: Path) -> None:
     settings = load(
         file, "hopeful: {fitness: 0.6, sharpe: {min: 1, max: 9}, turnover: {max: 1e-3}}"

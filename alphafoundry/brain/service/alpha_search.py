@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 
 from alphafoundry.brain.filters import Condition
-from alphafoundry.brain.service.quotas import EASTERN
 from alphafoundry.brain.service.replies import RefusedError
 from alphafoundry.brain.service.tables import alphas
+from alphafoundry.clock import EASTERN
 
 DATES = {"dateCreated": alphas.c.created_at, "dateSubmitted": alphas.c.submitted_at}
 

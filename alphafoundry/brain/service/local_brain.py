@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass, field
 
 from alphafoundry.brain.service.choices import Choices
-from alphafoundry.brain.service.quotas import Clock
 from alphafoundry.brain.service.recomputed_tables import Repeater
 from alphafoundry.brain.service.runner import Runner
 from alphafoundry.brain.service.service_store import State
 from alphafoundry.brain.service.sessions import Sessions
 from alphafoundry.brain.service.simulation_requests import Simulations
+from alphafoundry.clock import Clock
 from alphafoundry.market.panel import Panel
 
 

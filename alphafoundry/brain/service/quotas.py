@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta
 
-EASTERN = ZoneInfo("America/New_York")
-
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """Return the time of the machine."""
-    return datetime.now(UTC)
-
-
-def eastern_day(moment: datetime) -> date:
-    """Return the day in US Eastern time; `moment` has a time zone."""
-    return moment.astimezone(EASTERN).date()
+from alphafoundry.clock import EASTERN, eastern_day
 
 
 def seconds_until_midnight(moment: datetime) -> float:

@@ -36,7 +36,6 @@ from alphafoundry.coordinator.phases.outputs import (
 )
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.scoring import score_of
-from alphafoundry.coordinator.seeds import generator
 from alphafoundry.coordinator.wording import counted, metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import (
@@ -45,6 +44,7 @@ from alphafoundry.errors import (
     InfeasibleEnsemble,
     PhaseFailed,
 )
+from alphafoundry.seeds import generator
 
 DEFAULT_WEIGHTINGS = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
+from alphafoundry.compilation import FloatPanel, kernel
 
 _MIDDLE_ABOVE = (
     2.5090809287301226727e3,

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from alphafoundry.expressions.kernels.compilation import FloatPanel, GroupPanel, kernel
+from alphafoundry.compilation import FloatPanel, GroupPanel, kernel
 
 
 @kernel

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.compilation import FloatPanel, kernel
 from alphafoundry.expressions.instructions import (
     ABSOLUTE,
     ADD,
@@ -36,7 +37,6 @@ from alphafoundry.expressions.instructions import (
     STRETCH,
     SUBTRACT,
 )
-from alphafoundry.expressions.kernels.compilation import FloatPanel, kernel
 
 Cells = NDArray[np.float64]
 Code = NDArray[np.int64]

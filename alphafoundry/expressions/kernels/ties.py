@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import FloatPanel, GroupPanel, kernel
+from alphafoundry.compilation import FloatPanel, GroupPanel, kernel
 
 Row = NDArray[np.float64]
 

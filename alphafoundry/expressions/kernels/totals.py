@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import WIDTH, FloatPanel, kernel
+from alphafoundry.compilation import WIDTH, FloatPanel, kernel
 
 Row = NDArray[np.float64]
 

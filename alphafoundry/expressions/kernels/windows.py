@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.kernels.compilation import NARROW, WIDTH, FloatPanel, kernel
+from alphafoundry.compilation import NARROW, WIDTH, FloatPanel, kernel
 
 Row = NDArray[np.float64]
 

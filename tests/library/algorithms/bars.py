@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from alphafoundry.algorithms.contract import Bars
+from alphafoundry.finance.bars import TickerBars
 
 
-def walking_bars(ticker: str = "AAA", days: int = 120, seed: int = 1) -> Bars:
+def walking_bars(ticker: str = "AAA", days: int = 120, seed: int = 1) -> TickerBars:
     """A random walk with open, high and low around the close."""
     rng = np.random.default_rng(seed)
     close = 100 * np.exp(np.cumsum(rng.normal(0.0003, 0.015, days)))
     open_ = close * np.exp(rng.normal(0, 0.004, days))
-    return Bars(
+    return TickerBars(
         ticker=ticker,
         dates=np.datetime64("2021-01-04") + np.arange(days),
         open=open_,
@@ -23,8 +23,8 @@ def walking_bars(ticker: str = "AAA", days: int = 120, seed: int = 1) -> Bars:
     )
 
 
-def rising_bars(ticker: str = "UP", days: int = 120) -> Bars:
+def rising_bars(ticker: str = "UP", days: int = 120) -> TickerBars:
     """Every price and volume of day s is s + 1, so a value tells the day it is from."""
     day = np.arange(1.0, days + 1.0)
     dates = np.datetime64("2021-01-04") + np.arange(days)
-    return Bars(ticker, dates, day, day, day, day, day)
+    return TickerBars(ticker, dates, day, day, day, day, day)

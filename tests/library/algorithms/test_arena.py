@@ -10,27 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from alphafoundry.algorithms.arena import (
-    BUY_AND_HOLD,
-    ArenaSettings,
-    Entry,
-    RaceResult,
-    Row,
-    panel_bars,
-    race,
-)
-from alphafoundry.algorithms.arena_account import Account
+from alphafoundry.algorithms.arena import Entry, race
+from alphafoundry.algorithms.arena_settings import ArenaSettings
 from alphafoundry.algorithms.contract import (
     AlgorithmError,
     AlgorithmFailed,
-    Bars,
-    Order,
     RefusedCode,
 )
 from alphafoundry.algorithms.leader_board import (
+    BUY_AND_HOLD,
+    RaceResult,
+    Row,
     leader_board_plot,
     leader_board_rows,
     leader_board_table,
@@ -38,6 +29,8 @@ from alphafoundry.algorithms.leader_board import (
 )
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.errors import MarketError
+from alphafoundry.finance.bars import TickerBars
+from alphafoundry.finance.statistics import metrics_of
 from alphafoundry.market import load_market
 from tests.library.algorithms.bars import rising_bars, walking_bars
 
@@ -67,7 +60,7 @@ def row_of(result: RaceResult, name: str) -> Row:
     return row
 
 
-def by_hand(bars: Bars, warm_up: int, cash: float, cost: float) -> tuple[list[float], int]:
+def by_hand(bars: TickerBars, warm_up: int, cash: float, cost: float) -> tuple[list[float], int]:
     """CROSSING in pandas and a plain loop: equity at each close, and the number of fills."""
     close = pd.Series(bars.close)
     fast, slow = close.rolling(5).mean(), close.rolling(20).mean()
@@ -103,10 +96,23 @@ def test_a_race_matches_a_plain_loop_over_pandas() -> None:
     equity = pd.Series([20_000.0, *expected])
     daily = equity.pct_change().dropna()
     assert row.total_return == pytest.approx(expected[-1] / 20_000 - 1)
-    assert row.annual_return == pytest.approx(row.total_return / 170 * 252)
+    assert row.annual_return == pytest.approx((1 + row.total_return) ** (252 / 170) - 1)
     assert row.sharpe == pytest.approx(daily.mean() / daily.std(ddof=0) * math.sqrt(252))
     assert row.drawdown == pytest.approx((1 - equity / equity.cummax()).max())
     assert math.prod(1 + r for r in row.period_returns) == pytest.approx(1 + row.total_return)
+
+
+def test_the_leader_board_and_a_workflow_give_the_same_statistics_for_the_same_returns() -> None:
+    result = race([], [walking_bars("A", 700, 9)], ArenaSettings(warm_up=0))
+    equity = np.concatenate([[10_000.0], result.equity[BUY_AND_HOLD]])
+    row = row_of(result, BUY_AND_HOLD)
+    found = metrics_of(np.diff(equity) / equity[:-1])
+    assert row.annual_return == found.annual_return
+    assert (row.total_return, row.sharpe, row.drawdown) == (
+        found.total_return,
+        found.sharpe,
+        found.max_drawdown,
+    )
 
 
 def test_buy_and_hold_buys_at_the_second_open() -> None:
@@ -137,7 +143,8 @@ def test_the_full_signature_trades_quantities() -> None:
 def test_the_future_does_not_change_the_past() -> None:
     bars = [walking_bars("A", 150, 5), walking_bars("B", 150, 6)]
     changed = [
-        Bars(b.ticker, b.dates, *(_scaled_after(b, name, 100) for name in _FIELDS)) for b in bars
+        TickerBars(b.ticker, b.dates, *(_scaled_after(b, name, 100) for name in _FIELDS))
+        for b in bars
     ]
     entries = [Entry("crossing", CROSSING), Entry("portions", PORTIONS)]
     before, after = (race(entries, each, ArenaSettings(warm_up=30)) for each in (bars, changed))
@@ -185,7 +192,7 @@ def test_refused_code_is_a_row_and_a_failure() -> None:
 
 def test_the_best_are_those_above_buy_and_hold() -> None:
     falling = rising_bars()
-    falling = Bars("DOWN", falling.dates, *(200.0 - getattr(falling, f) for f in _FIELDS))
+    falling = TickerBars("DOWN", falling.dates, *(200.0 - getattr(falling, f) for f in _FIELDS))
     idle = CROSSING.replace('return "BUY"', 'return "HOLD"')
     result = race(
         [
@@ -206,9 +213,9 @@ def test_missing_bars_and_missing_opens() -> None:
     close, open_ = gaps.close.copy(), gaps.open.copy()
     close[40:45] = np.nan
     open_[50:60] = np.nan
-    gaps = Bars("GAPS", gaps.dates, open_, gaps.high, gaps.low, close, gaps.volume)
+    gaps = TickerBars("GAPS", gaps.dates, open_, gaps.high, gaps.low, close, gaps.volume)
     young = walking_bars("YOUNG", 80, 7)
-    young = Bars("YOUNG", *(getattr(young, f)[15:] for f in ("dates", *_FIELDS)))
+    young = TickerBars("YOUNG", *(getattr(young, f)[15:] for f in ("dates", *_FIELDS)))
     result = race([Entry("portions", PORTIONS)], [gaps, young], ArenaSettings(warm_up=20))
     assert np.isfinite(result.equity["portions"]).all()
     assert row_of(result, "portions").calls == (60 - 5) + 60
@@ -261,7 +268,7 @@ def test_names_are_unique_and_markets_have_bars(tmp_path: Path) -> None:
         race([], [walking_bars(days=60)])
     panel = load_market("calibration", cache_dir=tmp_path)
     with pytest.raises(MarketError, match="no ticker 'NONE'"):
-        panel_bars(panel, "NONE")
+        TickerBars.from_panel(panel, "NONE")
 
 
 def test_a_panel_gives_bars_and_its_label(tmp_path: Path) -> None:
@@ -274,9 +281,9 @@ def test_a_panel_gives_bars_and_its_label(tmp_path: Path) -> None:
     assert result.label.startswith("SYNTHETIC")
     assert "SYNTHETIC" in repr(result)
     assert "SYNTHETIC" in leader_board_table(result)
-    bars = panel_bars(panel, result.tickers[0])
+    bars = TickerBars.from_panel(panel, result.tickers[0])
     assert np.isfinite(bars.close).all()
-    assert repr(bars).startswith(f"Bars('{result.tickers[0]}', ")
+    assert repr(bars).startswith(f"TickerBars('{result.tickers[0]}', ")
 
 
 def test_a_smoke_run_explains_itself() -> None:
@@ -331,37 +338,10 @@ def execute_trade(ticker, cash_balance, shares_held):
     assert leader_board_plot(result).startswith(b"\x89PNG")
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["BUY", "SELL"]),
-            st.none() | st.integers(1, 10**6),
-            st.floats(0.01, 1e5),
-        ),
-        max_size=30,
-    ),
-    st.floats(0.0, 0.05),
-)
-@settings(max_examples=200, deadline=None)
-def test_an_account_never_owes_and_only_costs_lose(
-    orders: list[tuple[str, int | None, float]], cost: float
-) -> None:
-    account = Account(10_000.0, cost)
-    for side, quantity, price in orders:
-        before = account.value(price)
-        traded = account.traded
-        account.place(Order(side, quantity))  # type: ignore[arg-type]
-        account.fill(price)
-        assert account.cash >= 0
-        assert account.shares >= 0
-        paid = (account.traded - traded) * cost
-        assert account.value(price) == pytest.approx(before - paid, rel=1e-9, abs=1e-6)
-
-
 _FIELDS = ("open", "high", "low", "close", "volume")
 
 
-def _scaled_after(bars: Bars, name: str, day: int) -> np.ndarray:
+def _scaled_after(bars: TickerBars, name: str, day: int) -> np.ndarray:
     values = getattr(bars, name).copy()
     values[day:] *= 1.7
     return values

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphafoundry.algorithms import Bars, Sandbox, race_course, validate
+from alphafoundry.algorithms import Sandbox, race_course, validate
 from alphafoundry.algorithms.prompt_directives import STRATEGIES, directives_for
 from alphafoundry.algorithms.prompts import (
     MarketNote,
@@ -22,6 +22,7 @@ from alphafoundry.algorithms.race_course import lay_out, most_traded
 from alphafoundry.algorithms.template_provider import TemplateProvider
 from alphafoundry.algorithms.template_strategies import compose
 from alphafoundry.errors import MarketError
+from alphafoundry.finance.bars import TickerBars
 from alphafoundry.llm import Sampling
 from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
@@ -29,11 +30,11 @@ from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
 NOTE = MarketNote("- nothing is known")
 
 
-def bars(days: int = 400, seed: int = 0) -> Bars:
+def bars(days: int = 400, seed: int = 0) -> TickerBars:
     rng = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, days)))
     dates = np.datetime64("2020-01-01") + np.arange(days)
-    return Bars(
+    return TickerBars(
         "X",
         dates.astype("datetime64[D]"),
         close * np.exp(rng.normal(0, 0.005, days)),
@@ -81,7 +82,7 @@ def test_the_example_passes_the_checks_that_it_illustrates(form: str) -> None:
 def test_a_prompt_says_nothing_of_the_days_of_the_race() -> None:
     known = bars(300)
     changed = bars(300, seed=1)
-    future = Bars(
+    future = TickerBars(
         "X",
         known.dates,
         *(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from alphafoundry.algorithms.arena import ArenaSettings, Entry, RaceResult, race
+from alphafoundry.algorithms.arena import Entry, race
+from alphafoundry.algorithms.arena_settings import ArenaSettings
 from alphafoundry.algorithms.contract import AlgorithmFailed, Validated
+from alphafoundry.algorithms.leader_board import RaceResult
 from alphafoundry.algorithms.sandbox import Sandbox, SandboxLimits
 from tests.library.algorithms.bars import rising_bars, walking_bars
 from tests.library.algorithms.hostile import ESCAPES, GREEDY, REACH, in_call

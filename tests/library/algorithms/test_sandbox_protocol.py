@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.algorithms import sandbox_wire as wire
-from alphafoundry.algorithms.contract import AlgorithmFailed, Order, Validated
+from alphafoundry.algorithms.contract import AlgorithmFailed, Validated
 from alphafoundry.algorithms.sandbox import Call, CallFailure, Sandbox, SandboxLimits
+from alphafoundry.finance.orders import Order
 from tests.library.algorithms.bars import rising_bars, walking_bars
 from tests.library.algorithms.hostile import ESCAPES, in_call
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from alphafoundry.brain import BrainClient, waiting
-from alphafoundry.brain.waiting import retry_after
 from alphafoundry.errors import BrainError, BrainRequestError, BrainUnavailable, RateLimited
 from tests.flows.misbehaving import CountingBrain
 from tests.library.brain.conftest import GOOD, SETTINGS
@@ -33,25 +31,6 @@ def slow_seconds() -> float:
 
 
 IMPATIENT = 1.0
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("5.0", 5.0),
-        ("0", 0.0),
-        ("-3", 0.0),
-        ("soon", None),
-        ("nan", None),
-        ("inf", None),
-        ("Sat, 21 Nov 2026 12:00:30 GMT", 30.0),
-        ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
-    ],
-)
-def test_retry_after(text: str, expected: float | None) -> None:
-    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert retry_after(httpx.Headers({"retry-after": text}), now=now) == expected
-    assert retry_after(httpx.Headers()) is None
 
 
 @pytest.mark.parametrize("fault", ["429-concurrent", "429-rate", "503"])

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.brain.server import create_app, in_process
-from alphafoundry.brain.service.quotas import eastern_day, seconds_until_midnight
+from alphafoundry.brain.service.quotas import seconds_until_midnight
+from alphafoundry.clock import eastern_day
 from alphafoundry.errors import BrainRequestError, RateLimited
 from tests.library.brain.conftest import GOOD, SETTINGS
 from tests.library.brain.faults import serve

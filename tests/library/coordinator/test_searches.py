@@ -15,7 +15,6 @@ from alphafoundry.coordinator.graph import generations
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phases.signal_replay import bounded_shares
 from alphafoundry.coordinator.sampling import distributions, search_for
-from alphafoundry.coordinator.seeds import generator, seed_number
 from alphafoundry.coordinator.strategies import StrategySource
 from alphafoundry.coordinator.workflow import Workflow
 
@@ -83,14 +82,6 @@ def test_positions_stay_inside_the_range(place: float, low: int, width: int, who
     value = spec.at(place, whole=whole)
     assert low <= float(value) <= low + width
     assert not whole or isinstance(value, int)
-
-
-def test_seeds_depend_on_names_alone() -> None:
-    assert seed_number(1, "a", 2) == seed_number(1, "a", 2)
-    numbers = {seed_number(m, p, t) for m in (1, 2) for p in ("a", "b") for t in range(50)}
-    assert len(numbers) == 200
-    assert seed_number(1, "a", 2) != seed_number(1, "a", "2")
-    assert generator(1, "a").random() == generator(1, "a").random()
 
 
 @given(st.integers(1, 12), st.data())

@@ -7,12 +7,10 @@ import json
 import pickle
 import traceback
 
-import httpx
 import pytest
 
 from alphafoundry.errors import ConfigurationError, ModelRequestError
 from alphafoundry.llm import ApiKey, Backoff, ModelEndpoint, OpenAICompatible, Sampling
-from alphafoundry.llm.retry_after import read_retry_after
 from tests.library.llm.chat_server import ChatServer, Reply, chat, problem, program
 
 KEY = "sk-or-v1-4f9a2c7714b0d1e6a8c3"
@@ -200,11 +198,6 @@ def test_of_a_key_that_was_cut_short_nothing_is_left(cut: int) -> None:
     assert ApiKey(KEY).hide_in(f"{KEY[:cut]}... and {KEY}{KEY}") == (
         "[API key]... and [API key][API key]"
     )
-
-
-def test_a_retry_after_that_is_no_date_counts_as_absent() -> None:
-    header = {"Retry-After": "Mon, 01 Jan 2024 00:00:00 +9999999999999999"}
-    assert read_retry_after(httpx.Response(429, headers=header)) is None
 
 
 async def test_half_a_character_in_an_answer_does_not_break_what_shows_it(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alphafoundry.finance.statistics import sharpe
 from alphafoundry.simulation.pnl import BOOK, DailyPnl
 from alphafoundry.simulation.statistics import (
     Statistics,
@@ -17,7 +18,6 @@ from alphafoundry.simulation.statistics import (
     fitness,
     grade,
     margin,
-    sharpe,
     statistics,
     yearly,
 )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from alphafoundry.clock import eastern_day
 from alphafoundry.errors import StoreError
 from alphafoundry.store import (
     RunRow,
     Store,
     begin_run,
-    eastern_day,
     finish_run,
     intend_submission,
     read_submissions,

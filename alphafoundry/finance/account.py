@@ -1,14 +1,15 @@
-"""An algorithm's account in one ticker: cash, whole shares, and the order that waits for a fill."""
+"""An account in one ticker: cash, whole shares, and the order that waits for a fill."""
 
 from __future__ import annotations
 
 import math
 
-from alphafoundry.algorithms.contract import Order
+from alphafoundry.finance.costs import Costs
+from alphafoundry.finance.orders import Order
 
 
 class Account:
-    """Long only, no borrowing; an order is filled at the next day's open with costs.
+    """Long only, no borrowing; one order at most waits for its fill.
 
     Attributes
     ----------
@@ -18,15 +19,15 @@ class Account:
     traded : dollars traded, without costs
     """
 
-    __slots__ = ("_cost", "_order", "cash", "shares", "traded", "trades")
+    __slots__ = ("_costs", "_order", "cash", "shares", "traded", "trades")
 
-    def __init__(self, cash: float, cost: float) -> None:
-        """Start with dollars; cost is a fraction of the traded value, paid on both sides."""
+    def __init__(self, cash: float, costs: Costs) -> None:
+        """Start with dollars; costs are paid when buying and when selling."""
         self.cash = cash
         self.shares = 0
         self.trades = 0
         self.traded = 0.0
-        self._cost = cost
+        self._costs = costs
         self._order: Order | None = None
 
     def place(self, order: Order | None) -> None:
@@ -42,13 +43,16 @@ class Account:
             quantity = self._affordable(price)
             if order.quantity is not None:
                 quantity = min(quantity, order.quantity)
-            self.cash = max(0.0, self.cash - quantity * price * (1.0 + self._cost))
+            spent = quantity * price * (1.0 + self._costs.rate)
+            self.cash = max(0.0, self.cash - spent - quantity * self._costs.commission_per_share)
             self.shares += quantity
         else:
             quantity = self.shares
             if order.quantity is not None:
                 quantity = min(quantity, order.quantity)
-            self.cash += quantity * price * (1.0 - self._cost)
+            gained = quantity * price * (1.0 - self._costs.rate)
+            paid = quantity * self._costs.commission_per_share
+            self.cash = max(0.0, self.cash + gained - paid)
             self.shares -= quantity
         self.trades += quantity > 0
         self.traded += quantity * price
@@ -58,6 +62,6 @@ class Account:
         return self.cash + self.shares * price
 
     def _affordable(self, price: float) -> int:
-        each = price * (1.0 + self._cost)
+        each = price * (1.0 + self._costs.rate) + self._costs.commission_per_share
         quantity = math.floor(self.cash / each)
         return quantity - (quantity * each > self.cash)

@@ -1,19 +1,17 @@
-"""Daily bars of some instruments over some days: what a backtest runs on."""
+"""Daily bars: of some instruments on one calendar, and of one ticker on its own days."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.columns import Columns
-from alphafoundry.errors import BacktestError
+from alphafoundry.errors import BacktestError, MarketError
 from alphafoundry.market import Panel
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -136,20 +134,72 @@ class Bars:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return digest.hexdigest()
 
-    @cached_property
-    def columns(self) -> Columns:
-        """The same bars with one row per instrument, and what kernels derive from them."""
-        return Columns(self.close, self.high, self.low)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is derived, so that bars sent to another process stay small."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     def __repr__(self) -> str:
         return (
             f"Bars({self.label!r}, {self.shape[0]} days x {self.shape[1]} instruments, "
             f"{self.days[0]} to {self.days[-1]})"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class TickerBars:
+    """Daily bars of one ticker on the days that it has a close, oldest first.
+
+    Attributes
+    ----------
+    ticker : its name
+    dates : datetime64[D] array of shape (n_days,), ascending
+    open, high, low, close, volume : float64 arrays of shape (n_days,); prices in dollars, volume
+        in shares. close is finite; NaN elsewhere is missing
+    """
+
+    ticker: str
+    dates: NDArray[np.datetime64]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+
+    @classmethod
+    def from_panel(cls, panel: Panel, ticker: str) -> TickerBars:
+        """Return one instrument's bars: the days with a positive close.
+
+        Fields that the panel does not know are NaN. Raises MarketError for an unknown ticker.
+        """
+        found = np.flatnonzero(panel.symbols == ticker)
+        if not len(found):
+            raise MarketError(f"the market {panel.source!r} has no ticker {ticker!r}")
+        column = int(found[0])
+        close = panel.fields["close"][:, column]
+        days = np.isfinite(close) & (close > 0)
+
+        def values(name: str) -> NDArray[np.float64]:
+            if name not in panel.fields:
+                return np.full(int(days.sum()), np.nan)
+            return np.ascontiguousarray(panel.fields[name][days, column])
+
+        return cls(str(ticker), panel.dates[days], *(values(name) for name in FIELDS))
+
+    def rows(self, chosen: slice | NDArray[np.bool_]) -> TickerBars:
+        """Return the bars of some days: a slice, or a bool array of shape (n_days,)."""
+        return TickerBars(
+            self.ticker, self.dates[chosen], *(getattr(self, name)[chosen] for name in FIELDS)
+        )
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"TickerBars({self.ticker!r}, no days)"
+        first, last = (day.astype(date).isoformat() for day in self.dates[[0, -1]])
+        return f"TickerBars({self.ticker!r}, {len(self)} days, {first} to {last})"
+
+    def table(self) -> NDArray[np.float64]:
+        """Return open, high, low, close, volume as the columns of shape (n_days, 5), C order."""
+        columns = [getattr(self, name) for name in FIELDS]
+        return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
 
 
 def _day(text: str | date | np.datetime64) -> np.datetime64:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 EASTERN = ZoneInfo("America/New_York")
+
+Clock = Callable[[], datetime]
+"""Returns the present time, aware."""
 
 
 def utc_now() -> datetime:

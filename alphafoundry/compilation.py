@@ -1,4 +1,8 @@
-"""How kernels are compiled: once per machine, kept on disk, without Python's lock."""
+"""How kernels are compiled: once per machine, kept on disk, without Python's lock.
+
+The disk cache looks at the file of a kernel and at no other, so a kernel calls only kernels of its
+own file.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatPanel = NDArray[np.float64]
+FloatMatrix = NDArray[np.float64]
+FloatRow = NDArray[np.float64]
+FloatBlock = NDArray[np.float64]
+CountMatrix = NDArray[np.int32]
 GroupPanel = NDArray[np.int32]
 
 WIDTH = 1504
@@ -29,7 +37,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def kernel(function: Function) -> Function:
     """Compile on first call, read from the disk cache afterwards.
 
-    Division by zero follows IEEE (inf or NaN) instead of raising.
+    Division by zero follows IEEE (inf or NaN) instead of raising. Floating-point arithmetic stays
+    in the order that is written, so a result does not depend on which kernel a loop is part of.
     """
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 

@@ -1,4 +1,4 @@
-"""Statistics against the simulation's, skfolio's and pandas'."""
+"""Statistics against skfolio's and pandas'."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skfolio.measures import cvar as skfolio_cvar
 
 from alphafoundry.backtest import OBJECTIVES, Metrics, metrics_of, score
 from alphafoundry.errors import BacktestError
-from alphafoundry.simulation.statistics import sharpe
+from alphafoundry.finance.statistics import sharpe
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,7 +75,7 @@ def test_objectives_are_higher_for_what_is_better() -> None:
 
 
 def test_an_unknown_objective_and_returns_with_holes_are_refused() -> None:
-    with pytest.raises(BacktestError, match="'sharp' is not known; choose one of sharpe"):
+    with pytest.raises(BacktestError, match="unknown objective 'sharp'; choose one of sharpe"):
         score(metrics_of(np.zeros(9)), "sharp")
     with pytest.raises(BacktestError, match="NaN"):
         metrics_of(np.array([0.1, np.nan]))

@@ -1,0 +1,1 @@
+"""What several rooms speak of: bars, orders, accounts, costs and statistics of returns."""
