@@ -46,7 +46,7 @@ def check_names(given: Mapping[str, Any]) -> None:
         names = given.get(name)
         listed = names.split(",") if isinstance(names, str) else names
         if listed is not None and not any(str(one).strip() for one in listed):
-            raise ConfigurationError(f"--{name}: it is empty; name some, or leave it out")
+            raise ConfigurationError(f"--{name}: the list is empty; name some, or leave it out")
 
 
 def course_of(

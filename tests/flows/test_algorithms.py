@@ -339,8 +339,8 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "unknown ticker": ({"ticker": "NOSUCH"}, {}, "no ticker 'NOSUCH'"),
     "unusable model name": ({"models": "a::b"}, {}, "'a::b' is not the name of a model"),
     "the benchmark's name": ({"models": "a,buy-and-hold"}, {}, "cannot be a model's name"),
-    "an empty list of models": ({"models": " ,"}, {}, "--models: it is empty"),
-    "an empty ticker": ({"ticker": [""]}, {}, "--ticker: it is empty"),
+    "an empty list of models": ({"models": " ,"}, {}, "--models: the list is empty"),
+    "an empty ticker": ({"ticker": [""]}, {}, "--ticker: the list is empty"),
     "no models": ({"base_url": "http://127.0.0.1:9/v1"}, {}, "--models a,b,c"),
     "unknown provider": ({"provider": "oracle"}, {}, "choose one of auto, templates"),
 }

@@ -17,7 +17,7 @@ from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder, wait_until
 
 MANY = "240"
-SOON = 60.0
+SOON = 90.0
 """Far less than a run that waits for a server that is gone, far more than one that ends."""
 
 
