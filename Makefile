@@ -47,7 +47,7 @@ test: install-dev ## Run all tests
 test-quick: install-dev ## Run the tests that take less than ten seconds each
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' $(FLAGS)
 
-lint: install-dev ## Format check, lint, types, and imports that point down
+lint: install-dev ## Format check, lint, types, and imports that point down without circles
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

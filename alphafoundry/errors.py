@@ -25,6 +25,10 @@ class SimulationError(FoundryError):
     """A simulation cannot give a result; the message is BRAIN's text where it has one."""
 
 
+class EvidenceError(FoundryError):
+    """A question about luck that the given PnL cannot answer."""
+
+
 class BacktestError(FoundryError):
     """A backtest was asked for something that its bars, strategy or settings do not allow."""
 

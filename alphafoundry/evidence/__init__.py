@@ -1,0 +1,83 @@
+"""Evidence: what luck could have made, and what it could not.
+
+Statistics of daily PnL that allow for the number of trials, for dependence from day to day, and for
+the choice of the best. Plain arrays in, numbers out; this room knows nothing of alphas or markets.
+"""
+
+from alphafoundry.evidence.bootstrap import (
+    Band,
+    band,
+    block_length,
+    common_block_length,
+    draw_days,
+    drawn_means,
+    drawn_sharpe_ratios,
+)
+from alphafoundry.evidence.independence import IndependentTrials, independent_trials
+from alphafoundry.evidence.mirror import MirroredPrices, mirror_prices
+from alphafoundry.evidence.multiple_testing import (
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    holm,
+    romano_wolf,
+    t_statistics,
+)
+from alphafoundry.evidence.overfitting import Overfitting, overfitting
+from alphafoundry.evidence.sharpe import (
+    LuckLine,
+    Moments,
+    deflated_sharpe_ratio,
+    effective_days,
+    expected_maximum,
+    long_run_variance_ratio,
+    luck_line,
+    maximum_quantile,
+    minimum_backtest_years,
+    minimum_track_record,
+    moments,
+    null_deviation,
+    probabilistic_sharpe_ratio,
+    published_expected_maximum,
+    sharpe_ratio,
+)
+from alphafoundry.evidence.verdicts import Finding, Verdict, judge, opening_level
+
+__all__ = [
+    "Band",
+    "Finding",
+    "IndependentTrials",
+    "LuckLine",
+    "MirroredPrices",
+    "Moments",
+    "Overfitting",
+    "Verdict",
+    "band",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "block_length",
+    "common_block_length",
+    "deflated_sharpe_ratio",
+    "draw_days",
+    "drawn_means",
+    "drawn_sharpe_ratios",
+    "effective_days",
+    "expected_maximum",
+    "holm",
+    "independent_trials",
+    "judge",
+    "long_run_variance_ratio",
+    "luck_line",
+    "maximum_quantile",
+    "minimum_backtest_years",
+    "minimum_track_record",
+    "mirror_prices",
+    "moments",
+    "null_deviation",
+    "opening_level",
+    "overfitting",
+    "probabilistic_sharpe_ratio",
+    "published_expected_maximum",
+    "romano_wolf",
+    "sharpe_ratio",
+    "t_statistics",
+]
