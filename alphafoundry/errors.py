@@ -57,6 +57,10 @@ class PhaseFailed(WorkflowError):
     """A phase of a workflow gave no result that the next ones could use."""
 
 
+class UnreadableCheckpoint(WorkflowError):
+    """A checkpoint does not hold what this code keeps in one; its work is done again."""
+
+
 class WorkflowStopped(WorkflowError):
     """A workflow was asked to stop; what had finished is kept."""
 

@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.coordinator.data import load_bars_of
-from alphafoundry.coordinator.document import TaskRunnerName
 from alphafoundry.coordinator.json_schema import workflow_schema
+from alphafoundry.coordinator.loading import load_workflow
+from alphafoundry.coordinator.machine_sections import TaskRunnerName
 from alphafoundry.coordinator.planning import Plan, manager_of, measure_trial, plan_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import (
@@ -29,7 +30,7 @@ from alphafoundry.coordinator.reproducibility import (
     read_results,
     read_state,
 )
-from alphafoundry.coordinator.workflow import Workflow, load_workflow
+from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import FoundryError, WorkflowStopped
 from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
