@@ -50,7 +50,7 @@ test-long: install-dev ## Run the tests that take minutes: many kills, many seed
 test-fresh: install-dev ## Run `make daily` and the quick tests on fresh Debian systems (needs root)
 	@$(BIN)/python -m pytest -q -rs -m long tests/fresh $(FLAGS)
 
-lint: install-dev ## Format check, lint, types, and imports that point down
+lint: install-dev ## Format check, lint, types, and imports that point down without circles
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
