@@ -17,10 +17,10 @@ from alphafoundry.market.containers import files_of
 from alphafoundry.market.downloads import BATCH_SIZE, Downloader, Fetch, bars_file, write_table
 from alphafoundry.market.files import read_bars
 from alphafoundry.market.layouts import options_of
+from alphafoundry.market.side_files import SIDE_FILES
 from alphafoundry.market.update import Incoming, Request
 
 Progress = Callable[[str], None]
-SECTORS, MEMBERS = "sectors.csv", "members.csv"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FileSource:
         if not self.path.is_dir():
             raise MarketError(f"{self.path}: there is no such file or folder of bars")
         found, _ = files_of(self.path)
-        found = [path for path in found if not path.name.endswith((SECTORS, MEMBERS))]
+        found = [path for path in found if not path.name.endswith(SIDE_FILES)]
         if not found:
             raise MarketError(f"{self.path}: holds no file of bars")
         return found

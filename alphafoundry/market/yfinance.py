@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING
 import httpx
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market.assembly import Progress, build_panel
+from alphafoundry.market.assembly import Progress
 from alphafoundry.market.bars import Bars
-from alphafoundry.market.cache import cached_panel, state_of
+from alphafoundry.market.cache import cached_panel
 from alphafoundry.market.downloads import DownloadError, Fetch
-from alphafoundry.market.groups import read_sectors
 from alphafoundry.market.market_folder import (
     FolderVersion,
     has_version,
@@ -35,14 +34,14 @@ from alphafoundry.market.market_folder import (
 )
 from alphafoundry.market.members import (
     Membership,
-    find_members_file,
     members_content,
     read_members,
 )
 from alphafoundry.market.panel import Panel, SeriesIssue
 from alphafoundry.market.sessions import NEW_YORK, last_closed_session
+from alphafoundry.market.side_files import MEMBERS, SECTORS, SideFiles
 from alphafoundry.market.update import update_market
-from alphafoundry.market.update_sources import MEMBERS, SECTORS, YahooSource
+from alphafoundry.market.update_sources import YahooSource
 from alphafoundry.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -108,16 +107,15 @@ def load_yfinance(
             known = _version(folder).last
             warning = f"STALE, downloaded up to {known}, Yahoo did not answer: "
             progress(f"yfinance: {failure}; using the download up to {known}")
-    listed = find_members_file(folder)
+    beside = SideFiles.of(folder, sectors)
     panel = cached_panel(
         cache_dir / "panels",
         name="yfinance" if sectors is None else f"yfinance with {sectors.resolve()}",
         state={
             "version": read_state(folder).version,
-            "members": state_of(listed),
-            "sectors": state_of(sectors or _sectors_file(folder)),
+            "beside": beside.states(),
         },
-        build=lambda: _panel_of(folder, sectors, progress),
+        build=lambda: _panel_of(folder, beside, progress),
         progress=progress,
     )
     return replace(panel, label=f"{warning}{panel.label}")
@@ -309,18 +307,14 @@ def _write_if_new(path: Path, content: bytes) -> None:
         replace_file(path, content)
 
 
-def _panel_of(folder: Path, sectors: Path | None, progress: Progress) -> Panel:
+def _panel_of(folder: Path, beside: SideFiles, progress: Progress) -> Panel:
     bars = read_market_folder(folder)
-    groups = read_sectors(sectors or _sectors_file(folder), bars.symbols, bars.dates)
-    listed = find_members_file(folder)
-    stays = read_members(listed) if listed else None
-    return build_panel(
-        replace(bars, issues=(*bars.issues, *_lost(folder, bars, stays or ()))),
+    stays = read_members(beside.members) if beside.members else []
+    return beside.panel(
+        replace(bars, issues=(*bars.issues, *_lost(folder, bars, stays))),
         source="yfinance",
         name=f"S&P 500 members {'by day' if stays else 'of the last day'}, from Yahoo",
-        groupings=groups,
         progress=progress,
-        stays=stays,
     )
 
 
