@@ -16,7 +16,7 @@ from alphafoundry.market.panel import Panel
 _SOURCES: Mapping[str, str] = {
     "calibration": "SYNTHETIC: 500 names over 5 years, generated, with planted effects",
     "sample": "20 large US stocks from skfolio, 1990 to 2022: close and returns only",
-    "yfinance": "the S&P 500 over the last 5 years, each name while a member, downloaded from Yahoo",
+    "yfinance": "the S&P 500 over the last 5 years, each name while a member, from Yahoo",
 }
 
 

@@ -211,7 +211,12 @@ def update_market(
                     "and give this one with --source"
                 )
             state = new_state(source.name, exchange)
-        return _update(folder, state, source, moment, accept)
+        try:
+            return _update(folder, state, source, moment, accept)
+        except OSError as problem:
+            raise MarketError(
+                f"{folder}: not updated ({problem.strerror or problem}); the version before stands"
+            ) from None
 
 
 def _update(

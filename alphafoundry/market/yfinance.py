@@ -126,6 +126,7 @@ def yahoo_source(
     *,
     names: Sequence[str] | None = None,
     former: Sequence[str] = (),
+    indexed: bool = False,
     progress: Progress,
     today: date | None = None,
     fetch: Fetch | None = None,
@@ -138,15 +139,18 @@ def yahoo_source(
     names : None takes the S&P 500 members of today; the names that the folder has are asked for
         in any case
     former : names to ask for once
+    indexed : the names are the members of the index, not a person's choice
     today : the history begins five years before it, or where the folder begins
     """
     day = today or date.today()
     history = date(day.year - HISTORY_YEARS, day.month, min(day.day, 28))
+    chosen = names is not None
     if names is None:
         names = [member.symbol for member in index_members(day)]
     return YahooSource(
         names=tuple(names),
         former=tuple(former),
+        chosen=chosen and not indexed,
         history=_version(folder).first if has_version(folder) else history,
         scratch=folder / ".downloads",
         fetch=fetch or fetch_bars,
@@ -212,6 +216,7 @@ def _bring_up_to_date(
         folder,
         names=names,
         former=sorted({stay.symbol for stay in stays} - set(names)),
+        indexed=True,
         progress=progress,
         today=last,
         fetch=fetch,
