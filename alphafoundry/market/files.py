@@ -8,10 +8,11 @@ from typing import Any
 
 from alphafoundry.market.alignment import bars_of_tables
 from alphafoundry.market.assembly import Progress, build_panel
-from alphafoundry.market.bars import Bars, ReadingNote
+from alphafoundry.market.bars import Bars
 from alphafoundry.market.containers import open_tables
 from alphafoundry.market.frames import tables_of
 from alphafoundry.market.groups import find_sectors_file, groupings_by_level, read_sectors
+from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.layouts import ReadOptions
 from alphafoundry.market.members import find_members_file, read_members
 from alphafoundry.market.panel import Panel
