@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sources = ", ".join(known_sources())
     one.add_argument("expression", help='FASTEXPR text, such as "rank(-ts_delta(close, 5))"')
     one.add_argument("--market", default="calibration", help=f"{sources} or a file's path")
-    one.add_argument("--seed", type=int, default=0, help="of the calibration market")
+    one.add_argument("--seed", type=int, default=0, help="seed of the calibration market")
     one.add_argument("--universe", default=defaults.universe, help="TOP3000, TOP1000, ...")
     one.add_argument("--delay", type=int, choices=(0, 1), default=defaults.delay)
     one.add_argument("--decay", type=int, default=defaults.decay, help="days of linear decay")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -11,10 +12,11 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from alphafoundry.market.panel import Panel
 
-_ID, _SOURCE, _VERSION = (
+_ID, _SOURCE, _VERSION, _CAUTIONS = (
     "X-Foundry-Market-Id",
     "X-Foundry-Market-Source",
     "X-Foundry-Data-Version",
+    "X-Foundry-Cautions",
 )
 
 
@@ -26,6 +28,7 @@ class ServedData:
     ----------
     market_id, source : of the market, the same on every day that data are added
     fingerprint, first, last : of the content that it has now
+    cautions : what flatters results on this market, one sentence each
     """
 
     market_id: str
@@ -33,13 +36,17 @@ class ServedData:
     fingerprint: str
     first: date
     last: date
+    cautions: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, panel: Panel) -> ServedData:
         """Return the data of a panel."""
+        from alphafoundry.market.cautions import cautions
+
         version = panel.version
         source = panel.source if panel.market is None else panel.market.source
-        return cls(panel.market_id, source, version.fingerprint, version.first, version.last)
+        days = version.first, version.last
+        return cls(panel.market_id, source, version.fingerprint, *days, cautions(panel))
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> ServedData | None:
@@ -47,7 +54,8 @@ class ServedData:
         try:
             fingerprint, first, last = headers[_VERSION].split()
             days = date.fromisoformat(first), date.fromisoformat(last)
-            return cls(headers[_ID], unquote(headers[_SOURCE]), fingerprint, *days)
+            told = tuple(json.loads(unquote(headers.get(_CAUTIONS, "[]"))))
+            return cls(headers[_ID], unquote(headers[_SOURCE]), fingerprint, *days, told)
         except (KeyError, ValueError):
             return None
 
@@ -57,4 +65,5 @@ class ServedData:
             _ID: self.market_id,
             _SOURCE: quote(self.source),
             _VERSION: f"{self.fingerprint} {self.first} {self.last}",
+            _CAUTIONS: quote(json.dumps(self.cautions)),
         }

@@ -168,6 +168,12 @@ def _aligned(
         raise MarketError(f"{name}: no rows hold a value; give date, symbol and close")
     zoned = all(stamp.zoned for stamp in stamps)
     notes: dict[str, ReadingNote] = {}
+    used = np.unique(codes)
+    absent = tuple(name for name in np.delete(symbols, used).tolist() if name)
+    symbols, codes = symbols[used], np.searchsorted(used, codes)
+    if absent:
+        detail = f"{len(absent)} symbols have no value at all: {', '.join(absent[:_SHOWN])}"
+        notes[detail] = ReadingNote("rows", detail, absent)
     moved = days.copy()
     for rows in _stamped_alike(codes, seconds, len(symbols)):
         moved[rows], found = trading_days(days[rows], seconds[rows], zoned=zoned)

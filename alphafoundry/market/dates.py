@@ -36,6 +36,8 @@ _CLOCK = re.compile(
 _NUMBER = re.compile(r"\d{9,20}(?:\.\d+)?|\d(?:\.\d+)?[eE]\+?\d+")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _PIVOT_YEAR = 69
+_FIRST_DAY = int(np.datetime64("1800-01-01", "D").astype(np.int64))
+_LAST_DAY = int(np.datetime64("2200-12-31", "D").astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,23 @@ def read_stamps(
         offset behind them, and seconds to nanoseconds since 1970. Whether 02/03/2024 is of
         February or March is told by the other rows
 
-    Raises MarketError where a date is missing, malformed, or may be read in two ways.
+    Raises MarketError where a date is missing, malformed, may be read in two ways, or is of no
+    market's time.
     """
+    stamps = _stamps(column, source, place, date_format)
+    far = (stamps.days < _FIRST_DAY) | (stamps.days > _LAST_DAY)
+    if far.any():
+        row = int(np.flatnonzero(far)[0])
+        raise MarketError(
+            f"{source}: {place(row)}: the date is no day "
+            "from 1800 to 2200; is it in the right column, and in the right unit?"
+        )
+    return stamps
+
+
+def _stamps(
+    column: Any, source: str, place: Callable[[int], str], date_format: str | None
+) -> Stamps:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -115,10 +132,11 @@ def looks_like_date(text: str) -> bool:
     text = text.strip()
     if _NUMBER.fullmatch(text):
         return _epoch(float(text)) is not None
-    return (
-        any(pattern.fullmatch(text) for pattern in (_ISO, _COMPACT, _PARTS))
-        or _named(text) is not None
-    )
+    compact = _COMPACT.fullmatch(text)
+    if compact:
+        possible = _day(int(compact[1]), int(compact[2]), int(compact[3])) is not None
+        return possible and 1800 <= int(compact[1]) <= 2200
+    return bool(_ISO.fullmatch(text) or _PARTS.fullmatch(text) or _named(text))
 
 
 def dictionary(column: Any) -> tuple[list[str], NDArray[np.int64]]:

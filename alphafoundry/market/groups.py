@@ -21,6 +21,8 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "industry": ("industry", "gics_industry"),
     "subindustry": ("subindustry", "sub_industry", "gics_sub_industry"),
 }
+AS_OF_THE_DAY = "as it was on the day"
+"""Ends the description of groups that change by day."""
 LEVELS = ("sector", "industry", "subindustry")
 
 
@@ -89,7 +91,9 @@ def _with_industry(known: dict[str, Grouping], origin: str) -> dict[str, Groupin
     if "subindustry" in known and "industry" not in known:
         finest = known["subindustry"]
         known["industry"] = replace(
-            finest, description=f"Same groups as subindustry: {origin} names no industry level"
+            finest,
+            description=f"Same groups as subindustry: {origin} names no industry level"
+            + (f", {AS_OF_THE_DAY}" if finest.by_day else ""),
         )
     return known
 
@@ -173,7 +177,7 @@ def _dated(
                 first = int(np.searchsorted(dates, days[number]))
                 codes[first:, column] = index.get(cells[number][positions[level]], UNKNOWN)
         if names:
-            text = f"{level.capitalize()}, from {path.name}, as it was on the day"
+            text = f"{level.capitalize()}, from {path.name}, {AS_OF_THE_DAY}"
             known[level] = Grouping(codes, names, text)
     return _with_industry(known, path.name)
 

@@ -161,17 +161,25 @@ def _columns(table: RawTable, options: ReadOptions) -> tuple[dict[str, int], set
             )
     for column in match_columns(list(table.given)):
         found.setdefault(column, -1)
-    if "date" not in found and labels and normal(labels[0]) in ("", "index", "unnamed_0"):
-        head = [row[0] for row in table.head() if row and row[0].strip()]
-        if head and all(looks_like_date(cell) for cell in head):
-            found["date"] = 0
-            if found.get("symbol") == 0:
-                del found["symbol"]
+    if "date" not in found and (unnamed := _unnamed_dates(table)) is not None:
+        found = {column: place for column, place in found.items() if place != unnamed}
+        found["date"] = unnamed
     if "symbol" in found and found["symbol"] >= 0 and normal(labels[found["symbol"]]) == "index":
         cells = [row[found["symbol"]] for row in table.head()]
         if cells and all(is_number(cell) for cell in cells):
             del found["symbol"]
     return found, {place for place in found.values() if place >= 0}
+
+
+def _unnamed_dates(table: RawTable) -> int | None:
+    """Return the position of a column of dates that is an index without a name."""
+    head = table.head()
+    for place, label in enumerate(table.labels):
+        if isinstance(label, str) and normal(label) in ("", "index", "unnamed_0"):
+            cells = [row[place] for row in head if row[place].strip()]
+            if cells and all(looks_like_date(cell) for cell in cells):
+                return place
+    return None
 
 
 Pairs = tuple[int, list[tuple[int, str, str]]]

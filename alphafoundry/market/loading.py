@@ -234,7 +234,7 @@ def _state_of_all(path: Path) -> object:
         return state_of(path)
     from alphafoundry.market.containers import files_of
 
-    return [state_of(file) for file in files_of(path)[0]]
+    return [[str(file.relative_to(path)), state_of(file)] for file in files_of(path)[0]]
 
 
 def _silent(_: str) -> None:

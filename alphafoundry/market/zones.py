@@ -50,10 +50,11 @@ def trading_days(
     to Saturday is Monday to Friday, stamped the day after. Sunday to Thursday without times
     stays, as some exchanges trade so, with a note.
     """
-    stamps = np.unique(days * DAY_SECONDS + seconds)
-    weekdays = _weekdays(np.unique(days))
+    first = int(days.min())
+    weekdays = _weekdays(np.flatnonzero(np.bincount(days - first)) + first)
     timed = bool((seconds != 0).any())
     if timed and not zoned:
+        stamps = np.unique(days * DAY_SECONDS + seconds)
         found = _midnights(stamps, weekdays)
         if found is not None:
             zone, shift = found

@@ -152,6 +152,7 @@ class Miner:
         self._seen: set[AlphaKey] = {_key(parent.canonical, settings), *known}
         self._variations: dict[AlphaKey, dict[str, list[Variation]]] = {}
         self._combined: set[tuple[str, str]] = set()
+        self._sound: dict[str, bool] = {}
 
     def __repr__(self) -> str:
         return (
@@ -224,8 +225,13 @@ class Miner:
             )
 
     def _is_sound(self, expression: str) -> bool:
+        if expression not in self._sound:
+            self._sound[expression] = self._passes_check(expression)
+        return self._sound[expression]
+
+    def _passes_check(self, expression: str) -> bool:
         try:
-            warnings = check(parse(expression), self._space.fields, operators=self._space.operators)
+            warnings = check(expression, self._space.fields, operators=self._space.operators)
         except ExpressionError:
             return False
         return self._warnings.issuperset(warnings)

@@ -84,7 +84,11 @@ def build_report(bench: Workbench) -> Report:
         best_gain=_best_gain(mined, bench),
         reasons=dict(_reasons(ended, bench).most_common()),
         alphas=lines[:MOST_LINES],
-        notes=[*bench.tally.notes, *_advice(bench)],
+        notes=[
+            *bench.tally.notes,
+            *(bench.brain.data.cautions if bench.brain.data else ()),
+            *_advice(bench),
+        ],
         data=_data(bench),
     )
 

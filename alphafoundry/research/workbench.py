@@ -267,7 +267,14 @@ def data_origin(brain: BrainClient) -> DataOrigin | None:
     served = brain.data
     if served is None:
         return None
-    return DataOrigin(**vars(served), label=brain.market_label or "")
+    return DataOrigin(
+        market_id=served.market_id,
+        source=served.source,
+        fingerprint=served.fingerprint,
+        first=served.first,
+        last=served.last,
+        label=brain.market_label or "",
+    )
 
 
 SignIn = Callable[

@@ -417,7 +417,7 @@ def servers_of(place: WorkingFolder) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()
-            if b"tasks.prefect.server" in command and home in (process / "environ").read_bytes():
+            if b"tasks.prefect." in command and home in (process / "environ").read_bytes():
                 found.append(process.name)
         except OSError:
             continue

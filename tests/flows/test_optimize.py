@@ -18,10 +18,11 @@ import psutil
 import pytest
 
 from alphafoundry.backtest import backtest
+from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.data import first_test_row, load_bars_of
+from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import compare
-from alphafoundry.coordinator.workflow import load_workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed, WorkflowStopped
 from tests.own_strategies import LOG
 from tests.working_folder import WorkingFolder, wait_until
@@ -148,6 +149,35 @@ async def test_runners_and_modes_agree(place: WorkingFolder) -> None:
     for name, found in kept.items():
         assert differences(kept["in_process"], found) == (), name
     assert len(kept["dask"]["search"]["trial_list"]) == 48
+
+
+async def test_without_prefect_the_numbers_are_the_same(place: WorkingFolder) -> None:
+    found = results(await run(place, FOUR_PHASES))
+    alone = place.path / "alone"
+    alone.mkdir()
+    (alone / "cache").symlink_to((place.home / "cache").resolve())
+    report = run_workflow("flow.yaml", home=alone)
+    assert differences(found, results(report)) == ()
+    keys = [
+        json.loads((Path(folder) / "reproducibility.json").read_text())["checkpoints"]
+        for folder in (next((place.home / "workflows").iterdir()), report.folder)
+    ]
+    assert keys[0] == keys[1]
+
+
+async def test_checkpoints_of_other_code_are_made_again(place: WorkingFolder) -> None:
+    """Files of Prefect that are whole and hold something else."""
+    first = results(await run(place, FOUR_PHASES))
+    changed = 0
+    for file in (place.home / "storage").iterdir():
+        record = json.loads(file.read_text()) if file.is_file() else {}
+        if "result" in record:
+            file.write_text(json.dumps({**record, "result": json.dumps({"best": 1})}))
+            changed += 1
+    assert changed > 8
+    again = await run(place, FOUR_PHASES)
+    assert not any(phase.restored for phase in again.phases)
+    assert differences(first, results(again)) == ()
 
 
 async def test_only_what_changed_runs_again(place: WorkingFolder) -> None:

@@ -20,7 +20,8 @@ from alphafoundry.algorithms import (
     read_message,
     validate,
 )
-from alphafoundry.algorithms.generation import GeneratedAlgorithm, assign, file_name, sort_out
+from alphafoundry.algorithms.generation import GeneratedAlgorithm, assign, sort_out
+from alphafoundry.algorithms.program_files import file_name
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import MarketNote
 from alphafoundry.errors import ConfigurationError

@@ -568,6 +568,18 @@ def test_a_column_without_values_is_left_out_and_told(tmp_path: Path) -> None:
     assert "note" in notes_of(bars, "columns-ignored")
 
 
+def test_names_and_rows_without_anything_are_left_out(tmp_path: Path) -> None:
+    close = wide_bars()["close"]
+    close.assign(DEAD=np.nan).to_csv(tmp_path / "wide.csv")
+    bars = read(tmp_path / "wide.csv")
+    assert_equal(bars, {"close": close})
+    assert "DEAD" in notes_of(bars, "rows")
+    with (tmp_path / "long.csv").open("w") as file:
+        long_table({"close": close}).to_csv(file, index=False)
+        file.write(",,\n,,\n")
+    assert_equal(read(tmp_path / "long.csv"), {"close": close})
+
+
 def test_prices_beyond_all_reason_are_masked(tmp_path: Path) -> None:
     table = long_table(wide_bars())
     table.loc[3, "close"] = 1e300

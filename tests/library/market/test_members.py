@@ -11,6 +11,7 @@ import pytest
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel, load_frame, load_market
+from alphafoundry.market.cautions import cautions
 from alphafoundry.market.members import Membership, members_content, read_members
 from alphafoundry.market.universe import UNIVERSE_SIZES, universe_mask
 
@@ -156,3 +157,23 @@ def test_a_frame_may_say_it_too() -> None:
     frame = table()
     frame["universe"] = expected_members().ravel()
     assert np.array_equal(load_frame(frame).members, expected_members())
+
+
+def test_cautions_say_what_flatters_results(tmp_path: Path) -> None:
+    frame = table()
+    (tmp_path / "bars_sectors.csv").write_text("symbol,sector\nAAA,Energy\nBBB,Banks\n")
+    frame.to_parquet(tmp_path / "bars.parquet", index=False)
+    survivors, groups = cautions(load(tmp_path / "bars.parquet"))
+    assert survivors.startswith("Survivors only: 3 of 3 names still trade at the end")
+    assert groups.startswith("sector: the groups of one day are used on all days")
+    dead = frame[(frame["symbol"] != "CCC") | (frame["date"] < DAYS[30])]
+    dead.to_parquet(tmp_path / "bars.parquet", index=False)
+    unknown, _ = cautions(load(tmp_path / "bars.parquet"))
+    assert "2 of 3 still trade at the end" in unknown
+    (tmp_path / "bars_members.csv").write_text("symbol,first,last\nAAA,2020-01-01,\n")
+    (tmp_path / "bars_sectors.csv").write_text("symbol,since,sub_industry\nAAA,,Oil\n")
+    assert cautions(load(tmp_path / "bars.parquet")) == ()
+
+
+def test_a_synthetic_market_needs_no_caution(calibration: Panel) -> None:
+    assert cautions(calibration) == ()

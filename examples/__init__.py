@@ -1,0 +1,1 @@
+"""Programs that show how the library is extended; each runs in a test."""
