@@ -46,7 +46,14 @@ async def test_every_valid_line_becomes_a_proposal_and_the_rest_says_why(
 
 
 async def test_it_asks_again_until_enough_are_new_and_then_gives_up(server: OllamaServer) -> None:
-    for answer in ("rank(returns)", "rank( returns )", "rank(cap)", "no idea", "no idea", "no idea"):
+    for answer in (
+        "rank(returns)",
+        "rank( returns )",
+        "rank(cap)",
+        "no idea",
+        "no idea",
+        "no idea",
+    ):
         server.replies.append(text(answer))
     history = [Outcome("rank(cap)", 0.4)]
     async with OllamaClient(server.url) as client:
