@@ -57,6 +57,10 @@ class PhaseFailed(WorkflowError):
     """A phase of a workflow gave no result that the next ones could use."""
 
 
+class UnreadableCheckpoint(WorkflowError):
+    """A checkpoint does not hold what this code keeps in one; its work is done again."""
+
+
 class WorkflowStopped(WorkflowError):
     """A workflow was asked to stop; what had finished is kept."""
 
@@ -225,11 +229,11 @@ class LanguageModelError(FoundryError):
 
 
 class ModelMemoryError(LanguageModelError):
-    """The model does not fit the memory of the machine that serves it."""
+    """The model does not fit in the memory of the machine that serves it."""
 
 
 class ModelNotFoundError(LanguageModelError):
-    """The server does not hold the model that was asked for."""
+    """The server does not have the model that was asked for."""
 
 
 class ModelRequestError(LanguageModelError):

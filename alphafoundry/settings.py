@@ -6,6 +6,7 @@ Order: the defaults here, then the file, then the environment, then what the cal
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -203,6 +204,19 @@ def _without_repeats(value: tuple[str, ...]) -> tuple[str, ...]:
 Names = Annotated[tuple[Text, ...], BeforeValidator(_names)]
 
 
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?", value):
+        raise ValueError("is not the name of a host; leave out http://, the port and the path")
+    if re.fullmatch(r"[^:]+:\d*", value):
+        raise ValueError("names a port; write the host alone")
+    return value
+
+
+HostNames = Annotated[
+    tuple[Annotated[Text, AfterValidator(_host_name)], ...], BeforeValidator(_names)
+]
+
+
 class AlgorithmsSettings(_Settings):
     """Which models write trading algorithms, and what they are raced on.
 
@@ -243,6 +257,7 @@ class FoundrySettings(_Settings):
     mining_interval_hours : longest time between two looks of the miner, hours
     simulations : budget of one run
     max_concurrent : simulations at a time, None is the cap `simulation` of config/limits.yaml
+    server_hosts : names for which `make server` answers besides those of this machine
     """
 
     home: Path = Path(".foundry")
@@ -256,6 +271,7 @@ class FoundrySettings(_Settings):
     mining_interval_hours: Annotated[Number, Field(gt=0, lt=24 * 365)] = 6.0
     seed: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, lt=2**63)] = 0
     generator: Literal["grammar", "ollama"] = "grammar"
+    server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
     mining: MiningSettings = MiningSettings()
     submission: SubmissionSettings = SubmissionSettings()

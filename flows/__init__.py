@@ -1,6 +1,7 @@
 """What runs: one module per workflow, each `python -m flows.NAME` and a deployment."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -9,6 +10,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tasks.prefect.discovery import home_without_server
+from tasks.prefect.temporary_server import FEW_COLLECTIONS, prepare
 
 # Prefect reads these at import. Its console handler would print a line per task run over the
 # progress bar; the same lines still reach the UI. Values set by the user win.
@@ -25,6 +29,10 @@ def _variables(table: dict[str, Any], prefix: str = "PREFECT") -> Iterator[tuple
             yield name, str(value)
 
 
+# Prefect's files lie with the others, so that a checkout which cannot be written runs, too.
+if os.environ.get("FOUNDRY_HOME"):
+    os.environ.setdefault("PREFECT_HOME", str(Path(os.environ["FOUNDRY_HOME"], "prefect")))
+
 # Prefect reads prefect.toml only in the working directory; without its settings the caps are slow,
 # and the slots of a killed run are lost.
 _settings = Path(__file__).resolve().parent.parent / "prefect.toml"
@@ -37,7 +45,9 @@ if not Path("prefect.toml").exists() and _settings.exists():
 warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 if Path("prefect.toml").exists() or _settings.exists():
     with contextlib.suppress(OSError):
-        Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(exist_ok=True)
+        Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(
+            parents=True, exist_ok=True
+        )
 
 
 def _leave(*_: object) -> None:
@@ -45,8 +55,18 @@ def _leave(*_: object) -> None:
     os._exit(130)
 
 
+# Flags with which a command ends without a run.
+_TELLING = {"-h", "--help", "--check", "--schema"}
+
 # Python sets argv so while it imports this package for `python -m flows.NAME`. The imports that
 # follow take seconds; until the command can handle a signal, nothing is there to be saved.
 if sys.argv[:1] == ["-m"]:
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
+    gc.set_threshold(*FEW_COLLECTIONS)
+    # Prefect's server takes longer to import than the flow, so its imports come first; it serves
+    # only when the command has found no mistake and wants it.
+    if not _TELLING.intersection(sys.orig_argv):
+        with contextlib.suppress(OSError):
+            if (_home := home_without_server()) is not None:
+                prepare(_home)

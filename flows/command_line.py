@@ -23,6 +23,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.settings import FoundrySettings, load_limits, load_settings
+from flows.later_imports import import_later_ones, import_plots_in_background
 from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar, print_report
 from tasks.prefect.cancellation import CancelledInPrefect
@@ -235,9 +236,10 @@ def run(
         stop = asyncio.Event()
         with (
             ProgressBar() as progress,
-            prefect_server() as server,
+            prefect_server(meanwhile=import_later_ones) as server,
             running_from_terminal(progress=progress, stop=stop, server=server),
         ):
+            import_plots_in_background()
             report = run_until_stopped(lambda: flow(**given), stop)
         show(report)
         if json_file is not None:

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from alphafoundry.coordinator.report import WorkflowReport
 from tasks.coordinator.phases import run_all
 from tasks.coordinator.publishing import publish_workflow
-from tasks.coordinator.workflow_run import WorkflowRun, opened, workflow_run
+from tasks.coordinator.workflow_run import OpenRun, workflow_run
 from tasks.prefect.task_runners import task_runner as runner_for
 
 TaskRunnerName = Literal["auto", "in_process", "threads", "processes", "dask"]
@@ -21,13 +21,14 @@ TaskRunnerName = Literal["auto", "in_process", "threads", "processes", "dask"]
 @flow(name="phases")
 async def phases(token: str) -> None:
     """Do the phases of the open workflow run with that token."""
-    await run_all(opened(token))
+    await run_all(token)
 
 
-async def _run_phases(run: WorkflowRun) -> None:
+async def _run_phases(opened: OpenRun) -> None:
+    run = opened.run
     runner = runner_for(run.plan.runner, run.workflow.document.infrastructure.scheduler_address)
     await phases.with_options(task_runner=runner, flow_run_name=f"phases of {run.workflow.name}")(
-        run.token
+        opened.token
     )
 
 
@@ -41,12 +42,13 @@ async def optimize(
     workflow: str, restart: bool = False, task_runner: TaskRunnerName = "auto"
 ) -> WorkflowReport:
     """Run the phases of a workflow; what an interrupted run had finished is not done again."""
-    async with workflow_run(workflow, restart=restart, task_runner=task_runner) as run:
+    async with workflow_run(workflow, restart=restart, task_runner=task_runner) as opened:
+        run = opened.run
         get_run_logger().info("%s", run.bars.label)
         get_run_logger().info("%s", run.plan.runner)
         for line in run.plan.unenforced:
             get_run_logger().warning("%s", line)
-        await _run_phases(run)
+        await _run_phases(opened)
         return await publish_workflow(run)
 
 

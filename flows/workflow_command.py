@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.coordinator.data import load_bars_of
-from alphafoundry.coordinator.document import TaskRunnerName
 from alphafoundry.coordinator.json_schema import workflow_schema
+from alphafoundry.coordinator.loading import load_workflow
+from alphafoundry.coordinator.machine_sections import TaskRunnerName
 from alphafoundry.coordinator.planning import Plan, manager_of, measure_trial, plan_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import (
@@ -29,11 +30,12 @@ from alphafoundry.coordinator.reproducibility import (
     read_results,
     read_state,
 )
-from alphafoundry.coordinator.workflow import Workflow, load_workflow
+from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import FoundryError, WorkflowStopped
 from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
 from flows.command_line import EXIT_ERROR, EXIT_INTERRUPTED, complain, in_one_line
+from flows.later_imports import import_later_ones, import_plots_in_background
 from flows.stopping import interrupt_on_signals, leave_on_signals, run_until_stopped
 from flows.terminal import ProgressBar
 from tasks.prefect.server import prefect_server
@@ -120,9 +122,10 @@ def _run(flow: Flow[..., Coroutine[Any, Any, WorkflowReport]], given: argparse.N
     stop = asyncio.Event()
     with (
         ProgressBar() as progress,
-        prefect_server() as server,
+        prefect_server(meanwhile=import_later_ones) as server,
         running_from_terminal(progress=progress, stop=stop, server=server),
     ):
+        import_plots_in_background()
         report: WorkflowReport = run_until_stopped(
             lambda: flow(
                 path,

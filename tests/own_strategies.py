@@ -104,3 +104,11 @@ SEEDED = Strategy(
     description="random signals from the trial's seed",
     fill=_seeded,
 )
+
+
+REQUIRED = Strategy(
+    name="required",
+    parameters={"lookback": Parameter("int", None, 1, 500)},
+    description="momentum whose parameter has no default",
+    fill=lambda bars, values, out: _momentum(bars, int(values["lookback"]), out),
+)

@@ -60,14 +60,15 @@ def _serving(
 
 
 @contextlib.contextmanager
-def prefect_api(folder: Path) -> Iterator[str]:
+def prefect_api(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a Prefect server with the settings of this project; give the address of its API.
 
     folder : becomes its PREFECT_HOME
+    env : further variables of its environment
     """
     shutil.copy(ROOT / "prefect.toml", folder)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     command = ["tasks.prefect.server", "--port", str(port)]
-    with _serving(command, f"{url}/health", folder, {"PREFECT_HOME": str(folder)}):
+    with _serving(command, f"{url}/health", folder, {"PREFECT_HOME": str(folder), **(env or {})}):
         yield url

@@ -6,6 +6,12 @@ race([Entry("mine", source)], load_market("sample", cache_dir=Path(".foundry/cac
 
 from alphafoundry.algorithms.arena import Entry, race
 from alphafoundry.algorithms.arena_settings import ArenaSettings
+from alphafoundry.algorithms.concurrent_generation import (
+    _generate_algorithms_for_agents_async,
+    generate_algorithm_async,
+    generate_algorithms,
+    generate_algorithms_for_agents,
+)
 from alphafoundry.algorithms.contract import (
     AlgorithmFailed,
     NoCode,
@@ -13,14 +19,7 @@ from alphafoundry.algorithms.contract import (
     Validated,
 )
 from alphafoundry.algorithms.extraction import extract_code
-from alphafoundry.algorithms.generation import (
-    GeneratedAlgorithm,
-    Generation,
-    _generate_algorithms_for_agents_async,
-    generate_algorithm_async,
-    generate_algorithms,
-    generate_algorithms_for_agents,
-)
+from alphafoundry.algorithms.generation import GeneratedAlgorithm, Generation
 from alphafoundry.algorithms.leader_board import RaceResult, leader_board_plot, leader_board_table
 from alphafoundry.algorithms.progress import ProgressMessage, read_message
 from alphafoundry.algorithms.prompts import Prompt, build_prompt

@@ -137,7 +137,7 @@ async def choose_models(settings: AlgorithmsSettings, provider: Provider) -> tup
         listed = [name for name in listed if name.endswith(":free")]
     if not listed:
         raise ConfigurationError(
-            f"{provider.endpoint} does not answer or lists no models that could be used; is it "
+            f"{provider.endpoint} does not answer or lists no usable models; is it "
             "the right address? If so, name some with `--models a,b,c`"
         )
     return tuple(listed[:DEFAULT_COUNT])

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from alphafoundry.algorithms.generation import Generation, new_folder, save_generation
+from alphafoundry.algorithms.generation import Generation
 from alphafoundry.algorithms.leader_board import (
     RaceResult,
     Row,
     leader_board_rows,
     leader_board_table,
 )
+from alphafoundry.algorithms.program_files import new_folder, save_generation
 from alphafoundry.algorithms.studio import Studio
 from alphafoundry.llm import ModelMetrics
 from alphafoundry.store import RaceLine, mark_candidates, record_race

@@ -299,7 +299,7 @@ class RunningAlgorithm:
         found, sequence, length = wire.HEADER.unpack(header)
         notes = wire.MOST_NOTES * (wire.NOTE.size + wire.LONGEST_TEXT)
         if found not in (kind, wire.FAILED) or length > size + notes:
-            self._fail("corrupt", "its process wrote what is no answer")
+            self._fail("corrupt", "its process wrote something that is not an answer")
         payload = self._read(length, deadline)
         if found == wire.FAILED:
             self._report(payload)
@@ -372,7 +372,7 @@ class RunningAlgorithm:
         if code >= 0:
             self._fail("exit", f"it ended its process with status {code}")
         kind, reason = _SIGNALS.get(
-            -code, ("crashed", f"its process died of {_signal_name(-code)}")
+            -code, ("crashed", f"its process was killed by {_signal_name(-code)}")
         )
         self._fail(kind, reason)
 

@@ -76,12 +76,12 @@ def optimise_weights(
     returns = np.asarray(daily_returns, dtype=np.float64)
     if objective not in get_args(EnsembleObjective):
         raise BacktestError(
-            f"objective {objective!r} is not known; choose one of "
+            f"unknown objective {objective!r}; choose one of "
             f"{', '.join(get_args(EnsembleObjective))}"
         )
     if returns.ndim != 2 or len(returns) < 2 or not np.isfinite(returns).all():
         raise BacktestError(
-            f"daily returns of shape {returns.shape}: give days x strategies, at least 2 days, "
+            f"daily returns have shape {returns.shape}; give days x strategies, at least 2 days, "
             "without NaN"
         )
     chosen = allowed_together(returns, objective=objective, max_correlation=rules.max_correlation)
@@ -96,8 +96,8 @@ def optimise_weights(
         )
     if rules.min_strategies * rules.min_weight > 1.0 + 1e-12:
         raise InfeasibleEnsemble(
-            f"min_strategies {rules.min_strategies} with min_weight {rules.min_weight:g} each are "
-            "more than 1; lower one of them"
+            f"min_strategies {rules.min_strategies} with min_weight {rules.min_weight:g} each add "
+            "up to more than 1; lower one of them"
         )
     part = np.ascontiguousarray(returns[:, chosen])
     least = np.zeros(len(chosen))

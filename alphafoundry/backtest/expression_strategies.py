@@ -52,7 +52,7 @@ def expression_strategy(
     """
     if mode not in get_args(Mode):
         raise WrongParameter(
-            f"{template}: mode {mode!r} is not known; choose one of {', '.join(get_args(Mode))}"
+            f"{template}: unknown mode {mode!r}; choose one of {', '.join(get_args(Mode))}"
         )
     names = list(dict.fromkeys(_PLACEHOLDER.findall(template)))
     wrong = next((name for name in names if not _NAME.fullmatch(name)), None)

@@ -24,7 +24,7 @@ def score(metrics: Metrics, objective: str) -> float:
     """Return the objective's value, -inf where it is NaN. Raises BacktestError for a wrong name."""
     if objective not in OBJECTIVES:
         raise BacktestError(
-            f"objective {objective!r} is not known; choose one of {', '.join(OBJECTIVES)}"
+            f"unknown objective {objective!r}; choose one of {', '.join(OBJECTIVES)}"
         )
     value = OBJECTIVES[objective](metrics)
     return -math.inf if math.isnan(value) else value

@@ -147,10 +147,11 @@ def fit_regimes(
     give the same model. Raises BacktestError where fewer than 20 days per regime are known.
     """
     if classifier not in get_args(Classifier):
-        raise BacktestError(f"classifier {classifier!r} is not known; choose one of hmm, rules")
+        raise BacktestError(f"unknown classifier {classifier!r}; choose one of hmm, rules")
     if not 2 <= states <= 10 or not 2 <= window <= 500:
         raise BacktestError(
-            f"{states} regimes by {window} days; give 2 to 10 regimes and a window of 2 to 500"
+            f"cannot fit {states} regimes to windows of {window} days; give 2 to 10 regimes and "
+            "a window of 2 to 500 days"
         )
     first, last = (0, bars.shape[0]) if fitted_on is None else fitted_on
     past = bars.between(first, last)
@@ -219,8 +220,8 @@ def regime_scores(
     for trial in trials:
         if trial.daily_returns.shape != (days,):
             raise BacktestError(
-                f"a trial of {len(trial.daily_returns)} days does not fit {days} regimes; keep "
-                "daily returns and classify the rows that were measured"
+                f"a trial of {len(trial.daily_returns)} days does not match {days} days of "
+                "regimes; keep daily returns and classify the rows that were measured"
             )
     found = {}
     for regime in sorted(set(regimes.tolist()) - {UNKNOWN}):
@@ -272,8 +273,8 @@ def switched(
     for regime, values in signals.items():
         if values.shape != out.shape or len(regimes) != len(out):
             raise BacktestError(
-                f"regime {regime}: signals of {values.shape} and {len(regimes)} labels do not fit "
-                f"{out.shape}"
+                f"regime {regime}: signals of {values.shape} and {len(regimes)} labels do not "
+                f"match {out.shape}"
             )
         out[regimes == regime] = values[regimes == regime]
     return out

@@ -107,7 +107,8 @@ def stacked(
     for place, array in enumerate(arrays):
         if array.shape != bars.shape:
             raise BacktestError(
-                f"component {place}: signals of shape {array.shape} do not fit bars of {bars.shape}"
+                f"component {place}: signals of shape {array.shape} do not match bars of "
+                f"{bars.shape}"
             )
     return np.ascontiguousarray(np.stack([array.T for array in arrays]), dtype=np.float64)
 
@@ -136,11 +137,11 @@ def replay(
     """
     components = signals if isinstance(signals, np.ndarray) else stacked(signals, bars, keys)
     if components.ndim != 3 or components.shape[1:] != columns_of(bars).shape:
-        raise BacktestError(f"components of {components.shape} do not fit bars of {bars.shape}")
+        raise BacktestError(f"components of {components.shape} do not match bars of {bars.shape}")
     table = np.atleast_2d(np.asarray(weights, dtype=np.float64))
     if table.ndim != 2 or table.shape[1] != len(components) or not np.isfinite(table).all():
         raise BacktestError(
-            f"weights of shape {table.shape} do not fit {len(components)} components; "
+            f"weights of shape {table.shape} do not match {len(components)} components; "
             "give one finite number for each"
         )
     execution = execution or Execution()

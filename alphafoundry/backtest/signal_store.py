@@ -98,7 +98,7 @@ class SignalStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError) as error:
-            _log.warning("%s is damaged (%s); its signals are computed again", path, error)
+            _log.warning("%s is damaged (%s); its signals will be computed again", path, error)
             path.unlink(missing_ok=True)
             return None
 
@@ -149,7 +149,7 @@ def _packed(signals: NDArray[np.float64]) -> bytes:
 def _unpacked(content: bytes) -> NDArray[np.float64]:
     mark, digest, body = content[:8], content[8:40], content[40:]
     if mark != _MARK or hashlib.sha256(body).digest() != digest:
-        raise ValueError("its checksum does not fit its content")
+        raise ValueError("its checksum does not match its content")
     with np.load(io.BytesIO(body), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     days, instruments = (int(length) for length in arrays["shape"])

@@ -44,7 +44,7 @@ class Parameter:
         if self.kind == "choice":
             if value not in self.choices:
                 raise WrongParameter(
-                    f"{strategy}.{name}: {value!r} is not a choice; "
+                    f"{strategy}.{name}: {value!r} is not allowed; "
                     f"choose one of {', '.join(self.choices)}"
                 )
             return str(value)

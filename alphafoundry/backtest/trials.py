@@ -265,7 +265,7 @@ def backtest_signals(
         result is that of `backtest`, bit for bit.
     """
     if signals.shape != bars.shape:
-        raise BacktestError(f"signals of shape {signals.shape} do not fit bars of {bars.shape}")
+        raise BacktestError(f"signals of shape {signals.shape} do not match bars of {bars.shape}")
     desk = Desk(bars, execution or Execution(), measured)
     desk.signals[0] = signals.T
     np.nan_to_num(desk.signals, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)

@@ -55,8 +55,7 @@ def walk_forward_windows(
     """
     if window_type not in get_args(WindowType):
         raise BacktestError(
-            f"window_type {window_type!r} is not known; choose one of "
-            f"{', '.join(get_args(WindowType))}"
+            f"unknown window_type {window_type!r}; choose one of {', '.join(get_args(WindowType))}"
         )
     lengths = {"train": train, "test": test, "step": test if step is None else step}
     for name, length in lengths.items():

@@ -45,12 +45,12 @@ def absolute_location(location: str, base: httpx.URL) -> httpx.URL:
         url = _secured(httpx.URL(f"{base}/").join(location))
     except httpx.InvalidURL:
         raise BrainRequestError(
-            f"{base.host} answered an unreadable Location", status=0, detail=location[:500]
+            f"{base.host} sent a Location that cannot be read", status=0, detail=location[:500]
         ) from None
     if _origin(url) != _origin(base):
         raise BrainRequestError(
-            f"{base.host} answered a Location on {url.scheme}://{url.netloc.decode()}, another "
-            "place than it was asked at; not followed",
+            f"{base.host} points to {url.scheme}://{url.netloc.decode()}, which is not where "
+            "it was asked; not followed",
             status=0,
             detail=location[:500],
         )

@@ -31,7 +31,7 @@ class Credentials:
 
     def __init__(self, email: str, password: str) -> None:
         if not email or not password:
-            raise ConfigurationError("BRAIN credentials need an email and a password, both given")
+            raise ConfigurationError("BRAIN credentials need both an email and a password")
         self._email = email
         self._auth = httpx.BasicAuth(email, password)
 

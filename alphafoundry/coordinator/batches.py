@@ -144,6 +144,11 @@ def metrics_to_json(metrics: Metrics) -> list[float | None]:
     ]
 
 
+def metrics_by_name(metrics: Metrics) -> dict[str, float | None]:
+    """Return metric to value, None where it is not defined."""
+    return dict(zip(METRICS, metrics_to_json(metrics), strict=True))
+
+
 Begun = Callable[[int], None]
 """Takes the place of an item when work on it begins."""
 
@@ -160,7 +165,7 @@ def perform(
     """
     batch = batch_from_json(given)
     started = time.perf_counter()
-    results, file = _KINDS[batch.kind](setting, batch, begun)
+    results, file = batch_kind(batch.kind).perform(setting, batch, begun)
     return {
         "results": results,
         "file": file,
@@ -175,15 +180,47 @@ def peak_memory() -> int:
 
 
 _Answer = tuple[list[Any], str | None]
-_Kind = Callable[[Mapping[str, Any], Batch, Begun | None], _Answer]
-_KINDS: dict[str, _Kind] = {}
+_Perform = Callable[[Mapping[str, Any], Batch, Begun | None], _Answer]
 
 
-def work(name: str) -> Callable[[_Kind], _Kind]:
+@dataclass(frozen=True)
+class BatchKind:
+    """A kind of batch.
+
+    Attributes
+    ----------
+    perform : does a batch: results, and the file of daily returns or None
+    is_trial : whether an item counts as a trial; storing signals prepares trials, it is none
+    names : names of the numbers of a result; one name where the result is one value
+    """
+
+    perform: _Perform
+    is_trial: bool
+    names: tuple[str, ...]
+
+    def named(self, found: Any) -> dict[str, Any] | None:
+        """Return the result by name, None for an item left out."""
+        if found is None:
+            return None
+        values = found if isinstance(found, list | tuple) else [found]
+        return dict(zip(self.names, values, strict=True))
+
+
+_KINDS: dict[str, BatchKind] = {}
+
+
+def batch_kind(name: str) -> BatchKind:
+    """Return the kind of that name."""
+    return _KINDS[name]
+
+
+def _work(
+    name: str, *, is_trial: bool = True, names: tuple[str, ...] = METRICS
+) -> Callable[[_Perform], _Perform]:
     """Register the decorated function as what a batch of kind `name` does."""
 
-    def register(function: _Kind) -> _Kind:
-        _KINDS[name] = function
+    def register(function: _Perform) -> _Perform:
+        _KINDS[name] = BatchKind(function, is_trial, names)
         return function
 
     return register
@@ -200,7 +237,7 @@ def _measured(options: Mapping[str, Any]) -> tuple[int, int] | None:
     return None if measured is None else (measured[0], measured[1])
 
 
-@work("trials")
+@_work("trials")
 def _trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _Answer:
     """Backtest each parameter set; with `keep_returns` their daily returns go to a file."""
     strategy = source_from_json(batch.options["strategy"]).strategy()
@@ -241,7 +278,7 @@ def _keep_returns(
     return write_returns(Path(setting["returns"]), name, daily)
 
 
-@work("signals")
+@_work("signals", is_trial=False, names=("key",))
 def _signals(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _Answer:
     """Store the signals of each component; the result is its key."""
     bars = _part(setting, batch.options)
@@ -263,7 +300,7 @@ def _components(
     return stacked(SignalStore(signals), load_part(bars, *rows), keys.split(","))
 
 
-@work("replay")
+@_work("replay")
 def _replay(setting: Mapping[str, Any], batch: Batch, _begun: Begun | None) -> _Answer:
     """Backtest weighted sums of stored signals."""
     bars = _part(setting, batch.options)
@@ -282,12 +319,3 @@ def _replay(setting: Mapping[str, Any], batch: Batch, _begun: Begun | None) -> _
     if not batch.options.get("keep_returns"):
         return results, None
     return results, _keep_returns(setting, batch, [result.daily_returns for result in found])
-
-
-def batch_key(setting: Setting, batch: Batch, limits: Mapping[str, Any]) -> str:
-    """Return the name of a batch's checkpoint: phase, number, and all that it depends on.
-
-    limits : of a trial, as they decide which trials are left out
-    """
-    content = digest([setting.identity(), batch.to_json(), dict(limits)])
-    return f"{batch.phase}-{batch.number:05d}-{content[:40]}"

@@ -47,10 +47,10 @@ def store_signals(context: PhaseContext, components: Sequence[Component]) -> lis
     keys = []
     for component, trial in zip(components, trials, strict=True):
         if trial.numbers is None:
-            failure = next(item for item in context.failures if item["number"] == trial.number)
+            failure = next(item for item in context.failures if item.number == trial.number)
             raise PhaseFailed(
                 f"phase {context.phase.name}: the signals of {component.source.type} "
-                f"{dict(component.parameters)} could not be computed: {failure['message']}"
+                f"{dict(component.parameters)} could not be computed: {failure.message}"
             )
         keys.append(str(trial.numbers["key"]))
     _repair(context, components, keys)

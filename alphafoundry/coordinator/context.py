@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from alphafoundry.backtest import Bars, Execution
-from alphafoundry.coordinator.batches import METRICS, Batch, Setting
-from alphafoundry.coordinator.strategies import StrategyUse
-from alphafoundry.coordinator.workflow import SEED_PARAMETER, Phase, Workflow
+from alphafoundry.coordinator.batches import Batch, Setting, batch_kind
+from alphafoundry.coordinator.isolation import BatchOutcome, Failure
+from alphafoundry.coordinator.strategies import SEED_PARAMETER, StrategyUse
+from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import PhaseFailed
 from alphafoundry.seeds import seed_number
 
-RunBatches = Callable[[Sequence[Batch]], Iterator[dict[str, Any]]]
+One = TypeVar("One")
+Other = TypeVar("Other")
+
+RunBatches = Callable[[Sequence[Batch]], Iterator[BatchOutcome]]
 """Does batches, side by side or not, and yields what came of each in their order."""
 
 SMALLEST_BATCH = 25
@@ -52,7 +56,7 @@ class PhaseContext:
     ----------
     bars : the whole history; split : first row out of sample, the number of rows without one
     inputs : "phase.key" to its value
-    upstream : outputs of every phase that this one depends on, in their order
+    upstream : phase to its outputs, every one that this one depends on, in their order
     run : does batches
     say : shows a line to the person
     notes : lines for the report; failures : trials left out
@@ -64,12 +68,12 @@ class PhaseContext:
     split: int
     setting: Setting
     inputs: Mapping[str, Any]
-    upstream: Mapping[str, Mapping[str, Any]]
+    upstream: Mapping[str, Any]
     run: RunBatches
     say: Callable[[str], None] = lambda _: None
     keep_returns: bool = False
     notes: list[str] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     trials: int = 0
     work_seconds: float = 0.0
@@ -102,12 +106,21 @@ class PhaseContext:
         uses = self.workflow.strategies
         return [use for use in uses if names is None or use.name in names]
 
-    def of_kind(self, *kinds: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return (name, outputs) of the phases upstream of those kinds, the nearest last."""
+    @overload
+    def before(self, one: type[One], /) -> list[tuple[str, One]]: ...
+
+    @overload
+    def before(self, one: type[One], other: type[Other], /) -> list[tuple[str, One | Other]]: ...
+
+    def before(self, *classes: type[Any]) -> list[tuple[str, Any]]:
+        """Return (name, outputs) of the phases upstream that gave outputs of one of these classes.
+
+        The nearest is last.
+        """
         return [
             (name, outputs)
             for name, outputs in self.upstream.items()
-            if self.workflow.phase(name).kind.name in kinds
+            if isinstance(outputs, classes)
         ]
 
     def work(
@@ -144,19 +157,18 @@ class PhaseContext:
                 places.append(place)
                 self._batches += 1
                 self._numbers += len(chosen)
-                # Storing signals prepares trials; it is none.
-                self.trials += 0 if kind == "signals" else len(chosen)
+                self.trials += len(chosen) if batch_kind(kind).is_trial else 0
         results: list[list[Trial]] = [[] for _ in listed]
         for batch, place, outcome in zip(batches, places, self.run(batches), strict=True):
             self._check_time()
-            self.failures.extend(outcome["failures"])
-            self.files.extend(outcome["files"])
-            self.work_seconds += outcome["seconds"]
-            self.peak = max(self.peak, outcome["peak"])
+            self.failures.extend(outcome.failures)
+            self.files.extend(outcome.files)
+            self.work_seconds += outcome.seconds
+            self.peak = max(self.peak, outcome.peak)
             for number, item, found in zip(
-                batch.numbers, batch.items, outcome["results"], strict=True
+                batch.numbers, batch.items, outcome.results, strict=True
             ):
-                results[place].append(Trial(number, item, _named(kind, found)))
+                results[place].append(Trial(number, item, batch_kind(kind).named(found)))
         return results
 
     def _seeded(self, item: Any, number: int, options: Mapping[str, Any]) -> Any:
@@ -172,7 +184,7 @@ class PhaseContext:
         allowed = self.workflow.document.coordinator.fault_tolerance.max_failed_fraction
         lost = len(listed) - len(left)
         if not left or lost > allowed * len(listed):
-            why = self.failures[0]["message"] if self.failures else "there was nothing to run"
+            why = self.failures[0].message if self.failures else "there was nothing to run"
             raise PhaseFailed(
                 f"phase {self.phase.name}: {lost} of {len(listed)} trials were left out, more than "
                 f"{allowed:.0%} (max_failed_fraction); the first: {why}"
@@ -186,11 +198,3 @@ class PhaseContext:
                 f"phase {self.phase.name}: took longer than its timeout_hours {hours:g}; started "
                 "again, it goes on where it was"
             )
-
-
-def _named(kind: str, found: Any) -> Mapping[str, float | None] | None:
-    if found is None:
-        return None
-    if kind == "signals":
-        return {"key": found}
-    return dict(zip(METRICS, found, strict=True))

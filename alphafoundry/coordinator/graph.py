@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 
-def topological(order: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
+def generations(needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Return the phases in generations: those of one depend on earlier generations only.
 
     Parameters
     ----------
-    order : names as the document lists them; kept within a generation
-    needs : name to the names that it depends on, all of them in `order`
+    needs : name to the names that it depends on, as the document lists them; that order is kept
+        within a generation
 
     Raises ValueError naming the cycle, "a -> b -> a", where there is one.
     """
-    done: set[str] = set()
-    generations = []
-    left = list(order)
-    while left:
-        ready = [name for name in left if all(need in done for need in needs[name])]
-        if not ready:
-            raise ValueError(" -> ".join(_cycle(left, needs)))
-        generations.append(ready)
-        done.update(ready)
-        left = [name for name in left if name not in done]
-    return generations
+    order = list(needs)
+    sorter = TopologicalSorter(needs)
+    try:
+        sorter.prepare()
+    except CycleError as problem:
+        # It lists what comes before first; people read what waits first.
+        cycle = problem.args[1][:0:-1]
+        start = cycle.index(min(cycle, key=order.index))
+        turned = [*cycle[start:], *cycle[:start]]
+        raise ValueError(" -> ".join([*turned, turned[0]])) from None
+    found = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=order.index)
+        found.append(ready)
+        sorter.done(*ready)
+    return found
 
 
 def ancestors(name: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
@@ -38,13 +44,3 @@ def ancestors(name: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
             found.add(need)
             waiting.extend(needs[need])
     return found
-
-
-def _cycle(left: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Follow unmet needs until a name comes again."""
-    path = [left[0]]
-    while True:
-        following = next(need for need in needs[path[-1]] if need in left)
-        if following in path:
-            return [*path[path.index(following) :], following]
-        path.append(following)

@@ -7,7 +7,7 @@ tried alone at once; its siblings are done without it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -49,6 +49,26 @@ class Failure:
     attempts: int
 
 
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What came of a batch.
+
+    Attributes
+    ----------
+    results : one per item, None where left out
+    files : {file, numbers} of the daily returns that were kept
+    failures : trials left out
+    seconds : of work; peak : most memory of a process, bytes; retried : attempts that failed
+    """
+
+    results: list[Any]
+    files: list[dict[str, Any]]
+    failures: list[Failure]
+    seconds: float
+    peak: int
+    retried: int
+
+
 def _split(batch: Batch, place: int | None) -> list[Batch]:
     """Return the items before the suspect, the suspect, and those after; halves without one."""
     size = len(batch.items)
@@ -58,7 +78,7 @@ def _split(batch: Batch, place: int | None) -> list[Batch]:
 
 def carry_out(
     batch: Batch, attempt: Callable[[Batch], dict[str, Any]], *, retries: int
-) -> dict[str, Any]:
+) -> BatchOutcome:
     """Do a batch whatever its trials do.
 
     Parameters
@@ -66,9 +86,8 @@ def carry_out(
     attempt : does a batch all or nothing, raises TrialFailed
     retries : tries of a single trial after its first
 
-    Returns {"results": one per item, None where left out; "files": [{file, numbers}], "failures",
-    "seconds" of work, "peak" bytes, "retried": failed attempts}. Where all goes well there is one
-    attempt and one file. Raises PhaseFailed where results cannot be written.
+    Where all goes well there is one attempt and one file. Raises PhaseFailed where results cannot
+    be written.
     """
     results: dict[int, Any] = {}
     files: list[dict[str, Any]] = []
@@ -96,11 +115,11 @@ def carry_out(
             files.append({"file": done["file"], "numbers": list(part.numbers)})
         seconds += done["seconds"]
         peak = max(peak, done["peak"])
-    return {
-        "results": [results.get(number) for number in batch.numbers],
-        "files": files,
-        "failures": [asdict(failure) for failure in failures],
-        "seconds": seconds,
-        "peak": peak,
-        "retried": retried,
-    }
+    return BatchOutcome(
+        results=[results.get(number) for number in batch.numbers],
+        files=files,
+        failures=failures,
+        seconds=seconds,
+        peak=peak,
+        retried=retried,
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import alphafoundry.coordinator.phases  # noqa: F401  (registers the types)
 from alphafoundry.coordinator.document import WorkflowDocument
-from alphafoundry.coordinator.phase_types import phase_types
+from alphafoundry.coordinator.phase_types import phase_type_named, phase_types
 
 
 def workflow_schema() -> dict[str, Any]:
@@ -30,13 +31,20 @@ def workflow_schema() -> dict[str, Any]:
             }
         )
     phase = definitions["PhaseSection"]
-    phase["properties"]["type"] = {"enum": sorted(phase_types()), "type": "string"}
+    phase["properties"]["type"] = {
+        "anyOf": [
+            {"enum": sorted(phase_types())},
+            {"pattern": "^[^:]+:[^:]+$", "description": "module:function of a type of your own"},
+        ],
+        "type": "string",
+    }
+    replay_config = phase_type_named("signal_replay").config.__name__
     # An optimization that replays signals takes the keys of signal_replay.
     replay = {"properties": {"method": {"const": "signal_replay"}}, "required": ["method"]}
     phase["allOf"] = [
         {
             "if": replay,
-            "then": {"properties": {"config": {"$ref": "#/$defs/ReplayConfig"}}},
+            "then": {"properties": {"config": {"$ref": f"#/$defs/{replay_config}"}}},
             "else": {"allOf": conditions},
         }
     ]

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from alphafoundry.clock import utc_now
-from alphafoundry.coordinator.document import MonitoringSection, WorkflowDocument
+from alphafoundry.coordinator.document import WorkflowDocument
+from alphafoundry.coordinator.machine_sections import MonitoringSection
 from alphafoundry.errors import StoreError
 from alphafoundry.store import AlertRow, SampleRow, Store, record_sample
 

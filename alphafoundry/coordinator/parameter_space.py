@@ -54,7 +54,7 @@ class ParameterSpec(BaseModel):
                     raise ValueError(f"has the choice {value!r}; choices are numbers or text")
             return self
         if self.min is None or self.max is None:
-            raise ValueError("is no range; give [min, max], min and max, or choices")
+            raise ValueError("is not a range; give [min, max], min and max, or choices")
         if not (math.isfinite(self.min) and math.isfinite(self.max)):
             raise ValueError("has an end that is not a finite number")
         if self.min > self.max:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alphafoundry.coordinator.resources import Usage
+from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.store import SampleRow
 
 
 def analyse(
     *,
     total_seconds: float,
-    results: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, PhaseResult],
     samples: Sequence[SampleRow],
     alerts: Sequence[str],
     usage: Usage,
@@ -31,25 +32,23 @@ def analyse(
     """
     breakdown = {}
     for name, result in results.items():
-        seconds = result["seconds"]
-        busy = result["work_seconds"] / (seconds * workers) if seconds > 0 else 0.0
+        seconds = result.seconds
+        busy = result.work_seconds / (seconds * workers) if seconds > 0 else 0.0
         breakdown[name] = {
             "seconds": seconds,
             "share": seconds / total_seconds if total_seconds else 0.0,
-            "trials": result["trials"],
-            "trials_per_second": result["trials"] / seconds if seconds > 0 else None,
-            "work_seconds": result["work_seconds"],
-            "worker_utilization": None if result["restored"] else min(busy, 1.0),
-            "restored": result["restored"],
+            "trials": result.trials,
+            "trials_per_second": result.trials / seconds if seconds > 0 else None,
+            "work_seconds": result.work_seconds,
+            "worker_utilization": None if result.restored else min(busy, 1.0),
+            "restored": result.restored,
         }
     worked = [sample for sample in samples if sample.phase]
     cpu = [sample.cpu_percent / 100 for sample in worked]
     utilization = {
         "peak_memory_usage": max((sample.memory_percent / 100 for sample in samples), default=None),
         "peak_workflow_memory": max((sample.workflow_memory for sample in samples), default=None),
-        "peak_trial_process_memory": max(
-            (result["peak"] for result in results.values()), default=0
-        ),
+        "peak_trial_process_memory": max((result.peak for result in results.values()), default=0),
         "avg_cpu_usage": sum(cpu) / len(cpu) if cpu else None,
         "admitted_memory_peak": usage.peak_memory,
         "admitted_cores_peak": usage.peak_cores,

@@ -2,84 +2,248 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+import inspect
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Literal, TypeVar
 
+from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
-from alphafoundry.coordinator.document import Section
+from alphafoundry.coordinator.context import PhaseContext
+from alphafoundry.coordinator.document_values import Section
+from alphafoundry.coordinator.identity import digest
+from alphafoundry.coordinator.outputs import Shape, output_keys
+from alphafoundry.coordinator.strategies import StrategyUse, source_digest
+from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from alphafoundry.coordinator.context import PhaseContext
-    from alphafoundry.coordinator.workflow import Phase, Workflow
+Outputs = TypeVar("Outputs")
 
-Shape: TypeAlias = "Mapping[str, Shape] | None"
-"""What is inside an output: a mapping with these keys, or None where only the run can tell."""
+LooksAt = Literal["nothing", "train", "all"]
 
-RunPhase = Callable[["PhaseContext"], dict[str, Any]]
+LIBRARY = "alphafoundry.coordinator.phases."
+"""Where the types are whose source is part of the version of the code."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a backtest measured.
+
+    Attributes
+    ----------
+    metrics : metric to value, None where it is not defined
+    sample : what the days are: out_of_sample, in_sample (searched on), given (no search)
+    """
+
+    metrics: Mapping[str, float | None]
+    sample: str
+
+
+@dataclass(frozen=True)
+class TopTrial:
+    """One of the best trials of a search."""
+
+    number: int
+    strategy: str
+    parameters: Mapping[str, Any]
+    score: float
+    metrics: Mapping[str, int | float | None]
 
 
 @dataclass(frozen=True)
 class PhaseType:
-    """A kind of phase.
+    """A kind of phase: what it does, needs, gives and shows.
 
-    Attributes
-    ----------
-    name : as `type` in the YAML names it
-    config : model of the phase's `config`
-    run : does the work and returns the outputs, plain JSON values
-    outputs : the keys that the phase gives, from the phase and its workflow
-    trials : how many trials it runs, from the phase, its workflow and the number of days of its
-        bars; raises BacktestError where these days are too few
-    needs : names of types, one of which must be among the phases that it depends on; () for none
-    check : raises ConfigurationError for what the config's model does not see
+    Attributes are the parameters of `phase_type`, and
+
+    run : does the work and returns the outputs
+    code : digest of the source of a type of the user's own, None for one of this library
     """
 
     name: str
+    run: Callable[[PhaseContext], Any]
+    outputs: type[Any]
     config: type[Section]
-    run: RunPhase
-    outputs: Callable[[Phase, Workflow], Mapping[str, Shape]]
+    keys: Callable[[Phase, Workflow], Mapping[str, Shape]]
     trials: Callable[[Phase, Workflow, int], int]
-    needs: tuple[str, ...] = ()
-    check: Callable[[Phase, Workflow], None] | None = None
+    needs: tuple[type[Any], ...]
+    needs_returns: bool
+    takes_count: bool
+    check: Callable[[Phase, Workflow], None]
+    unused: Callable[[Phase, Workflow], Sequence[str]]
+    looks_at: LooksAt | Callable[[Any], int]
+    passes: str
+    container_types: tuple[str, ...]
+    searches: Callable[[Phase, Workflow], Sequence[StrategyUse]] | None
+    result: Callable[[Any], str]
+    measured: Callable[[Any], Measured | None]
+    top_trials: Callable[[Any], Sequence[TopTrial]]
+    plots: Callable[[Any, Phase, Workflow, Bars], Mapping[str, bytes]]
+    code: str | None
+
+    def looked_until(self, outputs: Any, *, split: int, days: int) -> int | None:
+        """Return the row after the last day that shaped the outputs, None where none did."""
+        if callable(self.looks_at):
+            return self.looks_at(outputs)
+        return {"nothing": None, "train": split, "all": days}[self.looks_at]
 
 
 _TYPES: dict[str, PhaseType] = {}
 
 
-def _one_trial(_phase: Phase, _workflow: Workflow, _days: int) -> int:
-    return 1
+def _no_plots(
+    _outputs: Any, _phase: Phase, _workflow: Workflow, _bars: Bars
+) -> Mapping[str, bytes]:
+    return {}
 
 
 def phase_type(
     name: str,
     *,
-    config: type[Section],
-    outputs: Callable[[Phase, Workflow], Mapping[str, Shape]],
-    trials: Callable[[Phase, Workflow, int], int] = _one_trial,
-    needs: tuple[str, ...] = (),
-    check: Callable[[Phase, Workflow], None] | None = None,
-) -> Callable[[RunPhase], RunPhase]:
-    """Register the decorated function as what a phase of type `name` does."""
+    outputs: type[Outputs],
+    config: type[Section] = Section,
+    keys: Callable[[Phase, Workflow], Mapping[str, Shape]] | None = None,
+    trials: Callable[[Phase, Workflow, int], int] = lambda _phase, _workflow, _days: 1,
+    needs: tuple[type[Any], ...] = (),
+    needs_returns: bool = False,
+    takes_count: bool = False,
+    check: Callable[[Phase, Workflow], None] = lambda _phase, _workflow: None,
+    unused: Callable[[Phase, Workflow], Sequence[str]] = lambda _phase, _workflow: (),
+    looks_at: LooksAt | Callable[[Outputs], int] = "all",
+    passes: str | None = None,
+    container_types: tuple[str, ...] = (),
+    searches: Callable[[Phase, Workflow], Sequence[StrategyUse]] | None = None,
+    result: Callable[[Outputs], str] = lambda _: "",
+    measured: Callable[[Outputs], Measured | None] = lambda _: None,
+    top_trials: Callable[[Outputs], Sequence[TopTrial]] = lambda _: (),
+    plots: Callable[[Outputs, Phase, Workflow, Bars], Mapping[str, bytes]] = _no_plots,
+) -> Callable[[Callable[[PhaseContext], Outputs]], Callable[[PhaseContext], Outputs]]:
+    """Register the decorated function as what a phase of type `name` does.
 
-    def register(run: RunPhase) -> RunPhase:
-        _TYPES[name] = PhaseType(name, config, run, outputs, trials, needs, check)
+    Parameters
+    ----------
+    outputs : frozen dataclass that the function returns; its fields are the keys that later
+        phases name in `inputs`
+    config : model of the phase's `config`
+    keys : the keys that the phase gives and what is inside, from the phase and its workflow;
+        left out, the fields of `outputs`
+    trials : how many trials it runs, from the phase, its workflow and the number of days of its
+        bars; raises BacktestError where these days are too few
+    needs : classes of outputs, one of which a phase that it depends on gives; () for none
+    needs_returns : whether it reads the daily returns of the trials before it
+    takes_count : whether the document's `container_count`, `Phase.trials`, changes anything
+    check : raises ConfigurationError for what the config's model does not see
+    unused : a line for each key of the phase that changes nothing, and why
+    looks_at : the days that shape the outputs: "nothing" (none), "train", "all", or the row after
+        the last of them from the outputs. A backtest of such days is not called out of sample
+    passes : key that the next phase of `coordinator.phases` takes, where it names no inputs;
+        left out, the first field of `outputs`
+    container_types : names that the document's `container_type` may have
+    searches : the strategies with the spaces that it searches; then the outputs have a
+        `trial_list`, from which a study for Optuna's dashboard is made
+    result : what was found, in a few words
+    measured : metrics for the report, None where nothing was backtested
+    top_trials : the best trials, for the table of the report
+    plots : title to PNG, from the outputs, the phase, its workflow and the bars
+    """
+
+    def register(
+        run: Callable[[PhaseContext], Outputs],
+    ) -> Callable[[PhaseContext], Outputs]:
+        before = _TYPES.get(name)
+        if before is not None and _place(before.run) != _place(run):
+            raise ConfigurationError(
+                f"there is already a phase type {name!r}, in {before.run.__module__}; "
+                f"give the one in {run.__module__} another name"
+            )
+        every = output_keys(outputs)
+        _TYPES[name] = PhaseType(
+            name=name,
+            run=run,
+            outputs=outputs,
+            config=config,
+            keys=keys or (lambda _phase, _workflow: every),
+            trials=trials,
+            needs=needs,
+            needs_returns=needs_returns,
+            takes_count=takes_count,
+            check=check,
+            unused=unused,
+            looks_at=looks_at,
+            passes=passes or next(iter(every)),
+            container_types=container_types,
+            searches=searches,
+            result=result,
+            measured=measured,
+            top_trials=top_trials,
+            plots=plots,
+            code=_code(run),
+        )
         return run
 
     return register
 
 
 def phase_types() -> Mapping[str, PhaseType]:
-    """Return every type by name."""
-    import alphafoundry.coordinator.phases  # noqa: F401
-
+    """Return every type that is registered, by name."""
     return dict(_TYPES)
 
 
 def phase_type_named(name: str) -> PhaseType:
-    """Return the type of that name; raises ConfigurationError with a suggestion."""
-    known = phase_types()
-    if name not in known:
-        raise ConfigurationError(f"{name!r} is not a type of phase; {suggest(name, known)}")
-    return known[name]
+    """Return the type of that name, or the one of "module:function", which is imported.
+
+    Raises ConfigurationError with a suggestion.
+    """
+    if ":" in name:
+        return _imported(name)
+    if name not in _TYPES:
+        raise ConfigurationError(
+            f"{name!r} is not a type of phase; {suggest(name, _TYPES)}; a type of your own is "
+            "written module:function"
+        )
+    return _TYPES[name]
+
+
+def type_of(phase: Phase) -> PhaseType:
+    """Return the type of the phase."""
+    return _TYPES[phase.kind]
+
+
+def _imported(reference: str) -> PhaseType:
+    module_name, _, attribute = reference.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except ConfigurationError:
+        raise
+    except Exception as problem:
+        said = " ".join(f"{type(problem).__name__}: {problem}".split())
+        raise ConfigurationError(
+            f"phase type {reference!r} cannot be imported ({said}); write module:function of a "
+            "module that Python finds"
+        ) from None
+    for kind in _TYPES.values():
+        if kind.run is found:
+            return kind
+    raise ConfigurationError(
+        f"{reference!r} is not a phase type; decorate the function with @phase_type(...)"
+    )
+
+
+def _place(run: Callable[..., Any]) -> tuple[str, str]:
+    return run.__module__, run.__qualname__
+
+
+def _code(run: Callable[..., Any]) -> str | None:
+    """Return a digest of the source behind a type; stored results must not outlive it."""
+    if run.__module__.startswith(LIBRARY):
+        return None
+    found = "" if run.__module__ == "__main__" else source_digest(run.__module__)
+    if found:
+        return found
+    try:
+        return digest(inspect.getsource(run))[:16]
+    except (OSError, TypeError):
+        # Without a source nothing tells two versions apart, so results serve this process only.
+        return uuid.uuid4().hex[:16]

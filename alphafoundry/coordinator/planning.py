@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alphafoundry.backtest import Bars, run_trials
 from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.context import batch_size
 from alphafoundry.coordinator.data import first_test_row
+from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.resources import ResourceManager
+from alphafoundry.coordinator.unused_keys import unused_keys
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError
 
 WORKER_MEMORY = 260 * 1024**2
 """What a worker process holds before it works, bytes."""
+
+MOST_TRIALS = 10_000_000
+"""More trials than this in one workflow are taken for a slip of the pen."""
 
 PROCESS_GAIN_SECONDS = 20.0
 """Estimated work above which processes pay for their start of some seconds each."""
@@ -50,7 +56,8 @@ class Plan:
     """The plan of a workflow.
 
     trial_seconds : measured on the workflow's own bars, None where it could not be
-    unenforced : limits of the document that do not hold where the work runs, a line each
+    unenforced : limits of the document that do not hold where the work runs, and keys that change
+        nothing, a line each
     """
 
     phases: tuple[PhasePlan, ...]
@@ -79,15 +86,19 @@ class Plan:
 def manager_of(workflow: Workflow) -> ResourceManager:
     """Return the resource manager with the limits of the document or of the machine."""
     document = workflow.document
-    gigabytes = (
-        document.coordinator.resources.max_memory_gb or document.infrastructure.max_memory_gb
-    )
-    cores = document.coordinator.resources.max_cpu_cores or document.infrastructure.max_cpu_cores
+    sections = (document.coordinator.resources, document.infrastructure)
+    gigabytes = _least(section.max_memory_gb for section in sections)
+    cores = _least(section.max_cpu_cores for section in sections)
     here = ResourceManager()
     return ResourceManager(
         memory=None if gigabytes is None else min(int(gigabytes * 1024**3), here.memory),
         cores=None if cores is None else min(cores, here.cores),
     )
+
+
+def _least(limits: Iterable[float | None]) -> float | None:
+    """Return the smallest limit that is set, None where none is."""
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def measure_trial(workflow: Workflow, bars: Bars) -> float | None:
@@ -137,14 +148,16 @@ def plan_workflow(
     phases = []
     for phase in workflow.phases:
         try:
-            trials = phase.kind.trials(phase, workflow, days)
+            trials = type_of(phase).trials(phase, workflow, days)
         except BacktestError as problem:
             raise ConfigurationError(f"{workflow.path}: phase {phase.name}: {problem}") from None
-        memory = phase.memory or 3 * days * instruments * 8 + trials * len(METRICS) * 40
+        memory = (
+            manager.fitting(phase.memory) or 3 * days * instruments * 8 + trials * len(METRICS) * 40
+        )
         phases.append(
             PhasePlan(
                 name=phase.name,
-                kind=phase.kind.name,
+                kind=phase.kind,
                 trials=trials,
                 batches=-(
                     -trials // batch_size(trials, workflow.document.infrastructure.batch_size)
@@ -155,7 +168,14 @@ def plan_workflow(
             )
         )
     runner = choose_runner(workflow, sum(phase.seconds for phase in phases), manager, task_runner)
-    return Plan(tuple(phases), runner, trial_seconds, unenforced_limits(workflow, runner.name))
+    planned = sum(phase.trials for phase in phases)
+    if planned > MOST_TRIALS:
+        raise ConfigurationError(
+            f"{workflow.path}: the phases plan {planned:,} trials, more than {MOST_TRIALS:,}; ask "
+            "for fewer, or split the workflow"
+        )
+    lines = unenforced_limits(workflow, runner.name) + unused_keys(workflow, runner.name)
+    return Plan(tuple(phases), runner, trial_seconds, lines)
 
 
 def choose_runner(
@@ -218,8 +238,13 @@ def _is_limited(phase: Phase) -> bool:
 
 def _workers(workflow: Workflow, manager: ResourceManager) -> int:
     infrastructure = workflow.document.infrastructure
-    pool = workflow.document.coordinator.resources.container_pool_size
-    most = min(infrastructure.max_workers or 1000, pool or infrastructure.container_pool_size, 1000)
+    resources = workflow.document.coordinator.resources
+    limits = (
+        infrastructure.max_workers,
+        infrastructure.container_pool_size,
+        resources.container_pool_size,
+    )
+    most = min(limit for limit in limits if limit is not None)
     memory = max((phase.memory or 0 for phase in workflow.phases), default=0)
     by_memory = manager.at_once(memory, None) if memory else int(manager.cores)
     return max(1, min(most, int(manager.cores), by_memory))

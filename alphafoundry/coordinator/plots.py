@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.phase_types import type_of
+from alphafoundry.coordinator.phases.outputs import Equity, Sample, SearchedTrial, WeightsOverTime
+from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
 
 MEASURED = {
@@ -22,26 +25,13 @@ COLORS = ("#4c9f70", "#e0a030", "#c8503c", "#7050a0", "#3070b0", "#909090")
 
 
 def plots_of(
-    workflow: Workflow, bars: Bars, outputs: Mapping[str, Mapping[str, Any]]
+    workflow: Workflow, bars: Bars, results: Mapping[str, PhaseResult]
 ) -> dict[str, bytes]:
     """Return title to picture for every phase that has something to show, the last phase first:
     what came out is above what was searched."""
     pictures: dict[str, bytes] = {}
     for phase in reversed(workflow.phases):
-        found = outputs[phase.name]
-        kind = phase.kind.name
-        if "equity" in found and found["equity"] is not None:
-            pictures[f"{phase.name} equity"] = _equity(
-                phase.name, found["equity"], found["sample"], bars.label
-            )
-        if kind == "analysis":
-            pictures[f"{phase.name} regimes"] = _regimes(phase.name, found, bars)
-        if kind in ("backtest", "validation") and found.get("weights_over_time"):
-            pictures[f"{phase.name} weights"] = _weights(
-                phase.name, found["weights_over_time"], bars.label
-            )
-        if kind == "optimization":
-            pictures.update(_heat_maps(phase.name, found, bars.label))
+        pictures.update(type_of(phase).plots(results[phase.name].outputs, phase, workflow, bars))
     return pictures
 
 
@@ -60,43 +50,45 @@ def _png(figure: Any) -> bytes:
     return picture.getvalue()
 
 
-def _heat_maps(phase: str, found: Mapping[str, Any], label: str) -> dict[str, bytes]:
+def heat_maps(
+    phase: str, listed: Sequence[SearchedTrial], objective: str, label: str
+) -> dict[str, bytes]:
     """Return a picture per strategy over the two parameters that take most values."""
     pictures = {}
-    by_strategy: dict[str, list[dict[str, Any]]] = {}
-    for trial in found["trial_list"]:
-        by_strategy.setdefault(trial["strategy"], []).append(trial)
+    by_strategy: dict[str, list[SearchedTrial]] = {}
+    for trial in listed:
+        by_strategy.setdefault(trial.strategy, []).append(trial)
     for strategy, trials in by_strategy.items():
         numeric: dict[str, set[float]] = {}
         for trial in trials:
-            for name, value in trial["parameters"].items():
+            for name, value in trial.parameters.items():
                 if isinstance(value, int | float):
                     numeric.setdefault(name, set()).add(float(value))
         names = sorted(numeric, key=lambda name: (-len(numeric[name]), name))[:2]
         names = [name for name in names if len(numeric[name]) > 1]
         if names:
             pictures[f"{phase} {strategy} parameters"] = _heat_map(
-                f"{phase}: {strategy}", trials, sorted(names), found["objective"], label
+                f"{phase}: {strategy}", trials, sorted(names), objective, label
             )
     return pictures
 
 
 def _heat_map(
     title: str,
-    trials: Sequence[Mapping[str, Any]],
+    trials: Sequence[SearchedTrial],
     names: Sequence[str],
     objective: str,
     label: str,
 ) -> bytes:
     figure, axes = _figure(title, label)
-    scores = np.array([np.nan if t["score"] is None else t["score"] for t in trials])
-    first = np.array([float(t["parameters"][names[0]]) for t in trials])
+    scores = np.array([np.nan if t.score is None else t.score for t in trials])
+    first = np.array([float(t.parameters[names[0]]) for t in trials])
     axes.set_xlabel(names[0])
     if len(names) == 1:
         axes.plot(first, scores, ".", markersize=4)
         axes.set_ylabel(objective)
         return _png(figure)
-    second = np.array([float(t["parameters"][names[1]]) for t in trials])
+    second = np.array([float(t.parameters[names[1]]) for t in trials])
     columns, rows = np.unique(first), np.unique(second)
     if len(columns) * len(rows) <= 4 * len(trials):
         table = np.full((len(rows), len(columns)), np.nan)
@@ -111,27 +103,29 @@ def _heat_map(
     return _png(figure)
 
 
-def _equity(phase: str, equity: Mapping[str, Any], sample: str, label: str) -> bytes:
-    again = ", each part from the same capital" if equity["split"] else ""
+def equity_curve(phase: str, equity: Equity, sample: Sample, label: str, *, currency: str) -> bytes:
+    """Return equity in and out of sample."""
+    again = ", each part from the same capital" if equity.split else ""
     figure, axes = _figure(f"{phase}: equity{again}", label)
-    days = np.array(equity["days"], dtype="datetime64[D]")
-    values = np.array(equity["values"], dtype=float)
-    split = equity["split"]
+    days = np.array(equity.days, dtype="datetime64[D]")
+    values = np.array(equity.values, dtype=float)
+    split = equity.split
     if split:
         before = "in sample" if sample == "out_of_sample" else "before"
         axes.plot(days[:split], values[:split], color=COLORS[5], label=before)
         axes.axvline(days[split], color="black", linewidth=0.7, linestyle="--")
     axes.plot(days[split:], values[split:], color=COLORS[4], label=MEASURED[sample])
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylabel("equity")
+    axes.set_ylabel(f"equity, {currency}")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     return _png(figure)
 
 
-def _regimes(phase: str, found: Mapping[str, Any], bars: Bars) -> bytes:
+def regimes_over_price(phase: str, regimes: Sequence[int], bars: Bars) -> bytes:
+    """Return the regime of each day over the mean of prices."""
     figure, axes = _figure(f"{phase}: regimes over the mean price", bars.label)
-    labels = np.array(found["labels"])
+    labels = np.array(regimes)
     start = bars.close[0]
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = bars.close / start
@@ -157,12 +151,11 @@ def _regimes(phase: str, found: Mapping[str, Any], bars: Bars) -> bytes:
     return _png(figure)
 
 
-def _weights(phase: str, over_time: Mapping[str, Any], label: str) -> bytes:
+def stacked_weights(phase: str, over_time: WeightsOverTime, label: str) -> bytes:
+    """Return the weights of the components over time."""
     figure, axes = _figure(f"{phase}: weights over time", label)
-    days = np.array(over_time["days"], dtype="datetime64[D]")
-    series = {
-        name: np.array(values) for name, values in over_time["weights"].items() if any(values)
-    }
+    days = np.array(over_time.days, dtype="datetime64[D]")
+    series = {name: np.array(values) for name, values in over_time.weights.items() if any(values)}
     axes.stackplot(days, *series.values(), labels=list(series), step="post")
     axes.set_xlim(days[0], days[-1])
     axes.set_ylim(0, 1)

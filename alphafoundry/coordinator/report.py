@@ -7,6 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alphafoundry.coordinator.phase_types import Measured, type_of
+from alphafoundry.coordinator.results import PhaseResult
+from alphafoundry.coordinator.wording import counted, metrics_line
+from alphafoundry.coordinator.workflow import Workflow
+
 SHOWN_FAILURES = 5
 
 SAMPLES: Mapping[str, tuple[str, str]] = {
@@ -73,8 +78,8 @@ class WorkflowReport:
         lines = [
             (
                 "workflow",
-                f"{self.workflow}: {_counted(len(self.phases), 'phase')}, "
-                f"{_counted(self.trials, 'trial')}",
+                f"{self.workflow}: {counted(len(self.phases), 'phase')}, "
+                f"{counted(self.trials, 'trial')}",
             ),
             ("time", f"{total:.1f} s with {self.runner}"),
         ]
@@ -128,102 +133,81 @@ class WorkflowReport:
         return "\n".join(parts) + "\n"
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
-
-
 def _shown(folder: str) -> str:
     """Return a folder as one would type it here."""
     path, here = Path(folder), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else folder
 
 
-def metrics_line(numbers: Mapping[str, float | None]) -> str:
-    """Return the main numbers in one line."""
-
-    def shown(name: str, form: str) -> str:
-        value = numbers.get(name)
-        return "none" if value is None else format(value, form)
-
-    known = numbers.get("turnover") is not None
-    turnover = f", turnover {shown('turnover', '.1%')} a day" if known else ""
-    return (
-        f"sharpe {shown('sharpe', '.2f')}, return {shown('total_return', '+.1%')}, "
-        f"drawdown {shown('max_drawdown', '.1%')}{turnover}"
-    )
-
-
-def result_line(kind: str, outputs: Mapping[str, Any]) -> str:
-    """Return what a phase found, in a few words."""
-    if kind == "optimization":
-        best = outputs["best_strategy"]
-        parameters = ", ".join(f"{k}={_short(v)}" for k, v in outputs["best_params"][best].items())
-        return f"{best} ({parameters}): {outputs['objective']} {outputs['best_score'][best]:.3f}"
-    if kind == "analysis":
-        return f"{len(outputs['regimes'])} regimes, {len(outputs['components'])} components"
-    if kind == "signal_replay":
-        held = sum(weight > 0 for weight in outputs["final_weights"]["all"].values())
-        return f"{_counted(held, 'component')} with weight; {metrics_line(outputs['metrics'])}"
-    if kind == "signal_generation":
-        return f"{len(outputs['components'])} components stored"
-    return metrics_line(outputs["metrics"]) if "metrics" in outputs else ""
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def build_report(
+    workflow: Workflow,
+    results: Mapping[str, PhaseResult],
     *,
-    workflow: str,
     market: str,
     folder: str,
     runner: str,
-    kinds: Mapping[str, str],
-    results: Mapping[str, Mapping[str, Any]],
     analysis: Mapping[str, Any],
     notes: Sequence[str] = (),
 ) -> WorkflowReport:
     """Return the report.
 
-    kinds : phase to its kind, in the order of the phases; results : phase to its result
+    results : phase to its result; phases without one are left out
     notes : lines beside those of the phases
     """
     lines = []
     failures: list[str] = []
     said = list(notes)
-    measured: Mapping[str, float | None] | None = None
-    sample: str | None = None
-    for name, kind in kinds.items():
-        result = results[name]
+    last: Measured | None = None
+    for phase in workflow.phases:
+        if phase.name not in results:
+            continue
+        result, kind = results[phase.name], type_of(phase)
         lines.append(
             PhaseLine(
-                name=name,
-                kind=kind,
-                trials=result["trials"],
-                left_out=len(result["failures"]),
-                seconds=result["seconds"],
-                restored=result["restored"],
-                result=result_line(kind, result["outputs"]),
+                name=phase.name,
+                kind=phase.kind,
+                trials=result.trials,
+                left_out=len(result.failures),
+                seconds=result.seconds,
+                restored=result.restored,
+                result=kind.result(result.outputs),
             )
         )
         failures += [
-            f"{name} {failure['number']}: {failure['message']} ({failure['attempts']} attempts)"
-            for failure in result["failures"]
+            f"{phase.name} {failure.number}: {failure.message} "
+            f"({counted(failure.attempts, 'attempt')})"
+            for failure in result.failures
         ]
-        said += result["notes"]
-        if kind in ("backtest", "validation", "walk_forward"):
-            measured, sample = result["outputs"]["metrics"], result["outputs"]["sample"]
+        said += result.notes
+        last = kind.measured(result.outputs) or last
+    metrics = None if last is None else last.metrics
+    sample = None if last is None else last.sample
     return WorkflowReport(
-        workflow=workflow,
+        workflow=workflow.name,
         market=market,
         folder=folder,
         runner=runner,
         phases=tuple(lines),
-        out_of_sample=measured if sample == "out_of_sample" else None,
-        measured=measured,
+        out_of_sample=metrics if sample == "out_of_sample" else None,
+        measured=metrics,
         sample=sample,
         failures=tuple(failures),
         notes=tuple(dict.fromkeys(said)),
         analysis=dict(analysis),
     )
+
+
+def best_trials(
+    workflow: Workflow, results: Mapping[str, PhaseResult], *, most: int = 100
+) -> list[dict[str, str]]:
+    """Return rows of a table of the best trials of every search, at most `most`."""
+    rows = []
+    for phase in workflow.phases:
+        if phase.name not in results:
+            continue
+        for trial in type_of(phase).top_trials(results[phase.name].outputs):
+            row = {"phase": phase.name, "trial": str(trial.number), "strategy": trial.strategy}
+            row |= {key: str(value) for key, value in trial.parameters.items()}
+            row["score"] = f"{trial.score:.3f}"
+            rows.append(row)
+    return rows[:most]

@@ -14,6 +14,13 @@ from alphafoundry.file_lock import file_lock
 from alphafoundry.whole_file import replace_file
 
 
+def file_stem(text: str) -> str:
+    """Return a title as a file's name: lower-case letters, digits and dashes."""
+    return "-".join(
+        "".join(char if char.isascii() and char.isalnum() else " " for char in text.lower()).split()
+    )
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one workflow with one configuration on one set of data.

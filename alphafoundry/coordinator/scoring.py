@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from alphafoundry.coordinator.batches import METRICS
-from alphafoundry.coordinator.document import MetricBounds
+from alphafoundry.coordinator.search_sections import MetricBounds
 
 Numbers = Mapping[str, float | None]
 

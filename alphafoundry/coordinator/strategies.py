@@ -14,6 +14,9 @@ from alphafoundry.backtest import Strategy, expression_strategy, strategy_named
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.errors import BacktestError, UnknownStrategy
 
+SEED_PARAMETER = "seed"
+"""A strategy's parameter of this name gets the trial's own seed, unless the document sets it."""
+
 
 @dataclass(frozen=True)
 class StrategySource:
@@ -39,7 +42,7 @@ class StrategySource:
             "defaults": list(self.defaults),
         }
         if self.template is None and ":" in self.type:
-            plain["code"] = _source_digest(self.type.partition(":")[0])
+            plain["code"] = source_digest(self.type.partition(":")[0])
         return plain
 
     def strategy(self) -> Strategy:
@@ -84,8 +87,8 @@ class StrategyUse:
     @property
     def seeded(self) -> bool:
         """Whether each trial gets a seed of its own: the strategy takes one, nobody sets it."""
-        declared = "seed" in self.strategy.parameters
-        return declared and "seed" not in self.params and "seed" not in self.space
+        declared = SEED_PARAMETER in self.strategy.parameters
+        return declared and SEED_PARAMETER not in {**self.params, **self.space}
 
     def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return all parameters: fixed ones, then `values`, then defaults; checked."""
@@ -108,11 +111,11 @@ def _imported(reference: str) -> Strategy:
             "alphafoundry.backtest"
         )
     # Two modules may use one name, and stored signals must not outlive the code that made them.
-    return replace(found, identity=f"{reference} {_source_digest(module_name)} {found.identity}")
+    return replace(found, identity=f"{reference} {source_digest(module_name)} {found.identity}")
 
 
 @cache
-def _source_digest(module_name: str) -> str:
+def source_digest(module_name: str) -> str:
     """Return 16 hex digits of a module's source file; "" where it has none that can be read."""
     file = getattr(importlib.import_module(module_name), "__file__", None)
     try:

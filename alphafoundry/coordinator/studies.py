@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alphafoundry.coordinator.phases.optimization import uses_of
+from alphafoundry.coordinator.phase_types import type_of
+from alphafoundry.coordinator.phases.outputs import SearchedTrial
+from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.sampling import distributions
 from alphafoundry.coordinator.workflow import Workflow
 
@@ -20,7 +22,7 @@ CHUNK = 500
 
 
 def write_studies(
-    workflow: Workflow, results: Mapping[str, Mapping[str, Any]], folder: Path
+    workflow: Workflow, results: Mapping[str, PhaseResult], folder: Path
 ) -> list[Path]:
     """Write one journal per search phase, with one study per strategy; return the files.
 
@@ -28,15 +30,16 @@ def write_studies(
     """
     written = []
     for phase in workflow.phases:
-        if phase.kind.name != "optimization" or phase.name not in results:
+        searches = type_of(phase).searches
+        if searches is None or phase.name not in results:
             continue
-        trials = results[phase.name]["outputs"]["trial_list"]
+        trials = results[phase.name].outputs.trial_list
+        uses = searches(phase, workflow)
         path = folder / f"{phase.name}.journal"
         by_strategy = {
-            use.name: [trial for trial in trials if trial["strategy"] == use.name]
-            for use in uses_of(phase, workflow)
+            use.name: [trial for trial in trials if trial.strategy == use.name] for use in uses
         }
-        spaces = {use.name: distributions(use) for use in uses_of(phase, workflow)}
+        spaces = {use.name: distributions(use) for use in uses}
         _write_journal(path, workflow.name, phase.name, by_strategy, spaces)
         written.append(path)
     return written
@@ -46,7 +49,7 @@ def _write_journal(
     path: Path,
     workflow: str,
     phase: str,
-    by_strategy: Mapping[str, list[dict[str, Any]]],
+    by_strategy: Mapping[str, list[SearchedTrial]],
     spaces: Mapping[str, Mapping[str, Any]],
 ) -> None:
     import optuna
@@ -90,16 +93,16 @@ def _write_journal(
     draft.replace(path)
 
 
-def _frozen(trial: Mapping[str, Any], space: Mapping[str, Any]) -> Any:
+def _frozen(trial: SearchedTrial, space: Mapping[str, Any]) -> Any:
     """Return the trial as Optuna keeps one that has ended."""
     import optuna
 
-    score = trial["score"]
+    score = trial.score
     good = score is not None and math.isfinite(score)
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL,
         value=score if good else None,
-        params={name: trial["parameters"][name] for name in space},
+        params={name: trial.parameters[name] for name in space},
         distributions=dict(space),
-        user_attrs={"trial": trial["number"]},
+        user_attrs={"trial": trial.number},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copyreg
 import math
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -55,10 +55,29 @@ _INFIX = {
 }
 
 
+_TIGHTNESS = {
+    "OR": 1,
+    "AND": 2,
+    "EQUALITY": 3,
+    "COMPARISON": 4,
+    "PLUS": 5,
+    "MINUS": 5,
+    "STAR": 6,
+    "SLASH": 6,
+}
+"""How tightly the binary operators of the grammar bind, by token."""
+
 _STATISTIC = "."
 """Stands for `x.pnl` until it is known what x is."""
 
 _TOO_MUCH = "The simulation requires more resources than are available"
+
+
+MAX_REMEMBERED = 1_000
+"""Characters of the longest text whose Expression is remembered, so that memory stays small."""
+
+TEXTS_REMEMBERED = 2_048
+"""A search asks again and again for the texts of one run, some hundreds."""
 
 
 class _RefusedError(Exception):
@@ -73,7 +92,13 @@ def parse(text: str) -> Expression:
 
     Operators and fields need not exist: `check` says whether they do. Raises ExpressionError
     with the place of the offending token, and nothing else, for any text that is not FASTEXPR.
+
+    An Expression cannot change, so a text that was read lately gives the same one again.
     """
+    return _remembered(text) if len(text) <= MAX_REMEMBERED else _read(text)
+
+
+def _read(text: str) -> Expression:
     try:
         statements = _statements(text)
         expression = Expression(
@@ -91,6 +116,11 @@ def parse(text: str) -> Expression:
             column=place.column,
             end_column=place.end_column,
         ) from None
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def _remembered(text: str) -> Expression:
+    return _read(text)
 
 
 def _pickled(expression: Expression) -> tuple[object, tuple[str]]:
@@ -243,25 +273,31 @@ class _Builder(Transformer[Token, Any]):
     def result(self, value: Node) -> tuple[None, Node]:
         return None, value
 
-    def conditional(
-        self, condition: Node, mark: Token | None = None, yes: Any = None, no: Any = None
-    ) -> Node:
-        if mark is None:
-            return condition
+    def conditional(self, condition: Node, mark: Token, yes: Node, no: Node) -> Node:
         return _call("if_else", (condition, yes, no), (), _place(mark))
 
-    def _chain(self, first: Node, *rest: Any) -> Node:
-        result = first
+    def chain(self, first: Node, *rest: Any) -> Node:
+        """Group `a + b * c < d`: what binds tighter first, and equals from the left."""
+        operands: list[Node] = [first]
+        waiting: list[Token] = []
+
+        def group() -> None:
+            token, right, left = waiting.pop(), operands.pop(), operands.pop()
+            operands.append(_call(_INFIX[str(token)], (left, right), (), _place(token)))
+
         for token, operand in zip(rest[::2], rest[1::2], strict=True):
-            result = _call(_INFIX[str(token)], (result, operand), (), _place(token))
-        return result
+            while waiting and _TIGHTNESS[waiting[-1].type] >= _TIGHTNESS[token.type]:
+                group()
+            waiting.append(token)
+            operands.append(operand)
+        while waiting:
+            group()
+        return operands[0]
 
-    disjunction = conjunction = equality = comparison = sum = product = _chain
+    def raised(self, base: Node, caret: Token, exponent: Node) -> Node:
+        return _call("power", (base, exponent), (), _place(caret))
 
-    def power(self, base: Node, caret: Token | None = None, exponent: Any = None) -> Node:
-        return base if caret is None else _call("power", (base, exponent), (), _place(caret))
-
-    def unary(self, sign: Token, operand: Node) -> Node:
+    def signed(self, sign: Token, operand: Node) -> Node:
         if sign == "+":
             return operand
         if sign == "!":

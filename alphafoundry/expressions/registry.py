@@ -49,7 +49,7 @@ class Input:
     kind : MATRIX takes an expression or a constant; LOOKBACK a whole number of days; NUMBER a
         constant. The last two may also be given by name. TEXT, COLLECTION, ALPHAS, STATISTICS
         and PAIRS occur in SUPER alphas only: see `operators.combination` and
-        `operators.selection`
+        `operators.special`
     many : this input may be repeated
     minimum : least value of a LOOKBACK or NUMBER
     whole : a NUMBER must be whole

@@ -136,7 +136,7 @@ class ModelFleet:
             except ModelMemoryError as error:
                 if not self._fits_after_error(model):
                     raise ModelMemoryError(
-                        f"even {model}, the smallest of {len(self.models)} models, does not fit "
+                        f"even {model}, the smallest of {len(self.models)} models, does not fit in "
                         f"the memory at {self.client.base_url}: free memory, add a smaller model, "
                         "or use `--generator grammar`"
                     ) from error

@@ -98,8 +98,8 @@ class OllamaClient:
 
         Raises
         ------
-        ModelMemoryError : the model does not fit the memory of the server
-        ModelNotFoundError : the server does not hold the model (`pull` it)
+        ModelMemoryError : the model does not fit in the memory of the server
+        ModelNotFoundError : the server does not have the model (`pull` it)
         LanguageModelError : no server, a time-out, an HTTP error or an unreadable answer
         """
         completion = await self.complete(
@@ -216,7 +216,7 @@ class OllamaClient:
             body = json.loads(text)
         except ValueError as error:
             raise LanguageModelError(
-                f"{self.base_url}{path}: the answer is not whole JSON ({error}); try again",
+                f"{self.base_url}{path}: the answer is incomplete JSON ({error}); try again",
                 transient=True,
             ) from error
         if not isinstance(body, dict):
@@ -252,12 +252,12 @@ class OllamaClient:
         where = f"{response.request.url}: HTTP {response.status_code}: {reason}"
         if any(phrase in reason.lower() for phrase in _MEMORY_PHRASES):
             return ModelMemoryError(
-                f"{model or 'the model'} does not fit the memory at {self.base_url}: {reason}; "
+                f"{model or 'the model'} does not fit in the memory at {self.base_url}: {reason}; "
                 "take a smaller model or free memory"
             )
         if response.status_code == httpx.codes.NOT_FOUND and model:
             return ModelNotFoundError(
-                f"{self.base_url} does not hold the model {model!r} ({reason}): "
+                f"{self.base_url} does not have the model {model!r} ({reason}): "
                 f"run `ollama pull {model}`"
             )
         transient = response.status_code in (200, 408, 425, 429) or response.status_code >= 500

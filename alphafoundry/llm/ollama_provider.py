@@ -59,7 +59,7 @@ class OllamaProvider:
                 )
         except TimeoutError:
             problem = ModelRequestError(
-                f"{self.endpoint}: {model} gave no whole answer within {self.timeout:g} s",
+                f"{self.endpoint}: {model} did not finish its answer within {self.timeout:g} s",
                 kind="time-out",
             )
         except ModelRequestError:

@@ -138,7 +138,7 @@ class OpenAICompatible:
                 return self._decoded(where, *await self._read(method, where, payload))
         except (httpx.TimeoutException, TimeoutError):
             problem = ModelRequestError(
-                f"{where}: no whole answer within {seconds:g} s", kind="time-out"
+                f"{where}: no complete answer within {seconds:g} s", kind="time-out"
             )
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             problem = ModelRequestError(self._clean(f"{where}: {error}"), kind="refused")

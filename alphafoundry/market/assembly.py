@@ -75,6 +75,8 @@ def build_panel(
         synthetic=False,
         issues=(*clean.issues, *ends),
         revisions=_of_fields(clean.revisions),
+        raw=_raw(bars, clean, kept),
+        notes=clean.notes,
     )
 
 
@@ -107,9 +109,21 @@ def assemble(
         fingerprint=_fingerprint(dates, symbols, fields, groupings, rest.get("members")),
         **rest,
     )
-    for array in (dates, symbols, *panel.fields.values(), *groups.values(), *panel.truth.values()):
+    extra = (*panel.truth.values(), *panel.raw.values())
+    for array in (dates, symbols, *panel.fields.values(), *groups.values(), *extra):
         array.flags.writeable = False
     return panel
+
+
+def _raw(bars: Bars, clean: Bars, kept: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Return what the source gives beside adjusted prices, as it gives it, on the days kept."""
+    given = bars.values
+    raw = {name: given[name] for name in ("dividend", "split_factor") if name in given}
+    if "raw_close" in given:
+        raw["close"] = given["raw_close"]
+    elif "adj_close" in given or any(found.kind == "split" for found in clean.revisions.breaks):
+        raw["close"] = given["close"]
+    return {name: np.ascontiguousarray(array[kept]) for name, array in raw.items()}
 
 
 def _of_fields(revisions: Revisions) -> Revisions:

@@ -8,10 +8,11 @@ from typing import Any
 
 from alphafoundry.market.alignment import bars_of_tables
 from alphafoundry.market.assembly import Progress, build_panel
-from alphafoundry.market.bars import Bars, ReadingNote
+from alphafoundry.market.bars import Bars
 from alphafoundry.market.containers import open_tables
 from alphafoundry.market.frames import tables_of
 from alphafoundry.market.groups import groupings_by_level
+from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.layouts import ReadOptions
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.side_files import SideFiles

@@ -13,7 +13,7 @@ from alphafoundry.market.bars import Bars
 from alphafoundry.market.groups import read_sectors
 from alphafoundry.market.panel import Panel
 
-_INSTALL = "market 'sample' needs the package skfolio; run: .venv/bin/pip install -e '.[sample]'"
+_INSTALL = "market 'sample' needs the package skfolio; run: make install EXTRAS=sample"
 
 
 def sample_version() -> str:

@@ -54,8 +54,7 @@ _NOON = time_of_day(12)
 """In New York it is morning, and the session of the day has not closed."""
 
 _INSTALL = (
-    "market 'yfinance' needs the packages yfinance and pitindex; run: "
-    ".venv/bin/pip install -e '.[yfinance]'"
+    "market 'yfinance' needs the packages yfinance and pitindex; run: make install EXTRAS=yfinance"
 )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.bars import ReadingNote
 from alphafoundry.market.dates import DAY_SECONDS
+from alphafoundry.market.issues import ReadingNote
 
 EXCHANGE_ZONES = (
     "America/New_York",
@@ -50,10 +50,11 @@ def trading_days(
     to Saturday is Monday to Friday, stamped the day after. Sunday to Thursday without times
     stays, as some exchanges trade so, with a note.
     """
-    stamps = np.unique(days * DAY_SECONDS + seconds)
-    weekdays = _weekdays(np.unique(days))
+    first = int(days.min())
+    weekdays = _weekdays(np.flatnonzero(np.bincount(days - first)) + first)
     timed = bool((seconds != 0).any())
     if timed and not zoned:
+        stamps = np.unique(days * DAY_SECONDS + seconds)
         found = _midnights(stamps, weekdays)
         if found is not None:
             zone, shift = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,11 @@ SUBMISSION_LOG = Path("submission_log.json")
 SUBMISSION_RESULTS = Path("submission_results.json")
 
 
+def _place(view: Path, home: Path) -> Path:
+    """Return where a view lies: here, or in the home folder where nothing can be written here."""
+    return view if os.access(Path(), os.W_OK) else home / view
+
+
 async def import_hopeful(bench: Workbench) -> int:
     """Take over the alphas that another program wrote into `hopeful_alphas.json`.
 
@@ -34,7 +40,7 @@ async def import_hopeful(bench: Workbench) -> int:
     A corrupt file is set aside. What a person should know of it becomes a note of the report.
     Returns how many alphas were new.
     """
-    found = read_hopeful(HOPEFUL)
+    found = read_hopeful(_place(HOPEFUL, bench.settings.home))
     bench.note(*found.problems)
     foreign = [
         entry.alpha_id
@@ -70,16 +76,17 @@ async def import_hopeful(bench: Workbench) -> int:
 
 def write_views(bench: Workbench) -> None:
     """Bring the files up to date; entries of other programs are kept."""
+    home = bench.settings.home
     alphas = hopeful_alphas(bench.store, bench.service, unmined=False)
     entries = [
         HopefulEntry(**HopefulEntry.from_alpha(alpha).model_dump(), service=alpha.service)
         for alpha in alphas
     ]
-    problem = merge_hopeful(HOPEFUL, entries)
+    problem = merge_hopeful(_place(HOPEFUL, home), entries)
     if problem is not None:
         bench.note(problem)
     submissions = read_submissions(bench.store, bench.service)
     if submissions:
         accepted = [one.eastern_day for one in submissions if one.status == "accepted"]
-        write_submission_log(SUBMISSION_LOG, max(accepted, default=None))
-        merge_submission_results(SUBMISSION_RESULTS, submissions)
+        write_submission_log(_place(SUBMISSION_LOG, home), max(accepted, default=None))
+        merge_submission_results(_place(SUBMISSION_RESULTS, home), submissions)

@@ -40,7 +40,7 @@ def weights_in_order(
     """
     if order not in get_args(Order):
         raise ConfigurationError(
-            f"order {order!r}: unknown; choose one of {', '.join(get_args(Order))}"
+            f"unknown order {order!r}; choose one of {', '.join(get_args(Order))}"
         )
     if order == "decay first" or decay <= 1 or groups is None:
         return to_weights(values, mask, groups, decay=decay, truncation=truncation)

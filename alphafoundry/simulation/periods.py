@@ -28,6 +28,8 @@ def before(day: np.datetime64, duration: str) -> np.datetime64:
     """
     match = _DURATION.fullmatch(duration)
     if match is None:
-        raise ConfigurationError(f"testPeriod {duration!r}: not a period; write P0Y0M to P6Y0M0D")
+        raise ConfigurationError(
+            f"testPeriod: {duration!r} is not a period; write P0Y0M to P6Y0M0D"
+        )
     years, months, days = (int(part or 0) for part in match.groups())
     return np.datetime64(months_before(day, 12 * years + months) - np.timedelta64(days, "D"))

@@ -36,8 +36,8 @@ PROPERTIES: Mapping[str, FieldInfo] = MappingProxyType(
             own="1, since a local account sees its own alphas only",
             favorite="1 where the person marked it",
             turnover="in sample, as a fraction",
-            long_count="long positions of an average day",
-            short_count="short positions of an average day",
+            long_count="long positions on an average day",
+            short_count="short positions on an average day",
             decay="the setting",
             truncation="the setting",
             operator_count="operators of its expression",
@@ -166,7 +166,7 @@ def select_alphas(
     if not chosen:
         raise SimulationError(
             f"The selection expression chooses none of {len(pool)} alphas of delay "
-            f"{settings.delay}; simulate alphas first, or choose less strictly"
+            f"{settings.delay}; simulate alphas first, or loosen the selection"
         )
     kept = _within_operators([pool[place] for place in chosen])
     return kept, _notes(parsed, kept, len(chosen), pool)
@@ -202,8 +202,8 @@ def _notes(
     notes = []
     if len(kept) < chosen:
         notes.append(
-            f"{len(kept)} of {chosen} chosen alphas are combined: together they may have "
-            f"{MOST_OPERATORS} operators"
+            f"{len(kept)} of {chosen} chosen alphas are combined, since together they may have "
+            f"at most {MOST_OPERATORS} operators"
         )
     waiting = sum(alpha.properties.get("status") != "ACTIVE" for alpha in kept)
     if waiting:

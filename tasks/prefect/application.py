@@ -1,4 +1,4 @@
-"""Prefect's server, with patience for its own database where that is SQLite.
+"""Prefect's server: guarded, and with patience for its own database where that is SQLite.
 
 On SQLite a request for a slot of a limit that meets another write is answered 503, and Prefect's
 client then sleeps 2 s or more. The other write is over within milliseconds, so the server asks
@@ -8,14 +8,16 @@ its database again before it answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from tasks.prefect.access import (
+    Application,
+    GuardedApplication,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 SLOTS = "/v2/concurrency_limits/"
 BUSY = 503
@@ -92,13 +94,25 @@ def _into(answer: list[Message]) -> Send:
     return keep
 
 
-def create_application() -> Application:
-    """Return Prefect's server for the database of Prefect's settings."""
+def create_application(*, hosts: Iterable[str] = ()) -> Application:
+    """Return Prefect's server for the database, and the allowed origins, of Prefect's settings.
+
+    Prefect's own default for the origins, all of them, is taken for none.
+
+    hosts : names for which it answers besides those of this machine
+    """
     from prefect.server.api.server import create_app
     from prefect.server.utilities.database import get_dialect
-    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+    from prefect.settings import (
+        PREFECT_API_DATABASE_CONNECTION_URL,
+        PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
+        temporary_settings,
+    )
 
-    application: Application = create_app()
+    given = PREFECT_SERVER_CORS_ALLOWED_ORIGINS.value().split(",")
+    origins = [one.strip() for one in given if one.strip() not in ("", "*")]
+    with temporary_settings({PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ",".join(origins)}):
+        application: Application = create_app()
     if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
-        return PatientApplication(application)
-    return application
+        application = PatientApplication(application)
+    return GuardedApplication(application, hosts=hosts, origins=origins)

@@ -14,8 +14,8 @@ from alphafoundry.errors import FoundryError
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Tell Prefect whether this failure may pass: 429, 5xx, time-outs and network errors.
 
-    A plain function, because Prefect takes a callable object or a partial as "never"; the
-    result is read with `_sync=True`, because an async task would give a coroutine here.
+    The result is read with `_sync=True`, because an async task would give a coroutine here, and
+    what is raised in this function counts as "no".
     """
     problem = state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
     if isinstance(problem, FoundryError):

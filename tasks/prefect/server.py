@@ -1,11 +1,6 @@
 """The Prefect server that a flow talks to: one that is configured, one that runs, or its own.
 
-Prefect's temporary server has two faults that cost a researcher a day: `kill -9` of the flow
-leaves the server alive for ever, and Ctrl-C reaches the server before the flow has saved. So the
-temporary server here is a child that leaves the terminal's process group and ends when the pipe
-to its parent closes, which the kernel does however the parent dies.
-
-Run as a program, this module is that server (`--temporary`) or the one behind `make server`.
+Run as a program, this module is the server behind `make server`.
 """
 
 from __future__ import annotations
@@ -15,11 +10,8 @@ import contextlib
 import fcntl
 import os
 import socket
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +30,13 @@ from prefect.settings import (
 )
 
 from alphafoundry.errors import FoundryError
+from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
+from tasks.prefect.discovery import SERVER_LOCK, locked, running_server
+from tasks.prefect.ready_database import provide_database
+from tasks.prefect.temporary_server import LOG as TEMPORARY_LOG
+from tasks.prefect.temporary_server import discard_prepared, temporary_server
 
-START_SECONDS = 90
 DEFAULT_PORT = 4200
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
@@ -64,6 +60,8 @@ class Server:
     url: str
     temporary: bool
     alone: bool
+    has_ended: Callable[[], bool] = lambda: False
+    """Whether it is a temporary one whose process has ended by itself."""
 
 
 def _home() -> Path:
@@ -72,107 +70,11 @@ def _home() -> Path:
     return home
 
 
-@contextlib.contextmanager
-def _locked(path: Path, operation: int) -> Iterator[int | None]:
-    """Hold a lock on `path`; gives None where a non-blocking lock is not to be had."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _answers(url: str) -> bool:
     try:
-        try:
-            fcntl.flock(descriptor, operation)
-        except BlockingIOError:
-            yield None
-            return
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _running_server() -> str | None:
-    """Return the address of the server that `make server` keeps for this folder, if it runs."""
-    path = _home() / "server.lock"
-    if not path.exists():
-        return None
-    with _locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB) as free:
-        return None if free is not None else path.read_text().strip() or None
-
-
-def _answers(url: str, client: httpx.Client | None = None) -> bool:
-    try:
-        get = httpx.get if client is None else client.get
-        return get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class TemporaryServer:
-    """A Prefect server that lives as long as this process."""
-
-    def __init__(self) -> None:
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}/api"
-        self._log_path = _home() / "temporary-server.log"
-        with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tasks.prefect.server",
-                    "--temporary",
-                    "--port",
-                    str(self.port),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={
-                    **os.environ,
-                    "PREFECT_HOME": str(_home().resolve()),
-                    "PREFECT_UI_ENABLED": "0",
-                    "PREFECT__SERVER_EPHEMERAL": "1",
-                    "PREFECT__SERVER_FINAL": "1",
-                    "PREFECT_API_URL": self.url,
-                    "DO_NOT_TRACK": "1",
-                },
-            )
-
-    def wait(self) -> None:
-        """Wait until it answers.
-
-        Raises
-        ------
-        PrefectServerError : it ended, or did not answer within 90 s
-        """
-        deadline = time.monotonic() + START_SECONDS
-        # One client for all questions: each new one reads all trusted certificates.
-        with httpx.Client() as client:
-            while time.monotonic() < deadline and self._process.poll() is None:
-                if _answers(self.url, client):
-                    return
-                time.sleep(0.1)
-        self.stop()
-        raise PrefectServerError(
-            f"Prefect's temporary server did not start; its messages are in {self._log_path}"
-        )
-
-    def stop(self) -> None:
-        """Let it write what it was told, end it, and wait until it has ended."""
-        EventsWorker.drain_all(timeout=10)
-        APILogWorker.drain_all(timeout=10)
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
 
 
 def _client_settings(url: str) -> dict[Any, Any]:
@@ -195,37 +97,53 @@ def _client_settings(url: str) -> dict[Any, Any]:
 
 
 @contextlib.contextmanager
-def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
+def prefect_server(
+    *, temporary: bool = True, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[Server]:
     """Connect this process to a Prefect server for the length of the block.
 
     The first that applies: the address in `PREFECT_API_URL` or the active profile; the server
     that `make server` runs for this folder; a temporary one, unless `temporary` is False.
 
+    Parameters
+    ----------
+    meanwhile : called while a temporary server starts
+
     Raises
     ------
     PrefectServerError : the configured server does not answer, or none could be started
     """
-    configured = PREFECT_API_URL.value() or _running_server()
+    home = _home()
+    configured = PREFECT_API_URL.value() or running_server(home)
     if configured:
+        discard_prepared()
         if not _answers(configured):
             otherwise = ", or unset PREFECT_API_URL to run without one" if temporary else ""
             raise PrefectServerError(
                 f"no Prefect server answers at {configured}; start it with `make server`{otherwise}"
             )
         with temporary_settings(_client_settings(configured)):
-            yield Server(configured, temporary=False, alone=False)
+            try:
+                yield Server(configured, temporary=False, alone=False)
+            finally:
+                _send_the_rest()
         return
     if not temporary:
         raise PrefectServerError("no Prefect server runs; start one with `make server`")
-    home = _home()
     with contextlib.ExitStack() as stack:
-        with _locked(home / "temporary-start.lock", fcntl.LOCK_EX):
-            with _locked(home / "temporary-runs.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as sole:
+        with locked(home / "temporary-start.lock", fcntl.LOCK_EX):
+            with locked(home / "temporary-runs.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as sole:
                 alone = sole is not None
-            stack.enter_context(_locked(home / "temporary-runs.lock", fcntl.LOCK_SH))
-            server = TemporaryServer()
+            stack.enter_context(locked(home / "temporary-runs.lock", fcntl.LOCK_SH))
+            server = temporary_server(home.resolve())
             stack.callback(server.stop)
-            server.wait()
+            server.begin()
+            meanwhile()
+            if not server.wait():
+                raise PrefectServerError(
+                    "Prefect's temporary server did not start; its messages are in "
+                    f"{home / TEMPORARY_LOG}"
+                )
         stack.enter_context(
             temporary_settings(
                 {
@@ -234,32 +152,23 @@ def prefect_server(*, temporary: bool = True) -> Iterator[Server]:
                 }
             )
         )
-        yield Server(server.url, temporary=True, alone=alone)
+        stack.callback(_send_the_rest)
+        yield Server(server.url, temporary=True, alone=alone, has_ended=server.has_ended)
 
 
-def _end_with_parent() -> None:
-    """Leave at once when the parent's end of standard input closes."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        # A graceful end waits for services that may wait for this server; SQLite in WAL mode
-        # loses nothing that was committed.
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+def _send_the_rest() -> None:
+    """Send the server what was told and not sent yet: events, and lines of the log."""
+    EventsWorker.drain_all(timeout=10)
+    APILogWorker.drain_all(timeout=10)
 
 
-def _serve_temporary(port: int) -> None:
-    _end_with_parent()
-    _run_server("127.0.0.1", port, log_level="error")
-
-
-def _run_server(host: str, port: int, *, log_level: str) -> None:
+def _run_server(host: str, port: int, *, log_level: str, hosts: Iterable[str] = ()) -> None:
     import uvicorn
 
+    from tasks.prefect.application import create_application
+
     uvicorn.run(
-        "tasks.prefect.application:create_application",
+        lambda: create_application(hosts=hosts),
         factory=True,
         host=host,
         port=port,
@@ -270,7 +179,8 @@ def _run_server(host: str, port: int, *, log_level: str) -> None:
 
 
 def _serve(host: str, port: int) -> None:
-    path = _home() / "server.lock"
+    hosts = [*load_settings().server_hosts, host]
+    path = _home() / SERVER_LOCK
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -285,10 +195,11 @@ def _serve(host: str, port: int) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"http://{host}:{port}/api\n".encode(), 0)
     print(f"Prefect server and UI: http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    provide_database()
     # The lock is held as long as this process lives: it tells a flow that the server runs.
     # Without the address the UI looks for the server on Prefect's default port.
     with temporary_settings(set_defaults={PREFECT_UI_API_URL: "/api"}):
-        _run_server(host, port, log_level="warning")
+        _run_server(host, port, log_level="warning", hosts=hosts)
 
 
 def main() -> None:
@@ -301,12 +212,11 @@ def main() -> None:
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help="port (default: %(default)s)"
     )
-    parser.add_argument("--temporary", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.temporary:
-        _serve_temporary(arguments.port)
-    else:
+    try:
         _serve(arguments.host, arguments.port)
+    except FoundryError as problem:
+        sys.exit(f"error: {problem}")
 
 
 if __name__ == "__main__":

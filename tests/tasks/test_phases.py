@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from typing import Any
 
 import pytest
 from prefect.transactions import atransaction, transaction
@@ -18,23 +17,18 @@ from alphafoundry.errors import PhaseFailed
 async def test_a_phase_that_fails_leaves_no_coroutine_behind(
     monkeypatch: pytest.MonkeyPatch, in_a_batch: bool
 ) -> None:
-    class Failing:
-        def __init__(self, *_: Any) -> None:
-            pass
+    def failing() -> None:
+        if in_a_batch:
+            with transaction():
+                raise PhaseFailed("phase a: too few trials")
+        raise PhaseFailed("phase a: too few trials")
 
-        def __call__(self) -> dict[str, Any]:
-            if in_a_batch:
-                with transaction():
-                    raise PhaseFailed("phase a: too few trials")
-            raise PhaseFailed("phase a: too few trials")
-
-    monkeypatch.setattr(tasks.coordinator.phases, "_PhaseWork", Failing)
-    monkeypatch.setattr(tasks.coordinator.phases, "opened", lambda _: None)
+    monkeypatch.setitem(tasks.coordinator.phases._working, ("token", "key"), failing)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(PhaseFailed, match="too few trials"):
             # As the task of a phase holds it, whose body runs in a thread.
             async with atransaction():
-                await asyncio.to_thread(tasks.coordinator.phases._work_on, "key", "a", "token")
+                await asyncio.to_thread(tasks.coordinator.phases._work_on, "key", "token")
         gc.collect()
     assert [str(item.message) for item in caught if item.category is RuntimeWarning] == []

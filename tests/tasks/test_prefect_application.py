@@ -64,15 +64,23 @@ async def test_a_server_that_stays_busy_says_so(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("database", "patient"),
+    ("database", "status"),
     [
-        ("sqlite+aiosqlite:///:memory:", True),
-        ("postgresql+asyncpg://somebody@nowhere/prefect", False),
+        ("sqlite+aiosqlite:///:memory:", 200),
+        ("postgresql+asyncpg://somebody@nowhere/prefect", 503),
     ],
 )
-def test_requests_are_repeated_on_sqlite_only(
-    database: str, patient: bool, monkeypatch: pytest.MonkeyPatch
+async def test_requests_are_repeated_on_sqlite_only(
+    database: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prefect.server.api.server.create_app", Starlette)
+    answers = iter([503, 200])
+
+    async def answer(_: Request) -> JSONResponse:
+        return JSONResponse({}, status_code=next(answers))
+
+    app = Starlette(routes=[Route(SLOT, answer, methods=["POST"])])
+    monkeypatch.setattr("prefect.server.api.server.create_app", lambda: app)
     with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: database}):
-        assert isinstance(create_application(), PatientApplication) is patient
+        transport = httpx.ASGITransport(create_application())
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.post(SLOT)).status_code == status

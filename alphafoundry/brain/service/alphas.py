@@ -26,7 +26,7 @@ CODES = ("regular", "combo", "selection")
 def find_alpha(brain: LocalBrain, alpha_id: str) -> dict[str, Any]:
     """Return an alpha's JSON object as it is now. Raises RefusedError (404) where there is none."""
     settle(brain)
-    document = brain.state.alpha(alpha_id)
+    document = brain.state.alphas.find(alpha_id)
     if document is None:
         raise not_found()
     return document
@@ -42,7 +42,7 @@ def alpha_routes(brain: LocalBrain) -> APIRouter:
         limit, offset = page_of(request, default=10, most=100)
         order = request.query_params.get("order", "-dateCreated")
         query = alpha_query(read_query(request.url.query), order)
-        count, found = brain.state.find_alphas(query, limit=limit, offset=offset)
+        count, found = brain.state.alphas.search(query, limit=limit, offset=offset)
         return page(request, found, count=count, limit=limit, offset=offset)
 
     @router.get("/alphas/{alpha_id}")
@@ -91,7 +91,7 @@ def _change(brain: LocalBrain, alpha_id: str, body: Any) -> dict[str, Any]:
         **described,
         "dateModified": eastern_text(brain.now()),
     }
-    brain.state.change_alpha(alpha_id, changed)
+    brain.state.alphas.change(alpha_id, changed)
     return changed
 
 

@@ -33,7 +33,7 @@ def catalogue_routes(brain: LocalBrain) -> APIRouter:
     coverage = functools.cache(lambda: _coverage(brain.panel))
 
     def fields(region: str, delay: int, universe: str) -> list[Item]:
-        uses = brain.state.uses_of_fields()
+        uses = brain.state.alphas.uses_of_fields()
         return [
             _field(brain.panel, name, share, uses.get(name, 0))
             | {"region": region, "delay": delay, "universe": universe}

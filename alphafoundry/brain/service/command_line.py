@@ -39,8 +39,8 @@ def _serve(options: argparse.Namespace) -> None:
         credentials = load_credentials(options.credentials, {})
     elif options.host not in LOOPBACK_HOSTS:
         raise ConfigurationError(
-            f"--host {options.host}: others could sign in with any password; name the allowed "
-            "one with --credentials FILE"
+            f"--host {options.host}: anyone who reaches it could sign in with any password; "
+            "name the one that may with --credentials FILE"
         )
     with _listening(options.host, options.port) as listener:
         panel = load_market(
@@ -143,42 +143,44 @@ def _parser() -> argparse.ArgumentParser:
     home = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=_port, default=8787, help="0 takes a free one")
+    add("--port", type=_port, default=8787, help="0 picks a free port")
     add(
         "--market",
         default="calibration",
         metavar="NAME|FILE",
         help=f"{', '.join(known_sources())}, or a file or folder (docs/data.md)",
     )
-    add("--seed", type=_whole, default=0, help="of the calibration market")
+    add("--seed", type=_whole, default=0, help="seed of the calibration market")
     add("--sectors", type=Path, metavar="FILE", help="CSV with the sectors of a market file")
-    add("--max-concurrent", type=_count, default=3, metavar="N", help="simulations at a time")
+    add(
+        "--max-concurrent", type=_count, default=3, metavar="N", help="simulations at the same time"
+    )
     add(
         "--simulation-seconds",
         type=_seconds,
         default=0.0,
         metavar="S",
-        help="least duration of a simulation",
+        help="minimum duration of a simulation",
     )
     add(
         "--daily-submissions",
         type=_whole,
         default=4,
         metavar="N",
-        help="accepted per US Eastern day",
+        help="submissions accepted per US Eastern day",
     )
     add(
         "--daily-simulations",
         type=_count,
         metavar="N",
-        help="successful per US Eastern day; without it there is no limit",
+        help="successful simulations per US Eastern day; unlimited if left out",
     )
     add(
         "--poll-seconds",
         type=_seconds,
         default=0.5,
         metavar="S",
-        help="how long a client is asked to wait between two looks",
+        help="how long a client is asked to wait between two polls",
     )
     add(
         "--credentials",

@@ -29,18 +29,18 @@ def record_set_routes(brain: LocalBrain) -> APIRouter:
     @router.get("/alphas/{alpha_id}/recordsets")
     def names(alpha_id: str) -> dict[str, Any]:
         find_alpha(brain, alpha_id)
-        known = brain.state.record_set_names(alpha_id)
+        known = brain.state.alphas.record_set_names(alpha_id)
         results = [{"name": name, "title": _title(name)} for name in known]
         return {"count": len(results), "results": results}
 
     @router.get("/alphas/{alpha_id}/recordsets/{name}")
     def table(alpha_id: str, name: str) -> Response:
         document = find_alpha(brain, alpha_id)
-        if name not in brain.state.record_set_names(alpha_id):
+        if name not in brain.state.alphas.record_set_names(alpha_id):
             raise not_found()
         if name in ("pnl", "daily-pnl"):
             return JSONResponse(_pnl(brain, alpha_id, name))
-        kept = brain.state.record_set(alpha_id, name)
+        kept = brain.state.alphas.record_set(alpha_id, name)
         if kept is not None:
             return JSONResponse(kept)
         result = brain.repeater.result(alpha_id, lambda: brain.simulations.again(document))
@@ -67,7 +67,7 @@ def _title(name: str) -> str:
 
 
 def _pnl(brain: LocalBrain, alpha_id: str, name: str) -> dict[str, object]:
-    days, dollars = brain.state.pnl(alpha_id)
+    days, dollars = brain.state.alphas.pnl(alpha_id)
     values = np.round(np.cumsum(dollars), 2) if name == "pnl" else dollars
     rows = [[str(day), value] for day, value in zip(days.astype(str), values.tolist(), strict=True)]
     return record_set(name, _title(name), [("date", "date"), ("pnl", "amount")], rows)

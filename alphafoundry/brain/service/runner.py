@@ -19,10 +19,12 @@ from alphafoundry.brain.service.alpha_document import (
     alpha_id,
     content_key,
 )
+from alphafoundry.brain.service.alpha_rows import NewAlpha
 from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.multi_simulation import COMMON_SETTINGS
-from alphafoundry.brain.service.service_store import AlreadyThereError, NewAlpha, State
+from alphafoundry.brain.service.service_store import State
 from alphafoundry.brain.service.simulation_requests import Simulations, fields_of, place_of_error
+from alphafoundry.brain.service.simulation_rows import AlreadyThereError
 from alphafoundry.clock import Clock, eastern_day
 from alphafoundry.errors import ExpressionError, FoundryError
 from alphafoundry.market.identity import DataVersion
@@ -136,7 +138,7 @@ class Runner:
         running = sum(
             len(job.simulations) - job.kept for job in self._jobs.values() if job.day == day
         )
-        return max(0, self._daily_simulations - running - self._state.simulations_of(day))
+        return max(0, self._daily_simulations - running - self._state.simulations.count_of(day))
 
     def start(self, request: SimulationRequest) -> str:
         """Begin a simulation; return its id.
@@ -239,7 +241,7 @@ class Runner:
             "settings": {name: body["settings"][name] for name in COMMON_SETTINGS},
             "status": status,
         }
-        self._state.keep_simulation(answer, day=job.day)
+        self._state.simulations.keep(answer, day=job.day)
 
     def _outcome(
         self, request: SimulationRequest, stop: threading.Event
@@ -278,19 +280,21 @@ class Runner:
         answer = {"id": single.id, **family, **single.request.body, **end}
         job.kept += 1
         if result is None:
-            self._state.keep_simulation(answer, day=job.day)
+            self._state.simulations.keep(answer, day=job.day)
             return
         for attempt in range(MOST_ATTEMPTS):
             alpha = self._new_alpha(result, attempt)
             # Another process on the same file may have made the same alpha meanwhile.
             with contextlib.suppress(AlreadyThereError):
-                self._state.keep_simulation({**answer, "alpha": alpha.id}, day=job.day, alpha=alpha)
+                self._state.simulations.keep(
+                    {**answer, "alpha": alpha.id}, day=job.day, alpha=alpha
+                )
                 return
         raise AlreadyThereError(single.id)
 
     def _new_alpha(self, result: SimulationResult, attempt: int) -> NewAlpha:
         key = content_key(result)
-        identity = alpha_id(self._service, key, self._state.alphas_with(key) + attempt)
+        identity = alpha_id(self._service, key, self._state.alphas.count_of(key) + attempt)
         created = self._now()
         return NewAlpha(
             id=identity,

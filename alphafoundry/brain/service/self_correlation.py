@@ -35,13 +35,13 @@ def related_alphas(state: State, alpha_id: str) -> list[Related]:
     A SUPER alpha is like its components by nature, so they do not count against it. An alpha whose
     correlation is not defined (a PnL that never changes) is left out.
     """
-    days, dollars = state.pnl(alpha_id)
-    own = state.alpha(alpha_id)
+    days, dollars = state.alphas.pnl(alpha_id)
+    own = state.alphas.find(alpha_id)
     kind = own["type"] if own else None
     found = []
-    for document in state.submitted():
+    for document in state.alphas.submitted():
         if document["id"] != alpha_id and document["type"] == kind:
-            correlation = pnl_correlation(days, dollars, *state.pnl(document["id"]))
+            correlation = pnl_correlation(days, dollars, *state.alphas.pnl(document["id"]))
             if not math.isnan(correlation):
                 found.append(Related(document, correlation))
     return sorted(found, key=lambda other: -other.correlation)

@@ -54,7 +54,7 @@ class Simulations:
         if document["type"] != "SUPER":
             settings = _settings(SimulationSettings, document)
             return simulator.simulate(document["regular"]["code"], settings)
-        found = (self._state.alpha(alpha) for alpha in document["components"])
+        found = (self._state.alphas.find(alpha) for alpha in document["components"])
         alphas = [_stored(component) for component in found if component is not None]
         settings = _settings(SuperSettings, document)
         return self._super(
@@ -111,7 +111,7 @@ def stored_alphas(state: State, *, correlated: bool = False) -> list[StoredAlpha
     correlated : also find the largest correlation with a submitted alpha where it is not known
     """
     found = []
-    for document in state.regular_alphas():
+    for document in state.alphas.regular():
         alpha = document["id"]
         known = document["is"].get("selfCorrelation")
         if correlated and known is None:

@@ -60,14 +60,17 @@ def simulation_routes(brain: LocalBrain) -> APIRouter:
             return JSONResponse(
                 {"progress": progress}, headers={"Retry-After": seconds(brain.poll_seconds)}
             )
-        answer = brain.state.simulation(simulation_id)
+        answer = brain.state.simulations.find(simulation_id)
         if answer is None:
             raise not_found()
         return JSONResponse(answer)
 
     @router.delete("/simulations/{simulation_id}")
     def cancel(simulation_id: str) -> Response:
-        if not brain.runner.cancel(simulation_id) and brain.state.simulation(simulation_id) is None:
+        if (
+            not brain.runner.cancel(simulation_id)
+            and brain.state.simulations.find(simulation_id) is None
+        ):
             raise not_found()
         return Response(status_code=204)
 

@@ -12,7 +12,7 @@ from alphafoundry.brain.service.alpha_document import as_submitted, with_checks
 from alphafoundry.brain.service.local_brain import LocalBrain
 from alphafoundry.brain.service.replies import RefusedError, come_again, not_found
 from alphafoundry.brain.service.self_correlation import related_alphas, self_correlation_check
-from alphafoundry.brain.service.service_store import Submission
+from alphafoundry.brain.service.submission_rows import Submission
 from alphafoundry.clock import eastern_day
 
 ALREADY_SUBMITTED = {"name": "ALREADY_SUBMITTED", "result": "FAIL"}
@@ -26,7 +26,7 @@ _COMPUTED = frozenset({"SELF_CORRELATION", "REGULAR_SUBMISSION", "SUPER_SUBMISSI
 def settle(brain: LocalBrain) -> None:
     """Decide every submission whose checks have taken their time."""
     with brain.deciding:
-        for submission in brain.state.open_submissions():
+        for submission in brain.state.submissions.open():
             # After a restart no delay is known, and the submission is decided at once.
             if brain.delays.over("submit", submission.alpha):
                 _decide(brain, submission)
@@ -40,7 +40,9 @@ def _decide(brain: LocalBrain, submission: Submission) -> None:
     accepted_at = None if _failed(checks) else brain.now()
     if accepted_at is not None:
         changed = as_submitted(changed, accepted_at)
-    brain.state.end_submission(submission, checks=checks, document=changed, accepted_at=accepted_at)
+    brain.state.submissions.end(
+        submission, checks=checks, document=changed, accepted_at=accepted_at
+    )
     brain.delays.forget("submit", submission.alpha)
 
 
@@ -61,7 +63,7 @@ def submission_routes(brain: LocalBrain) -> APIRouter:
             related = related_alphas(brain.state, alpha_id)
             checks = [*_without_computed(document), self_correlation_check(document, related)]
             if document["status"] != "ACTIVE":
-                brain.state.change_alpha(alpha_id, with_checks(document, checks))
+                brain.state.alphas.change(alpha_id, with_checks(document, checks))
             return JSONResponse({"is": {"checks": [*checks, _quota_check(brain, document)]}})
 
     @router.post("/alphas/{alpha_id}/submit")
@@ -69,7 +71,7 @@ def submission_routes(brain: LocalBrain) -> APIRouter:
         with brain.deciding:
             settle(brain)
             document = _existing(brain, alpha_id)
-            latest = brain.state.latest_submission(alpha_id)
+            latest = brain.state.submissions.latest(alpha_id)
             if latest is not None and latest.verdict != "checking" and not latest.told:
                 return _tell(brain, latest, accepted=Response(status_code=200))
             if document["status"] == "ACTIVE":
@@ -82,7 +84,7 @@ def submission_routes(brain: LocalBrain) -> APIRouter:
     def look(alpha_id: str) -> Response:
         settle(brain)
         document = _existing(brain, alpha_id)
-        latest = brain.state.latest_submission(alpha_id)
+        latest = brain.state.submissions.latest(alpha_id)
         if latest is None:
             # A 404 would say that the alpha is submitted.
             raise _rejected(document["is"]["checks"])
@@ -99,18 +101,18 @@ def _begin(brain: LocalBrain, document: dict[str, Any]) -> None:
     if _failed(checks):
         raise _rejected(checks)
     brain.delays.begin("submit", document["id"])
-    brain.state.begin_submission(document["id"], day=eastern_day(brain.now()))
+    brain.state.submissions.begin(document["id"], day=eastern_day(brain.now()))
 
 
 def _tell(brain: LocalBrain, submission: Submission, *, accepted: Response) -> Response:
-    brain.state.mark_told(submission)
+    brain.state.submissions.mark_told(submission)
     if submission.verdict == "accepted":
         return accepted
     raise _rejected(submission.checks)
 
 
 def _existing(brain: LocalBrain, alpha_id: str) -> dict[str, Any]:
-    document = brain.state.alpha(alpha_id)
+    document = brain.state.alphas.find(alpha_id)
     if document is None:
         raise not_found()
     return document
@@ -123,7 +125,7 @@ def _without_computed(document: dict[str, Any]) -> list[dict[str, Any]]:
 def _quota_check(brain: LocalBrain, document: dict[str, Any]) -> dict[str, Any]:
     kind = document["type"]
     limit = DAILY_SUPER_SUBMISSIONS if kind == "SUPER" else brain.daily_submissions
-    used = brain.state.submissions_of(eastern_day(brain.now()), kind)
+    used = brain.state.submissions.count_of(eastern_day(brain.now()), kind)
     return {
         "name": f"{kind}_SUBMISSION",
         "result": "PASS" if used < limit else "FAIL",

@@ -11,11 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from alphafoundry.backtest import RegimeModel, TrialResult, fit_regimes, regime_scores
+from alphafoundry.backtest import Bars, RegimeModel, TrialResult, fit_regimes, regime_scores
+from alphafoundry.coordinator.components import Component
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Count, Section, Whole
-from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.document_values import Count, Section, Whole
+from alphafoundry.coordinator.outputs import Shape, output_keys
+from alphafoundry.coordinator.phase_types import phase_type
+from alphafoundry.coordinator.phases.outputs import (
+    AnalysisOutputs,
+    BestInRegime,
+    OptimizationOutputs,
+    RegimeDays,
+    SearchedTrial,
+)
+from alphafoundry.coordinator.plots import regimes_over_price
 from alphafoundry.coordinator.returns_files import read_returns
+from alphafoundry.coordinator.wording import counted
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, PhaseFailed
 
@@ -42,24 +53,33 @@ class AnalysisConfig(Section):
     top_per_regime: Annotated[Whole, Field(ge=1, le=100)] = 3
 
 
-def _outputs(phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
+def _keys(phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
     assert isinstance(phase.config, AnalysisConfig)
     regimes: dict[str, Shape] = {str(number): None for number in range(phase.config.n_regimes)}
     return {
+        **output_keys(AnalysisOutputs),
         "regimes": regimes,
         "regime_weights": regimes,
-        "overall_weights": None,
         "best_params_per_regime": regimes,
-        "components": None,
-        "labels": None,
-        "regime_model": None,
-        "transitions": None,
     }
 
 
+def _result(outputs: AnalysisOutputs) -> str:
+    return (
+        f"{counted(len(outputs.regimes), 'regime')}, "
+        f"{counted(len(outputs.components), 'component')}"
+    )
+
+
+def _plots(
+    outputs: AnalysisOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return {f"{phase.name} regimes": regimes_over_price(phase.name, outputs.labels, bars)}
+
+
 def trials_with_returns(
-    context: PhaseContext, searches: list[tuple[str, Mapping[str, Any]]]
-) -> list[tuple[str, Mapping[str, Any], NDArray[np.float64]]]:
+    context: PhaseContext, searches: list[tuple[str, OptimizationOutputs]]
+) -> list[tuple[str, SearchedTrial, NDArray[np.float64]]]:
     """Return (component's name, the trial, its daily returns) of every trial that may be chosen.
 
     The returns are mapped from disk, so that many thousand trials take no memory.
@@ -67,13 +87,13 @@ def trials_with_returns(
     folder = Path(context.setting.returns)
     found = []
     for phase, outputs in searches:
-        rows = read_returns(outputs["returns"], folder)
-        for trial in outputs["trial_list"]:
-            if trial["number"] in rows and trial["score"] is not None and trial["kept"]:
-                name = f"{trial['strategy']}-{trial['number']}"
+        rows = read_returns(outputs.returns, folder)
+        for trial in outputs.trial_list:
+            if trial.number in rows and trial.score is not None and trial.kept:
+                name = f"{trial.strategy}-{trial.number}"
                 if len(searches) > 1:
                     name = f"{phase}-{name}"
-                found.append((name, trial, rows[trial["number"]]))
+                found.append((name, trial, rows[trial.number]))
     return found
 
 
@@ -82,13 +102,24 @@ def classified(context: PhaseContext, model: Mapping[str, Any]) -> NDArray[np.in
     return RegimeModel.from_dict(model).classify(context.bars)
 
 
-@phase_type("analysis", config=AnalysisConfig, outputs=_outputs, needs=("optimization",))
-def analysis(context: PhaseContext) -> dict[str, Any]:
+@phase_type(
+    "analysis",
+    config=AnalysisConfig,
+    outputs=AnalysisOutputs,
+    keys=_keys,
+    needs=(OptimizationOutputs,),
+    needs_returns=True,
+    looks_at="train",
+    passes="regime_weights",
+    result=_result,
+    plots=_plots,
+)
+def analysis(context: PhaseContext) -> AnalysisOutputs:
     """Fit regimes on in-sample days and rank the trials within each."""
     config = context.phase.config
     assert isinstance(config, AnalysisConfig)
-    searches = context.of_kind("optimization")
-    rows = {tuple(outputs["rows"]) for _, outputs in searches}
+    searches = context.before(OptimizationOutputs)
+    rows = {outputs.rows for _, outputs in searches}
     if len(rows) > 1:
         raise PhaseFailed(
             f"phase {context.phase.name}: the searches before it ran on different days; give them "
@@ -109,33 +140,30 @@ def analysis(context: PhaseContext) -> dict[str, Any]:
     trials = trials_with_returns(context, searches)
     metric = config.metric.removesuffix("_ratio")
     scores = regime_scores(
-        [TrialResult(trial["parameters"], None, daily) for _, trial, daily in trials],  # type: ignore[arg-type]
+        [TrialResult(trial.parameters, None, daily) for _, trial, daily in trials],  # type: ignore[arg-type]
         labels[first:last],
         objective=metric,
         min_samples=config.min_samples,
     )
-    sources = {use.name: use.source.to_json() for use in context.workflow.strategies}
-    best: dict[str, Any] = {}
+    sources = {use.name: use.source for use in context.workflow.strategies}
+    best: dict[str, BestInRegime] = {}
     weights: dict[str, dict[str, float]] = {}
-    components: dict[str, Any] = {}
+    components: dict[str, Component] = {}
     for regime, values in scores.items():
         order = np.argsort(-values, kind="stable")[: config.top_per_regime]
         chosen = [int(place) for place in order if values[place] > -math.inf]
         if not chosen:
             continue
         leader = trials[chosen[0]][1]
-        best[str(regime)] = {
-            "strategy": leader["strategy"],
-            "parameters": leader["parameters"],
-            "score": float(values[chosen[0]]),
-            "trial": leader["number"],
-        }
+        best[str(regime)] = BestInRegime(
+            strategy=leader.strategy,
+            parameters=leader.parameters,
+            score=float(values[chosen[0]]),
+            trial=leader.number,
+        )
         for place in chosen:
             name, trial, _ = trials[place]
-            components[name] = {
-                "strategy": sources[trial["strategy"]],
-                "parameters": trial["parameters"],
-            }
+            components[name] = Component(sources[trial.strategy], trial.parameters)
         weights[str(regime)] = _by_score([(trials[p][0], float(values[p])) for p in chosen])
     if not best:
         raise PhaseFailed(
@@ -150,22 +178,21 @@ def analysis(context: PhaseContext) -> dict[str, Any]:
                 f"{context.phase.name}: regime {number} has {int((known == number).sum())} days in "
                 "sample, too few for parameters of its own"
             )
-    return {
-        "regimes": {
-            str(number): {
-                "days": int((known == number).sum()),
-                "share": float((known == number).mean()),
-            }
+    return AnalysisOutputs(
+        regimes={
+            str(number): RegimeDays(
+                days=int((known == number).sum()), share=float((known == number).mean())
+            )
             for number in range(config.n_regimes)
         },
-        "regime_weights": weights,
-        "overall_weights": _overall(weights, known),
-        "best_params_per_regime": best,
-        "components": components,
-        "labels": labels.tolist(),
-        "regime_model": model.to_dict(),
-        "transitions": int(np.count_nonzero(np.diff(known))),
-    }
+        regime_weights=weights,
+        overall_weights=_overall(weights, known),
+        best_params_per_regime=best,
+        components=components,
+        labels=labels.tolist(),
+        regime_model=model.to_dict(),
+        transitions=int(np.count_nonzero(np.diff(known))),
+    )
 
 
 def _by_score(scored: list[tuple[str, float]]) -> dict[str, float]:

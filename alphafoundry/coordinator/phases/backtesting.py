@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,22 +13,35 @@ from pydantic import Field
 
 from alphafoundry.backtest import (
     BacktestResult,
+    Bars,
     Execution,
-    Metrics,
     SignalStore,
     backtest_signals,
 )
-from alphafoundry.coordinator.batches import METRICS, metrics_to_json
+from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import Number, Section
-from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.document_values import Number, Section
+from alphafoundry.coordinator.outputs import Shape, output_keys
+from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
+from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.phases.optimization import Period
+from alphafoundry.coordinator.phases.outputs import (
+    AnalysisOutputs,
+    BacktestOutputs,
+    Components,
+    Equity,
+    OptimizationOutputs,
+    ReplayOutputs,
+    Sample,
+    WalkForwardOutputs,
+    Weights,
+    WeightsOverTime,
+)
+from alphafoundry.coordinator.plots import equity_curve, stacked_weights
+from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed
-
-OUT_OF_SAMPLE, IN_SAMPLE, GIVEN = "out_of_sample", "in_sample", "given"
-"""What measured days are: kept from every search before, searched on, or there was no search."""
 
 
 class BacktestConfig(Section):
@@ -46,16 +60,13 @@ class BacktestConfig(Section):
     regime_change_reduction: Annotated[Number, Field(ge=0, le=1)] = 0.0
 
 
-def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
+def _keys(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
     return {
+        **output_keys(BacktestOutputs),
         "metrics": dict.fromkeys(METRICS),
         "in_sample": dict.fromkeys(METRICS),
-        "equity": {"days": None, "values": None, "split": None},
-        "weights": None,
-        "weights_over_time": {"days": None, "weights": None},
-        "components": None,
-        "period": None,
-        "sample": None,
+        "equity": output_keys(Equity),
+        "weights_over_time": output_keys(WeightsOverTime),
     }
 
 
@@ -73,38 +84,26 @@ def _check(phase: Phase, workflow: Workflow) -> None:
         )
 
 
-def numbers_of(metrics: Metrics) -> dict[str, float | None]:
-    """Return metric to value, None where it is not defined."""
-    return dict(zip(METRICS, metrics_to_json(metrics), strict=True))
-
-
 def components_and_weights(
     context: PhaseContext,
-) -> tuple[dict[str, Component], dict[str, dict[str, float]], Mapping[str, Any] | None]:
+) -> tuple[Components, dict[str, Weights], Mapping[str, Any] | None]:
     """Return what to trade: components, {regime or "all": {component: weight}}, regime model.
 
     The nearest phase that gives weights counts; else the best parameters of the nearest search;
     else the strategies as the document writes them.
     """
-    replays = context.of_kind("signal_replay")
+    replays = context.before(ReplayOutputs)
     if replays:
-        _, outputs = replays[-1]
-        components = {
-            name: Component.from_json(given) for name, given in outputs["components"].items()
-        }
-        return components, dict(outputs["final_weights"]), outputs.get("regime_model")
-    analyses = context.of_kind("analysis")
+        _, ensemble = replays[-1]
+        return ensemble.components, dict(ensemble.final_weights), ensemble.regime_model
+    analyses = context.before(AnalysisOutputs)
     if analyses:
-        _, outputs = analyses[-1]
-        components = {
-            name: Component.from_json(given) for name, given in outputs["components"].items()
-        }
-        weights = {"all": outputs["overall_weights"], **outputs["regime_weights"]}
-        return components, weights, outputs["regime_model"]
-    searches = context.of_kind("optimization", "walk_forward")
+        _, analysis = analyses[-1]
+        weights = {ALL: analysis.overall_weights, **analysis.regime_weights}
+        return analysis.components, weights, analysis.regime_model
+    searches = context.before(OptimizationOutputs, WalkForwardOutputs)
     if searches:
-        _, outputs = searches[-1]
-        best = outputs["best_params"]
+        best = searches[-1][1].best_params
         uses = [use for use in context.workflow.strategies if use.name in best]
         if not uses:
             raise PhaseFailed(
@@ -117,13 +116,13 @@ def components_and_weights(
         parameters = {use.name: use.complete({}) for use in uses}
     total = sum(use.allocation for use in uses)
     components = {use.name: Component(use.source, parameters[use.name]) for use in uses}
-    return components, {"all": {use.name: use.allocation / total for use in uses}}, None
+    return components, {ALL: {use.name: use.allocation / total for use in uses}}, None
 
 
 def combined_signal(
     context: PhaseContext,
     components: Mapping[str, Component],
-    weights: Mapping[str, Mapping[str, float]],
+    weights: Mapping[str, Weights],
     regimes: NDArray[np.int64] | None,
     *,
     reduction: float = 0.0,
@@ -136,7 +135,7 @@ def combined_signal(
     keys = store_signals(context, [components[name] for name in names])
     store = SignalStore(context.setting.signals)
     total = np.zeros(context.bars.shape)
-    table = np.array([[weights["all"].get(name, 0.0) for name in names]])
+    table = np.array([[weights[ALL].get(name, 0.0) for name in names]])
     table = np.repeat(table, context.bars.shape[0], axis=0)
     if regimes is not None:
         for label in np.unique(regimes):
@@ -155,9 +154,43 @@ def combined_signal(
     return total
 
 
-@phase_type("validation", config=BacktestConfig, outputs=_outputs, trials=_trials, check=_check)
-@phase_type("backtest", config=BacktestConfig, outputs=_outputs, trials=_trials, check=_check)
-def backtesting(context: PhaseContext) -> dict[str, Any]:
+def _plots(
+    outputs: BacktestOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    pictures = {
+        f"{phase.name} equity": equity_curve(
+            phase.name,
+            outputs.equity,
+            outputs.sample,
+            bars.label,
+            currency=workflow.document.portfolio.currency,
+        )
+    }
+    if outputs.weights_over_time is not None:
+        pictures[f"{phase.name} weights"] = stacked_weights(
+            phase.name, outputs.weights_over_time, bars.label
+        )
+    return pictures
+
+
+_backtest_type = partial(
+    phase_type,
+    config=BacktestConfig,
+    outputs=BacktestOutputs,
+    keys=_keys,
+    trials=_trials,
+    check=_check,
+    looks_at="nothing",
+    container_types=("full_backtest", "simple_backtest"),
+    result=lambda outputs: metrics_line(outputs.metrics),
+    measured=lambda outputs: Measured(outputs.metrics, outputs.sample),
+    plots=_plots,
+)
+
+
+@_backtest_type("validation")
+@_backtest_type("backtest")
+def backtesting(context: PhaseContext) -> BacktestOutputs:
     """Backtest what the phases before chose, and show the days before beside it."""
     config = context.phase.config
     assert isinstance(config, BacktestConfig)
@@ -165,8 +198,6 @@ def backtesting(context: PhaseContext) -> dict[str, Any]:
     components, weights, model = components_and_weights(context)
     regimes = None
     if model is not None and config.regime_switching:
-        from alphafoundry.coordinator.phases.analysis import classified
-
         regimes = classified(context, model)
     signal = combined_signal(
         context, components, weights, regimes, reduction=config.regime_change_reduction
@@ -178,50 +209,57 @@ def backtesting(context: PhaseContext) -> dict[str, Any]:
     if first > 0:
         before = backtest_signals(context.bars, signal, execution, measured=(0, first))
     sample = _sample(context, first)
-    return {
-        "metrics": numbers_of(result.statistics),
-        "in_sample": None if before is None else numbers_of(before.statistics),
-        "equity": _equity(before, result),
-        "weights": {regime: dict(own) for regime, own in weights.items()},
-        "weights_over_time": _weights_over_time(context, components, weights, regimes, first, last),
-        "components": {name: component.to_json() for name, component in components.items()},
-        "period": [str(result.days[0]), str(result.days[-1])],
-        "sample": sample,
-    }
+    return BacktestOutputs(
+        metrics=metrics_by_name(result.statistics),
+        in_sample=None if before is None else metrics_by_name(before.statistics),
+        equity=_equity(before, result),
+        weights={regime: dict(own) for regime, own in weights.items()},
+        weights_over_time=_weights_over_time(context, components, weights, regimes, first, last),
+        components=components,
+        period=(str(result.days[0]), str(result.days[-1])),
+        sample=sample,
+    )
 
 
-def _sample(context: PhaseContext, first: int) -> str:
+def _sample(context: PhaseContext, first: int) -> Sample:
     """Return what the days from row `first` on are to the phases before: out_of_sample where all
     they looked at is earlier, in_sample where it is not, given where nothing was searched."""
-    until = {name: outputs["rows"][1] for name, outputs in context.of_kind("optimization")}
-    others = context.of_kind("analysis", "signal_replay", "walk_forward")
-    until |= {name: context.split for name, _ in others}
+    until = {
+        name: last
+        for name, outputs in context.upstream.items()
+        if (last := _looked_until(context, name, outputs)) is not None
+    }
     late = [name for name, last in until.items() if last > first]
     if late:
         context.notes.append(
             f"{context.phase.name}: not out of sample, {late[0]} has searched on days measured here"
         )
-        return IN_SAMPLE
-    return OUT_OF_SAMPLE if until else GIVEN
+        return "in_sample"
+    return "out_of_sample" if until else "given"
+
+
+def _looked_until(context: PhaseContext, name: str, outputs: Any) -> int | None:
+    kind = type_of(context.workflow.phase(name))
+    return kind.looked_until(outputs, split=context.split, days=context.bars.shape[0])
 
 
 def _weights_over_time(
     context: PhaseContext,
     components: Mapping[str, Component],
-    weights: Mapping[str, Mapping[str, float]],
+    weights: Mapping[str, Weights],
     regimes: NDArray[np.int64] | None,
     first: int,
     last: int,
-) -> dict[str, Any] | None:
+) -> WeightsOverTime | None:
     """Return the weights in force on each measured day; None where they never change."""
     if regimes is None:
         return None
     labels = [str(label) for label in regimes[first:last]]
-    used = [weights.get(label, weights["all"]) for label in labels]
-    return {
-        "days": [str(day) for day in context.bars.days[first:last]],
-        "weights": {name: [own.get(name, 0.0) for own in used] for name in components},
-    }
+    used = [weights.get(label, weights[ALL]) for label in labels]
+    return WeightsOverTime(
+        days=[str(day) for day in context.bars.days[first:last]],
+        weights={name: [own.get(name, 0.0) for own in used] for name in components},
+    )
 
 
 def _with_stop(execution: Execution, stop: float | None) -> Execution:
@@ -230,7 +268,7 @@ def _with_stop(execution: Execution, stop: float | None) -> Execution:
     return replace(execution, sizing=replace(execution.sizing, max_drawdown_pct=stop))
 
 
-def _equity(before: BacktestResult | None, result: BacktestResult) -> dict[str, Any]:
+def _equity(before: BacktestResult | None, result: BacktestResult) -> Equity:
     """Return equity over the days before and the measured ones, each from the same capital."""
     days = [str(day) for day in result.days]
     values = result.equity.tolist()
@@ -239,4 +277,4 @@ def _equity(before: BacktestResult | None, result: BacktestResult) -> dict[str, 
         split = len(before.days)
         days = [str(day) for day in before.days] + days
         values = before.equity.tolist() + values
-    return {"days": days, "values": values, "split": split}
+    return Equity(days, values, split)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
 from alphafoundry.coordinator.batches import METRICS
+from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
-from alphafoundry.coordinator.document import (
-    ConstraintSection,
-    Count,
-    Method,
-    Objective,
-    Section,
-    Text,
-)
+from alphafoundry.coordinator.document_values import Count, Section, Text, TrialCount
+from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.parameter_space import ParameterSpec
-from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.phase_types import TopTrial, phase_type
+from alphafoundry.coordinator.phases.outputs import OptimizationOutputs, SearchedTrial
+from alphafoundry.coordinator.plots import heat_maps
 from alphafoundry.coordinator.sampling import grid_size, names_compared, search_for
 from alphafoundry.coordinator.scoring import score_of, unknown_metric, within
+from alphafoundry.coordinator.search_sections import ConstraintSection, Method, Objective
 from alphafoundry.coordinator.strategies import StrategyUse
+from alphafoundry.coordinator.wording import short
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError, PhaseFailed
 
@@ -40,7 +40,7 @@ class OptimizationConfig(Section):
     method: Method | None = None
     objective: Objective | None = None
     parameters: dict[str, ParameterSpec] = Field(default_factory=dict)
-    n_trials: Count | None = None
+    n_trials: TrialCount | None = None
     constraints: ConstraintSection | None = None
     strategies: tuple[Text, ...] | None = None
     period: Period = "train"
@@ -128,25 +128,30 @@ def _trials(phase: Phase, workflow: Workflow, _days: int) -> int:
     return sum(grid_size(use, share, comparisons) for use, share in zip(uses, shares, strict=True))
 
 
-def _outputs(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
+def _keys(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
     names = {use.name: None for use in uses_of(phase, workflow)}
     by_parameter: dict[str, Shape] = {
         use.name: dict.fromkeys(use.strategy.parameters) for use in uses_of(phase, workflow)
     }
     return {
+        **output_keys(OptimizationOutputs),
         "best_params": by_parameter,
         "best_score": names,
         "best_trial": names,
         "best_metrics": {name: dict.fromkeys(METRICS) for name in names},
-        "best_strategy": None,
-        "top_trials": None,
-        "components": None,
-        "trial_list": None,
-        "returns": None,
-        "objective": None,
-        "infeasible": None,
-        "rows": None,
     }
+
+
+def _result(outputs: OptimizationOutputs) -> str:
+    best = outputs.best_strategy
+    parameters = ", ".join(f"{k}={short(v)}" for k, v in outputs.best_params[best].items())
+    return f"{best} ({parameters}): {outputs.objective} {outputs.best_score[best]:.3f}"
+
+
+def _plots(
+    outputs: OptimizationOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return heat_maps(phase.name, outputs.trial_list, outputs.objective, bars.label)
 
 
 def check_constraints(constraints: ConstraintSection, workflow: Workflow) -> None:
@@ -165,7 +170,7 @@ def check_constraints(constraints: ConstraintSection, workflow: Workflow) -> Non
     wrong = unknown_metric(constraints.performance)
     if wrong is not None:
         raise ConfigurationError(
-            f"constraints.performance: {wrong!r} is no metric; {suggest(wrong, METRICS)}"
+            f"constraints.performance: {wrong!r} is not a metric; {suggest(wrong, METRICS)}"
         )
 
 
@@ -194,9 +199,21 @@ def _check(phase: Phase, workflow: Workflow) -> None:
 
 
 @phase_type(
-    "optimization", config=OptimizationConfig, outputs=_outputs, trials=_trials, check=_check
+    "optimization",
+    config=OptimizationConfig,
+    outputs=OptimizationOutputs,
+    keys=_keys,
+    trials=_trials,
+    takes_count=True,
+    check=_check,
+    looks_at=lambda outputs: outputs.rows[1],
+    container_types=("full_backtest", "simple_backtest", "signal_generation"),
+    searches=uses_of,
+    result=_result,
+    top_trials=lambda outputs: outputs.top_trials,
+    plots=_plots,
 )
-def optimization(context: PhaseContext) -> dict[str, Any]:
+def optimization(context: PhaseContext) -> OptimizationOutputs:
     """Search every strategy's parameters; the strategies' generations run side by side."""
     workflow, phase = context.workflow, context.phase
     config = _config(phase)
@@ -243,7 +260,10 @@ def optimization(context: PhaseContext) -> dict[str, Any]:
             found[use.name].extend(trials)
     infeasible = sum(search.infeasible for search in searches)
     context.require_enough(trial for trials in found.values() for trial in trials)
-    return _results(context, uses, found, objective, constraints, infeasible, rows)
+    outputs = _results(context, uses, found, objective, constraints, infeasible, rows)
+    if workflow.document.workflow.signal_capture:
+        store_signals(context, list(outputs.components.values()))
+    return outputs
 
 
 def _results(
@@ -254,7 +274,7 @@ def _results(
     constraints: ConstraintSection,
     infeasible: int,
     rows: tuple[int, int],
-) -> dict[str, Any]:
+) -> OptimizationOutputs:
     ranked: list[tuple[float, str, Trial]] = []
     best: dict[str, tuple[float, Trial]] = {}
     for use in uses:
@@ -278,52 +298,45 @@ def _results(
     ranked.sort(key=lambda item: (-item[0], item[2].number))
     config = _config(context.phase)
     top = config.top_trials or context.workflow.document.reporting.top_trials
-    sources = {use.name: use.source.to_json() for use in uses}
+    sources = {use.name: use.source for use in uses}
     leaders = ranked[:top]
     shown = {trial.number for _, _, trial in leaders}
     # The best of each strategy is a component even where another strategy fills the top.
     leaders += [
         (score, name, trial) for name, (score, trial) in best.items() if trial.number not in shown
     ]
-    return {
-        "best_params": {name: trial.item for name, (_, trial) in best.items()},
-        "best_score": {name: score for name, (score, _) in best.items()},
-        "best_trial": {name: trial.number for name, (_, trial) in best.items()},
-        "best_metrics": {name: dict(trial.numbers or {}) for name, (_, trial) in best.items()},
-        "best_strategy": ranked[0][1],
-        "top_trials": [
-            {
-                "number": trial.number,
-                "strategy": name,
-                "parameters": trial.item,
-                "score": score,
-                "metrics": dict(trial.numbers or {}),
-            }
+    return OptimizationOutputs(
+        best_params={name: trial.item for name, (_, trial) in best.items()},
+        best_score={name: score for name, (score, _) in best.items()},
+        best_trial={name: trial.number for name, (_, trial) in best.items()},
+        best_metrics={name: dict(trial.numbers or {}) for name, (_, trial) in best.items()},
+        best_strategy=ranked[0][1],
+        top_trials=[
+            TopTrial(trial.number, name, trial.item, score, dict(trial.numbers or {}))
             for score, name, trial in leaders
         ],
-        "components": {
-            f"{name}-{trial.number}": {"strategy": sources[name], "parameters": trial.item}
+        components={
+            f"{name}-{trial.number}": Component(sources[name], trial.item)
             for _, name, trial in leaders
         },
-        "trial_list": [
-            {
-                "number": trial.number,
-                "strategy": use.name,
-                "parameters": trial.item,
-                "score": None
+        trial_list=[
+            SearchedTrial(
+                number=trial.number,
+                strategy=use.name,
+                parameters=trial.item,
+                score=None
                 if trial.numbers is None
                 else _finite(score_of(trial.numbers, objective)),
-                "kept": trial.numbers is not None
-                and within(trial.numbers, constraints.performance),
-            }
+                kept=trial.numbers is not None and within(trial.numbers, constraints.performance),
+            )
             for use in uses
             for trial in found[use.name]
         ],
-        "returns": context.files,
-        "objective": objective,
-        "infeasible": infeasible,
-        "rows": list(rows),
-    }
+        returns=context.files,
+        objective=objective,
+        infeasible=infeasible,
+        rows=rows,
+    )
 
 
 def _finite(value: float) -> float | None:

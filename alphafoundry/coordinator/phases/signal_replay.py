@@ -24,11 +24,19 @@ from alphafoundry.backtest import (
 from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
-from alphafoundry.coordinator.document import Count, Number, Section, Whole
-from alphafoundry.coordinator.phase_types import Shape, phase_type
+from alphafoundry.coordinator.document_values import Count, Number, Section, Whole
+from alphafoundry.coordinator.outputs import Shape, output_keys
+from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.analysis import ALL, classified
+from alphafoundry.coordinator.phases.outputs import (
+    AnalysisOutputs,
+    OptimizationOutputs,
+    ReplayOutputs,
+    SignalOutputs,
+)
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.scoring import score_of
+from alphafoundry.coordinator.wording import counted, metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import (
     BacktestError,
@@ -69,17 +77,13 @@ class ReplayConfig(Section):
     min_samples: Count = 20
 
 
-def _outputs(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
-    return {
-        "final_weights": None,
-        "components": None,
-        "signals": None,
-        "metrics": dict.fromkeys(METRICS),
-        "component_metrics": None,
-        "regime_model": None,
-        "objective": None,
-        "weightings": None,
-    }
+def _keys(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
+    return {**output_keys(ReplayOutputs), "metrics": dict.fromkeys(METRICS)}
+
+
+def _result(outputs: ReplayOutputs) -> str:
+    held = sum(weight > 0 for weight in outputs.final_weights[ALL].values())
+    return f"{counted(held, 'component')} with weight; {metrics_line(outputs.metrics)}"
 
 
 def _trials(phase: Phase, _workflow: Workflow, _days: int) -> int:
@@ -106,17 +110,17 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
     Where there are several strategies, the best trial of each comes before second ones.
     """
     found: dict[str, Component] = {}
-    for phase, outputs in context.of_kind("analysis", "signal_generation"):
-        for name, given in outputs["components"].items():
-            add_component(found, phase, name, Component.from_json(given))
+    for phase, outputs in context.before(AnalysisOutputs, SignalOutputs):
+        for name, component in outputs.components.items():
+            add_component(found, phase, name, component)
     later = []
-    for phase, outputs in context.of_kind("optimization"):
-        leaders = {f"{strategy}-{number}" for strategy, number in outputs["best_trial"].items()}
-        for name, given in outputs["components"].items():
+    for phase, searched in context.before(OptimizationOutputs):
+        leaders = {f"{strategy}-{number}" for strategy, number in searched.best_trial.items()}
+        for name, component in searched.components.items():
             if name in leaders:
-                add_component(found, phase, name, Component.from_json(given))
+                add_component(found, phase, name, component)
             else:
-                later.append((phase, name, Component.from_json(given)))
+                later.append((phase, name, component))
     for phase, name, component in later:
         add_component(found, phase, name, component)
     unique: dict[str, Component] = {}
@@ -132,12 +136,17 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
 @phase_type(
     "signal_replay",
     config=ReplayConfig,
-    outputs=_outputs,
+    outputs=ReplayOutputs,
+    keys=_keys,
     trials=_trials,
-    needs=("optimization", "analysis", "signal_generation"),
+    takes_count=True,
+    needs=(OptimizationOutputs, AnalysisOutputs, SignalOutputs),
     check=_check,
+    looks_at="train",
+    container_types=("signal_replay",),
+    result=_result,
 )
-def signal_replay(context: PhaseContext) -> dict[str, Any]:
+def signal_replay(context: PhaseContext) -> ReplayOutputs:
     """Store each component's signals once, then try weightings by replaying them."""
     config = context.phase.config
     assert isinstance(config, ReplayConfig)
@@ -181,19 +190,19 @@ def signal_replay(context: PhaseContext) -> dict[str, Any]:
     final = _best(context, config, left, labels, names)
     overall = np.array([final[ALL][name] for name in names])
     confirmed = next(trial for trial in left if np.array_equal(trial.item, overall))
-    return {
-        "final_weights": final,
-        "components": {name: component.to_json() for name, component in components.items()},
-        "signals": dict(zip(names, keys, strict=True)),
-        "metrics": dict(confirmed.numbers or {}),
-        "component_metrics": {
+    return ReplayOutputs(
+        final_weights=final,
+        components=components,
+        signals=dict(zip(names, keys, strict=True)),
+        metrics=dict(confirmed.numbers or {}),
+        component_metrics={
             name: _plain(result.metrics.to_dict())
             for name, result in zip(names, alone, strict=True)
         },
-        "regime_model": model,
-        "objective": config.objective,
-        "weightings": len(weightings),
-    }
+        regime_model=model,
+        objective=config.objective,
+        weightings=len(weightings),
+    )
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
@@ -204,10 +213,10 @@ def _labels(
     context: PhaseContext, config: ReplayConfig, rows: tuple[int, int]
 ) -> tuple[NDArray[np.int64] | None, Mapping[str, Any] | None]:
     """Return the in-sample days' regimes and the model, None without an analysis before."""
-    analyses = context.of_kind("analysis")
+    analyses = context.before(AnalysisOutputs)
     if not analyses or not config.per_regime:
         return None, None
-    model = analyses[-1][1]["regime_model"]
+    model = analyses[-1][1].regime_model
     return classified(context, model)[rows[0] : rows[1]], model
 
 

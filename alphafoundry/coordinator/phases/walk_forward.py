@@ -12,23 +12,25 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
-from alphafoundry.coordinator.batches import METRICS
+from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.document import (
-    ConstraintSection,
-    OptimizationSection,
-    Text,
-    WalkForwardSection,
-    Whole,
-    WindowType,
-)
-from alphafoundry.coordinator.phase_types import Shape, phase_type
-from alphafoundry.coordinator.phases.backtesting import OUT_OF_SAMPLE, numbers_of
+from alphafoundry.coordinator.document_values import Text, Whole
+from alphafoundry.coordinator.outputs import Shape, output_keys
+from alphafoundry.coordinator.phase_types import Measured, phase_type
 from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
+from alphafoundry.coordinator.phases.outputs import Equity, WalkForwardOutputs, WindowOutputs
+from alphafoundry.coordinator.plots import equity_curve
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
 from alphafoundry.coordinator.scoring import score_of, within
+from alphafoundry.coordinator.search_sections import (
+    ConstraintSection,
+    OptimizationSection,
+    WalkForwardSection,
+    WindowType,
+)
 from alphafoundry.coordinator.strategies import StrategyUse
+from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError, PhaseFailed
 
@@ -89,18 +91,29 @@ def _uses(phase: Phase, workflow: Workflow) -> list[StrategyUse]:
     return chosen_strategies(config.strategies, own.parameters, workflow)
 
 
-def _outputs(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
+def _keys(phase: Phase, workflow: Workflow) -> Mapping[str, Shape]:
     by_parameter: dict[str, Shape] = {
         use.name: dict.fromkeys(use.strategy.parameters) for use in _uses(phase, workflow)
     }
     return {
+        **output_keys(WalkForwardOutputs),
         "metrics": dict.fromkeys(METRICS),
-        "windows": None,
         "best_params": by_parameter,
-        "equity": {"days": None, "values": None, "split": None},
-        "objective": None,
-        "efficiency": None,
-        "sample": None,
+        "equity": output_keys(Equity),
+    }
+
+
+def _plots(
+    outputs: WalkForwardOutputs, phase: Phase, workflow: Workflow, bars: Bars
+) -> dict[str, bytes]:
+    return {
+        f"{phase.name} equity": equity_curve(
+            phase.name,
+            outputs.equity,
+            outputs.sample,
+            bars.label,
+            currency=workflow.document.portfolio.currency,
+        )
     }
 
 
@@ -139,10 +152,33 @@ def _check(phase: Phase, workflow: Workflow) -> None:
         raise ConfigurationError("no parameters keep to the constraints; widen them")
 
 
+def _unused(phase: Phase, workflow: Workflow) -> list[str]:
+    settings = _settings(phase, workflow)
+    if settings.min_train_days is None or settings.window_type in ("expanding", "adaptive"):
+        return []
+    return [
+        f"min_train_days changes nothing with window_type {settings.window_type}; it is for "
+        "expanding and adaptive windows"
+    ]
+
+
 @phase_type(
-    "walk_forward", config=WalkForwardConfig, outputs=_outputs, trials=_trials, check=_check
+    "walk_forward",
+    config=WalkForwardConfig,
+    outputs=WalkForwardOutputs,
+    keys=_keys,
+    trials=_trials,
+    takes_count=True,
+    check=_check,
+    unused=_unused,
+    looks_at="train",
+    passes="best_params",
+    container_types=("full_backtest", "simple_backtest"),
+    result=lambda outputs: metrics_line(outputs.metrics),
+    measured=lambda outputs: Measured(outputs.metrics, outputs.sample),
+    plots=_plots,
 )
-def walk_forward(context: PhaseContext) -> dict[str, Any]:
+def walk_forward(context: PhaseContext) -> WalkForwardOutputs:
     """Search in each window's training days and trade its test days with what was best there.
 
     The windows are independent, so each generation of all their searches runs side by side.
@@ -239,7 +275,7 @@ def _results(
     windows: list[Window],
     best: Mapping[int, tuple[float, StrategyUse, Any, Any]],
     objective: str,
-) -> dict[str, Any]:
+) -> WalkForwardOutputs:
     """Trade each test window with its best parameters and join the days."""
     places = [place for place in range(len(windows)) if place in best]
     if not places:
@@ -279,52 +315,52 @@ def _results(
         days += [str(day) for day in context.bars.days[start : window.test.stop]]
         until = max(until, window.test.stop)
         listed.append(
-            {
-                "window": place,
-                "train": [
-                    str(context.bars.days[window.train.start]),
-                    str(context.bars.days[window.train.stop - 1]),
-                ],
-                "test": [
-                    str(context.bars.days[window.test.start]),
-                    str(context.bars.days[window.test.stop - 1]),
-                ],
-                "strategy": use.name,
-                "parameters": parameters,
-                "score": score,
-                "in_sample": dict(numbers),
-                "out_of_sample": dict(trial.numbers),
-            }
+            WindowOutputs(
+                window=place,
+                train=_ends(context.bars, window.train),
+                test=_ends(context.bars, window.test),
+                strategy=use.name,
+                parameters=parameters,
+                score=score,
+                in_sample=dict(numbers),
+                out_of_sample=dict(trial.numbers),
+            )
         )
     if not listed:
         raise PhaseFailed(f"phase {context.phase.name}: no window could be tested")
     joined = np.concatenate(daily)
     # What a later phase trades out of sample must have been found before its first day.
-    before = [line for line in listed if windows[line["window"]].train.stop <= context.split]
-    return {
+    before = [line for line in listed if windows[line.window].train.stop <= context.split]
+    return WalkForwardOutputs(
         # Joined returns say nothing of trading, so there is no turnover and no count of trades.
-        "metrics": {
-            **numbers_of(metrics_of(joined, bars_a_year=context.bars.bars_a_year)),
+        metrics={
+            **metrics_by_name(metrics_of(joined, bars_a_year=context.bars.bars_a_year)),
             "trades": None,
         },
-        "windows": listed,
-        "best_params": {line["strategy"]: line["parameters"] for line in before[-1:]},
-        "equity": {
-            "days": days,
-            "values": (context.execution.initial_capital * np.cumprod(1 + joined)).tolist(),
-            "split": 0,
-        },
-        "objective": objective,
-        "efficiency": _efficiency(listed),
-        "sample": OUT_OF_SAMPLE,
-    }
+        windows=listed,
+        best_params={line.strategy: line.parameters for line in before[-1:]},
+        equity=Equity(
+            days=days,
+            values=(context.execution.initial_capital * np.cumprod(1 + joined)).tolist(),
+            split=0,
+        ),
+        objective=objective,
+        efficiency=_efficiency(listed),
+        sample="out_of_sample",
+    )
 
 
-def _efficiency(windows: list[dict[str, Any]]) -> float | None:
+def _ends(bars: Bars, rows: slice) -> tuple[str, str]:
+    """Return the first and the last day of the rows."""
+    return str(bars.days[rows.start]), str(bars.days[rows.stop - 1])
+
+
+def _efficiency(windows: list[WindowOutputs]) -> float | None:
     """Return mean annual return out of sample over in sample; None where the latter is not > 0."""
-    inside = [window["in_sample"]["annual_return"] for window in windows]
-    outside = [window["out_of_sample"]["annual_return"] for window in windows]
-    if any(value is None for value in (*inside, *outside)):
+    inside = [window.in_sample["annual_return"] for window in windows]
+    outside = [window.out_of_sample["annual_return"] for window in windows]
+    known = [value for value in (*inside, *outside) if value is not None]
+    if len(known) < 2 * len(windows):
         return None
-    mean = float(np.mean(inside))
-    return float(np.mean(outside)) / mean if mean > 0 else None
+    mean = float(np.mean(known[: len(windows)]))
+    return float(np.mean(known[len(windows) :])) / mean if mean > 0 else None

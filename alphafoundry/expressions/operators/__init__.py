@@ -1,4 +1,4 @@
-"""The operators, one module per category."""
+"""The operators, by category."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from alphafoundry.expressions.operators import (
     group,
     logical,
     reductions,
-    selection,
     special,
-    time_series,
+    time_series_memory,
+    time_series_relations,
+    time_series_windows,
     transformational,
     vector,
 )
@@ -21,14 +22,15 @@ OPERATORS = Registry(
     (
         *arithmetic.OPERATORS,
         *logical.OPERATORS,
-        *time_series.OPERATORS,
+        *time_series_windows.OPERATORS,
+        *time_series_relations.OPERATORS,
+        *time_series_memory.OPERATORS,
         *cross_sectional.OPERATORS,
         *vector.OPERATORS,
         *transformational.OPERATORS,
         *group.OPERATORS,
         *combination.OPERATORS,
         *reductions.OPERATORS,
-        *selection.OPERATORS,
         *special.OPERATORS,
     )
 )

@@ -27,6 +27,7 @@ from alphafoundry.expressions.instructions import (
     SUBTRACT,
     Instruction,
 )
+from alphafoundry.expressions.operators.declaration import flag, number
 from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator, Option
 from alphafoundry.expressions.units import (
     UnitRule,
@@ -43,7 +44,7 @@ from alphafoundry.expressions.units import (
 X = Input("x")
 Y = Input("y")
 MORE = Input("y", many=True)
-FILTER = Keyword("filter", KeywordKind.BOOLEAN, False)
+FILTER = flag("filter")
 
 
 def _filled(value: Any, filler: float) -> Any:
@@ -206,10 +207,6 @@ def _of_more(
     )
 
 
-def _number(name: str, default: float | None, minimum: float | None = None) -> Keyword:
-    return Keyword(name, KeywordKind.NUMBER, default, minimum=minimum)
-
-
 OPERATORS = (
     _of_one("abs", np.abs, "Absolute value of each cell.", of_first, instruction=ABSOLUTE),
     _of_more(
@@ -312,7 +309,7 @@ OPERATORS = (
         "Turns cells equal to value into NaN; reverse=true turns NaN into value.",
         of_first,
         tier="ext",
-        keywords=(_number("value", 0.0), Keyword("reverse", KeywordKind.BOOLEAN, False)),
+        keywords=(number("value", 0.0), flag("reverse")),
         keeps_nan=False,
     ),
     _of_one(
@@ -335,7 +332,7 @@ OPERATORS = (
         "NaN where x is below lower or above upper; at least one bound must be given.",
         of_first,
         tier="legacy",
-        keywords=(_number("lower", None), _number("upper", None)),
+        keywords=(number("lower", None), number("upper", None)),
         check=_one_bound,
     ),
     _of_one(
@@ -373,7 +370,7 @@ OPERATORS = (
         "Largest multiple of f not above x; NaN where f is 0.",
         of_first,
         tier="legacy",
-        keywords=(_number("f", 1.0),),
+        keywords=(number("f", 1.0),),
     ),
     _of_one(
         "clamp",
@@ -381,7 +378,7 @@ OPERATORS = (
         "x limited to lower..upper.",
         of_first,
         tier="legacy",
-        keywords=(_number("lower", 0.0), _number("upper", 0.0)),
+        keywords=(number("lower", 0.0), number("upper", 0.0)),
     ),
     _of_one(
         "replace",

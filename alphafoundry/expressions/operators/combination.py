@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.operators import time_series
+from alphafoundry.expressions.operators.time_series_relations import correlation
+from alphafoundry.expressions.operators.time_series_windows import deviation, mean
 from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator
 
 FloatPanel = NDArray[np.float64]
@@ -39,8 +40,6 @@ STATISTICS = (
 MODES = ("algo1", "algo2", "algo3")
 COMBO = ("COMBO",)
 
-_OF_TIME = {operator.name: operator for operator in time_series.OPERATORS}
-
 
 class Alphas(Protocol):
     """The selected alphas, as the kernels here see them."""
@@ -56,14 +55,14 @@ def _generate_stats(alpha: Alphas, statistic: str) -> FloatPanel:
 def _combo_a(alpha: Alphas, nlength: float, mode: str) -> FloatPanel:
     returns = np.ascontiguousarray(alpha.statistic("returns"))
     days = min(int(nlength), len(returns) + 1)
-    mean = np.maximum(_OF_TIME["ts_mean"].kernel(returns, days), 0.0)
-    spread = _OF_TIME["ts_std_dev"].kernel(returns, days)
+    average = np.maximum(mean(returns, days), 0.0)
+    spread = deviation(returns, days)
     spread = np.where(spread > 0, spread, np.nan)
     if mode == "algo1":
-        return np.asarray(mean / spread)
+        return np.asarray(average / spread)
     if mode == "algo2":
-        return np.asarray(mean / spread**2)
-    return np.where(mean > 0, 1.0, mean) / spread
+        return np.asarray(average / spread**2)
+    return np.where(average > 0, 1.0, average) / spread
 
 
 def _self_corr(input: FloatPanel, d: int, first: int, last: int) -> FloatPanel:
@@ -75,7 +74,7 @@ def _self_corr(input: FloatPanel, d: int, first: int, last: int) -> FloatPanel:
     found = np.empty((days, last - first, count))
     for row, alpha in enumerate(range(first, last)):
         one = np.ascontiguousarray(np.broadcast_to(input[:, alpha : alpha + 1], input.shape))
-        found[:, row] = _OF_TIME["ts_corr"].kernel(one, input, d)
+        found[:, row] = correlation(one, input, d)
         itself = found[:, row, alpha]
         itself[~np.isnan(itself)] = 1.0
     return found

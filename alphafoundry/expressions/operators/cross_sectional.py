@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.compiled import across
-from alphafoundry.expressions.operators.drivers import DRIVERS, inverse_distribution
-from alphafoundry.expressions.operators.means import means_gap
+from alphafoundry.expressions.operators.declaration import DRIVER, declares, flag, number
+from alphafoundry.expressions.operators.drivers import inverse_distribution
+from alphafoundry.expressions.operators.ranks import Ranks, day_ranks, day_ranks_under, means_gap
 from alphafoundry.expressions.operators.regressions import regression_errors
-from alphafoundry.expressions.operators.ties import Ranks, day_ranks, day_ranks_under
-from alphafoundry.expressions.registry import Input, Kernel, Keyword, KeywordKind, Operator
-from alphafoundry.expressions.units import UnitRule, dimensionless, of_first, of_normalized
+from alphafoundry.expressions.registry import Input, Kernel, Keyword, KeywordKind
+from alphafoundry.expressions.units import of_first, of_normalized
 
 FloatPanel = NDArray[np.float64]
 X = Input("x")
@@ -90,39 +91,15 @@ def _one_side(x: FloatPanel, side: str) -> FloatPanel:
     return shifted
 
 
-def _operator(
-    name: str,
-    inputs: tuple[Input, ...],
-    kernel: Kernel,
-    definition: str,
-    unit: UnitRule = dimensionless,
-    *,
-    keywords: tuple[Keyword, ...] = (),
-    tier: str = "base",
-    idempotent: bool = False,
-    commutative: bool = False,
-    ranked: Callable[[Ranks], Kernel] | None = None,
-) -> Operator:
-    """Return a row of the registry; `ranked` makes its kernel from what ranks a day."""
-    return Operator(
-        name,
-        "Cross Sectional",
-        inputs,
-        definition,
-        kernel,
-        unit,
-        keywords=keywords,
-        tier=tier,
-        keeps_nan=True,
-        commutative=commutative,
-        idempotent=idempotent,
-        conventions=("rank_ties",) if ranked else (),
-        under=(lambda conventions: ranked(day_ranks_under(conventions))) if ranked else None,
-    )
+_operator = declares("Cross Sectional", keeps_nan=True)
 
 
-def _number(name: str, default: float | None, minimum: float | None = None) -> Keyword:
-    return Keyword(name, KeywordKind.NUMBER, default, minimum=minimum)
+def _of_ranks(made: Callable[[Ranks], Kernel]) -> dict[str, Any]:
+    """Return the attributes of an operator whose kernel is made from what ranks a day."""
+    return {
+        "conventions": ("rank_ties",),
+        "under": lambda conventions: made(day_ranks_under(conventions)),
+    }
 
 
 OPERATORS = (
@@ -133,7 +110,7 @@ OPERATORS = (
         "x minus the day's mean; useStd=true divides by the population standard deviation, a limit "
         "other than 0 then clips to -limit..limit.",
         of_normalized,
-        keywords=(Keyword("useStd", KeywordKind.BOOLEAN, False), _number("limit", 0.0, 0.0)),
+        keywords=(flag("useStd"), number("limit", 0.0, 0.0)),
     ),
     _operator(
         "quantile",
@@ -142,10 +119,10 @@ OPERATORS = (
         "rank r of n names, moved to s = 1/n + r * (1 - 2/n), through the inverse distribution of "
         "the driver (gaussian, cauchy) or s - 0.5 (uniform), times sigma.",
         keywords=(
-            Keyword("driver", KeywordKind.TEXT, "gaussian", choices=DRIVERS),
-            _number("sigma", 1.0),
+            DRIVER,
+            number("sigma", 1.0),
         ),
-        ranked=_quantile,
+        **_of_ranks(_quantile),
     ),
     _operator(
         "rank",
@@ -155,9 +132,9 @@ OPERATORS = (
         "ranks, for which no rule is published (convention rank_ties); a single name gets 0.5. "
         "Values are rounded to 9 decimals before they are compared (finer where the day's typical "
         "size is below 0.001), so that rounding noise makes no order. Every rate sorts exactly.",
-        keywords=(_number("rate", 2.0),),
+        keywords=(number("rate", 2.0),),
         idempotent=True,
-        ranked=_rank,
+        **_of_ranks(_rank),
     ),
     _operator(
         "scale",
@@ -166,9 +143,9 @@ OPERATORS = (
         "x times what makes the day's sum of |x| equal to scale. With longscale or shortscale "
         "given, positive and negative sides are scaled to these sums by themselves.",
         keywords=(
-            _number("scale", 1.0),
-            _number("longscale", None, 0.0),
-            _number("shortscale", None, 0.0),
+            number("scale", 1.0),
+            number("longscale", None, 0.0),
+            number("shortscale", None, 0.0),
         ),
     ),
     _operator(
@@ -176,7 +153,7 @@ OPERATORS = (
         (X,),
         across("cross_section", "scaled_to_range"),
         "(x - min) / (max - min) of the day, minus constant; NaN where all are equal.",
-        keywords=(_number("constant", 0.0),),
+        keywords=(number("constant", 0.0),),
         tier="ext",
     ),
     _operator(
@@ -185,7 +162,7 @@ OPERATORS = (
         across("cross_section", "truncated"),
         "x limited to maxPercent of the day's sum of |x|, on either side.",
         of_first,
-        keywords=(_number("maxPercent", 0.01, 0.0),),
+        keywords=(number("maxPercent", 0.01, 0.0),),
         tier="ext",
     ),
     _operator(
@@ -210,7 +187,7 @@ OPERATORS = (
         across("cross_section", "winsorized"),
         "x limited to the day's mean plus and minus std population standard deviations.",
         of_first,
-        keywords=(_number("std", 4.0, 0.0),),
+        keywords=(number("std", 4.0, 0.0),),
     ),
     _operator(
         "zscore",
@@ -225,7 +202,7 @@ OPERATORS = (
         "Geometric minus arithmetic mean of the ranks of two or more inputs; NaN where one is.",
         tier="legacy",
         commutative=True,
-        ranked=_rank_means_gap,
+        **_of_ranks(_rank_means_gap),
     ),
     _operator(
         "rank_by_side",
@@ -235,9 +212,9 @@ OPERATORS = (
         "by rank, with the sign of x; then the day's sum of |ranks| is made equal to scale, unless "
         "that is 0. How ranks and scale go together is not published, and the default of scale is "
         "stated as both 1 and 0.",
-        keywords=(_number("rate", 2.0), _number("scale", 1.0, 0.0)),
+        keywords=(number("rate", 2.0), number("scale", 1.0, 0.0)),
         tier="legacy",
-        ranked=_rank_by_side,
+        **_of_ranks(_rank_by_side),
     ),
     _operator(
         "generalized_rank",
@@ -245,7 +222,7 @@ OPERATORS = (
         _generalized_rank,
         "Sum of |x - other|^m over the day's lower values minus that over its higher ones; m=0 "
         "orders as rank does. Other values of m than 0 and 1 compare every two names.",
-        keywords=(_number("m", 1.0, 0.0),),
+        keywords=(number("m", 1.0, 0.0),),
         tier="legacy",
     ),
     _operator(

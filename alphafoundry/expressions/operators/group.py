@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.compiled import across
-from alphafoundry.expressions.conventions import Conventions
+from alphafoundry.expressions.operators.declaration import declares, flag, number
+from alphafoundry.expressions.operators.ranks import group_ranks, group_ranks_under
 from alphafoundry.expressions.operators.regressions import regression_errors
-from alphafoundry.expressions.operators.ties import group_ranks, group_ranks_under
-from alphafoundry.expressions.registry import Input, Kernel, Keyword, KeywordKind, Kind, Operator
-from alphafoundry.expressions.units import UnitRule, dimensionless, of_first
+from alphafoundry.expressions.registry import Input, Kind
+from alphafoundry.expressions.units import dimensionless, of_first
 
 FloatPanel = NDArray[np.float64]
 GroupPanel = NDArray[np.int32]
@@ -117,44 +117,8 @@ def _coalesce(*groups: GroupPanel) -> GroupPanel:
     return out.astype(np.int32)
 
 
-def _operator(
-    name: str,
-    inputs: tuple[Input, ...],
-    kernel: Callable[..., Any],
-    definition: str,
-    unit: UnitRule = of_first,
-    *,
-    keywords: tuple[Keyword, ...] = (),
-    aliases: tuple[str, ...] = (),
-    tier: str = "base",
-    output: Kind = Kind.MATRIX,
-    spreads: bool = False,
-    keeps_nan: bool = True,
-    conventions: tuple[str, ...] = (),
-    under: Callable[[Conventions], Kernel] | None = None,
-) -> Operator:
-    return Operator(
-        name,
-        "Group",
-        inputs,
-        definition,
-        kernel,
-        unit,
-        (),
-        keywords,
-        aliases,
-        tier,
-        output=output,
-        spreads=spreads,
-        keeps_nan=keeps_nan and not spreads,
-        conventions=conventions,
-        under=under,
-    )
-
-
-def _number(name: str, default: float, minimum: float | None = None, **more: Any) -> Keyword:
-    return Keyword(name, KeywordKind.NUMBER, default, minimum=minimum, **more)
-
+_operator = declares("Group", unit=of_first, keeps_nan=True)
+_spreading = declares("Group", unit=of_first, spreads=True)
 
 OPERATORS = (
     _operator(
@@ -164,7 +128,7 @@ OPERATORS = (
         "x, its NaN replaced by the mean of all values that the group's members of today had in "
         "the last d days, after limiting these to their mean plus and minus std sample standard "
         "deviations. Uses what history there is.",
-        keywords=(_number("std", 4.0, 0.0),),
+        keywords=(number("std", 4.0, 0.0),),
         keeps_nan=False,
     ),
     _operator(
@@ -176,29 +140,23 @@ OPERATORS = (
         tier="ext",
         output=Kind.GROUP,
     ),
-    _operator(
-        "group_max", (X, G), _group_value(MAX), "Largest of the group.", tier="ext", spreads=True
-    ),
-    _operator(
-        "group_min", (X, G), _group_value(MIN), "Smallest of the group.", tier="ext", spreads=True
-    ),
-    _operator(
+    _spreading("group_max", (X, G), _group_value(MAX), "Largest of the group.", tier="ext"),
+    _spreading("group_min", (X, G), _group_value(MIN), "Smallest of the group.", tier="ext"),
+    _spreading(
         "group_mean",
         (X, Input("weight"), G),
         _group_mean,
         "sum(x * weight) / sum(weight) of the group; a member without weight is left out. One "
         "article calls it a harmonic mean (convention group_mean).",
-        spreads=True,
         conventions=("group_mean",),
         under=lambda c: _harmonic_mean if c.group_mean == "harmonic" else _group_mean,
     ),
-    _operator(
+    _spreading(
         "group_median",
         (X, G),
         _group_median,
         "Median of the group.",
         tier="ext",
-        spreads=True,
     ),
     _operator(
         "group_neutralize",
@@ -215,9 +173,9 @@ OPERATORS = (
         "where the group's max - min is at most tolerance.",
         dimensionless,
         keywords=(
-            Keyword("constantCheck", KeywordKind.BOOLEAN, False),
-            _number("tolerance", 0.01, 0.0),
-            _number("scale", 1.0),
+            flag("constantCheck"),
+            number("tolerance", 0.01, 0.0),
+            number("scale", 1.0),
         ),
         tier="ext",
     ),
@@ -244,34 +202,29 @@ OPERATORS = (
         "(x - mean) / population standard deviation of the group; NaN where all are equal.",
         dimensionless,
     ),
-    _operator(
+    _spreading(
         "group_count",
         (X, G),
         _group_value(COUNT),
         "Number of the group's members that are valid.",
         dimensionless,
         tier="legacy",
-        spreads=True,
     ),
-    _operator(
-        "group_sum", (X, G), _group_value(SUM), "Sum of the group.", tier="legacy", spreads=True
-    ),
-    _operator(
+    _spreading("group_sum", (X, G), _group_value(SUM), "Sum of the group.", tier="legacy"),
+    _spreading(
         "group_std_dev",
         (X, G),
         _group_value(STD),
         "Population standard deviation of the group.",
         tier="legacy",
-        spreads=True,
     ),
-    _operator(
+    _spreading(
         "group_percentage",
         (X, G),
         _group_percentage,
         "Percentile of the group, by straight line between neighbours; 0.5 is the median.",
-        keywords=(_number("percentage", 0.5, 0.0, maximum=1.0),),
+        keywords=(number("percentage", 0.5, 0.0, maximum=1.0),),
         tier="legacy",
-        spreads=True,
     ),
     _operator(
         "group_extra",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.compiled import along_time
+from alphafoundry.expressions.operators.declaration import flag, number
 from alphafoundry.expressions.registry import Input, Keyword, KeywordKind, Kind, Operator, Option
 from alphafoundry.expressions.units import of_first, of_second
 
@@ -69,10 +70,6 @@ def _check_bucket(values: Mapping[str, Option]) -> str | None:
     return None
 
 
-def _flag(name: str) -> Keyword:
-    return Keyword(name, KeywordKind.BOOLEAN, False)
-
-
 def _left_tail(x: Any, maximum: float) -> Any:
     return np.where(x > maximum, np.nan, x)[()]
 
@@ -85,10 +82,6 @@ def _tail(x: Any, lower: float, upper: float, newval: float) -> Any:
     return np.where((x >= lower) & (x <= upper), newval, x)[()]
 
 
-def _number(name: str) -> Keyword:
-    return Keyword(name, KeywordKind.NUMBER, 0.0)
-
-
 def _cellwise(name: str, kernel: Any, definition: str, *keywords: str, tier: str) -> Operator:
     return Operator(
         name,
@@ -97,7 +90,7 @@ def _cellwise(name: str, kernel: Any, definition: str, *keywords: str, tier: str
         definition,
         kernel,
         of_first,
-        keywords=tuple(map(_number, keywords)),
+        keywords=tuple(number(keyword, 0.0) for keyword in keywords),
         tier=tier,
         elementwise=True,
         keeps_nan=True,
@@ -116,10 +109,10 @@ OPERATORS = (
         keywords=(
             Keyword("range", KeywordKind.NUMBERS, None),
             Keyword("buckets", KeywordKind.NUMBERS, None),
-            _flag("skipBegin"),
-            _flag("skipEnd"),
-            _flag("skipBoth"),
-            _flag("NaNGroup"),
+            flag("skipBegin"),
+            flag("skipEnd"),
+            flag("skipBoth"),
+            flag("NaNGroup"),
         ),
         output=Kind.GROUP,
         check=_check_bucket,

@@ -13,6 +13,7 @@ import numpy as np
 
 from alphafoundry.expressions import buffers
 from alphafoundry.expressions.compiled import across
+from alphafoundry.expressions.operators.declaration import number
 from alphafoundry.expressions.registry import (
     Input,
     Kernel,
@@ -99,10 +100,6 @@ def _statistic(
     )
 
 
-def _number(name: str, default: float | None, **bounds: Any) -> Keyword:
-    return Keyword(name, KeywordKind.NUMBER, default, **bounds)
-
-
 OPERATORS = (
     _operator("vec_avg", MEAN, "Mean of the values of the day.", tier="base"),
     _operator("vec_sum", SUM, "Sum of the values of the day.", tier="base"),
@@ -118,7 +115,7 @@ OPERATORS = (
         _choose,
         "The value at place nth of the day's list, counted from 0; NaN where there are fewer. NaN "
         "in the list counts as a value.",
-        _number("nth", None, minimum=0.0, maximum=1e6, whole=True),
+        number("nth", None, minimum=0.0, maximum=1e6, whole=True),
         unit=of_first,
         check=_wrong_choice,
     ),
@@ -151,14 +148,14 @@ OPERATORS = (
         _cellwise("vector_percentiles"),
         "Percentile of the values of the day, by straight line between neighbours; 0.5 is the "
         "median.",
-        _number("percentage", 0.5, minimum=0.0, maximum=1.0),
+        number("percentage", 0.5, minimum=0.0, maximum=1.0),
         unit=of_first,
     ),
     _statistic(
         "vec_powersum",
         _cellwise("vector_powers", False),
         "Sum of the values of the day to the power constant.",
-        _number("constant", 2.0),
+        number("constant", 2.0),
         unit=lambda _: None,
     ),
     _statistic(

@@ -100,7 +100,7 @@ def test_without_any_gain_the_weights_are_those_of_least_risk() -> None:
         (EnsembleConstraints(max_weight=0.1), "max_weight 0.1 .* need 10; relax"),
         (EnsembleConstraints(min_strategies=7), "6 of 6 strategies are left .* need 7"),
         (EnsembleConstraints(0.5, 3, max_correlation=-0.9), "correlations up to -0.9"),
-        (EnsembleConstraints(0.5, 5, min_weight=0.3), "are more than 1"),
+        (EnsembleConstraints(0.5, 5, min_weight=0.3), "add up to more than 1"),
     ],
 )
 def test_constraints_that_cannot_be_met_say_which(rules: EnsembleConstraints, message: str) -> None:
@@ -111,7 +111,7 @@ def test_constraints_that_cannot_be_met_say_which(rules: EnsembleConstraints, me
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(BacktestError, match="max_weight: 2"):
         EnsembleConstraints(max_weight=2)
-    with pytest.raises(BacktestError, match="'omega' is not known"):
+    with pytest.raises(BacktestError, match="unknown objective 'omega'"):
         optimise_weights(made_returns(), objective="omega")  # type: ignore[arg-type]
     with pytest.raises(BacktestError, match="without NaN"):
         optimise_weights(np.full((10, 2), np.nan))

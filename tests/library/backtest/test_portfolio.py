@@ -123,7 +123,7 @@ def test_impossible_settings_are_refused(make: object, message: str) -> None:
 
 def test_signals_and_rows_must_fit_the_bars() -> None:
     bars = made_bars()
-    with pytest.raises(BacktestError, match="do not fit bars"):
+    with pytest.raises(BacktestError, match="do not match bars"):
         backtest_signals(bars, np.ones((3, 3)))
     with pytest.raises(BacktestError, match="rows 50 to 500"):
         backtest_signals(bars, np.ones(bars.shape), measured=(50, 500))

@@ -157,7 +157,7 @@ def test_regimes_with_few_days_or_without_a_score_are_left_out() -> None:
     assert set(best_per_regime(trials, regimes, min_samples=20)) == {0}
     assert set(best_per_regime(trials, regimes, min_samples=9)) == {0, 1}
     assert best_per_regime([trial("idle", np.zeros(100))], regimes) == {}
-    with pytest.raises(BacktestError, match="does not fit 50 regimes"):
+    with pytest.raises(BacktestError, match="does not match 50 days of regimes"):
         best_per_regime(trials, regimes[:50])
 
 
@@ -166,5 +166,5 @@ def test_switching_takes_each_row_from_its_regime() -> None:
     found = switched({0: ones, 1: 2 * ones}, np.array([-1, 0, 1, 2]), otherwise=-ones)
     np.testing.assert_array_equal(found[:, 0], [-1.0, 1.0, 2.0, -1.0])
     np.testing.assert_array_equal(switched({0: ones}, np.array([-1, 0, 1, 0]))[:, 0], [0, 1, 0, 1])
-    with pytest.raises(BacktestError, match="do not fit"):
+    with pytest.raises(BacktestError, match="do not match"):
         switched({0: ones}, np.array([0, 1]))

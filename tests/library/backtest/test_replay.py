@@ -89,7 +89,7 @@ def test_opposite_trades_are_netted_before_they_cost_anything() -> None:
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     bars = made_bars()
     signals = np.ones(bars.shape)
-    with pytest.raises(BacktestError, match="do not fit 1 components"):
+    with pytest.raises(BacktestError, match="do not match 1 components"):
         replay([signals], [0.5, 0.5], bars)
     with pytest.raises(BacktestError, match="component 1: signals of shape"):
         replay([signals, signals[1:]], [0.5, 0.5], bars)

@@ -296,7 +296,7 @@ def test_a_wrong_template_is_refused_before_any_data(
         ({"fast": "ten"}, "'ten' is not a number"),
         ({"fast": True}, "True is not a number"),
         ({"fast": float("nan")}, "nan"),
-        ({"direction": "sideways"}, "'sideways' is not a choice; choose one of long_short, long"),
+        ({"direction": "sideways"}, "'sideways' is not allowed; choose one of long_short, long"),
     ],
 )
 def test_a_wrong_parameter_is_named_with_what_is_allowed(

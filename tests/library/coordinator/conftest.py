@@ -12,7 +12,8 @@ import pytest
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
 from alphafoundry.coordinator.batches import Setting, execution_to_json
-from alphafoundry.coordinator.workflow import Workflow, load_workflow
+from alphafoundry.coordinator.loading import load_workflow
+from alphafoundry.coordinator.workflow import Workflow
 
 
 @pytest.fixture

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from alphafoundry.coordinator.json_schema import workflow_schema
-from alphafoundry.coordinator.workflow import Workflow, load_workflow
+from alphafoundry.coordinator.loading import load_workflow
+from alphafoundry.coordinator.phase_types import type_of
+from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError
 
 Load = Callable[[str], Workflow]
@@ -93,7 +96,7 @@ coordinator:
 
 def test_phases_inside_the_workflow(load: Load) -> None:
     workflow = load(FIRST_SHAPE)
-    kinds = {phase.name: phase.kind.name for phase in workflow.phases}
+    kinds = {phase.name: phase.kind for phase in workflow.phases}
     assert kinds == {
         "parameter_discovery": "optimization",
         "regime_analysis": "analysis",
@@ -107,7 +110,7 @@ def test_phases_inside_the_workflow(load: Load) -> None:
 def test_phases_of_the_coordinator_with_limits(load: Load) -> None:
     workflow = load(SECOND_SHAPE)
     search, replay, validation = workflow.phases
-    assert [phase.kind.name for phase in workflow.phases] == [
+    assert [phase.kind for phase in workflow.phases] == [
         "optimization",
         "signal_replay",
         "validation",
@@ -127,7 +130,7 @@ def test_limits_of_the_coordinator_join_the_phases_of_the_workflow(load: Load) -
 
 def test_settings_of_the_coordinator_alone_are_a_backtest(load: Load) -> None:
     workflow = load(BASIC)
-    assert [phase.kind.name for phase in workflow.phases] == ["backtest"]
+    assert [phase.kind for phase in workflow.phases] == ["backtest"]
     assert (workflow.mode, workflow.seed) == ("AUTO", 42)
 
 
@@ -155,7 +158,7 @@ def test_the_fuller_schema(load: Load) -> None:
         """
     )
     assert workflow.generations == (("search", "forward"), ("final",))
-    assert workflow.phase("search").kind.trials(workflow.phase("search"), workflow, 1000) == 30
+    assert type_of(workflow.phase("search")).trials(workflow.phase("search"), workflow, 1000) == 30
     assert workflow.execution.sizing.stop_loss_pct == 0.05
     assert [use.allocation for use in workflow.strategies] == [0.25, 0.75]
 
@@ -165,13 +168,62 @@ def test_shipped_workflows_are_right(path: Path) -> None:
     workflow = load_workflow(path)
     assert workflow.name == path.stem
     for phase in workflow.phases:
-        assert phase.kind.trials(phase, workflow, 1260) >= 1
+        assert type_of(phase).trials(phase, workflow, 1260) >= 1
 
 
 PHASES = "workflow:\n  type: multi_phase\n  phases:\n"
 SEARCH = "    - {name: search, type: optimization, container_count: 10}\n"
 
+TEMPLATE = 'strategies: [{type: expression, template: "ts_mean(close, {n}) - close"}]'
+
 MISTAKES: dict[str, tuple[str, str]] = {
+    "a placeholder without a range": (
+        TEMPLATE,
+        "flow.yaml:1: strategies[0].template: the parameter 'n' has no default; give it a value in "
+        "params, or a range in parameters",
+    ),
+    "a strategy of one's own whose parameter has neither default nor range": (
+        "strategies: [{type: tests.own_strategies:REQUIRED}]",
+        "flow.yaml:1: strategies[0]: the parameter 'lookback' has no default; give it",
+    ),
+    "too many trials of a workflow": (
+        "workflow: {type: optimization, container_count: 1000000000}",
+        "flow.yaml:1: workflow.container_count: '1000000000' is not at most 1000000",
+    ),
+    "too many trials of a search": (
+        "optimization: {method: random, n_trials: 99999999999999999999999}",
+        "flow.yaml:1: optimization.n_trials: '99999999999999999999999' is not at most 1000000",
+    ),
+    "a name that no phase may have": (
+        'coordinator: {phases: {"two words": {type: backtest}}}',
+        "flow.yaml:1: coordinator.phases.two words: 'two words' is not a phase name; use letters",
+    ),
+    "half a range": (
+        "optimization: {parameters: {fast: {min: 1}}}",
+        "flow.yaml:1: optimization.parameters.fast: '{\"min\": 1}' is not a range; give [min, max]",
+    ),
+    "a comparison with no number": (
+        'optimization: {constraints: {parameters: ["fast < 1.2.3"]}}',
+        "flow.yaml:1: optimization.constraints.parameters[0]: 'fast < 1.2.3' is not of the form",
+    ),
+    "a broker of a file": (
+        "data: {source: {path: prices.csv, provider: alpaca}}",
+        'flow.yaml:1: data.source: \'{"path": "prices.csv", "provider": "alpaca"}\' '
+        "has a provider, which a CSV file does not need; leave it out",
+    ),
+    "a currency": (
+        "portfolio: {currency: dollars}",
+        "flow.yaml:1: portfolio.currency: 'dollars' is not a currency; write its letters, as USD",
+    ),
+    "signal_replay without a replay": (
+        "workflow: {signal_replay: true}",
+        "flow.yaml:1: workflow.signal_replay: no phase replays signals; add a phase of type",
+    ),
+    "no signal_replay and a replay": (
+        "workflow: {signal_replay: false}\nphases:\n  - {name: a, type: optimization}\n"
+        "  - {name: b, type: signal_replay, inputs: [a.components]}\n",
+        "flow.yaml:1: workflow.signal_replay: the phase 'b' replays signals; leave this out",
+    ),
     "unknown section": (
         "workflw: {}",
         "flow.yaml:1: workflw: unknown key 'workflw'; did you mean 'workflow'?",
@@ -214,7 +266,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "a phase twice": (
         PHASES + SEARCH + SEARCH,
-        "flow.yaml:5: workflow.phases[1].name: phase 'search' stands twice",
+        "flow.yaml:5: workflow.phases[1].name: phase 'search' is defined twice",
     ),
     "unknown phase in inputs": (
         PHASES + SEARCH + "    - {name: b, type: backtest, inputs: [serch.best_params]}",
@@ -255,7 +307,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "phases in both places": (
         PHASES + SEARCH + "phases:\n  - {name: b, type: backtest}",
-        "phases: phases stand in workflow.phases too; leave one out",
+        "phases: phases are listed in workflow.phases too; leave one out",
     ),
     "no phases": (
         "workflow: {type: multi_phase}",
@@ -291,7 +343,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "two modes": (
         "workflow: {execution_mode: AUTO}\ncoordinator: {execution_mode: HYBRID}",
-        "flow.yaml:2: coordinator.execution_mode: stands in workflow.execution_mode too",
+        "flow.yaml:2: coordinator.execution_mode: workflow.execution_mode has another value; "
+        "leave one",
     ),
     "unknown strategy": (
         "strategies:\n  - {type: moving_avrage_cross}",
@@ -354,7 +407,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         PHASES
         + "    - {name: a, type: optimization, config: {constraints: {performance: "
         + "{sharp: {min: 1}}}}}",
-        "constraints.performance: 'sharp' is no metric; did you mean 'sharpe'?",
+        "constraints.performance: 'sharp' is not a metric; did you mean 'sharpe'?",
     ),
     "grid without a point": (
         PHASES
@@ -394,7 +447,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "metric of a walk-forward": (
         "workflow: {type: walk_forward}\n"
         "walk_forward: {optimization: {constraints: {performance: {sharp: {min: 1}}}}}",
-        "constraints.performance: 'sharp' is no metric; did you mean 'sharpe'?",
+        "constraints.performance: 'sharp' is not a metric; did you mean 'sharpe'?",
     ),
     "no test days": (
         PHASES
@@ -439,11 +492,13 @@ def test_the_json_schema_knows_the_sections_and_the_configs() -> None:
     assert {"workflow", "coordinator", "data", "strategies", "phases"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False
     assert "classifier" in schema["$defs"]["AnalysisConfig"]["properties"]
-    assert "analysis" in schema["$defs"]["PhaseSection"]["properties"]["type"]["enum"]
+    (named, own) = schema["$defs"]["PhaseSection"]["properties"]["type"]["anyOf"]
+    assert "analysis" in named["enum"]
+    assert re.search(own["pattern"], "my_types:volatility")
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
-def test_a_file_that_says_nothing_is_no_workflow(write: Callable[[str], Path], text: str) -> None:
+def test_an_empty_file_is_no_workflow(write: Callable[[str], Path], text: str) -> None:
     path = write(text)
-    with pytest.raises(ConfigurationError, match=r"flow.yaml: the file says nothing; give"):
+    with pytest.raises(ConfigurationError, match=r"flow.yaml: the file is empty; give"):
         load_workflow(path)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.backtest import Bars, run_trials, strategy_named
 from alphafoundry.coordinator.batches import METRICS, Batch, Setting, metrics_to_json
-from alphafoundry.coordinator.isolation import TrialFailed, carry_out
+from alphafoundry.coordinator.isolation import Failure, TrialFailed, carry_out
 from alphafoundry.coordinator.worker_pool import WorkerPool
 from alphafoundry.errors import PhaseFailed
 from tests.own_strategies import KINDS
@@ -53,10 +53,10 @@ def test_exactly_the_bad_ones_are_left_out(needed: list[int], retries: int) -> N
     items = batch(list(range(len(needed))))
     outcome = carry_out(items, attempt, retries=retries)
     lost = {i for i, need in enumerate(needed) if need == 3 or need > retries}
-    assert outcome["results"] == [None if i in lost else i for i in range(len(needed))]
-    assert {failure["number"] for failure in outcome["failures"]} == lost
-    assert all(failure["attempts"] == retries + 1 for failure in outcome["failures"])
-    assert all(f["message"] == f"trial {f['number']}" for f in outcome["failures"])
+    assert outcome.results == [None if i in lost else i for i in range(len(needed))]
+    assert {failure.number for failure in outcome.failures} == lost
+    assert all(failure.attempts == retries + 1 for failure in outcome.failures)
+    assert all(f.message == f"trial {f.number}" for f in outcome.failures)
 
 
 def test_workers_give_what_this_process_gives(setting: Setting, bars: Bars) -> None:
@@ -115,16 +115,11 @@ def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting
     with WorkerPool(1) as pool:
         attempt = attempts_in(pool, setting, asked, 2.0)
         outcome = carry_out(batch(sets, OWN), attempt, retries=1)
-    (failure,) = outcome["failures"]
-    assert failure == {
-        "number": 5,
-        "kind": "timeout",
-        "message": "took longer than 2 s",
-        "attempts": 2,
-    }
-    fine = outcome["results"][0]
+    (failure,) = outcome.failures
+    assert failure == Failure(number=5, kind="timeout", message="took longer than 2 s", attempts=2)
+    fine = outcome.results[0]
     assert fine is not None
-    assert outcome["results"] == [None if place == 5 else fine for place in range(12)]
+    assert outcome.results == [None if place == 5 else fine for place in range(12)]
     everything = tuple(range(12))
     assert asked == [everything, everything[:5], (5,), (5,), everything[6:]]
 
@@ -137,7 +132,7 @@ def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
     with WorkerPool(1) as pool:
         outcome = carry_out(batch(sets, slow), attempts_in(pool, setting, asked, 2.5), retries=0)
     assert asked == [tuple(range(8))]
-    assert outcome["failures"] == []
+    assert outcome.failures == []
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())
@@ -152,7 +147,7 @@ def test_nobody_is_lost_however_the_suspect_is_told(bad: list[int], known: bool)
 
     outcome = carry_out(batch(list(range(len(bad)))), attempt, retries=0)
     expected = [None if mark == 3 else number for number, mark in enumerate(bad)]
-    assert outcome["results"] == expected
+    assert outcome.results == expected
 
 
 def test_processor_time_is_limited(setting: Setting) -> None:

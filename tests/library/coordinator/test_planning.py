@@ -89,3 +89,55 @@ def test_limits_that_nothing_enforces_are_named(load: Load, bars: Bars) -> None:
         assert second == only
     plain = load("workflow: {execution_mode: TRADITIONAL}")
     assert plan_workflow(plain, bars, manager_of(plain)).unenforced == ()
+
+
+def test_keys_that_change_nothing_are_told(load: Load, bars: Bars) -> None:
+    workflow = load(
+        """
+        workflow: {type: multi_phase, container_count: 7}
+        walk_forward: {min_train_days: 60}
+        infrastructure: {scheduler_address: "tcp://far:8786"}
+        phases:
+          - {name: search, type: optimization, container_count: 4, execution_mode: PARALLEL}
+          - {name: forward, type: walk_forward, container_count: 4,
+             config: {train_period_days: 100}}
+          - {name: grown, type: walk_forward, config: {window_type: expanding}}
+          - {name: later, type: backtest, container_count: 5, resources: {cpu_per_container: 0.5},
+             inputs: [search.best_params]}
+        """
+    )
+    said = plan_workflow(workflow, bars, manager_of(workflow)).unenforced
+    assert [line.partition(" changes nothing")[0] for line in said] == [
+        "workflow.container_count",
+        "infrastructure.scheduler_address",
+        "search: execution_mode PARALLEL",
+        "forward: min_train_days",
+        "later: container_count",
+        "later: cpu_per_container 0.5",
+    ]
+    dask = plan_workflow(workflow, bars, manager_of(workflow), task_runner="dask").unenforced
+    assert not any("scheduler_address" in line for line in dask)
+
+
+def test_a_plan_of_too_many_trials_is_refused(load: Load, bars: Bars) -> None:
+    phases = "".join(
+        f"  - {{name: p{i}, type: optimization, method: random, container_count: 1000000}}\n"
+        for i in range(11)
+    )
+    workflow = load("phases:\n" + phases)
+    with pytest.raises(ConfigurationError, match="plan 11,000,000 trials, more than 10,000,000"):
+        plan_workflow(workflow, bars, manager_of(workflow))
+
+
+def test_the_lower_of_two_limits_counts(load: Load, bars: Bars) -> None:
+    workflow = load(
+        """
+        workflow: {execution_mode: AUTO}
+        infrastructure: {max_memory_gb: 0.25, max_cpu_cores: 64, container_pool_size: 8}
+        coordinator: {resources: {max_memory_gb: 0.5, max_cpu_cores: 0.5, container_pool_size: 3}}
+        phases: [{name: a, type: backtest, resources: {memory_per_container: 900TB}}]
+        """
+    )
+    manager = manager_of(workflow)
+    assert (manager.memory, manager.cores) == (256 * 1024**2, 0.5)
+    assert plan_workflow(workflow, bars, manager).phases[0].memory == 256 * 1024**2

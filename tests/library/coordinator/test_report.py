@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.batches import Batch, Setting, perform
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.isolation import carry_out
+from alphafoundry.coordinator.isolation import BatchOutcome, carry_out
+from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.report import WorkflowReport, build_report
+from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
+from tests.library.coordinator.searches import search_outputs
 
 Load = Callable[[str], Workflow]
 
@@ -29,10 +31,10 @@ def reported(load: Load, text: str, bars: Bars, setting: Setting) -> WorkflowRep
     """Run the phase `last` after a search of days 0 to 200, and report it."""
     workflow = load(text)
     phase = workflow.phase("last")
-    search = {"rows": [0, 200], "best_params": {"trend": {"fast": 5, "slow": 20}}}
-    upstream: Mapping[str, Any] = {"search": search} if phase.inputs else {}
+    search = search_outputs(best_params={"trend": {"fast": 5, "slow": 20}})
+    upstream = {"search": search} if phase.inputs else {}
 
-    def run(batches: Sequence[Batch]) -> Iterator[dict[str, Any]]:
+    def run(batches: Sequence[Batch]) -> Iterator[BatchOutcome]:
         for batch in batches:
             yield carry_out(
                 batch, lambda part: perform(setting.to_json(), part.to_json()), retries=0
@@ -48,21 +50,14 @@ def reported(load: Load, text: str, bars: Bars, setting: Setting) -> WorkflowRep
         upstream=upstream,
         run=run,
     )
-    result = {
-        "outputs": phase.kind.run(context),
-        "trials": 0,
-        "failures": [],
-        "seconds": 1.0,
-        "restored": False,
-        "notes": context.notes,
-    }
+    outputs = type_of(phase).run(context)
+    result = PhaseResult(outputs, trials=0, notes=tuple(context.notes), seconds=1.0)
     return build_report(
-        workflow="mine",
+        workflow,
+        {"last": result},
         market=bars.label,
         folder="folder",
         runner="threads",
-        kinds={"last": "backtest"},
-        results={"last": result},
         analysis={},
     )
 

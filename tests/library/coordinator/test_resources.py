@@ -18,9 +18,11 @@ from alphafoundry.coordinator.bars_folder import load_bars, save_bars
 from alphafoundry.coordinator.data import load_bars_of
 from alphafoundry.coordinator.document import DataSection, SourceSection
 from alphafoundry.coordinator.monitoring import Monitor
+from alphafoundry.coordinator.phases.outputs import SearchedTrial
 from alphafoundry.coordinator.planning import manager_of, plan_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.coordinator.resources import ResourceManager
+from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.strategies import StrategySource, source_from_json
 from alphafoundry.coordinator.studies import write_studies
 from alphafoundry.coordinator.workflow import Workflow
@@ -38,6 +40,7 @@ from alphafoundry.store import (
     read_trials,
     record_trials,
 )
+from tests.library.coordinator.searches import search_outputs
 
 Load = Callable[[str], Workflow]
 MEGABYTE = 1024**2
@@ -152,15 +155,16 @@ def test_optuna_opens_the_studies(
     monkeypatch.setattr(studies, "CHUNK", 4)
     workflow = load("workflow: {type: optimization, name: mine}")
     trials = [
-        {
-            "number": number,
-            "strategy": "moving_average_cross",
-            "parameters": {"fast": 10 + number, "slow": 100, "direction": "long_short"},
-            "score": None if number == 3 else float(number),
-        }
+        SearchedTrial(
+            number=number,
+            strategy="moving_average_cross",
+            parameters={"fast": 10 + number, "slow": 100, "direction": "long_short"},
+            score=None if number == 3 else float(number),
+            kept=True,
+        )
         for number in range(10)
     ]
-    results = {"optimization": {"outputs": {"trial_list": trials}}}
+    results = {"optimization": PhaseResult(search_outputs(trial_list=trials), trials=10)}
     (path,) = write_studies(workflow, results, tmp_path)
     (path2,) = write_studies(workflow, results, tmp_path)
     assert path == path2

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphafoundry.coordinator.components import Component, add_component
-from alphafoundry.coordinator.graph import topological
+from alphafoundry.coordinator.graph import generations
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.coordinator.phases.signal_replay import bounded_shares
 from alphafoundry.coordinator.sampling import distributions, search_for
@@ -92,16 +92,17 @@ def test_every_phase_comes_after_what_it_needs(count: int, data: st.DataObject) 
         for place, name in enumerate(names)
     }
     order = data.draw(st.permutations(names))
-    generations = topological(order, needs)
-    assert sorted(name for generation in generations for name in generation) == sorted(names)
-    level = {name: place for place, generation in enumerate(generations) for name in generation}
+    found = generations({name: needs[name] for name in order})
+    assert sorted(name for generation in found for name in generation) == sorted(names)
+    assert all(one == sorted(one, key=order.index) for one in found)
+    level = {name: place for place, generation in enumerate(found) for name in generation}
     for name in names:
         assert level[name] == 1 + max((level[need] for need in needs[name]), default=-1)
 
 
 def test_a_cycle_is_named() -> None:
     with pytest.raises(ValueError, match="b -> c -> b"):
-        topological(["a", "b", "c"], {"a": ["b"], "b": ["c"], "c": ["b"]})
+        generations({"a": ["b"], "b": ["c"], "c": ["b"]})
 
 
 def test_optuna_takes_every_point_of_a_grid_whose_step_is_no_whole_number(load: Load) -> None:

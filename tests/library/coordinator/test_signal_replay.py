@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from alphafoundry.backtest import Bars, Execution, backtest
 from alphafoundry.coordinator.batches import Batch, Setting, perform
+from alphafoundry.coordinator.components import Component
 from alphafoundry.coordinator.context import PhaseContext
-from alphafoundry.coordinator.isolation import carry_out
+from alphafoundry.coordinator.isolation import BatchOutcome, carry_out
+from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.strategies import StrategySource
 from alphafoundry.coordinator.workflow import Workflow
+from tests.library.coordinator.searches import search_outputs
 from tests.own_strategies import SIZED
 
 Load = Callable[[str], Workflow]
@@ -32,10 +34,10 @@ phases:
 def tried(load: Load, bars: Bars, setting: Setting, objective: str) -> list[str]:
     """Return the components that ever get a weight."""
     workflow = load(DOCUMENT.replace("OBJECTIVE", objective))
-    source = StrategySource("tests.own_strategies:SIZED").to_json()
+    source = StrategySource("tests.own_strategies:SIZED")
     weightings: list[list[float]] = []
 
-    def run(batches: Sequence[Batch]) -> Iterator[dict[str, Any]]:
+    def run(batches: Sequence[Batch]) -> Iterator[BatchOutcome]:
         for batch in batches:
             if batch.kind == "replay":
                 weightings.extend(batch.items)
@@ -43,11 +45,9 @@ def tried(load: Load, bars: Bars, setting: Setting, objective: str) -> list[str]
                 batch, lambda part: perform(setting.to_json(), part.to_json()), retries=0
             )
 
-    components = {
-        name: {"strategy": source, "parameters": parameters} for name, parameters in PAIR.items()
-    }
+    components = {name: Component(source, parameters) for name, parameters in PAIR.items()}
     phase = workflow.phase("mix")
-    outputs = phase.kind.run(
+    outputs = type_of(phase).run(
         PhaseContext(
             workflow=workflow,
             phase=phase,
@@ -55,12 +55,12 @@ def tried(load: Load, bars: Bars, setting: Setting, objective: str) -> list[str]
             split=250,
             setting=setting,
             inputs={},
-            upstream={"search": {"components": components, "best_trial": {}}},
+            upstream={"search": search_outputs(components=components)},
             run=run,
         )
     )
     assert len(weightings) == 12
-    names = list(outputs["components"])
+    names = list(outputs.components)
     held = np.array(weightings).any(axis=0)
     return [name for name, any_weight in zip(names, held, strict=True) if any_weight]
 

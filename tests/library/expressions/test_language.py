@@ -7,9 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import OPERATORS, parse
+from alphafoundry.expressions.parsing import MAX_REMEMBERED
 from alphafoundry.expressions.tree import Call
 
 SAME = [
@@ -99,6 +102,57 @@ GROUPING = [
 @pytest.mark.parametrize(("infix", "function"), GROUPING)
 def test_precedence(infix, function):
     assert parse(infix).canonical == parse(function).canonical
+
+
+LEVELS = [
+    {"||": "or"},
+    {"&&": "and"},
+    {"==": "equal", "!=": "not_equal"},
+    {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"},
+    {"+": "add", "-": "subtract"},
+    {"*": "multiply", "/": "divide"},
+]
+
+
+def in_functions(words):
+    """Write `a + b * c` with functions: split at the last of the loosest operators."""
+    for level in LEVELS:
+        for place in range(len(words) - 2, 0, -2):
+            if words[place] in level:
+                left, right = in_functions(words[:place]), in_functions(words[place + 1 :])
+                return f"{level[words[place]]}({left}, {right})"
+    (word,) = words
+    return word
+
+
+@given(
+    st.lists(
+        st.sampled_from([operator for level in LEVELS for operator in level]),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(["", " "]),
+)
+def test_chains_of_operators_group_by_their_levels(operators, space):
+    words = ["x0"]
+    for number, operator in enumerate(operators, 1):
+        words += [operator, f"x{number}"]
+    assert parse(space.join(words)).root == parse(in_functions(words)).root
+
+
+def test_a_text_is_read_once():
+    text = "ts_mean(close, 21) - ts_mean(close, 5)"
+    assert parse(text) is parse(text)
+    for _ in range(2):
+        with pytest.raises(ExpressionError) as refused:
+            parse("rank(close")
+        assert (refused.value.line, refused.value.column) == (1, 11)
+
+
+def test_memory_for_texts_that_were_read_is_bounded():
+    long = f"rank({' ' * MAX_REMEMBERED}close)"
+    assert parse(long) is not parse(long)
+    assert parse(long) == parse("rank(close)")
 
 
 def test_canonical_text_reads_back_as_itself():

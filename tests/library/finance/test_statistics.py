@@ -75,7 +75,7 @@ def test_objectives_are_higher_for_what_is_better() -> None:
 
 
 def test_an_unknown_objective_and_returns_with_holes_are_refused() -> None:
-    with pytest.raises(BacktestError, match="'sharp' is not known; choose one of sharpe"):
+    with pytest.raises(BacktestError, match="unknown objective 'sharp'; choose one of sharpe"):
         score(metrics_of(np.zeros(9)), "sharp")
     with pytest.raises(BacktestError, match="NaN"):
         metrics_of(np.array([0.1, np.nan]))

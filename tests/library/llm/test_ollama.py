@@ -43,7 +43,7 @@ async def test_a_memory_text_is_a_memory_error(
 ) -> None:
     server.replies.append(error(message, status))
     async with OllamaClient(server.url) as ollama:
-        with pytest.raises(ModelMemoryError, match="does not fit the memory"):
+        with pytest.raises(ModelMemoryError, match="does not fit in the memory"):
             await ollama.generate("m", "hello")
 
 

@@ -283,5 +283,5 @@ def test_without_the_packages_the_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MarketError, match=r"pip install -e '.\[yfinance\]'"):
+    with pytest.raises(MarketError, match=r"make install EXTRAS=yfinance"):
         load_market("yfinance", cache_dir=tmp_path)

@@ -29,7 +29,7 @@ def test_days_before(day: str, duration: str, expected: str) -> None:
 
 
 def test_a_period_written_otherwise_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="testPeriod '1 year'"):
+    with pytest.raises(ConfigurationError, match="testPeriod: '1 year' is not a period"):
         before(np.datetime64("2024-01-03"), "1 year")
 
 

@@ -1,8 +1,8 @@
-"""Ranks under the convention for equal values."""
+"""Ranks, under the convention for equal values, and how far their means lie apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,12 @@ def rolling_ranks_under(conventions: Conventions) -> RollingRanks:
     if rule is None:
         return rolling_ranks
     return lambda x, d: _rolling_tied(x, d, rule)
+
+
+def means_gap(panels: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return geometric minus arithmetic mean, cell by cell; NaN where one panel is."""
+    product, total = panels[0], panels[0]
+    for values in panels[1:]:
+        product, total = product * values, total + values
+    result: NDArray[np.float64] = product ** (1.0 / len(panels)) - total / len(panels)
+    return result

@@ -1,0 +1,206 @@
+"""The run of a workflow: opened once, shared by its phases, closed however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.bars_folder import save_bars
+from alphafoundry.coordinator.batches import Setting, execution_to_json
+from alphafoundry.coordinator.checkpoints import phase_keys
+from alphafoundry.coordinator.data import first_test_row, load_bars_of, origin_of
+from alphafoundry.coordinator.identity import code_version, digest
+from alphafoundry.coordinator.loading import load_workflow
+from alphafoundry.coordinator.monitoring import Monitor
+from alphafoundry.coordinator.planning import Plan, manager_of, measure_trial, plan_workflow
+from alphafoundry.coordinator.resources import ResourceManager
+from alphafoundry.coordinator.results import PhaseResult
+from alphafoundry.coordinator.run_folder import RunFolder
+from alphafoundry.coordinator.worker_pool import close_shared_pools
+from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.errors import PhaseFailed, WorkflowStopped
+from alphafoundry.settings import FoundrySettings
+from alphafoundry.store import Store, begin_run, finish_run, open_store
+
+
+class Progress(Protocol):
+    """Where a run shows how far it is."""
+
+    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
+        """Show that `done` of `total` trials of `phase` are over."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Show one line for a person."""
+        ...
+
+
+class Stop(Protocol):
+    """Tells whether the run was asked to stop, as events of threading and asyncio do."""
+
+    def is_set(self) -> bool:
+        """Return whether it was."""
+        ...
+
+
+@dataclass
+class WorkflowRun:
+    """Everything that the phases of one run share.
+
+    Attributes
+    ----------
+    market : as the settings name it, for a document that names none
+    split : first row out of sample
+    results : phase to its result, filled as phases end
+    restart : whether checkpoints are passed over
+    """
+
+    workflow: Workflow
+    market: str
+    bars: Bars
+    split: int
+    setting: Setting
+    folder: RunFolder
+    store: Store
+    run_id: int
+    manager: ResourceManager
+    plan: Plan
+    monitor: Monitor
+    progress: Progress
+    stop: Stop
+    restart: bool
+    begun: float = field(default_factory=time.monotonic)
+    results: dict[str, PhaseResult] = field(default_factory=dict)
+    report: dict[str, Any] | None = None
+
+    def check_not_stopped(self) -> None:
+        """Raise WorkflowStopped once the person asked for it."""
+        if self.stop.is_set():
+            raise WorkflowStopped("stopped; what had finished is saved, run the same command again")
+
+    @cached_property
+    def phase_keys(self) -> dict[str, str]:
+        """Phase to the name of its checkpoint."""
+        return phase_keys(self.workflow, self.setting, split=self.split)
+
+
+def open_folder(home: Path, workflow: Workflow, identity: str) -> RunFolder:
+    """Return the folder of a workflow; the same document and data give the same folder."""
+    home = home.resolve()
+    return RunFolder(home / "workflows" / f"{workflow.name}-{identity[:12]}", home / "coordinator")
+
+
+@contextlib.contextmanager
+def opened_workflow(
+    source: str | Path | Mapping[str, Any],
+    *,
+    settings: FoundrySettings,
+    progress: Progress,
+    stop: Stop,
+    restart: bool = False,
+    task_runner: str | None = None,
+) -> Iterator[WorkflowRun]:
+    """Open a run: read and check the document, load the data, measure a trial, record the run.
+
+    Parameters
+    ----------
+    source : file, or the document itself
+    restart : pass over checkpoints
+    task_runner : wins over the document's; "auto" or None lets the mode decide
+
+    Raises FoundryError before anything runs where something is wrong.
+    """
+    workflow = load_workflow(source)
+    bars = load_bars_of(
+        workflow.document.data, market=settings.market, cache_dir=settings.home / "cache"
+    )
+    identity = digest([workflow.document.model_dump(mode="json"), bars.fingerprint, code_version()])
+    folder = open_folder(settings.home, workflow, identity)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        folder.make()
+        _keep_document(source, folder.path / Path(workflow.path).name)
+        manager = manager_of(workflow)
+        plan = plan_workflow(
+            workflow,
+            bars,
+            manager,
+            task_runner=task_runner,
+            trial_seconds=measure_trial(workflow, bars),
+        )
+        progress.say(str(plan.runner))
+        for line in plan.unenforced:
+            progress.say(line)
+        url = settings.database_url
+        store = stack.enter_context(
+            open_store(None if url is None else url.get_secret_value(), home=settings.home)
+        )
+        run_id = begin_run(
+            store,
+            flow="optimize",
+            service=f"workflow:{workflow.name}",
+            market_label=bars.label,
+            seed=workflow.seed,
+            settings={
+                "workflow": workflow.path,
+                "identity": identity,
+                "folder": str(folder.path),
+            },
+            data=origin_of(workflow.document.data, bars, market=settings.market),
+        ).id
+        monitor = Monitor(store, run_id, workflow.document, home=settings.home)
+        run = WorkflowRun(
+            workflow=workflow,
+            market=workflow.document.data.market or settings.market,
+            bars=bars,
+            split=first_test_row(bars, workflow.document.data),
+            setting=Setting(
+                bars=str(save_bars(bars, folder.bars)),
+                fingerprint=bars.fingerprint,
+                signals=str(folder.signals / code_version()),
+                returns=str(folder.returns),
+                execution=execution_to_json(workflow.execution),
+                code=code_version(),
+            ),
+            folder=folder,
+            store=store,
+            run_id=run_id,
+            manager=manager,
+            plan=plan,
+            monitor=monitor,
+            progress=progress,
+            stop=stop,
+            restart=restart,
+        )
+        stack.callback(close_shared_pools)
+        stack.enter_context(monitor)
+        try:
+            yield run
+        except WorkflowStopped:
+            finish_run(store, run_id, "interrupted", run.report)
+            raise
+        except BaseException as problem:
+            interrupted = isinstance(problem, asyncio.CancelledError | KeyboardInterrupt)
+            report = {"error": str(problem)} if isinstance(problem, PhaseFailed) else run.report
+            finish_run(store, run_id, "interrupted" if interrupted else "failed", report)
+            raise
+        finish_run(store, run_id, "finished", run.report)
+
+
+def _keep_document(source: str | Path | Mapping[str, Any], path: Path) -> None:
+    """Keep the document in the run's folder, from which it can be run again."""
+    if isinstance(source, Mapping):
+        path.write_text(yaml.safe_dump(dict(source), sort_keys=False, allow_unicode=True))
+        return
+    with contextlib.suppress(shutil.SameFileError):
+        shutil.copyfile(source, path)

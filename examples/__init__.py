@@ -1,0 +1,1 @@
+"""Programs that show how the library is used and extended; each runs in a test."""

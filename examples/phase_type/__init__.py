@@ -1,0 +1,1 @@
+"""A phase type of one's own."""

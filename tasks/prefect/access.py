@@ -1,0 +1,117 @@
+"""Whose requests a Prefect server answers: not those of any page that a browser has open.
+
+Prefect answers whatever `Host` a request names and, by default, lets pages of every origin in. A
+page from the internet could so start flow runs on the server of the person who looks at it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+WRONG_HOST = 421
+WRONG_ORIGIN = 403
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?")
+
+
+class GuardedApplication:
+    """Passes on the requests that are meant for this server, and refuses the others.
+
+    - `Host` must be a loopback address, `localhost`, the address at which the connection came in,
+      this machine's own name, or one of `hosts`. A page whose name an attacker points at this
+      machine (DNS rebinding) shows its own name there. The port is free: a tunnel changes it.
+    - `Origin`, which browsers add and other clients do not, must be the server's own pages or one
+      of `origins`. This holds for reading, too, and for WebSockets, which CORS leaves out.
+
+    Starlette's `TrustedHostMiddleware` knows neither IPv6 addresses nor the address of the
+    connection.
+
+    Parameters
+    ----------
+    hosts : further names without port, such as that of a team's server or of a proxy
+    origins : origins of other pages that may use this server, such as "https://tools.example"
+    """
+
+    def __init__(
+        self, application: Application, *, hosts: Iterable[str] = (), origins: Iterable[str] = ()
+    ) -> None:
+        self._application = application
+        own = ("localhost", socket.gethostname(), *hosts)
+        self._hosts = frozenset(_bare(name.lower()) for name in own)
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
+        if refusal is None:
+            await self._application(scope, receive, send)
+        elif scope["type"] == "http":
+            await _refuse(send, *refusal)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        host = _only(scope, b"host")
+        if host is None or not self._is_own(host, scope):
+            return WRONG_HOST, (
+                f"This Prefect server does not answer for the host {host!r}. If it should, add the "
+                "name to `server_hosts` in config/foundry.yaml, or to FOUNDRY_SERVER_HOSTS, and "
+                "start the server again.\n"
+            )
+        origins = _all(scope, b"origin")
+        if all(one in self._origins or one.partition("://")[2] == host for one in origins):
+            return None
+        return WRONG_ORIGIN, (
+            f"This Prefect server does not take requests of pages from {', '.join(origins)}. If it "
+            "should, add the origin to PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS and start the "
+            "server again.\n"
+        )
+
+    def _is_own(self, host: str, scope: Scope) -> bool:
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = _bare(found["name"])
+        if name in self._hosts:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or str(address) == (scope.get("server") or ("",))[0]
+
+
+def _bare(name: str) -> str:
+    """Return a host's name without the dot of a full name, an address without its brackets."""
+    return name.rstrip(".").strip("[]")
+
+
+def _all(scope: Scope, name: bytes) -> list[str]:
+    return [
+        value.decode("latin-1").strip().lower() for key, value in scope["headers"] if key == name
+    ]
+
+
+def _only(scope: Scope, name: bytes) -> str | None:
+    values = _all(scope, name)
+    return values[0] if len(values) == 1 else None
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    body = reason.encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,187 @@
+"""Workflows without Prefect: numbers, checkpoints, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from alphafoundry.backtest import Bars, backtest, strategy_named
+from alphafoundry.coordinator import run_workflow
+from alphafoundry.coordinator.reproducibility import compare
+from alphafoundry.errors import ConfigurationError, PhaseFailed
+from tests.working_folder import ROOT
+
+DOCUMENT: Mapping[str, Any] = {
+    "name": "mine",
+    "workflow": {"type": "multi_phase", "execution_mode": "COMPOSABLE"},
+    "data": {"market": "prices.csv"},
+    "strategies": [
+        {"type": "moving_average_cross", "parameters": {"fast": [2, 9], "slow": [20, 50]}}
+    ],
+    "infrastructure": {"batch_size": 8},
+    "reporting": {"plots": False},
+    "phases": [
+        {"name": "search", "type": "optimization", "container_count": 30, "method": "tpe"},
+        {"name": "regimes", "type": "analysis", "inputs": ["search.best_params"]},
+        {
+            "name": "mix",
+            "type": "signal_replay",
+            "container_count": 12,
+            "inputs": ["regimes.regime_weights"],
+        },
+        {"name": "later", "type": "validation", "inputs": ["mix.final_weights"]},
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with prices in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
+    days, names = bars.shape
+    table = {"date": bars.days.astype(str).repeat(names), "symbol": list(bars.symbols) * days}
+    for name in ("open", "high", "low", "close", "volume"):
+        table[name] = getattr(bars, name).ravel()
+    pd.DataFrame(table).to_csv("prices.csv", index=False)
+    return tmp_path
+
+
+def results(folder: str) -> Any:
+    return json.loads((Path(folder) / "results.json").read_text())
+
+
+def same(one: Any, other: Any) -> bool:
+    return compare(one, other, {}, {}).equal
+
+
+async def test_inside_a_running_loop_and_again_from_checkpoints(bars: Bars) -> None:
+    """As in a notebook, where an event loop runs."""
+    first = run_workflow(DOCUMENT)
+    assert [phase.restored for phase in first.phases] == [False] * 4
+    found = results(first.folder)
+    best = found["search"]["best_params"]["moving_average_cross"]
+    alone = backtest(bars.between(0, 210), strategy_named("moving_average_cross"), best)
+    assert first.out_of_sample is not None and first.out_of_sample["days"] == 90
+    scores = [trial["score"] for trial in found["search"]["trial_list"]]
+    assert max(scores) == found["search"]["best_score"]["moving_average_cross"]
+    assert alone.days[-1] == bars.days[209]
+    again = run_workflow(DOCUMENT)
+    assert [phase.restored for phase in again.phases] == [True] * 4
+    assert same(found, results(again.folder))
+    restarted = run_workflow(DOCUMENT, restart=True, task_runner="processes")
+    assert [phase.restored for phase in restarted.phases] == [False] * 4
+    assert same(found, results(restarted.folder))
+
+
+def test_signal_capture_stores_the_signals_of_the_best_trials(place: Path) -> None:
+    def stored(captured: bool) -> int:
+        workflow = {"type": "optimization", "signal_capture": captured, "container_count": 12}
+        document = {**DOCUMENT, "workflow": workflow, "phases": []}
+        run_workflow({**document, "reporting": {"plots": False, "top_trials": 5}})
+        return len(list((place / "home" / "coordinator" / "signals").rglob("*.signals")))
+
+    assert stored(False) == 0
+    assert stored(True) == 5
+
+
+def test_the_document_of_the_folder_runs_again() -> None:
+    report = run_workflow(DOCUMENT)
+    again = run_workflow(Path(report.folder) / "workflow.yaml")
+    assert again.folder == report.folder
+    assert all(phase.restored for phase in again.phases)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"outputs": {}}', '{"results": 3}'])
+def test_checkpoints_that_cannot_be_read_are_made_again(content: str, place: Path) -> None:
+    first = results(run_workflow(DOCUMENT).folder)
+    kept = list((place / "home" / "coordinator" / "checkpoints").iterdir())
+    assert len(kept) > 8
+    for path in kept:
+        path.write_text(content)
+    again = run_workflow(DOCUMENT)
+    assert not any(phase.restored for phase in again.phases)
+    assert same(first, results(again.folder))
+
+
+def test_mistakes_are_found_before_anything_runs(place: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^workflow.yaml: phases\[0\].type: 'serch' is"):
+        run_workflow({"phases": [{"name": "a", "type": "serch"}]})
+    with pytest.raises(ConfigurationError, match=r"absent.yaml: no such file"):
+        run_workflow("absent.yaml")
+    with pytest.raises(ConfigurationError, match="dask needs Prefect"):
+        run_workflow(DOCUMENT, task_runner="dask")
+    assert not (place / "home" / "coordinator" / "checkpoints").exists()
+
+
+def test_a_phase_that_fails_says_why() -> None:
+    document = {
+        **DOCUMENT,
+        "optimization": {"constraints": {"performance": {"sharpe": {"min": 99}}}},
+    }
+    with pytest.raises(PhaseFailed, match="phase search: no trial has a sharpe and keeps to"):
+        run_workflow(document)
+
+
+PROGRAM = """
+    import sys
+    from alphafoundry.coordinator import run_workflow
+    document = {
+        "data": {"market": "prices.csv"},
+        "workflow": {"execution_mode": "TRADITIONAL"},
+        "strategies": [{"type": "tests.own_strategies:SLOW", "params": {"seconds": 0.05},
+                        "parameters": {"lookback": {"min": 2, "max": 31, "step": 1}}}],
+        "infrastructure": {"batch_size": 3},
+        "reporting": {"plots": False},
+        "phases": [{"name": "search", "type": "optimization"}],
+    }
+    if __name__ == "__main__":
+        report = run_workflow(document)
+        assert not any(name.partition(".")[0] == "prefect" for name in sys.modules)
+        print(report.trials)
+    """
+
+
+def test_interrupted_it_goes_on_where_it_was(place: Path) -> None:
+    """Ctrl-C in the middle: what had finished is not done again."""
+    program = place / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    log = place / "calls.log"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OWN_STRATEGY_LOG": str(log)}
+    kept = place / "home" / "coordinator" / "checkpoints"
+
+    def started() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(program)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    with started() as process:
+        deadline = time.monotonic() + 120
+        while not (kept.is_dir() and any(kept.iterdir())) and time.monotonic() < deadline:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in said
+    done = 3 * len(list(kept.iterdir()))
+    assert 0 < done < 30
+    with started() as process:
+        printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (0, "30\n"), said
+    assert len(log.read_text().splitlines()) <= 30 + 3
