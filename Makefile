@@ -18,7 +18,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-engine bench-library bench-search clean
+        bench-coordinator bench-engine bench-library bench-market bench-search clean
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -81,6 +81,9 @@ bench-algorithms: install-dev ## Measure asking 6 and 60 language models at once
 
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)
+
+bench-market: install-dev ## Measure loading, looking back and updating (FLAGS='--file BARS.parquet')
+	@$(BIN)/python -m benchmarks.market $(FLAGS)
 
 bench-library: install-dev ## Measure single steps of the library: markets, hostile texts
 	@$(BIN)/python -m benchmarks.library $(FLAGS)

@@ -44,6 +44,6 @@ def load_sample(*, sectors: Path | None, progress: Progress) -> Panel:
         bars,
         source="sample",
         name="skfolio sample of large US stocks, close only",
-        groupings=read_sectors(sectors, bars.symbols) if sectors else {},
+        groupings=read_sectors(sectors, bars.symbols, bars.dates) if sectors else {},
         progress=progress,
     )
