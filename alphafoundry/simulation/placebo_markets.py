@@ -18,8 +18,8 @@ from alphafoundry.errors import MarketError
 from alphafoundry.evidence import mirror_prices
 from alphafoundry.evidence.mirror import Kind
 from alphafoundry.market.effects import HISTORY_DAYS, PlantedEffect, planted_signals
-from alphafoundry.market.returns import simple_returns
 from alphafoundry.market.panel import Panel
+from alphafoundry.market.returns import simple_returns
 
 Array = NDArray[np.float64]
 
