@@ -283,7 +283,7 @@ def _block(word: str, details: Sequence[str], what: str) -> list[tuple[str, str]
     if not details:
         return []
     more = f" (and {len(details) - SHOWN} more)" if len(details) > SHOWN else ""
-    return [(word, f"{len(details)} {what}{more}"), *(("", text) for text in details[:SHOWN])]
+    return [(word, f"{len(details)} {what}{more}"), *((word, text) for text in details[:SHOWN])]
 
 
 def _listed(names: Sequence[str]) -> str:
