@@ -24,7 +24,7 @@ def made_up(days: int = 600, names: int = 60) -> pd.DataFrame:
         index=pd.bdate_range("2022-01-03", periods=days, name="date"),
         columns=pd.Index([f"N{number:03}" for number in range(names)], name="symbol"),
     )
-    long = table.stack().rename("close").reset_index()
+    long = table.reset_index().melt(id_vars="date", var_name="symbol", value_name="close")
     return long.assign(volume=random.integers(10_000, 1_000_000, len(long)))
 
 
