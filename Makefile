@@ -1,36 +1,33 @@
 # Two commands do everything: `make daily` and `make test`. `make help` lists the rest.
 
-PYTHON ?= python3
+PYTHON ?=
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := "$(VENV)/bin"
 MARKET ?=
 FLAGS ?=
+EXTRAS ?=
 PORT ?= 4200
+ENVIRONMENT := VENV="$(VENV)" PYTHON="$(PYTHON)" sh scripts/environment.sh
+PYTEST := $(BIN)/python -m pytest -q --durations=20 -n 3 --dist loadscope --no-loadscope-reorder
+# Prefect's files lie with the others, so that a checkout which cannot be written runs, too.
+ifdef FOUNDRY_HOME
+export PREFECT_HOME ?= $(FOUNDRY_HOME)/prefect
+endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev daily continuous test test-quick lint format server worker deploy \
-        alpha101 algorithms bench-algorithms bench-caps bench-coordinator bench-engine bench-search clean
+.PHONY: help install install-dev daily continuous test test-quick test-long test-fresh lint format \
+        docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
+        bench-coordinator bench-engine bench-library bench-market bench-search clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing pinned dependencies into $(VENV) (once, about a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample]'
-	@mkdir -p .foundry
-	@touch $@
+install: ## Create .venv with the pinned dependencies (PYTHON=python3.12 VENV=folder EXTRAS='dask yfinance')
+	@$(ENVIRONMENT) $(EXTRAS)
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "Installing the development tools"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
-
-install: $(VENV)/.installed ## Create .venv with the pinned dependencies
-install-dev: $(VENV)/.installed-dev ## The same with the development tools
+install-dev: ## The same with the development tools
+	@$(ENVIRONMENT) dev
 
 daily: install ## Generate, mine and submit once (MARKET=path|sample|yfinance, FLAGS='--simulations 200')
 	@$(BIN)/python -m flows.daily $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
@@ -41,11 +38,17 @@ continuous: install ## Generate and mine until Ctrl-C
 algorithms: install ## Have models write trading algorithms and race them (FLAGS='--ticker AAPL --models a,b')
 	@$(BIN)/python -m flows.algorithms $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
-test: install-dev ## Run all tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(FLAGS)
+test: install-dev ## Run the tests, all but those that take minutes
+	@$(PYTEST) -m 'not long' $(FLAGS)
 
 test-quick: install-dev ## Run the tests that take less than ten seconds each
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' $(FLAGS)
+	@$(PYTEST) -m 'not slow and not long' $(FLAGS)
+
+test-long: install-dev ## Run the tests that take minutes: many kills, many seeds, fresh machines
+	@$(PYTEST) -m long $(FLAGS)
+
+test-fresh: install-dev ## Run `make daily` and the quick tests on fresh Debian systems (needs root)
+	@$(BIN)/python -m pytest -q -rs -m long tests/fresh $(FLAGS)
 
 lint: install-dev ## Format check, lint, types, and imports that point down
 	@$(BIN)/ruff format --check .
@@ -56,6 +59,10 @@ lint: install-dev ## Format check, lint, types, and imports that point down
 format: install-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: install-dev ## Write the documentation with the library's reference into build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/docs/index.html"
 
 server: install ## Run the Prefect server and UI (PORT=4200)
 	@$(BIN)/python -m tasks.prefect.server --port $(PORT)
@@ -75,17 +82,23 @@ bench-algorithms: install-dev ## Measure asking 6 and 60 language models at once
 bench-caps: install-dev ## Measure the simulation cap over two processes
 	@$(BIN)/python -m benchmarks.caps $(FLAGS)
 
+bench-market: install-dev ## Measure loading, looking back and updating (FLAGS='--file BARS.parquet')
+	@$(BIN)/python -m benchmarks.market $(FLAGS)
+
+bench-library: install-dev ## Measure single steps of the library: markets, hostile texts
+	@$(BIN)/python -m benchmarks.library $(FLAGS)
+
 bench-search: install-dev ## Measure what the search finds over several seeds
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
 
-bench-engine: install-dev ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+bench-engine: ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
+	@$(ENVIRONMENT) dev bench
 	@$(BIN)/python -m benchmarks.engine $(FLAGS)
 
-bench-coordinator: install-dev ## Compare trials and signal replay with vectorbt and full backtests
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+bench-coordinator: ## Compare trials and signal replay with vectorbt and full backtests
+	@$(ENVIRONMENT) dev bench
 	@$(BIN)/python -m benchmarks.coordinator $(FLAGS)
 
 clean: ## Remove caches and build output (keeps .venv and .foundry)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The library's own command: simulate one alpha on a local market and print what was found."""
+"""The library's own command: simulate one alpha on a local market, keep a market up to date."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from alphafoundry.errors import FoundryError
 from alphafoundry.expressions import Conventions
 from alphafoundry.market import known_sources, load_market
+from alphafoundry.market.update_command import add_update_command, update_command
 from alphafoundry.simulation import SimulationResult, SimulationSettings, simulate
 from alphafoundry.simulation.checks import Check
 from alphafoundry.simulation.plots import plot_simulation
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 0, or 2 after a mistake, told in one line."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "data":
+            sys.stdout.write("\n".join(update_command(options, _say)) + "\n")
+            return 0
         result = _simulated(options)
     except FoundryError as problem:
         sys.stderr.write(f"error: {problem}\n")
@@ -115,4 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--truncation", type=float, default=defaults.truncation)
     one.add_argument("--test-period", default=defaults.test_period, help="such as P1Y0M")
     one.add_argument("--plot", type=Path, help="write PnL, drawdown and turnover to a PNG file")
+    data = commands.add_parser("data", help="keep a market that grows")
+    add_update_command(data.add_subparsers(dest="data_command", required=True))
     return parser

@@ -34,6 +34,7 @@ from alphafoundry.research.tree_edits import replaced, write
 from alphafoundry.research.variations import SearchSpace, variations
 from alphafoundry.simulation.settings import SimulationSettings
 from benchmarks import engine_limits as limits
+from benchmarks.engines import vector_length
 from benchmarks.engines.formulas import FORMULAS, OURS
 from benchmarks.results_file import write_result
 from benchmarks.seeded_panel import SeededPanel, seeded_panel
@@ -276,6 +277,9 @@ def main() -> None:
     wanted = {int(names) for names in arguments.panels.split(",") if names}
     if not (data / TOP3000).exists():
         parser.error(f"{data / TOP3000} is not there; name the folder of the panels with --data")
+    if "kunquant" in engines and (reason := vector_length.why_not()):
+        print(f"kunquant is left out: {reason}")
+        engines.remove("kunquant")
     warm_up()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""Programs that show how the library is extended; each runs in a test."""
+"""Programs that show how the library is used and extended; each runs in a test."""

@@ -29,6 +29,10 @@ def _variables(table: dict[str, Any], prefix: str = "PREFECT") -> Iterator[tuple
             yield name, str(value)
 
 
+# Prefect's files lie with the others, so that a checkout which cannot be written runs, too.
+if os.environ.get("FOUNDRY_HOME"):
+    os.environ.setdefault("PREFECT_HOME", str(Path(os.environ["FOUNDRY_HOME"], "prefect")))
+
 # Prefect reads prefect.toml only in the working directory; without its settings the caps are slow,
 # and the slots of a killed run are lost.
 _settings = Path(__file__).resolve().parent.parent / "prefect.toml"
@@ -41,7 +45,9 @@ if not Path("prefect.toml").exists() and _settings.exists():
 warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 if Path("prefect.toml").exists() or _settings.exists():
     with contextlib.suppress(OSError):
-        Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(exist_ok=True)
+        Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(
+            parents=True, exist_ok=True
+        )
 
 
 def _leave(*_: object) -> None:

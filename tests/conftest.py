@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from alphafoundry.file_lock import file_lock
 from tests.servers import prefect_api
@@ -22,6 +24,26 @@ def pytest_configure() -> None:
     """Let children hear Ctrl-C: a job in a script's background starts with it switched off."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class ByFileOrTest(LoadScopeScheduling):
+    """Gives each process a file at a time, or one test of those files that start commands.
+
+    Such a test takes seconds to minutes, so a file of them would keep one process busy when the
+    others have finished. Where tests of a file share what is expensive they stay together.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        apart = file.startswith(("tests/flows/", "tests/deployments/"))
+        if not apart or 'scope="module"' in (ROOT / file).read_text():
+            return file
+        return nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Share the tests among the processes of `pytest -n` as `ByFileOrTest` does."""
+    return ByFileOrTest(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from alphafoundry.finance.costs import Costs
 from alphafoundry.finance.orders import Order
 from alphafoundry.finance.statistics import metrics_of
 from alphafoundry.market import Panel
+from alphafoundry.market.frequency import bars_a_year
 
 _STOPPED: Final = "the race was stopped before its last day; run it again for a leader board"
 
@@ -95,7 +96,8 @@ def race(
     with ThreadPoolExecutor(max_workers=min(workers, max(1, len(entries)))) as pool:
         outcomes = list(pool.map(run, entries))
     outcomes.append(_hold(course, settings))
-    rows = sorted((_row(each, settings) for each in outcomes), key=_rank(settings))
+    year = bars_a_year(course.dates)
+    rows = sorted((_row(each, settings, year) for each in outcomes), key=_rank(settings))
     stood = [set(each.walls) for each in outcomes if each.walls]
     walls = next((each.walls for each in outcomes if each.walls), ())
     return RaceResult(
@@ -215,14 +217,14 @@ def _advance(
     outcome.equity[index] = sum(account.value(price) for account, price in pairs)
 
 
-def _row(outcome: _Outcome, settings: ArenaSettings) -> Row:
+def _row(outcome: _Outcome, settings: ArenaSettings, year: float) -> Row:
     days = len(outcome.equity)
     capital = settings.cash * len(outcome.accounts)
     total = annual = ratio = fall = turnover = math.nan
     periods: tuple[float, ...] = (math.nan,) * settings.periods
     if outcome.failure is None:
         equity = np.concatenate(([capital], outcome.equity))
-        found = metrics_of(np.diff(equity) / equity[:-1])
+        found = metrics_of(np.diff(equity) / equity[:-1], bars_a_year=year)
         total, annual = found.total_return, found.annual_return
         ratio, fall = found.sharpe, found.max_drawdown
         cuts = np.linspace(0, days, settings.periods + 1).round().astype(int)

@@ -12,7 +12,7 @@ import numpy as np
 
 from alphafoundry.algorithms.prompt_directives import Directives, directives_for
 from alphafoundry.finance.bars import TickerBars
-from alphafoundry.finance.statistics import DAYS_A_YEAR
+from alphafoundry.market.frequency import bars_a_year
 
 PROMPT_VERSION = 1
 ROWS_SHOWN = 20
@@ -82,11 +82,12 @@ def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int
         if len(close) < 2:
             continue
         returns = np.diff(np.log(close))
+        year = bars_a_year(one.dates)
         first, last = (str(one.dates[row].astype("datetime64[D]")) for row in (0, len(close) - 1))
         lines.append(
             f"- {one.ticker}: {len(close)} days, {first} to {last}; close {close.min():.2f} to "
-            f"{close.max():.2f}, mean return {DAYS_A_YEAR * returns.mean():+.1%} a year, "
-            f"volatility {np.sqrt(DAYS_A_YEAR) * returns.std():.1%} a year."
+            f"{close.max():.2f}, mean return {year * returns.mean():+.1%} a year, "
+            f"volatility {np.sqrt(year) * returns.std():.1%} a year."
         )
     shown = bars[0] if bars else None
     if shown is not None and first_race_day > 1:

@@ -14,11 +14,13 @@ from alphafoundry.algorithms.generation import Assignment, GeneratedAlgorithm, S
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.llm import Completion, ModelEndpoint, ModelMetrics, measure_models
+from alphafoundry.market.panel import Panel
 from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     AlgorithmPlan,
     AlgorithmRow,
+    DataOrigin,
     ModelRequest,
     finish_algorithm,
     keep_answer,
@@ -263,6 +265,7 @@ async def algorithms_run(
                 market_label=course.panel.label,
                 seed=settings.seed,
                 settings=settings.model_dump(mode="json", exclude={"database_url"}),
+                data=_data_origin(course.panel),
                 progress=progress,
                 stop=stop,
             ) as record,
@@ -270,3 +273,15 @@ async def algorithms_run(
             yield AlgorithmsRun(record, settings, course, endpoint, assignments, callback=callback)
     finally:
         await endpoint.aclose()
+
+
+def _data_origin(panel: Panel) -> DataOrigin:
+    version = panel.version
+    return DataOrigin(
+        market_id=panel.market_id,
+        source=panel.source if panel.market is None else panel.market.source,
+        fingerprint=version.fingerprint,
+        first=version.first,
+        last=version.last,
+        label=panel.label,
+    )

@@ -14,6 +14,7 @@ import numpy as np
 from alphafoundry.backtest import rolling
 from alphafoundry.compilation import CountMatrix, FloatMatrix
 from alphafoundry.finance.bars import Bars
+from alphafoundry.market.returns import last_known, simple_returns
 
 KEPT = 24
 """Rolling matrices that are kept; a grid reuses the same windows again and again."""
@@ -67,16 +68,17 @@ class Columns:
     @cached_property
     def last_close(self) -> FloatMatrix:
         """The latest known close; NaN before the first."""
-        return rolling.latest(self.close)
+        return np.ascontiguousarray(last_known(self.close.T).T)
 
     @cached_property
     def returns(self) -> FloatMatrix:
         """Return of each day over the latest known close before it.
 
         0 where the close is missing and on the first day; the first close after a gap carries the
-        return of the whole gap.
+        return of the whole gap, as in every simulation.
         """
-        return rolling.changes(self.last_close)
+        observed = self.series("returns")
+        return np.where(np.isfinite(observed), observed, 0.0)
 
     @cached_property
     def age(self) -> CountMatrix:
@@ -126,9 +128,7 @@ class Columns:
         return self.kept(("log_close",), lambda: np.log(self.close))  # type: ignore[no-any-return]
 
     def _observed_returns(self) -> FloatMatrix:
-        observed = np.where(np.isnan(self.close), np.nan, self.returns)
-        observed[:, 0] = np.nan
-        return observed
+        return np.ascontiguousarray(simple_returns(self.close.T).T)
 
     def highest(self, window: int) -> FloatMatrix:
         """Return the largest high of the last `window` days, today included; NaN if one is."""

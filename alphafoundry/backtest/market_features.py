@@ -47,7 +47,7 @@ def market_features(bars: Bars, window: int) -> NDArray[np.float64]:
     trend[np.isnan(mean)] = np.nan
     correlation = mean_correlation(columns_of(bars).series("returns"), window)
     correlation[np.isnan(mean)] = np.nan
-    return np.column_stack([deviation * math.sqrt(252.0), trend, correlation])
+    return np.column_stack([deviation * math.sqrt(bars.bars_a_year), trend, correlation])
 
 
 @kernel

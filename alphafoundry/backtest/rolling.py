@@ -14,28 +14,6 @@ from alphafoundry.compilation import CountMatrix, FloatMatrix, kernel
 
 
 @kernel
-def latest(x: FloatMatrix) -> FloatMatrix:
-    """Return the latest value that is not NaN."""
-    out = x.copy()
-    for i in range(x.shape[0]):
-        for t in range(1, x.shape[1]):
-            if math.isnan(out[i, t]):
-                out[i, t] = out[i, t - 1]
-    return out
-
-
-@kernel
-def changes(x: FloatMatrix) -> FloatMatrix:
-    """Return x[t] / x[t-1] - 1; 0 on the first day and where either is NaN."""
-    out = np.zeros(x.shape)
-    for i in range(x.shape[0]):
-        for t in range(1, x.shape[1]):
-            change = x[i, t] / x[i, t - 1] - 1.0
-            out[i, t] = change if math.isfinite(change) else 0.0
-    return out
-
-
-@kernel
 def ages(x: FloatMatrix) -> CountMatrix:
     """Return how many values in a row, up to this one, are not NaN."""
     out = np.zeros(x.shape, np.int32)

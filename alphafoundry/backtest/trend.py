@@ -71,7 +71,7 @@ def _check_breakout(values: Values) -> None:
 
 def _fill_volatility(bars: Bars, values: Values, out: FloatMatrix) -> None:
     _, deviations = columns_of(bars).moments("returns", int(values["window"]))
-    yearly = deviations * math.sqrt(252.0)
+    yearly = deviations * math.sqrt(bars.bars_a_year)
     with np.errstate(invalid="ignore", divide="ignore"):
         np.minimum(float(values["target"]) / yearly, 1.0, out=out)
     # A price that never moved has no risk to scale by: no position rather than the largest.

@@ -135,7 +135,7 @@ class Desk:
             daily,
             book,
         )
-        measure_all(daily, book, found)
+        measure_all(daily, book, self.bars.bars_a_year, found)
         return end
 
     def result(self) -> BacktestResult:
@@ -291,8 +291,8 @@ def _rates(last_close: FloatMatrix, costs: Costs) -> FloatMatrix:
     if not costs.commission_per_share:
         return np.full(last_close.shape, share)
     with np.errstate(divide="ignore"):
-        rates = share + costs.commission_per_share / last_close
-    return np.nan_to_num(rates, copy=False, nan=share, posinf=share)
+        commission = costs.commission_per_share / last_close
+    return share + np.nan_to_num(np.minimum(commission, costs.max_commission_pct), copy=False)
 
 
 def _rules(sizing: Sizing) -> FloatRow:

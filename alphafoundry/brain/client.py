@@ -25,6 +25,7 @@ from alphafoundry.brain.models import (
     SubmissionOutcome,
 )
 from alphafoundry.brain.responses import call, read_list, read_model, read_object, refusal
+from alphafoundry.brain.served_data import ServedData
 from alphafoundry.brain.waiting import until_done
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.retry_after import retry_after
@@ -104,13 +105,18 @@ class BrainClient:
 
     @property
     def service(self) -> str:
-        """What answers: "worldquant", "local:<panel fingerprint>", or the host until known."""
+        """What answers: "worldquant", "local:<market>.<rules>", or the host until known."""
         return self._exchange.service
 
     @property
     def market_label(self) -> str | None:
         """The label of a local server's market, None before the first answer or elsewhere."""
         return self._exchange.market_label
+
+    @property
+    def data(self) -> ServedData | None:
+        """The market and data version of a local server, None where `market_label` is."""
+        return self._exchange.data
 
     async def authenticate(self) -> dict[str, Any]:
         """Sign in now; return BRAIN's description of the account (user, token, permissions)."""

@@ -12,6 +12,7 @@ import httpx
 from alphafoundry.brain.addresses import LOOPBACK_HOSTS, is_worldquant
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.responses import call, session_is_missing, trouble
+from alphafoundry.brain.served_data import ServedData
 from alphafoundry.brain.session import Session
 from alphafoundry.errors import AuthenticationError, BrainUnavailable
 
@@ -72,6 +73,7 @@ class Exchange:
         )
         self.service = "worldquant" if is_worldquant(base) else base.netloc.decode()
         self.market_label: str | None = None
+        self.data: ServedData | None = None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -173,3 +175,4 @@ class Exchange:
         label = response.headers.get("X-Foundry-Market")
         if label is not None:
             self.market_label = unquote(label)
+            self.data = ServedData.from_headers(response.headers) or self.data

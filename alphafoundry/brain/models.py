@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -162,6 +162,7 @@ class AlphaInfo(_Answer):
     grade : SPECTACULAR, EXCELLENT, GOOD, AVERAGE, INFERIOR or None
     stage : IS, OS or PROD
     status : UNSUBMITTED, ACTIVE or DECOMMISSIONED
+    data_version, data_until : what a local server simulated it on, and the last day of that
     raw : the whole answer
     """
 
@@ -181,6 +182,8 @@ class AlphaInfo(_Answer):
     status: str = "UNSUBMITTED"
     date_created: datetime | None = None
     date_submitted: datetime | None = None
+    data_version: str | None = None
+    data_until: date | None = None
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @classmethod

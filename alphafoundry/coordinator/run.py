@@ -16,7 +16,7 @@ from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
 from alphafoundry.coordinator.batches import Setting, execution_to_json
 from alphafoundry.coordinator.checkpoints import phase_keys
-from alphafoundry.coordinator.data import first_test_row, load_bars_of
+from alphafoundry.coordinator.data import first_test_row, load_bars_of, origin_of
 from alphafoundry.coordinator.identity import code_version, digest
 from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.monitoring import Monitor
@@ -89,6 +89,32 @@ def open_folder(home: Path, workflow: Workflow, identity: str) -> RunFolder:
     return RunFolder(home / "workflows" / f"{workflow.name}-{identity[:12]}", home / "coordinator")
 
 
+def check_workflow(source: str | Path | Mapping[str, Any], settings: FoundrySettings) -> None:
+    """Read a document and its data; the next run of this process takes the data from here.
+
+    Raises
+    ------
+    FoundryError : what is wrong, in one line
+    """
+    workflow = load_workflow(source)
+    _checked[_data_key(workflow, settings)] = _load(workflow, settings)
+
+
+_checked: dict[str, Bars] = {}
+"""Bars that were loaded to see whether they can be, until a run takes them."""
+
+
+def _data_key(workflow: Workflow, settings: FoundrySettings) -> str:
+    data = workflow.document.data.model_dump(mode="json")
+    return digest([data, settings.market, str(settings.home.resolve())])
+
+
+def _load(workflow: Workflow, settings: FoundrySettings) -> Bars:
+    return load_bars_of(
+        workflow.document.data, market=settings.market, cache_dir=settings.home / "cache"
+    )
+
+
 @contextlib.contextmanager
 def opened_workflow(
     source: str | Path | Mapping[str, Any],
@@ -111,9 +137,10 @@ def opened_workflow(
     where the run was presumed dead and another has its work.
     """
     workflow = load_workflow(source)
-    bars = load_bars_of(
-        workflow.document.data, market=settings.market, cache_dir=settings.home / "cache"
-    )
+    bars = _checked.pop(_data_key(workflow, settings), None)
+    _checked.clear()
+    if bars is None:
+        bars = _load(workflow, settings)
     identity = digest([workflow.document.model_dump(mode="json"), bars.fingerprint, code_version()])
     folder = open_folder(settings.home, workflow, identity)
     with contextlib.ExitStack() as stack:
@@ -147,6 +174,7 @@ def opened_workflow(
                     "identity": identity,
                     "folder": str(folder.path),
                 },
+                data=origin_of(workflow.document.data, bars, market=settings.market),
                 progress=progress,
                 stop=stop,
             )

@@ -17,6 +17,7 @@ from alphafoundry.expressions.canonical import CanonicalForm
 from alphafoundry.expressions.checking import check
 from alphafoundry.expressions.conventions import USUAL, Conventions
 from alphafoundry.expressions.expression import Expression
+from alphafoundry.expressions.frames import arrays_of
 from alphafoundry.expressions.fused import Step, calculate
 from alphafoundry.expressions.graph import Graph
 from alphafoundry.expressions.inputs import FloatPanel, GroupPanel, Inputs
@@ -262,23 +263,23 @@ def _unpacked(value: Any) -> Any:
 def evaluate(
     expression: Expression | str, data: Any, *, conventions: Conventions = USUAL
 ) -> FloatPanel:
-    """Evaluate one expression on a panel, or on a mapping of name to DataFrame or array.
+    """Evaluate one expression on a panel, or on a mapping of name to wide table or array.
 
-    In a mapping, integer arrays under a name that is not a known field are groups, VectorField
-    are vectors, everything else is a field. conventions : how operators are read whose definition
-    is open. Returns a read-only float64 array of shape (n_days, n_instruments). Raises
-    ExpressionError.
+    Tables are as `arrays_of` takes them: pandas, polars or arrow, brought into the order of the
+    first. In a mapping, integer arrays under a name that is not a known field are groups,
+    VectorField are vectors, everything else is a field. conventions : how operators are read
+    whose definition is open. Returns a read-only float64 array of shape (n_days, n_instruments).
+    Raises ExpressionError, and MarketError where `data` is no such mapping.
     """
     if hasattr(data, "fields") and hasattr(data, "groups"):
         return Evaluator(data.fields, data.groups, conventions=conventions).evaluate(expression)
     fields: dict[str, FloatPanel] = {}
     groups: dict[str, GroupPanel] = {}
     vectors: dict[str, VectorField] = {}
-    for name, value in data.items():
-        if isinstance(value, VectorField):
-            vectors[name] = value
-            continue
-        array = np.asarray(value)
+    if isinstance(data, Mapping):
+        vectors = {name: value for name, value in data.items() if isinstance(value, VectorField)}
+        data = {name: value for name, value in data.items() if name not in vectors}
+    for name, array in arrays_of(data).items():
         known = DEFAULT_FIELDS.get(name)
         if array.dtype.kind in "iu" and (known is None or known.type == "GROUP"):
             groups[name] = array

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.errors import BacktestError, MarketError
 from alphafoundry.market import Panel
+from alphafoundry.market.frequency import bars_a_year
 
 FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -123,6 +124,11 @@ class Bars:
     def has(self, name: str) -> bool:
         """Return whether the field is known for at least one day."""
         return not bool(np.isnan(getattr(self, name)).all())
+
+    @cached_property
+    def bars_a_year(self) -> float:
+        """How many of these bars a year has: 252 for exchange days."""
+        return bars_a_year(self.days)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -17,15 +17,20 @@ class Costs:
     commission_per_share : in the price's currency
     commission_bps : share of the traded value, in basis points
     slippage_bps : difference between the price aimed at and the price obtained, in basis points
+    max_commission_pct : most that commission_per_share may take of a trade's value, as a
+        fraction; brokers cap it at 1 %, without which a price of a few cents, or of a fraction
+        of one, costs more than the trade is worth
     """
 
     commission_per_share: float = 0.01
     commission_bps: float = 0.0
     slippage_bps: float = 10.0
+    max_commission_pct: float = 0.01
 
     def __post_init__(self) -> None:
         for name in ("commission_per_share", "commission_bps", "slippage_bps"):
             check_range(name, getattr(self, name), 0.0, math.inf)
+        check_range("max_commission_pct", self.max_commission_pct, 0.0, 1.0)
 
     @property
     def rate(self) -> float:

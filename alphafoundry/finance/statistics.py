@@ -1,6 +1,7 @@
 """Statistics of daily returns or of daily PnL, each defined here once.
 
-Days are exchange days, of which a year has 252. Standard deviations are the population's (ddof 0).
+Days are exchange days, of which a year has 252, unless the caller says how many bars a year has
+(see `alphafoundry.market.frequency`). Standard deviations are the population's (ddof 0).
 BRAIN's own ratios, which do not compound, are in `alphafoundry.simulation.statistics`.
 """
 
@@ -14,19 +15,23 @@ from numpy.typing import NDArray
 
 from alphafoundry.compilation import FloatBlock, FloatMatrix, FloatRow, kernel
 from alphafoundry.errors import BacktestError
+from alphafoundry.market.frequency import DAYS_A_YEAR
 
-DAYS_A_YEAR = 252
+NOISE = 1e-9
+"""A deviation below this share of the largest value is what rounding leaves, and counts as 0."""
 
 TAIL = 0.05
 """Share of the worst days in the conditional value at risk."""
 
 
-def sharpe(daily: NDArray[np.float64]) -> float:
+def sharpe(daily: NDArray[np.float64], bars_a_year: float = DAYS_A_YEAR) -> float:
     """Return the annualised Sharpe ratio, sqrt(252) * mean / standard deviation.
 
     daily : returns or dollars of PnL, shape (n_days,); the unit cancels out
+    bars_a_year : what stands in the place of 252
 
-    NaN for fewer than two days, where the values never change, and where one is NaN. Source: W. F.
+    NaN for fewer than two days, where the values never change but for rounding, and where one is
+    NaN. Source: W. F.
     Sharpe, "The Sharpe Ratio" (1994), with a risk-free return of 0.
     """
     if len(daily) < 2:
@@ -34,17 +39,20 @@ def sharpe(daily: NDArray[np.float64]) -> float:
     spread = deviation(daily)
     if spread == 0.0:
         return math.nan
-    return math.sqrt(DAYS_A_YEAR) * float(daily.mean()) / spread
+    return math.sqrt(bars_a_year) * float(daily.mean()) / spread
 
 
 def deviation(daily: NDArray[np.float64]) -> float:
     """Return the population's standard deviation, exactly 0 where the values never change.
 
+    Changes below a billionth of the largest value are rounding, not changes.
+
     daily : returns or dollars of PnL, shape (n_days,). NaN where one is NaN.
     """
     if daily.min(initial=math.inf) >= daily.max(initial=-math.inf):
         return 0.0
-    return float(daily.std())
+    spread = float(daily.std())
+    return 0.0 if spread <= NOISE * float(np.abs(daily).max()) else spread
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Metrics:
     ----------
     days : trading days measured
     total_return : compounded over all days
-    annual_return : compounded to 252 days, (1 + total_return) ** (252 / days) - 1
+    annual_return : compounded to a year, (1 + total_return) ** (252 / days) - 1
     volatility : annualised population standard deviation of daily returns
     sharpe : annualised mean over standard deviation, see `sharpe`
     sortino : annualised mean over the root mean square of negative returns (target 0, all days)
@@ -131,10 +139,19 @@ def _tail_loss(daily: FloatRow, tail: float) -> float:
 
 
 @kernel
+def _spread(variance: float, least: float, most: float) -> float:
+    """Return the square root of a variance, 0 where the values change by no more than rounding."""
+    spread = math.sqrt(variance)
+    largest = max(abs(least), abs(most))
+    return 0.0 if least >= most or spread <= NOISE * largest else spread
+
+
+@kernel
 def measure(
     daily: FloatRow,
     book: FloatMatrix,
     tail: float,
+    bars_a_year: float,
     out: FloatRow,
 ) -> None:
     """Fill out with the statistics of daily net returns, in the order of `MEASURED`.
@@ -142,6 +159,7 @@ def measure(
     book : value traded, cost and orders of each day in its first three rows; without columns where
         nothing is known of trades
     tail : share of the worst days in the conditional value at risk
+    bars_a_year : annualises
     """
     out[:] = math.nan
     days = daily.shape[0]
@@ -177,10 +195,10 @@ def measure(
     squares = 0.0
     for t in range(days):
         squares += (daily[t] - mean) * (daily[t] - mean)
-    deviation = 0.0 if least >= most else math.sqrt(squares / days)
+    deviation = _spread(squares / days, least, most)
     downside = math.sqrt(shortfall / days)
-    annual = equity ** (DAYS_A_YEAR / days) - 1.0
-    yearly = math.sqrt(DAYS_A_YEAR)
+    annual = equity ** (bars_a_year / days) - 1.0
+    yearly = math.sqrt(bars_a_year)
     out[0] = equity - 1.0
     out[1] = annual
     out[2] = deviation * yearly
@@ -200,14 +218,18 @@ def measure(
 
 
 @kernel
-def measure_all(daily: FloatMatrix, book: FloatBlock, found: FloatMatrix) -> None:
+def measure_all(
+    daily: FloatMatrix, book: FloatBlock, bars_a_year: float, found: FloatMatrix
+) -> None:
     """Do what `measure` does for several trials, one per row."""
     for trial in range(daily.shape[0]):
-        measure(daily[trial], book[trial], TAIL, found[trial])
+        measure(daily[trial], book[trial], TAIL, bars_a_year, found[trial])
 
 
-def metrics_of(daily_returns: NDArray[np.float64]) -> Metrics:
+def metrics_of(daily_returns: NDArray[np.float64], *, bars_a_year: float = DAYS_A_YEAR) -> Metrics:
     """Return the statistics of daily net returns, float64 array of shape (n_days,) without NaN.
+
+    bars_a_year : annualises; 252 is that of exchange days
 
     Returns alone say nothing of trading: turnover and cost are NaN, trades 0. Raises
     BacktestError where a return is not a number.
@@ -216,7 +238,7 @@ def metrics_of(daily_returns: NDArray[np.float64]) -> Metrics:
     if not np.isfinite(returns).all():
         raise BacktestError("daily returns hold NaN or infinite values; leave those days out")
     found = np.empty(len(MEASURED))
-    measure(returns, _NOTHING, TAIL, found)
+    measure(returns, _NOTHING, TAIL, bars_a_year, found)
     return metrics_from(len(returns), found)
 
 

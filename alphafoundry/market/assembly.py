@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,22 @@ from alphafoundry.errors import MarketError
 from alphafoundry.market.bars import Bars
 from alphafoundry.market.fields import derive_fields
 from alphafoundry.market.groups import Grouping, market_group
+from alphafoundry.market.members import Membership, members_by_day, members_of_column
 from alphafoundry.market.panel import Panel
+from alphafoundry.market.revisions import Revisions
 from alphafoundry.market.validation import validate
 
 Progress = Callable[[str], None]
 
 
 def build_panel(
-    bars: Bars, *, source: str, name: str, groupings: Mapping[str, Grouping], progress: Progress
+    bars: Bars,
+    *,
+    source: str,
+    name: str,
+    groupings: Mapping[str, Grouping],
+    progress: Progress,
+    stays: Sequence[Membership] | None = None,
 ) -> Panel:
     """Return the panel of a real market from its raw bars.
 
@@ -28,7 +36,9 @@ def build_panel(
     ----------
     source : what the user asked for
     name : starts the panel's label
-    groupings : sector, industry and subindustry where they are known; market is added
+    groupings : sector, industry and subindustry where they are known; market is added. Those that
+        change by day have the days of `bars`
+    stays : who belonged to the market when; None where only a column of the bars may tell
 
     Raises MarketError where no usable price is left after validation.
     """
@@ -40,7 +50,17 @@ def build_panel(
             "positive prices"
         )
     fields, descriptions = derive_fields(clean.values)
+    members = (
+        members_of_column(bars, clean.dates)
+        if stays is None
+        else members_by_day(clean.dates, clean.symbols, stays)
+    )
+    if members is not None:
+        members.flags.writeable = False
+    kept = np.isin(bars.dates, clean.dates)
+    groupings = {name: by_day.on_days(kept) for name, by_day in groupings.items()}
     return assemble(
+        members=members,
         dates=clean.dates,
         symbols=clean.symbols,
         fields=fields,
@@ -50,6 +70,7 @@ def build_panel(
         label=describe(name, clean.dates, len(clean.symbols)),
         synthetic=False,
         issues=clean.issues,
+        revisions=_of_fields(clean.revisions),
     )
 
 
@@ -79,12 +100,23 @@ def assemble(
             **descriptions,
             **{name: grouping.description for name, grouping in groupings.items()},
         },
-        fingerprint=_fingerprint(dates, symbols, fields, groupings),
+        fingerprint=_fingerprint(dates, symbols, fields, groupings, rest.get("members")),
         **rest,
     )
     for array in (dates, symbols, *panel.fields.values(), *groups.values(), *panel.truth.values()):
         array.flags.writeable = False
     return panel
+
+
+def _of_fields(revisions: Revisions) -> Revisions:
+    """Return revisions of bars as revisions of the fields that derive from one day's bar."""
+    if not len(revisions):
+        return revisions
+    one_day = {name: before[None, :] for name, before in revisions.before.items()}
+    fields, _ = derive_fields(one_day)
+    return revisions.renamed(
+        {name: fields[name][0] for name in fields if name not in ("returns", "adv20")}
+    )
 
 
 def describe(name: str, dates: NDArray[np.datetime64], names: int) -> str:
@@ -97,6 +129,7 @@ def _fingerprint(
     symbols: NDArray[np.str_],
     fields: Mapping[str, NDArray[np.float64]],
     groupings: Mapping[str, Grouping],
+    members: NDArray[np.bool_] | None,
 ) -> str:
     digest = hashlib.blake2b(digest_size=8)
     digest.update(np.ascontiguousarray(dates).view(np.int64).data)
@@ -106,6 +139,9 @@ def _fingerprint(
         digest.update(np.ascontiguousarray(fields[name]).data)
     for name in sorted(groupings):
         digest.update(name.encode())
-        digest.update(groupings[name].codes.data)
+        digest.update(np.ascontiguousarray(groupings[name].codes).data)
         digest.update("\n".join(groupings[name].names).encode())
+    if members is not None:
+        digest.update(b"members")
+        digest.update(np.ascontiguousarray(members).data)
     return digest.hexdigest()

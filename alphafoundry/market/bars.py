@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.revisions import Revisions
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
-VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap")
+SOURCE_COLUMNS = (
+    "adj_open",
+    "adj_high",
+    "adj_low",
+    "adj_volume",
+    "raw_close",
+    "dividend",
+    "split_factor",
+)
+"""What some sources give beside the bars: their own adjusted prices and volume, the close before
+any adjustment where close is adjusted for splits already, the cash dividend per share and the
+split factor (new shares per old share) of the day."""
+VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS, "universe")
+"""`universe` is 1 where the name belongs to the market on that day, 0 where not."""
+
+
+@dataclass(frozen=True)
+class ReadingNote:
+    """Something that a reader decided, changed or left out; for the screen about the data.
+
+    Attributes
+    ----------
+    kind : "columns-ignored", "files-ignored", "layout", "symbol", "encoding", "decimal", "dates",
+        "time-zone", "weekdays", "adjustment", "volume", "currency" or "rows"
+    detail : one line for a person
+    items : the columns, files or symbols that it is about; may be empty
+    """
+
+    kind: str
+    detail: str
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +55,14 @@ class Bars:
     symbols : str array of shape (n_instruments,), unique
     values : column (one of VALUE_COLUMNS) to float64 array of shape (n_days, n_instruments);
         NaN is missing. Always holds close
-    issues : faults that the reader met and already masked
+    issues : faults that the reader met and already masked, and those of validation
+    revisions : what validation masked or repaired, and since when that is known
+    notes : what the reader decided, changed or left out; empty where nothing is worth a word
     """
 
     dates: NDArray[np.datetime64]
     symbols: NDArray[np.str_]
     values: Mapping[str, NDArray[np.float64]]
     issues: tuple[SeriesIssue, ...] = ()
+    revisions: Revisions = field(default_factory=Revisions)
+    notes: tuple[ReadingNote, ...] = ()

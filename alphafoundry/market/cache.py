@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.panel import Panel, SeriesIssue
+from alphafoundry.market.revisions import LevelBreak, Revisions
 
 _MANIFEST = "panel.json"
 _DRAFT = ".draft-"
@@ -70,12 +71,12 @@ def cached_panel(
     return panel
 
 
-def state_of(path: Path | None) -> list[object] | None:
-    """Return what tells one state of a file from another: its place, size and time of change."""
+def state_of(path: Path | None) -> str | None:
+    """Return a digest of a file's content: touched or copied it is the same, altered it is not."""
     if path is None:
         return None
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
 def _read(place: Path) -> Panel:
@@ -104,6 +105,14 @@ def _panel_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Pane
         fields=part("fields"),
         groups=part("groups"),
         truth=part("truth"),
+        members=arrays["members"].view(bool) if "members" in arrays else None,
+        revisions=Revisions(
+            rows=arrays["revision_rows"],
+            columns=arrays["revision_columns"],
+            known_at=arrays["revision_known_at"],
+            before=part("before"),
+            breaks=tuple(LevelBreak(**found) for found in meta["breaks"]),
+        ),
         source=meta["source"],
         label=meta["label"],
         synthetic=meta["synthetic"],
@@ -127,8 +136,14 @@ def _write(panel: Panel, place: Path) -> None:
         ("fields", panel.fields),
         ("groups", panel.groups),
         ("truth", panel.truth),
+        ("before", panel.revisions.before),
     ):
         arrays.update({f"{kind}/{name}": array for name, array in members.items()})
+    if panel.members is not None:
+        arrays["members"] = panel.members.view(np.uint8)
+    arrays["revision_rows"] = panel.revisions.rows
+    arrays["revision_columns"] = panel.revisions.columns
+    arrays["revision_known_at"] = panel.revisions.known_at
     manifest = {
         "panel": {
             "source": panel.source,
@@ -137,6 +152,7 @@ def _write(panel: Panel, place: Path) -> None:
             "fingerprint": panel.fingerprint,
             "group_names": dict(panel.group_names),
             "issues": [asdict(issue) for issue in panel.issues],
+            "breaks": [asdict(found) for found in panel.revisions.breaks],
             "descriptions": dict(panel.descriptions),
         },
         "arrays": {
@@ -201,6 +217,8 @@ def _age_seconds(path: Path) -> float:
 def _checksum(array: NDArray[Any]) -> int:
     """Return the sum of the array's bits, taken as unsigned words, modulo 2**64."""
     flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype.itemsize == 1:
+        return int(flat.sum(dtype=np.uint64))
     size = 8 if flat.dtype.itemsize % 8 == 0 else 4
     return int(flat.view(f"u{size}").sum(dtype=np.uint64)) if flat.size else 0
 

@@ -1,4 +1,8 @@
-"""Trading days of the New York Stock Exchange."""
+"""Trading days of the synthetic market, by the rules of the New York Stock Exchange.
+
+Days of real markets come from `sessions`. These need no package and never change with one, so
+that the calibration market of a seed is the same for ever; a test compares both.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Sharpe ratio of about 2 over the five years, each of the others 1 to 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -33,13 +33,19 @@ from numpy.typing import NDArray
 
 from alphafoundry.market.assembly import assemble, describe
 from alphafoundry.market.calendar import trading_days
-from alphafoundry.market.effects import HISTORY_DAYS, PLANTED, PlantedEffect, planted_signals
+from alphafoundry.market.effects import (
+    HISTORY_DAYS,
+    PLANTED,
+    PlantedEffect,
+    at_strength,
+    planted_signals,
+)
 from alphafoundry.market.fields import derive_fields
 from alphafoundry.market.groups import Grouping, market_group
 from alphafoundry.market.panel import Panel
 from alphafoundry.seeds import generator_for
 
-__all__ = ["PLANTED", "PlantedEffect", "generate_market"]
+__all__ = ["PLANTED", "PlantedEffect", "at_strength", "generate_market"]
 
 Array = NDArray[np.float64]
 
@@ -57,16 +63,31 @@ _LAST_FALL, _WORST_RETURN = -0.55, -0.8
 _MISSING_BARS, _HALTS = 0.0004, 12
 
 
-def generate_market(seed: int, *, progress: Callable[[str], None]) -> Panel:
+def generate_market(
+    seed: int,
+    *,
+    progress: Callable[[str], None],
+    effects: Sequence[PlantedEffect] = PLANTED,
+    drift: float | None = None,
+) -> Panel:
     """Return the calibration market of a seed; the same seed gives the same panel.
 
     Fields are open, high, low, close, volume, vwap, cap, returns and adv20; groups are market,
     sector, industry and subindustry. `truth` is 0 where a name is not listed.
+
+    Parameters
+    ----------
+    effects : what is planted, `PLANTED` or `at_strength(PLANTED, 0.5)`; without any, nothing can be
+        foreseen, and whatever a search finds is luck
+    drift : expected daily return of a name with a beta of 1, as a fraction; None is 0.0003, and 0
+        where nothing is planted, since a book that leans to high betas would earn the drift
     """
     progress(f"calibration: generating {NAMES} names over {DAYS} days")
     structure = _draw_structure(generator_for(seed, 0))
     noise = _draw_noise(seed)
-    paths = _simulate(structure, noise)
+    if drift is None:
+        drift = _MARKET_DRIFT if effects else 0.0
+    paths = _simulate(structure, noise, effects, drift)
     values = _bars_of(structure, paths, generator_for(seed, 5))
     _leave_out(values, structure, generator_for(seed, 6))
     fields, descriptions = derive_fields(values)
@@ -82,10 +103,19 @@ def generate_market(seed: int, *, progress: Callable[[str], None]) -> Panel:
             for name, text in descriptions.items()
         },
         source="calibration",
-        label=describe(f"SYNTHETIC calibration market (seed {seed})", dates, NAMES),
+        label=describe(_name(seed, effects), dates, NAMES),
         synthetic=True,
         truth=paths.truth,
     )
+
+
+def _name(seed: int, effects: Sequence[PlantedEffect]) -> str:
+    if not effects:
+        return f"SYNTHETIC market without effects (seed {seed})"
+    whole = {effect.name: effect.strength for effect in PLANTED}
+    strengths = {effect.strength / whole.get(effect.name, effect.strength) for effect in effects}
+    weaker = "" if strengths == {1.0} else f", effects at {'/'.join(f'{x:g}' for x in strengths)}"
+    return f"SYNTHETIC calibration market (seed {seed}{weaker})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +225,13 @@ def _draw_noise(seed: int) -> Noise:
     )
 
 
-def _simulate(structure: Structure, noise: Noise) -> Paths:
+def _simulate(
+    structure: Structure, noise: Noise, effects: Sequence[PlantedEffect], drift: float
+) -> Paths:
     """Run the market day by day; a day's expected return sees only the days before it."""
     shape = (DAYS, NAMES)
     close, returns, volume, volatility = (np.empty(shape) for _ in range(4))
-    truth = {effect.name: np.zeros(shape) for effect in PLANTED}
+    truth = {effect.name: np.zeros(shape) for effect in effects}
     codes = {name: grouping.codes for name, grouping in structure.groupings.items()}
     sector, industry = codes["sector"], codes["industry"]
     days_listed = np.zeros(NAMES, dtype=np.intp)
@@ -214,7 +246,7 @@ def _simulate(structure: Structure, noise: Noise) -> Paths:
         if day:
             past = slice(max(0, day - HISTORY_DAYS), day)
             signals = planted_signals(close[past], volume[past], codes, days_listed)
-            for effect in PLANTED:
+            for effect in effects:
                 planted = effect.strength_on(day) * signals[effect.name] * listed
                 truth[effect.name][day] = planted
                 expected += planted
@@ -222,7 +254,7 @@ def _simulate(structure: Structure, noise: Noise) -> Paths:
         market = _MARKET_VOLATILITY * np.sqrt(market_variance) * noise.market[day]
         change = (
             expected
-            + structure.beta * (_MARKET_DRIFT + market)
+            + structure.beta * (drift + market)
             + _SECTOR_VOLATILITY * noise.sector[day, sector]
             + _INDUSTRY_VOLATILITY * noise.industry[day, industry]
             + volatility[day] * noise.own[day]

@@ -1,13 +1,12 @@
 """Downloads in batches that survive interruption: retried, resumed, kept whole.
 
 A download is a folder. Each batch is written to it when it is whole; when the last one is there,
-all become one long-format file, bars.parquet, and `missing.json` names what never came.
+all become one long-format file, bars.parquet.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -76,11 +75,9 @@ class Downloader:
                     "again to go on from there, or choose another market (sample, calibration or "
                     "a file)"
                 ) from None
-            _write_table(table, path)
+            write_table(table, path)
         bars = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-        missing = sorted(set(symbols) - set(bars["symbol"]))
-        (folder / "missing.json").write_text(json.dumps(missing), encoding="utf-8")
-        _write_table(bars, bars_file(folder))
+        write_table(bars, bars_file(folder))
         for path in paths:
             path.unlink(missing_ok=True)
 
@@ -120,17 +117,9 @@ def bars_file(folder: Path) -> Path:
     return folder / "bars.parquet"
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether every batch of a download came."""
-    return bars_file(folder).is_file()
-
-
-def missing_symbols(folder: Path) -> list[str]:
-    """Return the symbols of a finished download that never came."""
-    return [str(name) for name in json.loads((folder / "missing.json").read_text("utf-8"))]
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as a parquet file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as draft:
         part = Path(draft) / path.name
         table.to_parquet(part, index=False)

@@ -8,8 +8,8 @@ deviation over all names and clipped to -3..3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ _REVERSAL_DAYS = 5
 _MOMENTUM_DAYS = 60
 _VOLUME_DAYS, _VOLUME_BASE_DAYS = 5, 20
 _CALM_DAYS = 20
+_STILL = 1e-5
 HISTORY_DAYS = _REVERSAL_DAYS + _MOMENTUM_DAYS + 1
 """Rows of history that every signal can be made from."""
 
@@ -97,6 +98,11 @@ PLANTED: tuple[PlantedEffect, ...] = (
 )
 
 
+def at_strength(effects: Sequence[PlantedEffect], share: float) -> tuple[PlantedEffect, ...]:
+    """Return the effects at a share of their strength, 1 as they are."""
+    return tuple(replace(effect, strength=share * effect.strength) for effect in effects)
+
+
 def planted_signals(
     close: Array,
     volume: Array,
@@ -133,7 +139,8 @@ def planted_signals(
     if days > _CALM_DAYS:
         window = close[-1 - _CALM_DAYS :]
         spread = (window[1:] / window[:-1]).std(axis=0)
-        put("sector", _CALM_DAYS + 1, -np.log(spread), "sector")
+        # A name that never moved is as calm as can be told.
+        put("sector", _CALM_DAYS + 1, -np.log(np.maximum(spread, _STILL)), "sector")
     return signals
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.returns import simple_returns
+
 Array = NDArray[np.float64]
 
 ADV_DAYS = 20
@@ -23,7 +25,8 @@ def derive_fields(values: Mapping[str, Array]) -> tuple[dict[str, Array], dict[s
 
     Where adj_close is given, open, high, low, close and vwap are multiplied by
     adj_close / close of the same day. Volume stays as the source gives it. A field whose inputs
-    are absent is left out; a missing input gives NaN on that day only, except in adv20.
+    are absent is left out; a missing input gives NaN on that day only, except in adv20. The
+    first return after missing bars is that of the whole gap.
     """
     prices = _adjusted(values)
     note = ", adjusted for splits and dividends" if "adj_close" in values else ""
@@ -43,7 +46,7 @@ def derive_fields(values: Mapping[str, Array]) -> tuple[dict[str, Array], dict[s
             "price, which the source does not give"
         )
     fields["returns"] = simple_returns(prices["close"])
-    descriptions["returns"] = f"Daily return, close over the previous day's close - 1{note}"
+    descriptions["returns"] = f"Return, close over the last known close before it - 1{note}"
     if "volume" in values:
         fields["volume"] = values["volume"]
         descriptions["volume"] = "Daily traded shares, as the source gives them"
@@ -53,15 +56,6 @@ def derive_fields(values: Mapping[str, Array]) -> tuple[dict[str, Array], dict[s
         fields["cap"] = values["cap"]
         descriptions["cap"] = "Market capitalization, from the source"
     return fields, descriptions
-
-
-def simple_returns(close: Array) -> Array:
-    """Return close[t] / close[t-1] - 1, shape of `close`; NaN where either day is missing."""
-    returns = np.full_like(close, np.nan)
-    if len(close) > 1:
-        np.divide(close[1:], close[:-1], out=returns[1:])
-        returns[1:] -= 1.0
-    return returns
 
 
 def typical_price(high: Array, low: Array, close: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +16,24 @@ UNKNOWN = -1
 _SUFFIX = "_sectors.csv"
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "symbol": ("symbol", "ticker", "instrument"),
+    "since": ("since", "from", "date", "valid_from", "start"),
     "sector": ("sector", "gics_sector"),
     "industry": ("industry", "gics_industry"),
     "subindustry": ("subindustry", "sub_industry", "gics_sub_industry"),
 }
+AS_OF_THE_DAY = "as it was on the day"
+"""Ends the description of groups that change by day."""
+LEVELS = ("sector", "industry", "subindustry")
 
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """One way to group instruments, the same on every day.
+    """One way to group instruments.
 
     Attributes
     ----------
-    codes : int32 array of shape (n_instruments,); index into `names`, -1 is unknown
+    codes : int32 array of shape (n_instruments,), the same on every day, or of shape (n_days,
+        n_instruments); index into `names`, -1 is unknown
     names : the groups, sorted
     description : one line for people
     """
@@ -36,6 +41,15 @@ class Grouping:
     codes: NDArray[np.int32]
     names: tuple[str, ...]
     description: str
+
+    @property
+    def by_day(self) -> bool:
+        """Whether it says for each day what was known then."""
+        return self.codes.ndim == 2
+
+    def on_days(self, kept: NDArray[np.bool_]) -> Grouping:
+        """Return the grouping of those of its days that are kept."""
+        return replace(self, codes=self.codes[kept]) if self.by_day else self
 
 
 def market_group(instruments: int) -> Grouping:
@@ -63,19 +77,31 @@ def groupings_by_level(labels: Mapping[str, Sequence[str]], *, origin: str) -> d
     industry is the same as subindustry and says so: BRAIN neutralizes by industry unless told
     otherwise, and the finer known groups serve that better than none.
     """
-    known = {
-        level: grouping(labels[level], f"{level.capitalize()}, from {origin}")
-        for level in ("sector", "industry", "subindustry")
-        if any(labels.get(level, ()))
-    }
+    return _with_industry(
+        {
+            level: grouping(labels[level], f"{level.capitalize()}, from {origin}")
+            for level in LEVELS
+            if any(labels.get(level, ()))
+        },
+        origin,
+    )
+
+
+def _with_industry(known: dict[str, Grouping], origin: str) -> dict[str, Grouping]:
     if "subindustry" in known and "industry" not in known:
         finest = known["subindustry"]
-        known["industry"] = Grouping(
-            finest.codes,
-            finest.names,
-            f"Same groups as subindustry: {origin} names no industry level",
+        known["industry"] = replace(
+            finest,
+            description=f"Same groups as subindustry: {origin} names no industry level"
+            + (f", {AS_OF_THE_DAY}" if finest.by_day else ""),
         )
     return known
+
+
+def folder_sectors_file(folder: Path) -> Path | None:
+    """Return the sectors file of a market folder, sectors.csv in it, None where there is none."""
+    path = folder / "sectors.csv"
+    return path if path.is_file() else None
 
 
 def find_sectors_file(data: Path) -> Path | None:
@@ -92,12 +118,16 @@ def find_sectors_file(data: Path) -> Path | None:
     return max(siblings, key=lambda path: len(path.name), default=None)
 
 
-def read_sectors(path: Path, symbols: NDArray[np.str_]) -> dict[str, Grouping]:
+def read_sectors(
+    path: Path, symbols: NDArray[np.str_], dates: NDArray[np.datetime64]
+) -> dict[str, Grouping]:
     """Return the groupings that a CSV file gives to `symbols`.
 
     The file has a column symbol and any of sector, industry, sub_industry (any case). Symbols
-    that it does not list and empty cells are unknown. Raises MarketError where it cannot be
-    read or lacks the columns.
+    that it does not list and empty cells are unknown. With a column since (or from, date) a row
+    counts from that day on, up to the next row of its symbol, and the groups are those of each of
+    `dates`; otherwise they are the same on all days. Raises MarketError where the file cannot be
+    read, lacks the columns or has a malformed day.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -106,22 +136,60 @@ def read_sectors(path: Path, symbols: NDArray[np.str_]) -> dict[str, Grouping]:
         raise MarketError(f"{path}: cannot read this sectors file ({_first_line(error)})") from None
     header = rows[0] if rows else []
     positions = _positions(header)
-    if "symbol" not in positions or len(positions) < 2:
+    levels = [level for level in LEVELS if level in positions]
+    if "symbol" not in positions or not levels:
         raise MarketError(
             f"{path}: the columns are {', '.join(header) or 'none'}; a sectors file has symbol "
-            "and at least one of sector, industry, sub_industry"
+            "and at least one of sector, industry, sub_industry, and may have since"
         )
-    levels = {level: column for level, column in positions.items() if level != "symbol"}
+    cells = [[cell.strip() for cell in row] + [""] * (len(header) - len(row)) for row in rows[1:]]
+    if "since" in positions:
+        return _dated(path, cells, positions, levels, symbols, dates)
     labels: dict[str, dict[str, str]] = {level: {} for level in levels}
-    for row in rows[1:]:
-        cells = [cell.strip() for cell in row] + [""] * (len(header) - len(row))
-        for level, column in levels.items():
-            labels[level][cells[positions["symbol"]]] = cells[column]
+    for row in cells:
+        for level in levels:
+            labels[level][row[positions["symbol"]]] = row[positions[level]]
     wanted = symbols.tolist()
     return groupings_by_level(
         {level: [of.get(symbol, "") for symbol in wanted] for level, of in labels.items()},
         origin=path.name,
     )
+
+
+def _dated(
+    path: Path,
+    cells: Sequence[Sequence[str]],
+    positions: Mapping[str, int],
+    levels: Sequence[str],
+    symbols: NDArray[np.str_],
+    dates: NDArray[np.datetime64],
+) -> dict[str, Grouping]:
+    place = {symbol: column for column, symbol in enumerate(symbols.tolist())}
+    days = [_since(path, line, row[positions["since"]]) for line, row in enumerate(cells, start=2)]
+    known: dict[str, Grouping] = {}
+    for level in levels:
+        names = tuple(sorted({row[positions[level]] for row in cells} - {""}))
+        index = {name: code for code, name in enumerate(names)}
+        codes = np.full((len(dates), len(symbols)), UNKNOWN, dtype=np.int32)
+        for number in sorted(range(len(cells)), key=days.__getitem__):
+            column = place.get(cells[number][positions["symbol"]])
+            if column is not None:
+                first = int(np.searchsorted(dates, days[number]))
+                codes[first:, column] = index.get(cells[number][positions[level]], UNKNOWN)
+        if names:
+            text = f"{level.capitalize()}, from {path.name}, {AS_OF_THE_DAY}"
+            known[level] = Grouping(codes, names, text)
+    return _with_industry(known, path.name)
+
+
+def _since(path: Path, line: int, text: str) -> np.datetime64:
+    """Return the first day of a row, the beginning of time where its cell is empty."""
+    try:
+        return np.datetime64(text or "0001-01-01", "D")
+    except ValueError:
+        raise MarketError(
+            f"{path}: line {line}: {text!r} is not a day; write it as 2020-01-31"
+        ) from None
 
 
 def _positions(header: Sequence[str]) -> dict[str, int]:

@@ -1,4 +1,7 @@
-"""Leaps of one price series: moves too large to pass without a question."""
+"""Leaps of one price series: moves too large to pass without a question.
+
+Every judgement is made on a bar of its own, `known`, from the bars up to it alone.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.splits import BARS_AFTER, LEAST_LOG, Series, Split, judge_split
+
 Array = NDArray[np.float64]
 
-LEAP_LOG = float(np.log(2.0))
+LEAP = 2.0
 """A close that doubles or halves is a leap."""
+LEAP_LOG = float(np.log(LEAP))
 JUMP_LOG = float(np.log(50.0))
 SPIKE_SIGMAS = 12.0
-SPIKE_BARS = 5
+SPIKE_BARS = BARS_AFTER
+JUMP_BARS = 63
+"""A move by a factor of 50 or more has this many bars to come back."""
 SPIKE_REST = 0.1
-SPLIT_PARTS = tuple(range(2, 31))
-SPLIT_TOLERANCE = 0.004
+SIGMA_BARS = 252
+LEAST_SIGMA_BARS = 20
 
 
 @dataclass(frozen=True)
@@ -27,74 +35,89 @@ class Leap:
 
     Attributes
     ----------
-    kind : "spike" (turns back within SPIKE_BARS bars), "jump" (by a factor of 50 or more, and
-        stays) or "split" (by n or 1/n, and stays)
-    start : index of the first bar away from the old price
-    back : for a spike the index of the first bar back at it, otherwise start + 1
-    parts : for a split the n, positive where the price fell (n for 1), negative where it rose
+    kind : "split" (one that was not adjusted, see `alphafoundry.market.splits`), "spike" (turns
+        back within SPIKE_BARS bars, or JUMP_BARS after a fall by a factor of 50), "jump" (up by
+        a factor of 50 or more, and stays), "back" (a jump that turns back within JUMP_BARS) or
+        "possible" (a split that is not certain: worth a word, and nothing is changed)
+    start : index of the first bar away from the old price; for "back" of the first bar back
+    back : for a spike the index of the first bar back at the old price, otherwise start + 1
+    known : index of the bar on which this can be told
+    factor : of a split, a jump and its way back, what takes it out of the prices from `start` on
+    split : what was found of a split
     """
 
-    kind: Literal["spike", "jump", "split"]
+    kind: Literal["split", "spike", "jump", "back", "possible"]
     start: int
     back: int
-    parts: int = 0
+    known: int
+    factor: float = 1.0
+    split: Split | None = None
 
 
-def find_leaps(log_price: Array) -> Iterator[Leap]:
+def find_leaps(series: Series) -> Iterator[Leap]:
     """Yield the leaps of a series in the order of time.
 
     Parameters
     ----------
-    log_price : logarithm of the price by bar, shape (n_bars,), without NaN
+    series : close without NaN, and what else is known of these bars
 
-    A spike must also exceed SPIKE_SIGMAS robust deviations of the series' own changes, and come
-    back to within a tenth of the leap. Any other large move, such as a crash or a takeover, is
-    none.
+    A spike must also exceed SPIKE_SIGMAS robust deviations of the series' own earlier changes,
+    and come back to within a tenth of the leap. Any other large move, such as a crash, a
+    wipe-out or a takeover, is none. What the last bars leave open is left out.
     """
+    log_price = series.log_close
     changes = np.diff(log_price)
-    if not len(changes):
-        return
-    threshold = max(LEAP_LOG, SPIKE_SIGMAS * _robust_sigma(changes))
-    settled = 0
-    for before in np.flatnonzero(np.abs(changes) > LEAP_LOG):
+    least = min(LEAP_LOG, LEAST_LOG)
+    spans: list[tuple[int, int]] = []
+    for before in np.flatnonzero(np.abs(changes) > least):
         start = int(before) + 1
-        if start < settled:
-            continue
-        size = float(changes[before])
-        away = _bars_away(log_price, start) if abs(size) > threshold else 0
+        for leap in _leaps_at(series, changes, start):
+            explained = any(first < start <= back <= leap.known for first, back in spans)
+            if not explained:
+                yield leap
+                if leap.kind in ("spike", "back"):
+                    spans.append((start, leap.known))
+
+
+def robust_sigma(changes: Array) -> float:
+    """Return 1.4826 times the median absolute change, a deviation that outliers cannot move."""
+    return 1.4826 * float(np.median(np.abs(changes)))
+
+
+def _leaps_at(series: Series, changes: Array, start: int) -> Iterator[Leap]:
+    log_price = series.log_close
+    size = float(changes[start - 1])
+    history = changes[max(0, start - 1 - SIGMA_BARS) : start - 1]
+    sigma = robust_sigma(history) if len(history) >= LEAST_SIGMA_BARS else 0.0
+    away = 0
+    if abs(size) > max(LEAP_LOG, SPIKE_SIGMAS * sigma):
+        away = _bars_away(log_price, start, JUMP_BARS if abs(size) > JUMP_LOG else SPIKE_BARS)
+    stayed = start + SPIKE_BARS
+    if away and (size < 0 or away <= SPIKE_BARS):
+        yield Leap("spike", start, start + away, start + away)
+    elif (split := judge_split(series, start)) and split.certain:
+        yield Leap("split", start, start + 1, stayed, split.factor, split)
+    elif size > JUMP_LOG and stayed < len(log_price):
+        factor = float(np.exp(-size))
+        yield Leap("jump", start, start + 1, stayed, factor)
         if away:
-            settled = start + away + 1
-            yield Leap("spike", start, start + away)
-        elif abs(size) > JUMP_LOG:
-            yield Leap("jump", start, start + 1)
-        elif parts := _split_parts(size):
-            yield Leap("split", start, start + 1, parts)
+            back = start + away
+            yield Leap("back", back, back + 1, back, 1.0 / factor)
+    elif split:
+        yield Leap("possible", start, start + 1, min(stayed, len(log_price) - 1), 1.0, split)
 
 
-def _bars_away(log_price: Array, start: int) -> int:
-    """Return how many bars the price stays away from its level before `start`, 0 for ever.
+def _bars_away(log_price: Array, start: int, most: int) -> int:
+    """Return how many bars, up to `most`, the price stays away from its level before `start`.
 
-    On the way every bar stays away by at least half of the leap.
+    On the way every bar stays away by at least half of the leap. 0 where it does not come back.
     """
     level = log_price[start - 1]
     size = log_price[start] - level
-    for bars in range(1, min(SPIKE_BARS, len(log_price) - 1 - start) + 1):
+    for bars in range(1, min(most, len(log_price) - 1 - start) + 1):
         rest = (log_price[start + bars] - level) / size
         if abs(rest) <= SPIKE_REST:
             return bars
         if rest < 0.5:
             return 0
     return 0
-
-
-def _split_parts(size: float) -> int:
-    ratio = float(np.exp(abs(size)))
-    nearest = min(SPLIT_PARTS, key=lambda parts: abs(ratio / parts - 1.0))
-    if abs(ratio / nearest - 1.0) > SPLIT_TOLERANCE:
-        return 0
-    return nearest if size < 0 else -nearest
-
-
-def _robust_sigma(changes: Array) -> float:
-    """Return 1.4826 times the median absolute change, a deviation that outliers cannot move."""
-    return 1.4826 * float(np.median(np.abs(changes)))

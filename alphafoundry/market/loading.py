@@ -8,6 +8,9 @@ from pathlib import Path
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.cache import cached_panel, state_of
+from alphafoundry.market.identity import Market
+from alphafoundry.market.layouts import ReadOptions, options_of
+from alphafoundry.market.market_folder import is_market_folder, read_market_folder, read_state
 from alphafoundry.market.panel import Panel
 
 _SOURCES: Mapping[str, str] = {
@@ -20,7 +23,7 @@ _SOURCES: Mapping[str, str] = {
 def known_sources() -> Mapping[str, str]:
     """Return the names that `load_market` knows, each with one line on what it is.
 
-    Besides these it takes the path of a .parquet or .csv file.
+    Besides these it takes the path of a file or folder, see docs/data.md.
     """
     return dict(_SOURCES)
 
@@ -32,19 +35,22 @@ def load_market(
     seed: int = 0,
     sectors: Path | None = None,
     progress: Callable[[str], None] | None = None,
+    options: ReadOptions | None = None,
 ) -> Panel:
     """Return the panel of a market, from the cache where its source has not changed.
 
     Parameters
     ----------
-    source : "calibration", "sample", "yfinance", or the path of a parquet or CSV file in long
-        format (columns date, symbol, close and, where known, open, high, low, adj_close,
-        volume, vwap, cap)
+    source : "calibration", "sample", "yfinance", or the path of a file, an archive or a folder
+        with date, symbol, close and, where known, open, high, low, adj_close, volume, vwap, cap;
+        docs/data.md lists the formats. What the file does not tell of itself may follow behind a
+        question mark: prices.csv?date_format=%d/%m/%Y&decimal=,
     cache_dir : folder for cached panels and downloads; made where absent
     seed : of the calibration market; no other source uses it
     sectors : CSV with symbol and any of sector, industry, sub_industry. None takes the sibling
         PREFIX_sectors.csv of a file, if there is one
     progress : called with one line at each step that takes time
+    options : what the file does not tell of itself, in place of a part behind a question mark
 
     The arrays of the panel are read-only. Raises MarketError where the source is unknown,
     missing, unreadable, or needs a package that is not installed.
@@ -63,8 +69,36 @@ def load_market(
     elif name == "yfinance":
         panel = _load_yfinance(cache_dir, sectors, say)
     else:
-        panel = _load_path(name, cache_dir, sectors, say)
-    return replace(panel, source=name)
+        panel = _load_path(name, cache_dir, sectors, say, options)
+    market = market_of(name, seed=seed, sectors=sectors, options=options)
+    return replace(panel, source=name, market=market)
+
+
+def market_of(
+    source: str,
+    *,
+    seed: int = 0,
+    sectors: Path | None = None,
+    options: ReadOptions | None = None,
+) -> Market:
+    """Return the lasting identity of a market, without reading its bars.
+
+    A file is known by its resolved path and the options that it is read with, a market folder by
+    the id in it, wherever it is moved. Other groups than the source's own, by `sectors`, make
+    another market.
+    """
+    if source == "calibration":
+        return Market(f"calibration, seed {seed}", "500 generated names", "prices are generated")
+    groups = "" if sectors is None else f", grouped by {Path(sectors).resolve()}"
+    if source == "sample":
+        return Market(f"skfolio sample{groups}", "20 large US stocks")
+    if source == "yfinance":
+        return Market(f"yfinance{groups}", "S&P 500 members by day", "by adj_close")
+    path, behind = split_source(source)
+    if is_market_folder(path):
+        return Market(f"market folder {read_state(path).id}{groups}")
+    told = options or options_of(behind, source=source)
+    return Market(f"{path.resolve()}{_read_as(told)}{groups}")
 
 
 def _load_calibration(
@@ -104,31 +138,103 @@ def _load_yfinance(cache_dir: Path, sectors: Path | None, progress: Callable[[st
 
 
 def _load_path(
-    source: str, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
+    source: str,
+    cache_dir: Path,
+    sectors: Path | None,
+    progress: Callable[[str], None],
+    options: ReadOptions | None,
 ) -> Panel:
-    path = Path(source).expanduser()
-    if not path.is_file():
+    path, behind = split_source(source)
+    if not source.strip("./") or not path.exists():
         raise MarketError(
-            f"market {source!r}: neither an existing file nor one of {', '.join(_SOURCES)}; give "
-            "one of these names or the path of a .parquet or .csv file in long format"
+            f"market {source!r}: neither an existing file or folder nor one of "
+            f"{', '.join(_SOURCES)}; give one of these names or the path of a .parquet, .csv or "
+            "other table (docs/data.md lists what is read)"
         )
+    if is_market_folder(path):
+        return _load_folder(path, cache_dir, sectors, progress)
     from alphafoundry.market.groups import find_sectors_file
+    from alphafoundry.market.members import find_members_file
 
+    told = options or options_of(behind, source=source)
     groups = sectors or find_sectors_file(path)
-    where = str(path.resolve())
+    where = f"{path.resolve()}{_read_as(told)}"
 
     def build() -> Panel:
         from alphafoundry.market.files import load_file
 
-        return load_file(path, source=source, sectors=groups, progress=progress)
+        return load_file(path, source=source, sectors=groups, progress=progress, options=told)
 
     return cached_panel(
         cache_dir / "panels",
         name=where if sectors is None else f"{where} with {sectors.resolve()}",
-        state={"file": state_of(path), "sectors": state_of(groups)},
+        state={
+            "file": _state_of_all(path),
+            "sectors": state_of(groups),
+            "members": state_of(find_members_file(path)),
+        },
         build=build,
         progress=progress,
     )
+
+
+def _load_folder(
+    path: Path, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
+) -> Panel:
+    from alphafoundry.market.groups import folder_sectors_file, read_sectors
+    from alphafoundry.market.members import find_members_file, read_members
+
+    state = read_state(path)
+    groups = sectors or folder_sectors_file(path)
+    listed = find_members_file(path)
+
+    def build() -> Panel:
+        from alphafoundry.market.assembly import build_panel
+
+        progress(f"{path.name}: reading version {state.version}")
+        bars = read_market_folder(path)
+        return build_panel(
+            bars,
+            source=str(path),
+            name=path.name,
+            groupings=read_sectors(groups, bars.symbols, bars.dates) if groups else {},
+            progress=progress,
+            stays=read_members(listed) if listed else None,
+        )
+
+    return cached_panel(
+        cache_dir / "panels",
+        name=state.id if sectors is None else f"{state.id} with {sectors.resolve()}",
+        state={
+            "version": state.version,
+            "sectors": state_of(groups),
+            "members": state_of(listed),
+        },
+        build=build,
+        progress=progress,
+    )
+
+
+def _read_as(told: ReadOptions) -> str:
+    return "" if told == ReadOptions() else f" as {told}"
+
+
+def split_source(source: str) -> tuple[Path, str]:
+    """Return (path, options behind the question mark); a file with such a name comes first."""
+    whole = Path(source).expanduser()
+    if whole.exists() or "?" not in source:
+        return whole, ""
+    before, _, behind = source.rpartition("?")
+    return Path(before).expanduser(), behind
+
+
+def _state_of_all(path: Path) -> object:
+    """Return what tells one state of a file from another, or of all files of a folder."""
+    if not path.is_dir():
+        return state_of(path)
+    from alphafoundry.market.containers import files_of
+
+    return [[str(file.relative_to(path)), state_of(file)] for file in files_of(path)[0]]
 
 
 def _silent(_: str) -> None:

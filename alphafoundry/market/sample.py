@@ -13,7 +13,7 @@ from alphafoundry.market.bars import Bars
 from alphafoundry.market.groups import read_sectors
 from alphafoundry.market.panel import Panel
 
-_INSTALL = "market 'sample' needs the package skfolio; run: .venv/bin/pip install -e '.[sample]'"
+_INSTALL = "market 'sample' needs the package skfolio; run: make install EXTRAS=sample"
 
 
 def sample_version() -> str:
@@ -44,6 +44,6 @@ def load_sample(*, sectors: Path | None, progress: Progress) -> Panel:
         bars,
         source="sample",
         name="skfolio sample of large US stocks, close only",
-        groupings=read_sectors(sectors, bars.symbols) if sectors else {},
+        groupings=read_sectors(sectors, bars.symbols, bars.dates) if sectors else {},
         progress=progress,
     )

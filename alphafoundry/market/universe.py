@@ -32,12 +32,15 @@ def universe_mask(panel: Panel, name: str) -> tuple[NDArray[np.bool_], str | Non
     traded. Ties go to the earlier column. A name of the ranking is in on day t where it had a
     price within the last 5 days, t included, so the row of day t uses no bar after t. Nobody is
     in on the first day, which has no past to rank by. Without volume every name with a price
-    within those 5 days is in, from the first day on. Raises MarketError on an unknown name.
+    within those 5 days is in, from the first day on. Where the market tells who belonged to it on
+    each day, nobody else is ranked or in. Raises MarketError on an unknown name.
     """
     if name not in UNIVERSE_SIZES:
         raise MarketError(f"universe {name!r}: unknown; choose one of {', '.join(UNIVERSE_SIZES)}")
     close = panel.fields["close"]
     priced = _priced_lately(~np.isnan(close))
+    if panel.members is not None:
+        priced &= panel.members
     if "volume" not in panel.fields:
         return priced, (
             f"This market has no volume, so {name} is every name with a price, "
@@ -47,7 +50,7 @@ def universe_mask(panel: Panel, name: str) -> tuple[NDArray[np.bool_], str | Non
     note = None
     if close.shape[1] < size:
         note = f"This market has {close.shape[1]} names, so {name} is all of them"
-    return priced & _ranked(close, panel.fields["volume"], size), note
+    return priced & _ranked(close, panel.fields["volume"], size, panel.members), note
 
 
 def dollar_volume(close: NDArray[np.float64], volume: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -56,12 +59,17 @@ def dollar_volume(close: NDArray[np.float64], volume: NDArray[np.float64]) -> ND
 
 
 def _ranked(
-    close: NDArray[np.float64], volume: NDArray[np.float64], size: int
+    close: NDArray[np.float64],
+    volume: NDArray[np.float64],
+    size: int,
+    members: NDArray[np.bool_] | None,
 ) -> NDArray[np.bool_]:
     traded = dollar_volume(close, volume)
     chosen = np.zeros(close.shape, dtype=bool)
     for day in range(1, len(close), RANKING_DAYS):
         average = traded[max(0, day - LIQUIDITY_DAYS) : day].mean(axis=0)
+        if members is not None:
+            average = np.where(members[day], average, 0.0)
         best = np.argsort(-average, kind="stable")[:size]
         chosen[day : day + RANKING_DAYS, best] = average[best] > 0.0
     return chosen

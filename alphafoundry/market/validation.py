@@ -1,50 +1,69 @@
 """Faults of daily bars: found, reported and masked, so that none is used silently.
 
-Rules, in the order in which they are applied:
+Every rule judges a bar from the bars up to some row, `known_at`, alone; what comes later changes
+no judgement of before (see `alphafoundry.market.revisions`). Rules, in the order in which they are
+applied:
 
 thin-day            a day on which under 5 % of the usual number of names have a bar is removed
-                    (a holiday on which a few names carry a stray bar)
-non-positive-price  a price of zero, below it or infinite: the bar is masked
+                    (a holiday on which a few names carry a stray bar); usual is the median of
+                    the last 63 days. Known that day
+non-positive-price  a price of zero, below it or infinite: the bar is masked. Known that day
 absurd-price        high below low, or open or close outside low..high by more than 0.1 %: the
-                    bar is masked
-spike               the close at least doubles or halves and is back at its level within 5 bars:
-                    the bars in between are masked. A crash that does not turn back is left alone
-jump                the close moves by a factor of 50 or more and stays there: that bar is
-                    masked, so the move enters no return
+                    bar is masked. Known that day
+unadjusted-split    the close moves to about 1/n or n times the one before and all else is as on
+                    an ordinary day (see `alphafoundry.market.splits`): divided out of the
+                    prices from there on. Known on the fifth bar after it
+spike               the close at least doubles or halves and is back at its level within 5 bars
+                    (63 after a factor of 50): the bars in between are masked. A crash or a
+                    wipe-out that does not turn back is left alone. Known on the bar back
+jump                the close rises by a factor of 50 or more and stays there for 5 bars: divided
+                    out of the prices from there on. Known on the fifth bar
 stale               the same close on 5 bars in a row without volume, or on 20 with volume: all
-                    but the first are masked
-garbage             a quarter of the bars are broken by the rules above, or half are without any
-                    trade: the whole series is masked
-lost-volume         no volume on a bar whose price moved, or a negative one: the volume is masked
+                    but the first are masked. Known on the 5th or 20th bar
+garbage             of the last 252 bars a quarter are broken by the rules above, half are
+                    without any trade, or 5 % are leaps, at least 10 in all: these bars are
+                    masked. A short past counts as 100 bars. Known on the bar on which the share
+                    is crossed
+lost-volume         no volume on a bar whose price moved, or a negative one: the volume is
+                    masked. Known that day
 split               adj_close / close changes by 20 % or more: reported only, as the adjusted
                     prices are used
-possible-split      without adj_close, a move to 1/n or n times the price that stays: reported
 gap                 5 or more bars are missing inside a series: reported
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.bars import PRICE_COLUMNS, Bars
-from alphafoundry.market.leaps import LEAP_LOG, Leap, find_leaps
+from alphafoundry.market.leaps import LEAP, Leap, find_leaps
 from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.returns import last_known
+from alphafoundry.market.revisions import LevelBreak, Revisions
+from alphafoundry.market.splits import LEAST_LOG, Series
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 THIN_DAY_SHARE = 0.05
+THIN_DAY_WINDOW = 63
+THIN_DAY_LEAST = 5
 RANGE_TOLERANCE = 1e-3
 STALE_BARS = 20
 STALE_BARS_UNTRADED = 5
+GARBAGE_WINDOW = 252
+GARBAGE_BARS = 100
+GARBAGE_LEAST = 10
 GARBAGE_BROKEN_SHARE = 0.25
 GARBAGE_UNTRADED_SHARE = 0.5
 WILD_SHARE = 0.05
-WILD_COUNT = 10
 SPLIT_LOG = np.log(1.2)
 GAP_BARS = 5
 
@@ -53,7 +72,9 @@ def validate(bars: Bars) -> Bars:
     """Return `bars` with every faulty value set to NaN and every fault in `issues`.
 
     The arrays of `bars` are left as they are. The rules are those of the module's docstring.
-    The order of issues is by symbol, then by kind; faults of the whole file come first.
+    What was masked or repaired, since when that is known, and what the cell showed until then
+    is in `revisions`. The order of issues is by symbol, then by kind; faults of the whole file
+    come first.
     """
     bars, issues = _without_thin_days(bars)
     findings = _Findings(bars)
@@ -64,37 +85,68 @@ def validate(bars: Bars) -> Bars:
     _find_garbage(findings)
     _report_splits(findings)
     _report_gaps(findings)
-    values = {name: _masked(array, findings.broken) for name, array in bars.values.items()}
+    values = {name: array.copy() for name, array in bars.values.items()}
     if "volume" in values:
-        values["volume"] = _without_lost_volume(findings, values)
+        _mask_lost_volume(findings, values)
+    revisions = _revise(values, findings)
     found = sorted(findings.issues, key=lambda issue: (issue.symbol, issue.kind))
-    return replace(bars, values=values, issues=(*bars.issues, *issues, *found))
+    return replace(bars, values=values, issues=(*bars.issues, *issues, *found), revisions=revisions)
 
 
-@dataclass
 class _Findings:
     """What the rules have found so far in one set of bars.
 
-    broken : bars to mask, of shape (n_days, n_instruments)
-    wild : instruments with too many leaps for any of their prices to be trusted
-    close : the close without the broken bars
+    present : bars with a close, shape (n_days, n_instruments)
+    broken : bars to mask, whenever that is known
+    close : the close without the bars that are broken on their own day
+    path : the close that returns are made from (adjusted where that is known), likewise
     """
 
-    bars: Bars
-
-    def __post_init__(self) -> None:
-        close = self.bars.values["close"]
-        self.present: Mask = ~np.isnan(close)
-        self.broken: Mask = np.zeros(close.shape, dtype=bool)
-        self.wild: Mask = np.zeros(close.shape[1], dtype=bool)
-        self.close = close
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.close = bars.values["close"]
+        self.path = bars.values.get("adj_close", self.close)
+        self.present: Mask = ~np.isnan(self.close)
+        self.broken: Mask = np.zeros(self.close.shape, dtype=bool)
+        self.breaks: list[LevelBreak] = []
         self.issues: list[SeriesIssue] = []
+        self._cells: list[tuple[Indices, Indices, Indices]] = []
 
-    def mask(self, cells: Mask) -> None:
-        """Add `cells`, of shape (n_days, n_instruments), to the broken bars."""
+    def mask_at_once(self, cells: Mask) -> None:
+        """Mask `cells`, of shape (n_days, n_instruments), whose fault shows on their own day."""
         if cells.any():
+            rows, columns = np.nonzero(cells)
+            self._cells.append((rows, columns, rows))
             self.broken |= cells
-            self.close = _masked(self.bars.values["close"], self.broken)
+            self.close = _masked(self.close, cells)
+            self.path = _masked(self.path, cells)
+
+    def mask(self, rows: Indices, column: int, known_at: Indices | int) -> None:
+        """Mask bars of one instrument from what was known on the rows `known_at`."""
+        known = np.maximum(rows, known_at)
+        self._cells.append((rows, np.full(len(rows), column), known))
+        self.broken[rows, column] = True
+
+    @cached_property
+    def leaping(self) -> Mask:
+        """Which bars but the first leap from the last known one; fixed when first asked for."""
+        filled = last_known(self.path)
+        ratio = filled[1:] / filled[:-1]
+        return (ratio > LEAP) | (ratio < 1.0 / LEAP)
+
+    def masked_cells(self) -> tuple[Indices, Indices, Indices]:
+        """Return (rows, columns, known_at), each cell once, as early as one rule knew of it."""
+        if not self._cells:
+            nothing = np.zeros(0, dtype=np.intp)
+            return nothing, nothing, nothing
+        rows, columns, known = (
+            np.concatenate(parts).astype(np.intp) for parts in zip(*self._cells, strict=True)
+        )
+        order = np.lexsort((known, columns, rows))
+        rows, columns, known = rows[order], columns[order], known[order]
+        first = np.ones(len(rows), dtype=bool)
+        first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+        return rows[first], columns[first], known[first]
 
     def add(self, column: int, kind: str, detail: str, masked: int = 0) -> None:
         """Report a fault of the instrument in `column`."""
@@ -108,7 +160,7 @@ class _Findings:
 
 def _without_thin_days(bars: Bars) -> tuple[Bars, list[SeriesIssue]]:
     counts = np.count_nonzero(~np.isnan(bars.values["close"]), axis=1)
-    usual = float(np.median(counts)) if len(counts) else 0.0
+    usual = _usual_counts(counts)
     thin = counts < THIN_DAY_SHARE * usual
     if not thin.any():
         return bars, []
@@ -117,12 +169,21 @@ def _without_thin_days(bars: Bars) -> tuple[Bars, list[SeriesIssue]]:
         SeriesIssue(
             "",
             "thin-day",
-            f"{bars.dates[row]} has bars of {counts[row]} names, usual are {usual:.0f}: removed",
+            f"{bars.dates[row]} has bars of {counts[row]} names, usual are {usual[row]:.0f}: "
+            "removed",
             int(counts[row]),
         )
         for row in np.flatnonzero(thin)
     ]
     return replace(bars, dates=bars.dates[~thin], values=values), issues
+
+
+def _usual_counts(counts: Indices) -> Array:
+    """Return the median of the last days' counts, by day; 0 on the first days."""
+    usual = np.zeros(len(counts))
+    for day in range(THIN_DAY_LEAST, len(counts)):
+        usual[day] = np.median(counts[max(0, day - THIN_DAY_WINDOW) : day])
+    return usual
 
 
 def _find_non_positive(findings: _Findings) -> None:
@@ -140,7 +201,7 @@ def _find_non_positive(findings: _Findings) -> None:
                 f"{_more(rows)}; a price must be above zero",
                 len(rows),
             )
-        findings.mask(cells)
+        findings.mask_at_once(cells)
 
 
 def _find_absurd(findings: _Findings) -> None:
@@ -168,46 +229,80 @@ def _find_absurd(findings: _Findings) -> None:
             f"{shown} on {findings.day(row)}{_more(rows)}; open and close must lie in low..high",
             len(rows),
         )
-    findings.mask(cells)
+    findings.mask_at_once(cells)
 
 
 def _find_leaps(findings: _Findings) -> None:
-    """Find spikes, jumps and possible splits in the close, adjusted where that is known."""
+    """Find splits, spikes and jumps in the close, adjusted where that is known."""
+    filled = last_known(findings.path)
+    ratio = filled[1:] / filled[:-1]
+    least = np.exp(LEAST_LOG)
+    for column in np.flatnonzero(((ratio > least) | (ratio < 1.0 / least)).any(axis=0)):
+        series = _series(findings, int(column))
+        for leap in find_leaps(series):
+            _take_leap(findings, int(column), series, leap)
+
+
+def _series(findings: _Findings, column: int) -> Series:
+    """Return the known bars of one instrument, adjusted as its path is."""
     values = findings.bars.values
-    adjusted = "adj_close" in values
-    log_close = np.log(_masked(values["adj_close" if adjusted else "close"], findings.broken))
-    leaping = np.abs(np.diff(_filled_forward(log_close), axis=0)) > LEAP_LOG
-    counts = np.count_nonzero(leaping, axis=0)
-    bars_of = np.count_nonzero(findings.present, axis=0)
-    findings.wild = counts > np.maximum(WILD_COUNT, WILD_SHARE * bars_of)
-    cells = np.zeros_like(findings.broken)
-    for column in np.flatnonzero((counts > 0) & ~findings.wild):
-        rows = np.flatnonzero(~np.isnan(log_close[:, column]))
-        path = log_close[rows, column]
-        for leap in find_leaps(path):
-            if leap.kind == "split" and adjusted:
-                continue
-            masked = rows[leap.start : leap.back] if leap.kind != "split" else rows[:0]
-            cells[masked, column] = True
-            day = findings.day(rows[leap.start])
-            old, new = np.exp(path[leap.start - 1]), np.exp(path[leap.start])
-            findings.add(
-                int(column),
-                "possible-split" if leap.kind == "split" else leap.kind,
-                f"close {old:.6g} to {new:.6g} on {day}{_outcome(leap)}",
-                len(masked),
-            )
-    findings.mask(cells)
+    days = np.flatnonzero(~np.isnan(findings.path[:, column]))
+    path = np.log(findings.path[days, column])
+    shift = path - np.log(findings.close[days, column])
+    prices = {
+        f"log_{name}": np.log(values[name][days, column]) + shift
+        for name in ("open", "high", "low")
+        if name in values
+    }
+    others = {
+        name: values[key][days, column]
+        for name, key in (("volume", "volume"), ("factor", "split_factor"))
+        if key in values
+    }
+    return Series(path, days, **prices, **others)
 
 
-def _outcome(leap: Leap) -> str:
+def _take_leap(findings: _Findings, column: int, series: Series, leap: Leap) -> None:
+    """Mask or divide out what was found, and report it."""
+    days = series.days
+    row, known = int(days[leap.start]), int(days[leap.known])
+    old, new = np.exp(series.log_close[leap.start - 1 : leap.start + 1])
+    moved = f"close {old:.6g} to {new:.6g} on {findings.day(row)}"
     if leap.kind == "spike":
-        bars = leap.back - leap.start
-        return f", back after {bars} bar{'s' if bars > 1 else ''}"
-    if leap.kind == "jump":
-        return ", and it stays there"
-    split = f"{leap.parts} for 1" if leap.parts > 0 else f"1 for {-leap.parts}"
-    return f" looks like a split of {split} that was not adjusted"
+        masked = days[leap.start : leap.back]
+        findings.mask(masked, column, known)
+        bars = f"{len(masked)} bar{'s' if len(masked) > 1 else ''}"
+        findings.add(column, "spike", f"{moved}, back after {bars}", len(masked))
+        return
+    if leap.split is not None and leap.kind == "possible":
+        findings.add(
+            column,
+            "possible-split",
+            f"{moved} may be a split of {_parts(leap.split.ratio)} that was not adjusted; it is "
+            "left as it is",
+        )
+        return
+    multiplied = f"prices from then on are multiplied by {leap.factor:.6g}"
+    if leap.split is not None:
+        split = leap.split
+        found = LevelBreak(column, row, known, leap.factor, "split", split.volume)
+        either = "" if split.other is None else f" or {_parts(split.other)}"
+        detail = (
+            f"{moved} looks like a split of {_parts(split.ratio)}{either} that was not adjusted: "
+            f"{multiplied}{', volume is divided by it' if split.volume else ''}"
+        )
+        findings.add(column, "unadjusted-split", detail)
+    else:
+        found = LevelBreak(column, row, known, leap.factor, "jump")
+        way = "and it stays there" if leap.kind == "jump" else "back from a jump"
+        findings.add(column, "jump", f"{moved}, {way}: left out of the returns, {multiplied}")
+    findings.breaks.append(found)
+
+
+def _parts(ratio: float) -> str:
+    """Return 4.0 as "4 for 1", 1.5 as "3 for 2", 0.1 as "1 for 10"."""
+    parts = Fraction(ratio).limit_denominator(100)
+    return f"{parts.numerator} for {parts.denominator}"
 
 
 def _find_stale(findings: _Findings) -> None:
@@ -215,66 +310,112 @@ def _find_stale(findings: _Findings) -> None:
     pairs = same[1:] & same[:-1]
     suspects = np.flatnonzero((pairs[2:] & pairs[:-2]).any(axis=0))
     volume = findings.bars.values.get("volume")
-    cells = np.zeros_like(findings.broken)
     for column in suspects:
-        untraded = None if volume is None else volume[:, column] == 0.0
+        untraded = np.zeros(len(same) + 1, bool) if volume is None else volume[:, column] == 0.0
         for first, last in _runs(same[:, column]):
-            length = last - first + 2
-            quiet = untraded is not None and bool(untraded[first + 1 : last + 2].all())
-            if length < (STALE_BARS_UNTRADED if quiet else STALE_BARS):
-                continue
-            cells[first + 1 : last + 2, column] = True
-            findings.add(
-                int(column),
-                "stale",
-                f"the close stays at {findings.close[first, column]:.6g} from "
-                f"{findings.day(first)} to {findings.day(last + 1)}"
-                f"{' without volume' if quiet else ''}",
-                last - first + 1,
-            )
-    findings.mask(cells)
+            repeats = np.arange(first + 1, last + 2)
+            quiet = untraded[repeats]
+            silent = repeats if quiet.all() else repeats[: np.argmin(quiet)]
+            masked = 0
+            for rows, least in ((silent, STALE_BARS_UNTRADED), (repeats, STALE_BARS)):
+                if len(rows) + 1 >= least:
+                    findings.mask(rows, int(column), first + least - 1)
+                    masked = max(masked, len(rows))
+            if masked:
+                findings.add(
+                    int(column),
+                    "stale",
+                    f"the close stays at {findings.close[first, column]:.6g} from "
+                    f"{findings.day(first)} to {findings.day(first + masked)}"
+                    f"{' without volume' if quiet[:masked].all() else ''}",
+                    masked,
+                )
 
 
 def _find_garbage(findings: _Findings) -> None:
     values, present = findings.bars.values, findings.present
-    bars_of = np.maximum(np.count_nonzero(present, axis=0), 1)
-    broken_share = np.count_nonzero(findings.broken & present, axis=0) / bars_of
-    untraded_share = np.zeros(len(bars_of))
+    untraded = np.zeros_like(present)
     if "volume" in values:
-        untraded = values["volume"] == 0.0
+        untraded = present & (values["volume"] == 0.0)
         if "high" in values and "low" in values:
             untraded &= values["high"] == values["low"]
-        untraded_share = np.count_nonzero(untraded & present, axis=0) / bars_of
-    garbage = (
-        findings.wild
-        | (broken_share > GARBAGE_BROKEN_SHARE)
-        | (untraded_share > GARBAGE_UNTRADED_SHARE)
-    )
-    if not garbage.any():
-        return
-    names = set(findings.bars.symbols[garbage].tolist())
-    findings.issues = [issue for issue in findings.issues if issue.symbol not in names]
-    for column in np.flatnonzero(garbage):
-        reasons = [f"{broken_share[column]:.0%} of its bars are broken"]
-        if untraded_share[column] > GARBAGE_UNTRADED_SHARE:
-            reasons.append(f"{untraded_share[column]:.0%} are without a trade")
-        if findings.wild[column]:
-            reasons.append("its close leaps to and fro")
-        findings.add(
-            int(column),
-            "garbage",
-            f"{', '.join(reasons)}: the whole series is left out",
-            int(bars_of[column]),
+    leaping = findings.leaping
+    suspects = [
+        np.count_nonzero(cells, axis=0) >= GARBAGE_LEAST
+        for cells in (findings.broken & present, untraded, leaping)
+    ]
+    cell_rows, cell_columns, cell_known = findings.masked_cells()
+    order = np.argsort(cell_columns, kind="stable")
+    starts = np.searchsorted(cell_columns[order], np.arange(present.shape[1] + 1))
+    for column in np.flatnonzero(np.any(suspects, axis=0)):
+        rows = np.flatnonzero(present[:, column])
+        mine = order[starts[column] : starts[column + 1]]
+        known = np.full(len(present), len(rows))
+        known[cell_rows[mine]] = np.searchsorted(rows, cell_known[mine])
+        broken = _shares(known[rows])
+        wild = _shares(_own_day(np.concatenate(([False], leaping[:, column]))[rows]))
+        idle = _shares(_own_day(untraded[rows, column]))
+        bad = (
+            (broken > GARBAGE_BROKEN_SHARE) | (wild > WILD_SHARE) | (idle > GARBAGE_UNTRADED_SHARE)
         )
-    findings.mask(present & garbage)
+        if not bad.any():
+            continue
+        covered = _next_bad_bar(bad)
+        masked = np.flatnonzero(covered < len(rows))
+        reasons = [f"{np.mean(known[rows] < len(rows)):.0%} of its bars are broken"]
+        if (idle > GARBAGE_UNTRADED_SHARE).any():
+            reasons.append(f"{np.mean(untraded[rows, column]):.0%} are without a trade")
+        if (wild > WILD_SHARE).any():
+            reasons.append("its close leaps to and fro")
+        whole = len(masked) == len(rows)
+        first, last = findings.day(rows[masked[0]]), findings.day(rows[masked[-1]])
+        left_out = "the whole series is" if whole else f"{len(masked)} bars, {first} to {last}, are"
+        if whole:
+            symbol = str(findings.bars.symbols[column])
+            findings.issues = [issue for issue in findings.issues if issue.symbol != symbol]
+        findings.mask(rows[masked], int(column), rows[covered[masked]])
+        findings.add(
+            int(column), "garbage", f"{', '.join(reasons)}: {left_out} left out", len(masked)
+        )
 
 
-def _without_lost_volume(findings: _Findings, values: Mapping[str, Array]) -> Array:
+def _own_day(flags: Mask) -> Indices:
+    """Return for each bar with a flag its own index, for the others the number of bars."""
+    return np.where(flags, np.arange(len(flags)), len(flags))
+
+
+def _shares(known: Indices) -> Array:
+    """Return, by bar, the share of the last 252 bars that were known by then to be at fault.
+
+    known : by bar, the index of the bar on which that was known; the number of bars for never.
+    0 where fewer than 10 of them are at fault; a short past counts as 100 bars
+    """
+    count = len(known)
+    at_fault = np.flatnonzero(known < count)
+    change = np.zeros(count + 1, dtype=np.intp)
+    np.add.at(change, np.maximum(known[at_fault], at_fault), 1)
+    gone = np.maximum(at_fault + GARBAGE_WINDOW, known[at_fault])
+    np.subtract.at(change, np.minimum(gone, count), 1)
+    found = np.cumsum(change[:count])
+    bars = np.clip(np.arange(1, count + 1), GARBAGE_BARS, GARBAGE_WINDOW)
+    return np.where(found >= GARBAGE_LEAST, found / bars, 0.0)
+
+
+def _next_bad_bar(bad: Mask) -> Indices:
+    """Return, by bar, the first bad bar whose window of 252 bars holds it; their number if none."""
+    count = len(bad)
+    following = np.where(bad, np.arange(count), count)
+    following = np.minimum.accumulate(following[::-1])[::-1]
+    inside = following - np.arange(count) < GARBAGE_WINDOW
+    return np.where(inside, following, count)
+
+
+def _mask_lost_volume(findings: _Findings, values: dict[str, Array]) -> None:
     volume = values["volume"]
     cells = (volume < 0.0) | np.isinf(volume)
     if "high" in values and "low" in values:
         cells |= (volume == 0.0) & (values["high"] > values["low"])
-    for column, rows in _by_column(cells):
+    for column, rows in _by_column(cells & ~findings.broken):
         findings.add(
             column,
             "lost-volume",
@@ -282,14 +423,51 @@ def _without_lost_volume(findings: _Findings, values: Mapping[str, Array]) -> Ar
             f"{findings.day(rows[0])}{_more(rows)}",
             len(rows),
         )
-    return _masked(volume, cells)
+    volume[cells] = np.nan
+
+
+def _revise(values: dict[str, Array], findings: _Findings) -> Revisions:
+    """Mask and rescale `values` in place; return what was changed and what was there before."""
+    adjusted = "adj_close" in values
+    scaled = ("adj_close",) if adjusted else tuple(n for n in PRICE_COLUMNS if n in values)
+    breaks = tuple(sorted(findings.breaks, key=lambda found: (found.known_at, found.row)))
+    rows, columns, known = findings.masked_cells()
+    parts = [(rows, columns, known)]
+    before = {name: [array[rows, columns]] for name, array in values.items()}
+    for found in breaks:
+        span = np.arange(found.row, len(findings.broken))
+        mine = np.flatnonzero((columns == found.column) & (rows >= found.row))
+        later = mine[known[mine] > found.known_at]
+        seen = span[span < found.known_at]
+        gone = rows[mine[known[mine] <= found.known_at]]
+        seen = seen[~np.isin(seen, gone)]
+        parts.append((seen, np.full(len(seen), found.column), np.full(len(seen), found.known_at)))
+        for name, array in values.items():
+            before[name].append(array[seen, found.column])
+            change = found.factor if name in scaled else 1.0
+            if name == "volume" and found.volume:
+                change = 1.0 / found.factor
+            if change != 1.0:
+                array[span, found.column] *= change
+                before[name][0][later] *= change
+    place = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    for array in values.values():
+        array[rows, columns] = np.nan
+    order = np.argsort(place[2], kind="stable")
+    return Revisions(
+        rows=place[0][order].astype(np.int32),
+        columns=place[1][order].astype(np.int32),
+        known_at=place[2][order].astype(np.int32),
+        before={name: np.concatenate(found)[order] for name, found in before.items()},
+        breaks=breaks,
+    )
 
 
 def _report_splits(findings: _Findings) -> None:
     if "adj_close" not in findings.bars.values:
         return
-    adjusted = _masked(findings.bars.values["adj_close"], findings.broken)
-    factor = _filled_forward(np.log(adjusted / findings.close))
+    usable = _masked(findings.close, findings.broken)
+    factor = last_known(np.log(findings.bars.values["adj_close"] / usable))
     change = np.diff(factor, axis=0)
     for column, rows in _by_column(np.abs(change) > SPLIT_LOG):
         events = ", ".join(
@@ -328,20 +506,6 @@ def _report_gaps(findings: _Findings) -> None:
 def _masked(array: Array, cells: Mask) -> Array:
     result = array.copy()
     result[cells] = np.nan
-    return result
-
-
-def _filled_forward(array: Array) -> Array:
-    """Return `array` with NaN replaced by the last value above it, if there is one."""
-    missing = np.isnan(array)
-    columns = np.flatnonzero(missing.any(axis=0))
-    if not len(columns):
-        return array
-    part = np.ascontiguousarray(array[:, columns])
-    rows = np.where(missing[:, columns], 0, np.arange(len(array))[:, None])
-    np.maximum.accumulate(rows, axis=0, out=rows)
-    result = array.copy()
-    result[:, columns] = np.take_along_axis(part, rows, axis=0)
     return result
 
 

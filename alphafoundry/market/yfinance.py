@@ -7,13 +7,14 @@ starts with STALE.
 from __future__ import annotations
 
 import csv
+import io
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,19 +22,28 @@ import httpx
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.assembly import Progress, build_panel
+from alphafoundry.market.bars import Bars
 from alphafoundry.market.cache import cached_panel, state_of
-from alphafoundry.market.calendar import exchange_holidays
-from alphafoundry.market.downloads import (
-    Downloader,
-    DownloadError,
-    Fetch,
-    bars_file,
-    is_finished,
-    missing_symbols,
-)
-from alphafoundry.market.files import read_bars
+from alphafoundry.market.downloads import DownloadError, Fetch
 from alphafoundry.market.groups import read_sectors
+from alphafoundry.market.market_folder import (
+    FolderVersion,
+    has_version,
+    read_market_folder,
+    read_state,
+    read_version,
+)
+from alphafoundry.market.members import (
+    Membership,
+    find_members_file,
+    members_content,
+    read_members,
+)
 from alphafoundry.market.panel import Panel, SeriesIssue
+from alphafoundry.market.sessions import NEW_YORK, last_closed_session
+from alphafoundry.market.update import update_market
+from alphafoundry.market.update_sources import MEMBERS, SECTORS, YahooSource
+from alphafoundry.whole_file import replace_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +51,11 @@ if TYPE_CHECKING:
 HISTORY_YEARS = 5
 YAHOO = "https://query1.finance.yahoo.com"
 ANSWER_SECONDS = 8.0
+_NOON = time_of_day(12)
+"""In New York it is morning, and the session of the day has not closed."""
 
 _INSTALL = (
-    "market 'yfinance' needs the packages yfinance and pitindex; run: "
-    ".venv/bin/pip install -e '.[yfinance]'"
+    "market 'yfinance' needs the packages yfinance and pitindex; run: make install EXTRAS=yfinance"
 )
 
 
@@ -67,57 +78,82 @@ def load_yfinance(
     fetch: Fetch | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Panel:
-    """Return the panel of the S&P 500 members of the last trading day.
+    """Return the panel of the S&P 500, each name on the days on which it was a member.
 
     Parameters
     ----------
-    cache_dir : folder for downloads and the panel
+    cache_dir : holds the market folder that grows by a day at a time, and the panel
     sectors : CSV of groups; None takes those of the index members
-    today : the last trading day before it is the last of the panel; None asks the clock
+    today : the last trading day before it is the last of the panel; None asks the clock, and
+        takes the last session that has closed
     members : None asks pitindex, which works offline
     fetch : gets one batch; None is `fetch_bars`
     wait : sleeps for the given seconds between attempts
 
-    Names that left the index before are not in it (survivorship bias). Raises MarketError where
-    a package is missing, or where Yahoo does not answer and nothing was downloaded before.
+    Former members of which Yahoo has no bars any more are missing, and reported. Raises
+    MarketError where a package is missing, or where Yahoo does not answer and nothing was
+    downloaded before.
     """
-    last = last_trading_day(today or date.today())
-    first = date(last.year - HISTORY_YEARS, last.month, min(last.day, 28))
-    folder = cache_dir / "downloads" / f"{first}_{last}"
+    folder = cache_dir / "market"
+    moment = datetime.now(UTC) if today is None else datetime.combine(today, _NOON, UTC)
+    last = last_closed_session(NEW_YORK, moment)
     warning = ""
-    if not is_finished(folder):
-        names = list(members) if members is not None else index_members(last)
-        downloader = Downloader(
-            fetch or fetch_bars, lambda line: progress(f"yfinance: {line}"), wait
-        )
+    if not has_version(folder) or _version(folder).last < last:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_members(folder, names)
-            downloader.fill(folder, [member.symbol for member in names], first, last)
-            _keep_only(folder)
+            _bring_up_to_date(folder, last, moment, members, progress, fetch, wait)
         except DownloadError as failure:
-            finished = sorted(filter(is_finished, folder.parent.iterdir()), key=_last_day_of)
-            if not finished:
+            if not has_version(folder):
                 raise DownloadError(f"yfinance: {failure}") from None
-            folder = finished[-1]
-            warning = f"STALE, downloaded up to {_last_day_of(folder)}, Yahoo did not answer: "
-            progress(f"yfinance: {failure}; using the download up to {_last_day_of(folder)}")
+            known = _version(folder).last
+            warning = f"STALE, downloaded up to {known}, Yahoo did not answer: "
+            progress(f"yfinance: {failure}; using the download up to {known}")
+    listed = find_members_file(folder)
     panel = cached_panel(
         cache_dir / "panels",
         name="yfinance" if sectors is None else f"yfinance with {sectors.resolve()}",
-        state={"bars": state_of(bars_file(folder)), "sectors": state_of(sectors)},
+        state={
+            "version": read_state(folder).version,
+            "members": state_of(listed),
+            "sectors": state_of(sectors or _sectors_file(folder)),
+        },
         build=lambda: _panel_of(folder, sectors, progress),
         progress=progress,
     )
     return replace(panel, label=f"{warning}{panel.label}")
 
 
-def last_trading_day(today: date) -> date:
-    """Return the last trading day before `today`."""
-    day = today - timedelta(days=1)
-    while day.weekday() > 4 or day in exchange_holidays(day.year):
-        day -= timedelta(days=1)
-    return day
+def yahoo_source(
+    folder: Path,
+    *,
+    names: Sequence[str] | None = None,
+    former: Sequence[str] = (),
+    progress: Progress,
+    today: date | None = None,
+    fetch: Fetch | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> YahooSource:
+    """Return the source that a market folder is updated from.
+
+    Parameters
+    ----------
+    names : None takes the S&P 500 members of today; the names that the folder has are asked for
+        in any case
+    former : names to ask for once
+    today : the history begins five years before it, or where the folder begins
+    """
+    day = today or date.today()
+    history = date(day.year - HISTORY_YEARS, day.month, min(day.day, 28))
+    if names is None:
+        names = [member.symbol for member in index_members(day)]
+    return YahooSource(
+        names=tuple(names),
+        former=tuple(former),
+        history=_version(folder).first if has_version(folder) else history,
+        scratch=folder / ".downloads",
+        fetch=fetch or fetch_bars,
+        progress=progress,
+        wait=wait,
+    )
 
 
 def index_members(day: date) -> list[Member]:
@@ -125,15 +161,67 @@ def index_members(day: date) -> list[Member]:
 
     Raises MarketError where pitindex is not installed.
     """
+    return index_history(day, day)[0]
+
+
+def index_history(first: date, last: date) -> tuple[list[Member], list[Membership]]:
+    """Return the S&P 500 members on `last`, and every stay of a name between `first` and `last`.
+
+    The stays of who still belongs have no last day. Raises MarketError where pitindex is not
+    installed.
+    """
     try:
         import pitindex
     except ImportError:
         raise MarketError(_INSTALL) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=pitindex.StaleDataWarning)
-        table = pitindex.get_constituents(day).fillna("")
-    columns = (table["ticker"], table["gics_sector"], table["gics_sub_industry"])
-    return [Member(*map(str, row)) for row in zip(*columns, strict=True)]
+        now = pitindex.get_constituents(last).fillna("")
+        history = pitindex.get_constituents_history(first, last)
+    columns = (now["ticker"], now["gics_sector"], now["gics_sub_industry"])
+    members = [Member(*map(str, row)) for row in zip(*columns, strict=True)]
+    stays: list[Membership] = []
+    since: dict[str, date] = {}
+    for day, table in history.groupby("as_of", sort=True):
+        changed = date.fromisoformat(str(day)[:10])
+        there = set(table["ticker"].astype(str))
+        for name in sorted(set(since) - there):
+            stays.append(Membership(name, since.pop(name), changed - timedelta(days=1)))
+        for name in there - set(since):
+            since[name] = changed
+    stays += [Membership(name, day) for name, day in sorted(since.items())]
+    return members, stays
+
+
+def _bring_up_to_date(
+    folder: Path,
+    last: date,
+    moment: datetime,
+    members: Sequence[Member] | None,
+    progress: Progress,
+    fetch: Fetch | None,
+    wait: Callable[[float], None],
+) -> None:
+    stays: list[Membership] = []
+    if members is None:
+        first = date(last.year - HISTORY_YEARS, last.month, min(last.day, 28))
+        if has_version(folder):
+            first = _version(folder).first
+        members, stays = index_history(first, last)
+    names = [member.symbol for member in members]
+    source = yahoo_source(
+        folder,
+        names=names,
+        former=sorted({stay.symbol for stay in stays} - set(names)),
+        progress=progress,
+        today=last,
+        fetch=fetch,
+        wait=wait,
+    )
+    update_market(folder, source, exchange=NEW_YORK, now=moment)
+    _write_if_new(_sectors_file(folder), _sectors_content(members))
+    if stays:
+        _write_if_new(folder / MEMBERS, members_content(stays))
 
 
 def fetch_bars(symbols: Sequence[str], first: date, after: date) -> pd.DataFrame:
@@ -207,40 +295,54 @@ def _long_table(table: pd.DataFrame | None, names: dict[str, str]) -> pd.DataFra
     return long
 
 
-def _write_members(folder: Path, members: Sequence[Member]) -> None:
-    with _sectors_file(folder).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["symbol", "sector", "sub_industry"])
-        writer.writerows((member.symbol, member.sector, member.sub_industry) for member in members)
+def _sectors_content(members: Sequence[Member]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["symbol", "sector", "sub_industry"])
+    writer.writerows((member.symbol, member.sector, member.sub_industry) for member in members)
+    return text.getvalue().encode()
+
+
+def _write_if_new(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        replace_file(path, content)
 
 
 def _panel_of(folder: Path, sectors: Path | None, progress: Progress) -> Panel:
-    bars = read_bars(bars_file(folder), progress=progress)
-    lost = tuple(
-        SeriesIssue(symbol, "not-downloaded", "Yahoo has no bars of this member of the index")
-        for symbol in missing_symbols(folder)
-    )
+    bars = read_market_folder(folder)
+    groups = read_sectors(sectors or _sectors_file(folder), bars.symbols, bars.dates)
+    listed = find_members_file(folder)
+    stays = read_members(listed) if listed else None
     return build_panel(
-        replace(bars, issues=(*bars.issues, *lost)),
+        replace(bars, issues=(*bars.issues, *_lost(folder, bars, stays or ()))),
         source="yfinance",
-        name="S&P 500 members of the last day, from Yahoo",
-        groupings=read_sectors(sectors or _sectors_file(folder), bars.symbols),
+        name=f"S&P 500 members {'by day' if stays else 'of the last day'}, from Yahoo",
+        groupings=groups,
         progress=progress,
+        stays=stays,
     )
 
 
-def _keep_only(folder: Path) -> None:
-    for other in folder.parent.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+def _lost(folder: Path, bars: Bars, stays: Sequence[Membership]) -> list[SeriesIssue]:
+    """Name the members of which there is no bar."""
+    with _sectors_file(folder).open(newline="", encoding="utf-8") as file:
+        now = [row["symbol"] for row in csv.DictReader(file)]
+    former = sorted({stay.symbol for stay in stays} - set(now))
+    there = set(bars.symbols.tolist())
+    return [
+        SeriesIssue(symbol, "not-downloaded", f"Yahoo has no bars of this {what} of the index")
+        for names, what in ((now, "member"), (former, "former member"))
+        for symbol in names
+        if symbol not in there
+    ]
+
+
+def _version(folder: Path) -> FolderVersion:
+    return read_version(folder, read_state(folder).version)
 
 
 def _sectors_file(folder: Path) -> Path:
-    return folder / "index_members.csv"
-
-
-def _last_day_of(folder: Path) -> str:
-    return folder.name.rpartition("_")[2]
+    return folder / SECTORS
 
 
 def _yahoo_name(symbol: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,11 @@ SUBMISSION_LOG = Path("submission_log.json")
 SUBMISSION_RESULTS = Path("submission_results.json")
 
 
+def _place(view: Path, home: Path) -> Path:
+    """Return where a view lies: here, or in the home folder where nothing can be written here."""
+    return view if os.access(Path(), os.W_OK) else home / view
+
+
 async def import_hopeful(run: ResearchRun) -> int:
     """Take over the alphas that another program wrote into `hopeful_alphas.json`.
 
@@ -34,7 +40,7 @@ async def import_hopeful(run: ResearchRun) -> int:
     A corrupt file is set aside. What a person should know of it becomes a note of the report.
     Returns how many alphas were new.
     """
-    found = read_hopeful(HOPEFUL)
+    found = read_hopeful(_place(HOPEFUL, run.settings.home))
     run.note(*found.problems)
     foreign = [
         entry.alpha_id
@@ -53,7 +59,11 @@ async def import_hopeful(run: ResearchRun) -> int:
         except BrainUnavailable as problem:
             run.note(f"{HOPEFUL}: not all alphas could be looked up, tried next time: {problem}")
             return imported
-        record = to_record(alpha, hopeful=run.hopeful.is_hopeful(alpha.statistics))
+        record = to_record(
+            alpha,
+            hopeful=run.hopeful.is_hopeful(alpha.statistics),
+            market_id=run.market_id,
+        )
         record_alpha(run.store, run.service, replace(record, source="import"), daily_pnl=pnl)
         imported += 1
     if unknown:
@@ -66,16 +76,17 @@ async def import_hopeful(run: ResearchRun) -> int:
 
 def write_views(run: ResearchRun) -> None:
     """Bring the files up to date; entries of other programs are kept."""
+    home = run.settings.home
     alphas = hopeful_alphas(run.store, run.service, unmined=False)
     entries = [
         HopefulEntry(**HopefulEntry.from_alpha(alpha).model_dump(), service=alpha.service)
         for alpha in alphas
     ]
-    problem = merge_hopeful(HOPEFUL, entries)
+    problem = merge_hopeful(_place(HOPEFUL, home), entries)
     if problem is not None:
         run.note(problem)
     submissions = read_submissions(run.store, run.service)
     if submissions:
         accepted = [one.eastern_day for one in submissions if one.status == "accepted"]
-        write_submission_log(SUBMISSION_LOG, max(accepted, default=None))
-        merge_submission_results(SUBMISSION_RESULTS, submissions)
+        write_submission_log(_place(SUBMISSION_LOG, home), max(accepted, default=None))
+        merge_submission_results(_place(SUBMISSION_RESULTS, home), submissions)

@@ -95,7 +95,7 @@ class AlphasReport:
     Attributes
     ----------
     flow, run_id, seed : which run
-    service : what simulated, e.g. "worldquant" or "local:<fingerprint>"
+    service : what simulated, e.g. "worldquant" or "local:<market>.<rules>"
     market : one line that names the market, its dates, its size and its source
     synthetic : True where the prices were generated
     seconds : how long the work took
@@ -104,6 +104,8 @@ class AlphasReport:
     reasons : why simulations ended without an alpha, or wait; reason to count
     alphas : the best of the run, submitted ones first, at most 20
     notes : lines for the end of the report
+    data : one line on the data version of this run, and on those that earlier alphas are from;
+        "" where the service does not tell
     pictures : drawn when the report is shown; not among the JSON values
     """
 
@@ -123,6 +125,7 @@ class AlphasReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     alphas: list[AlphaLine] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    data: str = ""
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -154,7 +157,8 @@ class AlphasReport:
         )
         if counts.resumed:
             tried += f"; {counts.resumed} of them left by an interrupted run"
-        rows = [("tried", tried)]
+        rows = [("data", self.data)] if self.data else []
+        rows.append(("tried", tried))
         left_out = [
             f"{counts.duplicates} known already" if counts.duplicates else "",
             f"{counts.refused} refused as invalid" if counts.refused else "",

@@ -17,6 +17,8 @@ from alphafoundry.store import (
     AlphaRow,
     SimulationRow,
     SubmissionRow,
+    count_by_version,
+    count_elsewhere,
     read_alphas,
     read_daily_pnl,
     read_refusals,
@@ -85,9 +87,36 @@ def build_report(run: ResearchRun) -> AlphasReport:
         best_gain=_best_gain(mined, run),
         reasons=dict(_reasons(ended, run).most_common()),
         alphas=lines[:MOST_LINES],
-        notes=[*run.tally.notes, *_advice(run)],
+        notes=[
+            *run.tally.notes,
+            *(run.brain.data.cautions if run.brain.data else ()),
+            *_advice(run),
+        ],
+        data=_data(run),
         pictures=_pictures(run, lines[:PLOTTED]) if run.top_level else (),
     )
+
+
+def _data(run: ResearchRun) -> str:
+    """Name the data version of this run, and those that the service's other alphas are from."""
+    now = run.brain.data
+    if now is None:
+        return ""
+    text = f"{now.first} to {now.last}, version {now.fingerprint}"
+    others = [
+        f"{count.alphas} on data to {count.data_until}, version {count.data_version}"
+        for count in count_by_version(run.store, run.service)
+        if count.data_version != now.fingerprint
+    ]
+    if others:
+        text += f"; alphas simulated before and not repeated: {', '.join(others)}"
+    superseded = count_elsewhere(run.store, now.source, run.service)
+    if superseded:
+        text += (
+            f"; {superseded} alphas of earlier simulation rules are kept in the store and not "
+            "used, since their numbers would differ"
+        )
+    return text
 
 
 def _pictures(run: ResearchRun, best: Iterable[AlphaLine]) -> tuple[Figure, ...]:

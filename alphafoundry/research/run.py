@@ -17,6 +17,7 @@ from alphafoundry.research.hopeful import HopefulRule
 from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
+    DataOrigin,
     SimulationPlan,
     SimulationRow,
     claim_abandoned,
@@ -114,13 +115,18 @@ class ResearchRun:
 
     @property
     def service(self) -> str:
-        """What answers: "worldquant", "local:<fingerprint>" or a host."""
+        """What answers: "worldquant", "local:<market>.<rules>" or a host."""
         return self.brain.service
 
     @property
     def market(self) -> str:
         """One line that names the market of the simulations."""
         return self.brain.market_label or f"WorldQuant BRAIN ({self.service})"
+
+    @property
+    def market_id(self) -> str | None:
+        """The lasting identity of a local market, None for a remote service's."""
+        return self.brain.data.market_id if self.brain.data else None
 
     @property
     def synthetic(self) -> bool:
@@ -205,6 +211,21 @@ class ResearchRun:
         return min(LONGEST_INVISIBLE, max(SHORTEST_INVISIBLE, 3 * self.slowest))
 
 
+def data_origin(brain: BrainClient) -> DataOrigin | None:
+    """Return the market and data version of a local service, None for a remote one."""
+    served = brain.data
+    if served is None:
+        return None
+    return DataOrigin(
+        market_id=served.market_id,
+        source=served.source,
+        fingerprint=served.fingerprint,
+        first=served.first,
+        last=served.last,
+        label=brain.market_label or "",
+    )
+
+
 SignIn = Callable[
     [BrainClient, FoundrySettings], Awaitable[tuple[dict[str, FieldInfo], frozenset[str]]]
 ]
@@ -260,6 +281,7 @@ async def research_run(
                 market_label=brain.market_label,
                 seed=settings.seed,
                 settings=settings.model_dump(mode="json", exclude={"database_url"}),
+                data=data_origin(brain),
                 progress=progress,
                 stop=stop,
             ) as record:
@@ -291,11 +313,12 @@ def load_simulated_market(
 
     Raises
     ------
-    MarketError : no such market, or unreadable data
+    MarketError : no such market, unreadable data, or a market that cannot carry the work
     """
-    from alphafoundry.market import load_market
+    from alphafoundry.market import load_market, require_suitable
 
     panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
+    require_suitable(panel, universe=settings.alpha.universe)
     _checked[_market_key(settings)] = panel
     return panel
 

@@ -239,7 +239,7 @@ async def _store_alpha(
         run.store,
         row.id,
         ending,
-        alpha=to_record(alpha, hopeful=hopeful, planted=planted),
+        alpha=to_record(alpha, hopeful=hopeful, planted=planted, pnl=pnl, market_id=run.market_id),
         daily_pnl=pnl,
         correlation_to_parent=correlation,
         gain=gain,
@@ -248,10 +248,21 @@ async def _store_alpha(
 
 
 def to_record(
-    alpha: AlphaInfo, *, hopeful: bool, planted: Mapping[str, float] | None = None
+    alpha: AlphaInfo,
+    *,
+    hopeful: bool,
+    planted: Mapping[str, float] | None = None,
+    pnl: DailyPnl | None = None,
+    market_id: str | None = None,
 ) -> AlphaRecord:
-    """Return the alpha as the store keeps it."""
+    """Return the alpha as the store keeps it.
+
+    The last day of its data is what the service says, otherwise that of its daily PnL.
+    """
     found = alpha.statistics
+    until = alpha.data_until
+    if until is None and pnl is not None and len(pnl.dates):
+        until = pnl.dates[-1].astype("datetime64[D]").item()
     return AlphaRecord(
         alpha_id=alpha.id,
         expression=alpha.code,
@@ -269,6 +280,9 @@ def to_record(
         checks=[check.model_dump(mode="json", exclude_none=True) for check in alpha.checks],
         hopeful=hopeful,
         planted=planted,
+        market_id=market_id,
+        data_version=alpha.data_version,
+        data_until=until,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from alphafoundry.errors import FoundryError, RunStopped, StoreError, TakenOver
 from alphafoundry.runs.progress import NoProgress, Progress
 from alphafoundry.runs.stop import Stop
-from alphafoundry.store import Store, beat, begin_run, finish_run
+from alphafoundry.store import DataOrigin, Store, beat, begin_run, finish_run
 
 HEARTBEAT_SECONDS = 30.0
 
@@ -129,6 +129,7 @@ def open_run(
     market_label: str | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    data: DataOrigin | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Iterator[Run]:
@@ -142,6 +143,7 @@ def open_run(
     service : what it works against, such as "local:<fingerprint>"
     market_label : one line that names its market
     settings : of the run, without secrets
+    data : the market and data version that it works on
 
     Raises
     ------
@@ -155,6 +157,7 @@ def open_run(
         market_label=market_label,
         seed=seed,
         settings=settings,
+        data=data,
     )
     run = Run(store, row.id, flow=flow, progress=progress or NoProgress(), stop=stop or Stop())
     try:

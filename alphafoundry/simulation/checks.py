@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from alphafoundry.finance.statistics import DAYS_A_YEAR, sharpe
+from alphafoundry.finance.statistics import sharpe
 from alphafoundry.simulation.ladder import sharpe_ladder
 from alphafoundry.simulation.pnl import DailyPnl
 from alphafoundry.simulation.statistics import Statistics
@@ -124,9 +124,12 @@ def checks_of(
     if sub_universe is not None:
         results.append(_sub_universe(found.sharpe, sub_universe))
     if account == "consultant":
-        recent = round(sharpe(days.pnl[-2 * DAYS_A_YEAR :]), 2)
+        two_years = round(2 * days.bars_a_year)
+        recent = round(sharpe(days.pnl[-two_years:], days.bars_a_year), 2)
         results.append(_above("LOW_2Y_SHARPE", recent, LOW_SHARPE[account, delay]))
-        rung = sharpe_ladder(days.pnl, delay=delay, turnover=found.turnover)
+        rung = sharpe_ladder(
+            days.pnl, delay=delay, turnover=found.turnover, bars_a_year=days.bars_a_year
+        )
         results.append(
             Check("IS_LADDER_SHARPE", rung.result, rung.limit, rung.value, rung.message, rung.years)
         )

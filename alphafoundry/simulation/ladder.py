@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.finance.statistics import DAYS_A_YEAR, sharpe
+from alphafoundry.finance.statistics import sharpe
+from alphafoundry.market.frequency import DAYS_A_YEAR
 
 FLOOR = {1: 1.59, 0: 2.69}
 """Delay to the Sharpe below which any rung fails."""
@@ -42,13 +43,20 @@ class Rung:
     years: int | None = None
 
 
-def sharpe_ladder(daily_pnl: NDArray[np.float64], *, delay: int, turnover: float) -> Rung:
+def sharpe_ladder(
+    daily_pnl: NDArray[np.float64],
+    *,
+    delay: int,
+    turnover: float,
+    bars_a_year: float = DAYS_A_YEAR,
+) -> Rung:
     """Return how far up BRAIN's IS ladder a daily PnL comes.
 
     Parameters
     ----------
     daily_pnl : dollars, shape (n_days,), the latest last
     turnover : mean daily traded value over the book, as a fraction
+    bars_a_year : rows of a year
 
     The whole history fails below the floor. Then the most recent 2, 3, ... 10 years are looked
     at: above the step's Sharpe passes, below the floor fails, in between the next step decides;
@@ -56,15 +64,16 @@ def sharpe_ladder(daily_pnl: NDArray[np.float64], *, delay: int, turnover: float
     count with two decimals, as printed; NaN fails.
     """
     floor = FLOOR[delay]
-    whole = round(sharpe(daily_pnl), 2)
+    year = round(bars_a_year)
+    whole = round(sharpe(daily_pnl, bars_a_year), 2)
     if not whole >= floor:
         return Rung("FAIL", floor, whole)
     discount = DISCOUNT if turnover < LOW_TURNOVER else 1.0
     value, limit, reached = whole, floor, None
     for years, step in enumerate(STEPS[delay], start=2):
-        if len(daily_pnl) < years * DAYS_A_YEAR:
+        if len(daily_pnl) < years * year:
             break
-        value = round(sharpe(daily_pnl[-years * DAYS_A_YEAR :]), 2)
+        value = round(sharpe(daily_pnl[-years * year :], bars_a_year), 2)
         limit, reached = step * discount, years
         if value > limit:
             return Rung("PASS", limit, value, years=years)
@@ -72,6 +81,6 @@ def sharpe_ladder(daily_pnl: NDArray[np.float64], *, delay: int, turnover: float
             return Rung("FAIL", floor, value, years=years)
     else:
         return Rung("PASS", limit, value, years=reached)
-    held = len(daily_pnl) / DAYS_A_YEAR
+    held = len(daily_pnl) / bars_a_year
     message = f"undecided: the ladder needs more than the {held:.1f} years that there are"
     return Rung("WARNING", limit, value, message, reached)

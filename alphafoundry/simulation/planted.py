@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.finance.statistics import DAYS_A_YEAR, deviation
+from alphafoundry.finance.statistics import deviation
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.pnl import BOOK, DailyPnl, lag
 
@@ -56,5 +56,5 @@ def attribute(
     mean = sum(expected.values()) / len(days)
     return Attribution(
         {effect: pnl / total if total else math.nan for effect, pnl in expected.items()},
-        math.sqrt(DAYS_A_YEAR) * mean / spread if spread else math.nan,
+        math.sqrt(days.bars_a_year) * mean / spread if spread else math.nan,
     )

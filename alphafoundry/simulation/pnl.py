@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
+from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year
 
 BOOK = 20_000_000.0
 """Dollars held, long and short together, the same every day; profits are not reinvested."""
@@ -40,6 +41,7 @@ class DailyPnl:
     traded : dollars bought and sold to come to that day's positions
     longs, shorts : number of positions held over that day
     largest : largest share of the book in one instrument
+    bars_a_year : of the whole market; annualises
     """
 
     dates: NDArray[np.datetime64]
@@ -48,6 +50,7 @@ class DailyPnl:
     longs: Series
     shorts: Series
     largest: Series
+    bars_a_year: float = DAYS_A_YEAR
 
     def between(self, start: int, end: int) -> DailyPnl:
         """Return the days from `start` up to and without `end`."""
@@ -58,6 +61,7 @@ class DailyPnl:
             self.longs[start:end],
             self.shorts[start:end],
             self.largest[start:end],
+            self.bars_a_year,
         )
 
     @property
@@ -86,8 +90,8 @@ def daily_pnl(
     Parameters
     ----------
     weights : shape (n_days, n_instruments), from data up to that day, sum of |weight| 1 or 0
-    returns : close over the day before's close, minus 1; a held name whose return is NaN or
-        infinite earns nothing that day
+    returns : close over the last known close before, minus 1; a held name whose return is NaN
+        or infinite earns nothing that day
     delay : 0 or 1
 
     Formula (BRAIN): pnl(t) = sum of position(t) * return(t), traded(t) = sum of |position(t) -
@@ -104,4 +108,4 @@ def daily_pnl(
         ROWS_AT_ONCE,
     )
     profit, traded, longs, shorts, largest = found
-    return DailyPnl(dates, profit * BOOK, traded * BOOK, longs, shorts, largest)
+    return DailyPnl(dates, profit * BOOK, traded * BOOK, longs, shorts, largest, bars_a_year(dates))

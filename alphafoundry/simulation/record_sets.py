@@ -107,10 +107,15 @@ def _coverage(result: Simulated) -> RecordSet:
 
 
 def _by_sector(
-    name: str, title: str, column: str, kind: str, value: Callable[[np.ndarray], float | None]
+    name: str,
+    title: str,
+    column: str,
+    kind: str,
+    value: Callable[[np.ndarray, float], float | None],
 ) -> Callable[[Simulated], RecordSet]:
     def table(result: Simulated) -> RecordSet:
-        rows = [[sector, value(pnl)] for sector, pnl in (result.sector_pnl or {}).items()]
+        year = result.days.bars_a_year
+        rows = [[sector, value(pnl, year)] for sector, pnl in (result.sector_pnl or {}).items()]
         return record_set(name, title, [("sector", "string"), (column, kind)], rows)
 
     return table
@@ -130,14 +135,14 @@ _TABLES: dict[str, Callable[[Simulated], RecordSet]] = {
     "yearly-stats": _yearly,
     "coverage": _coverage,
     "pnl-by-sector": _by_sector(
-        "pnl-by-sector", "PnL by sector", "pnl", "amount", lambda pnl: round(float(pnl.sum()), 2)
+        "pnl-by-sector", "PnL by sector", "pnl", "amount", lambda pnl, _: round(float(pnl.sum()), 2)
     ),
     "sharpe-by-sector": _by_sector(
         "sharpe-by-sector",
         "Sharpe by sector",
         "sharpe",
         "decimal",
-        lambda pnl: _clean(sharpe(pnl), 2),
+        lambda pnl, year: _clean(sharpe(pnl, year), 2),
     ),
     "planted-effects": _planted,
 }

@@ -11,6 +11,7 @@ from alphafoundry.errors import ConfigurationError, SimulationError
 from alphafoundry.expressions import Conventions, Expression, check, parse
 from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
+from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
@@ -25,9 +26,6 @@ from alphafoundry.simulation.weights import neutralization_groups
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LEAST_DAYS = 500
-"""Days from the first position on that a simulation must have."""
 
 MANY_UNKNOWN = 0.05
 """Share of names without a known group that is worth a note."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.finance.statistics import DAYS_A_YEAR, sharpe
+from alphafoundry.finance.statistics import sharpe
+from alphafoundry.market.frequency import DAYS_A_YEAR
 from alphafoundry.simulation.pnl import BASE, BOOK, DailyPnl
 
 LEAST_TURNOVER = 0.125
@@ -100,14 +101,15 @@ def fitness(sharpe: float, returns: float, turnover: float) -> float:
     return sharpe * math.sqrt(abs(returns) / max(turnover, LEAST_TURNOVER))
 
 
-def annual_returns(pnl: float, days: int) -> float:
+def annual_returns(pnl: float, days: int, bars_a_year: float = DAYS_A_YEAR) -> float:
     """Return annual PnL over half the book, pnl / 10M * 252 / days, as a fraction; NaN for 0 days.
 
     Parameters
     ----------
-    pnl : dollars earned over `days` trading days
+    pnl : dollars earned over `days` bars
+    bars_a_year : what stands in the place of 252 where bars are not exchange days
     """
-    return pnl / BASE * DAYS_A_YEAR / days if days else math.nan
+    return pnl / BASE * bars_a_year / days if days else math.nan
 
 
 def margin(pnl: float, traded: float) -> float:
@@ -126,8 +128,8 @@ def drawdown(daily_pnl: NDArray[np.float64]) -> float:
 def statistics(days: DailyPnl) -> Statistics:
     """Return the statistics of `days`; of no days all numbers are NaN or 0.
 
-    Formulas: the BRAIN documentation, book 20 million dollars, 252 days a year, population
-    standard deviation.
+    Formulas: the BRAIN documentation, book 20 million dollars, 252 days a year (where bars are
+    not exchange days, as many as the dates say), population standard deviation.
     """
     count = len(days.pnl)
     if not count:
@@ -136,8 +138,8 @@ def statistics(days: DailyPnl) -> Statistics:
     pnl = float(days.pnl.sum())
     traded = float(days.traded.sum())
     turnover = traded / count / BOOK
-    returns = annual_returns(pnl, count)
-    ratio = sharpe(days.pnl)
+    returns = annual_returns(pnl, count, days.bars_a_year)
+    ratio = sharpe(days.pnl, days.bars_a_year)
     return Statistics(
         pnl=pnl,
         book_size=BOOK,

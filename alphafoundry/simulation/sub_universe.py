@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
 from alphafoundry.finance.statistics import sharpe
+from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import (
     LIQUIDITY_DAYS,
@@ -80,7 +81,7 @@ def measure(
         len(weights),
         ROWS_AT_ONCE,
     )
-    return SubUniverse(sharpe(profit[start:]), share_of_names)
+    return SubUniverse(sharpe(profit[start:], bars_a_year(panel.dates)), share_of_names)
 
 
 def average_size(mask: Mask) -> float:

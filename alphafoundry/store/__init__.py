@@ -32,6 +32,14 @@ from alphafoundry.store.alphas import (
 )
 from alphafoundry.store.daily_pnl import DailyPnl, read_daily_pnl, save_daily_pnl
 from alphafoundry.store.database import Store, open_store
+from alphafoundry.store.markets import (
+    DataOrigin,
+    VersionCount,
+    count_by_version,
+    count_elsewhere,
+    read_data_versions,
+    read_markets,
+)
 from alphafoundry.store.refusals import read_refusals, record_refusals
 from alphafoundry.store.runs import beat, begin_run, finish_run, is_alive, read_runs
 from alphafoundry.store.simulations import (
@@ -62,6 +70,8 @@ from alphafoundry.store.tables import (
     AlertRow,
     AlgorithmRow,
     AlphaRow,
+    DataVersionRow,
+    MarketRow,
     ModelRequestRow,
     PhaseRow,
     RaceResultRow,
@@ -103,9 +113,12 @@ __all__ = [
     "AlphaRecord",
     "AlphaRow",
     "DailyPnl",
+    "DataOrigin",
+    "DataVersionRow",
     "HopefulEntry",
     "HopefulFile",
     "Intent",
+    "MarketRow",
     "ModelRequest",
     "ModelRequestRow",
     "PhaseRow",
@@ -121,11 +134,14 @@ __all__ = [
     "SubmissionRow",
     "TrialRecord",
     "TrialRow",
+    "VersionCount",
     "beat",
     "begin_phase",
     "begin_run",
     "best_alphas",
     "claim_abandoned",
+    "count_by_version",
+    "count_elsewhere",
     "count_executions",
     "count_simulations",
     "finish_algorithm",
@@ -153,7 +169,9 @@ __all__ = [
     "read_alphas",
     "read_candidates",
     "read_daily_pnl",
+    "read_data_versions",
     "read_hopeful",
+    "read_markets",
     "read_model_requests",
     "read_phases",
     "read_race",

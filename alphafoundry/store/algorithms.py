@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
 from alphafoundry.store.database import Store, lock_subject
-from alphafoundry.store.runs import interrupt_dead_runs
+from alphafoundry.store.runs import data_of, interrupt_dead_runs
 from alphafoundry.store.tables import AlgorithmRow, ModelRequestRow, RaceResultRow, RunRow
 
 LONGEST_ANSWER = 200_000
@@ -249,8 +249,10 @@ def record_race(
     """Record the leader board of a run's race, in its order."""
     now = now or utc_now()
     with store.write() as session:
+        data = data_of(session, run_id)
         session.add_all(
             RaceResultRow(
+                **data,
                 run_id=run_id,
                 algorithm_id=line.algorithm_id,
                 name=line.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from sqlalchemy import select, update
@@ -26,6 +26,7 @@ class AlphaRecord:
     ----------
     checks : entries of `is.checks`, each a mapping of plain values
     hopeful : whether it is worth mining, by the rule of the run
+    market_id, data_version, data_until : what it was simulated on, None where that is not known
     """
 
     alpha_id: str
@@ -45,6 +46,9 @@ class AlphaRecord:
     hopeful: bool = False
     source: AlphaSource = "simulated"
     planted: Mapping[str, float] | None = None
+    market_id: str | None = None
+    data_version: str | None = None
+    data_until: date | None = None
 
 
 def put_alpha(session: Session, service: str, record: AlphaRecord, *, now: datetime) -> None:

@@ -149,7 +149,7 @@ def _create_engine(address: Address) -> Engine:
         except ModuleNotFoundError:
             raise StoreError(
                 f"{address.label}: the PostgreSQL driver is not installed; "
-                "run .venv/bin/pip install -e '.[postgres]'"
+                "run make install EXTRAS=postgres"
             ) from None
     try:
         address.file.parent.mkdir(parents=True, exist_ok=True)

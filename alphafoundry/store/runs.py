@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
 from alphafoundry.store.database import Store
+from alphafoundry.store.markets import DataOrigin, put_origin
 from alphafoundry.store.tables import RunRow, RunStatus
 
 SILENCE = timedelta(minutes=10)
@@ -32,9 +33,16 @@ def begin_run(
     market_label: str | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    data: DataOrigin | None = None,
     now: datetime | None = None,
 ) -> RunRow:
-    """Record that this process starts a run; give `settings` without secrets."""
+    """Record that this process starts a run.
+
+    Parameters
+    ----------
+    settings : without secrets
+    data : the market and data version that the run works on; its rows refer to both
+    """
     now = now or utc_now()
     run = RunRow(
         flow=flow,
@@ -48,8 +56,13 @@ def begin_run(
         heartbeat_at=now,
         started_at=now,
         status="running",
+        market_id=data.market_id if data else None,
+        data_version=data.fingerprint if data else None,
+        data_until=data.last if data else None,
     )
     with store.write() as session:
+        if data is not None:
+            put_origin(session, data, now=now)
         session.add(run)
     return run
 
@@ -139,3 +152,11 @@ def interrupt_dead_runs(session: Session, *, now: datetime) -> None:
             .where(RunRow.id.in_(dead), RunRow.status == "running")
             .values(status="interrupted", finished_at=now)
         )
+
+
+def data_of(session: Session, run_id: int) -> dict[str, Any]:
+    """Return the columns market_id, data_version and data_until of a run, for its other rows."""
+    found = session.execute(
+        select(RunRow.market_id, RunRow.data_version, RunRow.data_until).where(RunRow.id == run_id)
+    ).one_or_none()
+    return {} if found is None else dict(found._mapping)

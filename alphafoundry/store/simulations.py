@@ -16,8 +16,10 @@ from alphafoundry.errors import StoreError, TakenOver
 from alphafoundry.store.alphas import AlphaRecord, put_alpha
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
 from alphafoundry.store.database import Store, in_chunks, insert, lock_subject
-from alphafoundry.store.runs import interrupt_dead_runs
+from alphafoundry.store.runs import data_of, interrupt_dead_runs
 from alphafoundry.store.tables import UNFINISHED, RunRow, SimulationRow, SimulationStatus
+
+_DATA = ("market_id", "data_version", "data_until")
 
 Ending = Literal["complete", "warning", "error", "timeout", "failed", "cancelled"]
 
@@ -116,6 +118,8 @@ def plan_simulations(
         for key, plan in sorted(by_key.items())
     ]
     with store.write() as session:
+        data = data_of(session, run_id)
+        rows = [row | data for row in rows]
         made = session.scalars(
             insert(session, SimulationRow)
             .on_conflict_do_nothing(index_elements=["service", "key"])
@@ -218,6 +222,7 @@ def finish_simulation(
     if daily_pnl is not None and alpha is None:
         raise ValueError("daily PnL without the alpha that made it")
     now = now or utc_now()
+    found = {} if alpha is None else {name: getattr(alpha, name) for name in _DATA}
     with store.write() as session:
         service = session.scalar(
             update(SimulationRow)
@@ -229,6 +234,7 @@ def finish_simulation(
                 correlation_to_parent=correlation_to_parent,
                 gain=gain,
                 finished_at=now,
+                **found,
             )
             .returning(SimulationRow.service)
         )

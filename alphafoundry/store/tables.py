@@ -71,7 +71,58 @@ class Table(DeclarativeBase):
     }
 
 
-class RunRow(Table):
+class MarketRow(Table):
+    """A market as it lasts: it keeps its id when a day is added.
+
+    id : 16 hex digits, or the name of a service whose data we do not have
+    source, universe, adjustment : what makes it this market
+    label : of its newest data version
+    """
+
+    __tablename__ = "markets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    universe: Mapped[str]
+    adjustment: Mapped[str]
+    label: Mapped[str]
+    created_at: Mapped[datetime]
+
+    def __repr__(self) -> str:
+        return f"MarketRow({self.id!r}, {self.source!r})"
+
+
+class DataVersionRow(Table):
+    """One content of a market.
+
+    first_day, last_day : None where they were never recorded
+    """
+
+    __tablename__ = "data_versions"
+
+    market_id: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    first_day: Mapped[date | None]
+    last_day: Mapped[date | None]
+    seen_at: Mapped[datetime]
+
+    def __repr__(self) -> str:
+        return f"DataVersionRow({self.fingerprint!r}, to {self.last_day})"
+
+
+class OfData:
+    """Columns of a row that was computed from market data; None where that is not known.
+
+    market_id, data_version : keys of `MarketRow` and `DataVersionRow`
+    data_until : last day of the data behind the row: nothing that it says was known earlier
+    """
+
+    market_id: Mapped[str | None]
+    data_version: Mapped[str | None]
+    data_until: Mapped[date | None]
+
+
+class RunRow(OfData, Table):
     """One run of a flow, and the process that it lives in.
 
     host, pid, process_started : identity of the process; process_started is seconds since 1970
@@ -100,7 +151,7 @@ class RunRow(Table):
         return f"RunRow({self.id}, {self.flow!r}, {self.status})"
 
 
-class SimulationRow(Table):
+class SimulationRow(OfData, Table):
     """One simulation; its key is unique within a service, so it is never paid for twice.
 
     key : of the canonical expression and the settings, by `simulation_key`
@@ -143,7 +194,7 @@ class SimulationRow(Table):
         return f"SimulationRow({self.id}, {self.status}, {self.expression!r})"
 
 
-class AlphaRow(Table):
+class AlphaRow(OfData, Table):
     """A simulated or imported alpha with the statistics that the service gave.
 
     turnover, returns, drawdown, margin : fractions; pnl : dollars; None where unknown or NaN
@@ -311,7 +362,7 @@ class ModelRequestRow(Table):
     at: Mapped[datetime]
 
 
-class RaceResultRow(Table):
+class RaceResultRow(OfData, Table):
     """One line of a race's leader board.
 
     algorithm_id : None for a benchmark such as buy-and-hold
@@ -374,7 +425,7 @@ class PhaseRow(Table):
         return f"PhaseRow({self.workflow!r}, {self.phase!r}, {self.status})"
 
 
-class TrialRow(Table):
+class TrialRow(OfData, Table):
     """One trial of a phase; the phase's key and its number identify it.
 
     executions : how often it was worked on, 1 where nothing was interrupted

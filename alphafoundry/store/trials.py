@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError
 from alphafoundry.store.database import Store, insert
+from alphafoundry.store.runs import data_of
 from alphafoundry.store.tables import AlertRow, PhaseRow, PhaseStatus, SampleRow, TrialRow
 
 
@@ -118,6 +119,8 @@ def record_trials(
         for record in records
     ]
     with store.write() as session:
+        data = data_of(session, run_id)
+        rows = [row | data for row in rows]
         statement = insert(session, TrialRow)
         identity = [TrialRow.phase_key, TrialRow.number]
         if executed:
@@ -131,6 +134,7 @@ def record_trials(
                     "attempts": new.attempts,
                     "message": new.message,
                     "executions": TrialRow.executions + 1,
+                    **{name: new[name] for name in data},
                 },
             )
         else:

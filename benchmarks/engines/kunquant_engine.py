@@ -15,6 +15,7 @@ from KunQuant.runner import KunRunner
 from KunQuant.Stage import Function
 
 from benchmarks.engines.formulas import Formula
+from benchmarks.engines.vector_length import doubles_per_vector, macros
 
 FIELDS = ("open", "high", "low", "close", "volume", "vwap", "returns", "sector")
 
@@ -138,7 +139,10 @@ def compile_alpha(number: int, formula: Formula) -> tuple[Any, str]:
     function = Function(builder.ops)
     name = f"alpha_{number}"
     config = KunCompilerConfig(
-        dtype="double", input_layout="TS", output_layout="TS", blocking_len=8
+        dtype="double",
+        input_layout="TS",
+        output_layout="TS",
+        blocking_len=doubles_per_vector(macros()),
     )
     library = cfake.compileit([(name, function, config)], name, cfake.CppCompilerConfig())
     return library, name

@@ -24,7 +24,7 @@ def task_runner(choice: RunnerChoice, scheduler_address: str | None) -> TaskRunn
         from prefect_dask.task_runners import DaskTaskRunner
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "task_runner dask needs prefect-dask; run .venv/bin/pip install -e '.[dask]'"
+            "task_runner dask needs prefect-dask; run make install EXTRAS=dask"
         ) from None
     if scheduler_address is not None:
         return DaskTaskRunner(address=scheduler_address)

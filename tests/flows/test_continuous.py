@@ -113,7 +113,7 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
 
     run = bench_of(stop)
     log = logging.getLogger("test.side")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT):
         await asyncio.gather(
             sides.keep_running(run, "Alpha generator", failing, log),
             sides.keep_running(run, "Alpha miner", working, log),

@@ -28,7 +28,6 @@ from alphafoundry.store import (
 from tests.flows.misbehaving import Service
 from tests.working_folder import WorkingFolder
 
-SIMULATIONS = 200
 RATES = {
     "429-concurrent": 0.02,
     "429-rate": 0.02,
@@ -57,8 +56,9 @@ def by_status(place: WorkingFolder) -> Counter[str]:
 
 
 @pytest.mark.slow
-def test_two_hundred_simulations_under_every_fault(
-    place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("simulations", [80, pytest.param(400, marks=pytest.mark.long)])
+def test_many_simulations_under_every_fault(
+    place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulations: int
 ) -> None:
     # A busy machine may need more than the usual second for a simulation to show.
     monkeypatch.setattr(research_run, "SHORTEST_INVISIBLE", 3.0)
@@ -67,7 +67,7 @@ def test_two_hundred_simulations_under_every_fault(
         service.faulty.plan(fault, method="GET", path=r"^/simulations/\w+$")
     with service.on_a_port() as url:
         service.misbehaving = True
-        first = generate(simulations=SIMULATIONS, brain=url, seed=3)
+        first = generate(simulations=simulations, brain=url, seed=3)
         service.misbehaving = False
         left = first.counts.unfinished
         second = generate(simulations=left, brain=url) if left else None
@@ -75,17 +75,17 @@ def test_two_hundred_simulations_under_every_fault(
     injected = service.faulty.injected
     assert set(injected) == set(RATES), "every fault happened"
     counts = first.counts
-    assert counts.simulated + counts.unfinished == SIMULATIONS
+    assert counts.simulated + counts.unfinished == simulations
     assert sum(first.reasons.values()) == counts.errors + counts.unfinished
-    assert counts.unfinished <= SIMULATIONS // 20
+    assert counts.unfinished <= simulations // 20
     if second is not None:
         assert (second.counts.resumed, second.counts.unfinished) == (left, 0)
 
     found = by_status(place)
-    assert found.total() == SIMULATIONS
+    assert found.total() == simulations
     assert set(found) <= {"complete", "warning", "error", "timeout", "failed"}
     lost_twice = f"SELECT count(*) FROM simulations WHERE message = '{LOST_TWICE}'"
-    assert found["failed"] == place.count(lost_twice) <= SIMULATIONS // 20
+    assert found["failed"] == place.count(lost_twice) <= simulations // 20
     assert found["complete"] + found["warning"] == place.finished()
     made_to_fail = """SELECT count(*) FROM simulations WHERE message IN
         ('Simulation failed.', 'the simulation ended as TIMEOUT without an alpha')"""
@@ -93,7 +93,7 @@ def test_two_hundred_simulations_under_every_fault(
     without_reason = "SELECT count(*) FROM simulations WHERE alpha_id IS NULL AND message IS NULL"
     assert place.count(without_reason) == 0
 
-    assert SIMULATIONS - found["failed"] <= len(service.counting.accepted) <= SIMULATIONS
+    assert simulations - found["failed"] <= len(service.counting.accepted) <= simulations
     assert max(service.counting.accepted.values()) <= 2
     # One that ends without an alpha cannot be found again when its answer was lost.
     visible = set(service.expressions())

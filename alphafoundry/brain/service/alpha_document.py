@@ -12,6 +12,7 @@ from typing import Any
 from alphafoundry.brain.service.quotas import eastern_text
 from alphafoundry.brain.service.sessions import USER
 from alphafoundry.expressions import Expression
+from alphafoundry.market.identity import DataVersion
 from alphafoundry.simulation.simulator import SimulationResult
 from alphafoundry.simulation.statistics import grade
 from alphafoundry.simulation.super_simulation import SuperResult
@@ -46,11 +47,14 @@ def alpha_id(service: str, key: str, earlier: int) -> str:
     return "".join(letters)
 
 
-def alpha_document(result: SimulationResult, *, alpha: str, created: datetime) -> dict[str, Any]:
+def alpha_document(
+    result: SimulationResult, *, alpha: str, created: datetime, version: DataVersion
+) -> dict[str, Any]:
     """Return the JSON object of a fresh alpha.
 
     Besides BRAIN's keys it has `notes`: what a person should know of the local market, such as
-    a universe with fewer names; and a SUPER alpha `components`, the ids of its alphas.
+    a universe with fewer names; `dataVersion` and `dataUntil`: which bars it was simulated on,
+    and their last day; and a SUPER alpha `components`, the ids of its alphas.
     """
     moment = eastern_text(created)
     return {
@@ -92,6 +96,8 @@ def alpha_document(result: SimulationResult, *, alpha: str, created: datetime) -
         "team": None,
         "osmosisPoints": None,
         "notes": list(result.notes),
+        "dataVersion": version.fingerprint,
+        "dataUntil": version.last.isoformat(),
     }
 
 

@@ -30,6 +30,7 @@ from alphafoundry.brain.service.simulations import simulation_routes
 from alphafoundry.brain.service.submissions import submission_routes
 from alphafoundry.clock import Clock, utc_now
 from alphafoundry.market.panel import Panel
+from alphafoundry.simulation.rules import SIMULATION_RULES
 from alphafoundry.simulation.simulator import Simulator
 
 DEFAULT_STATE = Path(".foundry/local-brain.sqlite")
@@ -71,7 +72,7 @@ def create_app(
 
     Raises StoreError where `state` cannot be used.
     """
-    service = f"local:{panel.fingerprint}"
+    service = f"local:{panel.market_id}.{SIMULATION_RULES}"
     memory = State(state, service=service)
     simulations = Simulations(Simulator(panel), memory)
     brain = LocalBrain(
@@ -86,6 +87,7 @@ def create_app(
             daily_simulations=daily_simulations,
             simulation_seconds=simulation_seconds,
             now=now,
+            version=panel.version,
         ),
         simulations=simulations,
         repeater=Repeater(),
@@ -133,7 +135,7 @@ def create_app(
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(IdentityHeaders, service=service, market=panel.label)
+    app.add_middleware(IdentityHeaders, service=service, panel=panel)
     return app
 
 

@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "--market",
         default="calibration",
         metavar="NAME|FILE",
-        help=f"{', '.join(known_sources())}, or a parquet or CSV file",
+        help=f"{', '.join(known_sources())}, or a file or folder (docs/data.md)",
     )
     add("--seed", type=_whole, default=0, help="seed of the calibration market")
     add("--sectors", type=Path, metavar="FILE", help="CSV with the sectors of a market file")

@@ -12,6 +12,9 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alphafoundry.brain.served_data import ServedData
+from alphafoundry.market.panel import Panel
+
 MAX_BODY_BYTES = 1_000_000
 
 NOT_FOUND = {"detail": "Not found."}
@@ -84,13 +87,14 @@ def _no_constant(name: str) -> None:
 
 
 class IdentityHeaders:
-    """Adds to every answer which service and market it is from."""
+    """Adds to every answer which service, market and data version it is from."""
 
-    def __init__(self, app: ASGIApp, *, service: str, market: str) -> None:
+    def __init__(self, app: ASGIApp, *, service: str, panel: Panel) -> None:
         self._app = app
         self._headers = {
             "X-Foundry-Service": service,
-            "X-Foundry-Market": quote(market),
+            "X-Foundry-Market": quote(panel.label),
+            **ServedData.of(panel).to_headers(),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -27,6 +27,7 @@ from alphafoundry.brain.service.simulation_requests import Simulations, fields_o
 from alphafoundry.brain.service.simulation_rows import AlreadyThereError
 from alphafoundry.clock import Clock, eastern_day
 from alphafoundry.errors import ExpressionError, FoundryError
+from alphafoundry.market.identity import DataVersion
 from alphafoundry.simulation.result import SimulationResult
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Runner:
     max_concurrent : simulations at the same time
     daily_simulations : successful ones per US Eastern day, None is no limit
     simulation_seconds : least duration of a successful one
+    version : of the data that is simulated on
 
     Attributes
     ----------
@@ -98,7 +100,9 @@ class Runner:
         daily_simulations: int | None,
         simulation_seconds: float,
         now: Clock,
+        version: DataVersion,
     ) -> None:
+        self._version = version
         self._simulations = simulations
         self._state = state
         self._service = service
@@ -296,7 +300,7 @@ class Runner:
             id=identity,
             content_key=key,
             created=created,
-            document=alpha_document(result, alpha=identity, created=created),
+            document=alpha_document(result, alpha=identity, created=created, version=self._version),
             days=result.dates,
             dollars=result.daily_pnl,
             record_sets={

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import numpy as np
+
 from alphafoundry.brain.service.choices import SimulationRequest
 from alphafoundry.brain.service.self_correlation import related_alphas
 from alphafoundry.brain.service.service_store import State
@@ -31,6 +33,7 @@ class Simulations:
     def __init__(self, simulator: Simulator, state: State) -> None:
         self._simulator = simulator
         self._state = state
+        self._earlier: dict[str, Simulator] = {}
 
     def simulate(self, request: SimulationRequest) -> SimulationResult:
         """Return what a request gives; see `simulate` and `simulate_super` for the errors."""
@@ -42,14 +45,30 @@ class Simulations:
         return self._super(alphas, request.settings, selection, request.expression)
 
     def again(self, document: Mapping[str, Any]) -> SimulationResult:
-        """Return the result of an alpha once more; a SUPER alpha keeps its components."""
+        """Return the result of an alpha once more; a SUPER alpha keeps its components.
+
+        It ends on the day on which the alpha's data ended, whatever was added to the market
+        since.
+        """
+        simulator = self._as_of(document.get("dataUntil"))
         if document["type"] != "SUPER":
             settings = _settings(SimulationSettings, document)
-            return self._simulator.simulate(document["regular"]["code"], settings)
+            return simulator.simulate(document["regular"]["code"], settings)
         found = (self._state.alphas.find(alpha) for alpha in document["components"])
         alphas = [_stored(component) for component in found if component is not None]
         settings = _settings(SuperSettings, document)
-        return self._super(alphas, settings, parse("1"), document["combo"]["code"])
+        return self._super(
+            alphas, settings, parse("1"), document["combo"]["code"], simulator=simulator
+        )
+
+    def _as_of(self, day: str | None) -> Simulator:
+        panel = self._simulator.panel
+        if day is None or np.datetime64(day, "D") >= panel.dates[-1]:
+            return self._simulator
+        if day not in self._earlier:
+            self._earlier.clear()
+            self._earlier[day] = Simulator(panel.until(day))
+        return self._earlier[day]
 
     def _super(
         self,
@@ -57,14 +76,17 @@ class Simulations:
         settings: SuperSettings,
         selection: Expression,
         combo: str,
+        *,
+        simulator: Simulator | None = None,
     ) -> SimulationResult:
+        on = simulator or self._simulator
         return simulate_super(
             alphas,
-            self._simulator.panel,
+            on.panel,
             settings,
             selection=selection,
             combo=combo,
-            evaluator=self._simulator.evaluators,
+            evaluator=on.evaluators,
             keep_positions=False,
         )
 

@@ -333,7 +333,10 @@ def _results(
     before = [line for line in listed if windows[line.window].train.stop <= context.split]
     return WalkForwardOutputs(
         # Joined returns say nothing of trading, so there is no turnover and no count of trades.
-        metrics={**metrics_by_name(metrics_of(joined)), "trades": None},
+        metrics={
+            **metrics_by_name(metrics_of(joined, bars_a_year=context.bars.bars_a_year)),
+            "trades": None,
+        },
         windows=listed,
         best_params={line.strategy: line.parameters for line in before[-1:]},
         equity=Equity(

@@ -67,7 +67,8 @@ def account(
         for i in range(count):
             fee += trades[i] * (costs.slippage_bps + costs.commission_bps) / 1e4
             if trades[i]:
-                fee += trades[i] / price[i] * costs.commission_per_share
+                commission = trades[i] / price[i] * costs.commission_per_share
+                fee += min(commission, costs.max_commission_pct * trades[i])
         if not closed:
             kept.orders += sum(row[i] != held[i] for i in range(count))
         held = row

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,18 @@ PASSWORD = "corr3ct-h0rse"
 SETTINGS = SimulationSettings(neutralization="MARKET", truncation=0.2)
 GOOD = "rank(volume)"
 OTHER_GOOD = "rank(cap)"
+
+
+def recorded_pauses(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the list that takes the seconds of each sleep of a module from now on."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(seconds)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
+    return pauses
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ async def test_many_posts_at_once_submit_once(app: FastAPI) -> None:
 
 
 async def test_a_lost_answer_does_not_submit_twice(faulty: FaultyBrain, url: str) -> None:
-    async with BrainClient(url, timeout=2) as client:
+    async with BrainClient(url) as client:
         alpha = await make_alpha(client, GOOD)
         faulty.plan("drop-after", method="POST", path="/submit")
         with pytest.raises(Exception, match="no answer"):

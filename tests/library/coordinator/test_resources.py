@@ -8,13 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator import studies
 from alphafoundry.coordinator.bars_folder import load_bars, save_bars
-from alphafoundry.coordinator.data import _read_csv
-from alphafoundry.coordinator.document import SourceSection
+from alphafoundry.coordinator.data import load_bars_of
+from alphafoundry.coordinator.document import DataSection, SourceSection
 from alphafoundry.coordinator.monitoring import Monitor
 from alphafoundry.coordinator.phases.outputs import SearchedTrial
 from alphafoundry.coordinator.planning import manager_of, plan_workflow
@@ -225,25 +227,49 @@ def test_trials_are_kept_once_and_executions_counted(tmp_path: Path) -> None:
         assert (row.status, row.trials, row.left_out, row.seconds) == ("finished", 2, 1, 1.5)
 
 
+DAYS = [f"{day:%Y-%m-%d}" for day in pd.bdate_range("2020-01-01", periods=40)]
+
+
 def test_columns_of_a_file_replace_those_that_bear_their_names(tmp_path: Path) -> None:
     file = tmp_path / "prices.csv"
-    file.write_text("ticker,day,close,adjusted\nA,2020-01-02,10,5\n")
+    rows = [f"A,{day},{10 + n % 3},{5 + n % 4}" for n, day in enumerate(DAYS)]
+    file.write_text("\n".join(["ticker,day,close,adjusted", *rows]))
     source = SourceSection(
         path=str(file),
         symbol_column="ticker",
         timestamp_column="day",
         price_columns={"close": "adjusted", "open": "adjusted"},
     )
-    header, line = Path(_read_csv(source, tmp_path / "cache")).read_text().splitlines()
-    assert dict(zip(header.split(","), line.split(","), strict=True)) == {
-        "symbol": "A",
-        "date": "2020-01-02",
-        "close": "5",
-        "open": "5",
-    }
-    file.write_text("")
-    with pytest.raises(MarketError, match="is not a CSV file"):
-        _read_csv(source, tmp_path / "cache")
+    bars = load_bars_of(DataSection(source=source), market="none", cache_dir=tmp_path / "cache")
+    assert bars.symbols == ("A",)
+    np.testing.assert_array_equal(bars.close[:, 0], [5 + n % 4 for n in range(40)])
+    np.testing.assert_array_equal(bars.open[:, 0], bars.close[:, 0])
+    wrong = source.model_copy(update={"price_columns": {"close": "settled"}})
+    with pytest.raises(MarketError, match="no column 'settled'; it has ticker, day"):
+        load_bars_of(DataSection(source=wrong), market="none", cache_dir=tmp_path / "cache")
+
+
+def test_codes_of_a_source_stay_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "codes.csv"
+    codes = ("000001", "000600", "NA")
+    rows = [f"{day},{code},{10 + n % 3}" for n, day in enumerate(DAYS) for code in codes]
+    file.write_text("\n".join(["day,code,close", *rows]))
+    source = SourceSection(path=str(file), symbol_column="code", timestamp_column="day")
+    section = DataSection(source=source, symbols=("000001", "NA"))
+    bars = load_bars_of(section, market="none", cache_dir=tmp_path / "cache")
+    assert bars.symbols == ("000001", "NA")
+
+
+def test_a_source_says_how_its_dates_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "ABC.csv"
+    days = [f"{number:02d}/{month:02d}/2020" for month in (1, 2, 3, 4) for number in range(1, 13)]
+    file.write_text("\n".join(["Date,Close", *(f"{day},{9 + n}" for n, day in enumerate(days))]))
+    section = DataSection(source=SourceSection(path=str(file), date_format="%d/%m/%Y"))
+    bars = load_bars_of(section, market="none", cache_dir=tmp_path / "cache")
+    assert (str(bars.days[0]), str(bars.days[-1])) == ("2020-01-01", "2020-04-12")
+    section = DataSection(source=SourceSection(path=str(file)))
+    with pytest.raises(MarketError, match="date_format"):
+        load_bars_of(section, market="none", cache_dir=tmp_path / "cache")
 
 
 def test_own_strategies_are_told_apart_by_their_source(

@@ -300,13 +300,13 @@ async def test_the_cache_answers_the_same_question_only(
         (Reply(200, '{"response": "half'), "unusable"),
         (Reply(200, "{}"), "unusable"),
         (Reply(200, '{"response": "x"}', announced_length=999), "network"),
-        (Reply(200, "{}", delay=1.0), "time-out"),
+        (Reply(200, "{}", delay=10.0), "time-out"),
         (error("requires more system memory", 500), "refused"),
     ],
 )
 async def test_ollama_obeys_the_same_policy(server: OllamaServer, reply: Reply, kind: str) -> None:
     server.replies.append(reply)
-    provider = OllamaProvider(server.url, timeout=0.4)
+    provider = OllamaProvider(server.url, timeout=0.4 if reply.delay else 30.0)
     with pytest.raises(ModelRequestError) as caught:
         await provider.complete("m", "hi", Sampling())
     await provider.aclose()

@@ -40,12 +40,14 @@ RETRIED = {
     "503": problem(503),
     "a dropped connection": Reply(drop=True),
     "half a body, then the connection is closed": Reply(body=HALF, announced_length=10_000),
-    "an answer after the time-out": program(delay=1.0),
+    "an answer after the time-out": program(delay=30.0),
     "a body that comes too slowly": Reply(body=program().body, pieces=40, delay=0.2),
     "429 inside an answer with status 200": Reply(
         body=json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
     ),
 }
+
+TOO_LATE = ("an answer after the time-out", "a body that comes too slowly")
 
 REFUSED = {
     "half a JSON body": (Reply(body=HALF), "unusable", "not a JSON object"),
@@ -86,7 +88,8 @@ REFUSED = {
 @pytest.mark.parametrize("fault", RETRIED)
 async def test_what_may_pass_is_asked_again(chat_server: ChatServer, fault: str) -> None:
     chat_server.script("m", RETRIED[fault], RETRIED[fault], program())
-    assert "execute_trade" in await ask(chat_server, timeout=0.5)
+    seconds = 2.0 if fault in TOO_LATE else 30.0
+    assert "execute_trade" in await ask(chat_server, timeout=seconds)
     assert chat_server.sent["m"] == 3
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from alphafoundry.market.fields import derive_fields, simple_returns, trailing_mean
+from alphafoundry.market.fields import derive_fields, trailing_mean
+from alphafoundry.market.returns import simple_returns
 
 NUMBERS = arrays(
     np.float64,
@@ -30,14 +31,21 @@ def test_a_huge_volume_leaves_no_trace_after_its_window() -> None:
 
 
 @given(NUMBERS)
-def test_returns_need_both_days(close: np.ndarray) -> None:
+def test_a_return_is_the_close_over_the_last_known_close(close: np.ndarray) -> None:
     close = close + 1.0
-    returns = simple_returns(close)
-    assert np.isnan(returns[0]).all()
-    missing = np.isnan(close)
-    assert np.array_equal(np.isnan(returns[1:]), missing[1:] | missing[:-1])
-    expected = pd.DataFrame(close).pct_change(fill_method=None).to_numpy()
-    np.testing.assert_allclose(returns, expected, rtol=1e-12, atol=1e-15)
+    frame = pd.DataFrame(close)
+    expected = (frame / frame.ffill().shift() - 1.0).to_numpy()
+    np.testing.assert_allclose(simple_returns(close), expected, rtol=1e-12, atol=1e-15)
+
+
+@given(NUMBERS)
+def test_no_gap_loses_a_return(close: np.ndarray) -> None:
+    close = close + 1.0
+    growth = np.nanprod(1.0 + simple_returns(close), axis=0)
+    for column, series in enumerate(close.T):
+        known = series[~np.isnan(series)]
+        if len(known):
+            assert growth[column] == pytest.approx(known[-1] / known[0], rel=1e-5)
 
 
 def test_prices_are_adjusted_by_the_adjusted_close() -> None:

@@ -86,7 +86,9 @@ def test_missing_cells_are_missing(long_table: pd.DataFrame, tmp_path: Path) -> 
     assert np.isnan(panel.fields["volume"][4, column])
     assert panel.fields["close"][4, column] > 0
     assert np.isnan(panel.fields["close"][10, column])
-    assert np.isnan(panel.fields["returns"][10:12, column]).all()
+    returns, close = panel.fields["returns"][:, column], panel.fields["close"][:, column]
+    assert np.isnan(returns[10])
+    assert returns[11] == pytest.approx(close[11] / close[9] - 1.0)
 
 
 def test_repeated_days(long_table: pd.DataFrame, tmp_path: Path) -> None:
@@ -158,12 +160,12 @@ def test_a_bad_date_is_shown(long_table: pd.DataFrame, tmp_path: Path, text: str
         ("text.parquet", b"this is not a parquet file", "not a readable parquet"),
         ("empty.parquet", b"", "not a readable parquet"),
         ("cut.parquet", b"PAR1\x00\x00", "not a readable parquet"),
-        ("ragged.csv", b"date,symbol,close\n2020-01-01,A\n", "not a readable CSV"),
-        ("letters.csv", b"date,symbol,close\n2020-01-01,A,cheap\n", "not a readable CSV"),
+        ("ragged.csv", b"date,symbol,close\n2020-01-01,A\n", "line 2 has 2 columns where 3"),
+        ("letters.csv", b"date,symbol,close\n2020-01-01,A,cheap\n", "line 2: column close"),
         ("binary.csv", bytes(range(256)), ".csv"),
         ("nobody.csv", b"date,symbol,close\n2020-01-01,,4\n", "no symbol"),
         ("worthless.csv", b"date,symbol,close\n2020-01-01,A,-4\n", "no usable close"),
-        ("bars.xlsx", b"PK", "one of .parquet"),
+        ("bars.xlsx", b"PK", "not a readable .xlsx"),
     ],
 )
 def test_malformed_files_give_one_line(

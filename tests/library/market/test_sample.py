@@ -38,7 +38,7 @@ def test_without_skfolio_the_command_is_named(
     monkeypatch.setitem(sys.modules, "skfolio.datasets", None)
     with pytest.raises(MarketError) as error:
         load_market("sample", cache_dir=tmp_path)
-    assert ".venv/bin/pip install -e '.[sample]'" in str(error.value)
+    assert "make install EXTRAS=sample" in str(error.value)
     assert "\n" not in str(error.value)
 
 

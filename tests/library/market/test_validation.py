@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from alphafoundry.market.bars import Bars
 from alphafoundry.market.leaps import find_leaps
+from alphafoundry.market.splits import Series
 from alphafoundry.market.validation import validate
 
 MakeBars = Callable[..., Bars]
@@ -86,15 +87,14 @@ def test_a_crash_that_recovers_half_is_honest(bars: MakeBars) -> None:
 def test_an_absurd_jump_enters_no_return(bars: MakeBars) -> None:
     raw = bars()
     for name in ("open", "high", "low", "close"):
-        raw.values[name][30:, 0] *= 100.0
+        raw.values[name][30:, 0] *= 143.0
     clean = validate(raw)
     assert kinds(clean) == {("S0", "jump")}
-    assert masked_days(clean) == [30]
-
-
-def test_a_split_that_was_not_adjusted_is_reported() -> None:
-    (leap,) = find_leaps(np.log(np.array([10.0, 10.1, 10.0, 5.0, 5.1, 5.0])))
-    assert (leap.kind, leap.start, leap.parts) == ("split", 3, 2)
+    assert masked_days(clean) == []
+    returns = np.diff(np.log(clean.values["close"][:, 0]))
+    assert abs(returns[29]) < 1e-12
+    others = np.delete(np.arange(59), 29)
+    np.testing.assert_allclose(returns[others], np.diff(np.log(raw.values["close"][:, 0]))[others])
 
 
 def test_a_split_in_the_adjusted_prices_is_reported_and_used(bars: MakeBars) -> None:
@@ -124,7 +124,7 @@ def test_a_price_that_stands_still(bars: MakeBars, length: int, volume: float, s
 
 
 def test_a_garbage_series_is_left_out_whole(bars: MakeBars) -> None:
-    raw = bars()
+    raw = bars(days=200)
     raw.values["close"][::3, 0] *= -1
     raw.values["volume"][: len(raw.dates) * 2 // 3, 1] = 0.0
     raw.values["high"][:, 1] = raw.values["low"][:, 1] = raw.values["close"][:, 1]
@@ -172,6 +172,84 @@ def test_a_day_on_which_hardly_anyone_trades_is_removed(bars: MakeBars) -> None:
     assert clean.issues[0].kind == "thin-day"
 
 
+@st.composite
+def faulty_bars(draw: st.DrawFn) -> Bars:
+    """Return bars with faults of every kind, on top of each other."""
+    days, names = draw(st.integers(20, 90)), 3
+    random = np.random.default_rng(draw(st.integers(0, 2**20)))
+    close = 50.0 * np.exp(np.cumsum(0.02 * random.standard_normal((days, names)), axis=0))
+    values = {"close": close, "volume": np.rint(random.uniform(1e5, 1e6, (days, names)))}
+    full = draw(st.booleans())
+    if full:
+        values |= {"open": close * 1.001, "high": close * 1.01, "low": close * 0.99}
+    prices = [values[name] for name in values if name != "volume"]
+    for _ in range(draw(st.integers(0, 6))):
+        start = draw(st.integers(1, days - 1))
+        length = draw(st.integers(1, 40))
+        place = slice(start, start + length), draw(st.integers(0, names - 1))
+        kind = draw(st.sampled_from(["scale", "rest", "stand", "gap", "thin", "negative", "idle"]))
+        if kind in ("scale", "rest"):
+            where = place if kind == "scale" else (slice(start, None), place[1])
+            factor = draw(st.sampled_from([0.001, 0.01, 1 / 4, 1 / 3, 0.5, 2.0, 5.0, 100.0, 400.0]))
+            for array in prices:
+                array[where] *= factor
+            if draw(st.booleans()):
+                values["volume"][where] = np.rint(values["volume"][where] / factor)
+        elif kind == "stand":
+            for array in prices:
+                array[place] = array[start - 1, place[1]]
+            if draw(st.booleans()):
+                values["volume"][place] = 0.0
+        elif kind == "negative":
+            values["close"][place] *= -1.0
+        elif kind == "idle":
+            values["volume"][place] = 0.0
+        else:
+            for array in values.values():
+                if kind == "gap":
+                    array[place] = np.nan
+                else:
+                    array[start] = np.nan
+    if draw(st.booleans()):
+        values["adj_close"] = values["close"] * draw(st.sampled_from([0.5, 1.0, 0.3]))
+    dates = np.datetime64("2020-01-01") + np.arange(days)
+    return Bars(dates, np.array(["A", "B", "C"]), values)
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.array_equal(one, other, equal_nan=True)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(faulty_bars(), st.data())
+def test_no_later_bar_changes_what_was_known_on_a_day(raw: Bars, data: st.DataObject) -> None:
+    clean = validate(raw)
+    row = data.draw(st.integers(0, len(clean.dates) - 1))
+    cut = int(np.searchsorted(raw.dates, clean.dates[row])) + 1
+    earlier = validate(
+        Bars(raw.dates[:cut], raw.symbols, {n: array[:cut] for n, array in raw.values.items()})
+    )
+    assert same(earlier.dates, clean.dates[: row + 1])
+    seen = clean.revisions.as_of(row, clean.values)
+    for name, values in earlier.values.items():
+        assert same(values, seen[name]), name
+    assert [found for found in clean.revisions.breaks if found.known_at <= row] == list(
+        earlier.revisions.breaks
+    )
+
+
+def test_masked_values_are_kept_with_the_row_on_which_they_were_known(bars: MakeBars) -> None:
+    raw = bars()
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][30:33, 0] *= 10.0
+    revisions = validate(raw).revisions
+    assert revisions.rows.tolist() == [30, 31, 32]
+    assert revisions.known_at.tolist() == [33, 33, 33]
+    assert same(revisions.before["close"], raw.values["close"][30:33, 0])
+    assert len(revisions.pending(32)) == 3
+    assert len(revisions.pending(33)) == 0
+
+
 PRICES = arrays(
     np.float64,
     (30, 2),
@@ -192,6 +270,8 @@ def test_whatever_comes_in_what_comes_out_is_a_bar(
         assert not (out[name] <= 0).any()
         changed = ~np.isnan(out[name])
         kept = values[name][np.isin(dates, clean.dates)]
+        for found in clean.revisions.breaks:
+            kept[found.row :, found.column] *= found.factor
         assert np.array_equal(out[name][changed], kept[changed])
     assert not (out["volume"] < 0).any()
     assert not (out["high"] < out["low"]).any()
@@ -204,11 +284,9 @@ def test_whatever_comes_in_what_comes_out_is_a_bar(
 
 
 @given(arrays(np.float64, st.integers(0, 40), elements=st.floats(-5, 5)))
-def test_leaps_are_in_order_and_inside(path: np.ndarray) -> None:
-    settled = 1
-    for leap in find_leaps(path):
-        assert settled <= leap.start < leap.back <= len(path)
-        settled = leap.start + 1
+def test_leaps_are_inside_their_series(path: np.ndarray) -> None:
+    for leap in find_leaps(Series(path, np.arange(len(path)))):
+        assert 0 < leap.start < leap.back <= leap.known + 1 <= len(path)
 
 
 def test_validation_does_not_touch_its_input(bars: MakeBars) -> None:

@@ -16,11 +16,12 @@ from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel, downloads, load_market
 from alphafoundry.market import yfinance as source
 from alphafoundry.market.downloads import DownloadError
+from alphafoundry.market.universe import universe_mask
 from alphafoundry.market.yfinance import (
     Member,
     fetch_bars,
+    index_history,
     index_members,
-    last_trading_day,
     load_yfinance,
 )
 
@@ -39,9 +40,11 @@ class Yahoo:
         self.unknown: set[str] = set()
         self.failures: list[Exception | None] = []
         self.dead = False
+        self.since: list[date] = []
 
     def __call__(self, symbols: Sequence[str], first: date, after: date) -> pd.DataFrame:
         self.asked.append(tuple(symbols))
+        self.since.append(first)
         if self.dead:
             raise ConnectionError("no route\nto host")
         failure = self.failures.pop(0) if self.failures else None
@@ -182,7 +185,12 @@ def test_the_named_source_uses_the_members_that_pitindex_knows(
     pytest.importorskip("pitindex")
     monkeypatch.setattr(source, "fetch_bars", yahoo)
     panel = load_market("yfinance", cache_dir=tmp_path)
-    assert 480 < panel.shape[1] < 520
+    assert panel.shape[1] > 560
+    assert panel.members is not None
+    assert 480 < panel.members[0].sum() < 520
+    assert 480 < panel.members[-1].sum() < 520
+    inside, _ = universe_mask(panel, "TOP3000")
+    assert not (inside & ~panel.members).any()
     assert len(panel.group_names["sector"]) == 11
     assert panel.source == "yfinance"
 
@@ -192,6 +200,33 @@ def test_members_are_those_of_the_day() -> None:
     names = {member.symbol for member in index_members(date(2024, 6, 3))}
     assert "AAPL" in names
     assert "DELL" not in names
+
+
+def test_stays_of_members_follow_the_index() -> None:
+    pytest.importorskip("pitindex")
+    first, last = date(2021, 1, 4), date(2024, 6, 3)
+    members, stays = index_history(first, last)
+    for day in (first, date(2022, 3, 1), date(2023, 12, 18), last):
+        there = {
+            stay.symbol
+            for stay in stays
+            if stay.first <= day and (stay.last is None or day <= stay.last)
+        }
+        assert there == {member.symbol for member in index_members(day)}, day
+    assert {member.symbol for member in members} == {
+        stay.symbol for stay in stays if stay.last is None
+    }
+
+
+def test_a_new_day_asks_for_ten_days_and_not_for_five_years(load: Callable, yahoo: Yahoo) -> None:
+    first, _, _ = load()
+    yahoo.asked.clear()
+    yahoo.since.clear()
+    second, _, _ = load(TODAY + timedelta(days=1))
+    assert [len(batch) for batch in yahoo.asked] == [3, 3, 2]
+    assert set(yahoo.since) == {date(2024, 5, 21)}
+    assert np.array_equal(second.dates[:-1], first.dates)
+    assert second.dates[-1] == np.datetime64("2024-06-05")
 
 
 def test_yahoo_tables_become_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,18 +283,5 @@ def test_without_the_packages_the_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MarketError, match=r"pip install -e '.\[yfinance\]'"):
+    with pytest.raises(MarketError, match=r"make install EXTRAS=yfinance"):
         load_market("yfinance", cache_dir=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("today", "last"),
-    [
-        (date(2024, 6, 5), date(2024, 6, 4)),
-        (date(2024, 6, 3), date(2024, 5, 31)),
-        (date(2024, 7, 5), date(2024, 7, 3)),
-        (date(2024, 1, 2), date(2023, 12, 29)),
-    ],
-)
-def test_the_last_trading_day_is_before_today(today: date, last: date) -> None:
-    assert last_trading_day(today) == last

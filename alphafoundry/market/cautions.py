@@ -1,0 +1,55 @@
+"""What a person must keep in mind of a market before believing a result on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alphafoundry.market.groups import AS_OF_THE_DAY
+from alphafoundry.market.panel import Panel
+
+RECENT_ROWS = 5
+SURVIVORS_SHARE = 0.99
+
+
+def names_at_the_end(panel: Panel) -> tuple[int, int]:
+    """Return (names with a close in the last 5 rows, names with any close)."""
+    priced = ~np.isnan(panel.fields["close"])
+    return (
+        int(np.count_nonzero(priced[-RECENT_ROWS:].any(axis=0))),
+        int(np.count_nonzero(priced.any(axis=0))),
+    )
+
+
+def cautions(panel: Panel) -> tuple[str, ...]:
+    """Return one sentence for each thing that flatters results on a real market.
+
+    A market of survivors only, members that are not known by day, groups that are those of today
+    on all days. Empty for a synthetic market, which has neither.
+    """
+    if panel.synthetic:
+        return ()
+    found = []
+    alive, all_names = names_at_the_end(panel)
+    if panel.members is None:
+        if alive >= SURVIVORS_SHARE * all_names:
+            found.append(
+                f"Survivors only: {alive} of {all_names} names still trade at the end, so names "
+                "that failed or were taken over before are missing; results are better than what "
+                "could have been earned"
+            )
+        else:
+            found.append(
+                "Members by day are not known: every name counts on all of its days, whoever "
+                f"chose the names ({alive} of {all_names} still trade at the end)"
+            )
+    fixed = sorted(
+        name
+        for name in panel.groups
+        if name != "market" and not panel.descriptions.get(name, "").endswith(AS_OF_THE_DAY)
+    )
+    if fixed:
+        found.append(
+            f"{', '.join(fixed)}: the groups of one day are used on all days; a name that changed "
+            "its business is compared with what it became"
+        )
+    return tuple(found)

@@ -1,0 +1,119 @@
+"""Markets and data versions: what the rows of a run were computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from alphafoundry.store.database import Store, insert
+from alphafoundry.store.tables import AlphaRow, DataVersionRow, MarketRow
+
+
+@dataclass(frozen=True)
+class DataOrigin:
+    """The market that a run works on, and the content that it had at the time.
+
+    Attributes
+    ----------
+    market_id : the same on every day that data are added
+    source, universe, adjustment : what makes the market, for people
+    fingerprint : of the content
+    first, last : first and last day of the content
+    label : one line for people
+    """
+
+    market_id: str
+    source: str
+    fingerprint: str
+    first: date
+    last: date
+    universe: str = ""
+    adjustment: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class VersionCount:
+    """How many alphas of a service were simulated on one data version.
+
+    data_version, data_until : None for alphas of which that was never recorded
+    """
+
+    data_version: str | None
+    data_until: date | None
+    alphas: int
+
+
+def put_origin(session: Session, origin: DataOrigin, *, now: datetime) -> None:
+    """Record a market and its data version; what is there keeps its first time."""
+    session.execute(
+        insert(session, MarketRow)
+        .values(
+            id=origin.market_id,
+            source=origin.source,
+            universe=origin.universe,
+            adjustment=origin.adjustment,
+            label=origin.label,
+            created_at=now,
+        )
+        .on_conflict_do_update(index_elements=["id"], set_={"label": origin.label})
+    )
+    session.execute(
+        insert(session, DataVersionRow)
+        .values(
+            market_id=origin.market_id,
+            fingerprint=origin.fingerprint,
+            first_day=origin.first,
+            last_day=origin.last,
+            seen_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["market_id", "fingerprint"])
+    )
+
+
+def read_markets(store: Store) -> list[MarketRow]:
+    """Return every market that a run worked on, the oldest first."""
+    with store.session() as session:
+        return list(session.scalars(select(MarketRow).order_by(MarketRow.created_at, MarketRow.id)))
+
+
+def read_data_versions(store: Store, market_id: str) -> list[DataVersionRow]:
+    """Return the data versions of a market in the order of their last days."""
+    query = (
+        select(DataVersionRow)
+        .where(DataVersionRow.market_id == market_id)
+        .order_by(DataVersionRow.last_day, DataVersionRow.seen_at)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def count_by_version(store: Store, service: str) -> list[VersionCount]:
+    """Return how many alphas of a service there are of each data version, the oldest first."""
+    query = (
+        select(AlphaRow.data_version, AlphaRow.data_until, func.count())
+        .where(AlphaRow.service == service)
+        .group_by(AlphaRow.data_version, AlphaRow.data_until)
+        .order_by(AlphaRow.data_until)
+    )
+    with store.session() as session:
+        return [VersionCount(*row) for row in session.execute(query).tuples()]
+
+
+def count_elsewhere(store: Store, source: str, service: str) -> int:
+    """Return how many alphas of the same source other services hold.
+
+    These are local results by earlier rules of simulation: they stay, and are not used, since
+    the same alpha has other numbers today.
+    """
+    query = (
+        select(func.count())
+        .select_from(AlphaRow)
+        .join(MarketRow, MarketRow.id == AlphaRow.market_id)
+        .where(MarketRow.source == source, AlphaRow.service != service)
+    )
+    with store.session() as session:
+        return int(session.scalar(query) or 0)

@@ -1,0 +1,44 @@
+"""Each program in examples/ runs, in a process of its own, and prints what it is about."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.working_folder import ROOT, TIMEOUT, plain_environment
+
+PRINTS = {
+    "own_prices": "SYNTHETIC random walks",
+    "own_strategy": "sharpe",
+    "use_the_library": "fitness",
+}
+
+
+def test_each_example_is_run() -> None:
+    programs = {
+        path.stem
+        for path in (ROOT / "examples").glob("*.py")
+        if "__main__" in path.read_text("utf-8")
+    }
+    assert programs == set(PRINTS)
+
+
+@pytest.mark.parametrize("name", PRINTS)
+def test_it_runs(name: str, tmp_path: Path, market_cache: Path) -> None:
+    (tmp_path / ".foundry").mkdir()
+    (tmp_path / ".foundry" / "cache").symlink_to(market_cache)
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}"],
+        cwd=tmp_path,
+        env=plain_environment() | {"PYTHONPATH": os.fspath(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert PRINTS[name] in done.stdout

@@ -1,0 +1,55 @@
+"""The pages: their links lead somewhere, and the site is built without a warning."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.working_folder import ROOT, TIMEOUT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+MADE_BY_MKDOCS = "reference/index.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    targets = [one.split("#")[0] for one in re.findall(r"\]\(([^)\s]+)\)", prose)]
+    local = [one for one in targets if one and not re.match(r"\w+:", one)]
+    assert [one for one in local if not (page.parent / one).exists()] in ([], [MADE_BY_MKDOCS])
+
+
+def test_commands_of_make_that_the_pages_name_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    known = set(re.findall(r"^([a-z0-9-]+):", makefile, flags=re.M))
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"^make ([a-z][a-z0-9-]+)|`make ([a-z][a-z0-9-]+)", page.read_text())
+        for name in name
+        if name
+    }
+    assert named - known <= {"bench-NAME"}
+
+
+@pytest.mark.long
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="needs the extra docs")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rooms = {path.parent.name for path in (ROOT / "alphafoundry").glob("*/__init__.py")}
+    built = {path.name for path in (tmp_path / "site" / "reference").iterdir() if path.is_dir()}
+    assert rooms <= built
