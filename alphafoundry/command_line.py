@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "data":
-            sys.stdout.write("\n".join(update_command(options, _say)) + "\n")
+            command = _shown if options.data_command == "show" else _updated
+            sys.stdout.write("\n".join(command(options)) + "\n")
             return 0
         result = _simulated(options)
     except FoundryError as problem:
@@ -40,6 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_MISTAKE
         sys.stdout.write(f"plot: {options.plot}\n")
     return 0
+
+
+def _updated(options: argparse.Namespace) -> list[str]:
+    return update_command(options, _say)
+
+
+def _shown(options: argparse.Namespace) -> list[str]:
+    """Return the data screen of a market."""
+    cache = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
+    screen = load_market(options.market, cache_dir=cache, seed=options.seed, progress=_say).screen()
+    return [json.dumps(screen.to_json(), indent=2)] if options.json else screen.lines()
 
 
 def _simulated(options: argparse.Namespace) -> SimulationResult:
@@ -119,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--truncation", type=float, default=defaults.truncation)
     one.add_argument("--test-period", default=defaults.test_period, help="such as P1Y0M")
     one.add_argument("--plot", type=Path, help="write PnL, drawdown and turnover to a PNG file")
-    data = commands.add_parser("data", help="keep a market that grows")
-    add_update_command(data.add_subparsers(dest="data_command", required=True))
+    data = commands.add_parser("data", help="look at a market's data, keep a market that grows")
+    of_data = data.add_subparsers(dest="data_command", required=True)
+    show = of_data.add_parser("show", help="print what the bars are and what was found in them")
+    show.add_argument("market", metavar="FILE", help=f"a file's or folder's path, or {sources}")
+    show.add_argument("--seed", type=int, default=0, help="of the calibration market")
+    show.add_argument("--json", action="store_true", help="print everything, every fault in full")
+    add_update_command(of_data)
     return parser

@@ -146,6 +146,7 @@ class ExecutionSection(Section):
     order_type: Literal["market"] = "market"
     slippage_bps: Annotated[Number, Field(ge=0, le=500)] = 10.0
     commission_per_share: Annotated[Number, Field(ge=0)] = 0.01
+    max_commission_pct: Annotated[Number, Field(ge=0, le=1)] = 0.01
     commission_bps: Annotated[Number, Field(ge=0, le=500)] = 0.0
 
 

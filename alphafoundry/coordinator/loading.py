@@ -98,6 +98,7 @@ def _execution(file: DocumentFile) -> Execution:
     return Execution(
         costs=Costs(
             commission_per_share=costs.commission_per_share,
+            max_commission_pct=costs.max_commission_pct,
             commission_bps=costs.commission_bps,
             slippage_bps=costs.slippage_bps,
         ),

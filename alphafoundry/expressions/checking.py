@@ -29,6 +29,8 @@ LONGEST_LOOKBACK = 1_000_000
 Scope = Literal["REGULAR", "COMBO", "SELECTION"]
 """What is written: a regular alpha, or one of the two texts of a SUPER alpha."""
 
+_ACROSS = ("Cross Sectional", "Group")
+
 _NO_VALUE = {
     Kind.GROUP: "Grouping data used outside of group operator",
     Kind.VECTOR: "Got invalid input at index 0, must be an expression",
@@ -39,6 +41,11 @@ _NO_VALUE = {
     Kind.PAIRS: "There is a value per pair of alphas; make one per alpha with a reduce operator",
 }
 """What is wrong where something stands that is no number per cell."""
+
+COMPARES_LEVELS = (
+    "Compares price or volume levels between names, which are adjusted for what came later; "
+    "divide by an earlier value of the same name instead"
+)
 
 _MUST_BE = {
     Kind.TEXT: "a text",
@@ -54,6 +61,7 @@ def check(
     operators: Collection[str] | None = None,
     scope: Scope = "REGULAR",
     history: int | None = None,
+    levels: bool = False,
 ) -> tuple[str, ...]:
     """Check that an expression can run on these fields, and return its unit warnings.
 
@@ -65,6 +73,10 @@ def check(
     history : days that the market has; an expression whose lookbacks add up to more is refused.
         None allows any, each up to 1,000,000. (One official page says that a lookback is less
         than 512, official examples use 1000.)
+
+    levels : warn also of an alpha that compares levels of price or volume between names. Prices
+        are adjusted for splits and dividends that came later, so their levels know the future:
+        what is cheap today was often split afterwards. No rule of BRAIN's
 
     Warnings have BRAIN's text and do not stop a simulation. Raises ExpressionError with BRAIN's
     text and the place of the offending token where the expression cannot run.
@@ -80,6 +92,8 @@ def check(
         checker.refuse(_NO_VALUE[ends_in], parsed.root)
     if history is not None:
         checker.check_history(parsed.root, history)
+    if levels and checker.compares_levels(parsed.root):
+        checker.warnings.append(COMPARES_LEVELS)
     return tuple(dict.fromkeys(checker.warnings))
 
 
@@ -119,6 +133,37 @@ class _Checker:
         for node in walk_once(root):
             if needed[id(node)] > days:
                 self.refuse("Cumulative lookback of expression exceeds available history", node)
+
+    def compares_levels(self, root: Node) -> bool:
+        """Return whether a level reaches the alpha's value or an operator across names."""
+        if self._is_level(root):
+            return True
+        for node in walk_once(root):
+            if isinstance(node, Call) and OPERATORS[node.operator].category in _ACROSS:
+                bound = bind(OPERATORS[node.operator], node)
+                if any(self._is_level(child) for child in bound.arguments):
+                    return True
+        return False
+
+    def _is_level(self, node: Node) -> bool:
+        """Return whether a value is one that a later split would have scaled.
+
+        Dollar volume is none: what a split does to the price it undoes in the shares. A function
+        of a single level, such as its logarithm, orders names as the level does.
+        """
+        if self.kinds.get(id(node)) is not Kind.MATRIX:
+            return False
+        powers = dict(self.units.get(id(node)) or ())
+        if powers.get("CSPrice", 0.0) != powers.get("CSShare", 0.0):
+            return True
+        if not isinstance(node, Call) or not OPERATORS[node.operator].elementwise:
+            return False
+        inputs = [
+            child
+            for child in bind(OPERATORS[node.operator], node).arguments
+            if self.kinds.get(id(child)) is Kind.MATRIX
+        ]
+        return len(inputs) == 1 and self._is_level(inputs[0])
 
     def _leaf(self, node: Node) -> tuple[Kind | None, Unit | None]:
         match node:

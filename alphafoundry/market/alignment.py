@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market.bars import PRICE_COLUMNS, VALUE_COLUMNS, Bars, ReadingNote
+from alphafoundry.market.bars import PRICE_COLUMNS, VALUE_COLUMNS, Bars
 from alphafoundry.market.columns import match_columns
 from alphafoundry.market.dates import DAY_SECONDS, Stamps, is_parted, looks_like_date, read_stamps
+from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.layouts import LAYOUT, NoBarsError, Part, ReadOptions, read_part
 from alphafoundry.market.panel import SeriesIssue
 from alphafoundry.market.tables import RawTable

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.issues import ReadingNote, SeriesIssue
 from alphafoundry.market.revisions import Revisions
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "adj_close", "vwap")
@@ -26,23 +26,6 @@ any adjustment where close is adjusted for splits already, the cash dividend per
 split factor (new shares per old share) of the day."""
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume", "cap", *SOURCE_COLUMNS, "universe")
 """`universe` is 1 where the name belongs to the market on that day, 0 where not."""
-
-
-@dataclass(frozen=True)
-class ReadingNote:
-    """Something that a reader decided, changed or left out; for the screen about the data.
-
-    Attributes
-    ----------
-    kind : "columns-ignored", "files-ignored", "layout", "symbol", "encoding", "decimal", "dates",
-        "time-zone", "weekdays", "adjustment", "volume", "currency" or "rows"
-    detail : one line for a person
-    items : the columns, files or symbols that it is about; may be empty
-    """
-
-    kind: str
-    detail: str
-    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.panel import Panel, SeriesIssue
+from alphafoundry.market.issues import ReadingNote, SeriesIssue
+from alphafoundry.market.panel import Panel
 from alphafoundry.market.revisions import LevelBreak, Revisions
 
 _MANIFEST = "panel.json"
@@ -105,6 +106,11 @@ def _panel_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Pane
         fields=part("fields"),
         groups=part("groups"),
         truth=part("truth"),
+        raw=part("raw"),
+        notes=tuple(
+            ReadingNote(note["kind"], note["detail"], tuple(note["items"]))
+            for note in meta["notes"]
+        ),
         members=arrays["members"].view(bool) if "members" in arrays else None,
         revisions=Revisions(
             rows=arrays["revision_rows"],
@@ -137,6 +143,7 @@ def _write(panel: Panel, place: Path) -> None:
         ("groups", panel.groups),
         ("truth", panel.truth),
         ("before", panel.revisions.before),
+        ("raw", panel.raw),
     ):
         arrays.update({f"{kind}/{name}": array for name, array in members.items()})
     if panel.members is not None:
@@ -152,6 +159,7 @@ def _write(panel: Panel, place: Path) -> None:
             "fingerprint": panel.fingerprint,
             "group_names": dict(panel.group_names),
             "issues": [asdict(issue) for issue in panel.issues],
+            "notes": [asdict(note) for note in panel.notes],
             "breaks": [asdict(found) for found in panel.revisions.breaks],
             "descriptions": dict(panel.descriptions),
         },

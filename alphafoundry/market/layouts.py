@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market.bars import VALUE_COLUMNS, ReadingNote
+from alphafoundry.market.bars import VALUE_COLUMNS
 from alphafoundry.market.columns import (
     DESCRIBING,
     SYNONYMS,
@@ -19,6 +19,7 @@ from alphafoundry.market.columns import (
     normal,
 )
 from alphafoundry.market.dates import dictionary, looks_like_date
+from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.numerals import MISSING, Decimal, is_number, read_numbers
 from alphafoundry.market.tables import Label, RawTable
 

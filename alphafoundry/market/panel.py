@@ -14,27 +14,13 @@ from numpy.typing import NDArray
 from alphafoundry.errors import MarketError
 from alphafoundry.market.as_of import SeenFields, known_by
 from alphafoundry.market.identity import DataVersion, Market
+from alphafoundry.market.issues import ReadingNote, SeriesIssue
 from alphafoundry.market.revisions import Revisions
+from alphafoundry.market.screen import DataScreen, screen_of
+
+__all__ = ["DataScreen", "Panel", "ReadingNote", "SeriesIssue"]
 
 _EMPTY: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class SeriesIssue:
-    """A fault found in one instrument's bars, and what was done about it.
-
-    Attributes
-    ----------
-    symbol : the instrument; "" where the fault is of the whole file
-    kind : "duplicate-day", "absurd-price", "non-positive-price", "gap", "split", "stale", ...
-    detail : one line for a person, with dates and values
-    masked : number of days set to NaN because of it (0 where it is only reported)
-    """
-
-    symbol: str
-    kind: str
-    detail: str
-    masked: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +49,10 @@ class Panel:
         planted effect adds to that day's return. Empty for real markets. Never a field.
     revisions : cells masked or repaired in fields, since when that is known, and what they showed
         until then (every field but returns and adv20, which follow from the others)
+    raw : what the source gives beside adjusted prices, arrays of the same shape: close (as traded
+        that day), dividend (cash a share) and split_factor (new shares per old one). Without
+        close the market is "adjusted only": what a share cost that day is not known
+    notes : what the reader of the source decided, changed or left out
     descriptions : field or group to one line for people (GET /data-fields shows it)
     """
 
@@ -81,6 +71,8 @@ class Panel:
     revisions: Revisions = field(default_factory=Revisions)
     market: Market | None = None
     members: NDArray[np.bool_] | None = None
+    raw: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: _EMPTY)
+    notes: tuple[ReadingNote, ...] = ()
 
     @property
     def market_id(self) -> str:
@@ -97,6 +89,15 @@ class Panel:
     def shape(self) -> tuple[int, int]:
         """(n_days, n_instruments)."""
         return len(self.dates), len(self.symbols)
+
+    @property
+    def adjusted_only(self) -> bool:
+        """Whether the source has adjusted prices alone: no share could be traded at them."""
+        return "close" not in self.raw
+
+    def screen(self) -> DataScreen:
+        """Return the data screen: what these bars are, and what was found in them."""
+        return screen_of(self)
 
     def until(self, day: date | str | np.datetime64) -> Panel:
         """Return the panel as it was known at the end of `day`, without any later bar.
@@ -123,6 +124,7 @@ class Panel:
             fields=SeenFields(self.fields, self.revisions, rows - 1),
             groups={name: array[:rows] for name, array in self.groups.items()},
             truth={name: array[:rows] for name, array in self.truth.items()},
+            raw={name: array[:rows] for name, array in self.raw.items()},
             members=None if self.members is None else self.members[:rows],
             revisions=known_by(self.revisions, rows - 1),
             issues=(),

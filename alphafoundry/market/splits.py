@@ -37,7 +37,7 @@ LEAST_EVIDENCE = 0.9
 """Log odds from which on a leap counts as a split, where the day's open is known."""
 LEAST_EVIDENCE_OF_CLOSES = 1.5
 """The same where it is not, and the close alone has to tell."""
-WORTH_A_WORD = -1.0
+WORTH_A_WORD = 0.0
 """Log odds from which on a leap is reported as a possible split."""
 AMBIGUOUS = 1.5
 """Two ratios whose log odds differ by less are both possible."""

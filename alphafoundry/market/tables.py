@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from alphafoundry.market.bars import ReadingNote
 from alphafoundry.market.columns import columns_and_symbols, normal, value_column
 from alphafoundry.market.dates import looks_like_date
+from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.numerals import MISSING, is_number
 
 Label = str | tuple[str, str]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market.bars import ReadingNote
+from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.tables import RawTable, find_heading
 
 _DELIMITERS = (";", "\t", "|", ",")

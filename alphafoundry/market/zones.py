@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.bars import ReadingNote
 from alphafoundry.market.dates import DAY_SECONDS
+from alphafoundry.market.issues import ReadingNote
 
 EXCHANGE_ZONES = (
     "America/New_York",

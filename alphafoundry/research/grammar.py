@@ -152,7 +152,7 @@ class GrammarGenerator:
     def _valid(self, text: str) -> Expression | None:
         try:
             expression = parse(text)
-            warnings = check(expression, self.fields, operators=self._space.operators)
+            warnings = check(expression, self.fields, operators=self._space.operators, levels=True)
         except ExpressionError:
             return None
         if warnings or not expression.fields or expression.operator_count > MOST_OPERATORS:

@@ -147,7 +147,7 @@ class Miner:
         self.seed = seed
         self._space = SearchSpace.of(fields, operators)
         self._origin = _Parent(parent, settings, diagnosis, series)
-        self._warnings = frozenset(check(parent, fields))
+        self._warnings = frozenset(check(parent, fields, levels=True))
         self._asked: list[_Asked] = []
         self._seen: set[AlphaKey] = {_key(parent.canonical, settings), *known}
         self._variations: dict[AlphaKey, dict[str, list[Variation]]] = {}
@@ -231,7 +231,7 @@ class Miner:
 
     def _passes_check(self, expression: str) -> bool:
         try:
-            warnings = check(expression, self._space.fields, operators=self._space.operators)
+            warnings = _checked(expression, self._space)
         except ExpressionError:
             return False
         return self._warnings.issuperset(warnings)
@@ -332,7 +332,7 @@ class Miner:
             root = replaced(expression.root, variation.path, variation.node)
             try:
                 expression = parse(write(root))
-                warnings = check(expression, self._space.fields, operators=self._space.operators)
+                warnings = _checked(expression, self._space)
             except ExpressionError:
                 return None
             if not self._warnings.issuperset(warnings) or is_pointless(expression.root):
@@ -371,3 +371,8 @@ def likeness(one: PnlSeries | None, other: PnlSeries | None) -> float:
         return 0.0
     found = pnl_correlation(one.dates, one.daily_pnl, other.dates, other.daily_pnl)
     return 0.0 if math.isnan(found) else found
+
+
+def _checked(expression: Expression | str, space: SearchSpace) -> tuple[str, ...]:
+    """Return the warnings of an expression, comparing levels included."""
+    return check(expression, space.fields, operators=space.operators, levels=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from alphafoundry.errors import ExpressionError, LanguageModelError
 from alphafoundry.expressions import OPERATORS, Expression, FieldInfo, check, parse
+from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.llm import TextModel
 from alphafoundry.research.expression_extraction import read_answer
 from alphafoundry.research.proposals import KNOWN_ALREADY, Outcome, Proposal, Proposals, Refusal
@@ -133,7 +134,9 @@ class OllamaGenerator:
     def _judged(self, text: str) -> Expression:
         """Return the text as an alpha; ExpressionError where it cannot be simulated."""
         expression = parse(text)
-        check(expression, self.fields, operators=self.operators)
+        warnings = check(expression, self.fields, operators=self.operators, levels=True)
+        if COMPARES_LEVELS in warnings:
+            raise ExpressionError(COMPARES_LEVELS, expression=text)
         if not expression.operators or not expression.fields:
             raise ExpressionError(
                 "an alpha needs at least one field and one operator", expression=text

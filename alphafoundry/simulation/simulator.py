@@ -78,7 +78,7 @@ def simulate(
         pasteurize=settings.pasteurization == "ON",
         nan_handling=settings.nan_handling == "ON",
     )
-    warnings = check(parsed, engine.infos, history=len(panel.dates))
+    warnings = check(parsed, engine.infos, history=len(panel.dates), levels=not panel.synthetic)
     weights = weights_in_order(
         engine.evaluate(parsed),
         mask,

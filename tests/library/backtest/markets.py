@@ -33,7 +33,7 @@ def bars_of(
     """Return bars of these closes; what is not given is the close."""
     days, instruments = close.shape
     return Bars(
-        days=np.datetime64("2020-01-01", "D") + np.arange(days),
+        days=np.busday_offset("2020-01-01", np.arange(days)).astype("datetime64[D]"),
         symbols=tuple(f"S{column}" for column in range(instruments)),
         open=close,
         high=close if high is None else high,

@@ -225,7 +225,7 @@ def test_unreadable_history_is_passed_over() -> None:
 
 async def test_children_of_good_alphas_name_their_parent() -> None:
     history = [
-        Outcome("rank(-ts_delta(close, 5))", 1.5),
+        Outcome("rank(-ts_zscore(close, 5))", 1.5),
         Outcome("group_neutralize(ts_sum(returns, 120), sector)", -1.2),
     ]
     generator = GrammarGenerator(
@@ -234,7 +234,7 @@ async def test_children_of_good_alphas_name_their_parent() -> None:
     kept = (await generator.propose(40)).kept
     parents = {proposal.parent for proposal in kept if proposal.parent}
     assert parents == {
-        "rank(reverse(ts_delta(close, 5)))",
+        "rank(reverse(ts_zscore(close, 5)))",
         "reverse(group_neutralize(ts_sum(returns, 120), sector))",
     }
     assert all((proposal.parent is None) == (proposal.variation is None) for proposal in kept)

@@ -32,13 +32,13 @@ async def test_every_valid_line_becomes_a_proposal_and_the_rest_says_why(
     server: OllamaServer,
 ) -> None:
     server.replies.append(
-        text("1. rank(divide(equity, cap))\n2. rank(eqity)\n3. `-ts_delta(close, 5)`\n")
+        text("1. rank(divide(equity, cap))\n2. rank(eqity)\n3. `-ts_zscore(close, 5)`\n")
     )
     async with OllamaClient(server.url) as client:
         proposals = await generator(client).propose(2)
     assert [one.canonical for one in proposals.kept] == [
         "rank(divide(equity, cap))",
-        "reverse(ts_delta(close, 5))",
+        "reverse(ts_zscore(close, 5))",
     ]
     assert {one.origin for one in proposals.kept} == {"ollama"}
     (refusal,) = proposals.refused
@@ -46,26 +46,33 @@ async def test_every_valid_line_becomes_a_proposal_and_the_rest_says_why(
 
 
 async def test_it_asks_again_until_enough_are_new_and_then_gives_up(server: OllamaServer) -> None:
-    for answer in ("rank(close)", "rank( close )", "rank(open)", "no idea", "no idea", "no idea"):
+    for answer in (
+        "rank(returns)",
+        "rank( returns )",
+        "rank(cap)",
+        "no idea",
+        "no idea",
+        "no idea",
+    ):
         server.replies.append(text(answer))
-    history = [Outcome("rank(open)", 0.4)]
+    history = [Outcome("rank(cap)", 0.4)]
     async with OllamaClient(server.url) as client:
         proposals = await generator(client, history=history, per_request=1).propose(3)
-    assert [one.canonical for one in proposals.kept] == ["rank(close)"]
+    assert [one.canonical for one in proposals.kept] == ["rank(returns)"]
     assert [one.reason for one in proposals.refused][:2] == ["proposed or simulated before"] * 2
     assert len(server.requests) == 6
 
 
 async def test_more_than_asked_for_is_reported_not_lost(server: OllamaServer) -> None:
-    server.replies.append(text("rank(close)\nrank(open)"))
+    server.replies.append(text("rank(returns)\nrank(cap)"))
     async with OllamaClient(server.url) as client:
         proposals = await generator(client).propose(1)
     assert len(proposals.kept) == 1
-    assert [one.text for one in proposals.refused] == ["rank(open)"]
+    assert [one.text for one in proposals.refused] == ["rank(cap)"]
 
 
 async def test_an_operator_that_the_account_lacks_is_refused(server: OllamaServer) -> None:
-    server.replies.extend([text("ts_mean(close, 5)"), text("nothing")])
+    server.replies.extend([text("ts_mean(returns, 5)"), text("nothing")])
     async with OllamaClient(server.url) as client:
         narrow = OllamaGenerator(ModelFleet(client, ["m"]), FIELDS, ["rank"], seed=3)
         proposals = await narrow.propose(1)
@@ -79,7 +86,7 @@ async def test_a_dead_model_is_an_error_but_later_trouble_keeps_what_came(
         server.replies.append(error("trouble", 500))
         with pytest.raises(LanguageModelError, match="trouble"):
             await generator(client).propose(2)
-        server.replies.extend([text("rank(close)"), error("trouble", 500)])
+        server.replies.extend([text("rank(returns)"), error("trouble", 500)])
         proposals = await generator(client).propose(2)
     assert len(proposals.kept) == 1
     assert "trouble" in proposals.refused[-1].reason

@@ -65,7 +65,7 @@ def simulated(
         decay=decay,
         truncation=truncation,
     )
-    dates = np.datetime64("2020-01-01") + np.arange(len(weights))
+    dates = np.busday_offset("2020-01-01", np.arange(len(weights)))
     return daily_pnl(weights, market.returns, dates, delay=delay)
 
 

@@ -13,7 +13,7 @@ from alphafoundry.simulation.pnl import DailyPnl, daily_pnl
 from alphafoundry.simulation.statistics import statistics
 from tests.library.simulation import reference
 
-DATES = np.datetime64("2020-01-01") + np.arange(30)
+DATES = np.busday_offset("2020-01-01", np.arange(30))
 
 
 def earned(weights: list[list[float]], returns: list[list[float]], delay: int) -> DailyPnl:

@@ -1,0 +1,291 @@
+"""The data screen: what a market's bars are, what was found in them, and what to be careful of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year, calendar_name
+from alphafoundry.market.issues import ReadingNote, SeriesIssue
+from alphafoundry.market.revisions import Revisions
+
+ALIVE_DAYS = 5
+"""A name is alive at the end with a bar among the last so many days."""
+FEWEST_LOST = 0.02
+"""Share of the names that a market loses in a year at the very least; fewer are survivors."""
+SURVIVORS_YEARS = 1.5
+LEAST_PRICE = 1.0
+SHOWN = 6
+"""Details of one kind that the screen prints; the JSON has all of them."""
+
+_SAID_ELSEWHERE = frozenset({"unadjusted-split", "possible-split", "jump", "garbage"})
+
+
+class Screened(Protocol):
+    """What the screen looks at: a `Panel`."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def synthetic(self) -> bool: ...
+    @property
+    def dates(self) -> NDArray[np.datetime64]: ...
+    @property
+    def symbols(self) -> NDArray[np.str_]: ...
+    @property
+    def fields(self) -> Mapping[str, NDArray[np.float64]]: ...
+    @property
+    def raw(self) -> Mapping[str, NDArray[np.float64]]: ...
+    @property
+    def members(self) -> NDArray[np.bool_] | None: ...
+    @property
+    def issues(self) -> Sequence[SeriesIssue]: ...
+    @property
+    def notes(self) -> Sequence[ReadingNote]: ...
+    @property
+    def revisions(self) -> Revisions: ...
+
+
+@dataclass(frozen=True)
+class DataScreen:
+    """What there is to know about the data before any number that comes from them.
+
+    Attributes
+    ----------
+    market : the market's label; starts with SYNTHETIC where prices were generated
+    days, names, first, last : size and dates
+    bars_a_year, calendar : what annualises, and its name ("exchange days", "weekly", ...)
+    fields : fields of the panel
+    prices, volume : how they are adjusted, one sentence each
+    bars : known closes
+    missing : closes missing between the first and the last of their name
+    masked : bars left out because they are faulty
+    revised_later : those among them that were known to be faulty only on a later day
+    faults : kind to (series concerned, bars masked)
+    issues : every fault in full
+    notes : what the reader decided, changed or left out
+    constant : names whose close never changes
+    alive : names with a bar among the last 5 days
+    ended : names whose bars end before
+    cautions : what these data cannot show, one sentence each
+    """
+
+    market: str
+    days: int
+    names: int
+    first: str
+    last: str
+    bars_a_year: float
+    calendar: str
+    fields: tuple[str, ...]
+    prices: str
+    volume: str
+    bars: int
+    missing: int
+    masked: int
+    revised_later: int
+    faults: Mapping[str, tuple[int, int]]
+    issues: tuple[SeriesIssue, ...]
+    notes: tuple[ReadingNote, ...]
+    constant: tuple[str, ...]
+    alive: int
+    ended: int
+    cautions: tuple[str, ...]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return (word, sentence) for people, in the order of the screen."""
+        rows = [
+            ("data", self.market),
+            ("calendar", f"{self.calendar}, {self.bars_a_year:g} bars a year"),
+            ("prices", self.prices),
+            ("volume", self.volume),
+            ("bars", self._bars()),
+        ]
+        splits = self._of("unadjusted-split", "jump")
+        doubtful = self._of("possible-split")
+        left_out = self._of("garbage")
+        rows += _block("splits", splits, "divided out of the prices")
+        rows += _block("possible", doubtful, "left as they are")
+        rows += _block("left out", left_out, "series or parts of them")
+        others = [
+            f"{kind} in {count} series" + (f" ({masked} bars masked)" if masked else "")
+            for kind, (count, masked) in self.faults.items()
+            if kind not in _SAID_ELSEWHERE
+        ]
+        if others:
+            rows.append(("faults", "; ".join(others)))
+        if self.constant:
+            rows.append(("constant", f"{_listed(self.constant)}: the close never changes"))
+        rows.append(("names", self._names()))
+        rows += [("reader", note.detail) for note in self.notes]
+        rows += [("caution", text) for text in self.cautions]
+        return rows
+
+    def lines(self) -> list[str]:
+        """Return the screen for a terminal."""
+        return [f"{word:11}{text}" for word, text in self.rows()]
+
+    def to_markdown(self) -> str:
+        """Return the screen for an artifact."""
+        rows = [f"| {word} | {text.replace('|', '/')} |" for word, text in self.rows()]
+        return "\n".join(["### Data", "", "| | |", "|---|---|", *rows])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything with plain types."""
+        found = asdict(self)
+        found["faults"] = {
+            kind: {"series": count, "masked": masked}
+            for kind, (count, masked) in self.faults.items()
+        }
+        return found
+
+    def _bars(self) -> str:
+        text = f"{self.bars:,} known, {self.missing:,} missing inside a series, {self.masked:,}"
+        later = f", {self.revised_later:,} of them on a later day" if self.revised_later else ""
+        return f"{text} masked{later}"
+
+    def _names(self) -> str:
+        if not self.ended:
+            return f"all {self.names} have bars to the end"
+        return f"{self.alive} of {self.names} have bars to the end, {self.ended} end before"
+
+    def _of(self, *kinds: str) -> list[str]:
+        return [f"{issue.symbol}: {issue.detail}" for issue in self.issues if issue.kind in kinds]
+
+
+def screen_of(panel: Screened) -> DataScreen:
+    """Return the data screen of a market."""
+    close = panel.fields["close"]
+    known = ~np.isnan(close)
+    first, last, counts = _spans(known)
+    listed = counts > 0
+    year = bars_a_year(panel.dates)
+    alive = int(np.count_nonzero(listed & (last >= len(close) - ALIVE_DAYS)))
+    late = panel.revisions.known_at > panel.revisions.rows
+    low, high = _extremes(close)
+    constant = listed & (counts > 1) & (low == high)
+    return DataScreen(
+        market=panel.label,
+        days=len(panel.dates),
+        names=len(panel.symbols),
+        first=str(panel.dates[0]),
+        last=str(panel.dates[-1]),
+        bars_a_year=year,
+        calendar=calendar_name(year),
+        fields=tuple(sorted(panel.fields)),
+        prices=_prices(panel),
+        volume=_volume(panel),
+        bars=int(counts.sum()),
+        missing=int(np.where(listed, last - first + 1 - counts, 0).sum()),
+        masked=_masked_bars(panel.revisions, known),
+        revised_later=_masked_bars(panel.revisions, known, late),
+        faults=_faults(panel.issues),
+        issues=tuple(panel.issues),
+        notes=tuple(panel.notes),
+        constant=tuple(str(name) for name in panel.symbols[constant]),
+        alive=alive,
+        ended=int(np.count_nonzero(listed)) - alive,
+        cautions=tuple(
+            _cautions(panel, alive / max(int(np.count_nonzero(listed)), 1), year, close)
+        ),
+    )
+
+
+def _spans(
+    known: NDArray[np.bool_],
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return (first row, last row, number of bars) by name."""
+    first = known.argmax(axis=0)
+    last = len(known) - 1 - known[::-1].argmax(axis=0)
+    return first, last, np.count_nonzero(known, axis=0)
+
+
+def _masked_bars(
+    revisions: Revisions, known: NDArray[np.bool_], chosen: NDArray[np.bool_] | None = None
+) -> int:
+    """Return how many bars the chosen revisions have masked, each bar counted once."""
+    cells = revisions.rows.astype(np.int64) * known.shape[1] + revisions.columns
+    cells = np.unique(cells if chosen is None else cells[chosen])
+    return int(np.count_nonzero(~known.reshape(-1)[cells]))
+
+
+def _extremes(close: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    low = np.fmin.reduce(close, axis=0)
+    return low, np.fmax.reduce(close, axis=0)
+
+
+def _prices(panel: Screened) -> str:
+    if panel.synthetic:
+        return "generated"
+    if "close" in panel.raw:
+        return "adjusted; the close before adjustment is kept beside it"
+    if panel.revisions.breaks:
+        return "as the source gives them, with splits that it had not adjusted divided out"
+    return "adjusted only, or never adjusted: the source gives one close and no raw one beside it"
+
+
+def _volume(panel: Screened) -> str:
+    if "volume" not in panel.fields:
+        return "none: universes hold every name with a price"
+    if panel.synthetic:
+        return "generated"
+    told = [note.detail for note in panel.notes if note.kind == "volume"]
+    return told[0] if told else "shares as the source gives them; whether adjusted is not said"
+
+
+def _faults(issues: Sequence[SeriesIssue]) -> dict[str, tuple[int, int]]:
+    series: Counter[str] = Counter()
+    masked: Counter[str] = Counter()
+    for kind, _ in {(issue.kind, issue.symbol) for issue in issues}:
+        series[kind] += 1
+    for issue in issues:
+        masked[issue.kind] += issue.masked
+    return {kind: (series[kind], masked[kind]) for kind in sorted(series)}
+
+
+def _cautions(panel: Screened, alive: float, year: float, close: NDArray[np.float64]) -> list[str]:
+    if panel.synthetic:
+        return []
+    found = []
+    years = len(panel.dates) / year
+    if panel.members is None and alive > (1.0 - FEWEST_LOST) ** years and years >= SURVIVORS_YEARS:
+        found.append(
+            f"survivors only: {alive:.0%} of the names have bars to the end of {years:.1f} years, "
+            "so those that failed are missing and returns look better than they were"
+        )
+    found.append(
+        "prices are adjusted for what came later, or may be: an alpha that compares price or "
+        "volume levels between names looks into the future"
+    )
+    if "close" not in panel.raw:
+        found.append("no raw close: what a share cost on its day is not known, or not said")
+    if year != DAYS_A_YEAR:
+        found.append(
+            f"bars are not exchange days: lookbacks count bars, and numbers are annualised by "
+            f"{year:g} bars a year"
+        )
+    known = close[~np.isnan(close)]
+    cheap = float((known < LEAST_PRICE).mean()) if len(known) else 0.0
+    if cheap > 0.01:
+        found.append(
+            f"{cheap:.0%} of the closes are below {LEAST_PRICE:g}: a commission of a cent a share "
+            "would ruin a book of these, so it is capped at 1 % of the trade"
+        )
+    return found
+
+
+def _block(word: str, details: Sequence[str], what: str) -> list[tuple[str, str]]:
+    if not details:
+        return []
+    more = f" (and {len(details) - SHOWN} more)" if len(details) > SHOWN else ""
+    return [(word, f"{len(details)} {what}{more}"), *((word, text) for text in details[:SHOWN])]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
