@@ -87,7 +87,9 @@ def test_two_calendars_lose_no_monday() -> None:
 
 def test_weekly_bars_are_annualised_as_such_and_told() -> None:
     panel = load_frame(walks(frequency="W-FRI"))
-    found = simulate("rank(ts_zscore(close, 20))", panel, SimulationSettings(neutralization="MARKET"))
+    found = simulate(
+        "rank(ts_zscore(close, 20))", panel, SimulationSettings(neutralization="MARKET")
+    )
     pnl = found.daily_pnl
     assert found.statistics.sharpe == pytest.approx(np.sqrt(52) * pnl.mean() / pnl.std())
     assert "calendar   weekly, 52 bars a year" in panel.screen().lines()
@@ -101,8 +103,8 @@ def test_the_screen_says_who_is_missing_and_who_never_moves() -> None:
     assert screen.constant == ()
     assert screen.faults["garbage"] == (1, 900)
     survivors = load_frame(walks(days=900)).screen()
-    assert any("survivors only" in text for text in survivors.cautions)
-    assert not any("survivors only" in text for text in screen.cautions)
+    assert any("Survivors only" in text for text in survivors.cautions)
+    assert not any("Survivors only" in text for text in screen.cautions)
 
 
 def test_a_name_that_never_moves_is_named() -> None:
