@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.bars import Bars
+from alphafoundry.market.delistings import Delisting, with_last_prices
 from alphafoundry.market.fields import derive_fields
 from alphafoundry.market.groups import Grouping, market_group
 from alphafoundry.market.members import Membership, members_by_day, members_of_column
@@ -29,6 +30,7 @@ def build_panel(
     groupings: Mapping[str, Grouping],
     progress: Progress,
     stays: Sequence[Membership] | None = None,
+    delistings: Sequence[Delisting] = (),
 ) -> Panel:
     """Return the panel of a real market from its raw bars.
 
@@ -39,6 +41,7 @@ def build_panel(
     groupings : sector, industry and subindustry where they are known; market is added. Those that
         change by day have the days of `bars`
     stays : who belonged to the market when; None where only a column of the bars may tell
+    delistings : what a holder got at the end of a name
 
     Raises MarketError where no usable price is left after validation.
     """
@@ -49,6 +52,7 @@ def build_panel(
             f"{name}: no usable close price is left after validation; give daily bars with "
             "positive prices"
         )
+    ends = with_last_prices(clean.values, clean.dates, clean.symbols, delistings)
     fields, descriptions = derive_fields(clean.values)
     members = (
         members_of_column(bars, clean.dates)
@@ -69,7 +73,7 @@ def build_panel(
         source=source,
         label=describe(name, clean.dates, len(clean.symbols)),
         synthetic=False,
-        issues=clean.issues,
+        issues=(*clean.issues, *ends),
         revisions=_of_fields(clean.revisions),
         raw=_raw(bars, clean, kept),
         notes=clean.notes,

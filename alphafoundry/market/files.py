@@ -12,11 +12,11 @@ from alphafoundry.market.assembly import Progress, build_panel
 from alphafoundry.market.bars import Bars
 from alphafoundry.market.containers import open_tables
 from alphafoundry.market.frames import tables_of
-from alphafoundry.market.groups import find_sectors_file, groupings_by_level, read_sectors
+from alphafoundry.market.groups import groupings_by_level
 from alphafoundry.market.issues import ReadingNote
 from alphafoundry.market.layouts import ReadOptions
-from alphafoundry.market.members import find_members_file, read_members
 from alphafoundry.market.panel import Panel
+from alphafoundry.market.side_files import SideFiles
 
 _SHOWN = 5
 
@@ -41,17 +41,7 @@ def load_file(
     Raises MarketError where a file is missing, unreadable or malformed.
     """
     bars = read_bars(path, progress=progress, options=options)
-    groups = sectors or find_sectors_file(path)
-    groupings = read_sectors(groups, bars.symbols, bars.dates) if groups else {}
-    listed = find_members_file(path)
-    return build_panel(
-        bars,
-        source=source,
-        name=path.name,
-        groupings=groupings,
-        progress=progress,
-        stays=read_members(listed) if listed else None,
-    )
+    return SideFiles.of(path, sectors).panel(bars, source=source, name=path.name, progress=progress)
 
 
 def read_bars(path: Path, *, progress: Progress, options: ReadOptions | None = None) -> Bars:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from alphafoundry.errors import MarketError
 
 UNKNOWN = -1
-_SUFFIX = "_sectors.csv"
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "symbol": ("symbol", "ticker", "instrument"),
     "since": ("since", "from", "date", "valid_from", "start"),
@@ -96,26 +95,6 @@ def _with_industry(known: dict[str, Grouping], origin: str) -> dict[str, Groupin
             + (f", {AS_OF_THE_DAY}" if finest.by_day else ""),
         )
     return known
-
-
-def folder_sectors_file(folder: Path) -> Path | None:
-    """Return the sectors file of a market folder, sectors.csv in it, None where there is none."""
-    path = folder / "sectors.csv"
-    return path if path.is_file() else None
-
-
-def find_sectors_file(data: Path) -> Path | None:
-    """Return the sectors file that belongs to a data file, None where there is none.
-
-    It is a sibling named PREFIX_sectors.csv where PREFIX begins the name of the data file; the
-    longest such prefix wins: us_top3000_2012_2017.parquet takes us_top3000_sectors.csv.
-    """
-    siblings = [
-        path
-        for path in data.parent.glob(f"*{_SUFFIX}")
-        if path != data and data.name.startswith(path.name.removesuffix(_SUFFIX))
-    ]
-    return max(siblings, key=lambda path: len(path.name), default=None)
 
 
 def read_sectors(

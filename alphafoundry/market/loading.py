@@ -16,7 +16,7 @@ from alphafoundry.market.panel import Panel
 _SOURCES: Mapping[str, str] = {
     "calibration": "SYNTHETIC: 500 names over 5 years, generated, with planted effects",
     "sample": "20 large US stocks from skfolio, 1990 to 2022: close and returns only",
-    "yfinance": "the S&P 500 members of today over the last 5 years, downloaded from Yahoo",
+    "yfinance": "the S&P 500 over the last 5 years, each name while a member, from Yahoo",
 }
 
 
@@ -153,25 +153,23 @@ def _load_path(
         )
     if is_market_folder(path):
         return _load_folder(path, cache_dir, sectors, progress)
-    from alphafoundry.market.groups import find_sectors_file
-    from alphafoundry.market.members import find_members_file
+    from alphafoundry.market.side_files import SideFiles
 
     told = options or options_of(behind, source=source)
-    groups = sectors or find_sectors_file(path)
+    beside = SideFiles.of(path, sectors)
     where = f"{path.resolve()}{_read_as(told)}"
 
     def build() -> Panel:
         from alphafoundry.market.files import load_file
 
-        return load_file(path, source=source, sectors=groups, progress=progress, options=told)
+        return load_file(path, source=source, sectors=sectors, progress=progress, options=told)
 
     return cached_panel(
         cache_dir / "panels",
         name=where if sectors is None else f"{where} with {sectors.resolve()}",
         state={
             "file": _state_of_all(path),
-            "sectors": state_of(groups),
-            "members": state_of(find_members_file(path)),
+            "beside": beside.states(),
         },
         build=build,
         progress=progress,
@@ -181,35 +179,20 @@ def _load_path(
 def _load_folder(
     path: Path, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
 ) -> Panel:
-    from alphafoundry.market.groups import folder_sectors_file, read_sectors
-    from alphafoundry.market.members import find_members_file, read_members
+    from alphafoundry.market.side_files import SideFiles
 
     state = read_state(path)
-    groups = sectors or folder_sectors_file(path)
-    listed = find_members_file(path)
+    beside = SideFiles.of(path, sectors)
 
     def build() -> Panel:
-        from alphafoundry.market.assembly import build_panel
-
         progress(f"{path.name}: reading version {state.version}")
         bars = read_market_folder(path)
-        return build_panel(
-            bars,
-            source=str(path),
-            name=path.name,
-            groupings=read_sectors(groups, bars.symbols, bars.dates) if groups else {},
-            progress=progress,
-            stays=read_members(listed) if listed else None,
-        )
+        return beside.panel(bars, source=str(path), name=path.name, progress=progress)
 
     return cached_panel(
         cache_dir / "panels",
         name=state.id if sectors is None else f"{state.id} with {sectors.resolve()}",
-        state={
-            "version": state.version,
-            "sectors": state_of(groups),
-            "members": state_of(listed),
-        },
+        state={"version": state.version, "beside": beside.states()},
         build=build,
         progress=progress,
     )

@@ -260,12 +260,16 @@ def read_events(folder: Path, kind: str, numbers: Sequence[int]) -> pd.DataFrame
     factor; that of a value in quarantine is why it was not taken over.
     """
     import pandas as pd
+    import pyarrow as pa
 
-    parts = [
-        pd.read_parquet(path)
-        for path in (folder / kind / f"{number:06d}.parquet" for number in numbers)
-        if path.is_file()
-    ]
+    parts = []
+    for path in (folder / kind / f"{number:06d}.parquet" for number in numbers):
+        if path.is_file():
+            try:
+                parts.append(pd.read_parquet(path))
+            except (OSError, ValueError, pa.ArrowException) as problem:
+                reason = str(problem).splitlines()[0]
+                raise MarketError(f"{path}: not readable ({reason})") from None
     if not parts:
         return pd.DataFrame(columns=list(EVENT_COLUMNS))
     return pd.concat(parts, ignore_index=True)

@@ -23,7 +23,6 @@ from alphafoundry.market.returns import last_known
 
 Mask = NDArray[np.bool_]
 MEMBER_COLUMN = "universe"
-_SUFFIX = "members.csv"
 _HEADER = ("symbol", "first", "last")
 
 
@@ -61,22 +60,6 @@ def members_of_column(bars: Bars, dates: NDArray[np.datetime64]) -> Mask | None:
         return None
     column = last_known(bars.values[MEMBER_COLUMN][np.isin(bars.dates, dates)])
     return np.nan_to_num(column) > 0.0
-
-
-def find_members_file(data: Path) -> Path | None:
-    """Return members.csv of a folder, or PREFIX_members.csv beside a file, the longest prefix.
-
-    None where there is none.
-    """
-    if data.is_dir():
-        inside = data / _SUFFIX
-        return inside if inside.is_file() else None
-    siblings = [
-        path
-        for path in data.parent.glob(f"*_{_SUFFIX}")
-        if path != data and data.name.startswith(path.name.removesuffix(f"_{_SUFFIX}"))
-    ]
-    return max(siblings, key=lambda path: len(path.name), default=None)
 
 
 def read_members(path: Path) -> list[Membership]:

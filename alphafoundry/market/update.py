@@ -40,6 +40,7 @@ from alphafoundry.market.market_folder import (
     write_version,
 )
 from alphafoundry.market.sessions import last_closed_session, session_days
+from alphafoundry.market.side_files import SIDE_FILES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ MOST_ASKED = 3
 """How often a gap is asked for before the source is taken at its word that nothing was there."""
 LOCK_SECONDS = 3600.0
 _LOADED_YEARS = 3
-_OWN = ("bars", "versions", "revisions", "quarantine", "sectors.csv", "members.csv")
+_OWN = ("bars", "versions", "revisions", "quarantine", *SIDE_FILES)
 
 Mask = NDArray[np.bool_]
 
@@ -210,7 +211,12 @@ def update_market(
                     "and give this one with --source"
                 )
             state = new_state(source.name, exchange)
-        return _update(folder, state, source, moment, accept)
+        try:
+            return _update(folder, state, source, moment, accept)
+        except OSError as problem:
+            raise MarketError(
+                f"{folder}: not updated ({problem.strerror or problem}); the version before stands"
+            ) from None
 
 
 def _update(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alphafoundry.errors import MarketError
 from alphafoundry.market.market_folder import is_market_folder, read_state
 from alphafoundry.market.sessions import NEW_YORK
+from alphafoundry.market.update_sources import YAHOO
 
 if TYPE_CHECKING:
     from alphafoundry.market.update import Source
@@ -67,10 +68,12 @@ def update_command(options: argparse.Namespace, say: Callable[[str], None]) -> l
 
 
 def _source(options: argparse.Namespace, name: str, say: Callable[[str], None]) -> Source:
-    if name == "yfinance":
+    kind, _, remembered = name.partition(":")
+    if kind == YAHOO:
         from alphafoundry.market.yfinance import yahoo_source
 
-        wanted = [part.strip() for part in (options.symbols or "").split(",") if part.strip()]
+        listed = (options.symbols or remembered).split(",")
+        wanted = sorted({part.strip() for part in listed if part.strip()})
         return yahoo_source(options.folder, names=wanted or None, progress=say)
     if options.symbols:
         raise MarketError("--symbols goes with --source yfinance; a file brings its own symbols")

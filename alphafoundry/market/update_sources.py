@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from alphafoundry.market.containers import files_of
 from alphafoundry.market.downloads import BATCH_SIZE, Downloader, Fetch, bars_file, write_table
 from alphafoundry.market.files import read_bars
 from alphafoundry.market.layouts import options_of
+from alphafoundry.market.side_files import SIDE_FILES
 from alphafoundry.market.update import Incoming, Request
 
+YAHOO = "yfinance"
 Progress = Callable[[str], None]
-SECTORS, MEMBERS = "sectors.csv", "members.csv"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class FileSource:
         if not self.path.is_dir():
             raise MarketError(f"{self.path}: there is no such file or folder of bars")
         found, _ = files_of(self.path)
-        found = [path for path in found if not path.name.endswith((SECTORS, MEMBERS))]
+        found = [path for path in found if not path.name.endswith(SIDE_FILES)]
         if not found:
             raise MarketError(f"{self.path}: holds no file of bars")
         return found
@@ -81,6 +82,7 @@ class YahooSource:
     ----------
     names : which names
     former : names that are asked for once, when the folder is made, and without insisting
+    chosen : whether a person chose the names; otherwise they are the members of an index
     history : first day of a name that is new
     scratch : folder for unfinished downloads
     fetch : the one call that uses the network
@@ -94,8 +96,13 @@ class YahooSource:
     progress: Progress
     wait: Callable[[float], None] = time.sleep
     former: Sequence[str] = ()
+    chosen: bool = False
     answers_gaps: bool = True
-    name: str = field(default="yfinance", init=False)
+
+    @property
+    def name(self) -> str:
+        """Return yfinance, or yfinance:A,B,C where a person chose the names."""
+        return f"{YAHOO}:{','.join(self.names)}" if self.chosen else YAHOO
 
     def bars(self, request: Request) -> Iterator[Incoming]:
         """Yield what Yahoo has of the days asked for, the whole history of names that are new."""

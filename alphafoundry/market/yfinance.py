@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING
 import httpx
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market.assembly import Progress, build_panel
+from alphafoundry.market.assembly import Progress
 from alphafoundry.market.bars import Bars
-from alphafoundry.market.cache import cached_panel, state_of
+from alphafoundry.market.cache import cached_panel
 from alphafoundry.market.downloads import DownloadError, Fetch
-from alphafoundry.market.groups import read_sectors
 from alphafoundry.market.market_folder import (
     FolderVersion,
     has_version,
@@ -35,14 +34,14 @@ from alphafoundry.market.market_folder import (
 )
 from alphafoundry.market.members import (
     Membership,
-    find_members_file,
     members_content,
     read_members,
 )
 from alphafoundry.market.panel import Panel, SeriesIssue
 from alphafoundry.market.sessions import NEW_YORK, last_closed_session
+from alphafoundry.market.side_files import MEMBERS, SECTORS, SideFiles
 from alphafoundry.market.update import update_market
-from alphafoundry.market.update_sources import MEMBERS, SECTORS, YahooSource
+from alphafoundry.market.update_sources import YahooSource
 from alphafoundry.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -107,16 +106,15 @@ def load_yfinance(
             known = _version(folder).last
             warning = f"STALE, downloaded up to {known}, Yahoo did not answer: "
             progress(f"yfinance: {failure}; using the download up to {known}")
-    listed = find_members_file(folder)
+    beside = SideFiles.of(folder, sectors)
     panel = cached_panel(
         cache_dir / "panels",
         name="yfinance" if sectors is None else f"yfinance with {sectors.resolve()}",
         state={
             "version": read_state(folder).version,
-            "members": state_of(listed),
-            "sectors": state_of(sectors or _sectors_file(folder)),
+            "beside": beside.states(),
         },
-        build=lambda: _panel_of(folder, sectors, progress),
+        build=lambda: _panel_of(folder, beside, progress),
         progress=progress,
     )
     return replace(panel, label=f"{warning}{panel.label}")
@@ -127,6 +125,7 @@ def yahoo_source(
     *,
     names: Sequence[str] | None = None,
     former: Sequence[str] = (),
+    indexed: bool = False,
     progress: Progress,
     today: date | None = None,
     fetch: Fetch | None = None,
@@ -139,15 +138,18 @@ def yahoo_source(
     names : None takes the S&P 500 members of today; the names that the folder has are asked for
         in any case
     former : names to ask for once
+    indexed : the names are the members of the index, not a person's choice
     today : the history begins five years before it, or where the folder begins
     """
     day = today or date.today()
     history = date(day.year - HISTORY_YEARS, day.month, min(day.day, 28))
+    chosen = names is not None
     if names is None:
         names = [member.symbol for member in index_members(day)]
     return YahooSource(
         names=tuple(names),
         former=tuple(former),
+        chosen=chosen and not indexed,
         history=_version(folder).first if has_version(folder) else history,
         scratch=folder / ".downloads",
         fetch=fetch or fetch_bars,
@@ -213,6 +215,7 @@ def _bring_up_to_date(
         folder,
         names=names,
         former=sorted({stay.symbol for stay in stays} - set(names)),
+        indexed=True,
         progress=progress,
         today=last,
         fetch=fetch,
@@ -308,18 +311,14 @@ def _write_if_new(path: Path, content: bytes) -> None:
         replace_file(path, content)
 
 
-def _panel_of(folder: Path, sectors: Path | None, progress: Progress) -> Panel:
+def _panel_of(folder: Path, beside: SideFiles, progress: Progress) -> Panel:
     bars = read_market_folder(folder)
-    groups = read_sectors(sectors or _sectors_file(folder), bars.symbols, bars.dates)
-    listed = find_members_file(folder)
-    stays = read_members(listed) if listed else None
-    return build_panel(
-        replace(bars, issues=(*bars.issues, *_lost(folder, bars, stays or ()))),
+    stays = read_members(beside.members) if beside.members else []
+    return beside.panel(
+        replace(bars, issues=(*bars.issues, *_lost(folder, bars, stays))),
         source="yfinance",
         name=f"S&P 500 members {'by day' if stays else 'of the last day'}, from Yahoo",
-        groupings=groups,
         progress=progress,
-        stays=stays,
     )
 
 

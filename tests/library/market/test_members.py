@@ -12,8 +12,10 @@ import pytest
 from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel, load_frame, load_market
 from alphafoundry.market.cautions import cautions
+from alphafoundry.market.delistings import read_delistings
 from alphafoundry.market.members import Membership, members_content, read_members
 from alphafoundry.market.universe import UNIVERSE_SIZES, universe_mask
+from alphafoundry.simulation import SimulationSettings, simulate
 
 DAYS = pd.bdate_range("2023-01-02", periods=60)
 NAMES = ("AAA", "BBB", "CCC")
@@ -157,6 +159,59 @@ def test_a_frame_may_say_it_too() -> None:
     frame = table()
     frame["universe"] = expected_members().ravel()
     assert np.array_equal(load_frame(frame).members, expected_members())
+
+
+def test_a_delisting_pays_what_the_source_says(tmp_path: Path) -> None:
+    frame = table()
+    gone = frame[(frame["symbol"] != "CCC") | (frame["date"] < DAYS[30])]
+    gone.to_parquet(tmp_path / "bars.parquet", index=False)
+    (tmp_path / "bars_delistings.csv").write_text(
+        f"symbol,day,return\nCCC,{DAYS[32].date()},-0.3\nBBB,{DAYS[40].date()},-0.5\n"
+        f"AAA,{DAYS[50].date()},\nOTHER,2020-01-01,-1\n"
+    )
+    panel = load(tmp_path / "bars.parquet")
+    close = panel.fields["close"]
+    assert close[32, 2] == pytest.approx(0.7 * close[29, 2])
+    assert panel.fields["returns"][32, 2] == pytest.approx(-0.3)
+    assert np.isnan(close[[30, 31, 33, 59], 2]).all()
+    told = {issue.symbol: issue.detail for issue in panel.issues if issue.kind == "delisting"}
+    assert told["CCC"] == f"delisted on {DAYS[32].date()}: a holder got -30.0% over the last close"
+    assert "has a close then" in told["BBB"]
+    early = panel.until(DAYS[31])
+    assert np.isnan(early.fields["close"][30:, 2]).all()
+
+
+def test_a_book_that_holds_a_delisted_name_loses_what_the_source_says(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    days = pd.bdate_range("2020-01-01", periods=600)
+    close = 40.0 * np.exp(np.cumsum(0.01 * draw.standard_normal((600, 4)), axis=0))
+    close[550:, 3] = np.nan
+    wide = pd.DataFrame(close, index=days, columns=["A", "B", "C", "D"])
+    frame = wide.rename_axis("date").reset_index().melt("date", var_name="symbol")
+    frame = frame.rename(columns={"value": "close"}).dropna()
+    frame.to_parquet(tmp_path / "bars.parquet", index=False)
+    settings = SimulationSettings(neutralization="NONE", truncation=0.0)
+    before = simulate("1", load(tmp_path / "bars.parquet"), settings)
+    (tmp_path / "bars_delistings.csv").write_text(f"symbol,day,return\nD,{days[550].date()},-1\n")
+    after = simulate("1", load(tmp_path / "bars.parquet"), settings)
+    change = after.daily_pnl - before.daily_pnl
+    row = int(np.flatnonzero(before.dates == days[550].to_datetime64())[0])
+    assert change[:row] == pytest.approx(0.0)
+    assert change[row] == pytest.approx(-0.25 * 20e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,end\nAAA,2020-01-01\n", "a file of delistings has symbol, day, return"),
+        ("symbol,day,return\nAAA,2020-01-01,-30%\n", "line 2: write the day as 2020-01-31"),
+        ("symbol,day,return\nAAA,2020-01-01,-1.5\n", "line 2: a return is a fraction"),
+    ],
+)
+def test_a_malformed_file_of_delistings_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "delistings.csv").write_text(text)
+    with pytest.raises(MarketError, match=message):
+        read_delistings(tmp_path / "delistings.csv")
 
 
 def test_cautions_say_what_flatters_results(tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from alphafoundry.command_line import main
 from alphafoundry.errors import MarketError
-from alphafoundry.market import load_market
+from alphafoundry.market import load_market, yfinance
 from alphafoundry.market.market_folder import (
     read_events,
     read_market_folder,
@@ -328,6 +329,58 @@ def test_yahoo_is_asked_again_for_gaps_but_not_for_ever(
     assert read_version(tmp_path / "market", read_state(tmp_path / "market").version).asked == {
         "BBB": 3
     }
+
+
+def test_names_that_a_person_chose_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command, with a Yahoo that has bars up to the last session."""
+    asked: list[tuple[str, ...]] = []
+
+    def fetch(names: list[str], first: date, after: date) -> pd.DataFrame:
+        asked.append(tuple(names))
+        days = session_days(NEW_YORK, first, after - timedelta(days=1))
+        return pd.concat(
+            [
+                pd.DataFrame({"date": days, "symbol": name, "close": 10.0, "volume": 5.0})
+                for name in names
+            ]
+        )
+
+    monkeypatch.setattr(yfinance, "fetch_bars", fetch)
+    folder = str(tmp_path / "market")
+    arguments = ["data", "update", folder, "--source", "yfinance", "--symbols", "BBB, AAA"]
+    assert main(arguments) == 0
+    assert asked == [("AAA", "BBB")]
+    said = capsys.readouterr().out
+    assert said.startswith(f"{folder}: version 1, ")
+    assert main(["data", "update", folder]) == 0
+    assert asked[1:] == [("AAA", "BBB")]
+    assert "nothing new; version 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["NEW"], "is no market folder yet; say with --source where bars are"),
+        (["NEW", "--source", "nowhere.csv"], "nowhere.csv: there is no such file or folder"),
+        (["NEW", "--source", "FILE", "--symbols", "A"], "--symbols goes with --source yfinance"),
+        (["NEW", "--source", "FILE", "--exchange", "NYSEX"], "exchange 'NYSEX': unknown"),
+        (["OLD", "--source", "yfinance", "--symbols", "A"], "another source is another market"),
+        (["OLD", "--exchange", "XLON"], "its days are those of XNYS"),
+        (["FILE", "--source", "FILE"], "cannot be made"),
+    ],
+)
+def test_mistakes_of_the_command_are_told_in_one_line(
+    growing: Growing, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    growing.update(bars_table(30), 30)
+    places = {"NEW": growing.root / "new", "OLD": growing.folder, "FILE": growing.file}
+    assert main(["data", "update", *(str(places.get(one, one)) for one in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.splitlines()[-1].startswith("error: ")
+    assert not (growing.root / "new" / "market.json").exists()
 
 
 CHILD = """
