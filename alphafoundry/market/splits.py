@@ -11,6 +11,8 @@ range     high over low is an ordinary day's after a split, several times that o
 volume    shares traded are as usual, or n times as many; a real move is traded 13 times as much
 after     the five returns that follow are as large as those before; after a real move they are
           larger
+calm      where the close alone has to tell: a name that moves by 1 % a day is hardly ever halved
+          by the market
 halt      a name reopens after missing bars, or after a price that stood still, with a real move
 factor    a split factor that the source gives for the day is nearly a proof
 
@@ -126,6 +128,8 @@ def judge_split(series: Series, start: int) -> Split | None:
     ratio, other = np.exp(_LOGS[[best, second]]).tolist()
     settled = start + BARS_AFTER < len(close)
     evidence = float(np.logaddexp.reduce(odds)) + PRIOR + _halt(series, start)
+    if series.log_open is None:
+        evidence += _calm(sigma)
     if settled:
         evidence += _after(close, start, sigma)
     in_new_shares = False
@@ -197,6 +201,17 @@ def _after(close: Array, start: int, sigma: float) -> float:
     following = np.abs(np.diff(close[start : start + BARS_AFTER + 1]))
     wider = math.log(max(1.25 * float(following.mean()) / sigma, 0.1))
     return _floored(_log_normal(wider, 0.0, 0.55)) - _floored(_log_normal(wider, 0.6, 0.75))
+
+
+def _calm(sigma: float) -> float:
+    """Return the evidence of a calm name: it splits like others and hardly ever falls by a third.
+
+    Among names with real moves by more than 30 % the median deviation is 3.2 % a day, among all
+    it is 1.35 %. A stormy name has no evidence against it: it may split, too.
+    """
+    split = _log_normal(math.log(sigma), math.log(0.0135), 0.5)
+    real = _log_normal(math.log(sigma), math.log(0.032), 0.57)
+    return max(split - real, 0.0)
 
 
 def _halt(series: Series, start: int) -> float:

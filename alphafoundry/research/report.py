@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from alphafoundry.runs import Figure, Passage, Table
+from alphafoundry.runs import Figure, Passage, Table, data_table
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class AlphasReport:
     notes : lines for the end of the report
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
+    screen : what the market's data are, None where another process has them
     pictures : drawn when the report is shown; not among the JSON values
     """
 
@@ -126,6 +130,7 @@ class AlphasReport:
     alphas: list[AlphaLine] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     data: str = ""
+    screen: DataScreen | None = None
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -227,6 +232,7 @@ class AlphasReport:
                 key=f"{self.flow}-alphas",
                 places=frozenset({"artifact"}),
             ),
+            *([data_table(self.screen.rows())] if self.screen else []),
         ]
 
     def figures(self) -> tuple[Figure, ...]:
@@ -239,8 +245,9 @@ class AlphasReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values; `counts.simulated` included."""
-        values = asdict(replace(self, pictures=()))
+        values = asdict(replace(self, pictures=(), screen=None))
         del values["pictures"]
+        values["screen"] = None if self.screen is None else self.screen.to_json()
         values["counts"]["simulated"] = self.counts.simulated
         values["best_gain"] = None if self.best_gain is None else list(self.best_gain)
         return {"kind": self.kind, "version": self.version, **values}

@@ -93,6 +93,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
             *_advice(run),
         ],
         data=_data(run),
+        screen=run.brain.screen,
         pictures=_pictures(run, lines[:PLOTTED]) if run.top_level else (),
     )
 

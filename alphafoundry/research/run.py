@@ -347,7 +347,7 @@ def _simulator_in_process(
         daily_submissions=settings.submission.daily_limit,
         poll_seconds=IN_PROCESS_POLL,
     )
-    return BrainClient(IN_PROCESS_URL, transport=in_process(app))
+    return BrainClient(IN_PROCESS_URL, transport=in_process(app), screen=panel.screen())
 
 
 def _possible(

@@ -103,8 +103,8 @@ def test_the_screen_says_who_is_missing_and_who_never_moves() -> None:
     assert screen.constant == ()
     assert screen.faults["garbage"] == (1, 900)
     survivors = load_frame(walks(days=900)).screen()
-    assert any("survivors only" in text for text in survivors.cautions)
-    assert not any("survivors only" in text for text in screen.cautions)
+    assert any("Survivors only" in text for text in survivors.cautions)
+    assert not any("Survivors only" in text for text in screen.cautions)
 
 
 def test_a_name_that_never_moves_is_named() -> None:

@@ -122,6 +122,24 @@ def test_a_halt_that_reopens_at_half_the_price_is_a_loss(way: str) -> None:
     assert growth == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("shares", [2, 3, 4, 5, 10, 20, 1 / 2, 1 / 5, 1 / 10])
+@pytest.mark.parametrize("in_new_shares", [True, False])
+def test_a_calm_name_may_move_on_the_day_of_its_split(shares: float, in_new_shares: bool) -> None:
+    """Close and volume alone, and a day that moves three times as far as usual."""
+    found = 0
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        moves = 0.01 * draw.standard_normal(300)
+        moves[EVENT] = 0.034 * draw.choice([-1, 1])
+        close = 60.0 * np.exp(np.cumsum(moves))
+        volume = 1e6 * np.exp(0.4 * draw.standard_normal(300))
+        close[EVENT:] /= shares
+        volume[EVENT:] *= shares if in_new_shares else 1.0
+        clean = validate(market({"close": close[:, None], "volume": volume[:, None]}))
+        found += any(item.row == EVENT for item in clean.revisions.breaks)
+    assert found >= 18
+
+
 def test_a_split_in_the_last_days_is_told_before_it_is_certain() -> None:
     values = around(*FAMOUS["AAPL 2020-08-31"], seed=2)
     clean = validate(market({name: array[: EVENT + 2] for name, array in values.items()}))
@@ -173,7 +191,7 @@ OHLCV = ("open", "high", "low", "close", "volume")
 
 @pytest.mark.parametrize("name", ["us_equities_2016_2021", "us_top3000_2012_2017"])
 @pytest.mark.parametrize(
-    ("columns", "least"), [(OHLCV, 0.93), (("close", "volume"), 0.75), (("close",), 0.4)]
+    ("columns", "least"), [(OHLCV, 0.93), (("close", "volume"), 0.88), (("close",), 0.65)]
 )
 @pytest.mark.parametrize("seed", [10, 11])
 def test_splits_undone_in_real_series_are_found_and_no_others(
@@ -188,6 +206,6 @@ def test_splits_undone_in_real_series_are_found_and_no_others(
     ]
     hits = [item for item in found if where.get(item.column, (None,))[0] == item.row]
     assert len(hits) / len(where) > least
-    assert len(found) - len(hits) <= 1
+    assert len(found) - len(hits) <= (0 if columns is OHLCV else 3)
     right = [item for item in hits if item.factor == pytest.approx(where[item.column][1], rel=0.1)]
     assert len(right) >= 0.97 * len(hits)
