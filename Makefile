@@ -18,7 +18,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-engine bench-library bench-market bench-search clean leaks
+        bench-coordinator bench-engine bench-library bench-market bench-search clean leaks leaks
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20

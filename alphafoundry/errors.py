@@ -17,6 +17,15 @@ class ConfigurationError(FoundryError):
     """A configuration file, flag or environment variable is wrong."""
 
 
+class RunStopped(FoundryError):
+    """A run was asked to stop; what had finished is kept."""
+
+    def __init__(
+        self, message: str = "stopped; what had finished is saved, run the same command again"
+    ) -> None:
+        super().__init__(message)
+
+
 class MarketError(FoundryError):
     """Market data is missing, unreadable or unusable."""
 
@@ -59,10 +68,6 @@ class PhaseFailed(WorkflowError):
 
 class UnreadableCheckpoint(WorkflowError):
     """A checkpoint does not hold what this code keeps in one; its work is done again."""
-
-
-class WorkflowStopped(WorkflowError):
-    """A workflow was asked to stop; what had finished is kept."""
 
 
 class StoreError(FoundryError):

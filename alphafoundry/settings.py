@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +29,8 @@ from alphafoundry.simulation.settings import SimulationSettings
 
 SETTINGS_FILE = Path("config/foundry.yaml")
 LIMITS_FILE = Path("config/limits.yaml")
+
+PREFIX = "FOUNDRY_"
 
 READ_ELSEWHERE = ("FOUNDRY_BRAIN_EMAIL", "FOUNDRY_BRAIN_PASSWORD", "FOUNDRY_TEST_DATA")
 """FOUNDRY_* variables that are not settings: credentials and the data of the tests."""
@@ -70,6 +73,57 @@ Count = Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=1_000
 Number = Annotated[float, BeforeValidator(_not_true_or_false), Field(allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Makes a setting a flag of the command line; its help is the setting's description.
+
+    Attributes
+    ----------
+    metavar : what stands for the value in the help
+    name : of the flow's parameter, "" is the key itself
+    unset : what applies where the setting is null or empty; {NAME} is the size of a cap
+    """
+
+    metavar: str
+    name: str = ""
+    unset: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that has a flag.
+
+    Attributes
+    ----------
+    key : dotted, as in `config/foundry.yaml`
+    variable : of the environment
+    help : what it is, in a few words
+    """
+
+    key: str
+    variable: str
+    help: str
+    flag: Flag
+
+    def value(self, settings: FoundrySettings) -> Any:
+        """Return its value; a tuple as a list, since flows take JSON values."""
+        found: Any = settings
+        for part in self.key.split("."):
+            found = getattr(found, part)
+        return list(found) if isinstance(found, tuple) else found
+
+    def shown(self, settings: FoundrySettings, caps: Mapping[str, int]) -> str:
+        """Return its value as the help shows it; `caps` are those of config/limits.yaml."""
+        value = self.value(settings)
+        if value is None or value == []:
+            return self.flag.unset.format_map(caps)
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(value, list):
+            return ",".join(map(str, value))
+        return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class _Settings(BaseModel):
@@ -168,7 +222,11 @@ class OllamaSettings(_Settings):
     timeout : seconds until one answer must be there
     """
 
-    url: WebAddress = "http://localhost:11434"
+    url: Annotated[
+        WebAddress,
+        Flag("URL", name="ollama_url"),
+        Field(description="address of the Ollama server"),
+    ] = "http://localhost:11434"
     models: Annotated[tuple[ModelSettings, ...], AfterValidator(_not_empty)] = (
         ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
         ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
@@ -222,28 +280,55 @@ class AlgorithmsSettings(_Settings):
 
     provider : "auto" is OpenRouter where there is a key for it, an OpenAI-compatible server where
         `base_url` is set, and otherwise the embedded templates
-    base_url : address before /chat/completions; None is the provider's own
-    models : names in the order of the report, a list or one text with commas; empty takes up to
-        six that the provider offers
-    tickers : what is raced on; empty takes the most traded of the market
-    request_timeout, connect_timeout, timeout : seconds for one request, for its connection, and
-        for all of them
-    cache : keep answers on disk and use them again; for development
+    models : in the order of the report
+    request_timeout, connect_timeout : seconds for one request, and for its connection
     race_days : most days of the race, the last ones of the data
     candidates : how many of the best a race marks for other flows
     """
 
-    provider: Literal["auto", "templates", "openrouter", "openai", "ollama"] = "auto"
-    base_url: WebAddress | None = None
-    models: Names = ()
-    tickers: Annotated[Names, AfterValidator(_without_repeats)] = ()
+    provider: Annotated[
+        Literal["auto", "templates", "openrouter", "openai", "ollama"],
+        Flag("NAME"),
+        Field(
+            description="what writes algorithms: auto (OpenRouter where there is a key, otherwise "
+            "templates), templates, openrouter, openai (any server with that API) or ollama"
+        ),
+    ] = "auto"
+    base_url: Annotated[
+        WebAddress | None,
+        Flag("URL", unset="that of the provider"),
+        Field(description="address of an OpenAI-compatible server, before /chat/completions"),
+    ] = None
+    models: Annotated[
+        Names,
+        Flag("A,B,C", unset="up to six that the provider offers"),
+        Field(description="names of the models that write algorithms, with commas between them"),
+    ] = ()
+    tickers: Annotated[
+        Names,
+        AfterValidator(_without_repeats),
+        Flag("TICKER", name="ticker", unset="the most traded of the market"),
+        Field(description="what the algorithms are raced on, with commas between several"),
+    ] = ()
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.95
     max_tokens: Count = 2500
     request_timeout: Annotated[Number, Field(gt=0)] = 60.0
     connect_timeout: Annotated[Number, Field(gt=0)] = 10.0
-    timeout: Annotated[Number, Field(gt=0)] = 400.0
-    cache: bool = False
+    timeout: Annotated[
+        Number,
+        Flag("SECONDS"),
+        Field(
+            gt=0,
+            lt=1e7,
+            description="seconds for all models together; what has finished by then is kept",
+        ),
+    ] = 400.0
+    cache: Annotated[
+        bool,
+        Flag("on|off"),
+        Field(description="keep answers on disk and use them again, for development"),
+    ] = False
     race_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=20)] = 756
     candidates: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 3
 
@@ -253,24 +338,66 @@ class FoundrySettings(_Settings):
 
     home : folder of the database, caches and results
     database_url : PostgreSQL or SQLite address, None is a SQLite file in `home`
-    brain : "local", "worldquant" or the address of a server
-    mining_interval_hours : longest time between two looks of the miner, hours
-    simulations : budget of one run
-    max_concurrent : simulations at a time, None is the cap `simulation` of config/limits.yaml
     server_hosts : names for which `make server` answers besides those of this machine
     """
 
     home: Path = Path(".foundry")
     database_url: SecretStr | None = None
-    market: Text = "calibration"
-    brain: Annotated[str, AfterValidator(_service)] = "local"
-    credentials: Text = "./credential.txt"
-    simulations: Count = 60
-    max_concurrent: Count | None = None
-    batch_size: Count = 3
-    mining_interval_hours: Annotated[Number, Field(gt=0, lt=24 * 365)] = 6.0
-    seed: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, lt=2**63)] = 0
-    generator: Literal["grammar", "ollama"] = "grammar"
+    market: Annotated[
+        Text,
+        Flag("NAME|FILE"),
+        Field(
+            description="market data of the local simulator: calibration, sample, yfinance, or a "
+            "parquet or CSV file"
+        ),
+    ] = "calibration"
+    brain: Annotated[
+        str,
+        AfterValidator(_service),
+        Flag("local|worldquant|URL"),
+        Field(
+            description="what simulates: local (in this process), worldquant, or the address of a "
+            "local server"
+        ),
+    ] = "local"
+    credentials: Annotated[
+        Text,
+        Flag("FILE"),
+        Field(description='file with BRAIN credentials, a JSON list ["email", "password"]'),
+    ] = "./credential.txt"
+    simulations: Annotated[
+        Count, Flag("N"), Field(description="simulations to spend in this run")
+    ] = 60
+    max_concurrent: Annotated[
+        Count | None,
+        Flag("N", unset="{simulation}, the cap in config/limits.yaml"),
+        Field(description="simulations that run at the same time"),
+    ] = None
+    batch_size: Annotated[
+        Count,
+        Flag("N"),
+        Field(description="expressions that the language model is asked for at a time"),
+    ] = 3
+    mining_interval_hours: Annotated[
+        Number,
+        Flag("HOURS", name="mining_interval"),
+        Field(
+            gt=0,
+            lt=24 * 365,
+            description="longest time between two looks of the miner, in hours",
+        ),
+    ] = 6.0
+    seed: Annotated[
+        int,
+        BeforeValidator(_not_true_or_false),
+        Flag("N"),
+        Field(ge=0, lt=2**63, description="master seed of every random draw"),
+    ] = 0
+    generator: Annotated[
+        Literal["grammar", "ollama"],
+        Flag("grammar|ollama"),
+        Field(description="what invents expressions: grammar (embedded) or ollama"),
+    ] = "grammar"
     server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
     mining: MiningSettings = MiningSettings()
@@ -296,17 +423,22 @@ class LimitsSettings(
 DEFAULT_LIMITS: Mapping[str, int] = {"simulation": 3, "llm-request": 6, "brain-submission": 1}
 
 
-_FLAGS: Mapping[str, str] = {
-    "mining_interval": "mining_interval_hours",
-    "ollama_url": "ollama.url",
-    "provider": "algorithms.provider",
-    "base_url": "algorithms.base_url",
-    "models": "algorithms.models",
-    "ticker": "algorithms.tickers",
-    "timeout": "algorithms.timeout",
-    "cache": "algorithms.cache",
+def _with_flags(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[Setting]:
+    for name, field in model.model_fields.items():
+        key = (*above, name)
+        flag = next((one for one in field.metadata if isinstance(one, Flag)), None)
+        if flag is not None:
+            variable = PREFIX + "__".join(key).upper()
+            yield Setting(".".join(key), variable, field.description or "", flag)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _with_flags(field.annotation, key)
+
+
+FLAGS: Mapping[str, Setting] = {
+    setting.flag.name or setting.key.split(".")[-1]: setting
+    for setting in _with_flags(FoundrySettings)
 }
-"""Flags whose name is not the key that they set."""
+"""Parameter of a flow to the setting that it overrides."""
 
 
 def load_settings(
@@ -335,7 +467,8 @@ def load_settings(
         environment=os.environ if environment is None else environment,
         reserved=READ_ELSEWHERE,
         overrides=flags,
-        override_keys=_FLAGS,
+        override_keys={name: setting.key for name, setting in FLAGS.items()},
+        prefix=PREFIX,
     )
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from prefect import flow
 
 from alphafoundry.algorithms.report import AlgorithmsReport
-from tasks.algorithms.asking import (
-    ask_models,
-    publish_algorithms,
-    race_algorithms,
-    studio,
-    try_algorithms,
-)
+from tasks.algorithms.asking import ask_models
+from tasks.algorithms.racing import race_algorithms, try_algorithms
+from tasks.algorithms.run import publish_algorithms, run_of_algorithms
 
 
 @flow(name="algorithms", flow_run_name="algorithms")
@@ -27,15 +23,15 @@ async def algorithms(
     ollama_url: str | None = None,
 ) -> AlgorithmsReport:
     """Have language models write trading algorithms, check them, and race them."""
-    async with studio(locals()) as room:
-        await ask_models(room)
-        await try_algorithms(room)
-        result = await race_algorithms(room)
-        return await publish_algorithms(room, result)
+    async with run_of_algorithms(locals()) as run:
+        await ask_models(run)
+        await try_algorithms(run)
+        result = await race_algorithms(run)
+        return await publish_algorithms(run, result)
 
 
 if __name__ == "__main__":
-    from flows.command_line import run
-    from flows.leader_board import print_algorithms
+    from alphafoundry.algorithms.checks import check_algorithms
+    from flows.command_line import Command, main
 
-    run(algorithms, "flows.algorithms", show=print_algorithms)
+    main(algorithms, Command("flows.algorithms", check=check_algorithms))

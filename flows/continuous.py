@@ -7,12 +7,11 @@ import os
 
 from prefect import flow
 
-from alphafoundry.research.report import Report
+from alphafoundry.research.continuous import keep_running, log_files, until_hopeful
+from alphafoundry.research.report import AlphasReport
 from flows.generate import generate
 from flows.mine import mine
-from tasks.research.continuous import keep_running, log_files, until_hopeful
-from tasks.research.publishing import publish_report
-from tasks.research.workbench import workbench
+from tasks.research.run import publish_research, run_of_research
 
 HOUR = 3600.0
 
@@ -29,25 +28,25 @@ async def continuous(
     max_concurrent: int | None = None,
     credentials: str | None = None,
     ollama_url: str | None = None,
-) -> Report:
+) -> AlphasReport:
     """Generate and mine at the same time until Ctrl-C; --simulations is the budget of a round.
 
     The miner begins as soon as there is a hopeful alpha, and looks again at least every mining
     interval. Nothing is submitted: that is `python -m flows.submit`, or its schedule.
     """
-    async with workbench("continuous", locals()) as bench:
-        budget, interval = bench.budget, bench.settings.mining_interval_hours * HOUR
+    async with run_of_research("continuous", locals()) as run:
+        budget, interval = run.budget, run.settings.mining_interval_hours * HOUR
         seen: set[str] = set()
         with log_files() as logs:
-            logs["orchestrator"].info("Max concurrent simulations: %d", bench.lanes)
+            logs["orchestrator"].info("Max concurrent simulations: %d", run.lanes)
 
             async def generate_round(number: int) -> None:
                 logs["generator"].info("Round %d begins", number + 1)
-                report = await generate(simulations=budget, seed=bench.settings.seed + number)
+                report = await generate(simulations=budget, seed=run.settings.seed + number)
                 logs["generator"].info("Round %d: %s", number + 1, report.one_line())
 
             async def mine_round(_: int) -> None:
-                found = await until_hopeful(bench, interval, seen)
+                found = await until_hopeful(run, interval, seen)
                 logs["miner"].info("Found %d alphas to mine", found)
                 if found:
                     report = await mine(simulations=budget)
@@ -55,19 +54,20 @@ async def continuous(
 
             logs["orchestrator"].info("Alpha generator started with PID: %d", os.getpid())
             sides = asyncio.gather(
-                keep_running(bench, "Alpha generator", generate_round, logs["generator"]),
-                keep_running(bench, "Alpha miner", mine_round, logs["miner"]),
+                keep_running(run, "Alpha generator", generate_round, logs["generator"]),
+                keep_running(run, "Alpha miner", mine_round, logs["miner"]),
             )
             logs["orchestrator"].info(
                 "Both alpha generator and expression miner are running concurrently"
             )
             await sides
-            report = await publish_report(bench)
+            report = await publish_research(run)
             logs["orchestrator"].info("Stopped: %s", report.one_line())
             return report
 
 
 if __name__ == "__main__":
-    from flows.command_line import run
+    from alphafoundry.research.checks import check_research
+    from flows.command_line import Command, main
 
-    run(continuous, "flows.continuous", interrupted_status=0)
+    main(continuous, Command("flows.continuous", check=check_research, interrupted_status=0))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from prefect import flow
 
-from alphafoundry.research.report import Report
+from alphafoundry.research.report import AlphasReport
 from flows.generate import generate
 from flows.mine import mine
 from flows.submit import submit
-from tasks.research.publishing import publish_report
-from tasks.research.workbench import workbench
+from tasks.research.run import publish_research, run_of_research
 
 
 @flow(name="daily", flow_run_name="daily")
@@ -23,19 +22,22 @@ async def daily(
     max_concurrent: int | None = None,
     credentials: str | None = None,
     ollama_url: str | None = None,
-) -> Report:
+) -> AlphasReport:
     """Generate alphas, mine the hopeful ones, and submit the best of the day."""
-    async with workbench("daily", locals()) as bench:
-        for_mining = round(bench.budget * bench.settings.mining.share)
-        await generate(simulations=bench.budget - for_mining)
-        await mine(simulations=for_mining)
-        if (unspent := bench.unspent()) > 0:
+    async with run_of_research("daily", locals()) as run:
+        for_mining = round(run.budget * run.settings.mining.share)
+        await generate(simulations=run.budget - for_mining)
+        if run.goes_on:
+            await mine(simulations=for_mining)
+        if (unspent := run.unspent()) > 0:
             await generate(simulations=unspent)
-        await submit()
-        return await publish_report(bench)
+        if run.goes_on:
+            await submit()
+        return await publish_research(run)
 
 
 if __name__ == "__main__":
-    from flows.command_line import run
+    from alphafoundry.research.checks import check_research
+    from flows.command_line import Command, main
 
-    run(daily, "flows.daily")
+    main(daily, Command("flows.daily", check=check_research))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prefect import flow
 
-from alphafoundry.research.report import Report
+from alphafoundry.research.report import AlphasReport
+from alphafoundry.research.simulation_queue import leftovers
 from tasks.research.generation import inventor
-from tasks.research.publishing import publish_report
-from tasks.research.simulation import leftovers, simulate_all
-from tasks.research.workbench import workbench
+from tasks.research.run import publish_research, run_of_research
+from tasks.research.simulation import simulate_all
 
 
 @flow(name="generate", flow_run_name="generate alphas")
@@ -22,17 +22,18 @@ async def generate(
     max_concurrent: int | None = None,
     credentials: str | None = None,
     ollama_url: str | None = None,
-) -> Report:
+) -> AlphasReport:
     """Invent alpha expressions, simulate them, and keep the hopeful ones."""
-    async with workbench("generate", locals()) as bench:
-        await simulate_all(bench, leftovers(bench), phase="generate")
-        async with inventor(bench) as generator_of_ideas:
+    async with run_of_research("generate", locals()) as run:
+        await simulate_all(run, leftovers(run), phase="generate")
+        async with inventor(run) as generator_of_ideas:
             while ideas := await generator_of_ideas.invent():
-                await simulate_all(bench, ideas, phase="generate")
-        return await publish_report(bench)
+                await simulate_all(run, ideas, phase="generate")
+        return await publish_research(run)
 
 
 if __name__ == "__main__":
-    from flows.command_line import run
+    from alphafoundry.research.checks import check_research
+    from flows.command_line import Command, main
 
-    run(generate, "flows.generate")
+    main(generate, Command("flows.generate", check=check_research))

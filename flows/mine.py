@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
-from alphafoundry.research.report import Report
-from tasks.research.mining import Search
-from tasks.research.publishing import publish_report
-from tasks.research.simulation import leftovers, simulate_all
-from tasks.research.workbench import workbench
+from alphafoundry.research.report import AlphasReport
+from alphafoundry.research.simulation_queue import leftovers
+from tasks.research.mining import search_around_hopeful
+from tasks.research.run import publish_research, run_of_research
+from tasks.research.simulation import simulate_all
 
 
 @flow(name="mine", flow_run_name="mine the hopeful alphas")
@@ -19,18 +20,19 @@ async def mine(
     market: str | None = None,
     max_concurrent: int | None = None,
     credentials: str | None = None,
-) -> Report:
+) -> AlphasReport:
     """Simulate variations of the hopeful alphas, best chances first, and record what they gain."""
-    async with workbench("mine", locals()) as bench:
-        await simulate_all(bench, leftovers(bench), phase="mine")
-        search = Search(bench)
+    async with run_of_research("mine", locals()) as run:
+        await simulate_all(run, leftovers(run), phase="mine")
+        search = search_around_hopeful(run)
         while variants := await search.ask():
-            search.tell(await simulate_all(bench, variants, phase="mine"))
-        search.finish()
-        return await publish_report(bench)
+            search.tell(await simulate_all(run, variants, phase="mine"))
+        get_run_logger().info("mined %d alphas", search.finish())
+        return await publish_research(run)
 
 
 if __name__ == "__main__":
-    from flows.command_line import run
+    from alphafoundry.research.checks import check_research
+    from flows.command_line import Command, main
 
-    run(mine, "flows.mine")
+    main(mine, Command("flows.mine", check=check_research))

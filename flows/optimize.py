@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from alphafoundry.coordinator.report import WorkflowReport
 from tasks.coordinator.phases import run_all
 from tasks.coordinator.publishing import publish_workflow
-from tasks.coordinator.workflow_run import OpenRun, workflow_run
+from tasks.coordinator.workflow_run import OpenRun, run_of_workflow
 from tasks.prefect.task_runners import task_runner as runner_for
 
 TaskRunnerName = Literal["auto", "in_process", "threads", "processes", "dask"]
@@ -42,7 +42,7 @@ async def optimize(
     workflow: str, restart: bool = False, task_runner: TaskRunnerName = "auto"
 ) -> WorkflowReport:
     """Run the phases of a workflow; what an interrupted run had finished is not done again."""
-    async with workflow_run(workflow, restart=restart, task_runner=task_runner) as opened:
+    async with run_of_workflow(workflow, restart=restart, task_runner=task_runner) as opened:
         run = opened.run
         get_run_logger().info("%s", run.bars.label)
         get_run_logger().info("%s", run.plan.runner)
@@ -53,6 +53,7 @@ async def optimize(
 
 
 if __name__ == "__main__":
-    from flows.workflow_command import main
+    from flows.command_line import main
+    from flows.workflow_command import workflow_command
 
-    main(optimize)
+    main(optimize, workflow_command())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from alphafoundry.research.report import Report
-from tasks.research.publishing import publish_report
+from alphafoundry.research.report import AlphasReport
+from tasks.research.run import publish_research, run_of_research
 from tasks.research.submission import choose, reconcile, submit_alpha
-from tasks.research.workbench import workbench
 
 
 @flow(name="submit", flow_run_name="submit the best")
@@ -15,17 +14,18 @@ async def submit(
     brain: str | None = None,
     market: str | None = None,
     credentials: str | None = None,
-) -> Report:
+) -> AlphasReport:
     """Submit the alphas whose checks all pass, least correlated first, within the daily limit."""
-    async with workbench("submit", locals()) as bench:
-        await reconcile(bench)
-        for alpha in await choose(bench):
-            if not await submit_alpha(bench, alpha):
+    async with run_of_research("submit", locals()) as run:
+        await reconcile(run)
+        for alpha in await choose(run):
+            if run.stop.is_set() or not await submit_alpha(run, alpha):
                 break
-        return await publish_report(bench)
+        return await publish_research(run)
 
 
 if __name__ == "__main__":
-    from flows.command_line import run
+    from alphafoundry.research.checks import check_research
+    from flows.command_line import Command, main
 
-    run(submit, "flows.submit")
+    main(submit, Command("flows.submit", check=check_research))

@@ -16,11 +16,13 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from alphafoundry.research.report import AlphaLine, Report
+from alphafoundry.runs import Report, Table
 
 SHORT = 64
+WIDE = 180
+"""Columns of a report that is not printed on a terminal."""
 
 
 class ProgressBar:
@@ -76,48 +78,42 @@ def shorten(text: str, width: int = SHORT) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _alpha_table(title: str, lines: list[AlphaLine], *, planted: bool) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("alpha", no_wrap=True)
-    for name in ("sharpe", "fitness", "turnover", "returns", "gain"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if planted:
-        table.add_column("truth", no_wrap=True)
-    table.add_column("expression, and what became of it", overflow="fold", ratio=1)
-    for line in lines:
-        cells = [
-            line.alpha_id,
-            _number(line.sharpe, ".2f"),
-            _number(line.fitness, ".2f"),
-            _number(line.turnover, ".1%"),
-            _number(line.returns, ".1%"),
-            _number(line.gain, "+.2f"),
-        ]
-        if planted:
-            cells.append((line.truth or "").removeprefix("planted: "))
-        settings = f" [{line.settings}]" if line.settings else ""
-        cells.append(escape(f"{line.expression}{settings}\n= {line.outcome}"))
-        table.add_row(*cells, style="green" if line.submitted else None)
-    return table
+def report_console() -> Console:
+    """Return standard output, for tables and sentences."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
 def print_report(report: Report) -> None:
     """Print the report of a run as tables on standard output."""
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(f"\n[bold]{escape(report.market)}")
-    summary = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    console = report_console()
+    console.print(f"\n[bold]{escape(report.headline)}")
+    summary = RichTable(show_header=False, box=None, padding=(0, 2, 0, 0))
     summary.add_column(style="bold", no_wrap=True)
     summary.add_column(overflow="fold")
-    for name, value in report.summary():
-        summary.add_row(name, escape(value))
+    for subject, sentence in report.summary():
+        summary.add_row(escape(subject), escape(sentence))
     console.print(summary)
-    if report.alphas:
-        planted = any(line.truth for line in report.alphas)
-        console.print()
-        console.print(_alpha_table(report.table_title, report.alphas, planted=planted))
+    for table in report.tables():
+        if "terminal" in table.places and table.rows:
+            console.print()
+            console.print(_rich_table(table))
     for note in report.notes:
         console.print(f"[dim]{escape(note)}")
+
+
+def _rich_table(table: Table) -> RichTable:
+    shown = RichTable(
+        title=escape(table.title), title_justify="left", title_style="bold", header_style="bold"
+    )
+    for heading in table.headings:
+        shown.add_column(
+            escape(heading),
+            justify="right" if table.is_numeric(heading) else "left",
+            no_wrap=table.wide is not None and heading != table.wide,
+            overflow="fold",
+            ratio=1 if heading == table.wide else None,
+        )
+    for number, row in enumerate(table.rows):
+        cells = (escape(row[heading]) for heading in table.headings)
+        shown.add_row(*cells, style="green" if number in table.marked else None)
+    return shown

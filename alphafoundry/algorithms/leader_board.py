@@ -138,7 +138,7 @@ def leader_board_table(result: RaceResult) -> str:
     ]
     for row in leader_board_rows(result):
         lines.append("| " + " | ".join(_escaped(cell) for cell in row.values()) + " |")
-    return "\n".join([*lines, "", _escaped(_measured_on(result))]) + "\n"
+    return "\n".join([*lines, "", _escaped(measured_on(result))]) + "\n"
 
 
 def leader_board_text(result: RaceResult) -> str:
@@ -152,7 +152,7 @@ def leader_board_text(result: RaceResult) -> str:
         ).rstrip()
         for line in table
     ]
-    return "\n".join([*shown, _measured_on(result)])
+    return "\n".join([*shown, measured_on(result)])
 
 
 def leader_board_plot(result: RaceResult, *, most: int = 12) -> bytes:
@@ -170,7 +170,7 @@ def leader_board_plot(result: RaceResult, *, most: int = 12) -> bytes:
     held = result.equity[BUY_AND_HOLD] / capital
     axes.plot(result.dates, held, label=BUY_AND_HOLD, linewidth=1.6, color="black", linestyle="--")
     axes.set_ylabel("equity over starting cash")
-    axes.set_title(_measured_on(result).replace("$", r"\$"), fontsize=8, wrap=True)
+    axes.set_title(measured_on(result).replace("$", r"\$"), fontsize=8, wrap=True)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=7, loc="upper left", framealpha=0.7)
     picture = io.BytesIO()
@@ -197,7 +197,8 @@ def _cells(rank: int, row: Row) -> tuple[str, ...]:
     )
 
 
-def _measured_on(result: RaceResult) -> str:
+def measured_on(result: RaceResult) -> str:
+    """Return one line on what a race was: days, market, costs, isolation."""
     settings = result.settings
     days = f"{result.dates[0]} to {result.dates[-1]}, {len(result.dates)} days"
     walls = ", ".join(result.walls) or "not needed"

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from alphafoundry.algorithms.generation import Generation
+from alphafoundry.algorithms.generation import GeneratedAlgorithm, Generation
 from alphafoundry.algorithms.leader_board import (
     RaceResult,
     Row,
+    leader_board_plot,
     leader_board_rows,
     leader_board_table,
+    measured_on,
 )
 from alphafoundry.algorithms.program_files import new_folder, save_generation
-from alphafoundry.algorithms.studio import Studio
+from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.llm import ModelMetrics
+from alphafoundry.runs import Figure, Passage, Table, data_table
 from alphafoundry.store import RaceLine, mark_candidates, record_race
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,16 @@ class AlgorithmsReport:
     lowest_concurrency, cap : fewest requests that the service let through, and the cap
     leader_board : lines of the race as texts, best first; empty where there was none
     board_markdown : the same for a page
+    measured_on : what the race was, in a line; empty where there was none
     candidates : names of the best, which other flows can use
     folder : where the programs are, None where there are none
+    screen : what the market's data are
+    pictures : drawn when the report is shown; not among the JSON values
     """
+
+    kind: ClassVar[str] = "algorithms"
+    version: ClassVar[int] = 1
+    key: ClassVar[str] = "algorithms-report"
 
     run_id: int
     seed: int
@@ -82,6 +94,14 @@ class AlgorithmsReport:
     candidates: tuple[str, ...] = ()
     folder: str | None = None
     notes: tuple[str, ...] = ()
+    measured_on: str = ""
+    screen: DataScreen | None = None
+    pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def title(self) -> str:
+        """Names the run."""
+        return f"algorithms: run {self.run_id}"
 
     @property
     def headline(self) -> str:
@@ -141,41 +161,60 @@ class AlgorithmsReport:
             for one in self.metrics
         ]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values; NaN becomes None."""
-        document = asdict(self)
-        document["metrics"] = [_without_nan(asdict(one)) for one in self.metrics]
-        return document
-
-    def to_markdown(self, picture: str | None = None) -> str:
-        """Return the report as a page; `picture` is the address of a plot to show in it."""
-        lines = [f"## algorithms: run {self.run_id}", "", f"**{_cell(self.headline)}**", ""]
-        lines += ["| | |", "|---|---|"]
-        lines += [f"| **{name}** | {_cell(text)} |" for name, text in self.summary()]
-        if self.board_markdown:
-            lines += ["", "### Leader board", "", self.board_markdown]
-        if picture is not None:
-            lines += ["", f"![equity]({picture})"]
-        if self.metrics:
-            rows = self.metrics_rows()
-            lines += ["", f"### Requests at {_cell(self.endpoint)}", ""]
-            lines.append("| " + " | ".join(rows[0]) + " |")
-            lines.append("|" + "---|" * len(rows[0]))
-            lines += [
-                "| " + " | ".join(_cell(cell) for cell in row.values()) + " |" for row in rows
-            ]
-        lines += ["", "### Directives", "", "| model | strategy | form | status |"]
-        lines.append("|---|---|---|---|")
-        lines += [
-            f"| {_cell(one.model)} | {one.strategy} | {one.signature} | {one.status} |"
+    def tables(self) -> list[Table]:
+        """Return the leader board, the requests of each model, and what each was asked for."""
+        asked = [
+            {
+                "model": one.model,
+                "strategy": one.strategy,
+                "form": one.signature,
+                "status": one.status,
+            }
             for one in self.models
         ]
-        lines += ["", f"### Prompt of the first model ({self.prompt_version})", ""]
-        lines += [f"    {line}" for line in self.example_prompt.splitlines()]
-        return "\n".join([*lines, ""])
+        return [
+            Table(
+                "Leader board",
+                self.leader_board,
+                key="algorithms-leader-board",
+                caption=self.measured_on,
+                description=self.headline,
+            ),
+            Table(
+                f"Requests at {self.endpoint}",
+                self.metrics_rows(),
+                key="algorithms-models",
+                description=f"Requests per model at {self.endpoint}",
+            ),
+            Table("Directives", asked, places=frozenset({"page"})),
+            *([data_table(self.screen.rows())] if self.screen else []),
+        ]
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the equity of the best, where there was a race."""
+        return self.pictures
+
+    def passages(self) -> list[Passage]:
+        """Return the first model's prompt."""
+        title = f"Prompt of the first model ({self.prompt_version})"
+        return [Passage(title, self.example_prompt.splitlines(), verbatim=True)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values; NaN becomes None."""
+        values = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name != "pictures"
+        }
+        return {
+            "kind": self.kind,
+            "version": self.version,
+            **values,
+            "screen": None if self.screen is None else self.screen.to_json(),
+            "models": [asdict(one) for one in self.models],
+            "metrics": [_without_nan(asdict(one)) for one in self.metrics],
+        }
 
 
-def build_report(studio: Studio, result: RaceResult | None) -> AlgorithmsReport:
+def build_report(run: AlgorithmsRun, result: RaceResult | None) -> AlgorithmsReport:
     """Return the report of a run; saves the programs in a folder of their own."""
     models = tuple(
         ModelLine(
@@ -185,67 +224,85 @@ def build_report(studio: Studio, result: RaceResult | None) -> AlgorithmsReport:
             one.prompt.directives.signature,
             written.reason,
             written.requests,
-            one.position in studio.taken_over,
+            one.position in run.taken_over,
         )
-        for one in studio.assignments
-        if (written := studio.results.get(one.position)) is not None
+        for one in run.assignments
+        if (written := run.results.get(one.position)) is not None
     )
-    provider = studio.endpoint.provider
-    panel = studio.course.panel
-    first = studio.assignments[0].prompt
+    provider = run.endpoint.provider
+    panel = run.course.panel
+    first = run.assignments[0].prompt
     folder = None
-    if studio.results:
+    if run.results:
         generation = Generation(
             provider.label,
             first.version,
-            tuple(studio.results[position] for position in sorted(studio.results)),
+            tuple(run.results[position] for position in sorted(run.results)),
         )
-        path = new_folder(studio.settings.home, studio.course.tickers[0])
+        path = new_folder(run.settings.home, run.course.tickers[0])
         save_generation(generation, path)
         folder = str(path)
-    notes = [studio.course.note] if studio.course.note else []
+    notes = [run.course.note] if run.course.note else []
     if provider.name == "templates":
         notes.append(
             f"{provider.label}; set OPENROUTER_API_KEY, or give --base-url or --provider ollama, "
             "to ask language models"
         )
     return AlgorithmsReport(
-        run_id=studio.run_id,
-        seed=studio.settings.seed,
+        run_id=run.run_id,
+        seed=run.settings.seed,
         written_by=provider.label,
         endpoint=provider.endpoint,
         market=panel.label,
         synthetic=panel.synthetic,
-        tickers=studio.course.tickers,
+        tickers=run.course.tickers,
         prompt_version=first.version,
         example_prompt=first.text,
         models=models,
-        metrics=tuple(studio.metrics()),
-        asking_seconds=studio.asking_seconds,
-        seconds=time.monotonic() - studio.started,
-        lowest_concurrency=studio.endpoint.concurrency.lowest,
-        cap=studio.endpoint.concurrency.cap,
+        metrics=tuple(run.metrics()),
+        asking_seconds=run.asking_seconds,
+        seconds=run.record.seconds,
+        lowest_concurrency=run.endpoint.concurrency.lowest,
+        cap=run.endpoint.concurrency.cap,
         leader_board=[] if result is None else leader_board_rows(result),
         board_markdown="" if result is None else leader_board_table(result),
         candidates=()
         if result is None
-        else tuple(row.name for row in result.best(studio.settings.algorithms.candidates)),
+        else tuple(row.name for row in result.best(run.settings.algorithms.candidates)),
         folder=folder,
         notes=tuple(notes),
+        measured_on="" if result is None else measured_on(result),
+        screen=panel.screen(),
+        pictures=()
+        if result is None
+        else (Figure("Equity of the best", lambda: leader_board_plot(result)),),
     )
 
 
-def keep_race(studio: Studio, result: RaceResult, names: Mapping[int, str]) -> None:
+def entry_names(written: Sequence[GeneratedAlgorithm]) -> dict[int, str]:
+    """Return a name for each position that no other algorithm of the race has."""
+    times = Counter(one.model for one in written)
+    names = {}
+    for one in written:
+        name = one.model
+        while times[name] > (name == one.model):
+            name = f"{name} ({one.position + 1})"
+        times[name] += name != one.model
+        names[one.position] = name
+    return names
+
+
+def keep_race(run: AlgorithmsRun, result: RaceResult, names: Mapping[int, str]) -> None:
     """Record the leader board, and mark the best as candidates.
 
     Parameters
     ----------
     names : position of an algorithm to its name in the race
     """
-    ids = {name: studio.row_id(position) for position, name in names.items()}
+    ids = {name: run.row_id(position) for position, name in names.items()}
     record_race(
-        studio.store,
-        studio.run_id,
+        run.store,
+        run.run_id,
         [
             _race_line(row, rank, ids.get(row.name), result)
             for rank, row in enumerate(result.rows, 1)
@@ -253,8 +310,8 @@ def keep_race(studio: Studio, result: RaceResult, names: Mapping[int, str]) -> N
         market_label=result.label,
         tickers=result.tickers,
     )
-    best = result.best(studio.settings.algorithms.candidates)
-    mark_candidates(studio.store, [ids[row.name] for row in best])
+    best = result.best(run.settings.algorithms.candidates)
+    mark_candidates(run.store, [ids[row.name] for row in best])
 
 
 def _race_line(row: Row, rank: int, algorithm_id: int | None, result: RaceResult) -> RaceLine:
@@ -284,9 +341,3 @@ def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: float, form: str) -> str:
     return "" if math.isnan(value) else format(value, form)
-
-
-def _cell(text: str) -> str:
-    for character in "\\`*_[]|":
-        text = text.replace(character, "\\" + character)
-    return text.replace("<", "&lt;").replace("\n", " ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from alphafoundry.coordinator.run import WorkflowRun, opened_workflow
 from alphafoundry.coordinator.run_report import finish_report
 from alphafoundry.coordinator.running import AwaitBatch, PhaseWork, run_phases
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.runs import Stop
 from alphafoundry.settings import load_settings
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class InProcess:
         kept = None if again else self._kept.read(work.key)
         if kept is not None:
             return outputs_from_json(BatchOutcome, kept), True
-        self._run.check_not_stopped()
+        self._run.record.check_not_stopped()
         outcome = perform_batch(work.to_json(), self._run.manager)
         self._kept.write(work.key, outputs_to_json(outcome))
         return outcome, False
@@ -104,7 +104,7 @@ def run_workflow(
     settings = load_settings()
     if home is not None:
         settings = settings.model_copy(update={"home": Path(home)})
-    stop = threading.Event()
+    stop = Stop()
 
     def run_all() -> WorkflowReport:
         with opened_workflow(
@@ -125,7 +125,7 @@ def run_workflow(
                     asyncio.run(run_phases(run, InProcess(run, pool), _log))
                 finally:
                     pool.shutdown(cancel_futures=True)
-            return finish_report(run)[0]
+            return finish_report(run)
 
     # A thread of its own, as an event loop may run in this one, and Ctrl-C comes to this one.
     with ThreadPoolExecutor(1, "workflow") as alone:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alphafoundry.coordinator.phase_types import Measured, type_of
 from alphafoundry.coordinator.results import PhaseResult
+from alphafoundry.coordinator.run_folder import file_stem
 from alphafoundry.coordinator.wording import counted, metrics_line
 from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.runs import Figure, Passage, Table, data_table
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 SHOWN_FAILURES = 5
 
@@ -48,7 +53,12 @@ class WorkflowReport:
     sample : what these days are: out_of_sample, in_sample (searched on), given (no search)
     failures : trials left out, "phase 17: why"
     analysis : times, use of the machine, bottlenecks, suggestions
+    screen : what the market's data are
+    best_trials, pictures : shown in the UI; not among the JSON values
     """
+
+    kind: ClassVar[str] = "workflow"
+    version: ClassVar[int] = 1
 
     workflow: str
     market: str
@@ -61,10 +71,76 @@ class WorkflowReport:
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
+    screen: DataScreen | None = None
+    best_trials: tuple[dict[str, str], ...] = ()
+    pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Of the page among the artifacts."""
+        return f"workflow-{file_stem(self.workflow)}"
+
+    @property
+    def title(self) -> str:
+        """Names the workflow."""
+        return self.workflow
+
+    @property
+    def headline(self) -> str:
+        """The market."""
+        return self.market
+
+    def tables(self) -> list[Table]:
+        """Return the phases, and the best trials."""
+        phases = [
+            {
+                "phase": phase.name,
+                "type": phase.kind,
+                "trials": str(phase.trials),
+                "left out": str(phase.left_out),
+                "seconds": "checkpoint" if phase.restored else f"{phase.seconds:.1f}",
+            }
+            for phase in self.phases
+        ]
+        # A column of sentences would be cut off at the edge of the page.
+        with_results = [
+            row | {"result": phase.result} for row, phase in zip(phases, self.phases, strict=True)
+        ]
+        return [
+            Table("Phases", with_results, places=frozenset({"terminal"}), wide="result"),
+            Table("Phases", phases, places=frozenset({"page"})),
+            Table(
+                "Best trials",
+                self.best_trials,
+                key=f"{self.key}-trials",
+                places=frozenset({"artifact"}),
+                description=f"best trials. {self.market}",
+            ),
+            *([data_table(self.screen.rows())] if self.screen else []),
+        ]
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the plots of the phases."""
+        return self.pictures
+
+    def passages(self) -> list[Passage]:
+        """Return what each phase found, and where the time went."""
+        found = Passage("Results", [f"{phase.name}: {phase.result}" for phase in self.phases])
+        if not self.analysis:
+            return [found]
+        lines = [
+            *self.analysis.get("bottlenecks", ()),
+            *self.analysis.get("optimization_suggestions", ()),
+            *(f"alert: {line}" for line in self.analysis.get("alerts", ())),
+        ]
+        return [found, Passage("Where the time went", lines)]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        values = asdict(replace(self, pictures=(), best_trials=(), screen=None))
+        del values["pictures"], values["best_trials"]
+        values["screen"] = None if self.screen is None else self.screen.to_json()
+        return {"kind": self.kind, "version": self.version, **values}
 
     @property
     def trials(self) -> int:
@@ -104,33 +180,6 @@ class WorkflowReport:
             )
         lines.append(("folder", _shown(self.folder)))
         return lines
-
-    def to_markdown(self, plots: Mapping[str, str] | None = None) -> str:
-        """Return a page; `plots` is title to the address of a picture."""
-        parts = [f"# {self.workflow}", f"**{self.market}**", ""]
-        parts += [f"- **{subject}**: {sentence}" for subject, sentence in self.summary()]
-        parts += [
-            "",
-            "| phase | type | trials | left out | seconds |",
-            "|---|---|---|---|---|",
-        ]
-        for phase in self.phases:
-            seconds = "checkpoint" if phase.restored else f"{phase.seconds:.1f}"
-            parts.append(
-                f"| {phase.name} | {phase.kind} | {phase.trials} | {phase.left_out} | {seconds} |"
-            )
-        # A column of sentences would be cut off at the edge of the page.
-        parts += ["", *(f"- **{phase.name}**: {phase.result}" for phase in self.phases)]
-        if self.notes:
-            parts += ["", "## Notes", "", *(f"- {note}" for note in self.notes)]
-        for title, address in (plots or {}).items():
-            parts += ["", f"## {title}", "", f"![{title}]({address})"]
-        if self.analysis:
-            parts += ["", "## Where the time went", ""]
-            parts += [f"- {line}" for line in self.analysis.get("bottlenecks", ())]
-            parts += [f"- {line}" for line in self.analysis.get("optimization_suggestions", ())]
-            parts += [f"- alert: {line}" for line in self.analysis.get("alerts", ())]
-        return "\n".join(parts) + "\n"
 
 
 def _shown(folder: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
@@ -28,29 +26,9 @@ from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.run_folder import RunFolder
 from alphafoundry.coordinator.worker_pool import close_shared_pools
 from alphafoundry.coordinator.workflow import Workflow
-from alphafoundry.errors import PhaseFailed, WorkflowStopped
+from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
-from alphafoundry.store import Store, begin_run, finish_run, open_store
-
-
-class Progress(Protocol):
-    """Where a run shows how far it is."""
-
-    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
-        """Show that `done` of `total` trials of `phase` are over."""
-        ...
-
-    def say(self, message: str) -> None:
-        """Show one line for a person."""
-        ...
-
-
-class Stop(Protocol):
-    """Tells whether the run was asked to stop, as events of threading and asyncio do."""
-
-    def is_set(self) -> bool:
-        """Return whether it was."""
-        ...
+from alphafoundry.store import Store, open_store
 
 
 @dataclass
@@ -59,6 +37,7 @@ class WorkflowRun:
 
     Attributes
     ----------
+    record : the run itself: its row, its stop, its ending
     market : as the settings name it, for a document that names none
     split : first row out of sample
     results : phase to its result, filled as phases end
@@ -71,22 +50,32 @@ class WorkflowRun:
     split: int
     setting: Setting
     folder: RunFolder
-    store: Store
-    run_id: int
+    record: Run
     manager: ResourceManager
     plan: Plan
     monitor: Monitor
-    progress: Progress
-    stop: Stop
     restart: bool
-    begun: float = field(default_factory=time.monotonic)
     results: dict[str, PhaseResult] = field(default_factory=dict)
-    report: dict[str, Any] | None = None
 
-    def check_not_stopped(self) -> None:
-        """Raise WorkflowStopped once the person asked for it."""
-        if self.stop.is_set():
-            raise WorkflowStopped("stopped; what had finished is saved, run the same command again")
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self.record.store
+
+    @property
+    def run_id(self) -> int:
+        """The run's row in the database."""
+        return self.record.id
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run shows how far it is."""
+        return self.record.progress
+
+    @property
+    def stop(self) -> Stop:
+        """Set when the run was asked to end."""
+        return self.record.stop
 
     @cached_property
     def phase_keys(self) -> dict[str, str]:
@@ -118,7 +107,8 @@ def opened_workflow(
     restart : pass over checkpoints
     task_runner : wins over the document's; "auto" or None lets the mode decide
 
-    Raises FoundryError before anything runs where something is wrong.
+    Raises FoundryError before anything runs where something is wrong, and TakenOver at the end
+    where the run was presumed dead and another has its work.
     """
     workflow = load_workflow(source)
     bars = load_bars_of(
@@ -145,20 +135,24 @@ def opened_workflow(
         store = stack.enter_context(
             open_store(None if url is None else url.get_secret_value(), home=settings.home)
         )
-        run_id = begin_run(
-            store,
-            flow="optimize",
-            service=f"workflow:{workflow.name}",
-            market_label=bars.label,
-            seed=workflow.seed,
-            settings={
-                "workflow": workflow.path,
-                "identity": identity,
-                "folder": str(folder.path),
-            },
-            data=origin_of(workflow.document.data, bars, market=settings.market),
-        ).id
-        monitor = Monitor(store, run_id, workflow.document, home=settings.home)
+        record = stack.enter_context(
+            open_run(
+                store,
+                flow="optimize",
+                service=f"workflow:{workflow.name}",
+                market_label=bars.label,
+                seed=workflow.seed,
+                settings={
+                    "workflow": workflow.path,
+                    "identity": identity,
+                    "folder": str(folder.path),
+                },
+                data=origin_of(workflow.document.data, bars, market=settings.market),
+                progress=progress,
+                stop=stop,
+            )
+        )
+        monitor = Monitor(store, record.id, workflow.document, home=settings.home)
         run = WorkflowRun(
             workflow=workflow,
             market=workflow.document.data.market or settings.market,
@@ -173,28 +167,15 @@ def opened_workflow(
                 code=code_version(),
             ),
             folder=folder,
-            store=store,
-            run_id=run_id,
+            record=record,
             manager=manager,
             plan=plan,
             monitor=monitor,
-            progress=progress,
-            stop=stop,
             restart=restart,
         )
         stack.callback(close_shared_pools)
         stack.enter_context(monitor)
-        try:
-            yield run
-        except WorkflowStopped:
-            finish_run(store, run_id, "interrupted", run.report)
-            raise
-        except BaseException as problem:
-            interrupted = isinstance(problem, asyncio.CancelledError | KeyboardInterrupt)
-            report = {"error": str(problem)} if isinstance(problem, PhaseFailed) else run.report
-            finish_run(store, run_id, "interrupted" if interrupted else "failed", report)
-            raise
-        finish_run(store, run_id, "finished", run.report)
+        yield run
 
 
 def _keep_document(source: str | Path | Mapping[str, Any], path: Path) -> None:

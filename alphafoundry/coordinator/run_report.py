@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
+from functools import partial
 
 from alphafoundry.coordinator.outputs import outputs_to_json
 from alphafoundry.coordinator.performance import analyse
 from alphafoundry.coordinator.plots import plots_of
-from alphafoundry.coordinator.report import WorkflowReport, build_report
+from alphafoundry.coordinator.report import WorkflowReport, best_trials, build_report
 from alphafoundry.coordinator.reproducibility import (
     RESULTS_FILE,
     STATE_FILE,
@@ -16,14 +17,12 @@ from alphafoundry.coordinator.reproducibility import (
 from alphafoundry.coordinator.run import WorkflowRun
 from alphafoundry.coordinator.run_folder import file_stem
 from alphafoundry.coordinator.studies import write_studies
+from alphafoundry.runs import Figure, to_markdown
 from alphafoundry.store import read_samples
 
 
-def finish_report(run: WorkflowRun) -> tuple[WorkflowReport, dict[str, bytes]]:
-    """Write results, reproducibility state, studies, plots and report into the run's folder.
-
-    Returns the report and the plots, title to PNG.
-    """
+def finish_report(run: WorkflowRun) -> WorkflowReport:
+    """Write results, reproducibility state, studies, plots and report into the run's folder."""
     run.folder.write_json(
         RESULTS_FILE,
         {
@@ -48,12 +47,17 @@ def finish_report(run: WorkflowRun) -> tuple[WorkflowReport, dict[str, bytes]]:
     plots = plots_of(run.workflow, run.bars, run.results) if reporting.plots else {}
     for title, picture in plots.items():
         (run.folder.plots / f"{file_stem(title)}.png").write_bytes(picture)
-    report = _report(run)
-    run.report = report.to_json()
-    run.folder.write_json("report.json", run.report)
+    report = replace(
+        _report(run),
+        screen=run.bars.screen,
+        best_trials=tuple(best_trials(run.workflow, run.results)),
+        pictures=tuple(Figure(title, partial(bytes, png)) for title, png in plots.items()),
+    )
+    run.record.report = report.to_json()
+    run.folder.write_json("report.json", run.record.report)
     pictures = {title: f"plots/{file_stem(title)}.png" for title in plots}
-    (run.folder.path / "analysis.md").write_text(report.to_markdown(pictures))
-    return report, plots
+    (run.folder.path / "analysis.md").write_text(to_markdown(report, pictures))
+    return report
 
 
 def _report(run: WorkflowRun) -> WorkflowReport:
@@ -65,7 +69,7 @@ def _report(run: WorkflowRun) -> WorkflowReport:
         runner=f"{run.plan.runner.name}, {run.plan.runner.workers} at once",
         notes=run.plan.unenforced,
         analysis=analyse(
-            total_seconds=time.monotonic() - run.begun,
+            total_seconds=run.record.seconds,
             results=run.results,
             samples=read_samples(run.store, run.run_id),
             alerts=run.monitor.alerts,

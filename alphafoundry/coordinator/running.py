@@ -75,7 +75,7 @@ class PhaseWork:
         self._total = 0
 
     def __call__(self) -> PhaseResult:
-        """Do the phase. Raises PhaseFailed or WorkflowStopped."""
+        """Do the phase. Raises PhaseFailed or RunStopped."""
         run, phase = self.run, self.phase
         kind = type_of(phase)
         self._total = kind.trials(phase, run.workflow, run.bars.shape[0])
@@ -118,12 +118,12 @@ class PhaseWork:
                 batch = waiting.popleft()
                 flying.append((batch, self._submit(batch, again=self.run.restart)))
             if not flying:
-                self.run.check_not_stopped()
+                self.run.record.check_not_stopped()
             batch, wait = flying.popleft()
             outcome, restored = self._outcome(batch, wait)
             self._record(batch, outcome, executed=not restored)
             yield outcome
-        self.run.check_not_stopped()
+        self.run.record.check_not_stopped()
 
     def _submit(self, batch: Batch, *, again: bool) -> AwaitBatch:
         run, phase = self.run, self.phase
@@ -244,7 +244,7 @@ async def run_phases(run: WorkflowRun, submitter: Submitter, log: Logger) -> Non
 
 async def _phase(run: WorkflowRun, name: str, submitter: Submitter, log: Logger) -> None:
     """Do a phase or take it from its checkpoint, and record it."""
-    run.check_not_stopped()
+    run.record.check_not_stopped()
     work = PhaseWork(run, name, submitter)
     row = begin_phase(
         run.store, run_id=run.run_id, workflow=run.workflow.name, phase=name, key=work.key

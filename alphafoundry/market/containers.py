@@ -24,7 +24,8 @@ _TABLES = (
     *(".xlsx", ".xlsm", ".json", ".jsonl", ".ndjson", ".zip", ".us", ".asc"),
 )
 _NO_TABLES = re.compile(
-    r"(readme|license|licence|notes?|metadata)\b|.*_sectors\.csv$", re.IGNORECASE
+    r"(readme|license|licence|notes?|metadata)\b|.*_sectors\.csv$|(?:.*_)?members\.csv$",
+    re.IGNORECASE,
 )
 _UNREADABLE = (
     *(RuntimeError, NotImplementedError, ValueError, EOFError, OSError),

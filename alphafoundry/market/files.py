@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alphafoundry.errors import MarketError
 from alphafoundry.market.alignment import bars_of_tables
 from alphafoundry.market.assembly import Progress, build_panel
 from alphafoundry.market.bars import Bars
@@ -57,13 +58,27 @@ def read_bars(path: Path, *, progress: Progress, options: ReadOptions | None = N
     """
     options = options or ReadOptions()
     progress(f"{path.name}: reading")
-    opened = open_tables(path, sheet=options.sheet)
-    notes = []
-    if opened.ignored:
-        shown = ", ".join(opened.ignored[:_SHOWN])
-        more = f" and {len(opened.ignored) - _SHOWN} more" if len(opened.ignored) > _SHOWN else ""
-        notes.append(ReadingNote("files-ignored", f"files not read: {shown}{more}", opened.ignored))
-    return bars_of_tables(str(path), opened.tables, options, many=opened.many, notes=notes)
+    import pyarrow as pa
+
+    try:
+        opened = open_tables(path, sheet=options.sheet)
+        notes = _ignored(opened.ignored)
+        return bars_of_tables(str(path), opened.tables, options, many=opened.many, notes=notes)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        # Columns are read when they are asked for, so damage may show late.
+        said = " ".join(str(error).split())[:200]
+        raise MarketError(
+            f"{path}: cannot be read to its end ({said}); is it damaged or cut off?"
+        ) from None
+
+
+def _ignored(files: tuple[str, ...]) -> list[ReadingNote]:
+    """Return a note on files that were left out by their names."""
+    if not files:
+        return []
+    shown = ", ".join(files[:_SHOWN])
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return [ReadingNote("files-ignored", f"files not read: {shown}{more}", files)]
 
 
 def load_frame(

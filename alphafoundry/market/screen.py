@@ -10,39 +10,30 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.cautions import Cautioned, cautions, names_at_the_end
 from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year, calendar_name
 from alphafoundry.market.issues import ReadingNote, SeriesIssue
 from alphafoundry.market.revisions import Revisions
 
-ALIVE_DAYS = 5
-"""A name is alive at the end with a bar among the last so many days."""
-FEWEST_LOST = 0.02
-"""Share of the names that a market loses in a year at the very least; fewer are survivors."""
-SURVIVORS_YEARS = 1.5
 LEAST_PRICE = 1.0
+MANY_CHEAP = 0.01
 SHOWN = 6
 """Details of one kind that the screen prints; the JSON has all of them."""
 
 _SAID_ELSEWHERE = frozenset({"unadjusted-split", "possible-split", "jump", "garbage"})
 
 
-class Screened(Protocol):
+class Screened(Cautioned, Protocol):
     """What the screen looks at: a `Panel`."""
 
     @property
     def label(self) -> str: ...
     @property
-    def synthetic(self) -> bool: ...
-    @property
     def dates(self) -> NDArray[np.datetime64]: ...
     @property
     def symbols(self) -> NDArray[np.str_]: ...
     @property
-    def fields(self) -> Mapping[str, NDArray[np.float64]]: ...
-    @property
     def raw(self) -> Mapping[str, NDArray[np.float64]]: ...
-    @property
-    def members(self) -> NDArray[np.bool_] | None: ...
     @property
     def issues(self) -> Sequence[SeriesIssue]: ...
     @property
@@ -165,7 +156,7 @@ def screen_of(panel: Screened) -> DataScreen:
     first, last, counts = _spans(known)
     listed = counts > 0
     year = bars_a_year(panel.dates)
-    alive = int(np.count_nonzero(listed & (last >= len(close) - ALIVE_DAYS)))
+    alive, listed_names = names_at_the_end(panel)
     late = panel.revisions.known_at > panel.revisions.rows
     low, high = _extremes(close)
     constant = listed & (counts > 1) & (low == high)
@@ -189,10 +180,8 @@ def screen_of(panel: Screened) -> DataScreen:
         notes=tuple(panel.notes),
         constant=tuple(str(name) for name in panel.symbols[constant]),
         alive=alive,
-        ended=int(np.count_nonzero(listed)) - alive,
-        cautions=tuple(
-            _cautions(panel, alive / max(int(np.count_nonzero(listed)), 1), year, close)
-        ),
+        ended=listed_names - alive,
+        cautions=tuple(_cautions(panel, year)),
     )
 
 
@@ -248,30 +237,24 @@ def _faults(issues: Sequence[SeriesIssue]) -> dict[str, tuple[int, int]]:
     return {kind: (series[kind], masked[kind]) for kind in sorted(series)}
 
 
-def _cautions(panel: Screened, alive: float, year: float, close: NDArray[np.float64]) -> list[str]:
+def _cautions(panel: Screened, year: float) -> list[str]:
     if panel.synthetic:
         return []
-    found = []
-    years = len(panel.dates) / year
-    if panel.members is None and alive > (1.0 - FEWEST_LOST) ** years and years >= SURVIVORS_YEARS:
-        found.append(
-            f"survivors only: {alive:.0%} of the names have bars to the end of {years:.1f} years, "
-            "so those that failed are missing and returns look better than they were"
-        )
-    found.append(
-        "prices are adjusted for what came later, or may be: an alpha that compares price or "
-        "volume levels between names looks into the future"
-    )
+    found = [
+        *cautions(panel),
+        "Prices are adjusted for what came later, or may be: an alpha that compares price or "
+        "volume levels between names looks into the future",
+    ]
     if "close" not in panel.raw:
-        found.append("no raw close: what a share cost on its day is not known, or not said")
+        found.append("No raw close: what a share cost on its day is not known, or not said")
     if year != DAYS_A_YEAR:
         found.append(
-            f"bars are not exchange days: lookbacks count bars, and numbers are annualised by "
+            f"Bars are not exchange days: lookbacks count bars, and numbers are annualised by "
             f"{year:g} bars a year"
         )
-    known = close[~np.isnan(close)]
-    cheap = float((known < LEAST_PRICE).mean()) if len(known) else 0.0
-    if cheap > 0.01:
+    close = panel.fields["close"]
+    cheap = float((close[~np.isnan(close)] < LEAST_PRICE).mean())
+    if cheap > MANY_CHEAP:
         found.append(
             f"{cheap:.0%} of the closes are below {LEAST_PRICE:g}: a commission of a cent a share "
             "would ruin a book of these, so it is capped at 1 % of the trade"
@@ -283,7 +266,7 @@ def _block(word: str, details: Sequence[str], what: str) -> list[tuple[str, str]
     if not details:
         return []
     more = f" (and {len(details) - SHOWN} more)" if len(details) > SHOWN else ""
-    return [(word, f"{len(details)} {what}{more}"), *(("", text) for text in details[:SHOWN])]
+    return [(word, f"{len(details)} {what}{more}"), *((word, text) for text in details[:SHOWN])]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import to_record
-from alphafoundry.research.workbench import Workbench
 from alphafoundry.store import (
     DailyPnl,
     HopefulEntry,
@@ -32,7 +32,7 @@ def _place(view: Path, home: Path) -> Path:
     return view if os.access(Path(), os.W_OK) else home / view
 
 
-async def import_hopeful(bench: Workbench) -> int:
+async def import_hopeful(run: ResearchRun) -> int:
     """Take over the alphas that another program wrote into `hopeful_alphas.json`.
 
     The service is asked for each alpha that the database does not hold; one that it does not
@@ -40,52 +40,52 @@ async def import_hopeful(bench: Workbench) -> int:
     A corrupt file is set aside. What a person should know of it becomes a note of the report.
     Returns how many alphas were new.
     """
-    found = read_hopeful(_place(HOPEFUL, bench.settings.home))
-    bench.note(*found.problems)
+    found = read_hopeful(_place(HOPEFUL, run.settings.home))
+    run.note(*found.problems)
     foreign = [
         entry.alpha_id
         for entry in found.entries
         if (entry.model_extra or {}).get("service") is None
     ]
-    known = read_alphas(bench.store, bench.service, foreign)
+    known = read_alphas(run.store, run.service, foreign)
     unknown = [alpha_id for alpha_id in foreign if alpha_id not in known]
     imported = 0
     for alpha_id in unknown:
         try:
-            alpha = await bench.brain.alpha(alpha_id)
-            pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
+            alpha = await run.brain.alpha(alpha_id)
+            pnl = DailyPnl(*await run.brain.daily_pnl(alpha_id))
         except BrainRequestError:
             continue
         except BrainUnavailable as problem:
-            bench.note(f"{HOPEFUL}: not all alphas could be looked up, tried next time: {problem}")
+            run.note(f"{HOPEFUL}: not all alphas could be looked up, tried next time: {problem}")
             return imported
         record = to_record(
             alpha,
-            hopeful=bench.hopeful.is_hopeful(alpha.statistics),
-            market_id=bench.market_id,
+            hopeful=run.hopeful.is_hopeful(alpha.statistics),
+            market_id=run.market_id,
         )
-        record_alpha(bench.store, bench.service, replace(record, source="import"), daily_pnl=pnl)
+        record_alpha(run.store, run.service, replace(record, source="import"), daily_pnl=pnl)
         imported += 1
     if unknown:
-        bench.note(
+        run.note(
             f"{HOPEFUL}: {imported} alphas of another program taken over, "
-            f"{len(unknown) - imported} not known to {bench.service}"
+            f"{len(unknown) - imported} not known to {run.service}"
         )
     return imported
 
 
-def write_views(bench: Workbench) -> None:
+def write_views(run: ResearchRun) -> None:
     """Bring the files up to date; entries of other programs are kept."""
-    home = bench.settings.home
-    alphas = hopeful_alphas(bench.store, bench.service, unmined=False)
+    home = run.settings.home
+    alphas = hopeful_alphas(run.store, run.service, unmined=False)
     entries = [
         HopefulEntry(**HopefulEntry.from_alpha(alpha).model_dump(), service=alpha.service)
         for alpha in alphas
     ]
     problem = merge_hopeful(_place(HOPEFUL, home), entries)
     if problem is not None:
-        bench.note(problem)
-    submissions = read_submissions(bench.store, bench.service)
+        run.note(problem)
+    submissions = read_submissions(run.store, run.service)
     if submissions:
         accepted = [one.eastern_day for one in submissions if one.status == "accepted"]
         write_submission_log(_place(SUBMISSION_LOG, home), max(accepted, default=None))

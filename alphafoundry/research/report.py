@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from alphafoundry.runs import Figure, Passage, Table, data_table
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Report:
+class AlphasReport:
     """What a run did.
 
     Attributes
@@ -104,7 +109,12 @@ class Report:
     notes : lines for the end of the report
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
+    screen : what the market's data are, None where another process has them
+    pictures : drawn when the report is shown; not among the JSON values
     """
+
+    kind: ClassVar[str] = "alphas"
+    version: ClassVar[int] = 1
 
     flow: str
     run_id: int
@@ -120,6 +130,23 @@ class Report:
     alphas: list[AlphaLine] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     data: str = ""
+    screen: DataScreen | None = None
+    pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Of the page among the artifacts."""
+        return f"{self.flow}-report"
+
+    @property
+    def title(self) -> str:
+        """Names the run."""
+        return f"{self.flow}: run {self.run_id}"
+
+    @property
+    def headline(self) -> str:
+        """The market."""
+        return self.market
 
     @property
     def table_title(self) -> str:
@@ -182,41 +209,99 @@ class Report:
             f"{counts.improved} improved, {counts.submitted} submitted"
         )
 
+    def tables(self) -> list[Table]:
+        """Return the alphas three times: a line is short on a terminal, and complete in the UI."""
+        marked = frozenset(n for n, line in enumerate(self.alphas) if line.submitted)
+        planted = any(line.truth for line in self.alphas)
+        return [
+            Table(
+                self.table_title,
+                [_terminal_row(line, planted=planted) for line in self.alphas],
+                places=frozenset({"terminal"}),
+                wide=OUTCOME,
+                marked=marked,
+            ),
+            Table(
+                self.table_title,
+                [_page_row(line) for line in self.alphas],
+                places=frozenset({"page"}),
+            ),
+            Table(
+                self.table_title,
+                [_artifact_row(line) for line in self.alphas],
+                key=f"{self.flow}-alphas",
+                places=frozenset({"artifact"}),
+            ),
+            *([data_table(self.screen.rows())] if self.screen else []),
+        ]
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the PnL of the best alphas."""
+        return self.pictures
+
+    def passages(self) -> list[Passage]:
+        """Return nothing more."""
+        return []
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values; `counts.simulated` included."""
-        result = asdict(self)
-        result["counts"]["simulated"] = self.counts.simulated
-        return result
+        values = asdict(replace(self, pictures=(), screen=None))
+        del values["pictures"]
+        values["screen"] = None if self.screen is None else self.screen.to_json()
+        values["counts"]["simulated"] = self.counts.simulated
+        values["best_gain"] = None if self.best_gain is None else list(self.best_gain)
+        return {"kind": self.kind, "version": self.version, **values}
 
-    def to_markdown(self, picture: str | None = None) -> str:
-        """Return the report as markdown; `picture` is the address of a plot to show in it."""
-        lines = [f"## {self.flow}: run {self.run_id}", "", f"**{self.market}**", ""]
-        lines += ["| | |", "|---|---|"]
-        lines += [f"| **{name}** | {_cell(text)} |" for name, text in self.summary()]
-        if picture is not None:
-            lines += ["", "### Cumulative PnL of the best alphas", "", f"![PnL]({picture})"]
-        if self.alphas:
-            lines += ["", f"### {self.table_title}", ""]
-            lines += [
-                "| alpha | sharpe | fitness | turnover | returns | gain | truth | outcome "
-                "| settings | expression |",
-                "|---|--:|--:|--:|--:|--:|---|---|---|---|",
-            ]
-            lines += [
-                f"| {line.alpha_id} | {_shown(line.sharpe, '.2f')} | {_shown(line.fitness, '.2f')} "
-                f"| {_shown(line.turnover, '.1%')} | {_shown(line.returns, '.1%')} "
-                f"| {_shown(line.gain, '+.2f')} | {line.truth or ''} | {_cell(line.outcome)} "
-                f"| {line.settings} | `{_cell(line.expression)}` |"
-                for line in self.alphas
-            ]
-        if self.notes:
-            lines += ["", *(f"- {note}" for note in self.notes)]
-        return "\n".join(lines) + "\n"
+
+OUTCOME = "expression, and what became of it"
+
+NUMBERS = {
+    "sharpe": ".2f",
+    "fitness": ".2f",
+    "turnover": ".1%",
+    "returns": ".1%",
+    "drawdown": ".1%",
+    "gain": "+.2f",
+    "correlation_to_parent": ".2f",
+}
+"""Numbers of an alpha and their form."""
+
+
+def _numbers(line: AlphaLine, *names: str) -> dict[str, str]:
+    return {name.replace("_", " "): _shown(getattr(line, name), NUMBERS[name]) for name in names}
+
+
+def _terminal_row(line: AlphaLine, *, planted: bool) -> dict[str, str]:
+    row = {"alpha": line.alpha_id}
+    row |= _numbers(line, "sharpe", "fitness", "turnover", "returns", "gain")
+    if planted:
+        row["truth"] = (line.truth or "").removeprefix("planted: ")
+    settings = f" [{line.settings}]" if line.settings else ""
+    return row | {OUTCOME: f"{line.expression}{settings}\n= {line.outcome}"}
+
+
+def _page_row(line: AlphaLine) -> dict[str, str]:
+    return {
+        "alpha": line.alpha_id,
+        **_numbers(line, "sharpe", "fitness", "turnover", "returns", "gain"),
+        "truth": line.truth or "",
+        "outcome": line.outcome,
+        "settings": line.settings,
+        "expression": line.expression,
+    }
+
+
+def _artifact_row(line: AlphaLine) -> dict[str, str]:
+    return {
+        "alpha": line.alpha_id,
+        **_numbers(line, *NUMBERS),
+        "truth": line.truth or "",
+        "outcome": line.outcome,
+        "origin": line.origin,
+        "settings": line.settings,
+        "expression": line.expression,
+    }
 
 
 def _shown(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

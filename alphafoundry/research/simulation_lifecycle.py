@@ -20,7 +20,7 @@ from typing import Any
 from alphafoundry.brain.models import AlphaInfo, SimulationStatus
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited
-from alphafoundry.research.workbench import Workbench
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.store import (
     AlphaRecord,
@@ -107,7 +107,7 @@ class Outcome:
     message: str | None = None
 
 
-async def simulate_at_service(bench: Workbench, simulation_id: int) -> Outcome:
+async def simulate_at_service(run: ResearchRun, simulation_id: int) -> Outcome:
     """Bring one simulation to its end at the service; again after a BrainUnavailable.
 
     Raises
@@ -116,28 +116,28 @@ async def simulate_at_service(bench: Workbench, simulation_id: int) -> Outcome:
     BrainUnavailable : no answer; with `fate_unknown` the request may have arrived
     TakenOver : another run has it
     """
-    row = read_simulation(bench.store, simulation_id)
+    row = read_simulation(run.store, simulation_id)
     if row.status == "sending":
-        outcome = await _settle_lost(bench, row)
+        outcome = await _settle_lost(run, row)
         if outcome is not None:
             return outcome
     began = time.monotonic()
     sent_now = row.location is None
     try:
-        location = row.location or await _send(bench, row)
+        location = row.location or await _send(run, row)
     except BrainRequestError as problem:
         return Outcome(row, "error", message=str(problem))
     try:
-        status = await bench.brain.poll_simulation(location)
+        status = await run.brain.poll_simulation(location)
     except BrainRequestError as problem:
         if problem.status != NOT_FOUND:
             raise
-        outcome = await _settle_lost(bench, read_simulation(bench.store, row.id))
+        outcome = await _settle_lost(run, read_simulation(run.store, row.id))
         if outcome is not None:
             return outcome
         raise BrainUnavailable(f"{location}: the service does not know it any more") from None
     if sent_now:
-        bench.slowest = max(bench.slowest, time.monotonic() - began)
+        run.slowest = max(run.slowest, time.monotonic() - began)
     ending = ENDINGS.get(status.status, "failed")
     if status.alpha is None or ending not in ("complete", "warning"):
         ending = "failed" if ending in ("complete", "warning") else ending
@@ -145,7 +145,7 @@ async def simulate_at_service(bench: Workbench, simulation_id: int) -> Outcome:
     return Outcome(row, ending, status.alpha)
 
 
-async def store_outcome(bench: Workbench, outcome: Outcome) -> Simulated:
+async def store_outcome(run: ResearchRun, outcome: Outcome) -> Simulated:
     """Store how a simulation ended, with its alpha and daily PnL; again after a BrainUnavailable.
 
     Raises
@@ -155,30 +155,30 @@ async def store_outcome(bench: Workbench, outcome: Outcome) -> Simulated:
     """
     row = outcome.row
     if outcome.alpha_id is not None:
-        return await _store_alpha(bench, row, outcome.status, outcome.alpha_id)
-    finish_simulation(bench.store, row.id, outcome.status, message=outcome.message)
+        return await _store_alpha(run, row, outcome.status, outcome.alpha_id)
+    finish_simulation(run.store, row.id, outcome.status, message=outcome.message)
     return Simulated(row, outcome.status, message=outcome.message)
 
 
-async def _send(bench: Workbench, row: SimulationRow) -> str:
-    mark_sending(bench.store, row.id)
+async def _send(run: ResearchRun, row: SimulationRow) -> str:
+    mark_sending(run.store, row.id)
     try:
-        location = await bench.brain.post_simulation(row.expression, row.settings)
+        location = await run.brain.post_simulation(row.expression, row.settings)
     except RateLimited as problem:
         if problem.kind == "daily":
-            mark_deferred(bench.store, row.id, str(problem))
+            mark_deferred(run.store, row.id, str(problem))
         else:
-            mark_back_to_planned(bench.store, row.id, str(problem), refused=True)
+            mark_back_to_planned(run.store, row.id, str(problem), refused=True)
         raise
     except BrainUnavailable as problem:
         if not problem.fate_unknown:
-            mark_back_to_planned(bench.store, row.id, str(problem), refused=True)
+            mark_back_to_planned(run.store, row.id, str(problem), refused=True)
         raise
-    mark_sent(bench.store, row.id, location)
+    mark_sent(run.store, row.id, location)
     return location
 
 
-async def _settle_lost(bench: Workbench, row: SimulationRow) -> Outcome | None:
+async def _settle_lost(run: ResearchRun, row: SimulationRow) -> Outcome | None:
     """Return how a lost simulation ended; None, and planned again, where that cannot be told.
 
     BRAIN lists no simulations, only alphas. So one that ended without an alpha cannot be told
@@ -188,37 +188,37 @@ async def _settle_lost(bench: Workbench, row: SimulationRow) -> Outcome | None:
     ------
     BrainUnavailable : its alpha may still come
     """
-    lost = await _find_lost(bench, row)
+    lost = await _find_lost(run, row)
     if lost is not None:
         return Outcome(row, "complete", lost.id)
-    if row.status == "sending" and not _overdue(bench, row):
+    if row.status == "sending" and not _overdue(run, row):
         raise BrainUnavailable(
             "its request may have arrived and its simulation may still run", fate_unknown=True
         )
     if row.attempts >= MOST_SENT:
         return Outcome(row, "failed", message=LOST_TWICE)
-    mark_back_to_planned(bench.store, row.id, "sent, but the service does not have it")
+    mark_back_to_planned(run.store, row.id, "sent, but the service does not have it")
     return None
 
 
-async def _find_lost(bench: Workbench, row: SimulationRow) -> AlphaInfo | None:
+async def _find_lost(run: ResearchRun, row: SimulationRow) -> AlphaInfo | None:
     """Return the alpha of a simulation whose answer was lost, None where there is none."""
     if row.sent_at is None:
         return None
     filters: dict[str, Any] = {"dateCreated>=": row.sent_at - CLOCK_SKEW}
-    async for alpha in bench.brain.alphas(**filters):
+    async for alpha in run.brain.alphas(**filters):
         if alpha.code != row.expression or not _same_settings(row.settings, alpha.settings):
             continue
-        if not read_alphas(bench.store, bench.service, [alpha.id]):
+        if not read_alphas(run.store, run.service, [alpha.id]):
             return alpha
     return None
 
 
-def _overdue(bench: Workbench, row: SimulationRow) -> bool:
+def _overdue(run: ResearchRun, row: SimulationRow) -> bool:
     """Tell whether an alpha would be there by now if the request had arrived."""
     if row.sent_at is None:
         return True
-    return utc_now() - row.sent_at >= timedelta(seconds=bench.seconds_until_visible())
+    return utc_now() - row.sent_at >= timedelta(seconds=run.seconds_until_visible())
 
 
 def _same_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
@@ -226,22 +226,20 @@ def _same_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 
 async def _store_alpha(
-    bench: Workbench, row: SimulationRow, ending: Ending, alpha_id: str
+    run: ResearchRun, row: SimulationRow, ending: Ending, alpha_id: str
 ) -> Simulated:
-    alpha = await bench.brain.alpha(alpha_id)
-    hopeful = bench.hopeful.is_hopeful(alpha.statistics)
+    alpha = await run.brain.alpha(alpha_id)
+    hopeful = run.hopeful.is_hopeful(alpha.statistics)
     pnl = None
     if hopeful or row.parent_alpha_id is not None:
-        pnl = DailyPnl(*await bench.brain.daily_pnl(alpha_id))
-    planted = await _planted(bench, alpha_id) if hopeful and bench.synthetic else None
-    correlation, gain = _against_parent(bench, row, alpha, pnl)
+        pnl = DailyPnl(*await run.brain.daily_pnl(alpha_id))
+    planted = await _planted(run, alpha_id) if hopeful and run.synthetic else None
+    correlation, gain = _against_parent(run, row, alpha, pnl)
     finish_simulation(
-        bench.store,
+        run.store,
         row.id,
         ending,
-        alpha=to_record(
-            alpha, hopeful=hopeful, planted=planted, pnl=pnl, market_id=bench.market_id
-        ),
+        alpha=to_record(alpha, hopeful=hopeful, planted=planted, pnl=pnl, market_id=run.market_id),
         daily_pnl=pnl,
         correlation_to_parent=correlation,
         gain=gain,
@@ -288,27 +286,27 @@ def to_record(
     )
 
 
-async def _planted(bench: Workbench, alpha_id: str) -> dict[str, float] | None:
+async def _planted(run: ResearchRun, alpha_id: str) -> dict[str, float] | None:
     """Return planted effect to share of PnL; None where the service does not tell."""
     try:
-        found = await bench.brain.record_set(alpha_id, "planted-effects")
+        found = await run.brain.record_set(alpha_id, "planted-effects")
     except BrainRequestError:
         return None
     return {str(effect): float(share or 0.0) for effect, share in found["records"]}
 
 
 def _against_parent(
-    bench: Workbench, row: SimulationRow, alpha: AlphaInfo, pnl: DailyPnl | None
+    run: ResearchRun, row: SimulationRow, alpha: AlphaInfo, pnl: DailyPnl | None
 ) -> tuple[float | None, float | None]:
     """Return (correlation of daily PnL, gain in fitness); None where unknown."""
     if row.parent_alpha_id is None:
         return None, None
     parent_id = row.parent_alpha_id
-    parent = read_alphas(bench.store, bench.service, [parent_id]).get(parent_id)
+    parent = read_alphas(run.store, run.service, [parent_id]).get(parent_id)
     gain = None
     if parent is not None and parent.fitness is not None and alpha.statistics.fitness is not None:
         gain = alpha.statistics.fitness - parent.fitness
-    other = read_daily_pnl(bench.store, bench.service, [parent_id]).get(parent_id)
+    other = read_daily_pnl(run.store, run.service, [parent_id]).get(parent_id)
     if other is None or pnl is None:
         return None, gain
     found = pnl_correlation(pnl.dates, pnl.values, other.dates, other.values)

@@ -68,9 +68,9 @@ def begin_run(
 
 
 def beat(store: Store, run_id: int, *, now: datetime | None = None) -> bool:
-    """Give a sign of life; False where the run is over, or was taken for dead meanwhile.
+    """Give a sign of life; False where the run is over, or was presumed dead meanwhile.
 
-    A run that gets False should stop: its unfinished work may belong to another run by now.
+    A run that gets False must stop: its unfinished work may belong to another run by now.
     """
     with store.write() as session:
         beaten = session.execute(
@@ -89,21 +89,27 @@ def finish_run(
     report: Mapping[str, Any] | None = None,
     *,
     now: datetime | None = None,
-) -> None:
-    """Record how a run ended; StoreError where there is no such run."""
+) -> bool:
+    """Record how a run ended; False where it was presumed dead and closed by another run.
+
+    Such a run stays interrupted, since its unfinished work may belong to another by now; its
+    report is kept all the same.
+
+    Raises
+    ------
+    StoreError : there is no such run
+    """
+    kept = None if report is None else dict(report)
     with store.write() as session:
-        ended = session.execute(
-            update(RunRow)
-            .where(RunRow.id == run_id)
-            .values(
-                status=status,
-                report=None if report is None else dict(report),
-                finished_at=now or utc_now(),
-            )
-            .returning(RunRow.id)
-        ).all()
-        if not ended:
+        run = session.get(RunRow, run_id, with_for_update=True)
+        if run is None:
             raise StoreError(f"{store.label}: there is no run {run_id}")
+        was_running = run.status == "running"
+        if was_running:
+            run.status = status
+            run.finished_at = now or utc_now()
+        run.report = kept
+    return was_running
 
 
 def read_runs(store: Store, *, status: RunStatus | None = None, limit: int = 100) -> list[RunRow]:

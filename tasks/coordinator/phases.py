@@ -127,4 +127,7 @@ class PrefectTasks:
 
 async def run_all(token: str) -> None:
     """Do every phase of the open run with that token."""
-    await run_phases(opened(token), PrefectTasks(token), get_run_logger())
+    opened_run = opened(token)
+    # Cancelling this flow alone ends the whole run, too.
+    opened_run.context.cancellation.watch()
+    await run_phases(opened_run.run, PrefectTasks(token), get_run_logger())

@@ -1,8 +1,7 @@
-"""The run of a workflow that the optimize flow works on, and where its tasks find it."""
+"""The run of the optimize flow: opened once, found by its token in flows and tasks."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
@@ -11,56 +10,59 @@ from pathlib import Path
 
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.run import WorkflowRun, opened_workflow
-from alphafoundry.research.workbench import NoProgress, Progress
 from alphafoundry.settings import load_settings
-from tasks.research.workbench import current_terminal
+from tasks.run import RunContext, run_context
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run with the token by which flows and tasks name it."""
+    """A run with the token by which flows and tasks name it, and what surrounds it."""
 
     run: WorkflowRun
+    context: RunContext
     token: str
 
 
-_open: dict[str, WorkflowRun] = {}
+_open: dict[str, OpenRun] = {}
 """Open runs by token. Flows and tasks take the token: a runner such as Dask sends the parameters
 of the flow to other processes, and a run cannot leave its own."""
 
 
-def opened(token: str) -> WorkflowRun:
+def opened(token: str) -> OpenRun:
     """Return the open run of this process with that token."""
     return _open[token]
 
 
 def manager_of_run(token: str) -> ResourceManager:
     """Return the run's resource manager; in a process of Dask's, one for that process."""
-    run = _open.get(token)
-    return ResourceManager() if run is None else run.manager
+    found = _open.get(token)
+    return ResourceManager() if found is None else found.run.manager
 
 
 @contextlib.asynccontextmanager
-async def workflow_run(
+async def run_of_workflow(
     path: str | Path, *, restart: bool = False, task_runner: str | None = None
 ) -> AsyncIterator[OpenRun]:
-    """Open a run with the settings of this process and the terminal that it has, if any.
+    """Open a run: read and check the document, load the data, measure a trial, record the run.
 
-    Raises FoundryError before anything runs where something is wrong.
+    Raises
+    ------
+    FoundryError : before anything runs, where something is wrong
+    TakenOver : at the end, where the run was presumed dead and another has its work
+    CancelledInPrefect : at the end, where the run was cancelled in the UI or by the API
     """
-    shown = current_terminal()
-    progress: Progress = shown.progress if shown else NoProgress()
     token = uuid.uuid4().hex
-    with opened_workflow(
-        path,
-        settings=load_settings(),
-        progress=progress,
-        stop=shown.stop if shown else asyncio.Event(),
-        restart=restart,
-        task_runner=task_runner,
-    ) as run:
-        _open[token] = run
-        try:
-            yield OpenRun(run, token)
-        finally:
-            del _open[token]
+    async with run_context() as context:
+        with opened_workflow(
+            path,
+            settings=load_settings(),
+            progress=context.progress,
+            stop=context.stop,
+            restart=restart,
+            task_runner=task_runner,
+        ) as run:
+            _open[token] = OpenRun(run, context, token)
+            try:
+                yield _open[token]
+            finally:
+                del _open[token]

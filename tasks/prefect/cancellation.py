@@ -17,8 +17,10 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
+from alphafoundry.runs import Stop
+
 LOOK_SECONDS = 2.0
-MESSAGE = "Cancelled; what had finished is saved, and the next run goes on with the rest."
+MESSAGE = "cancelled in Prefect; what had finished is saved, and the next run goes on with the rest"
 
 
 class CancelledInPrefect(Abort):
@@ -56,6 +58,8 @@ class Cancellation:
         ------
         CancelledInPrefect : the first one is among them, and must not end in another state
         """
+        if not self._cancelled:
+            return
         async with get_client() as client:
             for one in self._cancelled:
                 await client.set_flow_run_state(one, Cancelled(message=MESSAGE), force=True)
@@ -65,14 +69,14 @@ class Cancellation:
 
 @contextlib.asynccontextmanager
 async def stopping_when(
-    cancellation: Cancellation, stop: asyncio.Event, say: Callable[[str], None] | None
+    cancellation: Cancellation, stop: Stop, say: Callable[[str], None]
 ) -> AsyncIterator[None]:
     """Ask the run to end when it is cancelled in Prefect during the block.
 
     Parameters
     ----------
     stop : set then
-    say : told so; None tells nobody
+    say : told so
     """
     watching = asyncio.create_task(_watch(cancellation, stop, say))
     try:
@@ -81,10 +85,7 @@ async def stopping_when(
         watching.cancel()
 
 
-async def _watch(
-    cancellation: Cancellation, stop: asyncio.Event, say: Callable[[str], None] | None
-) -> None:
+async def _watch(cancellation: Cancellation, stop: Stop, say: Callable[[str], None]) -> None:
     await cancellation.wait()
-    if say is not None:
-        say("Cancelled in Prefect: finishing what is in flight and saving")
-    stop.set()
+    say("Cancelled in Prefect: finishing what is in flight and saving")
+    stop.set(MESSAGE)

@@ -77,6 +77,19 @@ def _answers(url: str) -> bool:
         return False
 
 
+def refuses(url: str) -> bool:
+    """Return whether nothing listens at the address of a server; one that is slow does."""
+    address = httpx.URL(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.host, port), timeout=5).close()
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def _client_settings(url: str) -> dict[Any, Any]:
     """Return the settings with which this process talks to the server at `url`.
 

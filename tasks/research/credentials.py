@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from prefect.blocks.system import Secret
 
-from alphafoundry.brain.credentials import Credentials, load_credentials
+from alphafoundry.brain.credentials import Credentials
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.research.checks import credentials_at_hand
 from alphafoundry.settings import FoundrySettings
 
 SECRET_BLOCK = "brain-credentials"  # noqa: S105 - the name of a block
@@ -29,14 +29,13 @@ async def brain_credentials(settings: FoundrySettings) -> Credentials | None:
     """
     if settings.brain == "local":
         return None
-    path = Path(settings.credentials)
-    given = os.environ.get("FOUNDRY_BRAIN_EMAIL") or os.environ.get("FOUNDRY_BRAIN_PASSWORD")
-    if given or path.exists():
-        return load_credentials(path, os.environ)
+    found = credentials_at_hand(settings, os.environ)
+    if found is not None:
+        return found
     secret = await _from_block()
     if secret is None and settings.brain == "worldquant":
         raise ConfigurationError(
-            f'no BRAIN credentials: put ["email", "password"] into {path}, or set '
+            f'no BRAIN credentials: put ["email", "password"] into {settings.credentials}, or set '
             "FOUNDRY_BRAIN_EMAIL and FOUNDRY_BRAIN_PASSWORD, or save the same list as a Prefect "
             f"Secret block named {SECRET_BLOCK!r}"
         )

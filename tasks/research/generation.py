@@ -9,20 +9,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.llm import ModelFleet, OllamaClient
-from alphafoundry.research.grammar import GrammarGenerator
-from alphafoundry.research.history import past_outcomes
-from alphafoundry.research.ollama_generator import OllamaGenerator
-from alphafoundry.research.proposals import KNOWN_ALREADY, Proposal, Proposals, Proposer
-from alphafoundry.research.workbench import Workbench
-from alphafoundry.store import SimulationPlan, SimulationRow
+from alphafoundry.research.generation import Inventor, generator_of
+from alphafoundry.research.proposals import KNOWN_ALREADY, Proposals, Proposer
+from alphafoundry.research.run import ResearchRun
 from tasks.prefect.limits import holding_slot, require_limit
 from tasks.prefect.retries import TRANSIENT
 
 LANGUAGE_MODEL_CAP = "llm-request"
-FLEET_STATE = "model_fleet_state.json"
-FRUITLESS_REQUESTS = 3
-"""Requests in a row without a new idea after which a generator counts as exhausted."""
 
 
 @task(
@@ -33,7 +26,7 @@ FRUITLESS_REQUESTS = 3
 )
 async def propose_by_grammar(proposer: Proposer, count: int) -> Proposals:
     """Ask the embedded generator for ideas."""
-    return await proposer.propose(count)
+    return _logged(await proposer.propose(count))
 
 
 @task(
@@ -46,99 +39,26 @@ async def propose_by_grammar(proposer: Proposer, count: int) -> Proposals:
 async def propose_by_language_model(proposer: Proposer, count: int) -> Proposals:
     """Ask a language model for ideas, holding one slot of the cap on such requests."""
     with holding_slot():
-        return await proposer.propose(count)
+        return _logged(await proposer.propose(count))
 
 
-class Inventor:
-    """Asks a generator for ideas until the budget is planned or nothing new comes."""
-
-    def __init__(self, bench: Workbench, proposer: Proposer) -> None:
-        self._bench = bench
-        self._proposer = proposer
-        self._by_grammar = bench.settings.generator == "grammar"
-        self._fruitless = 0
-
-    async def invent(self) -> list[SimulationRow]:
-        """Return new simulations, planned in the store; empty when there is no more to do."""
-        bench = self._bench
-        while self._may_go_on():
-            proposals = await self._propose()
-            invalid = [one for one in proposals.refused if one.reason != KNOWN_ALREADY]
-            bench.refuse([(one.text, one.reason) for one in invalid], origin=self.origin)
-            bench.tally.duplicates += len(proposals.refused) - len(invalid)
-            rows = bench.plan(to_plan(proposal) for proposal in proposals.kept)
-            get_run_logger().info("%d new ideas, %d refused", len(rows), len(invalid))
-            self._fruitless = 0 if rows else self._fruitless + 1
-            if rows:
-                return rows
-        return []
-
-    def _may_go_on(self) -> bool:
-        bench = self._bench
-        asked_to_end = bench.stop.is_set() or bench.halted
-        return bench.budget > 0 and not asked_to_end and self._fruitless < FRUITLESS_REQUESTS
-
-    @property
-    def origin(self) -> str:
-        """Name of the generator."""
-        return self._bench.settings.generator
-
-    async def _propose(self) -> Proposals:
-        if self._by_grammar:
-            return await propose_by_grammar(self._proposer, self._bench.budget)
-        await require_limit(LANGUAGE_MODEL_CAP)
-        count = min(self._bench.settings.batch_size, self._bench.budget)
-        return await propose_by_language_model(self._proposer, count)
-
-
-def to_plan(proposal: Proposal, parent_alpha_id: str | None = None) -> SimulationPlan:
-    """Return the proposal as the store plans it."""
-    return SimulationPlan(
-        canonical=proposal.canonical,
-        expression=proposal.expression,
-        settings=proposal.settings.to_brain(),
-        origin=proposal.origin,
-        parent_alpha_id=parent_alpha_id,
-        variation=proposal.variation,
-    )
+def _logged(proposals: Proposals) -> Proposals:
+    refused = sum(one.reason != KNOWN_ALREADY for one in proposals.refused)
+    get_run_logger().info("%d new ideas, %d refused", len(proposals.kept), refused)
+    return proposals
 
 
 @contextlib.asynccontextmanager
-async def inventor(bench: Workbench) -> AsyncIterator[Inventor]:
-    """Give the generator of the settings, with what was learned from earlier runs."""
-    settings = bench.settings
-    history = past_outcomes(bench.store, bench.service)
-    if settings.generator == "grammar":
-        yield Inventor(
-            bench,
-            GrammarGenerator(
-                bench.fields,
-                bench.operators,
-                seed=settings.seed,
-                settings=settings.alpha,
-                history=history,
-            ),
-        )
-        return
-    ollama = settings.ollama
-    async with OllamaClient(ollama.url, timeout=ollama.timeout) as client:
-        fleet = ModelFleet(
-            client,
-            ollama.fleet(),
-            state_path=settings.home / FLEET_STATE,
-        )
-        yield Inventor(
-            bench,
-            OllamaGenerator(
-                fleet,
-                bench.fields,
-                bench.operators,
-                seed=settings.seed,
-                settings=settings.alpha,
-                history=history,
-                per_request=settings.batch_size,
-                temperature=ollama.temperature,
-                top_p=ollama.top_p,
-                num_predict=ollama.num_predict,
-            ),
-        )
+async def inventor(run: ResearchRun) -> AsyncIterator[Inventor]:
+    """Give what invents alphas, by the generator of the settings.
+
+    Raises
+    ------
+    ConfigurationError : the cap on requests to language models is missing
+    """
+    by_grammar = run.settings.generator == "grammar"
+    if not by_grammar:
+        await require_limit(LANGUAGE_MODEL_CAP)
+    propose = propose_by_grammar if by_grammar else propose_by_language_model
+    async with generator_of(run) as generator:
+        yield Inventor(run, generator, propose)

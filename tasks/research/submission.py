@@ -1,10 +1,6 @@
-"""Submitting: which alphas, in which order, and never twice."""
+"""Submitting under its cap: one task run per check, and per submission."""
 
 from __future__ import annotations
-
-import asyncio
-from collections.abc import Sequence
-from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -12,40 +8,15 @@ from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
 from alphafoundry.brain.models import CheckInfo
-from alphafoundry.clock import eastern_day, utc_now
-from alphafoundry.errors import BrainRequestError, BrainUnavailable
-from alphafoundry.research.selection import PnlSeries, least_correlated_first, obstacles
-from alphafoundry.research.workbench import Workbench
-from alphafoundry.store import (
-    AlphaRow,
-    SubmissionRow,
-    hopeful_alphas,
-    intend_submission,
-    read_daily_pnl,
-    read_submissions,
-    settle_submission,
-    unsettled_submissions,
-)
+from alphafoundry.errors import BrainUnavailable
+from alphafoundry.research import submission
+from alphafoundry.research.run import ResearchRun
+from alphafoundry.store import AlphaRow, SubmissionRow
 from tasks.prefect.limits import holding_slot, require_limit
 from tasks.prefect.retries import TRANSIENT
 from tasks.research.simulation import short
 
 SUBMISSION_CAP = "brain-submission"
-MOST_CHECKED = 20
-"""Alphas whose correlation BRAIN is asked for in one run, the least correlated first."""
-
-MOST_UNANSWERED = 3
-"""Checks without an answer after which no further one is asked for in this run."""
-
-LOOKS = 4
-LOOK_SECONDS = 2.0
-
-
-def used_today(bench: Workbench) -> int:
-    """Return how many submissions count for this US-Eastern day, those without a verdict too."""
-    today = eastern_day(utc_now())
-    rows = read_submissions(bench.store, bench.service, day=today, status=("intended", "accepted"))
-    return len(rows)
 
 
 def _alpha_name() -> str:
@@ -56,210 +27,40 @@ def _alpha_name() -> str:
 
 
 @task(name="reconcile", task_run_name=_alpha_name, cache_policy=NO_CACHE, **TRANSIENT)
-async def reconcile_one(bench: Workbench, row: SubmissionRow) -> None:
+async def _reconcile_one(run: ResearchRun, row: SubmissionRow) -> None:
     """Ask the service what became of a submission that a run did not live to see."""
-    await _settle_by_state(bench, row.alpha_id)
-
-
-async def reconcile(bench: Workbench) -> None:
-    """Settle every submission that was intended and whose verdict is not known."""
-    for row in unsettled_submissions(bench.store, bench.service, run_id=bench.run_id):
-        try:
-            await reconcile_one(bench, row)
-        except BrainUnavailable as problem:
-            get_run_logger().warning("%s; asked again next time", problem)
-        except BrainRequestError as problem:
-            _settle(bench, row.alpha_id, "failed", str(problem))
-
-
-async def _settle_by_state(bench: Workbench, alpha_id: str) -> bool:
-    """Settle a submission whose verdict was lost; True where no further one should follow now.
-
-    The service answers 404 for a submission that was accepted and for one that never arrived;
-    the alpha's own state tells which.
-    """
-    outcome = await bench.brain.poll_submit(alpha_id)
-    if any(check.result == "FAIL" for check in outcome.checks):
-        return _reject(bench, alpha_id, outcome.checks)
-    for look in range(LOOKS):
-        if look:
-            await asyncio.sleep(LOOK_SECONDS)
-        alpha = await bench.brain.alpha(alpha_id)
-        if alpha.stage != "IS" or alpha.status == "ACTIVE":
-            _settle(bench, alpha_id, "accepted", "found at the service")
-            return False
-    _settle(bench, alpha_id, "failed", "it did not reach the service")
-    return False
-
-
-def _reject(bench: Workbench, alpha_id: str, checks: Sequence[CheckInfo]) -> bool:
-    """Record why an alpha was rejected; True where the day's quota is the reason."""
-    text = "; ".join(map(str, obstacles(checks, checked=True))) or "rejected"
-    _settle(bench, alpha_id, "rejected", text, checks)
-    return "REGULAR_SUBMISSION" in text
+    await submission.settle_by_state(run, row.alpha_id)
 
 
 @task(name="check", task_run_name=_alpha_name, cache_policy=NO_CACHE, **TRANSIENT)
-async def check_alpha(bench: Workbench, alpha: AlphaRow) -> list[CheckInfo]:
+async def _check(run: ResearchRun, alpha: AlphaRow) -> list[CheckInfo]:
     """Have the service compute the checks of a submission."""
-    return await bench.brain.check(alpha.alpha_id)
-
-
-async def choose(bench: Workbench) -> list[AlphaRow]:
-    """Return the alphas to submit, least correlated first, at most what the day still allows.
-
-    Why each other hopeful alpha stays behind is noted for the report.
-    """
-    limit = bench.settings.submission.daily_limit
-    free = limit - used_today(bench)
-    done = {
-        row.alpha_id: row
-        for row in read_submissions(bench.store, bench.service)
-        if row.status in ("accepted", "intended", "rejected")
-    }
-    waiting = [
-        alpha
-        for alpha in hopeful_alphas(bench.store, bench.service, unmined=False)
-        if alpha.alpha_id not in done
-    ]
-    candidates = [alpha for alpha in waiting if _passes(bench, alpha, _checks(alpha))]
-    if free <= 0:
-        _note(bench, candidates, f"daily limit: {limit} of {limit} used today (US Eastern)")
-        return []
-    chosen: list[AlphaRow] = []
-    unanswered = 0
-    ordered = _order(bench, candidates, [row.alpha_id for row in done.values()])
-    for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
-        if bench.stop.is_set() or len(chosen) == free:
-            break
-        try:
-            checks = await check_alpha(bench, alpha)
-        except (BrainUnavailable, BrainRequestError) as problem:
-            bench.tally.obstacles[alpha.alpha_id] = f"could not be checked: {problem}"
-            unanswered += 1
-            if unanswered == MOST_UNANSWERED:
-                break
-            continue
-        if _passes(bench, alpha, checks, checked=True):
-            chosen.append(alpha)
-        bench.progress.update("submit: check", number, min(len(ordered), MOST_CHECKED))
-    waiting_on = "daily limit" if len(chosen) == free else "checked next time"
-    picked = {alpha.alpha_id for alpha in chosen}
-    later = [alpha for alpha in ordered if alpha.alpha_id not in picked]
-    _note(bench, later, f"{waiting_on}: {free} could be submitted now, least correlated first")
-    return chosen
-
-
-def _order(
-    bench: Workbench, passing: Sequence[AlphaRow], submitted: Sequence[str]
-) -> list[AlphaRow]:
-    wanted = [*(alpha.alpha_id for alpha in passing), *submitted]
-    pnl = read_daily_pnl(bench.store, bench.service, wanted)
-    by_id = {alpha.alpha_id: alpha for alpha in passing}
-
-    def series(alpha_id: str, fitness: float) -> PnlSeries:
-        return PnlSeries(alpha_id, pnl[alpha_id].dates, pnl[alpha_id].values, fitness)
-
-    order = least_correlated_first(
-        [series(one.alpha_id, one.fitness or 0.0) for one in passing if one.alpha_id in pnl],
-        [series(alpha_id, 0.0) for alpha_id in submitted if alpha_id in pnl],
-        max_correlation=bench.settings.submission.max_correlation,
-    )
-    for dropped in order.dropped:
-        bench.tally.obstacles[dropped.alpha_id] = dropped.reason or "too like another"
-    _note(
-        bench,
-        [one for one in passing if one.alpha_id not in pnl],
-        "its daily PnL is not known, so neither is its correlation",
-    )
-    return [by_id[placing.alpha_id] for placing in order.placed]
-
-
-def _checks(alpha: AlphaRow) -> list[CheckInfo]:
-    return [CheckInfo.model_validate(check) for check in alpha.checks]
-
-
-def _passes(
-    bench: Workbench, alpha: AlphaRow, checks: Sequence[CheckInfo], *, checked: bool = False
-) -> bool:
-    against = obstacles(checks, checked=checked)
-    if against:
-        bench.tally.obstacles[alpha.alpha_id] = "; ".join(map(str, against))
-    return not against
-
-
-def _note(bench: Workbench, alphas: Sequence[AlphaRow], reason: str) -> None:
-    for alpha in alphas:
-        bench.tally.obstacles.setdefault(alpha.alpha_id, reason)
+    return await run.brain.check(alpha.alpha_id)
 
 
 @task(name="submit", task_run_name=_alpha_name, tags=[SUBMISSION_CAP], cache_policy=NO_CACHE)
-async def _submit_one(bench: Workbench, alpha: AlphaRow) -> bool:
+async def _submit_one(run: ResearchRun, alpha: AlphaRow) -> bool:
     """Submit one alpha, the intent stored before the request; True where the day is full."""
     with holding_slot():
-        return await _submit(bench, alpha)
+        return await submission.submit_alpha(run, alpha)
 
 
-async def submit_alpha(bench: Workbench, alpha: AlphaRow) -> bool:
+async def reconcile(run: ResearchRun) -> None:
+    """Settle every submission that was intended and whose verdict is not known."""
+    await submission.reconcile(run, _reconcile_one)
+
+
+async def choose(run: ResearchRun) -> list[AlphaRow]:
+    """Return the alphas to submit, least correlated first, at most what the day still allows."""
+    return await submission.choose(run, _check)
+
+
+async def submit_alpha(run: ResearchRun, alpha: AlphaRow) -> bool:
     """Submit one alpha; False where no further one can be submitted now."""
     await require_limit(SUBMISSION_CAP)
     try:
-        return not await _submit_one(bench, alpha)
+        return not await _submit_one(run, alpha)
     except BrainUnavailable as problem:
-        bench.tally.obstacles[alpha.alpha_id] = f"no verdict yet, asked again next time: {problem}"
+        get_run_logger().warning("%s", problem)
+        run.tally.obstacles[alpha.alpha_id] = f"no verdict yet, asked again next time: {problem}"
         return False
-
-
-async def _submit(bench: Workbench, alpha: AlphaRow) -> bool:
-    alpha_id = alpha.alpha_id
-    intent = intend_submission(
-        bench.store,
-        bench.service,
-        alpha_id,
-        eastern_day(utc_now()),
-        daily_limit=bench.settings.submission.daily_limit,
-        run_id=bench.run_id,
-        checks=alpha.checks,
-    )
-    if intent.submission is None:
-        bench.tally.obstacles[alpha_id] = str(intent.refused).replace("_", " ")
-        return intent.refused == "daily_limit"
-    try:
-        outcome = await bench.brain.post_submit(alpha_id)
-    except BrainRequestError as problem:
-        _settle(bench, alpha_id, "failed", str(problem))
-        return False
-    except BrainUnavailable as problem:
-        if problem.fate_unknown:
-            get_run_logger().warning("%s; asking whether it arrived", problem)
-            return await _settle_by_state(bench, alpha_id)
-        _settle(bench, alpha_id, "failed", str(problem))
-        return True
-    if outcome.status == "started":
-        outcome = await bench.brain.poll_submit(alpha_id)
-    if outcome.status == "rejected":
-        return _reject(bench, alpha_id, outcome.checks)
-    _settle(bench, alpha_id, "accepted", outcome.status)
-    return False
-
-
-def _settle(
-    bench: Workbench,
-    alpha_id: str,
-    status: Literal["accepted", "rejected", "failed"],
-    detail: str,
-    checks: Sequence[CheckInfo] | None = None,
-) -> None:
-    settle_submission(
-        bench.store,
-        bench.service,
-        alpha_id,
-        status,
-        detail=detail,
-        checks=None
-        if checks is None
-        else [check.model_dump(mode="json", exclude_none=True) for check in checks],
-    )
-    get_run_logger().info("submission of %s: %s (%s)", alpha_id, status, detail)
-    if status != "accepted":
-        bench.tally.obstacles[alpha_id] = detail

@@ -15,9 +15,9 @@ from tests.working_folder import WorkingFolder
 @pytest.fixture
 def place(in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch) -> WorkingFolder:
     """A working directory whose settings fit `service`; a lost answer is looked for quickly."""
-    import tasks.research.submission
+    import alphafoundry.research.submission
 
-    monkeypatch.setattr(tasks.research.submission, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(alphafoundry.research.submission, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(waiting, "FIRST_PAUSE_AFTER_FAILURE", 0.02)
     for name, value in FITTING.items():
         monkeypatch.setenv(name, value)

@@ -9,24 +9,27 @@ import os
 import signal
 import sys
 
-from alphafoundry.algorithms.studio import Studio
+from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.llm import Completion
 from flows.algorithms import algorithms
-from flows.command_line import run
+from flows.command_line import Command
+from flows.command_line import main as run_command
 
 
 def main() -> None:
     """Run the flow; the process ends by SIGKILL."""
     fatal = sys.argv.pop(1)
-    keep_answer = Studio.keep_answer
+    keep_answer = AlgorithmsRun.keep_answer
 
-    def keep_and_die(self: Studio, position: int, completion: Completion, *, requests: int) -> None:
+    def keep_and_die(
+        self: AlgorithmsRun, position: int, completion: Completion, *, requests: int
+    ) -> None:
         keep_answer(self, position, completion, requests=requests)
         if self.assignments[position].model == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Studio.keep_answer = keep_and_die  # type: ignore[method-assign]
-    run(algorithms, "flows.algorithms")
+    AlgorithmsRun.keep_answer = keep_and_die  # type: ignore[method-assign]
+    run_command(algorithms, Command("flows.algorithms"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 from collections.abc import Iterator
@@ -13,14 +12,17 @@ import pytest
 from prefect.artifacts import Artifact
 from prefect.blocks.system import Secret
 
-import tasks.algorithms.asking
+import alphafoundry.algorithms.asking
+import tasks.algorithms.racing
+import tasks.algorithms.run
 from alphafoundry.algorithms.arena import race
 from alphafoundry.algorithms.sandbox import Sandbox, SandboxLimits
 from alphafoundry.errors import FoundryError
+from alphafoundry.runs import Stop
 from alphafoundry.store import open_store, read_candidates, read_model_requests, read_race
 from flows.algorithms import algorithms
 from tasks.prefect.server import Server
-from tasks.research.workbench import running_from_terminal
+from tasks.run import running_from_terminal
 from tests.library.llm.chat_server import (
     PROGRAM,
     ChatServer,
@@ -89,7 +91,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
     place: WorkingFolder, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the cap holds, the order is kept, and everything is in the database."""
-    monkeypatch.setattr(tasks.algorithms.asking, "SHORT_WAIT", 1.0)
+    monkeypatch.setattr(alphafoundry.algorithms.asking, "SHORT_WAIT", 1.0)
     monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "2.0")
     server.default = program(delay=0.1)
     for model, (replies, _, _, _) in FAULTS.items():
@@ -155,15 +157,15 @@ async def test_more_models_than_the_cap_run_six_at_a_time(
 async def test_a_key_comes_from_the_environment_or_a_secret_block(
     place: WorkingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await tasks.algorithms.asking.api_key("openrouter") is None
+    assert await tasks.algorithms.run.api_key("openrouter") is None
     await Secret(value=KEY).save("openrouter-api-key")  # type: ignore[misc]
     try:
-        key = await tasks.algorithms.asking.api_key("openrouter")
+        key = await tasks.algorithms.run.api_key("openrouter")
         assert key is not None and key.reveal() == KEY
         monkeypatch.setenv("OPENROUTER_API_KEY", "sk-from-the-environment")
-        key = await tasks.algorithms.asking.api_key("openrouter")
+        key = await tasks.algorithms.run.api_key("openrouter")
         assert key is not None and key.reveal() == "sk-from-the-environment"
-        assert await tasks.algorithms.asking.api_key("templates") is None
+        assert await tasks.algorithms.run.api_key("templates") is None
     finally:
         await Secret.adelete("openrouter-api-key")
 
@@ -195,7 +197,7 @@ async def test_without_any_algorithm_the_flow_fails_in_one_line(
 async def test_a_dead_endpoint_is_left_alone_by_the_circuit(
     place: WorkingFolder, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.algorithms.asking, "MOST_REFUSED_BY_CIRCUIT", 0)
+    monkeypatch.setattr(alphafoundry.algorithms.asking, "MOST_REFUSED_BY_CIRCUIT", 0)
     server.default = Reply(drop=True)
     models = [f"m{number}" for number in range(20)]
     with pytest.raises(FoundryError, match="none of 20 models"):
@@ -222,7 +224,7 @@ async def test_a_stop_keeps_what_has_finished_for_the_next_run(
     place: WorkingFolder, server: ChatServer
 ) -> None:
     server.script("slow", program(delay=60), program())
-    stop = asyncio.Event()
+    stop = Stop()
     screen = Screen()
 
     def update(phase: str, done: int, total: int, note: str = "") -> None:
@@ -337,8 +339,8 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "unknown ticker": ({"ticker": "NOSUCH"}, {}, "no ticker 'NOSUCH'"),
     "unusable model name": ({"models": "a::b"}, {}, "'a::b' is not the name of a model"),
     "the benchmark's name": ({"models": "a,buy-and-hold"}, {}, "cannot be a model's name"),
-    "an empty list of models": ({"models": " ,"}, {}, "--models: it is empty"),
-    "an empty ticker": ({"ticker": [""]}, {}, "--ticker: it is empty"),
+    "an empty list of models": ({"models": " ,"}, {}, "--models: the list is empty"),
+    "an empty ticker": ({"ticker": [""]}, {}, "--ticker: the list is empty"),
     "no models": ({"base_url": "http://127.0.0.1:9/v1"}, {}, "--models a,b,c"),
     "unknown provider": ({"provider": "oracle"}, {}, "choose one of auto, templates"),
 }
@@ -429,7 +431,7 @@ async def test_a_sandbox_that_does_not_start_is_no_fault_of_the_algorithm(
 ) -> None:
     no_time = Sandbox(SandboxLimits(start_seconds=0.0))
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.algorithms.asking, "Sandbox", lambda: no_time)
+        patch.setattr(tasks.algorithms.racing, "Sandbox", lambda: no_time)
         with pytest.raises(FoundryError, match="a: the sandbox could not be started"):
             await algorithms(models="a", base_url=server.url)
     report = await algorithms(models="a", base_url=server.url)
@@ -446,7 +448,7 @@ async def test_a_race_whose_sandbox_does_not_start_is_run_again_without_asking(
         return race(entries, market, settings, late, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.algorithms.asking, "race", race_without_time)
+        patch.setattr(tasks.algorithms.racing, "race", race_without_time)
         report = await algorithms(models="a", base_url=server.url)
     status, requests, reason = told(report)["a"]
     assert (status, requests) == ("failed", 1) and "sandbox could not be started" in reason

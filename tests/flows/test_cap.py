@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.research.simulation import MOST_BEHIND
+from alphafoundry.research.simulation_queue import MOST_BEHIND
 from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import TIMEOUT, WorkingFolder
 

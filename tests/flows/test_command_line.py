@@ -97,11 +97,13 @@ def test_wrong_flags_are_told_and_help_names_every_flag_with_its_default(
     assert unknown.returncode == zero.returncode == 2
     assert "unrecognized arguments: --simulation 3" in unknown.stderr
     assert "usage: python -m flows.daily" in unknown.stderr
-    assert "0 is not a positive number" in zero.stderr
+    assert zero.stderr == "error: --simulations: '0' is not at least 1\n"
     assert help_asked.returncode == 0
     assert "Generate alphas, mine the hopeful ones" in help_asked.stdout
     text = " ".join(help_asked.stdout.split())
-    assert "(default: 60)" in text and "(default: sample)" in text and "--json FILE" in text
+    assert "(default: 60; FOUNDRY_SIMULATIONS)" in text and "--json FILE" in text
+    assert "(default: sample; FOUNDRY_MARKET)" in text
+    assert "(default: 3, the cap in config/limits.yaml; FOUNDRY_MAX_CONCURRENT)" in text
 
 
 def test_a_malformed_configuration_is_one_line_with_its_place(lonely_folder: WorkingFolder) -> None:

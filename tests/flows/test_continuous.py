@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from alphafoundry.research.workbench import NoProgress, Tally
+from alphafoundry.research.run import Tally
+from alphafoundry.runs import NoProgress, Stop
 from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
@@ -86,18 +87,18 @@ def test_a_used_up_quota_is_waited_for(working_folder: WorkingFolder, tmp_path: 
     assert rounds + logged(working_folder, "alpha_miner.log").count("Found") <= 4
 
 
-def bench_of(stop: asyncio.Event) -> SimpleNamespace:
+def bench_of(stop: Stop) -> SimpleNamespace:
     return SimpleNamespace(stop=stop, progress=NoProgress(), tally=Tally())
 
 
 async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tasks.research import continuous as sides
+    from alphafoundry.research import continuous as sides
 
     monkeypatch.setattr(sides, "FIRST_DELAY", 0.02)
     turns: Counter[str] = Counter()
-    stop = asyncio.Event()
+    stop = Stop()
 
     async def failing(number: int) -> None:
         turns["failing"] += 1
@@ -110,12 +111,12 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
         if turns["failing"] >= 5:
             stop.set()
 
-    bench = bench_of(stop)
+    run = bench_of(stop)
     log = logging.getLogger("test.side")
     async with asyncio.timeout(TIMEOUT):
         await asyncio.gather(
-            sides.keep_running(bench, "Alpha generator", failing, log),
-            sides.keep_running(bench, "Alpha miner", working, log),
+            sides.keep_running(run, "Alpha generator", failing, log),
+            sides.keep_running(run, "Alpha miner", working, log),
         )
     assert turns["failing"] >= 5
     assert turns["working"] > 10
@@ -126,9 +127,9 @@ async def test_a_side_that_fails_is_restarted_while_the_other_goes_on(
 async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tasks.research import continuous as sides
+    from alphafoundry.research import continuous as sides
 
-    stop = asyncio.Event()
+    stop = Stop()
     waits: list[float] = []
 
     async def note(_: object, seconds: float) -> None:
@@ -146,7 +147,7 @@ async def test_the_wait_before_a_restart_doubles_and_a_stop_ends_it(
 
 
 def test_logs_are_rotated_and_closed(tmp_path: Path) -> None:
-    from tasks.research import continuous as sides
+    from alphafoundry.research import continuous as sides
 
     with sides.log_files(tmp_path) as logs:
         for logger in logs.values():

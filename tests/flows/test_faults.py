@@ -12,8 +12,8 @@ import pytest
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.expressions import parse
-from alphafoundry.research import workbench
-from alphafoundry.research.report import Report
+from alphafoundry.research import run as research_run
+from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.simulation_lifecycle import LOST_TWICE
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
@@ -45,7 +45,7 @@ RATES = {
 }
 
 
-def generate(**parameters: Any) -> Report:
+def generate(**parameters: Any) -> AlphasReport:
     from flows.generate import generate as flow
 
     return asyncio.run(flow(**parameters))
@@ -61,7 +61,7 @@ def test_many_simulations_under_every_fault(
     place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulations: int
 ) -> None:
     # A busy machine may need more than the usual second for a simulation to show.
-    monkeypatch.setattr(workbench, "SHORTEST_INVISIBLE", 3.0)
+    monkeypatch.setattr(research_run, "SHORTEST_INVISIBLE", 3.0)
     service = Service(tmp_path, RATES)
     for fault in RATES:
         service.faulty.plan(fault, method="GET", path=r"^/simulations/\w+$")
@@ -106,7 +106,7 @@ def test_a_lost_answer_of_a_slow_simulation_is_waited_for(
     place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The alpha shows seconds after its answer was lost, and no simulation was seen before."""
-    monkeypatch.setattr(workbench, "USUALLY_INVISIBLE_LOCALLY", 5.0)
+    monkeypatch.setattr(research_run, "USUALLY_INVISIBLE_LOCALLY", 5.0)
     service = Service(tmp_path, simulation_seconds=1.5)
     with service.on_a_port() as url:
         service.faulty.plan("drop-after", method="POST", path="^/simulations$")
@@ -121,7 +121,7 @@ def test_a_run_that_died_while_sending_is_not_paid_for_again(
     place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dead run's request arrived; the simulation is under way when the next run begins."""
-    monkeypatch.setattr(workbench, "USUALLY_INVISIBLE_LOCALLY", 5.0)
+    monkeypatch.setattr(research_run, "USUALLY_INVISIBLE_LOCALLY", 5.0)
     service = Service(tmp_path, simulation_seconds=2)
     with service.on_a_port() as url:
         asyncio.run(die_while_sending(place, url, "rank(volume)"))
@@ -134,7 +134,7 @@ def test_one_that_ends_without_an_alpha_is_sent_again_once(
     place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No answer comes to either request, and an error leaves no alpha to find it by."""
-    monkeypatch.setattr(workbench, "USUALLY_INVISIBLE_LOCALLY", 0.5)
+    monkeypatch.setattr(research_run, "USUALLY_INVISIBLE_LOCALLY", 0.5)
     service = Service(tmp_path)
     with service.on_a_port() as url:
         asyncio.run(die_while_sending(place, url, "rank(no_such_field)"))

@@ -7,13 +7,13 @@ import json
 
 import pytest
 
-from alphafoundry.research.report import Report
+from alphafoundry.research.report import AlphasReport
 from tests.flows.misbehaving import Service
 from tests.flows.test_submission import GOOD, OTHER_GOOD, have
 from tests.working_folder import WorkingFolder
 
 
-def mine(url: str, simulations: int = 4) -> Report:
+def mine(url: str, simulations: int = 4) -> AlphasReport:
     from flows.mine import mine as flow
 
     return asyncio.run(flow(brain=url, simulations=simulations))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
@@ -23,7 +22,8 @@ from alphafoundry.coordinator.data import first_test_row, load_bars_of
 from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import compare
-from alphafoundry.errors import ConfigurationError, PhaseFailed, WorkflowStopped
+from alphafoundry.errors import ConfigurationError, PhaseFailed, RunStopped
+from alphafoundry.runs import Stop
 from tests.own_strategies import LOG
 from tests.working_folder import WorkingFolder, wait_until
 
@@ -335,12 +335,12 @@ async def test_trials_have_seeds_of_their_own(place: WorkingFolder) -> None:
 async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
     from flows.optimize import optimize
     from tasks.prefect.server import Server
-    from tasks.research.workbench import running_from_terminal
+    from tasks.run import running_from_terminal
 
     class Stopping:
         """Asks for a stop when the first trials are there."""
 
-        def __init__(self, stop: asyncio.Event) -> None:
+        def __init__(self, stop: Stop) -> None:
             self.stop = stop
 
         def update(self, phase: str, done: int, total: int, note: str = "") -> None:
@@ -351,11 +351,11 @@ async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
             return None
 
     name = write(place, FOUR_PHASES)
-    stop = asyncio.Event()
+    stop = Stop()
     server = Server("", temporary=False, alone=False)
     with (
         running_from_terminal(progress=Stopping(stop), stop=stop, server=server),
-        pytest.raises(WorkflowStopped),
+        pytest.raises(RunStopped),
     ):
         await optimize(name)
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]

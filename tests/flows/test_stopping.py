@@ -12,7 +12,9 @@ import psutil
 import pytest
 from prefect import flow
 
-from flows.stopping import run_until_stopped
+from alphafoundry.runs import Stop
+from flows import stopping
+from flows.stopping import ServerWatch, Signals, run_until_stopped
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
@@ -24,30 +26,40 @@ def send_later(*numbers: signal.Signals) -> None:
         threading.Timer(0.2 * place, os.kill, (os.getpid(), number)).start()
 
 
+class Left(Exception):
+    """What the end of the process is in a test."""
+
+
+def left(status: int, message: str) -> None:
+    raise Left(status, message)
+
+
 @pytest.mark.parametrize("number", BOTH)
 def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals) -> None:
     before = [signal.getsignal(one) for one in BOTH]
-    stop = asyncio.Event()
+    stop = Stop()
 
     async def work() -> str:
         await stop.wait()
         return "saved"
 
     send_later(number)
-    assert run_until_stopped(work, stop) == "saved"
+    assert run_until_stopped(work, stop, signals=Signals(left)) == "saved"
     assert [signal.getsignal(one) for one in BOTH] == before
 
 
-def test_the_second_signal_cancels() -> None:
-    stop = asyncio.Event()
+def test_the_second_signal_leaves_at_once_whatever_hangs() -> None:
+    stop, released = Stop(), threading.Event()
 
     async def work() -> None:
         await stop.wait()
-        await asyncio.sleep(3600)
+        released.wait()  # the event loop itself hangs
 
     send_later(signal.SIGINT, signal.SIGTERM)
-    with pytest.raises(asyncio.CancelledError):
-        run_until_stopped(work, stop)
+    with pytest.raises(Left) as caught:
+        run_until_stopped(work, stop, signals=Signals(left))
+    released.set()
+    assert caught.value.args[0] == 130
 
 
 def test_an_error_of_the_work_is_raised() -> None:
@@ -55,11 +67,64 @@ def test_an_error_of_the_work_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_until_stopped(work, asyncio.Event())
+        run_until_stopped(work, Stop(), signals=Signals(left))
+
+
+def test_threads_that_hang_do_not_keep_the_outcome_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "CLOSING_SECONDS", 0.1)
+    released = threading.Event()
+
+    async def work() -> str:
+        asyncio.get_running_loop().run_in_executor(None, released.wait)
+        return "saved"
+
+    assert run_until_stopped(work, Stop(), signals=Signals(left)) == "saved"
+    released.set()
+
+
+def test_a_run_whose_server_is_gone_gets_a_moment_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "LOOK_SECONDS", 0.01)
+    stop = Stop()
+    saved: list[bool] = []
+
+    async def work() -> None:
+        await stop.wait()
+        saved.append(True)
+        raise ConnectionError
+
+    with pytest.raises(Left) as caught:
+        run_until_stopped(
+            work, stop, signals=Signals(left), lost=lambda: "the server has ended", leave=left
+        )
+    assert saved and caught.value.args == (2, "the server has ended")
+
+
+def test_a_server_is_gone_when_it_ended_or_refuses_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now[0])
+    ended, refuses = [False], [False]
+    watch = ServerWatch("http://there", has_ended=lambda: ended[0], refuses=lambda _: refuses[0])
+
+    def at(moment: float) -> str | None:
+        now[0] = moment
+        return watch.lost()
+
+    assert at(10) is None
+    refuses[0] = True
+    assert at(20) is None and at(30) is None
+    refuses[0] = False
+    assert at(34) is None
+    refuses[0] = True
+    assert at(37) is None and at(50) is None
+    assert "does not answer any more" in str(at(53))
+    ended[0] = True
+    assert "has ended" in str(at(53.1))
 
 
 def test_a_flow_inside_a_flow_survives_sigterm(in_process: WorkingFolder) -> None:
-    stop = asyncio.Event()
+    stop = Stop()
 
     @flow
     async def inner() -> str:
@@ -71,7 +136,7 @@ def test_a_flow_inside_a_flow_survives_sigterm(in_process: WorkingFolder) -> Non
         return await inner()
 
     send_later(signal.SIGTERM)
-    assert run_until_stopped(outer, stop) == "saved"
+    assert run_until_stopped(outer, stop, signals=Signals(left)) == "saved"
 
 
 def is_importing(process: psutil.Process) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.clock import eastern_day, utc_now
-from alphafoundry.research.report import Report
+from alphafoundry.research.report import AlphasReport
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
     begin_run,
@@ -27,7 +27,7 @@ ALIKE = "rank(log(volume))"
 POOR = "reverse(rank(volume))"
 
 
-def submit(url: str) -> Report:
+def submit(url: str) -> AlphasReport:
     from flows.submit import submit as flow
 
     return asyncio.run(flow(brain=url))
@@ -82,7 +82,7 @@ def submissions(place: WorkingFolder) -> dict[str, tuple[str, str]]:
     return {alpha: (status, detail) for alpha, status, detail in rows}
 
 
-def outcome(report: Report, alpha_id: str) -> str:
+def outcome(report: AlphasReport, alpha_id: str) -> str:
     return next(line.outcome for line in report.alphas if line.alpha_id == alpha_id)
 
 

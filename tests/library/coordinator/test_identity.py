@@ -7,7 +7,8 @@ import grimp
 from alphafoundry.coordinator.identity import SOURCES
 
 WITHOUT_EFFECT_ON_NUMBERS = {
-    *("clock", "configuration", "errors", "file_lock", "store", "whole_file", "yaml_document"),
+    *("clock", "configuration", "errors", "file_lock", "runs", "settings", "store"),
+    *("whole_file", "yaml_document"),
     "market",  # bars are known by their content
 }
 

@@ -14,6 +14,7 @@ from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.report import WorkflowReport, build_report
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.runs import to_markdown
 from tests.library.coordinator.searches import search_outputs
 
 Load = Callable[[str], Workflow]
@@ -86,4 +87,4 @@ def test_a_backtest_without_a_search_is_not_called_out_of_sample(
     assert report.measured is not None and report.measured["days"] == 300
     said = dict(report.summary())
     assert "nothing was searched" in said["backtest"]
-    assert "out of sample" not in report.to_markdown()
+    assert "out of sample" not in to_markdown(report)

@@ -12,7 +12,7 @@ import pytest
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel, load_frame, require_suitable
-from alphafoundry.research.workbench import open_workbench
+from alphafoundry.research.run import research_run
 from alphafoundry.settings import FoundrySettings
 
 
@@ -79,7 +79,7 @@ def test_a_run_ends_before_its_first_simulation(tmp_path: Path) -> None:
     settings = FoundrySettings(market=str(path), home=tmp_path / "home")
 
     async def run() -> None:
-        async with open_workbench(settings, flow="generate", lanes=1):
+        async with research_run(settings, flow="generate", lanes=1):
             raise AssertionError("the run has begun")
 
     with pytest.raises(MarketError, match=r"1 name \(AAPL\)"):

@@ -1,36 +1,34 @@
-"""What a pipeline has at hand while it runs: settings, store, BRAIN, and the run's row."""
+"""What a pipeline has at hand while it runs: settings, store, BRAIN, and the record of the run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import copy
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
-from alphafoundry.errors import StoreUnavailable, TakenOver
 from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo, kernels
 from alphafoundry.research.hopeful import HopefulRule
+from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     DataOrigin,
     SimulationPlan,
     SimulationRow,
-    Store,
-    beat,
-    begin_run,
     claim_abandoned,
-    finish_run,
     open_store,
     plan_simulations,
     read_simulation,
     record_refusals,
 )
+
+if TYPE_CHECKING:
+    from alphafoundry.market import Panel
 
 FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
     "MATRIX",
@@ -39,38 +37,10 @@ FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
 )
 COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
-HEARTBEAT_SECONDS = 30.0
-TAKEN_FOR_DEAD = (
-    "another run took this one for dead (its process was suspended, or cut off from the database) "
-    "and goes on with its simulations, so it stopped; what had finished is saved. Start it again "
-    "when the other has ended"
-)
 IN_PROCESS_POLL = 0.02
 LONGEST_INVISIBLE = 300.0
 SHORTEST_INVISIBLE = 1.0
 USUALLY_INVISIBLE_LOCALLY = 10.0
-
-
-class Progress(Protocol):
-    """Where a run shows how far it is."""
-
-    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
-        """Show that `done` of `total` steps of `phase` are over."""
-        ...
-
-    def say(self, message: str) -> None:
-        """Show one line for a person."""
-        ...
-
-
-class NoProgress:
-    """Shows nothing."""
-
-    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
-        """Show nothing."""
-
-    def say(self, message: str) -> None:
-        """Show nothing."""
 
 
 class Tally:
@@ -81,16 +51,13 @@ class Tally:
     halted : whether the service took no more simulations at some time of this run
     resume_at : monotonic time before which it need not be asked again
     unfinished : simulation that this run has put aside to the reason
-    taken_over : whether another run took this one for dead
     """
 
     def __init__(self) -> None:
-        self.started = time.monotonic()
         self.proposed = 0
         self.planned = 0
         self.halted = False
         self.resume_at = 0.0
-        self.taken_over = False
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()
@@ -98,21 +65,17 @@ class Tally:
         self.obstacles: dict[str, str] = {}
         self.notes: list[str] = []
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self.started
 
-
-class Workbench:
+class ResearchRun:
     """Everything that the steps of one run share.
 
     Attributes
     ----------
+    record : the run itself: its row, its stop, its ending
     settings : the settings of this run, flags included
-    store : the database
+    store, run_id : the database, and the run's row in it
     brain : client of the service that simulates
-    flow, run_id : the run
+    flow : what runs
     fields, operators : what the service offers to expressions
     lanes : simulations at a time
     stop : set when the run was asked to end
@@ -125,41 +88,30 @@ class Workbench:
 
     def __init__(
         self,
+        record: Run,
         settings: FoundrySettings,
-        store: Store,
         brain: BrainClient,
         *,
-        flow: str,
         fields: Mapping[str, FieldInfo],
         operators: frozenset[str],
         lanes: int,
-        progress: Progress | None = None,
-        stop: asyncio.Event | None = None,
     ) -> None:
+        self.record = record
         self.settings = settings
-        self.store = store
+        self.store = record.store
+        self.run_id = record.id
+        self.flow = record.flow
+        self.stop = record.stop
+        self.progress = record.progress
         self.brain = brain
-        self.flow = flow
         self.fields = fields
         self.operators = operators
         self.lanes = lanes
-        self.progress: Progress = progress or NoProgress()
-        self.stop = stop or asyncio.Event()
         self.tally = Tally()
         self.slowest = 0.0
         self.halted = False
         self.budget = settings.simulations
         self.top_level = True
-        self.report: Mapping[str, object] | None = None
-        self.run_id = begin_run(
-            store,
-            flow=flow,
-            service=brain.service,
-            market_label=brain.market_label,
-            seed=settings.seed,
-            settings=settings.model_dump(mode="json", exclude={"database_url"}),
-            data=data_origin(brain),
-        ).id
 
     @property
     def service(self) -> str:
@@ -181,13 +133,18 @@ class Workbench:
         """True where prices were generated."""
         return self.market.startswith("SYNTHETIC")
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run may begin something new."""
+        return not (self.stop.is_set() or self.halted)
+
     @cached_property
     def hopeful(self) -> HopefulRule:
         """The rule that makes an alpha worth mining."""
         return HopefulRule.model_validate(list(self.settings.hopeful.conditions()))
 
-    def for_phase(self, simulations: int | None = None, seed: int | None = None) -> Workbench:
-        """Return this workbench for a flow inside the run, with a budget and seed of its own."""
+    def for_phase(self, simulations: int | None = None, seed: int | None = None) -> ResearchRun:
+        """Return this run as a flow inside it sees it, with a budget and seed of its own."""
         inner = copy.copy(self)
         inner.top_level = False
         inner.halted = False
@@ -230,14 +187,6 @@ class Workbench:
         if self.stop.is_set() or self.tally.halted:
             return 0
         return self.budget - self.tally.planned
-
-    async def give_sign_of_life(self) -> None:
-        """Tell other runs that this one lives; stop it where one took it for dead meanwhile."""
-        alive = await asyncio.to_thread(beat, self.store, self.run_id)
-        if not alive and not self.tally.taken_over:
-            self.tally.taken_over = True
-            self.progress.say("Another run took this one for dead: stopping")
-            self.stop.set()
 
     def refuse(self, refused: Iterable[tuple[str, str]], *, origin: str) -> None:
         """Record texts that are no valid alphas, with the reason for each."""
@@ -296,7 +245,7 @@ async def sign_in(
 
 
 @contextlib.asynccontextmanager
-async def open_workbench(
+async def research_run(
     settings: FoundrySettings,
     *,
     flow: str,
@@ -304,8 +253,8 @@ async def open_workbench(
     credentials: Credentials | None = None,
     connect: SignIn = sign_in,
     progress: Progress | None = None,
-    stop: asyncio.Event | None = None,
-) -> AsyncIterator[Workbench]:
+    stop: Stop | None = None,
+) -> AsyncIterator[ResearchRun]:
     """Open store and service, record the run, and record how it ended.
 
     Parameters
@@ -317,7 +266,7 @@ async def open_workbench(
     Raises
     ------
     FoundryError : wrong settings, no market data, no credentials, no service, no database
-    TakenOver : at the end, where another run took this one for dead
+    TakenOver : at the end, where the run was presumed dead and another has its work
     """
     url = settings.database_url.get_secret_value() if settings.database_url else None
     say = progress.say if progress else None
@@ -325,39 +274,22 @@ async def open_workbench(
         async with await _connect(settings, credentials, lanes=lanes, say=say) as brain:
             fields, operators = await connect(brain, settings)
             settings, change = _possible(settings, brain, fields)
-            bench = Workbench(
-                settings,
+            with open_run(
                 store,
-                brain,
                 flow=flow,
-                fields=fields,
-                operators=operators,
-                lanes=lanes,
+                service=brain.service,
+                market_label=brain.market_label,
+                seed=settings.seed,
+                settings=settings.model_dump(mode="json", exclude={"database_url"}),
+                data=data_origin(brain),
                 progress=progress,
                 stop=stop,
-            )
-            bench.note(*change)
-            heart = asyncio.create_task(_heartbeat(bench))
-            status = "interrupted"
-            try:
-                yield bench
-                if not bench.stop.is_set():
-                    status = "finished"
-            except Exception:
-                status = "failed"
-                raise
-            finally:
-                heart.cancel()
-                finish_run(store, bench.run_id, status, bench.report)  # type: ignore[arg-type]
-            if bench.tally.taken_over:
-                raise TakenOver(TAKEN_FOR_DEAD)
-
-
-async def _heartbeat(bench: Workbench) -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_SECONDS)
-        with contextlib.suppress(StoreUnavailable):
-            await bench.give_sign_of_life()
+            ) as record:
+                run = ResearchRun(
+                    record, settings, brain, fields=fields, operators=operators, lanes=lanes
+                )
+                run.note(*change)
+                yield run
 
 
 async def _connect(
@@ -374,13 +306,36 @@ async def _connect(
     return BrainClient(settings.brain, credentials, on_persona=say)
 
 
-def _simulator_in_process(
-    settings: FoundrySettings, lanes: int, say: Callable[[str], None] | None
-) -> BrainClient:
+def load_simulated_market(
+    settings: FoundrySettings, say: Callable[[str], None] | None = None
+) -> Panel:
+    """Return the market of the local simulator; the next run of this process takes it from here.
+
+    Raises
+    ------
+    MarketError : no such market, unreadable data, or a market that cannot carry the work
+    """
     from alphafoundry.market import load_market, require_suitable
 
     panel = load_market(settings.market, cache_dir=settings.home / "cache", progress=say)
     require_suitable(panel, universe=settings.alpha.universe)
+    _checked[_market_key(settings)] = panel
+    return panel
+
+
+_checked: dict[tuple[str, Path], Panel] = {}
+"""A market that was loaded to see whether it can be, until a run takes it."""
+
+
+def _market_key(settings: FoundrySettings) -> tuple[str, Path]:
+    return settings.market, settings.home.resolve()
+
+
+def _simulator_in_process(
+    settings: FoundrySettings, lanes: int, say: Callable[[str], None] | None
+) -> BrainClient:
+    panel = _checked.pop(_market_key(settings), None) or load_simulated_market(settings, say)
+    _checked.clear()
     if say and not _is_compiled():
         say("First use on this machine: compiling the engine takes up to a minute, once")
     from alphafoundry.brain.server import create_app, in_process
@@ -392,7 +347,7 @@ def _simulator_in_process(
         daily_submissions=settings.submission.daily_limit,
         poll_seconds=IN_PROCESS_POLL,
     )
-    return BrainClient(IN_PROCESS_URL, transport=in_process(app))
+    return BrainClient(IN_PROCESS_URL, transport=in_process(app), screen=panel.screen())
 
 
 def _possible(

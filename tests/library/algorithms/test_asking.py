@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import fields
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-import tasks.algorithms.asking
+from alphafoundry.algorithms.asking import Asking
 from alphafoundry.algorithms.generation import Assignment, GeneratedAlgorithm, assign
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import describe_ticker
-from alphafoundry.algorithms.report import AlgorithmsReport
-from alphafoundry.algorithms.studio import Studio
+from alphafoundry.algorithms.report import AlgorithmsReport, entry_names
+from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
 from alphafoundry.llm.circuit import CircuitBreaker
-from tasks.algorithms.asking import Asking, _entry_names, _run_lanes, _send
+from alphafoundry.runs import Stop
 from tests.library.llm.chat_server import PROGRAM
 
 ANSWER = Completion(f"```python\n{PROGRAM}```\n")
@@ -49,52 +51,47 @@ class Provider:
         return None
 
 
-def a_studio(endpoint: ModelEndpoint) -> tuple[Studio, list[GeneratedAlgorithm]]:
+def a_run(endpoint: ModelEndpoint) -> tuple[AlgorithmsRun, list[GeneratedAlgorithm]]:
     kept: list[GeneratedAlgorithm] = []
     found = SimpleNamespace(
         endpoint=endpoint,
         reporter=ProgressReporter(None, 6),
         keep=kept.append,
         keep_answer=lambda position, completion, *, requests: None,
-        stop=asyncio.Event(),
+        stop=Stop(),
     )
-    return cast(Studio, found), kept
+    return cast(AlgorithmsRun, found), kept
 
 
-async def test_the_others_wait_for_the_probe_of_a_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
+async def test_the_others_wait_for_the_probe_of_a_circuit() -> None:
+    async def ask(asking: Asking, one: Assignment) -> Completion:
         try:
-            return await _send(asking, one)
+            return await asking.send(one)
         except ModelRequestError:
-            return await _send(asking, one)
+            return await asking.send(one)
 
-    monkeypatch.setattr(tasks.algorithms.asking, "ask_model", ask)
     circuit = CircuitBreaker(failures=6, rest=0.1)
     endpoint = ModelEndpoint(Provider(failures=6), circuit=circuit)
-    studio, kept = a_studio(endpoint)
+    run, kept = a_run(endpoint)
     models = assign([f"m{number}" for number in range(6)], describe_ticker("AAPL"))
-    deadline = asyncio.get_running_loop().time() + 30
-    await _run_lanes(Asking(studio, models, deadline=deadline), 6, in_lanes=False)
+    asking = Asking(run, models, deadline=time.monotonic() + 30)
+    await asking.in_lanes(partial(asking.one, ask=ask), cap=6)
     assert circuit.opened == 1
     assert {one.model: one.status for one in kept} == {one.model: "ready" for one in models}
 
 
-async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
+async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends() -> None:
+    run, kept = a_run(ModelEndpoint(Provider(failures=0)))
     (one,) = assign(["m"], describe_ticker("AAPL"))
-    asking = Asking(studio, [one], deadline=0.0)
-    asking.deadline = asyncio.get_running_loop().time() + 60
+    asking = Asking(run, [one], deadline=time.monotonic() + 60)
     answered = asyncio.Event()
 
-    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
-        await _send(asking, one)
+    async def ask(asking: Asking, one: Assignment) -> Completion:
+        await asking.send(one)
         answered.set()
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    monkeypatch.setattr(tasks.algorithms.asking, "ask_model", ask)
-    running = asyncio.create_task(_run_lanes(asking, 6, in_lanes=False))
+    running = asyncio.create_task(asking.in_lanes(partial(asking.one, ask=ask), cap=6))
     await answered.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -102,22 +99,18 @@ async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends(
     assert [written.status for written in kept] == ["ready"]
 
 
-async def test_nobody_waits_for_prefect_once_every_answer_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    studio, kept = a_studio(ModelEndpoint(Provider(failures=0)))
+async def test_nobody_waits_for_prefect_once_every_answer_is_kept() -> None:
+    run, kept = a_run(ModelEndpoint(Provider(failures=0)))
     models = assign(["a", "b"], describe_ticker("AAPL"))
     slot_is_free = asyncio.Event()
 
-    async def ask(asking: Asking, one: Assignment, model: str) -> Completion:
-        completion = await _send(asking, one)
+    async def ask(asking: Asking, one: Assignment) -> Completion:
+        completion = await asking.send(one)
         await slot_is_free.wait()
         return completion
 
-    monkeypatch.setattr(tasks.algorithms.asking, "ask_model", ask)
-    deadline = asyncio.get_running_loop().time() + 60
-    asking = Asking(studio, models, deadline=deadline)
-    left = await asyncio.wait_for(_run_lanes(asking, 6, in_lanes=False), 30)
+    asking = Asking(run, models, deadline=time.monotonic() + 60)
+    left = await asyncio.wait_for(asking.in_lanes(partial(asking.one, ask=ask), cap=6), 30)
     assert sorted(written.model for written in kept) == ["a", "b"]
     assert len(left) == 2 and not any(lane.done() for lane in left)
     slot_is_free.set()
@@ -136,22 +129,22 @@ def test_a_run_that_was_stopped_tells_nothing_of_a_race_that_was_not() -> None:
 
 async def test_an_answer_that_cannot_be_stored_is_not_asked_for_again() -> None:
     provider = Provider(failures=0)
-    studio, kept = a_studio(ModelEndpoint(provider))
+    run, kept = a_run(ModelEndpoint(provider))
     (one,) = assign(["m"], describe_ticker("AAPL"))
 
     def full(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("foundry.sqlite: the disk is full")
 
-    studio.keep_answer = full  # type: ignore[method-assign]
-    asking = Asking(studio, [one], deadline=0.0)
-    assert await _send(asking, one) == ANSWER
+    run.keep_answer = full  # type: ignore[method-assign]
+    asking = Asking(run, [one], deadline=0.0)
+    assert await asking.send(one) == ANSWER
     await asking.judged()
     assert provider.asked == 1 and [written.status for written in kept] == ["ready"]
 
 
 def test_every_algorithm_of_a_race_has_a_name_of_its_own() -> None:
     models = ["a", "b", "a", "a (3)", "b (3) (4)"]
-    named = _entry_names(
+    named = entry_names(
         [GeneratedAlgorithm(place, model, "ready") for place, model in enumerate(models)]
     )
     assert named[1] == "b" and named[0] == "a (1)"

@@ -1,4 +1,4 @@
-"""What a run of algorithm generation has at hand: settings, store, endpoint, course, its row."""
+"""What a run of algorithm generation has at hand: settings, endpoint, course, and its record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
@@ -14,20 +13,16 @@ from typing import Literal
 from alphafoundry.algorithms.generation import Assignment, GeneratedAlgorithm, Status, no_answer
 from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.race_course import RaceCourse
-from alphafoundry.errors import StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, ModelMetrics, measure_models
 from alphafoundry.market.panel import Panel
+from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     AlgorithmPlan,
     AlgorithmRow,
     DataOrigin,
     ModelRequest,
-    Store,
-    beat,
-    begin_run,
     finish_algorithm,
-    finish_run,
     keep_answer,
     open_store,
     plan_algorithms,
@@ -35,16 +30,16 @@ from alphafoundry.store import (
 )
 
 FLOW = "algorithms"
-HEARTBEAT_SECONDS = 30.0
 
 
-class Studio:
+class AlgorithmsRun:
     """Everything that the steps of one run share.
 
     Attributes
     ----------
+    record : the run itself: its row, its stop, its ending
     settings : the settings of this run, flags included
-    store, run_id : the database, and this run's row in it
+    store, run_id : the database, and the run's row in it
     course : what is raced on
     endpoint : what is asked
     assignments : what each model is asked, in order
@@ -52,45 +47,37 @@ class Studio:
     taken_over : positions whose model had answered in an interrupted run
     unread : position to an answer that an earlier run got and did not come to judge
     stop : set when the run was asked to end
+    progress : where to show how far it is
     bookkeeping : work that nobody needs the outcome of, to be awaited before the run ends
     """
 
     def __init__(
         self,
+        record: Run,
         settings: FoundrySettings,
-        store: Store,
         course: RaceCourse,
         endpoint: ModelEndpoint,
         assignments: Sequence[Assignment],
         *,
         callback: Callback | None = None,
-        stop: asyncio.Event | None = None,
     ) -> None:
+        self.record = record
         self.settings = settings
-        self.store = store
+        self.store = record.store
+        self.run_id = record.id
+        self.stop = record.stop
+        self.progress = record.progress
         self.course = course
         self.endpoint = endpoint
         self.assignments = tuple(assignments)
-        self.stop = stop or asyncio.Event()
         self.bookkeeping: set[asyncio.Task[None]] = set()
-        self.started = time.monotonic()
         self.asking_seconds = 0.0
         self.results: dict[int, GeneratedAlgorithm] = {}
         self.taken_over: frozenset[int] = frozenset()
         self.unread: dict[int, Completion] = {}
-        self.report: dict[str, object] | None = None
         self.reporter = ProgressReporter(callback, len(self.assignments))
         self._rows: list[AlgorithmRow] = []
         self._recorded = 0
-        self.run_id = begin_run(
-            store,
-            flow=FLOW,
-            service=endpoint.provider.name,
-            market_label=course.panel.label,
-            seed=settings.seed,
-            settings=settings.model_dump(mode="json", exclude={"database_url"}),
-            data=_data_origin(course.panel),
-        ).id
 
     def plan(self) -> list[Assignment]:
         """Record what is to be asked; return what no interrupted run has settled already.
@@ -250,47 +237,42 @@ def _written(row: AlgorithmRow) -> GeneratedAlgorithm:
 
 
 @contextlib.asynccontextmanager
-async def open_studio(
+async def algorithms_run(
     settings: FoundrySettings,
     course: RaceCourse,
     endpoint: ModelEndpoint,
     assignments: Sequence[Assignment],
     *,
     callback: Callback | None = None,
-    stop: asyncio.Event | None = None,
-) -> AsyncIterator[Studio]:
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> AsyncIterator[AlgorithmsRun]:
     """Open the store, record the run, and record how it ended; closes the endpoint.
 
     Raises
     ------
     StoreError : no database
+    TakenOver : at the end, where the run was presumed dead and another has its work
     """
     url = settings.database_url.get_secret_value() if settings.database_url else None
     try:
-        with open_store(url, home=settings.home) as store:
-            studio = Studio(
-                settings, store, course, endpoint, assignments, callback=callback, stop=stop
-            )
-            heart = asyncio.create_task(_heartbeat(studio))
-            status: Literal["finished", "failed", "interrupted"] = "failed"
-            try:
-                yield studio
-                status = "interrupted" if studio.stop.is_set() else "finished"
-            except (asyncio.CancelledError, KeyboardInterrupt):
-                status = "interrupted"
-                raise
-            finally:
-                heart.cancel()
-                finish_run(store, studio.run_id, status, studio.report)
+        with (
+            open_store(url, home=settings.home) as store,
+            open_run(
+                store,
+                flow=FLOW,
+                service=endpoint.provider.name,
+                market_label=course.panel.label,
+                seed=settings.seed,
+                settings=settings.model_dump(mode="json", exclude={"database_url"}),
+                data=_data_origin(course.panel),
+                progress=progress,
+                stop=stop,
+            ) as record,
+        ):
+            yield AlgorithmsRun(record, settings, course, endpoint, assignments, callback=callback)
     finally:
         await endpoint.aclose()
-
-
-async def _heartbeat(studio: Studio) -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_SECONDS)
-        with contextlib.suppress(StoreUnavailable):
-            await asyncio.to_thread(beat, studio.store, studio.run_id)
 
 
 def _data_origin(panel: Panel) -> DataOrigin:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from alphafoundry.research.workbench import Workbench
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.store import hopeful_alphas
 
 FIRST_DELAY = 5.0
@@ -49,7 +49,7 @@ def log_files(folder: Path = Path()) -> Iterator[dict[str, logging.Logger]]:
 
 
 async def keep_running(
-    bench: Workbench,
+    run: ResearchRun,
     name: str,
     turn: Callable[[int], Awaitable[None]],
     log: logging.Logger,
@@ -62,28 +62,28 @@ async def keep_running(
     """
     delay = FIRST_DELAY
     number = 0
-    while not bench.stop.is_set():
-        await sleep(bench, bench.tally.resume_at - time.monotonic())
-        if bench.stop.is_set():
+    while not run.stop.is_set():
+        await sleep(run, run.tally.resume_at - time.monotonic())
+        if run.stop.is_set():
             return
         try:
             await turn(number)
             delay = FIRST_DELAY
         except Exception as problem:
             log.exception("%s failed; restarting it in %.0f s", name, delay)
-            bench.progress.say(f"{name} failed ({problem}); restarting it in {delay:.0f} s")
-            await sleep(bench, delay)
+            run.progress.say(f"{name} failed ({problem}); restarting it in {delay:.0f} s")
+            await sleep(run, delay)
             delay = min(2 * delay, LONGEST_DELAY)
         number += 1
 
 
-async def sleep(bench: Workbench, seconds: float) -> None:
+async def sleep(run: ResearchRun, seconds: float) -> None:
     """Wait, less long when the run is stopped."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(bench.stop.wait(), seconds)
+        await asyncio.wait_for(run.stop.wait(), seconds)
 
 
-async def until_hopeful(bench: Workbench, longest: float, seen: set[str]) -> int:
+async def until_hopeful(run: ResearchRun, longest: float, seen: set[str]) -> int:
     """Wait until there is an alpha to mine that was not there before; return how many are.
 
     Parameters
@@ -94,10 +94,10 @@ async def until_hopeful(bench: Workbench, longest: float, seen: set[str]) -> int
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + longest
-    while not bench.stop.is_set():
-        found = {alpha.alpha_id for alpha in hopeful_alphas(bench.store, bench.service)}
+    while not run.stop.is_set():
+        found = {alpha.alpha_id for alpha in hopeful_alphas(run.store, run.service)}
         if found - seen or loop.time() >= end:
             seen |= found
             return len(found)
-        await sleep(bench, min(LOOK_SECONDS, end - loop.time()))
+        await sleep(run, min(LOOK_SECONDS, end - loop.time()))
     return 0

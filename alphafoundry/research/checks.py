@@ -1,0 +1,47 @@
+"""Mistakes in the settings of a research run that can be told before anything is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alphafoundry.brain.credentials import Credentials, load_credentials
+from alphafoundry.research.run import load_simulated_market
+from alphafoundry.settings import FoundrySettings
+
+
+def check_research(
+    settings: FoundrySettings, given: Mapping[str, Any], say: Callable[[str], None] | None = None
+) -> None:
+    """Load the market of the local simulator, or read the credentials of a service.
+
+    Parameters
+    ----------
+    given : parameters of the flow that were given; a file that is named here must exist
+    say : called with one line at each step that takes time
+
+    Raises
+    ------
+    FoundryError : no such market, unreadable data, or malformed credentials
+    """
+    if settings.brain == "local":
+        load_simulated_market(settings, say)
+    else:
+        credentials_at_hand(settings, os.environ, must_exist="credentials" in given)
+
+
+def credentials_at_hand(
+    settings: FoundrySettings, environment: Mapping[str, str], *, must_exist: bool = False
+) -> Credentials | None:
+    """Return the credentials of the environment or of the file of `settings`; None without any.
+
+    Raises
+    ------
+    ConfigurationError : they are malformed, or the file must exist and does not; the message
+        never repeats what was read
+    """
+    path = Path(settings.credentials)
+    given = environment.get("FOUNDRY_BRAIN_EMAIL") or environment.get("FOUNDRY_BRAIN_PASSWORD")
+    return load_credentials(path, environment) if given or must_exist or path.exists() else None

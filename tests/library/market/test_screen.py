@@ -1,0 +1,174 @@
+"""The data screen, the price cases that go wrong elsewhere, and the command that prints it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alphafoundry.command_line import main
+from alphafoundry.market import Panel, load_frame, load_market
+from alphafoundry.simulation import SimulationSettings, simulate
+
+BOOK = SimulationSettings(neutralization="NONE")
+
+
+def walks(days: int = 560, names: int = 8, frequency: str = "B") -> pd.DataFrame:
+    """Return closes and volumes of random walks in long format."""
+    draw = np.random.default_rng(5)
+    dates = pd.date_range("2018-01-05", periods=days, freq=frequency)
+    close = 60.0 * np.exp(np.cumsum(0.01 * draw.standard_normal((days, names)), axis=0))
+    volume = np.rint(1e6 * np.exp(0.4 * draw.standard_normal((days, names))))
+    return pd.DataFrame(
+        {
+            "date": np.repeat(dates, names),
+            "symbol": np.tile([f"N{n}" for n in range(names)], days),
+            "close": close.ravel(),
+            "volume": volume.ravel(),
+        }
+    )
+
+
+def of(frame: pd.DataFrame, symbol: str, first: int = 0, last: int | None = None) -> pd.Index:
+    return frame.index[frame["symbol"] == symbol][first:last]
+
+
+def book(frame: pd.DataFrame) -> float:
+    return simulate("1", load_frame(frame), BOOK).statistics.pnl
+
+
+def test_a_split_is_told_and_costs_nothing() -> None:
+    plain, split = walks(), walks()
+    split.loc[of(split, "N3", 300), "close"] /= 4.0
+    panel = load_frame(split)
+    assert book(split) == pytest.approx(book(plain))
+    text = "\n".join(panel.screen().lines())
+    assert "N3: close" in text and "4 for 1" in text
+    assert panel.raw["close"][300, 3] == split.loc[of(split, "N3", 300)[0], "close"]
+    assert panel.screen().faults["unadjusted-split"] == (1, 0)
+
+
+def test_a_wipe_out_counts() -> None:
+    plain, failed = walks(), walks()
+    failed.loc[of(failed, "N0", 300), "close"] *= 0.0038
+    panel = load_frame(failed)
+    assert np.nanmin(panel.fields["returns"]) < -0.99
+    assert book(failed) < book(plain) - 0.9 * 20e6 / 8
+    assert panel.screen().masked == 0
+
+
+@pytest.mark.parametrize("fall", [0.4, 0.5, 1 / 3])
+def test_a_halt_costs_what_it_cost_with_and_without_bars(fall: float) -> None:
+    gap, carried = walks(), walks()
+    for frame in (gap, carried):
+        frame.loc[of(frame, "N0", 250), "close"] *= fall
+    held = of(gap, "N0", 247, 250)
+    carried.loc[held, "close"] = carried.loc[of(carried, "N0", 246)[0], "close"]
+    assert book(gap.drop(held)) == pytest.approx(book(carried))
+    assert book(carried) < book(walks()) - 0.9 * (1 - fall) * 20e6 / 8
+
+
+def test_two_calendars_lose_no_monday() -> None:
+    frame = walks(frequency="D")
+    weekend = frame["date"].dt.day_of_week >= 5
+    shares = frame["symbol"].isin(["N4", "N5", "N6", "N7"])
+    frame = frame[~(weekend & shares)]
+    panel = load_frame(frame)
+    earned = np.nansum(np.log1p(panel.fields["returns"]), axis=0)
+    for column, symbol in enumerate(panel.symbols):
+        closes = frame.loc[frame["symbol"] == symbol, "close"].to_numpy()
+        assert earned[column] == pytest.approx(np.log(closes[-1] / closes[0]))
+    assert panel.screen().calendar == "every day of the week"
+
+
+def test_weekly_bars_are_annualised_as_such_and_told() -> None:
+    panel = load_frame(walks(frequency="W-FRI"))
+    found = simulate(
+        "rank(ts_zscore(close, 20))", panel, SimulationSettings(neutralization="MARKET")
+    )
+    pnl = found.daily_pnl
+    assert found.statistics.sharpe == pytest.approx(np.sqrt(52) * pnl.mean() / pnl.std())
+    assert "calendar   weekly, 52 bars a year" in panel.screen().lines()
+
+
+def test_the_screen_says_who_is_missing_and_who_never_moves() -> None:
+    frame = walks(days=900)
+    frame.loc[of(frame, "N1"), "close"] = 5.0
+    screen = load_frame(frame.drop(of(frame, "N2", 500))).screen()
+    assert (screen.alive, screen.ended) == (6, 1)
+    assert screen.constant == ()
+    assert screen.faults["garbage"] == (1, 900)
+    survivors = load_frame(walks(days=900)).screen()
+    assert any("Survivors only" in text for text in survivors.cautions)
+    assert not any("Survivors only" in text for text in screen.cautions)
+
+
+def test_a_name_that_never_moves_is_named() -> None:
+    frame = walks(days=12)
+    frame.loc[of(frame, "N1"), "close"] = 5.0
+    assert load_frame(frame).screen().constant == ("N1",)
+
+
+def test_the_screen_is_json_and_a_table() -> None:
+    split = walks()
+    split.loc[of(split, "N3", 300), "close"] /= 4.0
+    screen = load_frame(split).screen()
+    assert json.loads(json.dumps(screen.to_json()))["faults"]["unadjusted-split"]["series"] == 1
+    rows = screen.to_markdown().splitlines()
+    assert all(row.count("|") == 3 for row in rows if row.startswith("|"))
+
+
+def test_a_synthetic_market_has_no_cautions(calibration: Panel) -> None:
+    screen = calibration.screen()
+    assert screen.cautions == () and screen.market.startswith("SYNTHETIC")
+    assert screen.ended > 0 and screen.missing > 0
+
+
+def test_a_cached_panel_shows_the_same_screen(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    split = walks()
+    split.loc[of(split, "N3", 300), "close"] /= 4.0
+    split.assign(remark="x").to_csv(path, index=False)
+    first, again = (load_market(str(path), cache_dir=tmp_path / "cache") for _ in range(2))
+    assert first.screen() == again.screen()
+    assert any("remark" in note.detail for note in again.screen().notes)
+    assert np.array_equal(first.raw["close"], again.raw["close"])
+
+
+def test_the_command_prints_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path))
+    path = tmp_path / "bars.csv"
+    walks().to_csv(path, index=False)
+    assert main(["data", "show", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^data +bars.csv: 8 names", printed)
+    assert "exchange days, 252 bars a year" in printed
+    assert main(["data", "show", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["names"] == 8
+    assert main(["data", "show", str(tmp_path / "none.csv")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "market"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside this checkout")
+@pytest.mark.parametrize(
+    ("name", "pnl"),
+    [
+        ("03_halt_gap", 2_545_519),
+        ("03_halt_carried", 2_545_519),
+        ("04_bank_failure", 1_540_392),
+        ("01_unadjusted_split", 4_203_611),
+    ],
+)
+def test_the_books_of_the_cases(name: str, pnl: float, tmp_path: Path) -> None:
+    panel = load_market(str(CASES / f"{name}.csv"), cache_dir=tmp_path)
+    found = simulate("1", panel, BOOK).statistics
+    assert found.pnl == pytest.approx(pnl, abs=1.0)
