@@ -18,7 +18,8 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-engine bench-library bench-market bench-search clean leaks leaks
+        bench-coordinator bench-engine bench-library bench-market bench-search clean leaks \
+        bench-startup
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -50,7 +51,7 @@ test-long: install-dev ## Run the tests that take minutes: many kills, many seed
 test-fresh: install-dev ## Run `make daily` and the quick tests on fresh Debian systems (needs root)
 	@$(BIN)/python -m pytest -q -rs -m long tests/fresh $(FLAGS)
 
-lint: install-dev ## Format check, lint, types, and imports that point down
+lint: install-dev ## Format check, lint, types, and imports that point down without circles
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -93,6 +94,9 @@ bench-library: install-dev ## Measure single steps of the library: markets, host
 
 bench-search: install-dev ## Measure what the search finds over several seeds
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
+
+bench-startup: install-dev ## Measure where the seconds of a command's start and end go
+	@$(BIN)/python -m benchmarks.startup $(FLAGS)
 
 bench-engine: ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
 	@$(ENVIRONMENT) dev bench

@@ -1,6 +1,6 @@
 """A strategy of one's own, alone and in a search: `python -m examples.own_strategy`.
 
-A workflow in YAML names it as `module: examples.own_strategy:STREAK`.
+A workflow in YAML names it as `type: examples.own_strategy:STREAK`.
 """
 
 from __future__ import annotations

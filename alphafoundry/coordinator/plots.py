@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from alphafoundry.backtest import Bars
+from alphafoundry.coordinator.phase_outputs import Equity, Sample, SearchedTrial, WeightsOverTime
 from alphafoundry.coordinator.phase_types import type_of
-from alphafoundry.coordinator.phases.outputs import Equity, Sample, SearchedTrial, WeightsOverTime
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
 

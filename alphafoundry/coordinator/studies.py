@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alphafoundry.coordinator.phase_outputs import SearchedTrial
 from alphafoundry.coordinator.phase_types import type_of
-from alphafoundry.coordinator.phases.outputs import SearchedTrial
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.sampling import distributions
 from alphafoundry.coordinator.workflow import Workflow

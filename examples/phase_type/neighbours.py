@@ -15,7 +15,7 @@ from pydantic import Field
 from alphafoundry.backtest import Parameter
 from alphafoundry.coordinator import PhaseContext, phase_type
 from alphafoundry.coordinator.document_values import Section
-from alphafoundry.coordinator.phases.outputs import OptimizationOutputs
+from alphafoundry.coordinator.phase_outputs import OptimizationOutputs
 from alphafoundry.coordinator.scoring import score_of
 from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.workflow import Phase, Workflow

@@ -14,6 +14,7 @@ from tests.working_folder import ROOT, TIMEOUT, plain_environment
 PRINTS = {
     "own_prices": "SYNTHETIC random walks",
     "own_strategy": "sharpe",
+    "own_workflow": "search",
     "use_the_library": "fitness",
 }
 

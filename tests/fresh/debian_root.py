@@ -17,8 +17,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from alphafoundry.store.file_lock import file_lock
-
+from alphafoundry.file_lock import file_lock
 from tests.working_folder import ROOT
 
 PACKAGES = "python3,git,make,ca-certificates"
@@ -77,7 +76,8 @@ def archive(suite: str) -> Path:
     folder = Path(cache) / "alpha-foundry-tests"
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"debian-{suite}.tar"
-    with file_lock(folder / f"{suite}.lock", timeout=TIMEOUT):
+    with file_lock(folder / f"{suite}.lock") as held:
+        assert held is not None
         if not kept.exists():
             draft = folder / f"{suite}.draft"
             shutil.rmtree(draft, ignore_errors=True)

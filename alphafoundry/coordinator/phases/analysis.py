@@ -16,14 +16,14 @@ from alphafoundry.coordinator.components import Component
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Count, Section, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
-from alphafoundry.coordinator.phase_types import phase_type
-from alphafoundry.coordinator.phases.outputs import (
+from alphafoundry.coordinator.phase_outputs import (
     AnalysisOutputs,
     BestInRegime,
     OptimizationOutputs,
     RegimeDays,
     SearchedTrial,
 )
+from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.plots import regimes_over_price
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.wording import counted

@@ -23,10 +23,7 @@ from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Number, Section
 from alphafoundry.coordinator.outputs import Shape, output_keys
-from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
-from alphafoundry.coordinator.phases.analysis import ALL, classified
-from alphafoundry.coordinator.phases.optimization import Period
-from alphafoundry.coordinator.phases.outputs import (
+from alphafoundry.coordinator.phase_outputs import (
     AnalysisOutputs,
     BacktestOutputs,
     Components,
@@ -38,6 +35,9 @@ from alphafoundry.coordinator.phases.outputs import (
     Weights,
     WeightsOverTime,
 )
+from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
+from alphafoundry.coordinator.phases.analysis import ALL, classified
+from alphafoundry.coordinator.phases.optimization import Period
 from alphafoundry.coordinator.plots import equity_curve, stacked_weights
 from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow

@@ -16,8 +16,8 @@ from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document_values import Count, Section, Text, TrialCount
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.parameter_space import ParameterSpec
+from alphafoundry.coordinator.phase_outputs import OptimizationOutputs, SearchedTrial
 from alphafoundry.coordinator.phase_types import TopTrial, phase_type
-from alphafoundry.coordinator.phases.outputs import OptimizationOutputs, SearchedTrial
 from alphafoundry.coordinator.plots import heat_maps
 from alphafoundry.coordinator.sampling import grid_size, names_compared, search_for
 from alphafoundry.coordinator.scoring import score_of, unknown_metric, within

@@ -5,9 +5,9 @@ from __future__ import annotations
 from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Section, Text
+from alphafoundry.coordinator.phase_outputs import OptimizationOutputs, SignalOutputs
 from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.optimization import chosen_strategies
-from alphafoundry.coordinator.phases.outputs import OptimizationOutputs, SignalOutputs
 from alphafoundry.coordinator.wording import counted
 from alphafoundry.coordinator.workflow import Phase, Workflow
 

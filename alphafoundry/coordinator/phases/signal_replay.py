@@ -26,14 +26,14 @@ from alphafoundry.coordinator.components import Component, add_component, store_
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document_values import Count, Number, Section, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
-from alphafoundry.coordinator.phase_types import phase_type
-from alphafoundry.coordinator.phases.analysis import ALL, classified
-from alphafoundry.coordinator.phases.outputs import (
+from alphafoundry.coordinator.phase_outputs import (
     AnalysisOutputs,
     OptimizationOutputs,
     ReplayOutputs,
     SignalOutputs,
 )
+from alphafoundry.coordinator.phase_types import phase_type
+from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.scoring import score_of
 from alphafoundry.coordinator.wording import counted, metrics_line

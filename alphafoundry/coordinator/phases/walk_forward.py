@@ -16,9 +16,9 @@ from alphafoundry.coordinator.batches import METRICS, metrics_by_name
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Text, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
+from alphafoundry.coordinator.phase_outputs import Equity, WalkForwardOutputs, WindowOutputs
 from alphafoundry.coordinator.phase_types import Measured, phase_type
 from alphafoundry.coordinator.phases.optimization import check_constraints, chosen_strategies
-from alphafoundry.coordinator.phases.outputs import Equity, WalkForwardOutputs, WindowOutputs
 from alphafoundry.coordinator.plots import equity_curve
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from alphafoundry.coordinator.phases.outputs import OptimizationOutputs
+from alphafoundry.coordinator.phase_outputs import OptimizationOutputs
 
 _EMPTY = OptimizationOutputs(
     best_params={},

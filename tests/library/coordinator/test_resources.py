@@ -18,7 +18,7 @@ from alphafoundry.coordinator.bars_folder import load_bars, save_bars
 from alphafoundry.coordinator.data import load_bars_of
 from alphafoundry.coordinator.document import DataSection, SourceSection
 from alphafoundry.coordinator.monitoring import Monitor
-from alphafoundry.coordinator.phases.outputs import SearchedTrial
+from alphafoundry.coordinator.phase_outputs import SearchedTrial
 from alphafoundry.coordinator.planning import manager_of, plan_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.coordinator.resources import ResourceManager
