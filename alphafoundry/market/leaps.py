@@ -37,13 +37,15 @@ class Leap:
     ----------
     kind : "split" (one that was not adjusted, see `alphafoundry.market.splits`), "spike" (turns
         back within SPIKE_BARS bars, or JUMP_BARS after a fall by a factor of 50), "jump" (up by
-        a factor of 50 or more, and stays), "back" (a jump that turns back within JUMP_BARS) or
+        a factor of 50 or more, and stays), "back" (a jump, or what was taken for a split, that
+        turns back within JUMP_BARS) or
         "possible" (a split that is not certain: worth a word, and nothing is changed)
     start : index of the first bar away from the old price; for "back" of the first bar back
     back : for a spike the index of the first bar back at the old price, otherwise start + 1
     known : index of the bar on which this can be told
     factor : of a split, a jump and its way back, what takes it out of the prices from `start` on
     split : what was found of a split
+    volume : of the way back from what was taken for a split, whether volume goes back too
     """
 
     kind: Literal["split", "spike", "jump", "back", "possible"]
@@ -52,6 +54,7 @@ class Leap:
     known: int
     factor: float = 1.0
     split: Split | None = None
+    volume: bool = False
 
 
 def find_leaps(series: Series) -> Iterator[Leap]:
@@ -93,10 +96,16 @@ def _leaps_at(series: Series, changes: Array, start: int) -> Iterator[Leap]:
     if abs(size) > max(LEAP_LOG, SPIKE_SIGMAS * sigma):
         away = _bars_away(log_price, start, JUMP_BARS if abs(size) > JUMP_LOG else SPIKE_BARS)
     stayed = start + SPIKE_BARS
-    if away and (size < 0 or away <= SPIKE_BARS):
+    split = judge_split(series, start)
+    certain = split is not None and split.certain
+    if away and (away <= SPIKE_BARS or (size < 0 and not certain)):
         yield Leap("spike", start, start + away, start + away)
-    elif (split := judge_split(series, start)) and split.certain:
+    elif split is not None and certain:
         yield Leap("split", start, start + 1, stayed, split.factor, split)
+        if away:
+            # Known to be none only now: the days between were taken for days after a split.
+            back = start + away
+            yield Leap("back", back, back + 1, back, 1.0 / split.factor, volume=split.volume)
     elif size > JUMP_LOG and stayed < len(log_price):
         factor = float(np.exp(-size))
         yield Leap("jump", start, start + 1, stayed, factor)

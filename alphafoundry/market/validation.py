@@ -293,8 +293,8 @@ def _take_leap(findings: _Findings, column: int, series: Series, leap: Leap) -> 
         )
         findings.add(column, "unadjusted-split", detail)
     else:
-        found = LevelBreak(column, row, known, leap.factor, "jump")
-        way = "and it stays there" if leap.kind == "jump" else "back from a jump"
+        found = LevelBreak(column, row, known, leap.factor, "jump", leap.volume)
+        way = "and it stays there" if leap.kind == "jump" else "back to where it was"
         findings.add(column, "jump", f"{moved}, {way}: left out of the returns, {multiplied}")
     findings.breaks.append(found)
 

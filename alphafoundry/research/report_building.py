@@ -89,7 +89,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
         alphas=lines[:MOST_LINES],
         notes=[
             *run.tally.notes,
-            *(run.brain.data.cautions if run.brain.data else ()),
+            *(run.brain.data.cautions if run.brain.data and not run.brain.screen else ()),
             *_advice(run),
         ],
         data=_data(run),
