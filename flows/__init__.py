@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import tomllib
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,7 @@ if not Path("prefect.toml").exists() and _settings.exists():
     for _name, _value in _variables(tomllib.loads(_settings.read_text("utf-8"))):
         os.environ.setdefault(_name, _value)
 
-# They put Prefect's home inside this folder, and Prefect does not create parents. Where that is
-# not possible, the command says so in one line, and Prefect need not.
-warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+# They put Prefect's home inside this folder, and Prefect does not create parents.
 if Path("prefect.toml").exists() or _settings.exists():
     with contextlib.suppress(OSError):
         Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(
@@ -63,6 +60,8 @@ _TELLING = {"-h", "--help", "--check", "--schema"}
 if sys.argv[:1] == ["-m"]:
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _leave)
     gc.set_threshold(*FEW_COLLECTIONS)
     # Prefect's server takes longer to import than the flow, so its imports come first; it serves
     # only when the command has found no mistake and wants it.
