@@ -124,6 +124,9 @@ def test_mistakes_are_told_before_a_server_is_started(lonely_folder: WorkingFold
         "NOSUCH": ("flows.optimize", (write(place, workflow),), {}),
         "none.yaml": ("flows.optimize", ("none.yaml",), {}),
         "--reproduce": ("flows.optimize", (), {}),
+        "write postgresql://": ("flows.daily", (), {"FOUNDRY_DATABASE_URL": "nowhere"}),
+        "cannot be created": ("flows.mine", (), {"FOUNDRY_HOME": "/dev/null/home"}),
+        "--json /proc/report": ("flows.submit", ("--json", "/proc/report"), {}),
     }
     for done, says in zip(place.run_each(*mistakes.values()), mistakes, strict=True):
         assert done.returncode == 2, done.stderr
