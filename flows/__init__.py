@@ -17,6 +17,8 @@ from tasks.prefect.temporary_server import FEW_COLLECTIONS, prepare
 # progress bar; the same lines still reach the UI. Values set by the user win.
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# While a server restarts, Prefect would print each event that it could not send, 2,000 characters.
+os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
 def _variables(table: dict[str, Any], prefix: str = "PREFECT") -> Iterator[tuple[str, str]]:

@@ -41,7 +41,7 @@ from flows.stopping import (
 )
 from flows.terminal import ProgressBar, print_report
 from tasks.prefect.cancellation import CancelledInPrefect
-from tasks.prefect.server import prefect_server, refuses
+from tasks.prefect.server import is_away, prefect_server
 from tasks.run import running_from_terminal
 
 EXIT_BUG = 1
@@ -125,7 +125,7 @@ def _run(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
         server = stack.enter_context(prefect_server(meanwhile=import_later_ones))
         stack.enter_context(running_from_terminal(progress=progress, stop=stop, server=server))
         import_plots_in_background()
-        watch = ServerWatch(server.url, has_ended=server.has_ended, refuses=refuses)
+        watch = ServerWatch(server.url, has_ended=server.has_ended, refuses=is_away)
         try:
             report: Report = run_until_stopped(
                 partial(_call, flow, own | given), stop, signals=signals, lost=watch.lost

@@ -103,6 +103,14 @@ def refuses(url: str) -> bool:
     return False
 
 
+def is_away(url: str) -> bool:
+    """Return whether nothing listens at the address of a server, nor is about to.
+
+    What `make server` runs for this folder holds its lock some seconds before it listens.
+    """
+    return refuses(url) and running_server(_home()) != url
+
+
 def _client_settings(url: str) -> dict[Any, Any]:
     """Return the settings with which this process talks to the server at `url`.
 

@@ -51,7 +51,7 @@ def under_way(
 
 def check_one_line(place: WorkingFolder, module: str, status: str = "interrupted") -> str:
     printed = place.output(module)
-    assert "Traceback" not in printed, printed
+    assert "Traceback" not in printed and "| ERROR" not in printed, printed
     (line,) = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert line == printed.rstrip().splitlines()[-1]
     assert place.rows("SELECT status FROM runs") == [(status,)]

@@ -16,7 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_HOME, temporary_settings
 
 from tasks.prefect.discovery import SERVER_LOCK
-from tasks.prefect.server import PrefectServerError, _client_settings, main, prefect_server
+from tasks.prefect.server import PrefectServerError, _client_settings, is_away, main, prefect_server
 from tests.servers import free_port
 
 
@@ -114,6 +114,17 @@ def test_a_server_that_is_still_starting_is_waited_for(
         threading.Timer(0.5, listening.set).start()
         with prefect_server() as server:
             assert listening.is_set() and server.url == prefect_url
+
+
+def test_a_server_that_starts_again_is_not_away(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    with (tmp_path / SERVER_LOCK).open("w") as lock, temporary_settings({PREFECT_HOME: tmp_path}):
+        lock.write(url)
+        lock.flush()
+        assert is_away(url)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not is_away(url)
+        assert is_away(url.replace("127.0.0.1", "127.0.0.2"))
 
 
 def test_a_server_that_ends_while_it_starts_is_not_waited_for(tmp_path: Path) -> None:
