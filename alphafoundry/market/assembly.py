@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,9 +55,15 @@ def build_panel(
     adjusted = "adj_close" in bars.values
     clean = validate(bars, reuse=True)
     if not np.isfinite(clean.values["close"]).any():
+        found = Counter(issue.kind for issue in clean.issues)
+        told = "; ".join(
+            f"{kind} in {count} series, such as {example.symbol or 'the file'}: {example.detail}"
+            for kind, count in found.most_common(2)
+            for example in [next(issue for issue in clean.issues if issue.kind == kind)]
+        )
         raise MarketError(
-            f"{name}: no usable close price is left after validation; give daily bars with "
-            "positive prices"
+            f"{name}: no usable close price is left after validation"
+            f"{f' ({told})' if told else ''}; give daily bars with positive prices that change"
         )
     ends = with_last_prices(clean.values, clean.dates, clean.symbols, delistings)
     fields, descriptions = derive_fields(clean.values)
