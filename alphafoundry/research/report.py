@@ -184,14 +184,15 @@ class AlphasReport:
                 before, after = self.best_gain
                 mining += f"; best gain {after - before:+.2f} fitness ({before:.2f} to {after:.2f})"
             rows.append(("mining", mining))
-        if self.synthetic and counts.hopeful:
-            rows.append(
-                (
-                    "truth",
-                    f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are "
-                    f"planted effects, {counts.noise} are noise",
-                )
+        judged = counts.planted + counts.noise
+        if self.synthetic and judged:
+            truth = (
+                f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are planted "
+                f"effects, {counts.noise} are noise"
             )
+            if judged < counts.hopeful:
+                truth += f", {counts.hopeful - judged} not known"
+            rows.append(("truth", truth))
         rows.append(
             (
                 "submitted",
