@@ -171,9 +171,12 @@ class AlphasReport:
         if any(left_out):
             rows.append(("left out", ", ".join(filter(None, left_out))))
         if counts.errors or counts.unfinished:
-            text = f"{counts.errors} ended without an alpha, {counts.unfinished} wait"
+            waiting = f"{counts.unfinished} wait for the next run"
+            subject, text = "waiting", waiting
+            if counts.errors:
+                subject, text = "failed", f"{counts.errors} ended without an alpha, {waiting}"
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.items())
-            rows.append(("failed", f"{text}: {reasons}" if reasons else text))
+            rows.append((subject, f"{text}: {reasons}" if reasons else text))
         rows.append(("hopeful", f"{counts.hopeful} with {self.rule}"))
         if counts.parents:
             mining = (
