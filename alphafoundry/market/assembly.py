@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from alphafoundry.market.validation import validate
 
 Progress = Callable[[str], None]
 
+AS_GIVEN = ("close", "raw_close", "dividend", "split_factor", "universe")
+"""Columns that are wanted as the source gives them, besides what validation makes of them."""
+
 
 def build_panel(
     bars: Bars,
@@ -33,7 +37,7 @@ def build_panel(
     delistings: Sequence[Delisting] = (),
     synthetic: bool = False,
 ) -> Panel:
-    """Return the panel of a market from its raw bars.
+    """Return the panel of a market from its raw bars, whose arrays it uses up.
 
     Parameters
     ----------
@@ -48,7 +52,9 @@ def build_panel(
     Raises MarketError where no usable price is left after validation.
     """
     progress(f"{name}: checking {len(bars.symbols)} series of {len(bars.dates)} days")
-    clean = validate(bars)
+    given = {name: bars.values[name].copy() for name in AS_GIVEN if name in bars.values}
+    adjusted = "adj_close" in bars.values
+    clean = validate(bars, reuse=True)
     if not np.isfinite(clean.values["close"]).any():
         raise MarketError(
             f"{name}: no usable close price is left after validation; give daily bars with "
@@ -57,7 +63,7 @@ def build_panel(
     ends = with_last_prices(clean.values, clean.dates, clean.symbols, delistings)
     fields, descriptions = derive_fields(clean.values)
     members = (
-        members_of_column(bars, clean.dates)
+        members_of_column(replace(bars, values=given), clean.dates)
         if stays is None
         else members_by_day(clean.dates, clean.symbols, stays)
     )
@@ -77,7 +83,7 @@ def build_panel(
         synthetic=synthetic,
         issues=(*clean.issues, *ends),
         revisions=_of_fields(clean.revisions),
-        raw=_raw(bars, clean, kept),
+        raw=_raw(given, kept, adjusted=adjusted or _is_split(clean)),
         notes=clean.notes,
     )
 
@@ -117,15 +123,20 @@ def assemble(
     return panel
 
 
-def _raw(bars: Bars, clean: Bars, kept: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+def _raw(
+    given: Mapping[str, NDArray[np.float64]], kept: NDArray[np.bool_], *, adjusted: bool
+) -> dict[str, NDArray[np.float64]]:
     """Return what the source gives beside adjusted prices, as it gives it, on the days kept."""
-    given = bars.values
     raw = {name: given[name] for name in ("dividend", "split_factor") if name in given}
     if "raw_close" in given:
         raw["close"] = given["raw_close"]
-    elif "adj_close" in given or any(found.kind == "split" for found in clean.revisions.breaks):
+    elif adjusted:
         raw["close"] = given["close"]
     return {name: np.ascontiguousarray(array[kept]) for name, array in raw.items()}
+
+
+def _is_split(clean: Bars) -> bool:
+    return any(found.kind == "split" for found in clean.revisions.breaks)
 
 
 def _of_fields(revisions: Revisions) -> Revisions:

@@ -35,7 +35,8 @@ def bars_a_year(dates: NDArray[np.datetime64]) -> float:
         return DAYS_A_YEAR
     days = dates.astype("datetime64[D]").astype(np.int64)
     gaps = np.diff(days)
-    usual = float(np.median(gaps))
+    # Of two in the middle the lower: Friday, Monday and Tuesday are exchange days.
+    usual = float(np.quantile(gaps, 0.5, method="lower"))
     for least, most, bars in _GAPS:
         if least <= usual <= most:
             return bars

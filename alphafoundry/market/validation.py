@@ -68,10 +68,11 @@ SPLIT_LOG = np.log(1.2)
 GAP_BARS = 5
 
 
-def validate(bars: Bars) -> Bars:
+def validate(bars: Bars, *, reuse: bool = False) -> Bars:
     """Return `bars` with every faulty value set to NaN and every fault in `issues`.
 
-    The arrays of `bars` are left as they are. The rules are those of the module's docstring.
+    The arrays of `bars` are left as they are, unless `reuse` lets their memory be used: a market of
+    many names for many years does not fit twice. The rules are those of the module's docstring.
     What was masked or repaired, since when that is known, and what the cell showed until then
     is in `revisions`. The order of issues is by symbol, then by kind; faults of the whole file
     come first.
@@ -85,7 +86,7 @@ def validate(bars: Bars) -> Bars:
     _find_garbage(findings)
     _report_splits(findings)
     _report_gaps(findings)
-    values = {name: array.copy() for name, array in bars.values.items()}
+    values = {name: array if reuse else array.copy() for name, array in bars.values.items()}
     if "volume" in values:
         _mask_lost_volume(findings, values)
     revisions = _revise(values, findings)

@@ -106,7 +106,9 @@ def market(seed: int, faults: list[Fault], *, adjusted: bool) -> Bars:
 
 
 def panel_of(bars: Bars) -> Panel:
-    return build_panel(bars, source="test", name="test", groupings={}, progress=lambda _: None)
+    # A copy, since a panel uses up the arrays that it is built from.
+    own = cut(bars, len(bars.dates))
+    return build_panel(own, source="test", name="test", groupings={}, progress=lambda _: None)
 
 
 def cut(bars: Bars, rows: int) -> Bars:
