@@ -36,8 +36,9 @@ def build_panel(
     progress: Progress,
     stays: Sequence[Membership] | None = None,
     delistings: Sequence[Delisting] = (),
+    synthetic: bool = False,
 ) -> Panel:
-    """Return the panel of a real market from its raw bars, whose arrays it uses up.
+    """Return the panel of a market from its raw bars, whose arrays it uses up.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ def build_panel(
         change by day have the days of `bars`
     stays : who belonged to the market when; None where only a column of the bars may tell
     delistings : what a holder got at the end of a name
+    synthetic : True where the prices were generated; the label begins with SYNTHETIC then
 
     Raises MarketError where no usable price is left after validation.
     """
@@ -84,8 +86,8 @@ def build_panel(
         groupings={"market": market_group(len(clean.symbols)), **groupings},
         descriptions=descriptions,
         source=source,
-        label=describe(name, clean.dates, len(clean.symbols)),
-        synthetic=False,
+        label=describe(f"SYNTHETIC {name}" if synthetic else name, clean.dates, len(clean.symbols)),
+        synthetic=synthetic,
         issues=(*clean.issues, *ends),
         revisions=_of_fields(clean.revisions),
         raw=_raw(given, kept, adjusted=adjusted or _is_split(clean)),

@@ -171,9 +171,12 @@ class AlphasReport:
         if any(left_out):
             rows.append(("left out", ", ".join(filter(None, left_out))))
         if counts.errors or counts.unfinished:
-            text = f"{counts.errors} ended without an alpha, {counts.unfinished} wait"
+            waiting = f"{counts.unfinished} wait for the next run"
+            subject, text = "waiting", waiting
+            if counts.errors:
+                subject, text = "failed", f"{counts.errors} ended without an alpha, {waiting}"
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.items())
-            rows.append(("failed", f"{text}: {reasons}" if reasons else text))
+            rows.append((subject, f"{text}: {reasons}" if reasons else text))
         rows.append(("hopeful", f"{counts.hopeful} with {self.rule}"))
         if counts.parents:
             mining = (
@@ -184,14 +187,15 @@ class AlphasReport:
                 before, after = self.best_gain
                 mining += f"; best gain {after - before:+.2f} fitness ({before:.2f} to {after:.2f})"
             rows.append(("mining", mining))
-        if self.synthetic and counts.hopeful:
-            rows.append(
-                (
-                    "truth",
-                    f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are "
-                    f"planted effects, {counts.noise} are noise",
-                )
+        judged = counts.planted + counts.noise
+        if self.synthetic and judged:
+            truth = (
+                f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are planted "
+                f"effects, {counts.noise} are noise"
             )
+            if judged < counts.hopeful:
+                truth += f", {counts.hopeful - judged} not known"
+            rows.append(("truth", truth))
         rows.append(
             (
                 "submitted",

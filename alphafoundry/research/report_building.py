@@ -85,7 +85,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
         rule=str(run.hopeful),
         counts=counts,
         best_gain=_best_gain(mined, run),
-        reasons=dict(_reasons(ended, run).most_common()),
+        reasons=dict(_reasons(ended, run, unfinished=len(rows) - len(ended)).most_common()),
         alphas=lines[:MOST_LINES],
         notes=[
             *run.tally.notes,
@@ -141,9 +141,11 @@ def _accepted_today(submissions: Iterable[SubmissionRow]) -> int:
     return sum(one.status == "accepted" and one.eastern_day == today for one in submissions)
 
 
-def _reasons(ended: Iterable[SimulationRow], run: ResearchRun) -> Counter[str]:
+def _reasons(ended: Iterable[SimulationRow], run: ResearchRun, *, unfinished: int) -> Counter[str]:
     reasons = Counter(row.message or row.status for row in ended if row.status not in WITH_ALPHA)
     reasons.update(run.tally.unfinished.values())
+    if (under_way := unfinished - len(run.tally.unfinished)) > 0:
+        reasons["under way when the run ended"] = under_way
     return reasons
 
 
