@@ -13,6 +13,7 @@ import contextlib
 import difflib
 import inspect
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -81,6 +82,9 @@ def main(flow: Flow[..., Any], command: Command) -> NoReturn:
     Ctrl-C or SIGTERM (`interrupted_status` for a flow that is meant to be stopped) or cancelled
     in Prefect, and what `command.finish` gives.
     """
+    # Where the server is away, Prefect would print for every batch of log lines that they could not
+    # be sent; the run says so once.
+    logging.raiseExceptions = False
     signals = Signals()
     signals.obey()
     leave(_status(flow, command, signals))

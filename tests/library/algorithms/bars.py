@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from alphafoundry.finance.bars import TickerBars
@@ -21,6 +23,12 @@ def walking_bars(ticker: str = "AAA", days: int = 120, seed: int = 1) -> TickerB
         close=close,
         volume=rng.integers(10**5, 10**6, days).astype(np.float64),
     )
+
+
+def on_exchange_days(bars: TickerBars) -> TickerBars:
+    """The same bars from Monday to Friday, of which a year has 252."""
+    days = np.busday_offset("2021-01-04", np.arange(len(bars.dates)))
+    return replace(bars, dates=days)
 
 
 def rising_bars(ticker: str = "UP", days: int = 120) -> TickerBars:

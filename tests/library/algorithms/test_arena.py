@@ -32,7 +32,7 @@ from alphafoundry.errors import MarketError
 from alphafoundry.finance.bars import TickerBars
 from alphafoundry.finance.statistics import metrics_of
 from alphafoundry.market import load_market
-from tests.library.algorithms.bars import rising_bars, walking_bars
+from tests.library.algorithms.bars import on_exchange_days, rising_bars, walking_bars
 
 CROSSING = """
 import numpy as np
@@ -84,7 +84,7 @@ def by_hand(bars: TickerBars, warm_up: int, cash: float, cost: float) -> tuple[l
 
 
 def test_a_race_matches_a_plain_loop_over_pandas() -> None:
-    both = [walking_bars("A", 200, 3), walking_bars("B", 200, 4)]
+    both = [on_exchange_days(walking_bars(name, 200, seed)) for name, seed in (("A", 3), ("B", 4))]
     how = ArenaSettings(warm_up=30, cost_bps=10.0)
     result = race([Entry("crossing", CROSSING)], both, how)
     hands = [by_hand(bars, 30, 10_000.0, 0.001) for bars in both]
@@ -103,7 +103,7 @@ def test_a_race_matches_a_plain_loop_over_pandas() -> None:
 
 
 def test_the_leader_board_and_a_workflow_give_the_same_statistics_for_the_same_returns() -> None:
-    result = race([], [walking_bars("A", 700, 9)], ArenaSettings(warm_up=0))
+    result = race([], [on_exchange_days(walking_bars("A", 700, 9))], ArenaSettings(warm_up=0))
     equity = np.concatenate([[10_000.0], result.equity[BUY_AND_HOLD]])
     row = row_of(result, BUY_AND_HOLD)
     found = metrics_of(np.diff(equity) / equity[:-1])
