@@ -205,6 +205,28 @@ class SubmissionSettings(_Settings):
     max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
 
 
+class HoldoutSettings(_Settings):
+    """The last days of a local market, which nothing of a search may see.
+
+    share : part of the days; 0 keeps none apart, and every number is then in sample
+    least_days : fewest sealed days; a market too short for them is searched on all of its days
+    embargo_days : days between the two parts that belong to neither
+    """
+
+    share: Annotated[
+        Number,
+        Flag("SHARE", name="holdout"),
+        Field(
+            ge=0,
+            le=0.8,
+            description="share of the local market's days, the last ones, that no search sees and "
+            "that finalists are judged on; 0 keeps none apart",
+        ),
+    ] = 0.3
+    least_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=60)] = 252
+    embargo_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=252)] = 5
+
+
 class ModelSettings(_Settings):
     """One language model of the fleet.
 
@@ -401,6 +423,7 @@ class FoundrySettings(_Settings):
     server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
     mining: MiningSettings = MiningSettings()
+    holdout: HoldoutSettings = HoldoutSettings()
     submission: SubmissionSettings = SubmissionSettings()
     ollama: OllamaSettings = OllamaSettings()
     algorithms: AlgorithmsSettings = AlgorithmsSettings()

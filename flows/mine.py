@@ -18,6 +18,7 @@ async def mine(
     seed: int | None = None,
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     max_concurrent: int | None = None,
     credentials: str | None = None,
 ) -> AlphasReport:

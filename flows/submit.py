@@ -13,6 +13,7 @@ from tasks.research.submission import choose, reconcile, submit_alpha
 async def submit(
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     credentials: str | None = None,
 ) -> AlphasReport:
     """Submit the alphas whose checks all pass, least correlated first, within the daily limit."""

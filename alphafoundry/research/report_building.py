@@ -110,11 +110,16 @@ def _data(run: ResearchRun) -> str:
     ]
     if others:
         text += f"; alphas simulated before and not repeated: {', '.join(others)}"
-    superseded = count_elsewhere(run.store, now.source, run.service)
-    if superseded:
+    elsewhere = count_elsewhere(run.store, now.source, run.service)
+    if elsewhere.earlier_rules:
         text += (
-            f"; {superseded} alphas of earlier simulation rules are kept in the store and not "
-            "used, since their numbers would differ"
+            f"; {elsewhere.earlier_rules} alphas of earlier simulation rules are kept in the store "
+            "and not used, since their numbers would differ"
+        )
+    if elsewhere.other_days:
+        text += (
+            f"; {elsewhere.other_days} alphas of another part of the days (another --holdout) are "
+            "kept apart"
         )
     return text
 

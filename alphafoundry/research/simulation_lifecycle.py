@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from alphafoundry.brain.models import AlphaInfo, SimulationStatus
+from alphafoundry.brain.models import AlphaInfo, AlphaStatistics, SimulationStatus
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited
 from alphafoundry.research.run import ResearchRun
@@ -283,7 +283,14 @@ def to_record(
         market_id=market_id,
         data_version=alpha.data_version,
         data_until=until,
+        expected_sharpe=alpha.expected_sharpe,
+        train=_part(alpha.train),
+        test=_part(alpha.test),
     )
+
+
+def _part(found: AlphaStatistics | None) -> dict[str, Any] | None:
+    return None if found is None else found.model_dump(mode="json")
 
 
 async def _planted(run: ResearchRun, alpha_id: str) -> dict[str, float] | None:

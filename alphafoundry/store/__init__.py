@@ -32,8 +32,10 @@ from alphafoundry.store.alphas import (
 )
 from alphafoundry.store.daily_pnl import DailyPnl, read_daily_pnl, save_daily_pnl
 from alphafoundry.store.database import Store, open_store
+from alphafoundry.store.market_splits import MarketSplit, fix_split
 from alphafoundry.store.markets import (
     DataOrigin,
+    ElsewhereCount,
     VersionCount,
     count_by_version,
     count_elsewhere,
@@ -115,10 +117,12 @@ __all__ = [
     "DailyPnl",
     "DataOrigin",
     "DataVersionRow",
+    "ElsewhereCount",
     "HopefulEntry",
     "HopefulFile",
     "Intent",
     "MarketRow",
+    "MarketSplit",
     "ModelRequest",
     "ModelRequestRow",
     "PhaseRow",
@@ -148,6 +152,7 @@ __all__ = [
     "finish_phase",
     "finish_run",
     "finish_simulation",
+    "fix_split",
     "hopeful_alphas",
     "intend_submission",
     "is_alive",
