@@ -53,6 +53,7 @@ class Tally:
     ----------
     halted : whether the service took no more simulations at some time of this run
     resume_at : monotonic time before which it need not be asked again
+    opening : id of the opening that judged the finalists of this run, None without one
     unfinished : simulation that this run has put aside to the reason
     """
 
@@ -61,6 +62,7 @@ class Tally:
         self.planned = 0
         self.halted = False
         self.resume_at = 0.0
+        self.opening: int | None = None
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()

@@ -350,6 +350,7 @@ class VerdictRow(Table):
         these without the first 63, and of these after 5 basis points on each dollar traded
     p : of the sealed test, adjusted over the finalists
     upper : 80 % bound of the sealed Sharpe ratio; days_needed : None where no number is enough
+    pnl_days, pnl_amounts : daily PnL over search days and sealed days, as in `PnlRow`
     verdict and what is sealed : None until the opening is done
     """
 
@@ -379,6 +380,8 @@ class VerdictRow(Table):
     p: Mapped[float | None]
     upper: Mapped[float | None]
     days_needed: Mapped[float | None]
+    pnl_days: Mapped[bytes | None]
+    pnl_amounts: Mapped[bytes | None]
     verdict: Mapped[VerdictName | None] = mapped_column(PlainText)
     reason: Mapped[str | None]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from alphafoundry.market.identity import Market
 from alphafoundry.research.run import ResearchRun, research_run
 from alphafoundry.research.whole_search import search_all
 from alphafoundry.settings import load_settings
+from alphafoundry.store import AlphaRecord, DailyPnl, Store, record_alpha
 
 DAYS, NAMES = 1100, 30
 
@@ -77,3 +80,34 @@ async def searched(
     async with research_run(settings, flow=flow, lanes=2, panel=panel) as run:
         await search_all(run)
         return run
+
+
+def record_hopeful(
+    store: Store,
+    service: str,
+    alpha_id: str,
+    expression: str,
+    *,
+    seed: int,
+    sharpe: float = 1.5,
+    checks: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Store a hopeful alpha with made-up PnL of four years."""
+    draw = np.random.default_rng(seed)
+    dates = np.busday_offset("2018-01-02", np.arange(1000)).astype("datetime64[D]")
+    pnl = 1e5 * (draw.standard_normal(1000) + sharpe / 252**0.5)
+    record_alpha(
+        store,
+        service,
+        AlphaRecord(
+            alpha_id,
+            expression,
+            {"decay": 4},
+            sharpe=sharpe,
+            fitness=1.0,
+            turnover=0.2,
+            checks=checks,
+            hopeful=True,
+        ),
+        daily_pnl=DailyPnl(dates, pnl),
+    )

@@ -77,6 +77,8 @@ def upgrade() -> None:
                 "days_needed",
             )
         ),
+        sa.Column("pnl_days", sa.LargeBinary()),
+        sa.Column("pnl_amounts", sa.LargeBinary()),
         sa.Column("verdict", sa.Text()),
         sa.Column("reason", sa.Text()),
         sa.PrimaryKeyConstraint("opening_id", "position", name="pk_verdicts"),
