@@ -199,10 +199,12 @@ class SubmissionSettings(_Settings):
 
     daily_limit : most submissions in one US Eastern day, 0 submits nothing
     max_correlation : largest daily-PnL correlation with what was submitted before
+    least_verdict : alphas whose verdict is worse stay behind; see docs/truth.md
     """
 
     daily_limit: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 4
     max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
+    least_verdict: Literal["found", "unproven", "not confirmed"] = "unproven"
 
 
 class HoldoutSettings(_Settings):
