@@ -40,16 +40,16 @@ algorithms: install ## Have models write trading algorithms and race them (FLAGS
 	@$(BIN)/python -m flows.algorithms $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
 test: install-dev ## Run the tests, all but those that take minutes
-	@$(PYTEST) -m 'not long' $(FLAGS)
+	@$(PYTEST) -m 'not long and not fresh' $(FLAGS)
 
 test-quick: install-dev ## Run the tests that take less than ten seconds each
-	@$(PYTEST) -m 'not slow and not long' $(FLAGS)
+	@$(PYTEST) -m 'not slow and not long and not fresh' $(FLAGS)
 
-test-long: install-dev ## Run the tests that take minutes: many kills, many seeds, fresh machines
+test-long: install-dev ## Run the tests that take minutes: many kills, many simulations, the documentation
 	@$(PYTEST) -m long $(FLAGS)
 
 test-fresh: install-dev ## Run `make daily` and the quick tests on fresh Debian systems (needs root)
-	@$(BIN)/python -m pytest -q -rs -m long tests/fresh $(FLAGS)
+	@$(BIN)/python -m pytest -q -rs -m fresh tests/fresh $(FLAGS)
 
 lint: install-dev ## Format check, lint, types, and imports that point down without circles
 	@$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.expressions import Conventions
+from alphafoundry.help_text import HelpFormatter
 from alphafoundry.market import known_sources, load_market
 from alphafoundry.market.update_command import add_update_command, update_command
 from alphafoundry.simulation import SimulationResult, SimulationSettings, simulate
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = _shown if options.data_command == "show" else _updated
             sys.stdout.write("\n".join(command(options)) + "\n")
             return 0
+        if options.plot is not None and not options.plot.resolve().parent.is_dir():
+            raise FoundryError(f"--plot {options.plot}: there is no such folder")
         result = _simulated(options)
     except FoundryError as problem:
         sys.stderr.write(f"error: {problem}\n")
@@ -83,10 +86,11 @@ def _checks(result: SimulationResult) -> str:
 
 
 def _check_row(check: Check) -> str:
-    return (
+    line = (
         f"{check.name:28}{check.result:9}{_number(check.value):>12}{_number(check.limit):>12}"
         f"{'  ' + check.message if check.message else ''}"
     )
+    return line.rstrip()
 
 
 def _number(value: float | None) -> str:
@@ -105,17 +109,31 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "simulate",
         help="simulate one alpha and print its statistics, years and checks",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Simulate one alpha and print its statistics, years and checks.",
+        formatter_class=HelpFormatter,
     )
     defaults = SimulationSettings()
     sources = ", ".join(known_sources())
     one.add_argument("expression", help='FASTEXPR text, such as "rank(-ts_delta(close, 5))"')
-    one.add_argument("--market", default="calibration", help=f"{sources} or a file's path")
+    one.add_argument(
+        "--market", default="calibration", help=f"{sources}, or a file or folder (docs/data.md)"
+    )
     one.add_argument("--seed", type=int, default=0, help="seed of the calibration market")
     one.add_argument("--universe", default=defaults.universe, help="TOP3000, TOP1000, ...")
-    one.add_argument("--delay", type=int, choices=(0, 1), default=defaults.delay)
+    one.add_argument(
+        "--delay",
+        type=int,
+        choices=(0, 1),
+        default=defaults.delay,
+        help="0 trades at the close of the last day of data, 1 a day later",
+    )
     one.add_argument("--decay", type=int, default=defaults.decay, help="days of linear decay")
-    one.add_argument("--neutralization", default=defaults.neutralization, type=str.upper)
+    one.add_argument(
+        "--neutralization",
+        default=defaults.neutralization,
+        type=str.upper,
+        help="NONE, MARKET, SECTOR, INDUSTRY or SUBINDUSTRY, as far as the market has these groups",
+    )
     one.add_argument(
         "--neutralization-first",
         action="store_true",
@@ -129,8 +147,17 @@ def _parser() -> argparse.ArgumentParser:
         help="how operators are read whose definition is open, such as rank_ties=lowest: see "
         "docs/operators.md",
     )
-    one.add_argument("--truncation", type=float, default=defaults.truncation)
-    one.add_argument("--test-period", default=defaults.test_period, help="such as P1Y0M")
+    one.add_argument(
+        "--truncation",
+        type=float,
+        default=defaults.truncation,
+        help="largest share of the book in one instrument; 0 sets no limit",
+    )
+    one.add_argument(
+        "--test-period",
+        default=defaults.test_period,
+        help="last part of the period, kept as a test, such as P1Y0M",
+    )
     one.add_argument("--plot", type=Path, help="write PnL, drawdown and turnover to a PNG file")
     data = commands.add_parser("data", help="look at a market's data, keep a market that grows")
     of_data = data.add_subparsers(dest="data_command", required=True)

@@ -266,3 +266,9 @@ class ModelRequestError(LanguageModelError):
             kind=kind,
             status=status,
         )
+
+
+def os_error_in_one_line(problem: OSError) -> str:
+    """Return which file or folder could not be used, and why."""
+    where = f"{problem.filename}: " if problem.filename is not None else ""
+    return f"{where}{problem.strerror or problem}"

@@ -372,7 +372,7 @@ class FoundrySettings(_Settings):
         Flag("NAME|FILE"),
         Field(
             description="market data of the local simulator: calibration, sample, yfinance, or a "
-            "parquet or CSV file"
+            "file or folder (docs/data.md)"
         ),
     ] = "calibration"
     brain: Annotated[

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import FoundryError, os_error_in_one_line
 from alphafoundry.settings import load_limits
 from tasks.prefect.limits import ensure_limits
 from tasks.prefect.server import prefect_server
@@ -64,5 +64,7 @@ def deploy() -> None:
 if __name__ == "__main__":
     try:
         deploy()
-    except (FoundryError, OSError) as problem:
+    except FoundryError as problem:
         sys.exit(f"error: {problem}")
+    except OSError as problem:
+        sys.exit(f"error: {os_error_in_one_line(problem)}")

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import tomllib
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from tasks.prefect.temporary_server import FEW_COLLECTIONS, prepare
 # progress bar; the same lines still reach the UI. Values set by the user win.
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# While a server restarts, Prefect would print each event that it could not send, 2,000 characters.
+os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
 def _variables(table: dict[str, Any], prefix: str = "PREFECT") -> Iterator[tuple[str, str]]:
@@ -40,9 +41,7 @@ if not Path("prefect.toml").exists() and _settings.exists():
     for _name, _value in _variables(tomllib.loads(_settings.read_text("utf-8"))):
         os.environ.setdefault(_name, _value)
 
-# They put Prefect's home inside this folder, and Prefect does not create parents. Where that is
-# not possible, the command says so in one line, and Prefect need not.
-warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+# They put Prefect's home inside this folder, and Prefect does not create parents.
 if Path("prefect.toml").exists() or _settings.exists():
     with contextlib.suppress(OSError):
         Path(os.environ.get("PREFECT_HOME", ".foundry/prefect")).parent.mkdir(
@@ -63,6 +62,8 @@ _TELLING = {"-h", "--help", "--check", "--schema"}
 if sys.argv[:1] == ["-m"]:
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _leave)
     gc.set_threshold(*FEW_COLLECTIONS)
     # Prefect's server takes longer to import than the flow, so its imports come first; it serves
     # only when the command has found no mistake and wants it.

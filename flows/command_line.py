@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import difflib
 import inspect
 import json
 import sys
@@ -24,9 +25,10 @@ import httpx
 from prefect import Flow
 from prefect.exceptions import PrefectHTTPStatusError
 
-from alphafoundry.errors import FoundryError, RunStopped
+from alphafoundry.errors import FoundryError, RunStopped, os_error_in_one_line
 from alphafoundry.runs import Report, Stop
 from alphafoundry.settings import FLAGS, FoundrySettings, load_limits, load_settings
+from alphafoundry.store import open_store
 from flows.later_imports import import_later_ones, import_plots_in_background
 from flows.stopping import (
     EXIT_ERROR,
@@ -39,7 +41,7 @@ from flows.stopping import (
 )
 from flows.terminal import ProgressBar, print_report
 from tasks.prefect.cancellation import CancelledInPrefect
-from tasks.prefect.server import prefect_server, refuses
+from tasks.prefect.server import is_away, prefect_server
 from tasks.run import running_from_terminal
 
 EXIT_BUG = 1
@@ -95,7 +97,7 @@ def _status(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
     except FoundryError as problem:
         status, line = EXIT_ERROR, str(problem)
     except OSError as problem:
-        status, line = EXIT_ERROR, in_one_line(problem)
+        status, line = EXIT_ERROR, os_error_in_one_line(problem)
     except (KeyboardInterrupt, asyncio.CancelledError):
         status, line = EXIT_INTERRUPTED, "stopped; what had finished is saved"
     except Exception:
@@ -107,7 +109,7 @@ def _status(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
 
 def _run(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
     settings = load_settings()
-    arguments = vars(_parser(flow, command, settings).parse_args())
+    arguments = _read_arguments(_parser(flow, command, settings))
     json_file: Path | None = arguments.pop("json")
     own = command.prepare(arguments)
     if isinstance(own, int):
@@ -117,11 +119,13 @@ def _run(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
     stop = Stop()
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(ProgressBar())
-        command.check(load_settings(**given), own | given, progress.say)
+        wanted = load_settings(**given)
+        _check_database(wanted)
+        command.check(wanted, own | given, progress.say)
         server = stack.enter_context(prefect_server(meanwhile=import_later_ones))
         stack.enter_context(running_from_terminal(progress=progress, stop=stop, server=server))
         import_plots_in_background()
-        watch = ServerWatch(server.url, has_ended=server.has_ended, refuses=refuses)
+        watch = ServerWatch(server.url, has_ended=server.has_ended, refuses=is_away)
         try:
             report: Report = run_until_stopped(
                 partial(_call, flow, own | given), stop, signals=signals, lost=watch.lost
@@ -140,10 +144,22 @@ async def _call(flow: Flow[..., Any], parameters: Parameters) -> Any:
     return await running
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with what is wrong, the flag that was probably meant, and --help."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].split("=")[0]
+        near = difflib.get_close_matches(unknown, flags, n=1)
+        meant = f"; did you mean {near[0]}?" if near and near[0] != unknown else ""
+        self.exit(EXIT_ERROR, f"error: {message}{meant} (`{self.prog} --help` lists the flags)\n")
+
+
 def _parser(
     flow: Flow[..., Any], command: Command, settings: FoundrySettings
 ) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"python -m {command.module}",
         description=inspect.getdoc(flow.fn),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -166,6 +182,18 @@ def _parser(
     return parser
 
 
+def _read_arguments(parser: argparse.ArgumentParser) -> Parameters:
+    """Return the arguments of this process; argparse ends it where one is wrong."""
+    read, unknown = parser.parse_known_args()
+    if unknown:
+        text = f"unrecognized arguments: {' '.join(unknown)}"
+        known = [flag for action in parser._actions for flag in action.option_strings]
+        flags = [one.partition("=")[0] for one in unknown if one.startswith("--")]
+        near = difflib.get_close_matches(flags[0], known, n=1) if flags else []
+        parser.error(f"{text}; did you mean {near[0]}?" if near else text)
+    return vars(read)
+
+
 def _given(arguments: Mapping[str, Any]) -> Parameters:
     """Return the flags that were given, as the settings read them.
 
@@ -178,21 +206,36 @@ def _given(arguments: Mapping[str, Any]) -> Parameters:
     return {name: FLAGS[name].value(settings) for name in texts}
 
 
+def _check_database(settings: FoundrySettings) -> None:
+    """Open the database and close it: what is wrong with it is told before anything slow."""
+    url = settings.database_url
+    open_store(None if url is None else url.get_secret_value(), home=settings.home).close()
+
+
 def _check_writable(path: Path | None) -> None:
-    if path is not None and not path.resolve().parent.is_dir():
+    """Find out before the run whether its report can be written at its end."""
+    if path is None:
+        return
+    if not path.resolve().parent.is_dir():
         raise FoundryError(f"--json {path}: the folder {path.resolve().parent} does not exist")
-    if path is not None and path.is_dir():
+    if path.is_dir():
         raise FoundryError(f"--json {path}: this is a folder; name a file")
-
-
-def in_one_line(problem: OSError) -> str:
-    """Return which file or folder could not be used, and why."""
-    where = f"{problem.filename}: " if problem.filename is not None else ""
-    return f"{where}{problem.strerror or problem}"
+    new = not path.exists()
+    try:
+        path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as problem:
+        raise FoundryError(f"--json {path}: cannot be written: {problem.strerror}") from None
 
 
 def _about_the_server(problem: Exception) -> str:
-    reason = (str(problem) or type(problem).__name__).splitlines()[0]
+    if isinstance(problem, PrefectHTTPStatusError):
+        answer = problem.response
+        where = f"{answer.request.method} {answer.request.url}"
+        reason = f"it answered {answer.status_code} {answer.reason_phrase} to {where}"
+    else:
+        reason = (str(problem) or type(problem).__name__).splitlines()[0]
     return (
         f"the Prefect server failed ({reason}); is it still running, and is there room on its "
         "disk? What had finished is saved"

@@ -19,7 +19,7 @@ from tasks.prefect.temporary_server import kill_temporary_servers
 
 T = TypeVar("T")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_SECONDS = 0.5
 SAVING_SECONDS = 5.0
 """How long a run that has lost its server may take to save what it has."""
@@ -33,10 +33,11 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class Signals:
-    """What Ctrl-C and SIGTERM do, from the start of a command to its end.
+    """What Ctrl-C, SIGTERM and a closed terminal do, from the start of a command to its end.
 
     Before the flow they raise KeyboardInterrupt. While it runs, the first asks it to finish.
-    A second one ends the process at once, whatever hangs.
+    A second one ends the process at once, whatever hangs. A SIGHUP that is ignored, as under
+    `nohup`, stays so.
     """
 
     def __init__(self, leave: Callable[[int, str], object] | None = None) -> None:
@@ -46,14 +47,14 @@ class Signals:
 
     def obey(self) -> None:
         """Handle the signals from now on."""
-        for number in SIGNALS:
+        for number in _obeyed():
             signal.signal(number, self._handle)
 
     @contextlib.contextmanager
     def asking(self, stop: Stop) -> Iterator[None]:
         """Let the first signal set `stop` during the block."""
         self._stop = stop
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        before = {number: signal.signal(number, self._handle) for number in _obeyed()}
         try:
             yield
         finally:
@@ -70,6 +71,11 @@ class Signals:
         else:
             _write("\nstopping: finishing what is in flight and saving; again: at once\n")
             self._stop.set()
+
+
+def _obeyed() -> list[signal.Signals]:
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in SIGNALS if number != signal.SIGHUP or not ignored]
 
 
 def run_until_stopped(

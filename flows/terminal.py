@@ -68,8 +68,10 @@ class ProgressBar:
         )
 
     def say(self, message: str) -> None:
-        """Show a line above the bars."""
-        self._console.print(f"[dim]{escape(message)}")
+        """Show a line above the bars; in a file it stays one line, however long."""
+        self._console.print(
+            f"[dim]{escape(message)}", soft_wrap=not self._console.is_terminal, highlight=False
+        )
 
 
 def shorten(text: str, width: int = SHORT) -> str:

@@ -26,6 +26,7 @@ from alphafoundry.coordinator.reproducibility import (
     read_results,
     read_state,
 )
+from alphafoundry.coordinator.run import check_workflow
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import FoundrySettings, load_settings
@@ -80,8 +81,7 @@ def _check_workflow(
     settings: FoundrySettings, given: Mapping[str, Any], say: Callable[[str], None]
 ) -> None:
     """Find the mistakes of the file and of its data."""
-    data = load_workflow(given["workflow"]).document.data
-    load_bars_of(data, market=settings.market, cache_dir=settings.home / "cache")
+    check_workflow(given["workflow"], settings)
 
 
 class _Reproduction:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from typing import cast
 
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from prefect.utilities.annotations import quote
 
 from alphafoundry.runs import Report, to_markdown
 
 
-@task(name="publish the report", task_run_name="publish the report", cache_policy=NO_CACHE)
 async def publish(report: Report) -> None:
     """Show a report in the UI."""
+    # Unquoted, a report that an inner flow returned is recorded as an input of the kind
+    # "flow_run", and the UI shows no page with a task run that has one.
+    await _publish(cast(Report, quote(report)))
+
+
+@task(name="publish the report", task_run_name="publish the report", cache_policy=NO_CACHE)
+async def _publish(report: Report) -> None:
     pictures = {}
     for figure in report.figures():
         png = await asyncio.to_thread(figure.draw)

@@ -24,6 +24,23 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [one for one in local if not (page.parent / one).exists()] in ([], [MADE_BY_MKDOCS])
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_guide_names_exist(page: str) -> None:
+    named = re.findall(
+        r"(?<![\w/.])((?:a|alphafoundry|tasks|flows|tests|examples|docs)/[\w/-]*[\w/](?:\.\w+)?)"
+        r"((?:, \w+\.py)*)",
+        (ROOT / page).read_text("utf-8"),
+    )
+    paths = [
+        re.sub("^a/", "alphafoundry/", path)
+        for first, others in named
+        for path in (first, *(str(Path(first).parent / one) for one in others.split(", ")[1:]))
+        if not re.search("NAME|ROOM", path)
+    ]
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_commands_of_make_that_the_pages_name_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     known = set(re.findall(r"^([a-z0-9-]+):", makefile, flags=re.M))

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alphafoundry.algorithms.generation import GeneratedAlgorithm, Generation
 from alphafoundry.algorithms.leader_board import (
@@ -20,8 +20,11 @@ from alphafoundry.algorithms.leader_board import (
 from alphafoundry.algorithms.program_files import new_folder, save_generation
 from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.llm import ModelMetrics
-from alphafoundry.runs import Figure, Passage, Table
+from alphafoundry.runs import Figure, Passage, Table, data_table
 from alphafoundry.store import RaceLine, mark_candidates, record_race
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class AlgorithmsReport:
     measured_on : what the race was, in a line; empty where there was none
     candidates : names of the best, which other flows can use
     folder : where the programs are, None where there are none
+    screen : what the market's data are
     pictures : drawn when the report is shown; not among the JSON values
     """
 
@@ -91,6 +95,7 @@ class AlgorithmsReport:
     folder: str | None = None
     notes: tuple[str, ...] = ()
     measured_on: str = ""
+    screen: DataScreen | None = None
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -182,6 +187,7 @@ class AlgorithmsReport:
                 description=f"Requests per model at {self.endpoint}",
             ),
             Table("Directives", asked, places=frozenset({"page"})),
+            *([data_table(self.screen.rows())] if self.screen else []),
         ]
 
     def figures(self) -> tuple[Figure, ...]:
@@ -202,6 +208,7 @@ class AlgorithmsReport:
             "kind": self.kind,
             "version": self.version,
             **values,
+            "screen": None if self.screen is None else self.screen.to_json(),
             "models": [asdict(one) for one in self.models],
             "metrics": [_without_nan(asdict(one)) for one in self.metrics],
         }
@@ -265,6 +272,7 @@ def build_report(run: AlgorithmsRun, result: RaceResult | None) -> AlgorithmsRep
         folder=folder,
         notes=tuple(notes),
         measured_on="" if result is None else measured_on(result),
+        screen=panel.screen(),
         pictures=()
         if result is None
         else (Figure("Equity of the best", lambda: leader_board_plot(result)),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -31,6 +31,9 @@ from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.retry_after import retry_after
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.super_settings import SuperSettings
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 SIMULATION_DEADLINE = 30 * 60.0
 CHECK_DEADLINE = 10 * 60.0
@@ -59,6 +62,7 @@ class BrainClient:
     on_persona : called with a message and link when BRAIN wants a biometric check; None raises
         PersonaRequired
     persona_timeout : seconds that the person has for it
+    screen : what the data of a server in this process are; None where another has them
 
     All methods raise AuthenticationError, RateLimited, BrainUnavailable and BrainRequestError.
     """
@@ -73,7 +77,9 @@ class BrainClient:
         max_wait_retry_after: float = 5.0,
         on_persona: Callable[[str], None] | None = None,
         persona_timeout: float = 600.0,
+        screen: DataScreen | None = None,
     ) -> None:
+        self.screen = screen
         self._base = base_address(base_url)
         self._exchange = Exchange(
             self._base,

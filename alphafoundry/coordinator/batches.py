@@ -232,6 +232,10 @@ def _part(setting: Mapping[str, Any], options: Mapping[str, Any]) -> Bars:
     return bars if rows is None else load_part(setting["bars"], rows[0], rows[1])
 
 
+def _execution(setting: Mapping[str, Any], batch: Batch) -> Execution:
+    return execution_from_json(batch.options.get("execution") or setting["execution"])
+
+
 def _measured(options: Mapping[str, Any]) -> tuple[int, int] | None:
     measured = options.get("measured")
     return None if measured is None else (measured[0], measured[1])
@@ -248,7 +252,7 @@ def _trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _A
         _part(setting, batch.options),
         strategy,
         batch.items,
-        execution_from_json(setting["execution"]),
+        _execution(setting, batch),
         measured=_measured(batch.options),
         keep_daily=keep,
     )
@@ -312,7 +316,7 @@ def _replay(setting: Mapping[str, Any], batch: Batch, _begun: Begun | None) -> _
         components,
         [list(weights) for weights in batch.items],
         bars,
-        execution_from_json(setting["execution"]),
+        _execution(setting, batch),
         measured=_measured(batch.options),
     )
     results = [metrics_to_json(result.metrics) for result in found]

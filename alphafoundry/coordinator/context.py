@@ -134,8 +134,13 @@ class PhaseContext:
 
         Parameters
         ----------
-        kind : of the batches, as `alphafoundry.coordinator.batches` registers it
-        groups : items that share options, with the options
+        kind : of the batches. "trials" backtests parameters, "signals" stores the signals of
+            components, "replay" backtests weights of stored signals
+        groups : items that share options, with the options, plain values. All kinds take `rows`,
+            the first row and the row after the last, all rows where it is missing. "trials" needs
+            `strategy` (`StrategyUse.source.to_json()`), "replay" the `keys` of its signals; both
+            take `measured` (rows that the numbers are of), `keep_returns` and `execution`
+            (`execution_to_json` of other costs, sizing or capital than the workflow's)
         size : items of a batch; None follows the document
         """
         batches: list[Batch] = []

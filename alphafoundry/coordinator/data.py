@@ -39,6 +39,7 @@ def load_bars_of(data: DataSection, *, market: str, cache_dir: Path) -> Bars:
         raise ConfigurationError(
             f"data: {bars.shape[0]} days are left; a workflow needs at least {LEAST_DAYS}"
         )
+    bars = replace(bars, screen=panel.screen())
     if bars.shape != panel.shape:
         days, instruments = bars.shape
         used = f"{instruments} names used"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alphafoundry.coordinator.phase_types import Measured, type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.run_folder import file_stem
 from alphafoundry.coordinator.wording import counted, metrics_line
 from alphafoundry.coordinator.workflow import Workflow
-from alphafoundry.runs import Figure, Passage, Table
+from alphafoundry.runs import Figure, Passage, Table, data_table
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 SHOWN_FAILURES = 5
 
@@ -50,6 +53,7 @@ class WorkflowReport:
     sample : what these days are: out_of_sample, in_sample (searched on), given (no search)
     failures : trials left out, "phase 17: why"
     analysis : times, use of the machine, bottlenecks, suggestions
+    screen : what the market's data are
     best_trials, pictures : shown in the UI; not among the JSON values
     """
 
@@ -67,6 +71,7 @@ class WorkflowReport:
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
+    screen: DataScreen | None = None
     best_trials: tuple[dict[str, str], ...] = ()
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
@@ -111,6 +116,7 @@ class WorkflowReport:
                 places=frozenset({"artifact"}),
                 description=f"best trials. {self.market}",
             ),
+            *([data_table(self.screen.rows())] if self.screen else []),
         ]
 
     def figures(self) -> tuple[Figure, ...]:
@@ -131,8 +137,9 @@ class WorkflowReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = asdict(replace(self, pictures=(), best_trials=()))
+        values = asdict(replace(self, pictures=(), best_trials=(), screen=None))
         del values["pictures"], values["best_trials"]
+        values["screen"] = None if self.screen is None else self.screen.to_json()
         return {"kind": self.kind, "version": self.version, **values}
 
     @property

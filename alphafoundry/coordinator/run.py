@@ -89,6 +89,32 @@ def open_folder(home: Path, workflow: Workflow, identity: str) -> RunFolder:
     return RunFolder(home / "workflows" / f"{workflow.name}-{identity[:12]}", home / "coordinator")
 
 
+def check_workflow(source: str | Path | Mapping[str, Any], settings: FoundrySettings) -> None:
+    """Read a document and its data; the next run of this process takes the data from here.
+
+    Raises
+    ------
+    FoundryError : what is wrong, in one line
+    """
+    workflow = load_workflow(source)
+    _checked[_data_key(workflow, settings)] = _load(workflow, settings)
+
+
+_checked: dict[str, Bars] = {}
+"""Bars that were loaded to see whether they can be, until a run takes them."""
+
+
+def _data_key(workflow: Workflow, settings: FoundrySettings) -> str:
+    data = workflow.document.data.model_dump(mode="json")
+    return digest([data, settings.market, str(settings.home.resolve())])
+
+
+def _load(workflow: Workflow, settings: FoundrySettings) -> Bars:
+    return load_bars_of(
+        workflow.document.data, market=settings.market, cache_dir=settings.home / "cache"
+    )
+
+
 @contextlib.contextmanager
 def opened_workflow(
     source: str | Path | Mapping[str, Any],
@@ -111,9 +137,10 @@ def opened_workflow(
     where the run was presumed dead and another has its work.
     """
     workflow = load_workflow(source)
-    bars = load_bars_of(
-        workflow.document.data, market=settings.market, cache_dir=settings.home / "cache"
-    )
+    bars = _checked.pop(_data_key(workflow, settings), None)
+    _checked.clear()
+    if bars is None:
+        bars = _load(workflow, settings)
     identity = digest([workflow.document.model_dump(mode="json"), bars.fingerprint, code_version()])
     folder = open_folder(settings.home, workflow, identity)
     with contextlib.ExitStack() as stack:

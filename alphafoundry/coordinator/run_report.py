@@ -49,6 +49,7 @@ def finish_report(run: WorkflowRun) -> WorkflowReport:
         (run.folder.plots / f"{file_stem(title)}.png").write_bytes(picture)
     report = replace(
         _report(run),
+        screen=run.bars.screen,
         best_trials=tuple(best_trials(run.workflow, run.results)),
         pictures=tuple(Figure(title, partial(bytes, png)) for title, png in plots.items()),
     )

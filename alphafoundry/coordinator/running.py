@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -94,7 +95,7 @@ class PhaseWork:
             say=run.progress.say,
             keep_returns=keeps_returns(run.workflow, phase.name),
         )
-        outputs = kind.run(context)
+        outputs = self._run_type(kind, context)
         _check_outputs(phase.name, kind, outputs)
         return PhaseResult(
             outputs=outputs,
@@ -105,6 +106,24 @@ class PhaseWork:
             work_seconds=context.work_seconds,
             peak=context.peak,
         )
+
+    def _run_type(self, kind: PhaseType, context: PhaseContext) -> Any:
+        """Run the phase's function. What a type of the user's own raises is told with its line."""
+        try:
+            return kind.run(context)
+        except FoundryError:
+            raise
+        except Exception as problem:
+            frames = traceback.extract_tb(problem.__traceback__)
+            from_batches = any(frame.name == self._batches.__name__ for frame in frames)
+            if kind.code is None or from_batches:
+                raise
+            own = frames[1].filename
+            line = [frame.lineno for frame in frames if frame.filename == own][-1]
+            said = " ".join(f"{type(problem).__name__}: {problem}".split())
+            raise PhaseFailed(
+                f"phase {self.phase.name}: its type {kind.name!r} failed at {own}:{line}: {said}"
+            ) from problem
 
     def _batches(self, batches: Sequence[Batch]) -> Iterator[BatchOutcome]:
         """Yield what came of each batch in their order; some are under way ahead of that."""

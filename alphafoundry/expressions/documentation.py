@@ -5,6 +5,7 @@ python -m alphafoundry.expressions.documentation [docs/operators.md]
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -83,9 +84,16 @@ def _limits(keyword: Keyword) -> str:
 
 def main() -> None:
     """Write the page to the path given, or to docs/operators.md."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/operators.md")
+    parser = argparse.ArgumentParser(
+        prog="python -m alphafoundry.expressions.documentation",
+        description="Write the operator reference from the registry.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("page", nargs="?", type=Path, default=Path("docs/operators.md"))
+    path: Path = parser.parse_args().page
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(operators_page(), encoding="utf-8")
+    sys.stdout.write(f"{path}: {len(OPERATORS)} operators\n")
 
 
 if __name__ == "__main__":

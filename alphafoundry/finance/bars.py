@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from alphafoundry.errors import BacktestError, MarketError
 from alphafoundry.market import Panel
 from alphafoundry.market.frequency import bars_a_year
+from alphafoundry.market.screen import DataScreen
 
 FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -30,6 +31,7 @@ class Bars:
         is missing. A field that the source does not know is NaN everywhere
     label : one line for reports, starts with SYNTHETIC where prices were generated
     synthetic : True where prices were generated
+    screen : what is known of the market's data, for reports; None where nobody looked
     """
 
     days: NDArray[np.datetime64]
@@ -41,6 +43,7 @@ class Bars:
     volume: NDArray[np.float64]
     label: str
     synthetic: bool
+    screen: DataScreen | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.days), len(self.symbols))
@@ -102,6 +105,7 @@ class Bars:
             symbols=tuple(wanted),
             label=panel.label,
             synthetic=panel.synthetic,
+            screen=None,
             **{name: values(name) for name in FIELDS},
         )
 
@@ -118,6 +122,7 @@ class Bars:
             symbols=self.symbols,
             label=self.label,
             synthetic=self.synthetic,
+            screen=self.screen,
             **{name: getattr(self, name)[rows] for name in FIELDS},
         )
 

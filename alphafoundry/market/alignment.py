@@ -22,7 +22,10 @@ from alphafoundry.market.tables import RawTable
 from alphafoundry.market.zones import trading_days
 
 HUGE_PRICE = 1e15
+MOST_MOVE_IN_A_GAP = float(np.log(1.19))
 INTRADAY_SHARE = 0.02
+SAME_NUMBER = 1e-6
+"""Numbers of one day and name that differ by less are one number, rounded in two ways."""
 _SHOWN = 5
 _MOST_TIMES = 4
 _SEVERAL_SERIES = 0.05
@@ -74,7 +77,7 @@ def bars_of_tables(
     columns, adjustment_notes = _settled(name, columns)
     columns, issues = _without_huge(columns, codes, symbols)
     values = {column: _scatter(numbers, cells, shape) for column, numbers in columns.items()}
-    conflicting, repeated = _duplicates(cells, columns, dates, symbols)
+    conflicting, repeated = _duplicates(cells, columns, values, dates, symbols)
     _require_symbols(name, parts, options, repeated)
     for array in values.values():
         array.reshape(-1)[conflicting] = np.nan
@@ -394,31 +397,32 @@ def _is_vague(stem: str) -> bool:
 
 
 def _fill_adjusted(values: dict[str, NDArray[np.float64]]) -> list[ReadingNote]:
-    """Fill adj_close where it is missing beside a close, as far as the factor is known.
+    """Fill adj_close where it is missing beside a close, as far as the days before tell.
 
-    The factor adj_close / close holds over a gap where it is the same before and after. Elsewhere
-    the close cannot be used beside adjusted ones, and the bar is left out.
+    The factor adj_close / close that was last known holds until the close itself moves by more
+    than a split of 6 for 5 would move it. From there to the next adj_close, and before the first
+    one, the bar is left out: the return over the gap is that of adj_close then. What comes after
+    a gap fills nothing in it, so that no later bar changes an earlier one.
     """
     close, adjusted = values["close"], values["adj_close"]
     lacking = np.isnan(adjusted) & ~np.isnan(close)
     if not lacking.any():
         return []
-    filled = 0
     for column in np.flatnonzero(lacking.any(axis=0)):
-        rows = np.flatnonzero(~np.isnan(close[:, column]))
-        factor = adjusted[rows, column] / close[rows, column]
-        known = np.flatnonzero(np.isfinite(factor))
-        if not len(known):
-            continue
-        gaps = np.flatnonzero(np.isnan(factor))
-        before = known[np.maximum(np.searchsorted(known, gaps) - 1, 0)]
-        after = known[np.minimum(np.searchsorted(known, gaps), len(known) - 1)]
-        same = np.abs(factor[before] / factor[after] - 1.0) < 1e-4
-        adjusted[rows[gaps[same]], column] = close[rows[gaps[same]], column] * factor[before[same]]
-        filled += int(np.count_nonzero(same))
-    left = int(np.count_nonzero(lacking)) - filled
-    detail = f"adj_close is missing on {np.count_nonzero(lacking)} bars: {filled} are filled by "
-    detail += "the factor around them"
+        rows = np.flatnonzero(close[:, column] > 0.0)
+        raw = close[rows, column]
+        factor = adjusted[rows, column] / raw
+        number = np.arange(len(rows))
+        known = np.maximum.accumulate(np.where(np.isfinite(factor), number, -1))
+        moved = np.abs(np.diff(np.log(raw), prepend=np.log(raw[:1]))) > MOST_MOVE_IN_A_GAP
+        last_move = np.maximum.accumulate(np.where(moved, number, -1))
+        gaps = (known >= 0) & (known < number) & (last_move <= known)
+        adjusted[rows[gaps], column] = raw[gaps] * factor[known[gaps]]
+    left = int(np.count_nonzero(lacking & np.isnan(adjusted)))
+    detail = (
+        f"adj_close is missing on {np.count_nonzero(lacking)} bars: "
+        f"{np.count_nonzero(lacking) - left} are filled by the factor before them"
+    )
     if left:
         detail += f", {left} have no factor and are left out"
         for array in values.values():
@@ -437,10 +441,14 @@ def _scatter(
 def _duplicates(
     cells: NDArray[np.int64],
     columns: dict[str, NDArray[np.float64]],
+    values: dict[str, NDArray[np.float64]],
     dates: NDArray[np.datetime64],
     symbols: NDArray[np.str_],
 ) -> tuple[NDArray[np.int64], tuple[SeriesIssue, ...]]:
-    """Return (cells whose rows contradict each other, issues of all repeated rows)."""
+    """Return (cells whose rows contradict each other, issues of all repeated rows).
+
+    An empty cell contradicts nothing: `values` take what the other rows of the day say.
+    """
     counts = np.bincount(cells, minlength=len(dates) * len(symbols))
     if counts.max() <= 1:
         return np.zeros(0, dtype=np.int64), ()
@@ -449,9 +457,10 @@ def _duplicates(
     rows = rows[np.argsort(cells[rows], kind="stable")]
     starts = np.searchsorted(cells[rows], repeated)
     conflict = np.zeros(len(repeated), dtype=bool)
-    for numbers in columns.values():
-        part = np.nan_to_num(numbers[rows], nan=-np.inf)
-        conflict |= np.minimum.reduceat(part, starts) != np.maximum.reduceat(part, starts)
+    for column, numbers in columns.items():
+        least, most = (take.reduceat(numbers[rows], starts) for take in (np.fmin, np.fmax))
+        conflict |= most - least > SAME_NUMBER * np.abs(most)
+        values[column].reshape(-1)[repeated] = most
     issues = []
     of_symbol = repeated % len(symbols)
     for code in np.unique(of_symbol):

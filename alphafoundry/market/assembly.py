@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ from alphafoundry.market.validation import validate
 
 Progress = Callable[[str], None]
 
+AS_GIVEN = ("close", "raw_close", "dividend", "split_factor", "universe")
+"""Columns that are wanted as the source gives them, besides what validation makes of them."""
+
 
 def build_panel(
     bars: Bars,
@@ -31,8 +36,9 @@ def build_panel(
     progress: Progress,
     stays: Sequence[Membership] | None = None,
     delistings: Sequence[Delisting] = (),
+    synthetic: bool = False,
 ) -> Panel:
-    """Return the panel of a real market from its raw bars.
+    """Return the panel of a market from its raw bars, whose arrays it uses up.
 
     Parameters
     ----------
@@ -42,20 +48,29 @@ def build_panel(
         change by day have the days of `bars`
     stays : who belonged to the market when; None where only a column of the bars may tell
     delistings : what a holder got at the end of a name
+    synthetic : True where the prices were generated; the label begins with SYNTHETIC then
 
     Raises MarketError where no usable price is left after validation.
     """
     progress(f"{name}: checking {len(bars.symbols)} series of {len(bars.dates)} days")
-    clean = validate(bars)
+    given = {name: bars.values[name].copy() for name in AS_GIVEN if name in bars.values}
+    adjusted = "adj_close" in bars.values
+    clean = validate(bars, reuse=True)
     if not np.isfinite(clean.values["close"]).any():
+        found = Counter(issue.kind for issue in clean.issues)
+        told = "; ".join(
+            f"{kind} in {count} series, such as {example.symbol or 'the file'}: {example.detail}"
+            for kind, count in found.most_common(2)
+            for example in [next(issue for issue in clean.issues if issue.kind == kind)]
+        )
         raise MarketError(
-            f"{name}: no usable close price is left after validation; give daily bars with "
-            "positive prices"
+            f"{name}: no usable close price is left after validation"
+            f"{f' ({told})' if told else ''}; give daily bars with positive prices that change"
         )
     ends = with_last_prices(clean.values, clean.dates, clean.symbols, delistings)
     fields, descriptions = derive_fields(clean.values)
     members = (
-        members_of_column(bars, clean.dates)
+        members_of_column(replace(bars, values=given), clean.dates)
         if stays is None
         else members_by_day(clean.dates, clean.symbols, stays)
     )
@@ -71,11 +86,11 @@ def build_panel(
         groupings={"market": market_group(len(clean.symbols)), **groupings},
         descriptions=descriptions,
         source=source,
-        label=describe(name, clean.dates, len(clean.symbols)),
-        synthetic=False,
+        label=describe(f"SYNTHETIC {name}" if synthetic else name, clean.dates, len(clean.symbols)),
+        synthetic=synthetic,
         issues=(*clean.issues, *ends),
         revisions=_of_fields(clean.revisions),
-        raw=_raw(bars, clean, kept),
+        raw=_raw(given, kept, adjusted=adjusted or _is_split(clean)),
         notes=clean.notes,
     )
 
@@ -115,15 +130,20 @@ def assemble(
     return panel
 
 
-def _raw(bars: Bars, clean: Bars, kept: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+def _raw(
+    given: Mapping[str, NDArray[np.float64]], kept: NDArray[np.bool_], *, adjusted: bool
+) -> dict[str, NDArray[np.float64]]:
     """Return what the source gives beside adjusted prices, as it gives it, on the days kept."""
-    given = bars.values
     raw = {name: given[name] for name in ("dividend", "split_factor") if name in given}
     if "raw_close" in given:
         raw["close"] = given["raw_close"]
-    elif "adj_close" in given or any(found.kind == "split" for found in clean.revisions.breaks):
+    elif adjusted:
         raw["close"] = given["close"]
     return {name: np.ascontiguousarray(array[kept]) for name, array in raw.items()}
+
+
+def _is_split(clean: Bars) -> bool:
+    return any(found.kind == "split" for found in clean.revisions.breaks)
 
 
 def _of_fields(revisions: Revisions) -> Revisions:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from alphafoundry.market.groups import AS_OF_THE_DAY
-from alphafoundry.market.panel import Panel
 
 RECENT_ROWS = 5
 SURVIVORS_SHARE = 0.99
 
 
-def names_at_the_end(panel: Panel) -> tuple[int, int]:
+class Cautioned(Protocol):
+    """What the cautions are about: a `Panel`."""
+
+    @property
+    def synthetic(self) -> bool: ...
+    @property
+    def fields(self) -> Mapping[str, NDArray[np.float64]]: ...
+    @property
+    def groups(self) -> Mapping[str, NDArray[np.int32]]: ...
+    @property
+    def descriptions(self) -> Mapping[str, str]: ...
+    @property
+    def members(self) -> NDArray[np.bool_] | None: ...
+
+
+def names_at_the_end(panel: Cautioned) -> tuple[int, int]:
     """Return (names with a close in the last 5 rows, names with any close)."""
     priced = ~np.isnan(panel.fields["close"])
     return (
@@ -20,7 +38,7 @@ def names_at_the_end(panel: Panel) -> tuple[int, int]:
     )
 
 
-def cautions(panel: Panel) -> tuple[str, ...]:
+def cautions(panel: Cautioned) -> tuple[str, ...]:
     """Return one sentence for each thing that flatters results on a real market.
 
     A market of survivors only, members that are not known by day, groups that are those of today

@@ -179,6 +179,7 @@ def _parse(
         elif parts := _PARTS.fullmatch(text):
             if day_first is None:
                 _require_alike(texts, written, source, where)
+                _require_year_last(texts, source)
                 day_first = _day_first(texts, source)
             one, two, year = int(parts[1]), int(parts[3]), _year(parts[4])
             found = _day(year, two, one) if day_first else _day(year, one, two)
@@ -235,6 +236,21 @@ def _require_alike(
         f"{source}: {where(written[odd])}: {written[odd]!r} is written otherwise than "
         f"{written[usual]!r}; write all dates alike, best as 2024-01-31"
     )
+
+
+def _require_year_last(texts: Sequence[str], source: str) -> None:
+    """Refuse 24-01-31: of years of two digits the rarer number is the year, and it comes first."""
+    parts = [match for text in texts if (match := _PARTS.fullmatch(text))]
+    first, last = ({match[place] for match in parts} for place in (1, 4))
+    if any(len(year) == 4 for year in last) or len(first) >= len(last):
+        return
+    if all(1 <= int(day) <= 31 for day in last) and all(len(year) == 2 for year in first):
+        mark = parts[0]["gap"]
+        raise MarketError(
+            f"{source}: {parts[0][0]!r} seems to begin with the year; give the option date_format: "
+            f"%y{mark}%m{mark}%d (or with %d and %m where they stand), best write dates as "
+            "2024-01-31"
+        )
 
 
 def _day_first(texts: Sequence[str], source: str) -> bool:

@@ -12,7 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.splits import BARS_AFTER, LEAST_LOG, Series, Split, judge_split
+from alphafoundry.market.splits import (
+    BARS_AFTER,
+    LEAST_LOG,
+    Series,
+    Split,
+    given_split,
+    judge_split,
+)
 
 Array = NDArray[np.float64]
 
@@ -37,13 +44,16 @@ class Leap:
     ----------
     kind : "split" (one that was not adjusted, see `alphafoundry.market.splits`), "spike" (turns
         back within SPIKE_BARS bars, or JUMP_BARS after a fall by a factor of 50), "jump" (up by
-        a factor of 50 or more, and stays), "back" (a jump that turns back within JUMP_BARS) or
-        "possible" (a split that is not certain: worth a word, and nothing is changed)
+        a factor of 50 or more, and stays), "back" (a jump, or what was taken for a split, that
+        turns back within JUMP_BARS) or
+        "possible" (a split that is not certain, or without `split` a move by a factor of 50 that
+        is too young to be judged: worth a word, and nothing is changed)
     start : index of the first bar away from the old price; for "back" of the first bar back
     back : for a spike the index of the first bar back at the old price, otherwise start + 1
     known : index of the bar on which this can be told
     factor : of a split, a jump and its way back, what takes it out of the prices from `start` on
     split : what was found of a split
+    volume : of the way back from what was taken for a split, whether volume goes back too
     """
 
     kind: Literal["split", "spike", "jump", "back", "possible"]
@@ -52,6 +62,7 @@ class Leap:
     known: int
     factor: float = 1.0
     split: Split | None = None
+    volume: bool = False
 
 
 def find_leaps(series: Series) -> Iterator[Leap]:
@@ -69,7 +80,11 @@ def find_leaps(series: Series) -> Iterator[Leap]:
     changes = np.diff(log_price)
     least = min(LEAP_LOG, LEAST_LOG)
     spans: list[tuple[int, int]] = []
-    for before in np.flatnonzero(np.abs(changes) > least):
+    large = np.abs(changes) > least
+    if series.factor is not None:
+        told = np.flatnonzero(np.isfinite(series.factor[1:]) & (series.factor[1:] != 1.0))
+        large[[before for before in told if given_split(series, int(before) + 1)]] = True
+    for before in np.flatnonzero(large):
         start = int(before) + 1
         for leap in _leaps_at(series, changes, start):
             explained = any(first < start <= back <= leap.known for first, back in spans)
@@ -93,17 +108,23 @@ def _leaps_at(series: Series, changes: Array, start: int) -> Iterator[Leap]:
     if abs(size) > max(LEAP_LOG, SPIKE_SIGMAS * sigma):
         away = _bars_away(log_price, start, JUMP_BARS if abs(size) > JUMP_LOG else SPIKE_BARS)
     stayed = start + SPIKE_BARS
-    if away and (size < 0 or away <= SPIKE_BARS):
+    split = judge_split(series, start)
+    certain = split is not None and split.certain
+    if away and (away <= SPIKE_BARS or (size < 0 and not certain)):
         yield Leap("spike", start, start + away, start + away)
-    elif (split := judge_split(series, start)) and split.certain:
+    elif split is not None and certain:
         yield Leap("split", start, start + 1, stayed, split.factor, split)
+        if away:
+            # Known to be none only now: the days between were taken for days after a split.
+            back = start + away
+            yield Leap("back", back, back + 1, back, 1.0 / split.factor, volume=split.volume)
     elif size > JUMP_LOG and stayed < len(log_price):
         factor = float(np.exp(-size))
         yield Leap("jump", start, start + 1, stayed, factor)
         if away:
             back = start + away
             yield Leap("back", back, back + 1, back, 1.0 / factor)
-    elif split:
+    elif split or (abs(size) > JUMP_LOG and stayed >= len(log_price)):
         yield Leap("possible", start, start + 1, min(stayed, len(log_price) - 1), 1.0, split)
 
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alphafoundry.errors import MarketError
+from alphafoundry.market.assembly import Progress
 from alphafoundry.market.cache import cached_panel, state_of
 from alphafoundry.market.identity import Market
 from alphafoundry.market.layouts import ReadOptions, options_of
 from alphafoundry.market.market_folder import is_market_folder, read_market_folder, read_state
 from alphafoundry.market.panel import Panel
 
-_SOURCES: Mapping[str, str] = {
-    "calibration": "SYNTHETIC: 500 names over 5 years, generated, with planted effects",
-    "sample": "20 large US stocks from skfolio, 1990 to 2022: close and returns only",
-    "yfinance": "the S&P 500 over the last 5 years, each name while a member, from Yahoo",
-}
+
+@dataclass(frozen=True)
+class _Source:
+    """A market that is known by name.
+
+    Attributes
+    ----------
+    about : one line for people; begins with SYNTHETIC where prices are generated
+    load : takes the cache folder, seed, sectors file and progress, and returns the panel
+    identity : takes the seed and the part of the name that tells other groups
+    """
+
+    about: str
+    load: Callable[[Path, int, Path | None, Progress], Panel]
+    identity: Callable[[int, str], Market]
 
 
 def known_sources() -> Mapping[str, str]:
@@ -25,7 +36,7 @@ def known_sources() -> Mapping[str, str]:
 
     Besides these it takes the path of a file or folder, see docs/data.md.
     """
-    return dict(_SOURCES)
+    return {name: source.about for name, source in _SOURCES.items()}
 
 
 def load_market(
@@ -34,7 +45,7 @@ def load_market(
     cache_dir: Path,
     seed: int = 0,
     sectors: Path | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     options: ReadOptions | None = None,
 ) -> Panel:
     """Return the panel of a market, from the cache where its source has not changed.
@@ -62,12 +73,8 @@ def load_market(
         if not sectors.is_file():
             raise MarketError(f"{sectors}: there is no such sectors file")
     name = str(source)
-    if name == "calibration":
-        panel = _load_calibration(cache_dir, seed, sectors, say)
-    elif name == "sample":
-        panel = _load_sample(cache_dir, sectors, say)
-    elif name == "yfinance":
-        panel = _load_yfinance(cache_dir, sectors, say)
+    if name in _SOURCES:
+        panel = _SOURCES[name].load(cache_dir, seed, sectors, say)
     else:
         panel = _load_path(name, cache_dir, sectors, say, options)
     market = market_of(name, seed=seed, sectors=sectors, options=options)
@@ -87,13 +94,9 @@ def market_of(
     the id in it, wherever it is moved. Other groups than the source's own, by `sectors`, make
     another market.
     """
-    if source == "calibration":
-        return Market(f"calibration, seed {seed}", "500 generated names", "prices are generated")
     groups = "" if sectors is None else f", grouped by {Path(sectors).resolve()}"
-    if source == "sample":
-        return Market(f"skfolio sample{groups}", "20 large US stocks")
-    if source == "yfinance":
-        return Market(f"yfinance{groups}", "S&P 500 members by day", "by adj_close")
+    if source in _SOURCES:
+        return _SOURCES[source].identity(seed, groups)
     path, behind = split_source(source)
     if is_market_folder(path):
         return Market(f"market folder {read_state(path).id}{groups}")
@@ -102,7 +105,7 @@ def market_of(
 
 
 def _load_calibration(
-    cache_dir: Path, seed: int, sectors: Path | None, progress: Callable[[str], None]
+    cache_dir: Path, seed: int, sectors: Path | None, progress: Progress
 ) -> Panel:
     from alphafoundry.market.calibration import generate_market
 
@@ -119,7 +122,7 @@ def _load_calibration(
     )
 
 
-def _load_sample(cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]) -> Panel:
+def _load_sample(cache_dir: Path, _seed: int, sectors: Path | None, progress: Progress) -> Panel:
     from alphafoundry.market.sample import load_sample, sample_version
 
     return cached_panel(
@@ -131,17 +134,38 @@ def _load_sample(cache_dir: Path, sectors: Path | None, progress: Callable[[str]
     )
 
 
-def _load_yfinance(cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]) -> Panel:
+def _load_yfinance(cache_dir: Path, _seed: int, sectors: Path | None, progress: Progress) -> Panel:
     from alphafoundry.market.yfinance import load_yfinance
 
     return load_yfinance(cache_dir=cache_dir / "yfinance", sectors=sectors, progress=progress)
+
+
+_SOURCES: Mapping[str, _Source] = {
+    "calibration": _Source(
+        "SYNTHETIC: 500 names over 5 years, generated, with planted effects",
+        _load_calibration,
+        lambda seed, _: Market(
+            f"calibration, seed {seed}", "500 generated names", "prices are generated"
+        ),
+    ),
+    "sample": _Source(
+        "20 large US stocks from skfolio, 1990 to 2022: close and returns only",
+        _load_sample,
+        lambda _, groups: Market(f"skfolio sample{groups}", "20 large US stocks"),
+    ),
+    "yfinance": _Source(
+        "the S&P 500 over the last 5 years, each name while a member, from Yahoo",
+        _load_yfinance,
+        lambda _, groups: Market(f"yfinance{groups}", "S&P 500 members by day", "by adj_close"),
+    ),
+}
 
 
 def _load_path(
     source: str,
     cache_dir: Path,
     sectors: Path | None,
-    progress: Callable[[str], None],
+    progress: Progress,
     options: ReadOptions | None,
 ) -> Panel:
     path, behind = split_source(source)
@@ -176,9 +200,7 @@ def _load_path(
     )
 
 
-def _load_folder(
-    path: Path, cache_dir: Path, sectors: Path | None, progress: Callable[[str], None]
-) -> Panel:
+def _load_folder(path: Path, cache_dir: Path, sectors: Path | None, progress: Progress) -> Panel:
     from alphafoundry.market.side_files import SideFiles
 
     state = read_state(path)

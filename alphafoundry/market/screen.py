@@ -5,44 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.cautions import Cautioned, cautions, names_at_the_end
 from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year, calendar_name
 from alphafoundry.market.issues import ReadingNote, SeriesIssue
 from alphafoundry.market.revisions import Revisions
 
-ALIVE_DAYS = 5
-"""A name is alive at the end with a bar among the last so many days."""
-FEWEST_LOST = 0.02
-"""Share of the names that a market loses in a year at the very least; fewer are survivors."""
-SURVIVORS_YEARS = 1.5
 LEAST_PRICE = 1.0
+MANY_CHEAP = 0.01
+LONGEST_CLOSURE = 14
+"""Days; New York was closed for 7 in 2001, Shanghai is for 12 at the new year."""
+LEAST_DATES = 60
 SHOWN = 6
 """Details of one kind that the screen prints; the JSON has all of them."""
 
-_SAID_ELSEWHERE = frozenset({"unadjusted-split", "possible-split", "jump", "garbage"})
+_SPLITS = ("unadjusted-split", "jump")
+_POSSIBLE = ("possible-split", "possible-spike")
+_LEFT_OUT = ("garbage", "spike", "non-positive-price")
+_SAID_ELSEWHERE = frozenset((*_SPLITS, *_POSSIBLE, *_LEFT_OUT))
 
 
-class Screened(Protocol):
+class Screened(Cautioned, Protocol):
     """What the screen looks at: a `Panel`."""
 
     @property
     def label(self) -> str: ...
     @property
-    def synthetic(self) -> bool: ...
-    @property
     def dates(self) -> NDArray[np.datetime64]: ...
     @property
     def symbols(self) -> NDArray[np.str_]: ...
     @property
-    def fields(self) -> Mapping[str, NDArray[np.float64]]: ...
-    @property
     def raw(self) -> Mapping[str, NDArray[np.float64]]: ...
-    @property
-    def members(self) -> NDArray[np.bool_] | None: ...
     @property
     def issues(self) -> Sequence[SeriesIssue]: ...
     @property
@@ -72,6 +70,7 @@ class DataScreen:
     constant : names whose close never changes
     alive : names with a bar among the last 5 days
     ended : names whose bars end before
+    without_bars : names of which no close is left
     cautions : what these data cannot show, one sentence each
     """
 
@@ -95,6 +94,7 @@ class DataScreen:
     constant: tuple[str, ...]
     alive: int
     ended: int
+    without_bars: tuple[str, ...]
     cautions: tuple[str, ...]
 
     def rows(self) -> list[tuple[str, str]]:
@@ -106,12 +106,12 @@ class DataScreen:
             ("volume", self.volume),
             ("bars", self._bars()),
         ]
-        splits = self._of("unadjusted-split", "jump")
-        doubtful = self._of("possible-split")
-        left_out = self._of("garbage")
+        splits = self._of(*_SPLITS)
+        doubtful = self._of(*_POSSIBLE)
+        left_out = self._of(*_LEFT_OUT)
         rows += _block("splits", splits, "divided out of the prices")
         rows += _block("possible", doubtful, "left as they are")
-        rows += _block("left out", left_out, "series or parts of them")
+        rows += _block("left out", left_out, "series or parts of them, as faulty")
         others = [
             f"{kind} in {count} series" + (f" ({masked} bars masked)" if masked else "")
             for kind, (count, masked) in self.faults.items()
@@ -150,9 +150,14 @@ class DataScreen:
         return f"{text} masked{later}"
 
     def _names(self) -> str:
-        if not self.ended:
+        if self.alive == self.names:
             return f"all {self.names} have bars to the end"
-        return f"{self.alive} of {self.names} have bars to the end, {self.ended} end before"
+        text = f"{self.alive} of {self.names} have bars to the end, {self.ended} end before"
+        if not self.without_bars:
+            return text
+        return (
+            f"{text}, {len(self.without_bars)} without a usable bar: {_listed(self.without_bars)}"
+        )
 
     def _of(self, *kinds: str) -> list[str]:
         return [f"{issue.symbol}: {issue.detail}" for issue in self.issues if issue.kind in kinds]
@@ -165,7 +170,7 @@ def screen_of(panel: Screened) -> DataScreen:
     first, last, counts = _spans(known)
     listed = counts > 0
     year = bars_a_year(panel.dates)
-    alive = int(np.count_nonzero(listed & (last >= len(close) - ALIVE_DAYS)))
+    alive, listed_names = names_at_the_end(panel)
     late = panel.revisions.known_at > panel.revisions.rows
     low, high = _extremes(close)
     constant = listed & (counts > 1) & (low == high)
@@ -189,10 +194,9 @@ def screen_of(panel: Screened) -> DataScreen:
         notes=tuple(panel.notes),
         constant=tuple(str(name) for name in panel.symbols[constant]),
         alive=alive,
-        ended=int(np.count_nonzero(listed)) - alive,
-        cautions=tuple(
-            _cautions(panel, alive / max(int(np.count_nonzero(listed)), 1), year, close)
-        ),
+        ended=listed_names - alive,
+        without_bars=tuple(str(name) for name in panel.symbols[~listed]),
+        cautions=tuple(_cautions(panel, year)),
     )
 
 
@@ -222,10 +226,13 @@ def _extremes(close: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 def _prices(panel: Screened) -> str:
     if panel.synthetic:
         return "generated"
-    if "close" in panel.raw:
+    if any(note.kind == "adjustment" for note in panel.notes) and "close" in panel.raw:
         return "adjusted; the close before adjustment is kept beside it"
-    if panel.revisions.breaks:
-        return "as the source gives them, with splits that it had not adjusted divided out"
+    if "close" in panel.raw:
+        return (
+            "one close from the source, with splits that it had not adjusted divided out; the "
+            "close as it was given is kept beside it"
+        )
     return "adjusted only, or never adjusted: the source gives one close and no raw one beside it"
 
 
@@ -248,33 +255,58 @@ def _faults(issues: Sequence[SeriesIssue]) -> dict[str, tuple[int, int]]:
     return {kind: (series[kind], masked[kind]) for kind in sorted(series)}
 
 
-def _cautions(panel: Screened, alive: float, year: float, close: NDArray[np.float64]) -> list[str]:
+def _cautions(panel: Screened, year: float) -> list[str]:
     if panel.synthetic:
         return []
-    found = []
-    years = len(panel.dates) / year
-    if panel.members is None and alive > (1.0 - FEWEST_LOST) ** years and years >= SURVIVORS_YEARS:
-        found.append(
-            f"survivors only: {alive:.0%} of the names have bars to the end of {years:.1f} years, "
-            "so those that failed are missing and returns look better than they were"
-        )
-    found.append(
-        "prices are adjusted for what came later, or may be: an alpha that compares price or "
-        "volume levels between names looks into the future"
-    )
+    found = [
+        *cautions(panel),
+        *_of_dates(panel.dates, year),
+        "Prices are adjusted for what came later, or may be: an alpha that compares price or "
+        "volume levels between names looks into the future",
+    ]
     if "close" not in panel.raw:
-        found.append("no raw close: what a share cost on its day is not known, or not said")
+        found.append("No raw close: what a share cost on its day is not known, or not said")
     if year != DAYS_A_YEAR:
         found.append(
-            f"bars are not exchange days: lookbacks count bars, and numbers are annualised by "
+            f"Bars are not exchange days: lookbacks count bars, and numbers are annualised by "
             f"{year:g} bars a year"
         )
-    known = close[~np.isnan(close)]
-    cheap = float((known < LEAST_PRICE).mean()) if len(known) else 0.0
-    if cheap > 0.01:
+    close = panel.fields["close"]
+    cheap = float((close[~np.isnan(close)] < LEAST_PRICE).mean())
+    if cheap > MANY_CHEAP:
         found.append(
             f"{cheap:.0%} of the closes are below {LEAST_PRICE:g}: a commission of a cent a share "
             "would ruin a book of these, so it is capped at 1 % of the trade"
+        )
+    return found
+
+
+def _of_dates(dates: NDArray[np.datetime64], year: float) -> list[str]:
+    """Return what is odd about the days: bars of the future, holes, bars of several lengths."""
+    found = []
+    tomorrow = np.datetime64(datetime.now(UTC).date(), "D") + 1
+    later = int(np.count_nonzero(dates > tomorrow))
+    if later:
+        found.append(
+            f"{later} day{'s' if later > 1 else ''} lie in the future, the last is {dates[-1]}: "
+            "no price of them can be known; check the dates"
+        )
+    if len(dates) < LEAST_DATES:
+        return found
+    gaps = np.diff(dates.astype(np.int64))
+    usual = 365.25 / year
+    longest = int(gaps.argmax())
+    if gaps[longest] > max(LONGEST_CLOSURE, 3.0 * usual):
+        found.append(
+            f"No name has a bar between {dates[longest]} and {dates[longest + 1]}: one return "
+            "covers all of these days"
+        )
+    bars = np.delete(gaps, longest)
+    there = 365.25 / float(bars.mean())
+    if abs(there / year - 1.0) > 0.1:
+        found.append(
+            f"Bars are {there:.0f} a year on average and not {year:g}: days are missing, or some "
+            "years have bars of another length; annualised numbers are wrong by that much"
         )
     return found
 

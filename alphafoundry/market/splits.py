@@ -11,6 +11,8 @@ range     high over low is an ordinary day's after a split, several times that o
 volume    shares traded are as usual, or n times as many; a real move is traded 13 times as much
 after     the five returns that follow are as large as those before; after a real move they are
           larger
+calm      where the close alone has to tell: a name that moves by 1 % a day is hardly ever halved
+          by the market
 halt      a name reopens after missing bars, or after a price that stood still, with a real move
 factor    a split factor that the source gives for the day is nearly a proof
 
@@ -46,7 +48,15 @@ MOST_SIGMAS = 8.0
 """A close further from the ratio than this many of the name's own deviations is no split."""
 LEAST_SIGMA = 0.004
 FACTOR_GIVEN = 12.0
+LEAST_GIVEN = math.log(1.15)
+"""The smallest split that a factor of the source shows; the day's own return hides smaller ones."""
 HALTED = -6.0
+CONFIRMED_BY_VOLUME = 25.0
+"""From this many new shares per old one on a fall is a wipe-out, unless volume is in new shares."""
+EARLY_NEARNESS = 0.06
+VOLUME_NEARNESS = 0.4
+LEAST_BY_VOLUME = math.log(2.9)
+OWN_RETURN = 0.35
 
 _COMMON = {2.0: 0.0, 1.5: -1.0, 3.0: -1.0, 4.0: -1.5, 5.0: -1.5, 10.0: -1.5}
 _RARE = dict.fromkeys([6.0, 7.0, 8.0, 15.0, 20.0], -3.0)
@@ -106,26 +116,30 @@ def judge_split(series: Series, start: int) -> Split | None:
     """Return what speaks for a split on the bar `start`; None where too little does.
 
     From this bar, those before and five after. Not certain where the series has not yet five
-    bars after it; None with fewer than 20 returns before it.
+    bars after it, nor with fewer than 20 returns before it, unless the source gives the factor.
     """
     close = series.log_close
     first = max(0, start - 1 - HISTORY)
-    if start - 1 - first < LEAST_HISTORY:
-        return None
     move = float(close[start] - close[start - 1])
-    given = _given(series, start)
+    given = given_split(series, start)
     if abs(move) < LEAST_LOG and given is None:
         return None
+    if given is not None:
+        settled = start + BARS_AFTER < len(close)
+        in_new_shares = series.volume is not None and _traded(series.volume, start, given)[1]
+        return Split(given, None, given, in_new_shares, FACTOR_GIVEN, certain=settled)
+    if start - 1 - first < LEAST_HISTORY:
+        return _early(move)
     before = np.diff(close[first:start])
     sigma = max(1.4826 * float(np.median(np.abs(before))), LEAST_SIGMA)
     odds = _of_ratios(series, start, move, sigma)
-    if given is not None:
-        odds = np.where(np.abs(_LOGS - math.log(given)) < 1e-6, odds + FACTOR_GIVEN, odds)
     odds = np.where(np.abs(move + _LOGS) < MOST_SIGMAS * sigma, odds, -np.inf)
     second, best = np.argsort(odds)[-2:]
     ratio, other = np.exp(_LOGS[[best, second]]).tolist()
     settled = start + BARS_AFTER < len(close)
-    evidence = float(np.logaddexp.reduce(odds)) + PRIOR + _halt(series, start)
+    evidence = float(np.logaddexp.reduce(odds)) + PRIOR
+    if series.log_open is None:
+        evidence += _calm(sigma)
     if settled:
         evidence += _after(close, start, sigma)
     in_new_shares = False
@@ -134,23 +148,65 @@ def judge_split(series: Series, start: int) -> Split | None:
         evidence += traded
     if series.log_high is not None and series.log_low is not None:
         evidence += _range(series.log_high - series.log_low, start)
-    if evidence < WORTH_A_WORD:
-        return None
     least = LEAST_EVIDENCE_OF_CLOSES if series.log_open is None else LEAST_EVIDENCE
+    halt = _halt(series, start)
+    if evidence + halt < WORTH_A_WORD and (not halt or evidence < least):
+        return _by_volume(series, start, move) if settled else None
+    confirmed = ratio < CONFIRMED_BY_VOLUME or in_new_shares
     both = bool(odds[best] - odds[second] < AMBIGUOUS)
     return Split(
         ratio=ratio,
         other=other if both else None,
         factor=math.exp(-move) if both else ratio,
         volume=in_new_shares,
-        evidence=evidence,
-        certain=settled and evidence >= least,
+        evidence=evidence + halt,
+        certain=settled and confirmed and evidence + halt >= least,
     )
 
 
-def _given(series: Series, start: int) -> float | None:
+def given_split(series: Series, start: int) -> float | None:
+    """Return the split factor that the source gives for a bar whose close was not adjusted for it.
+
+    None without one, for one below 1.15, and where the close moves as if it had been adjusted.
+    """
     factor = math.nan if series.factor is None else float(series.factor[start])
-    return factor if math.isfinite(factor) and factor > 0.0 and abs(factor - 1.0) > 1e-9 else None
+    if not (math.isfinite(factor) and factor > 0.0 and abs(math.log(factor)) >= LEAST_GIVEN):
+        return None
+    move = float(series.log_close[start] - series.log_close[start - 1])
+    return factor if abs(move + math.log(factor)) < 0.5 * abs(math.log(factor)) else None
+
+
+def _early(move: float) -> Split | None:
+    """Return a possible split of a series too young to say what is usual in it."""
+    usual = np.flatnonzero(_ODDS >= -3.0)
+    best = usual[np.argmin(np.abs(move + _LOGS[usual]))]
+    if abs(move + _LOGS[best]) > EARLY_NEARNESS:
+        return None
+    return Split(math.exp(_LOGS[best]), None, 1.0, False, WORTH_A_WORD, certain=False)
+
+
+def _by_volume(series: Series, start: int, move: float) -> Split | None:
+    """Return a possible split on a day of a large own return: volume alone shows it.
+
+    Shares traded have to change by the same ratio as the price on the day itself and after it;
+    after a crash they are most on the day, and fewer then. A doubling of volume says nothing.
+    """
+    if series.volume is None or abs(move) < LEAST_BY_VOLUME - OWN_RETURN:
+        return None
+    usual = _usual(series.volume[max(0, start - HISTORY) : start])
+    after = _usual(series.volume[start : start + BARS_AFTER + 1])
+    today = float(series.volume[start])
+    if not (usual > 0.0 and after > 0.0 and today > 0.0):
+        return None
+    common = np.flatnonzero((_ODDS >= -3.0) & (np.abs(_LOGS) > LEAST_BY_VOLUME))
+    near = np.abs(_LOGS[common] + move)
+    near += np.abs(_LOGS[common] - math.log(after / usual))
+    best = common[np.argmin(near)]
+    level, now = math.log(after / usual), math.log(today / usual)
+    same = abs(level - _LOGS[best]) < VOLUME_NEARNESS and abs(now - level) < 2 * VOLUME_NEARNESS
+    if not same or abs(move + _LOGS[best]) > OWN_RETURN:
+        return None
+    return Split(math.exp(_LOGS[best]), None, 1.0, True, WORTH_A_WORD, certain=False)
 
 
 def _of_ratios(series: Series, start: int, move: float, sigma: float) -> Array:
@@ -197,6 +253,17 @@ def _after(close: Array, start: int, sigma: float) -> float:
     following = np.abs(np.diff(close[start : start + BARS_AFTER + 1]))
     wider = math.log(max(1.25 * float(following.mean()) / sigma, 0.1))
     return _floored(_log_normal(wider, 0.0, 0.55)) - _floored(_log_normal(wider, 0.6, 0.75))
+
+
+def _calm(sigma: float) -> float:
+    """Return the evidence of a calm name: it splits like others and hardly ever falls by a third.
+
+    Among names with real moves by more than 30 % the median deviation is 3.2 % a day, among all
+    it is 1.35 %. A stormy name has no evidence against it: it may split, too.
+    """
+    split = _log_normal(math.log(sigma), math.log(0.0135), 0.5)
+    real = _log_normal(math.log(sigma), math.log(0.032), 0.57)
+    return max(split - real, 0.0)
 
 
 def _halt(series: Series, start: int) -> float:

@@ -13,6 +13,7 @@ absurd-price        high below low, or open or close outside low..high by more t
 unadjusted-split    the close moves to about 1/n or n times the one before and all else is as on
                     an ordinary day (see `alphafoundry.market.splits`): divided out of the
                     prices from there on. Known on the fifth bar after it
+possible-spike      a move by a factor of 50 in the last five bars: reported only
 spike               the close at least doubles or halves and is back at its level within 5 bars
                     (63 after a factor of 50): the bars in between are masked. A crash or a
                     wipe-out that does not turn back is left alone. Known on the bar back
@@ -24,8 +25,8 @@ garbage             of the last 252 bars a quarter are broken by the rules above
                     without any trade, or 5 % are leaps, at least 10 in all: these bars are
                     masked. A short past counts as 100 bars. Known on the bar on which the share
                     is crossed
-lost-volume         no volume on a bar whose price moved, or a negative one: the volume is
-                    masked. Known that day
+lost-volume         no volume on a bar whose price moved, a negative one, or one beyond 1e17: the
+                    volume is masked. Known that day
 split               adj_close / close changes by 20 % or more: reported only, as the adjusted
                     prices are used
 gap                 5 or more bars are missing inside a series: reported
@@ -64,14 +65,16 @@ GARBAGE_LEAST = 10
 GARBAGE_BROKEN_SHARE = 0.25
 GARBAGE_UNTRADED_SHARE = 0.5
 WILD_SHARE = 0.05
+HUGE_VOLUME = 1e17
 SPLIT_LOG = np.log(1.2)
 GAP_BARS = 5
 
 
-def validate(bars: Bars) -> Bars:
+def validate(bars: Bars, *, reuse: bool = False) -> Bars:
     """Return `bars` with every faulty value set to NaN and every fault in `issues`.
 
-    The arrays of `bars` are left as they are. The rules are those of the module's docstring.
+    The arrays of `bars` are left as they are, unless `reuse` lets their memory be used: a market of
+    many names for many years does not fit twice. The rules are those of the module's docstring.
     What was masked or repaired, since when that is known, and what the cell showed until then
     is in `revisions`. The order of issues is by symbol, then by kind; faults of the whole file
     come first.
@@ -85,7 +88,7 @@ def validate(bars: Bars) -> Bars:
     _find_garbage(findings)
     _report_splits(findings)
     _report_gaps(findings)
-    values = {name: array.copy() for name, array in bars.values.items()}
+    values = {name: array if reuse else array.copy() for name, array in bars.values.items()}
     if "volume" in values:
         _mask_lost_volume(findings, values)
     revisions = _revise(values, findings)
@@ -198,7 +201,8 @@ def _find_non_positive(findings: _Findings) -> None:
                 column,
                 "non-positive-price",
                 f"{name} is {array[first, column]:.6g} on {findings.day(first)}"
-                f"{_more(rows)}; a price must be above zero",
+                f"{_more(rows)}; a price must be above zero (a name that became worthless: see "
+                "delistings in docs/data.md)",
                 len(rows),
             )
         findings.mask_at_once(cells)
@@ -237,7 +241,11 @@ def _find_leaps(findings: _Findings) -> None:
     filled = last_known(findings.path)
     ratio = filled[1:] / filled[:-1]
     least = np.exp(LEAST_LOG)
-    for column in np.flatnonzero(((ratio > least) | (ratio < 1.0 / least)).any(axis=0)):
+    looked_at = ((ratio > least) | (ratio < 1.0 / least)).any(axis=0)
+    if "split_factor" in findings.bars.values:
+        factor = np.nan_to_num(findings.bars.values["split_factor"], nan=1.0)
+        looked_at |= ((factor != 1.0) & (factor > 0.0)).any(axis=0)
+    for column in np.flatnonzero(looked_at):
         series = _series(findings, int(column))
         for leap in find_leaps(series):
             _take_leap(findings, int(column), series, leap)
@@ -282,6 +290,13 @@ def _take_leap(findings: _Findings, column: int, series: Series, leap: Leap) -> 
             "left as it is",
         )
         return
+    if leap.kind == "possible":
+        findings.add(
+            column,
+            "possible-spike",
+            f"{moved} is among the last bars: whether it comes back is not known yet; it counts",
+        )
+        return
     multiplied = f"prices from then on are multiplied by {leap.factor:.6g}"
     if leap.split is not None:
         split = leap.split
@@ -293,8 +308,8 @@ def _take_leap(findings: _Findings, column: int, series: Series, leap: Leap) -> 
         )
         findings.add(column, "unadjusted-split", detail)
     else:
-        found = LevelBreak(column, row, known, leap.factor, "jump")
-        way = "and it stays there" if leap.kind == "jump" else "back from a jump"
+        found = LevelBreak(column, row, known, leap.factor, "jump", leap.volume)
+        way = "and it stays there" if leap.kind == "jump" else "back to where it was"
         findings.add(column, "jump", f"{moved}, {way}: left out of the returns, {multiplied}")
     findings.breaks.append(found)
 
@@ -412,14 +427,15 @@ def _next_bad_bar(bad: Mask) -> Indices:
 
 def _mask_lost_volume(findings: _Findings, values: dict[str, Array]) -> None:
     volume = values["volume"]
-    cells = (volume < 0.0) | np.isinf(volume)
+    cells = (volume < 0.0) | (volume > HUGE_VOLUME)
     if "high" in values and "low" in values:
         cells |= (volume == 0.0) & (values["high"] > values["low"])
     for column, rows in _by_column(cells & ~findings.broken):
         findings.add(
             column,
             "lost-volume",
-            f"volume {volume[rows[0], column]:.6g} although the price moved on "
+            f"volume {volume[rows[0], column]:.6g}"
+            f"{' although the price moved' if volume[rows[0], column] == 0.0 else ''} on "
             f"{findings.day(rows[0])}{_more(rows)}",
             len(rows),
         )

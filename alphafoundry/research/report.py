@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alphafoundry.research.evidence import AlphaEvidence, Evidence
-from alphafoundry.runs import Figure, Passage, Table
+from alphafoundry.runs import Figure, Passage, Table, data_table
+
+if TYPE_CHECKING:
+    from alphafoundry.market.screen import DataScreen
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class AlphasReport:
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
     evidence : what tells the findings from luck; None inside another run
+    screen : what the market's data are, None where another process has them
     pictures : drawn when the report is shown; not among the JSON values
     """
 
@@ -133,6 +137,7 @@ class AlphasReport:
     notes: list[str] = field(default_factory=list)
     data: str = ""
     evidence: Evidence | None = None
+    screen: DataScreen | None = None
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -175,9 +180,12 @@ class AlphasReport:
         if any(left_out):
             rows.append(("left out", ", ".join(filter(None, left_out))))
         if counts.errors or counts.unfinished:
-            text = f"{counts.errors} ended without an alpha, {counts.unfinished} wait"
+            waiting = f"{counts.unfinished} wait for the next run"
+            subject, text = "waiting", waiting
+            if counts.errors:
+                subject, text = "failed", f"{counts.errors} ended without an alpha, {waiting}"
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.items())
-            rows.append(("failed", f"{text}: {reasons}" if reasons else text))
+            rows.append((subject, f"{text}: {reasons}" if reasons else text))
         rows.append(("hopeful", f"{counts.hopeful} with {self.rule}"))
         if counts.parents:
             mining = (
@@ -188,14 +196,15 @@ class AlphasReport:
                 before, after = self.best_gain
                 mining += f"; best gain {after - before:+.2f} fitness ({before:.2f} to {after:.2f})"
             rows.append(("mining", mining))
-        if self.synthetic and counts.hopeful:
-            rows.append(
-                (
-                    "truth",
-                    f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are "
-                    f"planted effects, {counts.noise} are noise",
-                )
+        judged = counts.planted + counts.noise
+        if self.synthetic and judged:
+            truth = (
+                f"SYNTHETIC market: {counts.planted} of the {counts.hopeful} hopeful are planted "
+                f"effects, {counts.noise} are noise"
             )
+            if judged < counts.hopeful:
+                truth += f", {counts.hopeful - judged} not known"
+            rows.append(("truth", truth))
         rows.append(
             (
                 "submitted",
@@ -236,6 +245,7 @@ class AlphasReport:
                 key=f"{self.flow}-alphas",
                 places=frozenset({"artifact"}),
             ),
+            *([data_table(self.screen.rows())] if self.screen else []),
         ]
 
     def figures(self) -> tuple[Figure, ...]:
@@ -248,8 +258,9 @@ class AlphasReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values; `counts.simulated` included."""
-        values = asdict(replace(self, pictures=()))
+        values = asdict(replace(self, pictures=(), screen=None))
         del values["pictures"]
+        values["screen"] = None if self.screen is None else self.screen.to_json()
         values["counts"]["simulated"] = self.counts.simulated
         values["best_gain"] = None if self.best_gain is None else list(self.best_gain)
         return {"kind": self.kind, "version": self.version, **values}

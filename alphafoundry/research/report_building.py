@@ -94,15 +94,16 @@ def build_report(run: ResearchRun) -> AlphasReport:
         rule=str(run.hopeful),
         counts=counts,
         best_gain=_best_gain(mined, run),
-        reasons=dict(_reasons(ended, run).most_common()),
+        reasons=dict(_reasons(ended, run, unfinished=len(rows) - len(ended)).most_common()),
         alphas=lines,
         notes=[
             *run.tally.notes,
-            *(run.brain.data.cautions if run.brain.data else ()),
+            *(run.brain.data.cautions if run.brain.data and not run.brain.screen else ()),
             *_advice(run),
         ],
         data=_data(run),
         evidence=evidence_of(run) if run.top_level else None,
+        screen=run.brain.screen,
         pictures=_pictures(run, lines[:PLOTTED]) if run.top_level else (),
     )
 
@@ -169,9 +170,11 @@ def _accepted_today(submissions: Iterable[SubmissionRow]) -> int:
     return sum(one.status == "accepted" and one.eastern_day == today for one in submissions)
 
 
-def _reasons(ended: Iterable[SimulationRow], run: ResearchRun) -> Counter[str]:
+def _reasons(ended: Iterable[SimulationRow], run: ResearchRun, *, unfinished: int) -> Counter[str]:
     reasons = Counter(row.message or row.status for row in ended if row.status not in WITH_ALPHA)
     reasons.update(run.tally.unfinished.values())
+    if (under_way := unfinished - len(run.tally.unfinished)) > 0:
+        reasons["under way when the run ended"] = under_way
     return reasons
 
 

@@ -377,7 +377,8 @@ def _simulator_in_process(
         poll_seconds=IN_PROCESS_POLL,
         searched_until=seal.search_to if isinstance(seal, Seal) else None,
     )
-    return BrainClient(IN_PROCESS_URL, transport=in_process(app)), seal
+    client = BrainClient(IN_PROCESS_URL, transport=in_process(app), screen=panel.screen())
+    return client, seal
 
 
 def _possible(

@@ -9,7 +9,7 @@ with open_store(home=home) as store, open_run(store, flow="daily", service="loca
 
 from alphafoundry.runs.lanes import Queue, run_in_lanes, take_turns
 from alphafoundry.runs.progress import NoProgress, Progress
-from alphafoundry.runs.report import Figure, Passage, Report, Table, to_markdown
+from alphafoundry.runs.report import Figure, Passage, Report, Table, data_table, to_markdown
 from alphafoundry.runs.run import PRESUMED_DEAD, Run, interrupt_open_runs, open_run
 from alphafoundry.runs.stop import Stop
 
@@ -24,6 +24,7 @@ __all__ = [
     "Run",
     "Stop",
     "Table",
+    "data_table",
     "interrupt_open_runs",
     "open_run",
     "run_in_lanes",

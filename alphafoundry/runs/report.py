@@ -79,6 +79,16 @@ class Passage:
     verbatim: bool = False
 
 
+def data_table(rows: Sequence[tuple[str, str]]) -> Table:
+    """Return the data screen of a market, (word, sentence) by row, as a table of a report."""
+    return Table(
+        "Data",
+        [{"data": word, "what is known": text} for word, text in rows],
+        places=frozenset({"terminal", "page"}),
+        wide="what is known",
+    )
+
+
 class Report(Protocol):
     """What a run did.
 

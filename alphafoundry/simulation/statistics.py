@@ -12,6 +12,9 @@ from alphafoundry.finance.statistics import sharpe
 from alphafoundry.market.frequency import DAYS_A_YEAR
 from alphafoundry.simulation.pnl import BASE, BOOK, DailyPnl
 
+ROUNDING = 1e-12
+"""A PnL of no day above this share of the book is what rounding leaves."""
+
 LEAST_TURNOVER = 0.125
 """Below this turnover, fitness rewards less trading no further."""
 
@@ -129,7 +132,8 @@ def statistics(days: DailyPnl) -> Statistics:
     """Return the statistics of `days`; of no days all numbers are NaN or 0.
 
     Formulas: the BRAIN documentation, book 20 million dollars, 252 days a year (where bars are
-    not exchange days, as many as the dates say), population standard deviation.
+    not exchange days, as many as the dates say), population standard deviation. A PnL that is
+    what rounding leaves of the book, in sum or in its changes, has no Sharpe ratio.
     """
     count = len(days.pnl)
     if not count:
@@ -139,7 +143,8 @@ def statistics(days: DailyPnl) -> Statistics:
     traded = float(days.traded.sum())
     turnover = traded / count / BOOK
     returns = annual_returns(pnl, count, days.bars_a_year)
-    ratio = sharpe(days.pnl, days.bars_a_year)
+    earns = float(np.abs(days.pnl).max()) > ROUNDING * BOOK
+    ratio = sharpe(days.pnl, days.bars_a_year) if earns else math.nan
     return Statistics(
         pnl=pnl,
         book_size=BOOK,

@@ -36,7 +36,7 @@ def begin_run(
     data: DataOrigin | None = None,
     now: datetime | None = None,
 ) -> RunRow:
-    """Record that this process starts a run.
+    """Record that this process starts a run, and that those whose process has died are over.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ def begin_run(
         sealed_to=data.sealed_to if data else None,
     )
     with store.write() as session:
+        interrupt_dead_runs(session, now=now)
         if data is not None:
             put_origin(session, data, now=now)
         session.add(run)

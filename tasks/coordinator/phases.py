@@ -23,7 +23,7 @@ from alphafoundry.coordinator.outputs import outputs_from_json, outputs_to_json
 from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.running import AwaitBatch, PhaseWork, run_phases
-from tasks.coordinator.workflow_run import manager_of_run, opened
+from tasks.coordinator.workflow_run import check_not_stopped, manager_of_run, opened
 
 
 def _key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -50,6 +50,8 @@ def run_batch(key: str, name: str, token: str, work: str) -> dict[str, Any]:
     work : as JSON: text, because Prefect looks into parameters for results of other tasks, which
         takes longer than the trials where there are many
     """
+    # It may have waited behind others while the run was asked to end.
+    check_not_stopped(token)
     outcome = perform_batch(json.loads(work), manager_of_run(token))
     found: dict[str, Any] = outputs_to_json(outcome)
     return found

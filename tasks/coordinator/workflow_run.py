@@ -39,6 +39,13 @@ def manager_of_run(token: str) -> ResourceManager:
     return ResourceManager() if found is None else found.run.manager
 
 
+def check_not_stopped(token: str) -> None:
+    """Raise RunStopped once the run was asked to end; a process of Dask's is not told."""
+    found = _open.get(token)
+    if found is not None:
+        found.run.record.check_not_stopped()
+
+
 @contextlib.asynccontextmanager
 async def run_of_workflow(
     path: str | Path, *, restart: bool = False, task_runner: str | None = None

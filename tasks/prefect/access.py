@@ -68,7 +68,8 @@ class GuardedApplication:
                 "start the server again.\n"
             )
         origins = _all(scope, b"origin")
-        if all(one in self._origins or one.partition("://")[2] == host for one in origins):
+        own = (f"http://{host}", f"https://{host}")
+        if all(one in self._origins or one in own for one in origins):
             return None
         return WRONG_ORIGIN, (
             f"This Prefect server does not take requests of pages from {', '.join(origins)}. If it "

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +30,19 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import FoundryError, os_error_in_one_line
 from alphafoundry.settings import load_settings
 from alphafoundry.whole_file import replace_file
 from tasks.prefect.discovery import SERVER_LOCK, locked, running_server
 from tasks.prefect.ready_database import provide_database
 from tasks.prefect.temporary_server import LOG as TEMPORARY_LOG
-from tasks.prefect.temporary_server import discard_prepared, temporary_server
+from tasks.prefect.temporary_server import START_SECONDS, discard_prepared, temporary_server
 
 DEFAULT_PORT = 4200
+EXIT_ERROR = 2
+ANSWER_SECONDS = 10
+"""A server that takes longer to say that it is well is taken for one that hangs."""
+
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -72,9 +77,17 @@ def _home() -> Path:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+        return httpx.get(f"{url}/health", timeout=ANSWER_SECONDS).status_code == httpx.codes.OK
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
+
+
+def _starting_server(home: Path) -> str | None:
+    """Return the address of what `make server` runs for a home, once it listens or has ended."""
+    deadline = time.monotonic() + START_SECONDS
+    while (url := running_server(home)) and refuses(url) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return url
 
 
 def refuses(url: str) -> bool:
@@ -88,6 +101,14 @@ def refuses(url: str) -> bool:
     except OSError:
         return True
     return False
+
+
+def is_away(url: str) -> bool:
+    """Return whether nothing listens at the address of a server, nor is about to.
+
+    What `make server` runs for this folder holds its lock some seconds before it listens.
+    """
+    return refuses(url) and running_server(_home()) != url
 
 
 def _client_settings(url: str) -> dict[Any, Any]:
@@ -127,7 +148,7 @@ def prefect_server(
     PrefectServerError : the configured server does not answer, or none could be started
     """
     home = _home()
-    configured = PREFECT_API_URL.value() or running_server(home)
+    configured = PREFECT_API_URL.value() or _starting_server(home)
     if configured:
         discard_prepared()
         if not _answers(configured):
@@ -198,21 +219,40 @@ def _serve(host: str, port: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"a server for this folder runs already at {path.read_text().strip()}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as problem:
-            sys.exit(f"cannot listen on {host}:{port}: {problem.strerror}; choose another --port")
+        raise PrefectServerError(
+            f"a server for this folder runs already at {path.read_text().strip()}"
+        ) from None
+    _check_free(host, port)
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"http://{host}:{port}/api\n".encode(), 0)
-    print(f"Prefect server and UI: http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    os.pwrite(descriptor, f"{address}/api\n".encode(), 0)
+    print(f"Prefect server and UI: {address} (Ctrl-C stops it)", flush=True)
     provide_database()
     # The lock is held as long as this process lives: it tells a flow that the server runs.
     # Without the address the UI looks for the server on Prefect's default port.
     with temporary_settings(set_defaults={PREFECT_UI_API_URL: "/api"}):
         _run_server(host, port, log_level="warning", hosts=hosts)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise PrefectServerError where no server can listen at an address."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as problem:
+        raise PrefectServerError(f"--host {host}: {problem.strerror}") from None
+    except OSError as problem:
+        raise PrefectServerError(
+            f"cannot listen on {host}:{port}: {problem.strerror}; choose another --port"
+        ) from None
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
+    return int(text)
 
 
 def main() -> None:
@@ -223,13 +263,19 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="port (default: %(default)s)"
+        "--port", type=_port, default=DEFAULT_PORT, help="port (default: %(default)s)"
     )
     arguments = parser.parse_args()
     try:
         _serve(arguments.host, arguments.port)
     except FoundryError as problem:
-        sys.exit(f"error: {problem}")
+        line = str(problem)
+    except OSError as problem:
+        line = os_error_in_one_line(problem)
+    else:
+        return
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(EXIT_ERROR)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,17 @@ def test_a_second_run_repeats_nothing(twice: list[tuple[WorkingFolder, Any]]) ->
     submitted = place.rows(sent, "local-brain.sqlite")
     assert all(times == 1 for _, times in submitted)
     assert second["counts"]["submitted_today"] <= second["counts"]["daily_limit"]
+
+
+def test_the_ui_can_show_the_inputs_of_every_task(twice: list[tuple[WorkingFolder, Any]]) -> None:
+    """Prefect's UI knows three kinds and shows no page with another one."""
+    place, _ = twice[0]
+    stored = place.rows("SELECT name, task_inputs FROM task_run", "prefect/prefect.db")
+    assert "publish the report" in [name for name, _ in stored]
+    kinds = {
+        given["input_type"]
+        for _, inputs in stored
+        for one in json.loads(inputs).values()
+        for given in one
+    }
+    assert kinds <= {"task_run", "parameter", "constant"}

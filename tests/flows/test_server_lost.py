@@ -51,7 +51,7 @@ def under_way(
 
 def check_one_line(place: WorkingFolder, module: str, status: str = "interrupted") -> str:
     printed = place.output(module)
-    assert "Traceback" not in printed, printed
+    assert "Traceback" not in printed and "| ERROR" not in printed, printed
     (line,) = [line for line in printed.splitlines() if line.startswith("error: ")]
     assert line == printed.rstrip().splitlines()[-1]
     assert place.rows("SELECT status FROM runs") == [(status,)]
@@ -124,6 +124,9 @@ def test_mistakes_are_told_before_a_server_is_started(lonely_folder: WorkingFold
         "NOSUCH": ("flows.optimize", (write(place, workflow),), {}),
         "none.yaml": ("flows.optimize", ("none.yaml",), {}),
         "--reproduce": ("flows.optimize", (), {}),
+        "write postgresql://": ("flows.daily", (), {"FOUNDRY_DATABASE_URL": "nowhere"}),
+        "cannot be created": ("flows.mine", (), {"FOUNDRY_HOME": "/dev/null/home"}),
+        "--json /proc/report": ("flows.submit", ("--json", "/proc/report"), {}),
     }
     for done, says in zip(place.run_each(*mistakes.values()), mistakes, strict=True):
         assert done.returncode == 2, done.stderr

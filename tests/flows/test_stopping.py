@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run with what it has; the next run takes up the rest."""
+"""Signals and a closed terminal end a run with what it has; the next run takes up the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flows import stopping
 from flows.stopping import ServerWatch, Signals, run_until_stopped
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
-BOTH = (signal.SIGINT, signal.SIGTERM)
+EACH = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def send_later(*numbers: signal.Signals) -> None:
@@ -34,9 +34,9 @@ def left(status: int, message: str) -> None:
     raise Left(status, message)
 
 
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", EACH)
 def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals) -> None:
-    before = [signal.getsignal(one) for one in BOTH]
+    before = [signal.getsignal(one) for one in EACH]
     stop = Stop()
 
     async def work() -> str:
@@ -45,7 +45,23 @@ def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals
 
     send_later(number)
     assert run_until_stopped(work, stop, signals=Signals(left)) == "saved"
-    assert [signal.getsignal(one) for one in BOTH] == before
+    assert [signal.getsignal(one) for one in EACH] == before
+
+
+def test_nohup_holds() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop = Stop()
+
+    async def work() -> str:
+        await asyncio.sleep(0.6)
+        return "saved"
+
+    try:
+        send_later(signal.SIGHUP, signal.SIGHUP)
+        assert run_until_stopped(work, stop, signals=Signals(left)) == "saved"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not stop.is_set()
 
 
 def test_the_second_signal_leaves_at_once_whatever_hangs() -> None:
@@ -147,7 +163,7 @@ def is_starting_a_server(process: psutil.Process) -> bool:
     return bool(process.children())
 
 
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", EACH)
 @pytest.mark.parametrize("moment", [is_importing, is_starting_a_server])
 def test_a_signal_before_the_flow_begins_leaves_nothing_behind(
     lonely_folder: WorkingFolder, moment: Callable[[psutil.Process], bool], number: signal.Signals

@@ -27,7 +27,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         yield build(CONTAINERFILE, root)
 
 
-@pytest.mark.long
+@pytest.mark.fresh
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_the_steps_of_the_containerfile(image: Image) -> None:

@@ -99,11 +99,21 @@ def test_this_machine_is_answered_whatever_the_port(address: str, host: str) -> 
 
 
 @pytest.mark.parametrize(
-    "origin", [EVIL, "null", "https://evil.example:4200", "http://localhost:9", "file://", ""]
+    "origin",
+    [
+        EVIL,
+        "null",
+        "https://evil.example:4200",
+        "http://localhost:9",
+        "file://",
+        "",
+        "ftp://{address}",
+    ],
 )
 def test_a_page_from_elsewhere_gets_no_permission_and_changes_nothing(
     address: str, origin: str
 ) -> None:
+    origin = origin.format(address=address)
     asked = preflight(address, origin)
     assert 400 <= asked.status_code < 500
     assert "access-control-allow-origin" not in asked.headers

@@ -15,6 +15,7 @@ from alphafoundry.brain.addresses import LOOPBACK_HOSTS
 from alphafoundry.brain.credentials import load_credentials
 from alphafoundry.brain.service.application import DEFAULT_STATE, create_app
 from alphafoundry.errors import ConfigurationError, FoundryError
+from alphafoundry.help_text import HelpFormatter
 from alphafoundry.market import known_sources, load_market
 
 EXIT_MISTAKE = 2
@@ -137,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m alphafoundry.brain.server",
         description="Answer the WorldQuant BRAIN HTTP API from the local simulator.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     home = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")

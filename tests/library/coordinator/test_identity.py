@@ -9,7 +9,7 @@ from alphafoundry.coordinator.identity import SOURCES
 WITHOUT_EFFECT_ON_NUMBERS = {
     *("clock", "configuration", "errors", "file_lock", "runs", "settings", "store"),
     *("whole_file", "yaml_document"),
-    "market",  # bars are known by their content
+    *("evidence", "market"),  # bars, mirrored ones too, are known by their content
 }
 
 

@@ -146,6 +146,45 @@ def test_outputs_that_a_checkpoint_could_not_give_back(
         run_workflow(document(module(body)))
 
 
+def test_what_it_raises_is_told_in_one_line_with_its_place(module: Callable[..., str]) -> None:
+    reference = module(
+        QUIET.replace("    return", "    context.bars.nothing_like_it()\n    return")
+    )
+    with pytest.raises(PhaseFailed) as error:
+        run_workflow(document(reference))
+    said = str(error.value)
+    assert said.startswith("phase calm: ")
+    assert ".py:13: AttributeError" in said
+    assert "\n" not in said
+
+
+COSTLY = """
+from dataclasses import replace
+from alphafoundry.coordinator.batches import execution_to_json
+
+@phase_type(
+    "NAME", outputs=Quiet, looks_at="train", result=lambda found: f"share {found.share}"
+)
+def quiet(context: PhaseContext) -> Quiet:
+    (use,) = context.strategies()
+    options = {"strategy": use.source.to_json(), "rows": list(context.rows("train"))}
+    costs = replace(context.execution.costs, slippage_bps=100.0)
+    dear = execution_to_json(replace(context.execution, costs=costs))
+    usual, others = context.work(
+        "trials",
+        [([use.complete({})], options), ([use.complete({})], {**options, "execution": dear})],
+    )
+    return Quiet(context.trials, usual[0].numbers["sharpe"] - others[0].numbers["sharpe"])
+"""
+
+
+def test_its_trials_may_have_costs_of_their_own(module: Callable[..., str]) -> None:
+    given = document(module(COSTLY)) | {"strategies": [{"type": "moving_average_cross"}]}
+    report = run_workflow(given)
+    assert report.phases[0].trials == 2
+    assert float(report.phases[0].result.removeprefix("share ")) > 0.1
+
+
 def test_unknown_keys_and_configs_are_refused(module: Callable[..., str]) -> None:
     reference = module(QUIET)
     with pytest.raises(ConfigurationError, match="unknown key 'speed'"):

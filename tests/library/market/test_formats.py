@@ -533,19 +533,62 @@ def test_adjusted_prices_and_volume_alone(tmp_path: Path) -> None:
 
 
 def test_adjusted_close_that_is_missing_on_some_days(tmp_path: Path) -> None:
-    close = wide_bars(("A", "B"))["close"]
+    close = wide_bars(("A", "B", "C"))["close"]
     adjusted = close / 2
-    adjusted.iloc[10:, 1] = close.iloc[10:, 1]
+    close.iloc[10:, 1] /= 3.0
     adjusted.iloc[4:6, 0] = np.nan
-    adjusted.iloc[9:11, 1] = np.nan
+    adjusted.iloc[8:12, 1] = np.nan
+    adjusted.iloc[:3, 2] = np.nan
     table = long_table({"close": close})
     table["adj_close"] = adjusted.stack(future_stack=True).to_numpy()
     table.to_csv(tmp_path / "b.csv", index=False)
     bars = read(tmp_path / "b.csv")
     np.testing.assert_allclose(bars.values["adj_close"][:, 0], close["A"] / 2)
-    assert np.flatnonzero(np.isnan(bars.values["close"][:, 1])).tolist() == [9, 10]
-    assert "2 are filled" in notes_of(bars, "adjustment")
-    assert "2 have no factor" in notes_of(bars, "adjustment")
+    # The split of B lies in its gap: what the days before say of the factor ends there.
+    assert np.flatnonzero(np.isnan(bars.values["close"][:, 1])).tolist() == [10, 11]
+    assert np.flatnonzero(np.isnan(bars.values["close"][:, 2])).tolist() == [0, 1, 2]
+    assert "4 are filled" in notes_of(bars, "adjustment")
+    assert "5 have no factor" in notes_of(bars, "adjustment")
+
+
+@pytest.mark.parametrize("later", [0.5, 1.0, 3.0])
+def test_an_adjusted_close_that_comes_later_fills_no_day_before_it(
+    tmp_path: Path, later: float
+) -> None:
+    close = wide_bars(("A", "B"))["close"]
+    adjusted = close / 2
+    adjusted.iloc[4:9, 0] = np.nan
+    adjusted.iloc[9:, 0] = close.iloc[9:, 0] * later
+    table = long_table({"close": close})
+    table["adj_close"] = adjusted.stack(future_stack=True).to_numpy()
+    table.to_csv(tmp_path / "b.csv", index=False)
+    seen = read(tmp_path / "b.csv").values["adj_close"][:9, 0]
+    np.testing.assert_allclose(seen, close["A"].iloc[:9] / 2)
+
+
+@pytest.mark.parametrize("other", [np.nan, 1.0 + 1e-8])
+def test_a_day_twice_with_empty_cells_or_rounded_otherwise_is_no_contradiction(
+    tmp_path: Path, other: float
+) -> None:
+    table = long_table(wide_bars())
+    again = table[table["date"] == table["date"].iloc[-1]].copy()
+    again["close"] *= other
+    pd.concat([again, table]).to_csv(tmp_path / "b.csv", index=False)
+    bars = read(tmp_path / "b.csv")
+    np.testing.assert_allclose(bars.values["close"], wide_bars()["close"], rtol=1e-6)
+    assert all(issue.masked == 0 for issue in bars.issues)
+
+
+@pytest.mark.parametrize("mark", ["-", "/"])
+def test_years_of_two_digits_in_front_are_asked_for(tmp_path: Path, mark: str) -> None:
+    table = long_table(wide_bars())
+    days = pd.to_datetime(table["date"])
+    table["date"] = days.dt.strftime(f"%y{mark}%m{mark}%d")
+    table.to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(MarketError, match=r"begin with the year.*date_format"):
+        read(tmp_path / "b.csv")
+    found = read(tmp_path / "b.csv", date_format=f"%y{mark}%m{mark}%d").dates
+    np.testing.assert_array_equal(found, np.unique(days.to_numpy().astype("datetime64[D]")))
 
 
 def test_zero_volume_throughout_is_a_market_without_volume(tmp_path: Path) -> None:

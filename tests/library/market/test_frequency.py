@@ -57,4 +57,6 @@ def test_a_part_of_a_year_of_exchange_days_is_never_anything_else(start: int, co
 
 def test_other_distances_count_as_they_are() -> None:
     assert bars_a_year(dates("14D", 100)) == pytest.approx(365.25 / 14)
+    assert bars_a_year(dates("28D", 100)) == pytest.approx(365.25 / 28)
+    assert bars_a_year(dates("WOM-4FRI", 100)) == 12
     assert bars_a_year(dates("D", 2)) == 252

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alphafoundry.errors import MarketError
-from alphafoundry.market import known_sources, load_market
+from alphafoundry.market import known_sources, load_market, market_of
 
 
 def test_the_sample_has_close_and_returns_only(tmp_path: Path) -> None:
@@ -46,3 +46,8 @@ def test_known_sources_say_what_they_are() -> None:
     sources = known_sources()
     assert list(sources) == ["calibration", "sample", "yfinance"]
     assert "SYNTHETIC" in sources["calibration"]
+
+
+def test_each_source_has_an_identity_that_does_not_depend_on_the_working_folder() -> None:
+    for source in known_sources():
+        assert "/" not in market_of(source).source, source

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from alphafoundry.command_line import main
+from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel, load_frame, load_market
 from alphafoundry.simulation import SimulationSettings, simulate
 
@@ -103,14 +104,67 @@ def test_the_screen_says_who_is_missing_and_who_never_moves() -> None:
     assert screen.constant == ()
     assert screen.faults["garbage"] == (1, 900)
     survivors = load_frame(walks(days=900)).screen()
-    assert any("survivors only" in text for text in survivors.cautions)
-    assert not any("survivors only" in text for text in screen.cautions)
+    assert any("Survivors only" in text for text in survivors.cautions)
+    assert not any("Survivors only" in text for text in screen.cautions)
 
 
 def test_a_name_that_never_moves_is_named() -> None:
     frame = walks(days=12)
     frame.loc[of(frame, "N1"), "close"] = 5.0
     assert load_frame(frame).screen().constant == ("N1",)
+
+
+def test_names_of_which_nothing_is_left_are_named() -> None:
+    frame = walks(days=900)
+    frame["adj_close"] = frame["close"]
+    frame.loc[of(frame, "N1"), "adj_close"] = np.nan
+    screen = load_frame(frame).screen()
+    assert (screen.alive, screen.ended, screen.without_bars) == (7, 0, ("N1",))
+    (names,) = (text for word, text in screen.rows() if word == "names")
+    assert "7 of 8" in names and "N1" in names
+
+
+def test_odd_days_are_told() -> None:
+    plain = walks(days=900)
+    assert not _about_days(plain)
+    typo = plain.copy()
+    typo.loc[typo["date"] == typo["date"].max(), "date"] = pd.Timestamp("2181-03-01")
+    told = _about_days(typo)
+    assert "future" in told and "2181-03-01" in told and "No name has a bar between" in told
+    days = plain["date"].drop_duplicates()
+    weekly_first = plain[(plain["date"] > days.iloc[400]) | plain["date"].isin(days.iloc[:400:5])]
+    assert "another length" in _about_days(weekly_first)
+
+
+def _about_days(frame: pd.DataFrame) -> str:
+    about = ("lie in the future", "No name has", "on average")
+    cautions = load_frame(frame).screen().cautions
+    return " ".join(text for text in cautions if any(word in text for word in about))
+
+
+def test_each_spike_that_was_left_out_is_told() -> None:
+    frame = walks()
+    frame.loc[of(frame, "N2", 300, 302), "close"] *= 30.0
+    lines = load_frame(frame).screen().lines()
+    assert any(line.startswith("left out") and "N2" in line for line in lines)
+
+
+def test_where_nothing_is_left_the_reason_is_told() -> None:
+    frame = walks()
+    frame["close"] = 5.0
+    with pytest.raises(MarketError, match=r"stays at 5|are broken"):
+        load_frame(frame)
+
+
+def test_a_pnl_of_rounding_has_no_sharpe_ratio() -> None:
+    frame = walks()
+    day = np.repeat(np.arange(560), 8)
+    frame["close"] = 10.0 * (1 + np.tile(np.arange(8), 560)) * 1.001**day
+    found = simulate(
+        "rank(ts_delta(close, 5))", load_frame(frame), SimulationSettings(neutralization="MARKET")
+    )
+    assert abs(found.statistics.pnl) < 1e-3
+    assert np.isnan(found.statistics.sharpe) and np.isnan(found.statistics.fitness)
 
 
 def test_the_screen_is_json_and_a_table() -> None:

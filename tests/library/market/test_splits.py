@@ -122,6 +122,24 @@ def test_a_halt_that_reopens_at_half_the_price_is_a_loss(way: str) -> None:
     assert growth == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("shares", [2, 3, 4, 5, 10, 20, 1 / 2, 1 / 5, 1 / 10])
+@pytest.mark.parametrize("in_new_shares", [True, False])
+def test_a_calm_name_may_move_on_the_day_of_its_split(shares: float, in_new_shares: bool) -> None:
+    """Close and volume alone, and a day that moves three times as far as usual."""
+    found = 0
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        moves = 0.01 * draw.standard_normal(300)
+        moves[EVENT] = 0.034 * draw.choice([-1, 1])
+        close = 60.0 * np.exp(np.cumsum(moves))
+        volume = 1e6 * np.exp(0.4 * draw.standard_normal(300))
+        close[EVENT:] /= shares
+        volume[EVENT:] *= shares if in_new_shares else 1.0
+        clean = validate(market({"close": close[:, None], "volume": volume[:, None]}))
+        found += any(item.row == EVENT for item in clean.revisions.breaks)
+    assert found >= 18
+
+
 def test_a_split_in_the_last_days_is_told_before_it_is_certain() -> None:
     values = around(*FAMOUS["AAPL 2020-08-31"], seed=2)
     clean = validate(market({name: array[: EVENT + 2] for name, array in values.items()}))
@@ -173,7 +191,7 @@ OHLCV = ("open", "high", "low", "close", "volume")
 
 @pytest.mark.parametrize("name", ["us_equities_2016_2021", "us_top3000_2012_2017"])
 @pytest.mark.parametrize(
-    ("columns", "least"), [(OHLCV, 0.93), (("close", "volume"), 0.75), (("close",), 0.4)]
+    ("columns", "least"), [(OHLCV, 0.93), (("close", "volume"), 0.88), (("close",), 0.65)]
 )
 @pytest.mark.parametrize("seed", [10, 11])
 def test_splits_undone_in_real_series_are_found_and_no_others(
@@ -188,6 +206,84 @@ def test_splits_undone_in_real_series_are_found_and_no_others(
     ]
     hits = [item for item in found if where.get(item.column, (None,))[0] == item.row]
     assert len(hits) / len(where) > least
-    assert len(found) - len(hits) <= 1
+    assert len(found) - len(hits) <= (0 if columns is OHLCV else 3)
     right = [item for item in hits if item.factor == pytest.approx(where[item.column][1], rel=0.1)]
     assert len(right) >= 0.97 * len(hits)
+
+
+def drift(seed: int, days: int = 400) -> dict[str, np.ndarray]:
+    """Return closes and volumes of two names with a deviation of 2 % a day."""
+    draw = np.random.default_rng(seed)
+    close = 50.0 * np.exp(np.cumsum(0.02 * draw.standard_normal((days, 2)), axis=0))
+    return {"close": close, "volume": np.rint(1e6 * np.exp(0.3 * draw.standard_normal((days, 2))))}
+
+
+def kinds(values: Mapping[str, np.ndarray]) -> list[str]:
+    return [issue.kind for issue in validate(market(values)).issues]
+
+
+@pytest.mark.parametrize("shares", [1.2, 1.25, 4 / 3, 2.0, 4.0, 0.7, 0.1])
+@pytest.mark.parametrize("row", [3, 15, 200])
+@pytest.mark.parametrize("none", [0.0, 1.0, np.nan])
+def test_a_factor_of_the_source_settles_any_ratio(shares: float, row: int, none: float) -> None:
+    values = drift(3)
+    earned = simple_returns(values["close"].copy())
+    values["close"][row:, 0] /= shares
+    values["split_factor"] = np.full((400, 2), none)
+    values["split_factor"][row, 0] = shares
+    clean = validate(market(values))
+    np.testing.assert_allclose(simple_returns(clean.values["close"])[1:], earned[1:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("shares", [1.2, 2.0, 4.0, 0.1])
+def test_a_factor_beside_adjusted_prices_changes_nothing(shares: float) -> None:
+    values = drift(4)
+    values["split_factor"] = np.ones((400, 2))
+    values["split_factor"][200, 0] = shares
+    assert not len(validate(market(values)).revisions)
+
+
+@pytest.mark.parametrize("parts", [30.0, 50.0, 100.0])
+def test_a_fall_by_98_percent_is_a_split_only_if_volume_is_in_new_shares(parts: float) -> None:
+    values = around(80.0, 80.0 / parts, 80.0 / parts, parts, 0.015, seed=5)
+    assert [found.kind for found in validate(market(values)).revisions.breaks] == ["split"]
+    values["volume"][EVENT:] /= parts
+    clean = validate(market(values))
+    assert not clean.revisions.breaks
+    assert simple_returns(clean.values["close"])[EVENT, 0] < -0.95
+
+
+@pytest.mark.parametrize("row", [2, 10, 19])
+def test_what_may_be_a_split_of_a_young_series_is_told(row: int) -> None:
+    values = drift(6)
+    values["close"][row:, 0] = values["close"][row:, 0] / 4.0
+    assert kinds(values) == ["possible-split"]
+
+
+@pytest.mark.parametrize("own", [-0.2, 0.15, 0.25])
+def test_a_split_on_a_day_of_a_large_own_return_is_told(own: float) -> None:
+    values = around(80.0, 20.0 * (1 + own), 20.0 * (1 + own), 4.0, 0.015, seed=8)
+    values["open"][EVENT] = 20.0
+    for name, pick in (("high", np.maximum), ("low", np.minimum)):
+        values[name] = pick(values[name], pick(values["open"], values["close"]))
+    assert any("split" in kind for kind in kinds(values))
+
+
+def test_a_split_behind_a_missing_bar_is_told() -> None:
+    values = around(*FAMOUS["AAPL 2020-08-31"], seed=2)
+    for array in values.values():
+        array[EVENT - 1] = np.nan
+    assert any("split" in kind for kind in kinds(values))
+
+
+@pytest.mark.parametrize("factor", [100.0, 0.003])
+def test_a_leap_of_the_last_bars_that_cannot_be_judged_yet_is_told(factor: float) -> None:
+    values = drift(7)
+    values["close"][398:, 0] *= factor * 1.17
+    assert kinds(values) == ["possible-spike"]
+
+
+def test_a_volume_that_no_market_trades_is_masked() -> None:
+    values = drift(8)
+    values["volume"][100, 1] = 1e300
+    assert np.isnan(validate(market(values)).values["volume"][100, 1])

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from alphafoundry.errors import StoreError
 from alphafoundry.store import (
@@ -98,6 +99,17 @@ def test_the_work_of_a_killed_process_goes_to_the_next_run(
         (submission,) = unsettled_submissions(store, SERVICE, run_id=run.id)
         assert submission.alpha_id == "a1"
     assert {found.id: found.status for found in read_runs(store)}[number] == "interrupted"
+
+
+def test_a_killed_run_of_any_flow_is_over_when_the_next_begins(store: Store) -> None:
+    """A workflow has neither simulations nor submissions that another would take over."""
+    begin_run(store, flow="optimize", service="local", now=NOON)
+    alive = begin_run(store, flow="optimize", service="local", now=NOON)
+    with store.write() as session:
+        session.execute(update(RunRow).where(RunRow.id < alive.id).values(process_started=12345.0))
+    begin_run(store, flow="optimize", service="local", now=NOON)
+    statuses = [run.status for run in reversed(read_runs(store))]
+    assert statuses == ["interrupted", "running", "running"]
 
 
 def test_refused_texts_are_kept_with_their_reason(store: Store, run: RunRow) -> None:
