@@ -199,10 +199,34 @@ class SubmissionSettings(_Settings):
 
     daily_limit : most submissions in one US Eastern day, 0 submits nothing
     max_correlation : largest daily-PnL correlation with what was submitted before
+    least_verdict : alphas whose verdict is worse stay behind; see docs/truth.md
     """
 
     daily_limit: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 4
     max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
+    least_verdict: Literal["found", "unproven", "not confirmed"] = "unproven"
+
+
+class HoldoutSettings(_Settings):
+    """The last days of a local market, which nothing of a search may see.
+
+    share : part of the days; 0 keeps none apart, and every number is then in sample
+    least_days : fewest sealed days; a market too short for them is searched on all of its days
+    embargo_days : days between the two parts that belong to neither
+    """
+
+    share: Annotated[
+        Number,
+        Flag("SHARE", name="holdout"),
+        Field(
+            ge=0,
+            le=0.8,
+            description="share of the local market's days, the last ones, that no search sees and "
+            "that finalists are judged on; 0 keeps none apart",
+        ),
+    ] = 0.3
+    least_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=60)] = 252
+    embargo_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=252)] = 5
 
 
 class ModelSettings(_Settings):
@@ -401,6 +425,7 @@ class FoundrySettings(_Settings):
     server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
     mining: MiningSettings = MiningSettings()
+    holdout: HoldoutSettings = HoldoutSettings()
     submission: SubmissionSettings = SubmissionSettings()
     ollama: OllamaSettings = OllamaSettings()
     algorithms: AlgorithmsSettings = AlgorithmsSettings()

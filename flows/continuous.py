@@ -25,6 +25,7 @@ async def continuous(
     seed: int | None = None,
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     max_concurrent: int | None = None,
     credentials: str | None = None,
     ollama_url: str | None = None,

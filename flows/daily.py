@@ -8,6 +8,7 @@ from alphafoundry.research.report import AlphasReport
 from flows.generate import generate
 from flows.mine import mine
 from flows.submit import submit
+from tasks.research.opening import judge_finalists
 from tasks.research.run import publish_research, run_of_research
 
 
@@ -19,11 +20,12 @@ async def daily(
     seed: int | None = None,
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     max_concurrent: int | None = None,
     credentials: str | None = None,
     ollama_url: str | None = None,
 ) -> AlphasReport:
-    """Generate alphas, mine the hopeful ones, and submit the best of the day."""
+    """Generate alphas, mine the hopeful ones, judge the best on sealed days, and submit."""
     async with run_of_research("daily", locals()) as run:
         for_mining = round(run.budget * run.settings.mining.share)
         await generate(simulations=run.budget - for_mining)
@@ -31,6 +33,8 @@ async def daily(
             await mine(simulations=for_mining)
         if (unspent := run.unspent()) > 0:
             await generate(simulations=unspent)
+        if not run.stop.is_set():
+            await judge_finalists(run)
         if run.goes_on:
             await submit()
         return await publish_research(run)

@@ -7,6 +7,7 @@ from prefect import flow
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.simulation_queue import leftovers
 from tasks.research.generation import inventor
+from tasks.research.opening import judge_finalists
 from tasks.research.run import publish_research, run_of_research
 from tasks.research.simulation import simulate_all
 
@@ -19,6 +20,7 @@ async def generate(
     seed: int | None = None,
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     max_concurrent: int | None = None,
     credentials: str | None = None,
     ollama_url: str | None = None,
@@ -29,6 +31,8 @@ async def generate(
         async with inventor(run) as generator_of_ideas:
             while ideas := await generator_of_ideas.invent():
                 await simulate_all(run, ideas, phase="generate")
+        if run.top_level and not run.stop.is_set():
+            await judge_finalists(run)
         return await publish_research(run)
 
 

@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.simulation_queue import leftovers
 from tasks.research.mining import search_around_hopeful
+from tasks.research.opening import judge_finalists
 from tasks.research.run import publish_research, run_of_research
 from tasks.research.simulation import simulate_all
 
@@ -18,6 +19,7 @@ async def mine(
     seed: int | None = None,
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     max_concurrent: int | None = None,
     credentials: str | None = None,
 ) -> AlphasReport:
@@ -28,6 +30,8 @@ async def mine(
         while variants := await search.ask():
             search.tell(await simulate_all(run, variants, phase="mine"))
         get_run_logger().info("mined %d alphas", search.finish())
+        if run.top_level and not run.stop.is_set():
+            await judge_finalists(run)
         return await publish_research(run)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from alphafoundry.research.report import AlphasReport
+from tasks.research.opening import judge_finalists
 from tasks.research.run import publish_research, run_of_research
 from tasks.research.submission import choose, reconcile, submit_alpha
 
@@ -13,11 +14,14 @@ from tasks.research.submission import choose, reconcile, submit_alpha
 async def submit(
     brain: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     credentials: str | None = None,
 ) -> AlphasReport:
-    """Submit the alphas whose checks all pass, least correlated first, within the daily limit."""
+    """Submit the alphas whose checks all pass, by verdict, within the daily limit."""
     async with run_of_research("submit", locals()) as run:
         await reconcile(run)
+        if run.top_level:
+            await judge_finalists(run)
         for alpha in await choose(run):
             if run.stop.is_set() or not await submit_alpha(run, alpha):
                 break

@@ -163,6 +163,7 @@ class AlphaInfo(_Answer):
     stage : IS, OS or PROD
     status : UNSUBMITTED, ACTIVE or DECOMMISSIONED
     data_version, data_until : what a local server simulated it on, and the last day of that
+    expected_sharpe : its true Sharpe ratio, on a local server's synthetic market
     raw : the whole answer
     """
 
@@ -184,6 +185,7 @@ class AlphaInfo(_Answer):
     date_submitted: datetime | None = None
     data_version: str | None = None
     data_until: date | None = None
+    expected_sharpe: float | None = None
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @classmethod

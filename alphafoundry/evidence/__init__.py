@@ -12,6 +12,7 @@ from alphafoundry.evidence.bootstrap import (
     draw_days,
     drawn_means,
     drawn_sharpe_ratios,
+    drawn_with_gaps,
 )
 from alphafoundry.evidence.independence import IndependentTrials, independent_trials
 from alphafoundry.evidence.mirror import MirroredPrices, mirror_prices
@@ -60,6 +61,7 @@ __all__ = [
     "draw_days",
     "drawn_means",
     "drawn_sharpe_ratios",
+    "drawn_with_gaps",
     "effective_days",
     "expected_maximum",
     "holm",

@@ -129,6 +129,24 @@ def drawn_sharpe_ratios(pnl: Any, counts: Array) -> Array:
         return np.where(variance > floor, (mean + centre) / np.sqrt(variance), np.nan)
 
 
+def drawn_with_gaps(pnl: Any, counts: Array) -> tuple[Array, Array]:
+    """Return (mean, deviation) of each series in each draw, each of shape (draws, n_series).
+
+    pnl : shape (n_days, n_series); a day with NaN is no day of that series. Where a draw has none
+    of a series' days both are NaN
+    """
+    x = np.asarray(pnl, dtype=np.float64)
+    _check(x, counts)
+    present = ~np.isnan(x)
+    centre = np.nanmean(x, axis=0)
+    shifted = np.where(present, x - centre, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        days = counts @ present
+        mean = counts @ shifted / days
+        variance = counts @ shifted**2 / days - mean**2
+        return mean + centre, np.sqrt(np.maximum(variance, 0.0))
+
+
 def _check(x: Array, counts: Array) -> None:
     if counts.shape[1] != len(x):
         raise EvidenceError(f"draws of {counts.shape[1]} days do not fit PnL of {len(x)} days")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.simulation_lifecycle import to_record
+from alphafoundry.research.simulation_lifecycle import before_test_period, to_record
 from alphafoundry.store import (
     DailyPnl,
     HopefulEntry,
@@ -53,7 +53,7 @@ async def import_hopeful(run: ResearchRun) -> int:
     for alpha_id in unknown:
         try:
             alpha = await run.brain.alpha(alpha_id)
-            pnl = DailyPnl(*await run.brain.daily_pnl(alpha_id))
+            pnl = before_test_period(alpha, DailyPnl(*await run.brain.daily_pnl(alpha_id)))
         except BrainRequestError:
             continue
         except BrainUnavailable as problem:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from alphafoundry.research.evidence import AlphaEvidence, Evidence
 from alphafoundry.runs import Figure, Passage, Table, data_table
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class AlphaLine:
     correlation_to_parent : of daily PnL; None for an alpha without a parent
     truth : on a synthetic market "planted: reversal" or "noise", otherwise None
     submitted : whether BRAIN has accepted it
+    evidence : what stands beside its Sharpe ratio
+    true_sharpe : what the planted effects lead one to expect, on a synthetic market
     outcome : "submitted", or what stood against it with value and limit
     """
 
@@ -44,6 +47,8 @@ class AlphaLine:
     truth: str | None
     submitted: bool
     outcome: str
+    evidence: AlphaEvidence = field(default_factory=AlphaEvidence)
+    true_sharpe: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class AlphasReport:
     notes : lines for the end of the report
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
+    evidence : what tells the findings from luck; None inside another run
     screen : what the market's data are, None where another process has them
     pictures : drawn when the report is shown; not among the JSON values
     """
@@ -130,6 +136,7 @@ class AlphasReport:
     alphas: list[AlphaLine] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     data: str = ""
+    evidence: Evidence | None = None
     screen: DataScreen | None = None
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
@@ -163,6 +170,8 @@ class AlphasReport:
         if counts.resumed:
             tried += f"; {counts.resumed} of them left by an interrupted run"
         rows = [("data", self.data)] if self.data else []
+        if self.evidence is not None:
+            rows += self.evidence.summary()
         rows.append(("tried", tried))
         left_out = [
             f"{counts.duplicates} known already" if counts.duplicates else "",
@@ -260,7 +269,6 @@ class AlphasReport:
 OUTCOME = "expression, and what became of it"
 
 NUMBERS = {
-    "sharpe": ".2f",
     "fitness": ".2f",
     "turnover": ".1%",
     "returns": ".1%",
@@ -275,10 +283,25 @@ def _numbers(line: AlphaLine, *names: str) -> dict[str, str]:
     return {name.replace("_", " "): _shown(getattr(line, name), NUMBERS[name]) for name in names}
 
 
+def _sure(line: AlphaLine) -> dict[str, str]:
+    """Return the Sharpe ratio with all that stands beside it."""
+    beside = line.evidence
+    sharpe = _shown(line.sharpe, ".2f")
+    if beside.low is not None and beside.high is not None:
+        sharpe += f" [{beside.low:.1f}, {beside.high:.1f}]"
+    return {
+        "sharpe": sharpe,
+        "DSR": _shown(beside.dsr, ".2f"),
+        "sealed": _shown(beside.sealed, ".2f"),
+        "net 5 bp": _shown(beside.net, ".2f"),
+        "verdict": beside.verdict,
+    }
+
+
 def _terminal_row(line: AlphaLine, *, planted: bool) -> dict[str, str]:
-    row = {"alpha": line.alpha_id}
-    row |= _numbers(line, "sharpe", "fitness", "turnover", "returns", "gain")
+    row = {"alpha": line.alpha_id} | _sure(line) | _numbers(line, "fitness", "turnover", "gain")
     if planted:
+        row["true sharpe"] = _shown(line.true_sharpe, ".2f")
         row["truth"] = (line.truth or "").removeprefix("planted: ")
     settings = f" [{line.settings}]" if line.settings else ""
     return row | {OUTCOME: f"{line.expression}{settings}\n= {line.outcome}"}
@@ -287,7 +310,9 @@ def _terminal_row(line: AlphaLine, *, planted: bool) -> dict[str, str]:
 def _page_row(line: AlphaLine) -> dict[str, str]:
     return {
         "alpha": line.alpha_id,
-        **_numbers(line, "sharpe", "fitness", "turnover", "returns", "gain"),
+        **_sure(line),
+        **_numbers(line, "fitness", "turnover", "returns", "gain"),
+        "true sharpe": _shown(line.true_sharpe, ".2f"),
         "truth": line.truth or "",
         "outcome": line.outcome,
         "settings": line.settings,
@@ -298,7 +323,9 @@ def _page_row(line: AlphaLine) -> dict[str, str]:
 def _artifact_row(line: AlphaLine) -> dict[str, str]:
     return {
         "alpha": line.alpha_id,
+        **_sure(line),
         **_numbers(line, *NUMBERS),
+        "true sharpe": _shown(line.true_sharpe, ".2f"),
         "truth": line.truth or "",
         "outcome": line.outcome,
         "origin": line.origin,

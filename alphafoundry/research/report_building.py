@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from alphafoundry.brain.models import CheckInfo
 from alphafoundry.clock import eastern_day, utc_now
+from alphafoundry.research.evidence import evidence_of, evidence_of_alphas
 from alphafoundry.research.planted import NOISE, classify
 from alphafoundry.research.report import AlphaLine, AlphasReport, Counts
 from alphafoundry.research.run import ResearchRun
+from alphafoundry.research.seal import Seal
 from alphafoundry.research.selection import obstacles
 from alphafoundry.runs import Figure
 from alphafoundry.store import (
@@ -19,8 +22,10 @@ from alphafoundry.store import (
     SubmissionRow,
     count_by_version,
     count_elsewhere,
+    judged_pnl,
     read_alphas,
     read_daily_pnl,
+    read_opening,
     read_refusals,
     read_simulations,
     read_submissions,
@@ -74,6 +79,10 @@ def build_report(run: ResearchRun) -> AlphasReport:
         for alpha in hopeful
     ]
     lines.sort(key=lambda line: not line.submitted)
+    lines = lines[:MOST_LINES]
+    if run.top_level:
+        beside = evidence_of_alphas(run, [alphas[line.alpha_id] for line in lines])
+        lines = [replace(line, evidence=beside[line.alpha_id]) for line in lines]
     return AlphasReport(
         flow=run.flow,
         run_id=run.run_id,
@@ -86,13 +95,14 @@ def build_report(run: ResearchRun) -> AlphasReport:
         counts=counts,
         best_gain=_best_gain(mined, run),
         reasons=dict(_reasons(ended, run, unfinished=len(rows) - len(ended)).most_common()),
-        alphas=lines[:MOST_LINES],
+        alphas=lines,
         notes=[
             *run.tally.notes,
             *(run.brain.data.cautions if run.brain.data and not run.brain.screen else ()),
             *_advice(run),
         ],
         data=_data(run),
+        evidence=evidence_of(run) if run.top_level else None,
         screen=run.brain.screen,
         pictures=_pictures(run, lines[:PLOTTED]) if run.top_level else (),
     )
@@ -111,29 +121,48 @@ def _data(run: ResearchRun) -> str:
     ]
     if others:
         text += f"; alphas simulated before and not repeated: {', '.join(others)}"
-    superseded = count_elsewhere(run.store, now.source, run.service)
-    if superseded:
+    elsewhere = count_elsewhere(run.store, now.source, run.service)
+    if elsewhere.earlier_rules:
         text += (
-            f"; {superseded} alphas of earlier simulation rules are kept in the store and not "
-            "used, since their numbers would differ"
+            f"; {elsewhere.earlier_rules} alphas of earlier simulation rules are kept in the store "
+            "and not used, since their numbers would differ"
+        )
+    if elsewhere.other_days:
+        text += (
+            f"; {elsewhere.other_days} alphas of another part of the days (another --holdout) are "
+            "kept apart"
         )
     return text
 
 
 def _pictures(run: ResearchRun, best: Iterable[AlphaLine]) -> tuple[Figure, ...]:
     """Return the plot of the best alphas, none where no daily PnL is known."""
-    expressions = {line.alpha_id: line.expression for line in best}
-    pnl = read_daily_pnl(run.store, run.service, expressions)
+    lines = {line.alpha_id: line for line in best}
+    pnl = read_daily_pnl(run.store, run.service, lines)
+    if run.tally.opening is not None:
+        for row in read_opening(run.store, run.tally.opening)[1]:
+            whole = judged_pnl(row)
+            if row.alpha_id in pnl and whole is not None:
+                pnl[row.alpha_id] = whole
     if not pnl:
         return ()
-    shown = {f"{one}  {text}": pnl[one] for one, text in expressions.items() if one in pnl}
+    shown = {_legend(line): pnl[one] for one, line in lines.items() if one in pnl}
+    sealed_from = run.seal.sealed_from if isinstance(run.seal, Seal) else None
 
     def draw() -> bytes:
         from alphafoundry.research.plots import plot_cumulative_pnl
 
-        return plot_cumulative_pnl(shown, title=run.market)
+        return plot_cumulative_pnl(shown, title=run.market, sealed_from=sealed_from)
 
     return (Figure("Cumulative PnL of the best alphas", draw),)
+
+
+def _legend(line: AlphaLine) -> str:
+    dsr = line.evidence.dsr
+    text = f"{line.alpha_id}  {line.evidence.verdict}"
+    if line.sharpe is not None and dsr is not None:
+        text += f", Sharpe {line.sharpe:.2f}, DSR {dsr:.2f}"
+    return f"{text}  {line.expression}"
 
 
 def _accepted_today(submissions: Iterable[SubmissionRow]) -> int:
@@ -180,6 +209,7 @@ def _line(
         truth=classify(alpha.planted) if alpha.planted is not None else None,
         submitted=submitted,
         outcome=_outcome(run, alpha, submission),
+        true_sharpe=alpha.expected_sharpe,
     )
 
 

@@ -14,12 +14,14 @@ from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo, kernels
 from alphafoundry.research.hopeful import HopefulRule
+from alphafoundry.research.seal import Seal, seal_of
 from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     DataOrigin,
     SimulationPlan,
     SimulationRow,
+    Store,
     claim_abandoned,
     open_store,
     plan_simulations,
@@ -39,6 +41,7 @@ COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
 IN_PROCESS_POLL = 0.02
 LONGEST_INVISIBLE = 300.0
+NO_SEAL = "the service keeps no days apart"
 SHORTEST_INVISIBLE = 1.0
 USUALLY_INVISIBLE_LOCALLY = 10.0
 
@@ -50,6 +53,7 @@ class Tally:
     ----------
     halted : whether the service took no more simulations at some time of this run
     resume_at : monotonic time before which it need not be asked again
+    opening : id of the opening that judged the finalists of this run, None without one
     unfinished : simulation that this run has put aside to the reason
     """
 
@@ -58,6 +62,7 @@ class Tally:
         self.planned = 0
         self.halted = False
         self.resume_at = 0.0
+        self.opening: int | None = None
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()
@@ -78,6 +83,7 @@ class ResearchRun:
     flow : what runs
     fields, operators : what the service offers to expressions
     lanes : simulations at a time
+    seal : the days that no search may see, or why there are none
     stop : set when the run was asked to end
     progress : where to show how far it is
     budget : simulations that this phase may still plan
@@ -95,6 +101,7 @@ class ResearchRun:
         fields: Mapping[str, FieldInfo],
         operators: frozenset[str],
         lanes: int,
+        seal: Seal | str = NO_SEAL,
     ) -> None:
         self.record = record
         self.settings = settings
@@ -107,6 +114,7 @@ class ResearchRun:
         self.fields = fields
         self.operators = operators
         self.lanes = lanes
+        self.seal = seal
         self.tally = Tally()
         self.slowest = 0.0
         self.halted = False
@@ -211,7 +219,7 @@ class ResearchRun:
         return min(LONGEST_INVISIBLE, max(SHORTEST_INVISIBLE, 3 * self.slowest))
 
 
-def data_origin(brain: BrainClient) -> DataOrigin | None:
+def data_origin(brain: BrainClient, seal: Seal | str = NO_SEAL) -> DataOrigin | None:
     """Return the market and data version of a local service, None for a remote one."""
     served = brain.data
     if served is None:
@@ -223,6 +231,8 @@ def data_origin(brain: BrainClient) -> DataOrigin | None:
         first=served.first,
         last=served.last,
         label=brain.market_label or "",
+        sealed_from=seal.sealed_from if isinstance(seal, Seal) else None,
+        sealed_to=seal.sealed_to if isinstance(seal, Seal) else None,
     )
 
 
@@ -254,6 +264,7 @@ async def research_run(
     connect: SignIn = sign_in,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    panel: Panel | None = None,
 ) -> AsyncIterator[ResearchRun]:
     """Open store and service, record the run, and record how it ended.
 
@@ -262,6 +273,7 @@ async def research_run(
     lanes : simulations at a time, which the simulator in this process allows too
     credentials : for a service that wants them
     connect : `sign_in`, or a task that tries it again
+    panel : market of the simulator in this process; None loads the one of the settings
 
     Raises
     ------
@@ -271,7 +283,10 @@ async def research_run(
     url = settings.database_url.get_secret_value() if settings.database_url else None
     say = progress.say if progress else None
     with open_store(url, home=settings.home) as store:
-        async with await _connect(settings, credentials, lanes=lanes, say=say) as brain:
+        client, seal = await _connect(
+            store, settings, credentials, lanes=lanes, say=say, panel=panel
+        )
+        async with client as brain:
             fields, operators = await connect(brain, settings)
             settings, change = _possible(settings, brain, fields)
             with open_run(
@@ -281,29 +296,37 @@ async def research_run(
                 market_label=brain.market_label,
                 seed=settings.seed,
                 settings=settings.model_dump(mode="json", exclude={"database_url"}),
-                data=data_origin(brain),
+                data=data_origin(brain, seal),
                 progress=progress,
                 stop=stop,
             ) as record:
                 run = ResearchRun(
-                    record, settings, brain, fields=fields, operators=operators, lanes=lanes
+                    record,
+                    settings,
+                    brain,
+                    fields=fields,
+                    operators=operators,
+                    lanes=lanes,
+                    seal=seal,
                 )
                 run.note(*change)
                 yield run
 
 
 async def _connect(
+    store: Store,
     settings: FoundrySettings,
     credentials: Credentials | None,
     *,
     lanes: int,
     say: Callable[[str], None] | None,
-) -> BrainClient:
+    panel: Panel | None = None,
+) -> tuple[BrainClient, Seal | str]:
     if settings.brain == "local":
-        return await asyncio.to_thread(_simulator_in_process, settings, lanes, say)
+        return await asyncio.to_thread(_simulator_in_process, store, settings, lanes, say, panel)
     if settings.brain == "worldquant":
-        return BrainClient(credentials=credentials, on_persona=say)
-    return BrainClient(settings.brain, credentials, on_persona=say)
+        return BrainClient(credentials=credentials, on_persona=say), NO_SEAL
+    return BrainClient(settings.brain, credentials, on_persona=say), NO_SEAL
 
 
 def load_simulated_market(
@@ -332,22 +355,30 @@ def _market_key(settings: FoundrySettings) -> tuple[str, Path]:
 
 
 def _simulator_in_process(
-    settings: FoundrySettings, lanes: int, say: Callable[[str], None] | None
-) -> BrainClient:
-    panel = _checked.pop(_market_key(settings), None) or load_simulated_market(settings, say)
-    _checked.clear()
+    store: Store,
+    settings: FoundrySettings,
+    lanes: int,
+    say: Callable[[str], None] | None,
+    panel: Panel | None,
+) -> tuple[BrainClient, Seal | str]:
+    if panel is None:
+        panel = _checked.pop(_market_key(settings), None) or load_simulated_market(settings, say)
+        _checked.clear()
     if say and not _is_compiled():
         say("First use on this machine: compiling the engine takes up to a minute, once")
     from alphafoundry.brain.server import create_app, in_process
 
+    seal = seal_of(panel, settings.holdout, store)
     app = create_app(
-        panel,
+        seal.searched() if isinstance(seal, Seal) else panel,
         state=settings.home / "local-brain.sqlite",
         max_concurrent=lanes,
         daily_submissions=settings.submission.daily_limit,
         poll_seconds=IN_PROCESS_POLL,
+        searched_until=seal.search_to if isinstance(seal, Seal) else None,
     )
-    return BrainClient(IN_PROCESS_URL, transport=in_process(app), screen=panel.screen())
+    client = BrainClient(IN_PROCESS_URL, transport=in_process(app), screen=panel.screen())
+    return client, seal
 
 
 def _possible(

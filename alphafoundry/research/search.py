@@ -18,7 +18,7 @@ from alphafoundry.research.parent_selection import ReversedStatistics, choose_pa
 from alphafoundry.research.proposals import Proposal
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.selection import PnlSeries
-from alphafoundry.research.simulation_lifecycle import Simulated
+from alphafoundry.research.simulation_lifecycle import Simulated, before_test_period
 from alphafoundry.research.tree_edits import write
 from alphafoundry.research.variations import turned
 from alphafoundry.store import (
@@ -73,7 +73,8 @@ def plan_variations(
 
 async def fetch_pnl(run: ResearchRun, alpha_id: str) -> None:
     """Ask the service for the daily PnL of an alpha and store it."""
-    pnl = DailyPnl(*await run.brain.daily_pnl(alpha_id))
+    alpha = await run.brain.alpha(alpha_id)
+    pnl = before_test_period(alpha, DailyPnl(*await run.brain.daily_pnl(alpha_id)))
     save_daily_pnl(run.store, run.service, alpha_id, pnl)
 
 

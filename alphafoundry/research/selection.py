@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,6 +177,48 @@ def least_correlated_first(
     dropped. Correlations are `pnl_correlation`'s; NaN (too few common days, or a PnL that never
     moves) counts as 0.
     """
+    return _greedy(
+        candidates,
+        submitted,
+        lambda one, likeness: (likeness, _fitness_key(one), one.alpha_id),
+        max_correlation=max_correlation,
+    )
+
+
+def worthiest_first(
+    candidates: Sequence[PnlSeries],
+    submitted: Sequence[PnlSeries],
+    rank: Mapping[str, int],
+    *,
+    max_correlation: float = 0.7,
+) -> SubmissionOrder:
+    """Order candidates by rank, and within a rank by fitness times what is new in them.
+
+    New is 1 minus the largest |correlation| with an alpha submitted or already placed; what is
+    above `max_correlation` is dropped. See `least_correlated_first` for correlations and ties.
+
+    rank : alpha id to its rank, 0 first
+    """
+
+    def key(one: PnlSeries, likeness: float) -> tuple[float, ...]:
+        return (likeness > max_correlation, rank[one.alpha_id], _fitness_key(one) * (1 - likeness))
+
+    return _greedy(
+        candidates,
+        submitted,
+        lambda one, likeness: (*key(one, likeness), one.alpha_id),
+        max_correlation=max_correlation,
+    )
+
+
+def _greedy(
+    candidates: Sequence[PnlSeries],
+    submitted: Sequence[PnlSeries],
+    key: Callable[[PnlSeries, float], tuple[Any, ...]],
+    *,
+    max_correlation: float,
+) -> SubmissionOrder:
+    """Place again and again the candidate with the smallest key; drop what is too much alike."""
     nearest: dict[str, tuple[float, str | None]] = {}
     for candidate in candidates:
         nearest[candidate.alpha_id] = max(
@@ -189,7 +231,7 @@ def least_correlated_first(
     while waiting:
         chosen = min(
             waiting.values(),
-            key=lambda one: (nearest[one.alpha_id][0], _fitness_key(one), one.alpha_id),
+            key=lambda one: key(one, nearest[one.alpha_id][0]),
         )
         correlation, other_id = nearest[chosen.alpha_id]
         if correlation > max_correlation:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from alphafoundry.brain.models import AlphaInfo, SimulationStatus
+import numpy as np
+
+from alphafoundry.brain.models import AlphaInfo, AlphaStatistics, SimulationStatus
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited
 from alphafoundry.research.run import ResearchRun
@@ -230,9 +232,7 @@ async def _store_alpha(
 ) -> Simulated:
     alpha = await run.brain.alpha(alpha_id)
     hopeful = run.hopeful.is_hopeful(alpha.statistics)
-    pnl = None
-    if hopeful or row.parent_alpha_id is not None:
-        pnl = DailyPnl(*await run.brain.daily_pnl(alpha_id))
+    pnl = before_test_period(alpha, DailyPnl(*await run.brain.daily_pnl(alpha_id)))
     planted = await _planted(run, alpha_id) if hopeful and run.synthetic else None
     correlation, gain = _against_parent(run, row, alpha, pnl)
     finish_simulation(
@@ -245,6 +245,17 @@ async def _store_alpha(
         gain=gain,
     )
     return Simulated(row, ending, alpha, hopeful)
+
+
+def before_test_period(alpha: AlphaInfo, pnl: DailyPnl) -> DailyPnl:
+    """Return the daily PnL that the alpha's own numbers are of, on a local server.
+
+    Its test period, if it has one, is left out, so that no search can look at it.
+    """
+    if alpha.test is None or alpha.data_version is None:
+        return pnl
+    shown = pnl.dates <= np.datetime64(alpha.settings["endDate"], "D")
+    return DailyPnl(pnl.dates[shown], pnl.values[shown])
 
 
 def to_record(
@@ -283,7 +294,14 @@ def to_record(
         market_id=market_id,
         data_version=alpha.data_version,
         data_until=until,
+        expected_sharpe=alpha.expected_sharpe,
+        train=_part(alpha.train),
+        test=_part(alpha.test),
     )
+
+
+def _part(found: AlphaStatistics | None) -> dict[str, Any] | None:
+    return None if found is None else found.model_dump(mode="json")
 
 
 async def _planted(run: ResearchRun, alpha_id: str) -> dict[str, float] | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 from alphafoundry.brain.models import CheckInfo
 from alphafoundry.clock import eastern_day, utc_now
 from alphafoundry.errors import BrainRequestError, BrainUnavailable
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.selection import PnlSeries, least_correlated_first, obstacles
+from alphafoundry.research.selection import PnlSeries, obstacles, worthiest_first
+from alphafoundry.research.standing import VERDICTS, Standing, verdicts_of
 from alphafoundry.store import (
     AlphaRow,
     SubmissionRow,
@@ -24,7 +25,7 @@ from alphafoundry.store import (
 )
 
 MOST_CHECKED = 20
-"""Alphas whose correlation BRAIN is asked for in one run, the least correlated first."""
+"""Alphas whose correlation BRAIN is asked for in one run, the best verdict first."""
 
 MOST_UNANSWERED = 3
 """Checks without an answer after which no further one is asked for in this run."""
@@ -90,7 +91,7 @@ def _reject(run: ResearchRun, alpha_id: str, checks: Sequence[CheckInfo]) -> boo
 async def choose(
     run: ResearchRun, check: Callable[[ResearchRun, AlphaRow], Awaitable[list[CheckInfo]]]
 ) -> list[AlphaRow]:
-    """Return the alphas to submit, least correlated first, at most what the day still allows.
+    """Return the alphas to submit, the best verdict first, at most what the day still allows.
 
     Why each other hopeful alpha stays behind is noted for the report.
 
@@ -112,9 +113,11 @@ async def choose(
     if free <= 0:
         _note(run, candidates, f"daily limit: {limit} of {limit} used today (US Eastern)")
         return []
+    verdicts = verdicts_of(run, candidates)
+    candidates = [alpha for alpha in candidates if _good_enough(run, alpha, verdicts)]
     chosen: list[AlphaRow] = []
     unanswered = 0
-    ordered = _order(run, candidates, [row.alpha_id for row in done.values()])
+    ordered = _order(run, candidates, [row.alpha_id for row in done.values()], verdicts)
     for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
         if run.stop.is_set() or len(chosen) == free:
             break
@@ -132,12 +135,15 @@ async def choose(
     waiting_on = "daily limit" if len(chosen) == free else "checked next time"
     picked = {alpha.alpha_id for alpha in chosen}
     later = [alpha for alpha in ordered if alpha.alpha_id not in picked]
-    _note(run, later, f"{waiting_on}: {free} could be submitted now, least correlated first")
+    _note(run, later, f"{waiting_on}: {free} could be submitted now, best verdict first")
     return chosen
 
 
 def _order(
-    run: ResearchRun, passing: Sequence[AlphaRow], submitted: Sequence[str]
+    run: ResearchRun,
+    passing: Sequence[AlphaRow],
+    submitted: Sequence[str],
+    verdicts: Mapping[str, Standing],
 ) -> list[AlphaRow]:
     wanted = [*(alpha.alpha_id for alpha in passing), *submitted]
     pnl = read_daily_pnl(run.store, run.service, wanted)
@@ -146,9 +152,10 @@ def _order(
     def series(alpha_id: str, fitness: float) -> PnlSeries:
         return PnlSeries(alpha_id, pnl[alpha_id].dates, pnl[alpha_id].values, fitness)
 
-    order = least_correlated_first(
+    order = worthiest_first(
         [series(one.alpha_id, one.fitness or 0.0) for one in passing if one.alpha_id in pnl],
         [series(alpha_id, 0.0) for alpha_id in submitted if alpha_id in pnl],
+        {one.alpha_id: VERDICTS.index(verdicts[one.alpha_id].verdict) for one in passing},
         max_correlation=run.settings.submission.max_correlation,
     )
     for dropped in order.dropped:
@@ -159,6 +166,15 @@ def _order(
         "its daily PnL is not known, so neither is its correlation",
     )
     return [by_id[placing.alpha_id] for placing in order.placed]
+
+
+def _good_enough(run: ResearchRun, alpha: AlphaRow, verdicts: Mapping[str, Standing]) -> bool:
+    standing = verdicts[alpha.alpha_id]
+    least = run.settings.submission.least_verdict
+    if VERDICTS.index(standing.verdict) <= VERDICTS.index(least):
+        return True
+    run.tally.obstacles[alpha.alpha_id] = f"{standing.verdict}: {standing.reason}"
+    return False
 
 
 def _checks(alpha: AlphaRow) -> list[CheckInfo]:

@@ -25,7 +25,8 @@ class SimulationResult:
     expression, settings : what was simulated
     panel_label : the market, in one line
     days : dates, daily PnL and sizes of the book from the first position on
-    statistics : of the whole period; train, test : of its parts, None without a test period
+    statistics : of the days before the test period, which are all days where there is none
+    train, test : of both parts, None without a test period
     yearly : by calendar year
     checks : BRAIN's checks
     warnings : texts of the unit check

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-SIMULATION_RULES = 2
+SIMULATION_RULES = 3
 """Raised whenever the same alpha on the same bars gets other numbers.
 
 It is part of the name of the local service, so that results of different rules are never mixed:
 those of earlier rules stay in the store under their own service.
 1: returns over missing bars were lost; 2: a held name earns close over its last known close.
+3: with a test period, an alpha's own statistics and checks are of the days before it.
 """

@@ -132,8 +132,9 @@ def result_of(
     if len(days) < LEAST_DAYS:
         raise SimulationError(f"Simulation length is below cutoff of {LEAST_DAYS} days")
     cut = _test_start(days, settings.test_period)
-    found = statistics(days)
-    part, part_note = _sub_universe(weights, shared, mask, settings, start)
+    searched = days if cut is None else days.between(0, cut)
+    found = statistics(searched)
+    part, part_note = _sub_universe(weights, shared, mask, settings, start, start + len(searched))
     planted = attribute(weights, panel, days, delay=settings.delay)
     behind = lag(settings.delay)
     return SimulationResult(
@@ -145,7 +146,7 @@ def result_of(
         yearly=yearly(days, cut),
         checks=checks_of(
             found,
-            days,
+            searched,
             delay=settings.delay,
             instruments=panel.shape[1],
             sub_universe=part,
@@ -154,7 +155,7 @@ def result_of(
         ),
         warnings=warnings,
         notes=(*notes, part_note) if part_note else notes,
-        train=None if cut is None else statistics(days.between(0, cut)),
+        train=None if cut is None else found,
         test=None if cut is None else statistics(days.between(cut, len(days))),
         sector_pnl=_sector_pnl(weights, panel, settings, start),
         planted=planted.shares if planted else None,
@@ -249,6 +250,7 @@ def _sub_universe(
     mask: Mask,
     settings: SimulationSettings,
     start: int,
+    end: int,
 ) -> tuple[SubUniverse | None, str | None]:
     def smaller() -> tuple[Mask | None, str | None, float]:
         inside, note = sub_universe.next_smaller(shared, settings.universe)
@@ -261,7 +263,13 @@ def _sub_universe(
     if inside is None:
         return None, note
     return sub_universe.measure(
-        weights, shared.panel, inside, share_of_names=share, delay=settings.delay, start=start
+        weights,
+        shared.panel,
+        inside,
+        share_of_names=share,
+        delay=settings.delay,
+        start=start,
+        end=end,
     ), note
 
 

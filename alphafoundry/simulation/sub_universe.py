@@ -60,6 +60,7 @@ def measure(
     share_of_names: float,
     delay: int,
     start: int,
+    end: int,
 ) -> SubUniverse:
     """Return how the alpha does with `inside` only, neutralized on its mean and scaled again.
 
@@ -68,7 +69,7 @@ def measure(
     weights : of the whole alpha, shape (n_days, n_instruments)
     inside : who is in the smaller universe, same shape
     share_of_names : its average size over that of the universe
-    start : first day that counts
+    start, end : first day that counts, and the one after the last
     """
     from alphafoundry.simulation import kernels
 
@@ -81,7 +82,7 @@ def measure(
         len(weights),
         ROWS_AT_ONCE,
     )
-    return SubUniverse(sharpe(profit[start:], bars_a_year(panel.dates)), share_of_names)
+    return SubUniverse(sharpe(profit[start:end], bars_a_year(panel.dates)), share_of_names)
 
 
 def average_size(mask: Mask) -> float:

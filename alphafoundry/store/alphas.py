@@ -26,6 +26,8 @@ class AlphaRecord:
     ----------
     checks : entries of `is.checks`, each a mapping of plain values
     hopeful : whether it is worth mining, by the rule of the run
+    expected_sharpe : the true Sharpe ratio, on a synthetic market
+    train, test : statistics of both parts where the settings have a test period
     market_id, data_version, data_until : what it was simulated on, None where that is not known
     """
 
@@ -49,6 +51,9 @@ class AlphaRecord:
     market_id: str | None = None
     data_version: str | None = None
     data_until: date | None = None
+    expected_sharpe: float | None = None
+    train: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
 
 
 def put_alpha(session: Session, service: str, record: AlphaRecord, *, now: datetime) -> None:

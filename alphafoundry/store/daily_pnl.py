@@ -15,7 +15,8 @@ from alphafoundry.store.database import Store, in_chunks, insert
 from alphafoundry.store.tables import PnlRow
 
 _DAYS = np.dtype("<i4")
-_AMOUNTS = np.dtype("<f8")
+_AMOUNTS = np.dtype("<f4")
+_WIDE_AMOUNTS = np.dtype("<f8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class DailyPnl:
     Attributes
     ----------
     dates : datetime64[D] array of shape (n_days,)
-    values : float64 array of shape (n_days,), dollars; NaN is kept
+    values : float64 array of shape (n_days,), dollars; NaN is kept. The store keeps seven digits
     """
 
     dates: NDArray[np.datetime64]
@@ -43,7 +44,7 @@ class DailyPnl:
         return f"DailyPnl({self.dates.size} days{span})"
 
     def to_bytes(self) -> tuple[bytes, bytes]:
-        """Return (int32 days since 1970, float64 dollars), both little-endian.
+        """Return (int32 days since 1970, float32 dollars), both little-endian.
 
         Raises ValueError for a missing date (NaT) or one beyond int32.
         """
@@ -55,10 +56,14 @@ class DailyPnl:
 
     @classmethod
     def from_bytes(cls, days: bytes, amounts: bytes) -> DailyPnl:
-        """Return what `to_bytes` was given; ValueError where the lengths do not fit."""
+        """Return what `to_bytes` was given, or float64 dollars as they were kept before.
+
+        Raises ValueError where the lengths do not fit.
+        """
+        wide = len(amounts) == len(days) // _DAYS.itemsize * _WIDE_AMOUNTS.itemsize
         return cls(
             np.frombuffer(days, dtype=_DAYS).astype(np.int64).astype("datetime64[D]"),
-            np.frombuffer(amounts, dtype=_AMOUNTS).astype(np.float64),
+            np.frombuffer(amounts, _WIDE_AMOUNTS if wide else _AMOUNTS).astype(np.float64),
         )
 
 

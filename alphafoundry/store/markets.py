@@ -23,6 +23,7 @@ class DataOrigin:
     fingerprint : of the content
     first, last : first and last day of the content
     label : one line for people
+    sealed_from, sealed_to : days after those that the run may not see; None where there are none
     """
 
     market_id: str
@@ -33,6 +34,8 @@ class DataOrigin:
     universe: str = ""
     adjustment: str = ""
     label: str = ""
+    sealed_from: date | None = None
+    sealed_to: date | None = None
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,28 @@ def count_by_version(store: Store, service: str) -> list[VersionCount]:
         return [VersionCount(*row) for row in session.execute(query).tuples()]
 
 
-def count_elsewhere(store: Store, source: str, service: str) -> int:
-    """Return how many alphas of the same source other services hold.
+@dataclass(frozen=True)
+class ElsewhereCount:
+    """How many alphas of the same source other services hold; they stay, and are not used.
 
-    These are local results by earlier rules of simulation: they stay, and are not used, since
-    the same alpha has other numbers today.
+    earlier_rules : simulated by earlier rules, so the same alpha has other numbers today
+    other_days : simulated by today's rules on another part of the days
     """
+
+    earlier_rules: int
+    other_days: int
+
+
+def count_elsewhere(store: Store, source: str, service: str) -> ElsewhereCount:
+    """Return how many alphas of the same source are kept under other names of a local service."""
+    rules = ".".join(service.split(".")[:2])
     query = (
-        select(func.count())
-        .select_from(AlphaRow)
+        select(AlphaRow.service, func.count())
         .join(MarketRow, MarketRow.id == AlphaRow.market_id)
         .where(MarketRow.source == source, AlphaRow.service != service)
+        .group_by(AlphaRow.service)
     )
     with store.session() as session:
-        return int(session.scalar(query) or 0)
+        counts = session.execute(query).tuples().all()
+    here = sum(n for name, n in counts if name == rules or name.startswith(f"{rules}."))
+    return ElsewhereCount(sum(n for _, n in counts) - here, here)

@@ -59,6 +59,10 @@ def begin_run(
         market_id=data.market_id if data else None,
         data_version=data.fingerprint if data else None,
         data_until=data.last if data else None,
+        search_from=data.first if data and data.sealed_from else None,
+        search_to=data.last if data and data.sealed_from else None,
+        sealed_from=data.sealed_from if data else None,
+        sealed_to=data.sealed_to if data else None,
     )
     with store.write() as session:
         interrupt_dead_runs(session, now=now)

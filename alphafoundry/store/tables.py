@@ -39,6 +39,7 @@ AlphaSource = Literal["simulated", "import"]
 AlgorithmStatus = Literal["asking", "ready", "refused", "failed"]
 PhaseStatus = Literal["running", "finished", "restored", "failed", "interrupted"]
 TrialStatus = Literal["done", "left_out"]
+VerdictName = Literal["found", "unproven", "not confirmed"]
 
 UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "deferred")
 
@@ -110,6 +111,25 @@ class DataVersionRow(Table):
         return f"DataVersionRow({self.fingerprint!r}, to {self.last_day})"
 
 
+class MarketSplitRow(Table):
+    """Where a market's search days end and its sealed days begin; written once, never moved.
+
+    share, embargo_days : the settings that it was made by
+    """
+
+    __tablename__ = "market_splits"
+
+    market_id: Mapped[str] = mapped_column(primary_key=True)
+    search_to: Mapped[date]
+    sealed_from: Mapped[date]
+    share: Mapped[float]
+    embargo_days: Mapped[int]
+    created_at: Mapped[datetime]
+
+    def __repr__(self) -> str:
+        return f"MarketSplitRow({self.market_id!r}, sealed from {self.sealed_from})"
+
+
 class OfData:
     """Columns of a row that was computed from market data; None where that is not known.
 
@@ -127,6 +147,7 @@ class RunRow(OfData, Table):
 
     host, pid, process_started : identity of the process; process_started is seconds since 1970
     heartbeat_at : last sign of life, which counts where another host asks
+    search_from, search_to, sealed_from, sealed_to : of the market's split; None without one
     """
 
     __tablename__ = "runs"
@@ -146,6 +167,10 @@ class RunRow(OfData, Table):
     finished_at: Mapped[datetime | None]
     status: Mapped[RunStatus] = mapped_column(PlainText)
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    search_from: Mapped[date | None]
+    search_to: Mapped[date | None]
+    sealed_from: Mapped[date | None]
+    sealed_to: Mapped[date | None]
 
     def __repr__(self) -> str:
         return f"RunRow({self.id}, {self.flow!r}, {self.status})"
@@ -200,6 +225,8 @@ class AlphaRow(OfData, Table):
     turnover, returns, drawdown, margin : fractions; pnl : dollars; None where unknown or NaN
     mined_at : when the miner had looked at it, None before
     planted : share of the PnL by planted effect, on calibration data only
+    expected_sharpe : the true Sharpe ratio, on synthetic markets only
+    train, test : statistics of both parts where the settings have a test period
     """
 
     __tablename__ = "alphas"
@@ -228,13 +255,19 @@ class AlphaRow(OfData, Table):
     source: Mapped[AlphaSource] = mapped_column(PlainText)
     planted: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
+    expected_sharpe: Mapped[float | None]
+    train: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    test: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     def __repr__(self) -> str:
         return f"AlphaRow({self.alpha_id!r}, fitness {self.fitness}, {self.expression!r})"
 
 
 class PnlRow(Table):
-    """Daily PnL of an alpha: int32 days since 1970 and float64 dollars, both little-endian."""
+    """Daily PnL of an alpha: int32 days since 1970 and float32 dollars, both little-endian.
+
+    Rows that were written before revision 0005 hold float64 dollars; the lengths tell.
+    """
 
     __tablename__ = "daily_pnl"
     __table_args__ = (
@@ -273,6 +306,108 @@ class SubmissionRow(Table):
 
     def __repr__(self) -> str:
         return f"SubmissionRow({self.alpha_id!r}, {self.status}, {self.eastern_day})"
+
+
+class OpeningRow(Table):
+    """One look at the sealed days of a market: planned first, then done.
+
+    number : 1 for the first look at these days; level : of its test
+    trials : all trials ever made on the market's search days when the finalists were frozen
+    finalists : SHA-256 of the finalists, so that the same ones are not looked at twice
+    opened_at : when the results were written, None where a run died before that
+    """
+
+    __tablename__ = "openings"
+    __table_args__ = (Index(None, "market_id"), Index(None, "service", "finalists"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    service: Mapped[str]
+    market_id: Mapped[str]
+    sealed_from: Mapped[date]
+    sealed_to: Mapped[date]
+    number: Mapped[int]
+    level: Mapped[float]
+    trials: Mapped[int]
+    finalists: Mapped[str]
+    planned_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+
+    def __repr__(self) -> str:
+        return f"OpeningRow({self.id}, number {self.number}, to {self.sealed_to})"
+
+
+class VerdictRow(Table):
+    """A finalist as it was frozen, and what the sealed days said of it.
+
+    position : from 0, the highest lower bound of fitness first
+    key : of the canonical expression and the settings, by `simulation_key`
+    frozen_on : day from which on every day is clean for this alpha
+    fitness_bound : 20 % quantile of its fitness on search days
+    search_days, sealed_days : of its PnL in each part
+    dsr : deflated Sharpe ratio on search days, all trials counted
+    sharpe, sealed_sharpe, settled_sharpe, net_sharpe : annual; of search days, of sealed days, of
+        these without the first 63, and of these after 5 basis points on each dollar traded
+    p : of the sealed test, adjusted over the finalists
+    upper : 80 % bound of the sealed Sharpe ratio; days_needed : None where no number is enough
+    pnl_days, pnl_amounts : daily PnL over search days and sealed days, as in `PnlRow`
+    verdict and what is sealed : None until the opening is done
+    """
+
+    __tablename__ = "verdicts"
+    __table_args__ = (_one_of("verdict", VerdictName), Index(None, "service", "alpha_id"))
+
+    opening_id: Mapped[int] = mapped_column(ForeignKey("openings.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    alpha_id: Mapped[str]
+    expression: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    key: Mapped[str]
+    frozen_on: Mapped[date]
+    fitness_bound: Mapped[float | None]
+    search_days: Mapped[int]
+    sharpe: Mapped[float | None]
+    sharpe_low: Mapped[float | None]
+    sharpe_high: Mapped[float | None]
+    dsr: Mapped[float | None]
+    sealed_days: Mapped[int | None]
+    sealed_sharpe: Mapped[float | None]
+    sealed_low: Mapped[float | None]
+    sealed_high: Mapped[float | None]
+    settled_sharpe: Mapped[float | None]
+    net_sharpe: Mapped[float | None]
+    p: Mapped[float | None]
+    upper: Mapped[float | None]
+    days_needed: Mapped[float | None]
+    pnl_days: Mapped[bytes | None]
+    pnl_amounts: Mapped[bytes | None]
+    verdict: Mapped[VerdictName | None] = mapped_column(PlainText)
+    reason: Mapped[str | None]
+
+    def __repr__(self) -> str:
+        return f"VerdictRow({self.alpha_id!r}, {self.verdict})"
+
+
+class PlaceboRow(Table):
+    """What one search on mirrored prices found; number 0 is the search on the real ones.
+
+    best_sharpe : of all trials; top_sharpe : mean of the ten unlike finalists
+    """
+
+    __tablename__ = "placebos"
+    __table_args__ = (UniqueConstraint("run_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    number: Mapped[int]
+    mirror: Mapped[str]
+    trials: Mapped[int]
+    hopeful: Mapped[int]
+    best_fitness: Mapped[float | None]
+    best_sharpe: Mapped[float | None]
+    top_sharpe: Mapped[float | None]
+    at: Mapped[datetime]
 
 
 class RefusalRow(Table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import string
 from collections.abc import Mapping
 from datetime import datetime
@@ -54,7 +55,8 @@ def alpha_document(
 
     Besides BRAIN's keys it has `notes`: what a person should know of the local market, such as
     a universe with fewer names; `dataVersion` and `dataUntil`: which bars it was simulated on,
-    and their last day; and a SUPER alpha `components`, the ids of its alphas.
+    and their last day; `expectedSharpe`: its true Sharpe ratio on a synthetic market; and a SUPER
+    alpha `components`, the ids of its alphas.
     """
     moment = eastern_text(created)
     return {
@@ -98,7 +100,12 @@ def alpha_document(
         "notes": list(result.notes),
         "dataVersion": version.fingerprint,
         "dataUntil": version.last.isoformat(),
+        "expectedSharpe": _finite(result.expected_sharpe),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 3)
 
 
 def _codes(result: SimulationResult) -> dict[str, Any]:

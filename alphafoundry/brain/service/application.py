@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def create_app(
     retry_seconds: float = 1.0,
     token_seconds: float = 14400.0,
     persona: bool = False,
+    searched_until: date | None = None,
     now: Clock = utc_now,
 ) -> FastAPI:
     """Return the server of one market; `close_app` ends its threads.
@@ -68,11 +70,15 @@ def create_app(
     retry_seconds : Retry-After where too many simulations run
     token_seconds : life of a sign-in
     persona : signing in needs a person who opens a link
+    searched_until : last day of a panel that was cut so that no search sees what follows; its
+        results are kept apart from those of all days
     now : the clock that days are counted by
 
     Raises StoreError where `state` cannot be used.
     """
     service = f"local:{panel.market_id}.{SIMULATION_RULES}"
+    if searched_until is not None:
+        service += f".to-{searched_until}"
     memory = State(state, service=service)
     simulations = Simulations(Simulator(panel), memory)
     brain = LocalBrain(

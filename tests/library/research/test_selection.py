@@ -18,6 +18,7 @@ from alphafoundry.research import (
     obstacles,
     submittable,
 )
+from alphafoundry.research.selection import worthiest_first
 
 DATES = np.arange("2020-01-01", "2021-06-01", dtype="datetime64[D]")
 
@@ -179,3 +180,17 @@ def test_the_mining_score_takes_failed_checks_off_the_fitness() -> None:
     assert mining_score(0.4, [Check("LOW_FITNESS", "FAIL", 0.4, 1.0)]) == 0.4
     assert mining_score(None, GOOD) is None
     assert mining_score(math.nan, GOOD) is None
+
+
+def test_the_better_verdict_goes_first_and_within_it_what_is_fit_and_new() -> None:
+    base = noise(1)
+    submitted = series("old", base)
+    alike = series("alike", base + 1.2 * noise(2), 2.0)
+    fresh = series("fresh", noise(3), 1.5)
+    odd = series("odd", noise(4), 0.6)
+    proven = series("proven", noise(5), 0.5)
+    twin = series("twin", base + 0.1 * noise(6), 9.0)
+    rank = {"alike": 1, "fresh": 1, "odd": 1, "proven": 0, "twin": 0}
+    order = worthiest_first([twin, odd, alike, fresh, proven], [submitted], rank)
+    assert [one.alpha_id for one in order.placed] == ["proven", "fresh", "alike", "odd"]
+    assert [one.alpha_id for one in order.dropped] == ["twin"]

@@ -69,7 +69,7 @@ def test_the_sub_universe_is_that_of_the_day_the_weights_were_made(delay: int) -
     whole = np.ones((4, 3), dtype=bool)
     share = sub_universe.average_size(inside) / sub_universe.average_size(whole)
     found = sub_universe.measure(
-        weights, market, inside, share_of_names=share, delay=delay, start=1 + delay
+        weights, market, inside, share_of_names=share, delay=delay, start=1 + delay, end=4
     )
     # Two names cut to their mean are half long, half short, whatever their weights were.
     earned = {0: [0.5 * (0.02 - 0.03), 0.5 * (0.04 - 0.05), 0.0], 1: [0.5 * (0.05 - 0.07), -0.05]}

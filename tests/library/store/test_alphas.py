@@ -133,7 +133,7 @@ def test_damaged_daily_pnl_is_an_error(store: Store) -> None:
 @given(
     st.integers(0, 50).flatmap(
         lambda size: st.tuples(
-            npst.arrays(np.int32, size), npst.arrays(np.float64, size, elements=st.floats())
+            npst.arrays(np.int32, size), npst.arrays(np.float32, size, elements=st.floats(width=32))
         )
     )
 )
@@ -142,13 +142,16 @@ def test_daily_pnl_survives_the_bytes(arrays) -> None:
     dates = days.astype(np.int64).astype("datetime64[D]")
     back = DailyPnl.from_bytes(*DailyPnl(dates, values).to_bytes())
     np.testing.assert_array_equal(back.dates, dates)
-    np.testing.assert_array_equal(back.values, values)
+    np.testing.assert_array_equal(back.values, values.astype(np.float64))
+    # As it was kept before revision 0005.
+    wide = DailyPnl.from_bytes(days.tobytes(), values.astype(np.float64).tobytes())
+    np.testing.assert_array_equal(wide.values, back.values)
     assert (back.dates.dtype, back.values.dtype) == (np.dtype("datetime64[D]"), np.float64)
 
 
 def test_bytes_are_little_endian() -> None:
     pnl = DailyPnl(np.array(["1970-01-02"], "datetime64[D]"), np.array([1.0], dtype=">f8"))
-    assert pnl.to_bytes() == (b"\x01\x00\x00\x00", b"\x00\x00\x00\x00\x00\x00\xf0\x3f")
+    assert pnl.to_bytes() == (b"\x01\x00\x00\x00", b"\x00\x00\x80\x3f")
 
 
 def test_dates_and_values_of_different_length() -> None:

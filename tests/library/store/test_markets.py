@@ -12,6 +12,7 @@ import pytest
 from alphafoundry.store import (
     AlphaRecord,
     DataOrigin,
+    ElsewhereCount,
     RaceLine,
     SimulationPlan,
     Store,
@@ -157,5 +158,7 @@ def test_a_day_added_keeps_the_market_and_makes_a_version(store: Store) -> None:
     assert [version.fingerprint for version in read_data_versions(store, "a1b2")] == ["f1", "f2"]
     (count,) = count_by_version(store, service)
     assert (count.data_version, count.data_until, count.alphas) == ("f1", ORIGIN.last, 200)
-    assert count_elsewhere(store, ORIGIN.source, service) == 0
-    assert count_elsewhere(store, ORIGIN.source, "local:a1b2.3") == 200
+    assert count_elsewhere(store, ORIGIN.source, service) == ElsewhereCount(0, 0)
+    assert count_elsewhere(store, ORIGIN.source, "local:a1b2.3") == ElsewhereCount(200, 0)
+    sealed = f"{service}.to-2022-01-31"
+    assert count_elsewhere(store, ORIGIN.source, sealed) == ElsewhereCount(0, 200)

@@ -1,0 +1,301 @@
+"""What stands beside the numbers of a report: days, luck, verdicts, decay, overfit, cautions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.evidence import (
+    band,
+    common_block_length,
+    draw_days,
+    drawn_sharpe_ratios,
+    independent_trials,
+    luck_line,
+    overfitting,
+    sharpe_ratio,
+)
+from alphafoundry.research.finalists import sees_the_future, sureness
+from alphafoundry.research.opening import COST
+from alphafoundry.research.run import ResearchRun
+from alphafoundry.research.seal import Seal
+from alphafoundry.research.standing import verdicts_of
+from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
+from alphafoundry.seeds import generator_for
+from alphafoundry.store import (
+    AlphaRow,
+    VerdictRow,
+    count_elsewhere,
+    count_trials,
+    judged_pnl,
+    read_opening,
+    read_simulations,
+    read_verdicts,
+)
+
+MOST_COMPARED = 1000
+"""Trials, an even sample of all, whose PnL is compared for dependence and overfitting."""
+
+BLOCKS = 12
+"""Blocks of days for the overfitting: 924 ways to halve them, a second for 1,000 trials."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What tells the findings of a run from luck; Sharpe ratios are annual.
+
+    Attributes
+    ----------
+    search_from, search_to, search_days : what the search saw; None where the service does not tell
+    sealed_from, sealed_to, sealed_days : what it did not see; None without sealed days
+    unsealed : why there are no sealed days, "" where there are
+    opening, level : how often these days were looked at, this time included, and the level of the
+        test; None without an opening
+    trials : all ever made on these prices; independent : clusters among them
+    luck : mean of the best Sharpe ratio of as many trials where there is nothing to find
+    luck_high : what the best stays below in 95 of 100 such searches
+    finalists : verdict to number
+    search_sharpe, sealed_sharpe : mean of the finalists
+    pooled_search, pooled_sealed, pooled_low, pooled_high : of all finalists at equal risk, the last
+        two are the 90 % band on sealed days
+    overfitting : PBO, None for fewer than two trials
+    cautions : what flatters the numbers of this market, in a few words each
+    """
+
+    search_from: str | None
+    search_to: str | None
+    search_days: int | None
+    sealed_from: str | None
+    sealed_to: str | None
+    sealed_days: int | None
+    unsealed: str
+    opening: int | None
+    level: float | None
+    trials: int
+    independent: int | None
+    luck: float | None
+    luck_high: float | None
+    finalists: dict[str, int]
+    search_sharpe: float | None
+    sealed_sharpe: float | None
+    pooled_search: float | None
+    pooled_sealed: float | None
+    pooled_low: float | None
+    pooled_high: float | None
+    overfitting: float | None
+    cautions: tuple[str, ...]
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return the head of the report: (subject, sentence) pairs."""
+        rows = [("days", self._days())]
+        if self.luck is not None:
+            rows.append(
+                (
+                    "luck",
+                    f"{self.trials} trials, {self.independent} of them independent: with nothing "
+                    f"to find, the best Sharpe ratio of as many draws would be {self.luck:.2f} "
+                    f"(below {self.luck_high:.2f} in 95 of 100); a search that climbs gets more",
+                )
+            )
+        if self.finalists:
+            counts = ", ".join(f"{count} {name}" for name, count in self.finalists.items())
+            rows.append(("verdicts", f"{sum(self.finalists.values())} finalists: {counts}"))
+        if self.sealed_sharpe is not None and self.search_sharpe is not None:
+            share = (
+                f" ({self.sealed_sharpe / self.search_sharpe:.0%})"
+                if self.search_sharpe > 0
+                else ""
+            )
+            text = (
+                f"Sharpe {self.search_sharpe:.2f} when searched, {self.sealed_sharpe:.2f} "
+                f"sealed{share}"
+            )
+            if self.pooled_search is not None and self.pooled_sealed is not None:
+                text += (
+                    f"; pooled {self.pooled_search:.2f} and {self.pooled_sealed:.2f} "
+                    f"[{self.pooled_low:.1f}, {self.pooled_high:.1f}]"
+                )
+            rows.append(("decay", text))
+        if self.overfitting is not None:
+            rows.append(("overfit", f"PBO {self.overfitting:.2f} (0.5 where there is nothing)"))
+        rows.append(("cautions", "; ".join(self.cautions)))
+        return rows
+
+    def _days(self) -> str:
+        if self.search_from is None:
+            return f"every number is in sample: {self.unsealed}"
+        searched = f"searched {self.search_from} to {self.search_to} ({self.search_days})"
+        if self.sealed_from is None:
+            return f"{searched}; every number is in sample: {self.unsealed}"
+        text = f"{searched}, sealed {self.sealed_from} to {self.sealed_to} ({self.sealed_days})"
+        if self.opening is None:
+            return f"{text}, not opened"
+        return f"{text}, opening {self.opening} of these days (level {self.level:.2g})"
+
+
+@dataclass(frozen=True)
+class AlphaEvidence:
+    """What stands beside the Sharpe ratio of one alpha; None where unknown.
+
+    Attributes
+    ----------
+    low, high : 5 % and 95 % quantile of its Sharpe ratio on search days
+    dsr : probability that this Sharpe ratio is more than the luck of all trials
+    sealed : Sharpe ratio on sealed days, of a finalist
+    net : Sharpe ratio on search days after 5 basis points on each dollar traded
+    verdict : "found", "unproven", "not confirmed", or "sees the future"
+    """
+
+    low: float | None = None
+    high: float | None = None
+    dsr: float | None = None
+    sealed: float | None = None
+    net: float | None = None
+    verdict: str = ""
+
+
+def evidence_of(run: ResearchRun) -> Evidence:
+    """Return what tells the findings of everything that was searched from luck."""
+    seal = run.seal if isinstance(run.seal, Seal) else None
+    rows = read_simulations(run.store, service=run.service, status=("complete", "warning"))
+    ids = [row.alpha_id for row in rows if row.alpha_id]
+    if len(ids) > MOST_COMPARED:
+        ids = [ids[i] for i in np.linspace(0, len(ids) - 1, MOST_COMPARED).astype(int)]
+    known = read_trial_pnl(run.store, run.service, ids)
+    trials = count_trials(run.store, run.service, run.market_id)
+    days = int(np.median((~np.isnan(known.pnl)).sum(axis=0))) if known.alpha_ids else 0
+    line = luck_line(trials, days) if trials and days > 1 else None
+    year = math.sqrt(known.periods)
+    opening, finalists = None, list[VerdictRow]()
+    if run.tally.opening is not None:
+        opening, finalists = read_opening(run.store, run.tally.opening)
+    pooled = _pooled(finalists, seal) if seal else None
+    data = run.brain.data
+    first, last = (data.first, data.last) if data else (None, None)
+    counts = Counter(str(row.verdict) for row in finalists if row.verdict is not None)
+    return Evidence(
+        search_from=str(first) if first else None,
+        search_to=str(last) if last else None,
+        search_days=seal.search_days if seal else len(known.dates),
+        sealed_from=str(seal.sealed_from) if seal else None,
+        sealed_to=str(seal.sealed_to) if seal else None,
+        sealed_days=seal.sealed_days if seal else None,
+        unsealed="" if seal else str(run.seal),
+        opening=opening.number if opening else None,
+        level=opening.level if opening else None,
+        trials=trials,
+        independent=independent_trials(known.filled()).clusters if known.alpha_ids else None,
+        luck=line.mean * year if line else None,
+        luck_high=line.quantile * year if line else None,
+        finalists=dict(counts),
+        search_sharpe=_mean([row.sharpe for row in finalists]),
+        sealed_sharpe=_mean([row.sealed_sharpe for row in finalists]),
+        pooled_search=pooled[0] if pooled else None,
+        pooled_sealed=pooled[1] if pooled else None,
+        pooled_low=pooled[2] if pooled else None,
+        pooled_high=pooled[3] if pooled else None,
+        overfitting=_overfitting(known),
+        cautions=_cautions(run, seal),
+    )
+
+
+def evidence_of_alphas(run: ResearchRun, alphas: Sequence[AlphaRow]) -> dict[str, AlphaEvidence]:
+    """Return what stands beside the Sharpe ratio of each alpha."""
+    known = read_trial_pnl(run.store, run.service, [alpha.alpha_id for alpha in alphas])
+    by_id = {alpha.alpha_id: alpha for alpha in alphas}
+    numbers: dict[str, tuple[float | None, ...]] = {}
+    if known.alpha_ids:
+        turnover = [by_id[one].turnover or 0.0 for one in known.alpha_ids]
+        sure = sureness(known, turnover, count=count_trials(run.store, run.service, run.market_id))
+        columns = zip(sure.low.tolist(), sure.high.tolist(), sure.dsr.tolist(), strict=True)
+        numbers = {
+            alpha_id: tuple(map(_plain, column))
+            for alpha_id, column in zip(known.alpha_ids, columns, strict=True)
+        }
+    standings = verdicts_of(run, alphas)
+    judged = read_verdicts(run.store, run.service, list(by_id))
+    found = {}
+    for alpha_id, alpha in by_id.items():
+        row = judged.get(alpha_id)
+        low, high, dsr = numbers.get(alpha_id, (None, None, None))
+        found[alpha_id] = AlphaEvidence(
+            low=low,
+            high=high,
+            dsr=dsr,
+            sealed=row.sealed_sharpe if row else None,
+            net=_net(alpha),
+            verdict="sees the future" if sees_the_future(alpha) else standings[alpha_id].verdict,
+        )
+    return found
+
+
+def _net(alpha: AlphaRow) -> float | None:
+    """Return the Sharpe ratio after costs; they lower the mean and hardly change the spread."""
+    if alpha.sharpe is None or not alpha.margin:
+        return None
+    return alpha.sharpe * (1.0 - COST / alpha.margin)
+
+
+def _plain(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _overfitting(known: TrialPnl) -> float | None:
+    if len(known.alpha_ids) < 2 or len(known.dates) < 2 * BLOCKS:
+        return None
+    return overfitting(known.filled(), blocks=BLOCKS).probability
+
+
+def _pooled(
+    finalists: Sequence[VerdictRow], seal: Seal
+) -> tuple[float, float, float, float] | None:
+    """Return Sharpe ratios of the finalists at equal risk: searched, sealed, and its 90 % band."""
+    searched: list[NDArray[np.float64]] = []
+    sealed: list[NDArray[np.float64]] = []
+    dates = np.array([], "datetime64[D]")
+    for row in finalists:
+        pnl = judged_pnl(row)
+        if pnl is None:
+            continue
+        before = pnl.values[pnl.dates <= np.datetime64(seal.search_to)]
+        after = pnl.dates >= np.datetime64(seal.sealed_from)
+        deviation = float(before.std())
+        if deviation > 0.0:
+            searched.append(before / deviation)
+            sealed.append(pnl.values[after] / deviation)
+            dates = pnl.dates
+    if not searched:
+        return None
+    shortest = min(map(len, searched))
+    before = np.mean([values[-shortest:] for values in searched], axis=0)
+    after_pnl = np.mean(sealed, axis=0)
+    year = math.sqrt(TrialPnl((), dates, np.empty((0, 0))).periods)
+    counts = draw_days(
+        len(after_pnl),
+        generator=generator_for(0, "pooled"),
+        mean_block=common_block_length(after_pnl),
+    )
+    found = band(drawn_sharpe_ratios(after_pnl, counts) * year, sharpe_ratio(after_pnl) * year)
+    return sharpe_ratio(before) * year, found.value, found.low, found.high
+
+
+def _cautions(run: ResearchRun, seal: Seal | None) -> tuple[str, ...]:
+    data = run.brain.data
+    found = [text.split(":")[0].lower() for text in (data.cautions if data else ())]
+    if run.synthetic:
+        found.insert(0, "prices are synthetic")
+    if data is not None and seal is not None:
+        whole = count_elsewhere(run.store, data.source, run.service).other_days
+        if whole:
+            found.append(f"{whole} alphas were simulated on the sealed days as well")
+    return (*found, "before costs")

@@ -1,0 +1,173 @@
+"""Finalists: the best alphas of a search that are unlike each other, chosen on search days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.evidence import (
+    common_block_length,
+    deflated_sharpe_ratio,
+    draw_days,
+    drawn_with_gaps,
+    moments,
+    null_deviation,
+)
+from alphafoundry.expressions import parse
+from alphafoundry.expressions.checking import COMPARES_LEVELS
+from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
+from alphafoundry.seeds import generator_for
+from alphafoundry.simulation.pnl import BASE
+from alphafoundry.simulation.statistics import LEAST_TURNOVER
+from alphafoundry.store import AlphaRow, Finalist, Store, hopeful_alphas, simulation_key
+
+MOST_FINALISTS = 10
+MOST_CANDIDATES = 200
+UNLIKE = 0.7
+"""Largest |correlation| of daily PnL between two finalists."""
+
+LOWER = 0.2
+"""Quantile of the bootstrapped fitness that finalists are ranked by."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sureness:
+    """What chance moves the numbers of alphas between; arrays of shape (n_alphas,).
+
+    Attributes
+    ----------
+    fitness_bound : 20 % quantile of fitness
+    low, high : 5 % and 95 % quantile of the annual Sharpe ratio
+    sharpe : of the days themselves
+    dsr : deflated Sharpe ratio, the trials counted
+    """
+
+    fitness_bound: Array
+    low: Array
+    high: Array
+    sharpe: Array
+    dsr: Array
+
+
+def sureness(trials: TrialPnl, turnover: Sequence[float], *, count: int) -> Sureness:
+    """Return how sure the numbers of alphas are, by one set of bootstrap draws for all.
+
+    Parameters
+    ----------
+    turnover : of each alpha, as a fraction
+    count : all trials ever made on these prices
+    """
+    generator = generator_for(0, "sureness")
+    counts = draw_days(
+        len(trials.dates), generator=generator, mean_block=common_block_length(trials.filled())
+    )
+    mean, deviation = drawn_with_gaps(trials.pnl, counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(deviation > 0, mean / deviation, np.nan) * np.sqrt(trials.periods)
+    traded = np.maximum(np.asarray(turnover, dtype=np.float64), LEAST_TURNOVER)
+    fitness = ratio * np.sqrt(np.abs(mean * trials.periods / BASE) / traded)
+    low, high = np.nanquantile(ratio, [0.05, 0.95], axis=0)
+    own = [trials.own(column) for column in range(len(trials.alpha_ids))]
+    found = [moments(values) for values in own]
+    return Sureness(
+        fitness_bound=np.nanquantile(fitness, LOWER, axis=0),
+        low=low,
+        high=high,
+        sharpe=np.array([one.sharpe for one in found]) * np.sqrt(trials.periods),
+        dsr=np.array(
+            [
+                deflated_sharpe_ratio(one, trials=max(count, 1), sigma=null_deviation(values))
+                for one, values in zip(found, own, strict=True)
+            ]
+        ),
+    )
+
+
+def sees_the_future(alpha: AlphaRow) -> bool:
+    """Tell whether an alpha compares levels that know what came later, by its own checks."""
+    return any(COMPARES_LEVELS in str(check.get("message") or "") for check in alpha.checks)
+
+
+def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalist]:
+    """Return at most ten finalists, the highest lower bound of fitness first.
+
+    Of hopeful alphas with a known PnL; each is at most 0.7 correlated with those before it. One
+    that compares price levels is never a finalist: it looks into the future, and sealed days would
+    praise it too.
+
+    Parameters
+    ----------
+    trials : all that were ever made on these prices
+    """
+    hopeful = {
+        alpha.alpha_id: alpha
+        for alpha in hopeful_alphas(store, service, unmined=False, limit=MOST_CANDIDATES)
+        if not sees_the_future(alpha) and (alpha.fitness or 0.0) > 0.0
+    }
+    pnl = _varying(read_trial_pnl(store, service, hopeful))
+    if not pnl.alpha_ids:
+        return []
+    turnover = [hopeful[one].turnover or 0.0 for one in pnl.alpha_ids]
+    sure = sureness(pnl, turnover, count=trials)
+    chosen = unlike(pnl, sure.fitness_bound)
+    return [
+        _finalist(hopeful[pnl.alpha_ids[column]], pnl, column, sure)
+        for column in chosen[:MOST_FINALISTS]
+    ]
+
+
+def unlike(trials: TrialPnl, worth: Array, *, most: int = MOST_FINALISTS) -> list[int]:
+    """Return the columns of the worthiest trials that are unlike those before, at most `most`.
+
+    worth : of each trial; those where it is NaN are left out, ties go to the smaller id
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        likeness = np.nan_to_num(np.abs(np.corrcoef(trials.filled(), rowvar=False)))
+    likeness = np.atleast_2d(likeness)
+    order = sorted(
+        np.flatnonzero(~np.isnan(worth)).tolist(),
+        key=lambda column: (-worth[column], trials.alpha_ids[column]),
+    )
+    chosen: list[int] = []
+    for column in order:
+        if len(chosen) == most:
+            break
+        if all(likeness[column, other] <= UNLIKE for other in chosen):
+            chosen.append(column)
+    return chosen
+
+
+def _varying(trials: TrialPnl) -> TrialPnl:
+    if not trials.alpha_ids:
+        return trials
+    spread = np.nanmax(trials.pnl, axis=0) > np.nanmin(trials.pnl, axis=0)
+    return trials.only(np.flatnonzero(spread).tolist())
+
+
+def _finalist(alpha: AlphaRow, trials: TrialPnl, column: int, sure: Sureness) -> Finalist:
+    return Finalist(
+        alpha_id=alpha.alpha_id,
+        expression=alpha.expression,
+        settings=alpha.settings,
+        key=simulation_key(parse(alpha.expression).canonical, _asked(alpha)),
+        fitness_bound=float(sure.fitness_bound[column]),
+        search_days=len(trials.own(column)),
+        sharpe=float(sure.sharpe[column]),
+        sharpe_low=float(sure.low[column]),
+        sharpe_high=float(sure.high[column]),
+        dsr=float(sure.dsr[column]),
+    )
+
+
+def _asked(alpha: AlphaRow) -> dict[str, object]:
+    """Return the settings that were asked for; the service adds first and last day."""
+    return {
+        name: value
+        for name, value in alpha.settings.items()
+        if name not in ("startDate", "endDate")
+    }

@@ -1,0 +1,71 @@
+"""Daily PnL of many trials side by side, as the statistics want it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.market.frequency import bars_a_year
+from alphafoundry.store import Store, read_daily_pnl
+
+
+@dataclass(frozen=True, eq=False)
+class TrialPnl:
+    """Daily PnL on the days of the search.
+
+    Attributes
+    ----------
+    alpha_ids : one for each column
+    dates : datetime64[D] of shape (n_days,), every day of any trial
+    pnl : dollars, shape (n_days, n_trials); NaN before the first and after the last day of a trial,
+        0 on a day without PnL between them
+    """
+
+    alpha_ids: tuple[str, ...]
+    dates: NDArray[np.datetime64]
+    pnl: NDArray[np.float64]
+
+    @property
+    def periods(self) -> float:
+        """Bars of a year."""
+        return bars_a_year(self.dates)
+
+    def filled(self) -> NDArray[np.float64]:
+        """Return the PnL with 0 where a trial holds nothing."""
+        return np.nan_to_num(self.pnl)
+
+    def own(self, column: int) -> NDArray[np.float64]:
+        """Return the PnL of one trial on its own days."""
+        values = self.pnl[:, column]
+        return values[~np.isnan(values)]
+
+    def common(self) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+        """Return the days that all trials share, and the PnL on them."""
+        shared = ~np.isnan(self.pnl).any(axis=1)
+        return self.dates[shared], self.pnl[shared]
+
+    def only(self, columns: Iterable[int]) -> TrialPnl:
+        """Return some of the trials, in this order."""
+        chosen = list(columns)
+        return TrialPnl(
+            tuple(self.alpha_ids[column] for column in chosen), self.dates, self.pnl[:, chosen]
+        )
+
+
+def read_trial_pnl(store: Store, service: str, alpha_ids: Iterable[str]) -> TrialPnl:
+    """Return the PnL of those alphas whose PnL is known, in the order of their ids."""
+    known = read_daily_pnl(store, service, alpha_ids)
+    ids = tuple(sorted(one for one, daily in known.items() if daily.dates.size))
+    if not ids:
+        return TrialPnl((), np.array([], "datetime64[D]"), np.empty((0, 0)))
+    dates = np.unique(np.concatenate([known[one].dates for one in ids]))
+    pnl = np.full((len(dates), len(ids)), np.nan)
+    for column, one in enumerate(ids):
+        daily = known[one]
+        rows = np.searchsorted(dates, daily.dates)
+        pnl[rows[0] : rows[-1] + 1, column] = 0.0
+        pnl[rows, column] = np.nan_to_num(daily.values)
+    return TrialPnl(ids, dates, pnl)

@@ -1,0 +1,71 @@
+"""The whole search in this process: ideas, variations of the best, and what is left on ideas.
+
+What the flows do task by task, without a workflow engine: for placebos and for tests, which repeat
+a search many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alphafoundry.research.generation import Inventor, generator_of
+from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.run import ResearchRun
+from alphafoundry.research.search import ParentSearch, Search, plan_variations
+from alphafoundry.research.simulation_lifecycle import (
+    Simulated,
+    simulate_at_service,
+    store_outcome,
+)
+from alphafoundry.research.simulation_queue import SimulationQueue, Turn
+from alphafoundry.store import SimulationRow
+
+
+async def search_all(run: ResearchRun) -> None:
+    """Spend the budget of the run as the daily run does."""
+    for_mining = round(run.budget * run.settings.mining.share)
+    await _invent(run.for_phase(run.budget - for_mining))
+    if run.goes_on:
+        await _mine(run.for_phase(for_mining))
+    if (unspent := run.unspent()) > 0:
+        await _invent(run.for_phase(unspent))
+
+
+async def _invent(run: ResearchRun) -> None:
+    async with generator_of(run) as generator:
+        inventor = Inventor(run, generator, _propose)
+        while ideas := await inventor.invent():
+            await _simulate_all(run, ideas)
+
+
+async def _mine(run: ResearchRun) -> None:
+    search = Search(run, vary=_vary)
+    while variants := await search.ask():
+        search.tell(await _simulate_all(run, variants))
+    search.finish()
+
+
+async def _propose(proposer: Proposer, count: int) -> Proposals:
+    return await proposer.propose(count)
+
+
+async def _vary(
+    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
+) -> list[SimulationRow]:
+    return plan_variations(run, search, proposals)
+
+
+async def _simulate_all(run: ResearchRun, rows: Sequence[SimulationRow]) -> list[Simulated]:
+    work = SimulationQueue(run, rows, phase="search")
+
+    async def lane(number: int) -> None:
+        await work.lane(number, _simulate)
+
+    return await work.in_lanes(lane, cap=run.lanes)
+
+
+async def _simulate(run: ResearchRun, row: SimulationRow, turn: Turn) -> Simulated:
+    if turn.outcome is None:
+        turn.end(await simulate_at_service(run, row.id))
+    assert turn.outcome is not None
+    return await store_outcome(run, turn.outcome)

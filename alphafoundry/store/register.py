@@ -1,0 +1,51 @@
+"""The register: every trial that was ever made on the same prices, over all runs and commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from alphafoundry.store.database import Store
+from alphafoundry.store.tables import SimulationRow
+
+_TURNING = ("reverse(", "multiply(-1, ", "subtract(0, ")
+
+
+def count_trials(store: Store, service: str, market_id: str | None) -> int:
+    """Return how many different alphas were ever simulated to the end on these prices.
+
+    An alpha counts once however often it was simulated, by whichever rules and on whichever part of
+    the market's days; one and its reverse count once, since whoever sees one knows the other.
+
+    Parameters
+    ----------
+    market_id : of a local market; None counts what this service has simulated
+    """
+    query = select(SimulationRow.canonical, SimulationRow.settings).where(
+        SimulationRow.status.in_(("complete", "warning"))
+    )
+    ours = SimulationRow.service == service
+    query = query.where(
+        ours if market_id is None else or_(ours, SimulationRow.market_id == market_id)
+    )
+    with store.session() as session:
+        return len({trial_key(*row) for row in session.execute(query)})
+
+
+def trial_key(canonical: str, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what two simulations of one idea share, up to its sign.
+
+    canonical : of the expression; its outermost operator comes first, so a turned one begins with
+        what turns it
+    """
+    text = canonical
+    while (turning := next((one for one in _TURNING if text.startswith(one)), None)) is not None:
+        text = text[len(turning) : -1]
+    plain = {
+        name: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for name, value in settings.items()
+    }
+    return text, json.dumps(plain, sort_keys=True)
