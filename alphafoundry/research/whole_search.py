@@ -1,7 +1,7 @@
 """The whole search in this process: ideas, variations of the best, and what is left on ideas.
 
-What the flows do task by task, without a workflow engine: for placebos and for tests, which repeat
-a search many times.
+What the flows do task by task, without a workflow engine: for programs that repeat a search many
+times, such as the tests that count what searches of nothing find.
 """
 
 from __future__ import annotations

@@ -52,7 +52,6 @@ from alphafoundry.store.openings import (
     read_openings,
     read_verdicts,
 )
-from alphafoundry.store.placebos import PlaceboRecord, read_placebos, record_placebo
 from alphafoundry.store.refusals import read_refusals, record_refusals
 from alphafoundry.store.register import count_trials, trial_key
 from alphafoundry.store.runs import beat, begin_run, finish_run, is_alive, read_runs
@@ -89,7 +88,6 @@ from alphafoundry.store.tables import (
     ModelRequestRow,
     OpeningRow,
     PhaseRow,
-    PlaceboRow,
     RaceResultRow,
     RefusalRow,
     RunRow,
@@ -144,8 +142,6 @@ __all__ = [
     "ModelRequestRow",
     "OpeningRow",
     "PhaseRow",
-    "PlaceboRecord",
-    "PlaceboRow",
     "Planned",
     "RaceLine",
     "RaceResultRow",
@@ -208,7 +204,6 @@ __all__ = [
     "read_opening",
     "read_openings",
     "read_phases",
-    "read_placebos",
     "read_race",
     "read_refusals",
     "read_runs",
@@ -221,7 +216,6 @@ __all__ = [
     "read_verdicts",
     "record_alpha",
     "record_model_requests",
-    "record_placebo",
     "record_race",
     "record_refusals",
     "record_sample",

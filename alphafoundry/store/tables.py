@@ -389,27 +389,6 @@ class VerdictRow(Table):
         return f"VerdictRow({self.alpha_id!r}, {self.verdict})"
 
 
-class PlaceboRow(Table):
-    """What one search on mirrored prices found; number 0 is the search on the real ones.
-
-    best_sharpe : of all trials; top_sharpe : mean of the ten unlike finalists
-    """
-
-    __tablename__ = "placebos"
-    __table_args__ = (UniqueConstraint("run_id", "number"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
-    number: Mapped[int]
-    mirror: Mapped[str]
-    trials: Mapped[int]
-    hopeful: Mapped[int]
-    best_fitness: Mapped[float | None]
-    best_sharpe: Mapped[float | None]
-    top_sharpe: Mapped[float | None]
-    at: Mapped[datetime]
-
-
 class RefusalRow(Table):
     """A text that a generator or the miner gave and that was not simulated."""
 

@@ -1,4 +1,4 @@
-"""What tells a discovery from luck: splits of markets, openings of sealed days, verdicts, placebos.
+"""What tells a discovery from luck: splits of markets, openings of sealed days, and verdicts.
 
 Runs know the days that they searched; alphas keep both parts of a test period and, on synthetic
 markets, the Sharpe ratio that is true. Nothing that was there changes.
@@ -88,17 +88,3 @@ def upgrade() -> None:
         sa.CheckConstraint(_VERDICTS, name="ck_verdicts_verdict"),
     )
     op.create_index("ix_verdicts_service_alpha_id", "verdicts", ["service", "alpha_id"])
-    op.create_table(
-        "placebos",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("mirror", sa.Text(), nullable=False),
-        sa.Column("trials", sa.Integer(), nullable=False),
-        sa.Column("hopeful", sa.Integer(), nullable=False),
-        *(sa.Column(name, sa.Double()) for name in ("best_fitness", "best_sharpe", "top_sharpe")),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_placebos"),
-        sa.UniqueConstraint("run_id", "number", name="uq_placebos_run_id_number"),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_placebos_run_id_runs"),
-    )
