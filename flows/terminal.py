@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -23,6 +25,12 @@ from alphafoundry.runs import Report, Table
 SHORT = 64
 WIDE = 180
 """Columns of a report that is not printed on a terminal."""
+
+LEAST_ROOM = 40
+"""Characters of a line that a long text needs to be read in a column of its own."""
+
+BORDER = 3
+"""Characters between two columns."""
 
 
 class ProgressBar:
@@ -98,24 +106,52 @@ def print_report(report: Report) -> None:
     for table in report.tables():
         if "terminal" in table.places and table.rows:
             console.print()
-            console.print(_rich_table(table))
+            _print_table(console, table)
     for note in report.notes:
         console.print(f"[dim]{escape(note)}")
 
 
-def _rich_table(table: Table) -> RichTable:
-    shown = RichTable(
-        title=escape(table.title), title_justify="left", title_style="bold", header_style="bold"
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table; on a narrow terminal the long texts of its rows stand below it."""
+    if table.wide is None or _room(console, table, table.wide) >= LEAST_ROOM:
+        console.print(_rich_table(table, table.headings))
+        return
+    first, *_ = table.headings
+    others = tuple(heading for heading in table.headings if heading != table.wide)
+    console.print(_rich_table(table, others, narrow=True))
+    console.print(f"[bold]{escape(table.wide)}")
+    for row in table.rows:
+        console.print(f"[bold]{escape(row[first])}[/bold]  {escape(row[table.wide])}")
+
+
+def _room(console: Console, table: Table, wide: str) -> int:
+    """Return how many characters of a line the other columns leave to `wide`."""
+    widest = (
+        max(len(heading), *(len(row[heading]) for row in table.rows)) + BORDER
+        for heading in table.headings
+        if heading != wide
     )
-    for heading in table.headings:
+    return console.width - sum(widest) - BORDER
+
+
+def _rich_table(table: Table, headings: Sequence[str], *, narrow: bool = False) -> RichTable:
+    shown = RichTable(
+        title=escape(table.title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD if narrow else HEAVY_HEAD,
+        padding=(0, 0) if narrow else (0, 1),
+    )
+    for heading in headings:
         shown.add_column(
             escape(heading),
             justify="right" if table.is_numeric(heading) else "left",
-            no_wrap=table.wide is not None and heading != table.wide,
+            no_wrap=not narrow and table.wide is not None and heading != table.wide,
             overflow="fold",
             ratio=1 if heading == table.wide else None,
         )
     for number, row in enumerate(table.rows):
-        cells = (escape(row[heading]) for heading in table.headings)
+        cells = (escape(row[heading]) for heading in headings)
         shown.add_row(*cells, style="green" if number in table.marked else None)
     return shown
