@@ -122,15 +122,17 @@ def test_train_and_test_split_the_period(simulator: Simulator) -> None:
     found = simulator.simulate(REVERSAL, SimulationSettings(test_period="P1Y0M"))
     assert found.train is not None
     assert found.test is not None
-    assert found.train.pnl + found.test.pnl == pytest.approx(found.statistics.pnl)
-    assert found.test.end_date == found.statistics.end_date
-    assert found.train.start_date == found.statistics.start_date
+    assert found.train.pnl + found.test.pnl == pytest.approx(found.daily_pnl.sum())
+    assert found.train == found.statistics
     begin = np.datetime64(found.test.start_date)
     last = np.datetime64(found.test.end_date)
     assert 360 <= int((last - begin).astype(int)) <= 366
     assert {year.stage for year in found.yearly} == {"TRAIN", "TEST"}
     without = simulator.simulate(REVERSAL)
     assert (without.train, without.test) == (None, None)
+    assert found.test.end_date == without.statistics.end_date
+    assert found.train.start_date == without.statistics.start_date
+    assert found.daily_pnl == pytest.approx(without.daily_pnl)
 
 
 @pytest.mark.parametrize(
