@@ -113,7 +113,7 @@ def _status(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
 
 def _run(flow: Flow[..., Any], command: Command, signals: Signals) -> int:
     settings = load_settings()
-    arguments = _read_arguments(_parser(flow, command, settings))
+    arguments = vars(_parser(flow, command, settings).parse_args())
     json_file: Path | None = arguments.pop("json")
     own = command.prepare(arguments)
     if isinstance(own, int):
@@ -184,18 +184,6 @@ def _parser(
         "--json", type=Path, metavar="FILE", help="write the final report to FILE as JSON"
     )
     return parser
-
-
-def _read_arguments(parser: argparse.ArgumentParser) -> Parameters:
-    """Return the arguments of this process; argparse ends it where one is wrong."""
-    read, unknown = parser.parse_known_args()
-    if unknown:
-        text = f"unrecognized arguments: {' '.join(unknown)}"
-        known = [flag for action in parser._actions for flag in action.option_strings]
-        flags = [one.partition("=")[0] for one in unknown if one.startswith("--")]
-        near = difflib.get_close_matches(flags[0], known, n=1) if flags else []
-        parser.error(f"{text}; did you mean {near[0]}?" if near else text)
-    return vars(read)
 
 
 def _given(arguments: Mapping[str, Any]) -> Parameters:
