@@ -246,7 +246,8 @@ class ModelRequestError(LanguageModelError):
 
     kind is "rate limit" (429), "server" (5xx), "time-out", "network", "refused" (any other
     status), "unusable" (an answer that is not what the API promises), or "circuit" (nothing was
-    sent, because the endpoint has failed too often). The first four are transient.
+    sent, because the endpoint has failed too often). The first four are transient. Tokens and
+    cost are those of an answer that came and cannot be used, None where the service named none.
     """
 
     TRANSIENT_KINDS = frozenset({"rate limit", "server", "time-out", "network"})
@@ -258,7 +259,13 @@ class ModelRequestError(LanguageModelError):
         kind: str,
         status: int | None = None,
         retry_after: float | None = None,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        cost: float | None = None,
     ) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+        self.cost = cost
         super().__init__(
             message,
             transient=kind in self.TRANSIENT_KINDS,

@@ -336,7 +336,7 @@ class AlgorithmsSettings(_Settings):
     ] = ()
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.95
-    max_tokens: Count = 2500
+    max_tokens: Count = 16_000
     request_timeout: Annotated[Number, Field(gt=0)] = 60.0
     connect_timeout: Annotated[Number, Field(gt=0)] = 10.0
     timeout: Annotated[

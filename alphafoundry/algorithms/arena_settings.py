@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from alphafoundry.algorithms.contract import TOLERATED_FAILURES
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArenaSettings:
@@ -36,7 +38,7 @@ class ArenaSettings:
     first_day: dt.date | None = None
     last_day: dt.date | None = None
     periods: int = 4
-    tolerated_failures: int = 10
+    tolerated_failures: int = TOLERATED_FAILURES
     rank_by: Literal["sharpe", "return"] = "sharpe"
     workers: int = 0
 

@@ -199,6 +199,13 @@ async def _generate_algorithms_for_agents_async(
     """
     settings = settings or load_settings()
     provider = _provider(settings)
+    if provider.name == "templates":
+        stand_in = (
+            f"no language model is asked: a built-in template stands in for each of "
+            f"{', '.join(selected_agents)}; set OPENROUTER_API_KEY or algorithms.provider"
+        )
+        log.warning("%s", stand_in)
+        ProgressReporter(progress_callback, len(selected_agents)).say(stand_in)
     try:
         generation = await generate_algorithms(
             selected_agents,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from alphafoundry.errors import FoundryError
 
@@ -12,6 +12,18 @@ Signature = Literal["simple", "full"]
 """simple: execute_trade(ticker, cash_balance, shares_held) -> "BUY" | "SELL" | "HOLD".
 full: execute_trade(ticker, price, tick, cash_balance, shares_held) -> "HOLD" | (side, quantity).
 """
+
+ARGUMENTS: Final[dict[Signature, tuple[str, ...]]] = {
+    "simple": ("ticker", "cash_balance", "shares_held"),
+    "full": ("ticker", "price", "tick", "cash_balance", "shares_held"),
+}
+"""What execute_trade is called with, by signature, in the order of the contract."""
+
+WARM_UP: Final = 252
+"""Days of history that an algorithm is promised before its first call."""
+
+TOLERATED_FAILURES: Final = 10
+"""Calls that may fail before an algorithm is out of a race."""
 
 FailureKind = Literal[
     "refused",

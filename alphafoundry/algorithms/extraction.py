@@ -8,20 +8,27 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from alphafoundry.algorithms.contract import NoCode
+from alphafoundry.algorithms.contract import NoCode, RefusedCode
 from alphafoundry.algorithms.contract_syntax import parse
+from alphafoundry.algorithms.validation import validate
 
 LONGEST_ANSWER: Final = 1_000_000
 """Characters of an answer that are looked at; an algorithm has at most 64 KiB."""
 
 _FUNCTION: Final = "execute_trade"
-_FENCE: Final = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*$", re.MULTILINE)
+_FENCE: Final = re.compile(
+    # At the start of a line, with anything behind it; or behind prose, with a language or nothing.
+    r"^(?:[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*"
+    r"|(?:(?!```|~~~)[^\n])+(`{3,}|~{3,})[ \t]*([\w+.-]*)[ \t]*)$",
+    re.MULTILINE,
+)
 _THINKING: Final = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL)
 _CODE_START: Final = re.compile(
     r"^(?:import |from \S+ import |def |class |@\w|#|[A-Za-z_]\w*(?:\s*:\s*[^=\n]+)?\s*=[^=])"
 )
 _LANGUAGES: Final = frozenset({"", "python", "python3", "py", "py3"})
 _MOST_LINES: Final = 3_000
+_MOST_BLOCKS_CHECKED: Final = 20
 _MOST_CHARACTERS_TRIED: Final = 20_000_000
 _MOST_CHARACTERS_JOINED: Final = 500_000
 
@@ -30,8 +37,10 @@ def extract_code(answer: str) -> str:
     """Return the code of an answer, whole: imports, helpers, globals and execute_trade.
 
     The code may be fenced, cut off before the closing fence, spread over several fenced blocks, or
-    stand in prose without a fence. Of several complete blocks the last is taken, because models
-    correct themselves; an `if __name__ == "__main__":` part is dropped, because nothing runs it.
+    stand in prose without a fence; a fence may stand behind prose on its line. Of several complete
+    blocks the last that `validate` accepts is taken, because models correct themselves, and then
+    show a stub or a variant that cannot run; where none is accepted, the last one. An
+    `if __name__ == "__main__":` part is dropped, because nothing runs it.
 
     Raises `NoCode` where the answer holds no definition of execute_trade. The code is not checked
     here: what Python cannot parse is returned as it stands, for `validate` to say where.
@@ -59,7 +68,7 @@ def _candidates(text: str, raw: list[str], blocks: list[str]) -> Iterator[str]:
     if complete:
         # A later block with the function replaces an earlier one; blocks without it are helpers
         # where the chosen one needs their names, and examples of use where it does not.
-        chosen = complete[-1]
+        chosen = _last_accepted(complete, blocks)
         yield _with_helpers(chosen, blocks)
         yield chosen
     parsed = [block for block in blocks if _parsed(block) is not None]
@@ -71,16 +80,36 @@ def _candidates(text: str, raw: list[str], blocks: list[str]) -> Iterator[str]:
         yield from _runs_of_code(text)
 
 
+def _last_accepted(complete: list[str], blocks: list[str]) -> str:
+    for block in complete[: -_MOST_BLOCKS_CHECKED - 1 : -1]:
+        whole = _with_helpers(block, blocks)
+        tree = _parsed(whole)
+        try:
+            validate(whole if tree is None else _without_main(whole, tree))
+        except RefusedCode:
+            continue
+        return block
+    return complete[-1]
+
+
 def _fenced(text: str) -> Iterator[tuple[str, str]]:
     position = 0
     while opening := _FENCE.search(text, position):
-        mark, language = opening.group(1), opening.group(2).lower()
-        closing = re.compile(
-            rf"^[ \t]{{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE
-        ).search(text, opening.end())
+        mark = opening.group(1) or opening.group(3)
+        language = (opening.group(2) or opening.group(4) or "").lower()
+        closing = _closing(mark, text, opening.end())
         end = closing.start() if closing else len(text)
         yield language, text[opening.end() : end]
         position = closing.end() if closing else len(text)
+
+
+def _closing(mark: str, text: str, position: int) -> re.Match[str] | None:
+    """Find the fence that closes a block: alone on its line, before prose, or behind code."""
+    fence = rf"{re.escape(mark[0])}{{{len(mark)},}}"
+    # A fence with a single word behind it opens a block; what else follows a fence is prose.
+    own_line = re.compile(rf"^[ \t]*{fence}(?![\w+.-]+[ \t]*$)[^\n`]*$", re.MULTILINE)
+    behind_code = re.compile(rf"{fence}[ \t]*$", re.MULTILINE)
+    return own_line.search(text, position) or behind_code.search(text, position)
 
 
 def _continued(blocks: list[str]) -> list[str]:

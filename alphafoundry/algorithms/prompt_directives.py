@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -63,6 +63,8 @@ RSI_PERIODS = (7, 10, 14, 21)
 BAND_PERIODS = (12, 18, 20, 24)
 VOLUME_PERIODS = (15, 30, 45)
 
+_BY_VOLUME = "volume confirmation"
+
 T = TypeVar("T")
 
 
@@ -78,6 +80,7 @@ class Directives:
     prefix : what its own variables begin with, "v" and 6 hex digits and "_"
     fast_average, slow_average, rsi_period, band_period, volume_period : days
     use_volume, use_volatility, use_trend : whether such a filter must be part of it
+    has_volume : whether the data have volumes
     signature : which of the two forms of execute_trade to write
     """
 
@@ -97,6 +100,7 @@ class Directives:
     use_volatility: bool
     use_trend: bool
     signature: Literal["simple", "full"]
+    has_volume: bool = True
 
     def lines(self) -> tuple[str, ...]:
         """Return the directives as the lines of a prompt."""
@@ -114,8 +118,8 @@ class Directives:
             f"Strategy: {self.strategy}: {STRATEGIES[self.strategy]}.",
             f"Periods: {fast} days (fast) and {slow} days (slow).",
             f"Parameters to use where they fit: FAST_MA {self.fast_average}, "
-            f"SLOW_MA {self.slow_average}, RSI {self.rsi_period}, bands {self.band_period}, "
-            f"volume {self.volume_period} days.",
+            f"SLOW_MA {self.slow_average}, RSI {self.rsi_period}, bands {self.band_period}"
+            f"{f', volume {self.volume_period}' if self.has_volume else ''} days.",
             f"Combination: {self.combination}.",
             f"Thresholds: {self.threshold}.",
             f"Logic: {self.logic}.",
@@ -125,19 +129,25 @@ class Directives:
         )
 
 
-def directives_for(model_id: str, *, occurrence: int = 0, seed: int = 0) -> Directives:
-    """Return the directives of a model.
+def directives_for(
+    model_id: str, *, occurrence: int = 0, seed: int = 0, has_volume: bool = True
+) -> Directives:
+    """Return the directives of a model, which its form and the data allow it to follow.
+
+    The simple form cannot size a position, so it is told to go all in and all out; where there
+    are no volumes nobody is told to use them.
 
     Parameters
     ----------
     occurrence : 0 for the first time the model is named in a run, 1 for the second, ...
     seed : not negative; another seed gives every model other directives
+    has_volume : whether the data have volumes
     """
     name = model_id if occurrence == 0 else f"{model_id}\n{occurrence}"
     digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
     key = int.from_bytes(digest[:8], "big")
     draw = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, key])))
-    return Directives(
+    drawn = Directives(
         strategy=_one(draw, tuple(STRATEGIES)),
         periods=_one(draw, PERIODS),
         combination=_one(draw, COMBINATIONS),
@@ -154,7 +164,16 @@ def directives_for(model_id: str, *, occurrence: int = 0, seed: int = 0) -> Dire
         use_volatility=bool(draw.integers(2)),
         use_trend=bool(draw.integers(2)),
         signature="full" if draw.integers(2) else "simple",
+        has_volume=has_volume,
     )
+    if drawn.signature == "simple":
+        drawn = replace(drawn, portfolio=PORTFOLIOS[0])
+    if not has_volume:
+        drawn = replace(drawn, use_volume=False)
+        if drawn.strategy == _BY_VOLUME:
+            others = tuple(name for name in STRATEGIES if name != _BY_VOLUME)
+            drawn = replace(drawn, strategy=_one(draw, others))
+    return drawn
 
 
 def _one(draw: np.random.Generator, choices: Sequence[T]) -> T:

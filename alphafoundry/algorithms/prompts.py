@@ -32,6 +32,12 @@ _ANSWERS = {
 }
 
 
+_FILLED = {
+    True: "at the open of the next day, at its close where there is no open",
+    False: "at the close of the next day",
+}
+
+
 @dataclass(frozen=True)
 class Prompt:
     """What a model is asked.
@@ -59,9 +65,13 @@ class MarketNote:
     Attributes
     ----------
     text : lines for the prompt
+    has_volume : whether the data have volumes
+    has_opens : whether the data have the open, at which orders are filled then
     """
 
     text: str
+    has_volume: bool = True
+    has_opens: bool = True
 
 
 def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int) -> MarketNote:
@@ -93,13 +103,26 @@ def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int
     if shown is not None and first_race_day > 1:
         start = max(0, first_race_day - ROWS_SHOWN)
         lines.append(f"- The last days of {shown.ticker} before the race:")
-        lines.append("Date,Open,High,Low,Close,Volume")
+        columns = {
+            name: (values, form)
+            for name, values, form in (
+                ("Open", shown.open, ".2f"),
+                ("High", shown.high, ".2f"),
+                ("Low", shown.low, ".2f"),
+                ("Close", shown.close, ".2f"),
+                ("Volume", shown.volume, ".0f"),
+            )
+            if np.isfinite(values[:first_race_day]).any()
+        }
+        lines.append(",".join(["Date", *columns]))
         for row in range(start, min(first_race_day, len(shown))):
-            numbers = (shown.open, shown.high, shown.low, shown.close)
-            cells = [str(shown.dates[row].astype("datetime64[D]"))]
-            cells += [_cell(column[row], ".2f") for column in numbers]
-            lines.append(",".join([*cells, _cell(shown.volume[row], ".0f")]))
-    return MarketNote("\n".join(lines))
+            cells = [_cell(values[row], form) for values, form in columns.values()]
+            lines.append(",".join([str(shown.dates[row].astype("datetime64[D]")), *cells]))
+    return MarketNote(
+        "\n".join(lines),
+        has_volume=any(bool(np.isfinite(one.volume[:first_race_day]).any()) for one in bars),
+        has_opens=any(bool(np.isfinite(one.open[:first_race_day]).any()) for one in bars),
+    )
 
 
 def describe_ticker(ticker: str) -> MarketNote:
@@ -112,12 +135,16 @@ def build_prompt(model_id: str, note: MarketNote, *, occurrence: int = 0, seed: 
 
     occurrence, seed : see `directives_for`
     """
-    directives = directives_for(model_id, occurrence=occurrence, seed=seed)
+    directives = directives_for(
+        model_id, occurrence=occurrence, seed=seed, has_volume=note.has_volume
+    )
     template = _template("algorithm")
     example = _template(f"example_{directives.signature}")
     text = Template(template).substitute(
         signature=_SIGNATURES[directives.signature],
         answers=_ANSWERS[directives.signature],
+        filled=_FILLED[note.has_opens],
+        missing=_missing(note),
         data=note.text,
         directives="\n".join(f"- {line}" for line in directives.lines()),
         example=example,
@@ -135,6 +162,14 @@ def prompt_version() -> str:
 def _template(name: str) -> str:
     folder = resources.files("alphafoundry.algorithms.prompt_templates")
     return (folder / f"{name}_v{PROMPT_VERSION}.txt").read_text(encoding="utf-8")
+
+
+def _missing(note: MarketNote) -> str:
+    parts = [] if note.has_opens else ["history.open, history.high and history.low"]
+    parts += [] if note.has_volume else ["history.volume"]
+    if not parts:
+        return "open, high, low and volume may hold NaN; close does not."
+    return f"{' and '.join(parts)} hold nothing but NaN here; close holds no NaN."
 
 
 def _cell(value: float, form: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphafoundry.algorithms.arena_settings import ArenaSettings
+from alphafoundry.algorithms.contract import WARM_UP
 from alphafoundry.algorithms.prompts import MarketNote, describe_bars
 from alphafoundry.errors import MarketError
 from alphafoundry.finance.bars import TickerBars
@@ -16,9 +17,8 @@ from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import FoundrySettings
 
 MOST_TRADED = 4
-WARM_UP = 252
 FEWEST_DAYS = 120
-SMOKE_DAYS = 300
+SMOKE_DAYS = WARM_UP + 120
 FALLBACK_MARKET = "sample"
 
 

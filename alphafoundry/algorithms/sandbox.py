@@ -39,11 +39,13 @@ from numpy.typing import NDArray
 
 from alphafoundry.algorithms import sandbox_wire as wire
 from alphafoundry.algorithms.contract import (
+    TOLERATED_FAILURES,
+    WARM_UP,
     AlgorithmFailed,
     FailureKind,
     Validated,
 )
-from alphafoundry.algorithms.validation import validate
+from alphafoundry.algorithms.validation import argument_order, validate
 from alphafoundry.finance.bars import TickerBars
 from alphafoundry.finance.orders import Order, Side
 
@@ -70,6 +72,9 @@ _CHILD_ENVIRONMENT: Final = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
 }
+LEAST_TRIED: Final = 48
+"""Days on which a trial asks an algorithm, where there are as many."""
+
 _NAMES_PANDAS: Final = re.compile(r"\b(pd|pandas)\b")
 
 
@@ -271,6 +276,7 @@ class RunningAlgorithm:
             {
                 "source": algorithm.source,
                 "signature": algorithm.signature,
+                "order": argument_order(algorithm),
                 "tickers": list(tickers),
                 "days": [len(past[ticker]) for ticker in tickers],
             }
@@ -431,14 +437,35 @@ class Sandbox:
         checked = validate(algorithm) if isinstance(algorithm, str) else algorithm
         return RunningAlgorithm(checked, tickers, past, self.limits)
 
-    def smoke(self, source: Validated | str, bars: TickerBars, *, cash: float = 10_000.0) -> None:
-        """Ask the algorithm about every day of `bars`, with all cash and then all shares.
+    def smoke(
+        self,
+        source: Validated | str,
+        bars: TickerBars,
+        *,
+        warm_up: int = WARM_UP,
+        tolerated: int = TOLERATED_FAILURES,
+        cash: float = 10_000.0,
+    ) -> None:
+        """Try the algorithm on `bars`, with all cash and then all shares, as strictly as a race.
 
-        Raises `RefusedCode`, or `AlgorithmFailed` for the first call that fails.
+        The first `warm_up` bars are its history before the first call, as in a race; fewer where
+        no `LEAST_TRIED` bars would be left. A call that fails with less history than a race gives
+        does not count.
+
+        Parameters
+        ----------
+        warm_up : days of history that the race gives before its first call
+        tolerated : failed calls that the race allows
+
+        Raises `RefusedCode`, or `AlgorithmFailed` for the first call that failed, where more
+        calls failed than are tolerated, or all of them.
         """
         table = bars.table()
-        with self.start(source, [bars.ticker], {bars.ticker: table[:0]}) as running:
-            for tick, row in enumerate(table):
+        past = max(0, min(warm_up, len(table) - LEAST_TRIED))
+        failures: list[CallFailure] = []
+        counted = 0
+        with self.start(source, [bars.ticker], {bars.ticker: table[:past]}) as running:
+            for tick, row in enumerate(table[past:]):
                 open_, high, low, close, volume = map(float, row)
                 # Both sides of the code are walked: with cash, and with shares.
                 shares = int(cash // close) if tick % 2 else 0
@@ -446,4 +473,10 @@ class Sandbox:
                 call = Call(0, tick, bar, 0.0 if shares else cash, shares)
                 (decision,) = running.decide([call])
                 if isinstance(decision, CallFailure):
-                    raise AlgorithmFailed(decision.kind, decision.reason, decision.line)
+                    failures.append(decision)
+                    counted += past + tick >= warm_up
+                    if counted > tolerated:
+                        break
+        if counted > tolerated or (failures and len(failures) == len(table) - past):
+            first = failures[0]
+            raise AlgorithmFailed(first.kind, first.reason, first.line)

@@ -51,6 +51,7 @@ class Child:
         self.functions: list[Callable[..., object]] = []
         self.names: list[str] = []
         self.full = False
+        self.order: tuple[int, ...] = ()
         self.modules: dict[str, ModuleType] = {}
 
     def load(self, message: bytes) -> None:
@@ -61,6 +62,7 @@ class Child:
         past = past.reshape(-1, len(FIELDS))
         self.names = program["tickers"]
         self.full = program["signature"] == "full"
+        self.order = tuple(program["order"])
         start = 0
         signal.signal(signal.SIGPROF, self.out_of_time)
         signal.setitimer(signal.ITIMER_PROF, self.load_seconds)
@@ -91,10 +93,10 @@ class Child:
             self.call = index
             arm(signal.ITIMER_PROF, limit)
             try:
+                given: tuple[object, ...] = (self.names[ticker], cash, shares)
                 if self.full:
-                    answer = self.functions[ticker](self.names[ticker], bar[3], tick, cash, shares)
-                else:
-                    answer = self.functions[ticker](self.names[ticker], cash, shares)
+                    given = (self.names[ticker], bar[3], tick, cash, shares)
+                answer = self.functions[ticker](*[given[place] for place in self.order])
                 decision = read_decision(answer, full=self.full)
                 arm(signal.ITIMER_PROF, 0)
             except BaseException as error:
@@ -154,23 +156,33 @@ def read_decision(answer: object, *, full: bool) -> tuple[int, int]:
     """Return (what, quantity) of an answer; raises `BadOrder`."""
     sides = {"BUY": wire.BUY, "SELL": wire.SELL}
     if isinstance(answer, str):
-        if answer == "HOLD":
+        word = str(answer).strip().upper()
+        if word == "HOLD":
             return wire.HOLD, wire.ALL
-        if not full and answer in sides:
-            return sides[str(answer)], wire.ALL
+        if not full and word in sides:
+            return sides[word], wire.ALL
         raise BadOrder(f"answered {str(answer)!r:.60}")
-    if not full or not isinstance(answer, tuple) or len(answer) != 2:
+    if not isinstance(answer, (tuple, list)) or not 1 <= len(answer) <= 2:
         raise BadOrder(f"answered a {type(answer).__name__:.40}, not an order")
-    side, quantity = answer
-    if not isinstance(side, str) or side not in sides:
+    side = answer[0]
+    word = str(side).strip().upper() if isinstance(side, str) else ""
+    if word == "HOLD":
+        return wire.HOLD, wire.ALL
+    if not full or len(answer) != 2:
+        raise BadOrder(f"answered a {type(answer).__name__:.40} of {len(answer)}, not an order")
+    if word not in sides:
         raise BadOrder("answered a side that is neither BUY nor SELL")
+    quantity = answer[1]
     if isinstance(quantity, (bool, np.bool_)) or not isinstance(
         quantity, (int, float, np.integer, np.floating)
     ):
         raise BadOrder("answered a quantity that is no number")
-    if not 0 < quantity <= wire.LARGEST_QUANTITY or quantity != int(quantity):
-        raise BadOrder(f"answered the quantity {quantity!s:.30}, not a positive whole number")
-    return sides[str(side)], int(quantity)
+    if not 0 <= quantity <= wire.LARGEST_QUANTITY or quantity != int(quantity):
+        raise BadOrder(f"answered the quantity {quantity!s:.30}, not a whole number from 0 up")
+    if quantity == 0:
+        # An order for nothing, as a program gives it whose cash or shares are used up.
+        return wire.HOLD, wire.ALL
+    return sides[word], int(quantity)
 
 
 def describe(error: BaseException) -> str:

@@ -47,10 +47,12 @@ class TemplateProvider:
     def _directives(self, model: str, prompt: str) -> Directives:
         """Return the directives that the prompt shows, found by their prefix."""
         first = directives_for(model, seed=self.seed)
-        if first.prefix in prompt:
-            return first
-        for occurrence in range(1, _MOST_OCCURRENCES):
-            other = directives_for(model, occurrence=occurrence, seed=self.seed)
-            if other.prefix in prompt:
-                return other
+        for occurrence in range(_MOST_OCCURRENCES):
+            # The prompt shows what it was told of the data, too.
+            for has_volume in (True, False):
+                one = directives_for(
+                    model, occurrence=occurrence, seed=self.seed, has_volume=has_volume
+                )
+                if all(line in prompt for line in one.lines()):
+                    return one
         return first

@@ -11,7 +11,13 @@ import string
 from collections.abc import Iterator
 from typing import Final
 
-from alphafoundry.algorithms.contract import Refusal, RefusedCode, Signature, Validated
+from alphafoundry.algorithms.contract import (
+    ARGUMENTS,
+    Refusal,
+    RefusedCode,
+    Signature,
+    Validated,
+)
 from alphafoundry.algorithms.contract_surface import (
     BUILTINS,
     HIDDEN_NAMES,
@@ -88,6 +94,24 @@ def validate(source: str) -> Validated:
     return Validated(source, signature)
 
 
+def argument_order(algorithm: Validated) -> tuple[int, ...]:
+    """Return which argument of the contract stands at each position of execute_trade.
+
+    Where the names are those of the contract in another order, each is passed by its name;
+    names of the model's own choice stand for the contract's by their position.
+    """
+    known = ARGUMENTS[algorithm.signature]
+    functions = (n for n in parse(algorithm.source).body if isinstance(n, ast.FunctionDef))
+    names = [_positional(each) for each in functions if each.name == FUNCTION][-1][: len(known)]
+    if set(names) == set(known):
+        return tuple(known.index(name) for name in names)
+    return tuple(range(len(known)))
+
+
+def _positional(function: ast.FunctionDef) -> list[str]:
+    return [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+
+
 def _parse(source: str) -> ast.Module:
     if len(source.encode("utf-8", "replace")) > MOST_BYTES:
         raise RefusedCode([Refusal(0, f"more than {MOST_BYTES // 1024} KiB of code")])
@@ -118,15 +142,16 @@ def _signature(tree: ast.Module) -> Signature:
     if not texts & {"BUY", "SELL"}:
         raise RefusedCode([Refusal(function.lineno, "never answers BUY or SELL")])
     arguments = function.args
-    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
+    names = _positional(function)
     required = len(names) - len(arguments.defaults)
     strict = [d for d in arguments.kw_defaults if d is None]
     if strict or arguments.vararg or required > len(names):
         names, required = [], -1
-    if required == 3 or (required < 3 and len(names) == 3):
-        return "simple"
-    if required == 5 or (required < 5 and len(names) == 5):
-        return "full"
+    forms: dict[Signature, int] = {"simple": 3, "full": 5}
+    for form, count in forms.items():
+        if required == count or (required < count and len(names) == count):
+            _check_names(function, names[:count], ARGUMENTS[form])
+            return form
     raise RefusedCode(
         [
             Refusal(
@@ -136,6 +161,20 @@ def _signature(tree: ast.Module) -> Signature:
             )
         ]
     )
+
+
+def _check_names(function: ast.FunctionDef, names: list[str], known: tuple[str, ...]) -> None:
+    """Refuse a name of the contract at another one's place, unless all of them are there."""
+    if set(names) == set(known):
+        return
+    every = ARGUMENTS["full"]
+    for name, own in zip(names, known, strict=True):
+        if name in every and name != own:
+            reason = (
+                f"the argument {name!r} stands where {own!r} is passed; "
+                f"write execute_trade({', '.join(known)})"
+            )
+            raise RefusedCode([Refusal(function.lineno, reason)])
 
 
 def _is_empty(function: ast.FunctionDef) -> bool:

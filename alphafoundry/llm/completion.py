@@ -20,7 +20,7 @@ class Sampling:
 
     temperature: float = 0.7
     top_p: float = 0.95
-    max_tokens: int = 2500
+    max_tokens: int = 16_000
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Completion:
     text : the answer; never empty
     prompt_tokens, completion_tokens : as the service counted them, None where it does not say
     cost : US dollars, None where the service does not say
+    cut_off : whether it ended because `Sampling.max_tokens` was reached
     """
 
     text: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: float | None = None
+    cut_off: bool = False
 
 
 class Provider(Protocol):

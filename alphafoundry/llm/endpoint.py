@@ -146,6 +146,8 @@ class ModelEndpoint:
         began = time.monotonic()
         try:
             answer = await self.provider.complete(model, prompt, self.sampling)
+            if answer.cut_off:
+                raise self._cut_off(name, answer)
         except ModelRequestError as problem:
             self._count_failure(problem, probe=probe, generation=generation)
             self._keep(
@@ -155,6 +157,9 @@ class ModelEndpoint:
                     problem.kind,
                     problem.status,
                     time.monotonic() - began,
+                    problem.prompt_tokens,
+                    problem.completion_tokens,
+                    problem.cost,
                     reason=str(problem),
                 ),
                 record,
@@ -215,6 +220,17 @@ class ModelEndpoint:
                 if seconds is None or failures > max_retries:
                     raise
             await asyncio.sleep(seconds)
+
+    def _cut_off(self, name: str, answer: Completion) -> ModelRequestError:
+        # What is left of a program may still parse, and then does something else.
+        return ModelRequestError(
+            f"{self.provider.endpoint}: the answer of {name} is cut off at "
+            f"{self.sampling.max_tokens} tokens; raise algorithms.max_tokens",
+            kind="unusable",
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            cost=answer.cost,
+        )
 
     def _count_failure(self, problem: ModelRequestError, *, probe: bool, generation: int) -> None:
         if problem.kind in _ENDPOINT_FAILED:

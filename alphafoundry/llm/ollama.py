@@ -148,6 +148,7 @@ class OllamaClient:
             answer,
             prompt_tokens=whole_number(body.get("prompt_eval_count")),
             completion_tokens=whole_number(body.get("eval_count")),
+            cut_off=body.get("done_reason") == "length",
         )
 
     async def models(self) -> tuple[str, ...]:

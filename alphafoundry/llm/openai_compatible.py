@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,8 @@ MOST_BYTES = 2_000_000
 """An answer with more than this is no program, and is not read to its end."""
 
 _REASON_LENGTH = 300
+
+log = logging.getLogger(__name__)
 
 # At the level DEBUG it logs the coded headers of each request, the key among them.
 logging.getLogger("hpack").setLevel(logging.INFO)
@@ -78,6 +81,7 @@ class OpenAICompatible:
         self._api_key = api_key
         self._owns_client = client is None
         self._client = client or new_http_client(timeout=timeout, connect_timeout=connect_timeout)
+        self._refused: dict[str, list[str]] = {}
         self._listed: tuple[float, frozenset[str] | None] | None = None
 
     def __repr__(self) -> str:
@@ -100,6 +104,9 @@ class OpenAICompatible:
         ------
         ModelRequestError : transient for 429, 5xx, time-outs and network errors, and for nothing
             else. The message never holds the API key, even where the service repeats it
+
+        A status 400 that names a parameter of the sampling is answered by asking again without
+        it (`max_completion_tokens` for `max_tokens`), now and for later prompts to this model.
         """
         request: dict[str, Any] = {
             "model": model,
@@ -110,8 +117,17 @@ class OpenAICompatible:
         }
         if self.name == "openrouter":
             request["usage"] = {"include": True}
-        body = await self._json("POST", "/chat/completions", self.timeout, request)
-        return self._completion(body, model)
+        for name in self._refused.get(model, ()):
+            _leave_out(request, name)
+        while True:
+            try:
+                body = await self._json("POST", "/chat/completions", self.timeout, request)
+                return self._completion(body, model, sampling)
+            except _ParameterRefused as problem:
+                if not _leave_out(request, problem.name):
+                    raise
+                self._refused.setdefault(model, []).append(problem.name)
+                log.info("%s: asked again without %s: %s", model, problem.name, problem)
 
     async def available(self) -> frozenset[str] | None:
         """Return the models that `GET /models` lists, asked at most once a minute.
@@ -185,7 +201,9 @@ class OpenAICompatible:
             except (ValueError, RecursionError) as error:
                 with_reason = " ".join(str(error).split())
         if response.status_code != httpx.codes.OK:
-            raise self._refusal(where, response, response.status_code, _reason(body, content))
+            problem = self._refusal(where, response, response.status_code, _reason(body, content))
+            named = _refused_parameter(body) if response.status_code == 400 else None
+            raise problem if named is None else _ParameterRefused(str(problem), named)
         if len(content) > MOST_BYTES:
             raise ModelRequestError(
                 f"{where}: the answer is larger than {MOST_BYTES:,} bytes", kind="unusable"
@@ -202,14 +220,21 @@ class OpenAICompatible:
             )
         if body.get("error"):
             self._raise_embedded(where, response, body["error"], content)
+        choices = body.get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        if isinstance(first, dict) and first.get("error"):
+            self._raise_embedded(where, response, first["error"], content)
+        if isinstance(first, dict) and first.get("finish_reason") == "error":
+            # The model's service broke down in the middle; what came is no answer.
+            raise self._refusal(where, response, 502, "the answer ended with an error")
         return body
 
     def _raise_embedded(
         self, where: str, response: httpx.Response, error: object, content: bytes
     ) -> None:
         """Raise what OpenRouter reports inside an answer with status 200."""
-        code = error.get("code") if isinstance(error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code <= 599 else 0
+        code = str(error.get("code") if isinstance(error, dict) else "").strip()
+        status = int(code) if re.fullmatch(r"[45]\d\d", code, re.ASCII) else 0
         raise self._refusal(where, response, status, _reason({"error": error}, content))
 
     def _refusal(
@@ -230,26 +255,38 @@ class OpenAICompatible:
             retry_after=retry_after(response.headers),
         )
 
-    def _completion(self, body: Mapping[str, Any], model: str) -> Completion:
+    def _completion(self, body: Mapping[str, Any], model: str, sampling: Sampling) -> Completion:
         where = f"{self.endpoint}/chat/completions"
         choices = body.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             raise ModelRequestError(f"{where}: {model} gave no choices", kind="unusable")
         message = choices[0].get("message")
         text = _content(message.get("content") if isinstance(message, dict) else None)
-        if not text.strip():
-            ended = self._clean(str(choices[0].get("finish_reason"))[:40])
-            raise ModelRequestError(
-                f"{where}: {model} answered with an empty text (finish_reason {ended!r})",
-                kind="unusable",
-            )
         usage = body.get("usage")
         counted: Mapping[str, Any] = usage if isinstance(usage, dict) else {}
+        prompt_tokens = whole_number(counted.get("prompt_tokens"))
+        completion_tokens = whole_number(counted.get("completion_tokens"))
+        cost = amount(counted.get("cost"))
+        ended = self._clean(str(choices[0].get("finish_reason"))[:40])
+        if not text.strip():
+            used_up = (
+                f"; all {sampling.max_tokens} tokens went before it: raise algorithms.max_tokens"
+                if ended == "length"
+                else ""
+            )
+            raise ModelRequestError(
+                f"{where}: {model} answered with an empty text (finish_reason {ended!r}){used_up}",
+                kind="unusable",
+                prompt_tokens=prompt_tokens,
+                completion_tokens=completion_tokens,
+                cost=cost,
+            )
         return Completion(
             self._without_key(text),
-            prompt_tokens=whole_number(counted.get("prompt_tokens")),
-            completion_tokens=whole_number(counted.get("completion_tokens")),
-            cost=amount(counted.get("cost")),
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost=cost,
+            cut_off=ended == "length",
         )
 
     def _clean(self, text: str) -> str:
@@ -260,6 +297,37 @@ class OpenAICompatible:
         text = text.encode("utf-8", "replace").decode()
         return text if self._api_key is None else self._api_key.hide_in(text)
 
+
+class _ParameterRefused(ModelRequestError):
+    """A status 400 that names a parameter of the sampling."""
+
+    def __init__(self, message: str, name: str) -> None:
+        self.name = name
+        super().__init__(message, kind="refused", status=httpx.codes.BAD_REQUEST)
+
+
+def _refused_parameter(body: object) -> str | None:
+    """Return the parameter of the sampling that a refusal names, None where it names none."""
+    error = body.get("error") if isinstance(body, dict) else None
+    named = error.get("param") if isinstance(error, dict) else None
+    text = str(error.get("message") if isinstance(error, dict) else error or "")
+    quoted = re.findall(r"\b(max_completion_tokens|max_tokens|temperature|top_p)\b", text)
+    # The first one that the sentence names is refused; the next may be what to write instead.
+    found = named if named in _SAMPLING else next(iter(quoted), None)
+    return found if found in _SAMPLING else None
+
+
+def _leave_out(request: dict[str, Any], name: str) -> bool:
+    """Take a parameter out of a request; False where it was not in there."""
+    if name not in request:
+        return False
+    value = request.pop(name)
+    if name == "max_tokens":
+        request["max_completion_tokens"] = value
+    return True
+
+
+_SAMPLING = ("max_tokens", "max_completion_tokens", "temperature", "top_p")
 
 _ADVICE = {
     401: "; check the API key",

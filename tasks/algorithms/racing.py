@@ -17,7 +17,6 @@ from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.algorithms.report import entry_names, keep_race
 from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.algorithms.sandbox import Sandbox
-from alphafoundry.finance.bars import TickerBars
 from alphafoundry.runs import Run
 
 SANDBOX_FAILED = "the sandbox could not be started; the next run tries its answer again"
@@ -26,11 +25,17 @@ SMOKE_TESTS_AT_ONCE = 2
 
 @task(name="try an algorithm", task_run_name="try {model}", cache_policy=NO_CACHE)
 async def try_algorithm(
-    model: str, source: str, bars: TickerBars
+    model: str, source: str, course: RaceCourse
 ) -> AlgorithmFailed | RefusedCode | None:
     """Run an algorithm over real bars before the race; return what is wrong, None if nothing."""
     try:
-        await asyncio.to_thread(Sandbox().smoke, source, bars)
+        await asyncio.to_thread(
+            Sandbox().smoke,
+            source,
+            course.smoke_bars(),
+            warm_up=course.settings.warm_up,
+            tolerated=course.settings.tolerated_failures,
+        )
     except (AlgorithmFailed, RefusedCode) as problem:
         get_run_logger().warning("%s: %s", model, problem)
         return problem
@@ -43,7 +48,6 @@ async def try_algorithms(run: AlgorithmsRun) -> None:
     Where the sandbox itself does not start, that is no fault of the algorithm: it does not race,
     and the next run tries it again without asking its model.
     """
-    bars = run.course.smoke_bars()
     at_once = asyncio.Semaphore(SMOKE_TESTS_AT_ONCE)
     written = run.ready()
     over = 0
@@ -53,7 +57,7 @@ async def try_algorithms(run: AlgorithmsRun) -> None:
         async with at_once:
             if run.stop.is_set():
                 return
-            problem = await try_algorithm(one.model, one.source or "", bars)
+            problem = await try_algorithm(one.model, one.source or "", run.course)
         if isinstance(problem, AlgorithmFailed) and problem.kind == "start":
             run.put_off(one.position, f"{SANDBOX_FAILED}: {problem.reason}")
         elif problem is not None:

@@ -28,6 +28,7 @@ from alphafoundry.algorithms.leader_board import (
     leader_board_text,
 )
 from alphafoundry.algorithms.sandbox import Sandbox
+from alphafoundry.algorithms.validation import validate
 from alphafoundry.errors import MarketError
 from alphafoundry.finance.bars import TickerBars
 from alphafoundry.finance.statistics import metrics_of
@@ -300,18 +301,17 @@ def test_a_smoke_run_explains_itself() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        '("BUY", 0)',
         '("BUY", -1)',
         '("SELL", 1.5)',
         '("BUY", float("nan"))',
         '("BUY", 10**30)',
         '("BUY", True)',
         '("BUY", "7")',
-        '("HOLD", 1)',
         '"BUY"',
         '("BUY",)',
         "None",
-        "['SELL', 1]",
+        "['SELL', 1, 2]",
+        "{'BUY': 1}",
     ],
 )
 def test_what_is_no_order_is_refused(answer: str) -> None:
@@ -319,6 +319,88 @@ def test_what_is_no_order_is_refused(answer: str) -> None:
     with pytest.raises(AlgorithmFailed) as caught:
         Sandbox().smoke(source, walking_bars(days=2))
     assert caught.value.kind == "bad-order"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '("BUY", 0)',
+        '("SELL", 0.0)',
+        '("BUY", np.int64(0))',
+        '("HOLD", 0)',
+        '("HOLD", None)',
+        '("HOLD",)',
+        '["HOLD", 7]',
+        '" hold "',
+    ],
+)
+def test_an_order_for_nothing_is_hold(answer: str) -> None:
+    source = f"def execute_trade(a, b, c, d, e):\n    x = 'BUY'\n    return {answer}\n"
+    result = race([Entry("idle", source)], [walking_bars()], ArenaSettings(warm_up=20))
+    row = row_of(result, "idle")
+    assert (row.trades, row.failed_calls, row.out) == (0, 0, None)
+
+
+@pytest.mark.parametrize("buy", ['["BUY", 5]', '("buy", 5.0)', '("Buy ", np.float64(5))'])
+def test_one_order_has_several_forms(buy: str) -> None:
+    source = "def execute_trade(a, b, c, d, held):\n    return {} if held == 0 else 'HOLD'\n"
+    entries = [
+        Entry("odd", source.format(buy).replace("'HOLD'", "'HOLD' or 'BUY'")),
+        Entry("plain", source.format('("BUY", 5)')),
+    ]
+    result = race(entries, [walking_bars()], ArenaSettings(warm_up=20))
+    odd, plain = row_of(result, "odd"), row_of(result, "plain")
+    assert (odd.trades, odd.out) == (1, None)
+    assert odd.total_return == plain.total_return
+
+
+def test_arguments_are_passed_by_the_names_of_the_contract() -> None:
+    body = CROSSING
+    named = "ticker, cash_balance, shares_held"
+    assert named in body
+    other = body.replace(named, "shares_held, ticker, cash_balance")
+    result = race(
+        [Entry("contract", body), Entry("other", other)],
+        [walking_bars(days=300)],
+        ArenaSettings(warm_up=60),
+    )
+    assert row_of(result, "other").trades == row_of(result, "contract").trades > 0
+    assert row_of(result, "other").total_return == row_of(result, "contract").total_return
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "ticker, price, cash_balance",
+        "cash_balance, ticker, held",
+        "ticker, tick, price, cash, shares",
+        "shares_held, price, tick, cash_balance, x",
+    ],
+)
+def test_a_known_name_at_another_place_is_refused(arguments: str) -> None:
+    source = f"def execute_trade({arguments}):\n    x = 'BUY'\n    return x\n"
+    with pytest.raises(RefusedCode, match=r"stands where .* is passed; write execute_trade"):
+        validate(source)
+
+
+def test_a_trial_gives_the_history_of_the_race_and_tolerates_what_it_tolerates() -> None:
+    needs = """
+def execute_trade(ticker, cash_balance, shares_held):
+    if len(history.close) < {days} or len(history.close) % 50 == 0:
+        raise ValueError("too young")
+    return "BUY"
+"""
+    bars = walking_bars(days=372)
+    Sandbox().smoke(needs.format(days=250), bars)
+    with pytest.raises(AlgorithmFailed, match="too young"):
+        Sandbox().smoke(needs.format(days=300), bars)
+    with pytest.raises(AlgorithmFailed, match="too young"):
+        Sandbox().smoke(needs.format(days=250), bars, tolerated=0)
+    # The data may be too short to show what the race promises: that is not held against it,
+    # but an algorithm that never answers is refused.
+    Sandbox().smoke(needs.format(days=80), bars.rows(slice(0, 100)), warm_up=90)
+    with pytest.raises(AlgorithmFailed, match="too young"):
+        Sandbox().smoke(needs.format(days=250), bars.rows(slice(0, 100)))
 
 
 def test_the_board_escapes_what_code_says() -> None:

@@ -50,6 +50,16 @@ SAME = {
     "tildes": f"~~~python\n{CODE}~~~",
     "four ticks": f"````python\n{CODE}````",
     "cut off before the fence closes": f"{BEFORE}```python\n{CODE}",
+    "opened behind prose": f"Here is the code: ```python\n{CODE}```",
+    "opened behind prose without a language": f"The whole program: ```\n{CODE}```{AFTER}",
+    "prose behind the closing fence": f"```python\n{CODE}``` It buys above the mean.\n",
+    "prose at the closing fence": f"```python\n{CODE}```. That's all!\n",
+    "fences deep in a list": "- a\n  - b\n" + textwrap.indent(f"```python\n{CODE}```", "      "),
+    "closed behind the last line": f"{BEFORE}```python\n{CODE.rstrip()}```{AFTER}",
+    "a stub behind it": f"```python\n{CODE}```\nCalled so:\n```python\n"
+    'def execute_trade(ticker, cash_balance, shares_held):\n    # ...\n    return "HOLD"\n```\n',
+    "a variant that cannot run behind it": f"```python\n{CODE}```\nWith TA-Lib:\n"
+    f"```python\nimport talib\n{CODE}```\n",
     "windows line ends": f"{BEFORE}```python\n{CODE}```".replace("\n", "\r\n"),
     "a byte order mark": "\ufeff" + CODE,
     "thinking before": f"<think>\ndef execute_trade(a, b, c):\n    return 1\n</think>\n{CODE}",

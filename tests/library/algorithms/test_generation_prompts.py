@@ -182,3 +182,27 @@ def test_a_ticker_that_only_a_missing_market_has_is_told_with_both_reasons(
     with pytest.raises(MarketError, match=r"no ticker 'AAPL', and .* needs the package") as caught:
         lay_out(chosen(home, tickers="AAPL"))
     assert "\n" not in str(caught.value)
+
+
+def test_directives_can_be_followed_with_the_form_and_the_data() -> None:
+    closes = TickerBars(
+        "X",
+        bars(300).dates,
+        *(np.full(300, np.nan), np.full(300, np.nan), np.full(300, np.nan)),
+        bars(300).close,
+        np.full(300, np.nan),
+    )
+    note = describe_bars([closes], label="L", first_race_day=200)
+    strategies = set()
+    for number in range(300):
+        prompt = build_prompt(f"model-{number}", note)
+        told = prompt.directives
+        strategies.add(told.strategy)
+        assert told.signature == "full" or told.portfolio == "all in, all out"
+        assert "volume" not in " ".join(told.lines())
+        assert "filled at the close of the next day" in prompt.text
+        assert "Date,Close\n" in prompt.text and ",,," not in prompt.text
+    assert strategies == set(STRATEGIES) - {"volume confirmation"}
+    whole = build_prompt("m", describe_bars([bars(300)], label="L", first_race_day=200)).text
+    assert "filled at the open of the next day" in whole
+    assert "Date,Open,High,Low,Close,Volume\n" in whole

@@ -42,6 +42,27 @@ RETRIED = {
     "half a body, then the connection is closed": Reply(body=HALF, announced_length=10_000),
     "an answer after the time-out": program(delay=30.0),
     "a body that comes too slowly": Reply(body=program().body, pieces=40, delay=0.2),
+    "429 as a text inside an answer": Reply(
+        body=json.dumps({"error": {"code": "429", "message": "slow down"}}).encode()
+    ),
+    "502 inside a choice": Reply(
+        body=json.dumps(
+            {
+                "choices": [
+                    {
+                        "error": {"code": 502, "message": "upstream went away"},
+                        "finish_reason": "error",
+                        "message": {"role": "assistant", "content": "```python\\ndef exec"},
+                    }
+                ]
+            }
+        ).encode()
+    ),
+    "a choice that ended with an error and no word": Reply(
+        body=json.dumps(
+            {"choices": [{"finish_reason": "error", "message": {"content": "def exec"}}]}
+        ).encode()
+    ),
     "429 inside an answer with status 200": Reply(
         body=json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
     ),
@@ -251,3 +272,61 @@ async def test_without_a_server_the_error_names_the_address() -> None:
         await provider.complete("m", "hello", Sampling())
     await provider.aclose()
     assert caught.value.kind == "network"
+
+
+def unsupported(name: str, *, says: str = "") -> Reply:
+    message = says or f"Unsupported parameter: '{name}' is not supported with this model."
+    error = {"message": message, "param": None if says else name, "code": "unsupported_parameter"}
+    return Reply(400, body=json.dumps({"error": error}).encode())
+
+
+async def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(
+    chat_server: ChatServer,
+) -> None:
+    says = "'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    chat_server.script("m", unsupported("max_tokens", says=says), unsupported("temperature"))
+    asked = endpoint(chat_server)
+    try:
+        await asked.ask("m", "hello", max_retries=0)
+        await asked.ask("m", "again", max_retries=0)
+    finally:
+        await asked.aclose()
+    sent = [set(body) - {"model", "messages"} for body in chat_server.bodies]
+    assert sent == [
+        {"temperature", "top_p", "max_tokens"},
+        {"temperature", "top_p", "max_completion_tokens"},
+        {"top_p", "max_completion_tokens"},
+        {"top_p", "max_completion_tokens"},
+    ]
+
+
+async def test_a_parameter_is_left_out_once_and_then_the_refusal_stands(
+    chat_server: ChatServer,
+) -> None:
+    chat_server.script("m", *[unsupported("top_p")] * 3)
+    with pytest.raises(ModelRequestError, match="'top_p' is not supported") as caught:
+        await ask(chat_server)
+    assert (caught.value.kind, caught.value.status, chat_server.sent["m"]) == ("refused", 400, 2)
+
+
+async def test_an_answer_that_was_cut_off_is_refused_and_its_tokens_are_counted(
+    chat_server: ChatServer,
+) -> None:
+    body = {
+        "choices": [{"message": {"content": "def f(): pass"}, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 99, "cost": 0.5},
+    }
+    chat_server.script("m", Reply(body=json.dumps(body).encode()))
+    asked = endpoint(chat_server)
+    try:
+        with pytest.raises(ModelRequestError, match="cut off at 16000 tokens; raise"):
+            await asked.ask("m", "hello")
+    finally:
+        await asked.aclose()
+    (record,) = asked.records
+    assert (record.outcome, record.prompt_tokens, record.completion_tokens, record.cost) == (
+        "unusable",
+        7,
+        99,
+        0.5,
+    )
