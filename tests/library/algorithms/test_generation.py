@@ -309,6 +309,19 @@ async def test_without_an_account_the_templates_answer(tmp_path: Path) -> None:
     assert "no language model was asked" in str(saved(tmp_path)["written_by"])
 
 
+async def test_nobody_takes_a_template_for_the_model_that_was_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages: list[str] = []
+    chosen = settings(None, tmp_path)
+    assert await _generate_algorithms_for_agents_async(
+        ["some/model"], "AAPL", lambda _, m: messages.append(m), settings=chosen
+    )
+    told = "no language model is asked: a built-in template stands in for each of some/model"
+    assert messages[0].startswith(told)
+    assert told in caplog.text
+
+
 async def test_a_model_that_is_named_twice_is_asked_for_two_algorithms() -> None:
     first, second, other = assign(["m", "m", "other"], NOTE)
     assert first.prompt.text != second.prompt.text != other.prompt.text
