@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 
 import httpx
@@ -14,14 +13,14 @@ import pytest
 
 from tests.flows.test_optimize import SLOW, write
 from tests.servers import prefect_api
-from tests.working_folder import WorkingFolder, wait_until
+from tests.working_folder import Process, WorkingFolder, wait_until
 
 MANY = "240"
 SOON = 90.0
 """Far less than a run that waits for a server that is gone, far more than one that ends."""
 
 
-def server_of(process: subprocess.Popen[str]) -> psutil.Process:
+def server_of(process: Process) -> psutil.Process:
     """Return the temporary server of a command."""
     (found,) = [
         child
@@ -36,9 +35,7 @@ def trials(place: WorkingFolder) -> int:
 
 
 @contextlib.contextmanager
-def under_way(
-    place: WorkingFolder, flow: str, **env: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def under_way(place: WorkingFolder, flow: str, **env: str) -> Iterator[tuple[str, Process]]:
     """Start a flow and wait until it has finished something."""
     module = f"flows.{flow}"
     flags = [write(place, SLOW)] if flow == "optimize" else ["--simulations", MANY]

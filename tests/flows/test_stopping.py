@@ -168,7 +168,7 @@ def is_starting_a_server(process: psutil.Process) -> bool:
 def test_a_signal_before_the_flow_begins_leaves_nothing_behind(
     lonely_folder: WorkingFolder, moment: Callable[[psutil.Process], bool], number: signal.Signals
 ) -> None:
-    with lonely_folder.start("flows.submit") as process:
+    with lonely_folder.start("flows.submit", new=True) as process:
         run = psutil.Process(process.pid)
         wait_until(lambda: process.poll() is not None or moment(run), what="the moment")
         children = run.children()
