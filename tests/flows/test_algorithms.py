@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[list[Reply], str, int, str]] = {
     "500": ([problem(500), program()], "ready", 2, ""),
     "503": ([problem(503)] * 4, "failed", 4, "HTTP 503"),
     "dropped": ([Reply(drop=True), program()], "ready", 2, ""),
-    "late": ([program(delay=3), program()], "ready", 2, ""),
+    "late": ([program(delay=8), program()], "ready", 2, ""),
     "half": ([Reply(body=program().body[:90])], "refused-by-client", 1, "not a JSON object"),
     "html": (
         [Reply(body=b"<html>", headers={"Content-Type": "text/html"})],
@@ -92,7 +92,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
 ) -> None:
     """And the cap holds, the order is kept, and everything is in the database."""
     monkeypatch.setattr(alphafoundry.algorithms.asking, "SHORT_WAIT", 1.0)
-    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "2.0")
+    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "5.0")
     server.default = program(delay=0.1)
     for model, (replies, _, _, _) in FAULTS.items():
         server.script(model, *replies)
@@ -133,10 +133,10 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
 async def test_more_models_than_the_cap_run_six_at_a_time(
     place: WorkingFolder, server: ChatServer
 ) -> None:
-    server.default = program(delay=0.4)
+    server.default = program(delay=0.1)
     models = [f"m{number:02}" for number in range(14)]
     for number, model in enumerate(models[:6]):
-        server.script(model, program(delay=0.1 * (6 - number)))
+        server.script(model, program(delay=0.1 * (6 - number), after=6))
     report = await algorithms(models=",".join(models), base_url=server.url)
     assert [one.model for one in report.models] == models
     assert set(told(report).values()) == {("ready", 1, "")}
@@ -175,9 +175,9 @@ async def test_what_has_finished_when_the_time_is_over_is_raced(
     place: WorkingFolder, server: ChatServer
 ) -> None:
     server.script("slow", program(delay=60))
-    report = await algorithms(models="slow,quick", base_url=server.url, timeout=8.0)
+    report = await algorithms(models="slow,quick", base_url=server.url, timeout=15.0)
     assert told(report)["quick"][0] == "ready"
-    assert "not finished within the 8 s" in told(report)["slow"][2]
+    assert "not finished within the 15 s" in told(report)["slow"][2]
     assert [line["algorithm"] for line in report.leader_board if line["from"] != "benchmark"] == [
         "quick"
     ]
@@ -224,6 +224,7 @@ async def test_a_stop_keeps_what_has_finished_for_the_next_run(
     place: WorkingFolder, server: ChatServer
 ) -> None:
     server.script("slow", program(delay=60), program())
+    server.script("quick", program(after=2))
     stop = Stop()
     screen = Screen()
 
@@ -381,7 +382,7 @@ def test_an_answer_is_not_paid_for_twice_however_soon_the_run_dies(
 ) -> None:
     server.script("slow", program(delay=60), program())
     flags = ("--models", "slow,quick,quick", "--base-url", server.url)
-    server.script("quick", program(delay=0.5), program(delay=1.0))
+    server.script("quick", program(after=3), program(delay=60))
     killed_after("quick", working_folder, *flags)
     assert server.sent["quick"] == 2
     kept = "SELECT model, requests FROM algorithms WHERE status = 'asking' AND answer IS NOT NULL"
@@ -402,7 +403,7 @@ def test_kill_9_on_a_temporary_server_leaves_no_server_and_no_request_twice(
 ) -> None:
     server.script("slow", program(delay=60), program())
     flags = ("--models", "quick,slow", "--base-url", server.url)
-    server.script("quick", program(delay=1.0))
+    server.script("quick", program(after=2))
     killed_after("quick", lonely_folder, *flags)
     wait_until(lambda: not servers_of(lonely_folder), what="the end of the temporary server")
     report = lonely_folder.report("flows.algorithms", *flags, **SHORT_RACE)

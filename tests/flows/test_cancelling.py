@@ -13,7 +13,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
 from flows.generate import generate
-from tests.flows.test_optimize import SLOW, write
+from tests.flows.test_optimize import LASTING, write
 from tests.library.llm.chat_server import program, running_chat_server
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
@@ -103,7 +103,7 @@ def test_a_workflow(in_process: WorkingFolder) -> None:
     place = in_process
     place.env["PREFECT_LOCAL_STORAGE_PATH"] = str(place.home / "storage")
     done = "SELECT count(*) FROM workflow_trials"
-    with place.start("flows.optimize", write(place, SLOW.replace("0.04", "0.3"))) as process:
+    with place.start("flows.optimize", write(place, LASTING)) as process:
         wait_until(lambda: process.poll() is not None or place.count(done), what="a trial")
         run = newest("optimize")
         cancel(run.id)

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.flows.test_optimize import SLOW, write
+from tests.flows.test_optimize import LASTING, write
 from tests.servers import prefect_api
 from tests.working_folder import Process, WorkingFolder, wait_until
 
@@ -38,7 +38,7 @@ def trials(place: WorkingFolder) -> int:
 def under_way(place: WorkingFolder, flow: str, **env: str) -> Iterator[tuple[str, Process]]:
     """Start a flow and wait until it has finished something."""
     module = f"flows.{flow}"
-    flags = [write(place, SLOW)] if flow == "optimize" else ["--simulations", MANY]
+    flags = [write(place, LASTING)] if flow == "optimize" else ["--simulations", MANY]
     done = trials if flow == "optimize" else WorkingFolder.finished
     with place.start(module, *flags, **env) as process:
         wait_until(lambda: process.poll() is not None or done(place) >= 2, what="the first results")

@@ -42,6 +42,10 @@ def test_two_commands(system: DebianRoot) -> None:
     # What venv without ensurepip leaves behind; it was once taken for whole.
     system.must("python3 -m venv --without-pip .venv", cwd=CHECKOUT)
     assert ENDED in system.must("make daily", cwd=CHECKOUT)
+
+
+def test_the_quick_tests(system: DebianRoot) -> None:
+    system.add_packages("python3-venv")
     tests = system.run("make test-quick FLAGS='-p no:cacheprovider'", cwd=CHECKOUT)
     assert tests.returncode == 0, tests.stdout[-8000:] + tests.stderr[-2000:]
 
