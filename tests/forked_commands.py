@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,8 @@ def main() -> None:
     import_later_ones()
     gc.collect()
     gc.freeze()
+    # Python 3.12 warns of threads: those are OpenBLAS's, which prepares itself for a fork.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     running: dict[int, socket.socket] = {}
     ended, told = socket.socketpair()
     told.setblocking(False)
