@@ -84,17 +84,14 @@ def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_that_hangs_is_left_by_the_second_signal(
-    lonely_folder: WorkingFolder, number: signal.Signals
-) -> None:
+def test_a_server_that_hangs_is_left_by_the_second_signal(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     with under_way(place, "generate") as (module, process):
         server = server_of(process)
         server.suspend()
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         wait_until(lambda: "stopping:" in place.output(module), what="the answer to the first")
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(SOON) == 130, place.output(module)
         assert not psutil.pid_exists(server.pid) or server.status() == psutil.STATUS_ZOMBIE
     assert "stopped at once" in check_one_line(place, module)
