@@ -24,8 +24,8 @@ from tests.working_folder import ROOT
 PACKAGES = "python3,git,make,ca-certificates"
 USER = "ada"
 DOWNLOADS = "/var/cache/downloads"
-TIMEOUT = 2400.0
-"""Longest wait for one command: it may install 200 packages and run a thousand tests."""
+TIMEOUT = 5400.0
+"""Longest wait for one command: it may install 200 packages and run five thousand tests."""
 
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 REGISTRY_FILES = (

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fresh.debian_root import DebianRoot, debian_root, why_not
 
-pytestmark = [pytest.mark.fresh, pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.fresh, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 HOME = "/home/ada"
 CHECKOUT = f"{HOME}/alpha-foundry"
