@@ -69,12 +69,17 @@ class ForkedCommand:
         self.send_signal(signal.SIGKILL)
 
     def _look(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._channel], [], [], timeout)[0]:
+        if self.returncode is None and self._is_told(timeout):
             told = self._channel.recv(LONGEST_MESSAGE)
             assert told, "the server that forks commands has died"
             self.returncode = json.loads(told)
             self._channel.close()
         return self.returncode
+
+    def _is_told(self, timeout: float | None) -> bool:
+        waiting = select.poll()
+        waiting.register(self._channel, select.POLLIN)
+        return bool(waiting.poll(None if timeout is None else timeout * 1000))
 
 
 class ForkServer:
@@ -160,7 +165,10 @@ def end_as_python_does(wanted: dict[str, Any], stdout: int, stderr: int) -> None
     try:
         become(wanted, stdout, stderr)
     except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        status = ended.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
     except BaseException:
         traceback.print_exc()
         status = 1
