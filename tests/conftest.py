@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +39,7 @@ class ByFileOrTest(LoadScopeScheduling):
         return nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Share the tests among the processes of `pytest -n` as `ByFileOrTest` does."""
     return ByFileOrTest(config, log)
@@ -88,40 +87,14 @@ def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of Prefect without runs: making one is most of the start of a server."""
-    home = of_all_workers(tmp_path_factory) / "prefect-database"
-    home.mkdir(exist_ok=True)
-    made = home / "made.db"
-    with file_lock(home / "lock", wait=300) as held:
-        assert held is not None
-        if not made.exists():
-            with prefect_api(home):
-                pass
-            copy_database(home / "prefect.db", home / "draft.db")
-            (home / "draft.db").rename(made)
-    return made
-
-
-def copy_database(source: Path, target: Path) -> None:
-    with (
-        contextlib.closing(sqlite3.connect(source)) as one,
-        contextlib.closing(sqlite3.connect(target)) as other,
-    ):
-        one.backup(other)
-
-
-@pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Path:
-    """The PREFECT_HOME of the server that the tests share."""
-    home = tmp_path_factory.mktemp("prefect")
-    copy_database(prefect_database, home / "prefect.db")
-    return home
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The PREFECT_HOME of the server that the tests of a process share."""
+    return tmp_path_factory.mktemp("prefect")
 
 
 @pytest.fixture(scope="session")
 def prefect_url(prefect_home: Path) -> Iterator[str]:
-    """The API address of one Prefect server for all tests, with this project's settings."""
+    """The API address of one Prefect server for all tests of a process of pytest."""
     with prefect_api(prefect_home) as url:
         yield url
 
@@ -137,11 +110,9 @@ def working_folder(
 
 
 @pytest.fixture
-def lonely_folder(tmp_path: Path, market_cache: Path, prefect_database: Path) -> WorkingFolder:
-    """A working directory of its own, without a Prefect server but with its database."""
-    place = WorkingFolder(tmp_path / "work", cache=market_cache)
-    copy_database(prefect_database, place.prefect_home / "prefect.db")
-    return place
+def lonely_folder(tmp_path: Path, market_cache: Path) -> WorkingFolder:
+    """A working directory of its own, without a Prefect server."""
+    return WorkingFolder(tmp_path / "work", cache=market_cache)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -11,13 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from tests.forked_commands import ForkedCommand, ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 150.0
 """Longest wait for anything: many times what a quiet machine takes."""
+
+Process = ForkedCommand | subprocess.Popen[str]
 
 
 class WorkingFolder:
@@ -56,56 +63,71 @@ class WorkingFolder:
             self.env["PREFECT_API_URL"] = api
 
     def run(
-        self, module: str, *flags: str, timeout: float = TIMEOUT, **env: str
+        self, module: str, *flags: str, timeout: float = TIMEOUT, new: bool = False, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python -m module flags` to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", module, *flags],
-            cwd=self.path,
-            env=self.env | env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        """Run `python -m module flags` to its end; `new` as of `start`."""
+        with tempfile.TemporaryDirectory(prefix="printed-", dir=self.path.parent) as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            with self._started(module, flags, out, err, env, new=new) as process:
+                status = process.wait(timeout)
+            return subprocess.CompletedProcess(
+                [module, *flags], status, out.read_text(), err.read_text()
+            )
 
     def run_each(
-        self, *commands: tuple[str, tuple[str, ...], dict[str, str]], timeout: float = TIMEOUT
+        self, *commands: tuple[str, tuple[str, ...], dict[str, str]]
     ) -> list[subprocess.CompletedProcess[str]]:
-        """Run commands to their end, each in a process of its own that Python is started for once.
+        """Run commands to their end, two at a time.
 
-        commands : (module, flags, variables of the environment); Prefect's are read before these
+        commands : (module, flags, variables of the environment)
         """
-        folder = Path(tempfile.mkdtemp(prefix="commands-", dir=self.path.parent))
-        wanted = [{"module": module, "flags": flags, "env": env} for module, flags, env in commands]
-        (folder / "commands.json").write_text(json.dumps(wanted))
-        started = self.run("tests.side_by_side_commands", str(folder), timeout=timeout)
-        assert started.returncode == 0, started.stderr
-        statuses = json.loads((folder / "statuses.json").read_text())
-        return [
-            subprocess.CompletedProcess(
-                [module, *flags],
-                statuses[number],
-                (folder / f"{number}.out").read_text(),
-                (folder / f"{number}.err").read_text(),
-            )
-            for number, (module, flags, _) in enumerate(commands)
-        ]
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda one: self.run(one[0], *one[1], **one[2]), commands))
 
     @contextlib.contextmanager
-    def start(self, module: str, *flags: str, **env: str) -> Iterator[subprocess.Popen[str]]:
-        """Start `python -m module flags`; killed at the end of the block if it still runs."""
-        with (self.path / f"{module}.out").open("w") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", module, *flags],
-                cwd=self.path,
-                env=self.env | env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                text=True,
-            )
+    def start(self, module: str, *flags: str, new: bool = False, **env: str) -> Iterator[Process]:
+        """Start `python -m module flags`; killed at the end of the block if it still runs.
+
+        new : whether Python is started for it; otherwise it is forked with the imports done
+        """
+        output = self.path / f"{module}.out"
+        with self._started(module, flags, output, output, env, new=new) as process:
+            yield process
+
+    @contextlib.contextmanager
+    def _started(
+        self,
+        module: str,
+        flags: Sequence[str],
+        out: Path,
+        err: Path,
+        env: dict[str, str],
+        *,
+        new: bool,
+    ) -> Iterator[Process]:
+        whole = self.env | env
+        process: Process
+        with out.open("w") as stdout, contextlib.ExitStack() as stack:
+            stderr = stdout if err == out else stack.enter_context(err.open("w"))
+            if new:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", module, *flags],
+                    cwd=self.path,
+                    env=whole,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout,
+                    stderr=stderr,
+                    text=True,
+                )
+            else:
+                process = fork_server().start(
+                    module,
+                    flags,
+                    cwd=self.path,
+                    env=whole,
+                    stdout=stdout.fileno(),
+                    stderr=stderr.fileno(),
+                )
         try:
             yield process
         finally:
@@ -147,6 +169,14 @@ class WorkingFolder:
     def finished(self) -> int:
         """Return how many simulations have an alpha."""
         return self.count("SELECT count(*) FROM simulations WHERE alpha_id IS NOT NULL")
+
+
+@functools.cache
+def fork_server() -> ForkServer:
+    """Return what forks the commands of this process of pytest."""
+    server = ForkServer(ROOT, plain_environment())
+    atexit.register(server.close)
+    return server
 
 
 def plain_environment() -> dict[str, str]:

@@ -161,7 +161,7 @@ def test_a_run_of_a_worker_is_cancelled(
 ) -> None:
     place = in_process
     worker = ("prefect", "worker", "start", "--pool", "local", "--type", "process")
-    with place.start(*worker, PREFECT_WORKER_QUERY_SECONDS="1") as process:
+    with place.start(*worker, new=True, PREFECT_WORKER_QUERY_SECONDS="1") as process:
         with client() as prefect:
             deployment = prefect.read_deployment_by_name("daily/daily")
             run = prefect.create_flow_run_from_deployment(

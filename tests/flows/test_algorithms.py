@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +69,7 @@ FAULTS: dict[str, tuple[list[Reply], str, int, str]] = {
     "500": ([problem(500), program()], "ready", 2, ""),
     "503": ([problem(503)] * 4, "failed", 4, "HTTP 503"),
     "dropped": ([Reply(drop=True), program()], "ready", 2, ""),
-    "late": ([program(delay=3), program()], "ready", 2, ""),
+    "late": ([program(delay=8), program()], "ready", 2, ""),
     "half": ([Reply(body=program().body[:90])], "refused-by-client", 1, "not a JSON object"),
     "html": (
         [Reply(body=b"<html>", headers={"Content-Type": "text/html"})],
@@ -92,7 +91,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
 ) -> None:
     """And the cap holds, the order is kept, and everything is in the database."""
     monkeypatch.setattr(alphafoundry.algorithms.asking, "SHORT_WAIT", 1.0)
-    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "2.0")
+    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "5.0")
     server.default = program(delay=0.1)
     for model, (replies, _, _, _) in FAULTS.items():
         server.script(model, *replies)
@@ -133,10 +132,10 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
 async def test_more_models_than_the_cap_run_six_at_a_time(
     place: WorkingFolder, server: ChatServer
 ) -> None:
-    server.default = program(delay=0.4)
-    models = [f"m{number:02}" for number in range(14)]
+    server.default = program(delay=0.1)
+    models = [f"m{number:02}" for number in range(9)]
     for number, model in enumerate(models[:6]):
-        server.script(model, program(delay=0.1 * (6 - number)))
+        server.script(model, program(delay=0.1 * (6 - number), after=6))
     report = await algorithms(models=",".join(models), base_url=server.url)
     assert [one.model for one in report.models] == models
     assert set(told(report).values()) == {("ready", 1, "")}
@@ -150,8 +149,8 @@ async def test_more_models_than_the_cap_run_six_at_a_time(
     text = str(page.data)
     assert "SYNTHETIC" in text and report.prompt_version in text and "data:image/png" in text
     assert "SAFETY" in text
-    assert len(json.loads(str(board.data))) == 15
-    assert [row["requests"] for row in json.loads(str(measured.data))] == ["1"] * 14
+    assert len(json.loads(str(board.data))) == 10
+    assert [row["requests"] for row in json.loads(str(measured.data))] == ["1"] * 9
 
 
 async def test_a_key_comes_from_the_environment_or_a_secret_block(
@@ -175,9 +174,9 @@ async def test_what_has_finished_when_the_time_is_over_is_raced(
     place: WorkingFolder, server: ChatServer
 ) -> None:
     server.script("slow", program(delay=60))
-    report = await algorithms(models="slow,quick", base_url=server.url, timeout=8.0)
+    report = await algorithms(models="slow,quick", base_url=server.url, timeout=15.0)
     assert told(report)["quick"][0] == "ready"
-    assert "not finished within the 8 s" in told(report)["slow"][2]
+    assert "not finished within the 15 s" in told(report)["slow"][2]
     assert [line["algorithm"] for line in report.leader_board if line["from"] != "benchmark"] == [
         "quick"
     ]
@@ -224,6 +223,7 @@ async def test_a_stop_keeps_what_has_finished_for_the_next_run(
     place: WorkingFolder, server: ChatServer
 ) -> None:
     server.script("slow", program(delay=60), program())
+    server.script("quick", program(after=2))
     stop = Stop()
     screen = Screen()
 
@@ -381,7 +381,7 @@ def test_an_answer_is_not_paid_for_twice_however_soon_the_run_dies(
 ) -> None:
     server.script("slow", program(delay=60), program())
     flags = ("--models", "slow,quick,quick", "--base-url", server.url)
-    server.script("quick", program(delay=0.5), program(delay=1.0))
+    server.script("quick", program(after=3), program(delay=60))
     killed_after("quick", working_folder, *flags)
     assert server.sent["quick"] == 2
     kept = "SELECT model, requests FROM algorithms WHERE status = 'asking' AND answer IS NOT NULL"
@@ -394,36 +394,6 @@ def test_an_answer_is_not_paid_for_twice_however_soon_the_run_dies(
     assert sorted(one["taken_over"] for one in report["models"]) == [False, False, True]
     assert [one["requests"] for one in report["models"]] == [1, 1, 1]
     assert server.sent == {"slow": 2, "quick": 3}
-
-
-@pytest.mark.slow
-def test_kill_9_on_a_temporary_server_leaves_no_server_and_no_request_twice(
-    lonely_folder: WorkingFolder, server: ChatServer
-) -> None:
-    server.script("slow", program(delay=60), program())
-    flags = ("--models", "quick,slow", "--base-url", server.url)
-    server.script("quick", program(delay=1.0))
-    killed_after("quick", lonely_folder, *flags)
-    wait_until(lambda: not servers_of(lonely_folder), what="the end of the temporary server")
-    report = lonely_folder.report("flows.algorithms", *flags, **SHORT_RACE)
-    assert [one["taken_over"] for one in report["models"]] == [True, False]
-    assert {one["status"] for one in report["models"]} == {"ready"}
-    assert server.sent == {"quick": 1, "slow": 2}
-    wait_until(lambda: not servers_of(lonely_folder), what="the end of the temporary server")
-
-
-def servers_of(place: WorkingFolder) -> list[str]:
-    """Return the processes that serve Prefect from a folder's home."""
-    home = f"PREFECT_HOME={place.prefect_home.resolve()}\0".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes()
-            if b"tasks.prefect." in command and home in (process / "environ").read_bytes():
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 async def test_a_sandbox_that_does_not_start_is_no_fault_of_the_algorithm(

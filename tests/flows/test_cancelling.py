@@ -13,7 +13,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
 from flows.generate import generate
-from tests.flows.test_optimize import SLOW, write
+from tests.flows.test_optimize import LASTING, write
 from tests.library.llm.chat_server import program, running_chat_server
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
@@ -86,14 +86,23 @@ def check_the_next_run_goes_on(place: WorkingFolder, *, most_attempts: int = 1) 
 
 
 def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
+    """It begins neither another flow nor a simulation; what it had not begun waits for the next."""
     place = in_process
+    flows_before = flow_runs("mine"), flow_runs("submit")
     with place.start("flows.daily", "--simulations", str(MANY)) as process:
         wait_until(
             lambda: process.poll() is not None or place.finished() >= 2, what="two simulations"
         )
         run = newest("daily")
         cancel(run.id)
+        wait_until(
+            lambda: "Cancelled in Prefect" in place.output("flows.daily"), what="that it noticed"
+        )
+        sent = "SELECT count(*) FROM simulations WHERE attempts > 0"
+        before = place.count(sent)
         assert process.wait(TIMEOUT) == 130, place.output("flows.daily")
+    assert place.count(sent) <= before + 3, "more than what was being sent at that moment"
+    assert (flow_runs("mine"), flow_runs("submit")) == flows_before
     check_it_ended_in_good_order(place, "flows.daily", run.id)
     wait_until(lambda: slots_in_use() == 0, what="the slots of the cancelled run")
     check_the_next_run_goes_on(place)
@@ -103,32 +112,13 @@ def test_a_workflow(in_process: WorkingFolder) -> None:
     place = in_process
     place.env["PREFECT_LOCAL_STORAGE_PATH"] = str(place.home / "storage")
     done = "SELECT count(*) FROM workflow_trials"
-    with place.start("flows.optimize", write(place, SLOW.replace("0.04", "0.3"))) as process:
+    with place.start("flows.optimize", write(place, LASTING)) as process:
         wait_until(lambda: process.poll() is not None or place.count(done), what="a trial")
         run = newest("optimize")
         cancel(run.id)
         assert process.wait(TIMEOUT) == 130, place.output("flows.optimize")
     check_it_ended_in_good_order(place, "flows.optimize", run.id)
     assert 0 < place.count(done) < 48
-
-
-def test_a_cancelled_run_begins_nothing(in_process: WorkingFolder) -> None:
-    """Neither another flow nor a simulation: what it had not begun waits for the next run."""
-    place = in_process
-    flows_before = flow_runs("mine"), flow_runs("submit")
-    with place.start("flows.daily", "--simulations", str(MANY)) as process:
-        wait_until(
-            lambda: process.poll() is not None or place.finished() >= 2, what="two simulations"
-        )
-        cancel(newest("daily").id)
-        wait_until(
-            lambda: "Cancelled in Prefect" in place.output("flows.daily"), what="that it noticed"
-        )
-        sent = "SELECT count(*) FROM simulations WHERE attempts > 0"
-        before = place.count(sent)
-        assert process.wait(TIMEOUT) == 130, place.output("flows.daily")
-    assert place.count(sent) <= before + 3, "more than what was being sent at that moment"
-    assert (flow_runs("mine"), flow_runs("submit")) == flows_before
 
 
 def test_a_run_that_waits_for_models(in_process: WorkingFolder) -> None:

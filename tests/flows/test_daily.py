@@ -25,13 +25,17 @@ FROM simulations s LEFT JOIN alphas a USING (service, alpha_id) ORDER BY s.key
 def twice(
     tmp_path_factory: pytest.TempPathFactory, market_cache: Path, prefect_url: str
 ) -> list[tuple[WorkingFolder, Any]]:
-    """The same command in two fresh folders, on a temporary Prefect server and on another."""
+    """The same command in two fresh folders, on a temporary Prefect server and on another.
+
+    Python is started for each, as for a user.
+    """
     places = [
         WorkingFolder(tmp_path_factory.mktemp("daily") / "work", cache=market_cache, api=api)
         for api in (None, prefect_url)
     ]
     with ThreadPoolExecutor() as pool:
-        return list(zip(places, pool.map(lambda place: place.run(*DAILY), places), strict=True))
+        done = pool.map(lambda place: place.run(*DAILY, new=True), places)
+        return list(zip(places, done, strict=True))
 
 
 def test_a_first_run_needs_nothing_and_prints_a_table(

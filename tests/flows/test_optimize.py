@@ -8,7 +8,6 @@ import random
 import signal
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,37 +23,11 @@ from alphafoundry.coordinator.report import WorkflowReport
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.errors import ConfigurationError, PhaseFailed, RunStopped
 from alphafoundry.runs import Stop
+from tests.library.coordinator.test_workflows import FOUR_PHASES
 from tests.own_strategies import LOG
 from tests.working_folder import WorkingFolder, wait_until
 
 RUNNERS = ("in_process", "threads", "processes", "dask")
-
-FOUR_PHASES = """
-workflow:
-  type: multi_phase
-  execution_mode: COMPOSABLE
-  phases:
-    - {name: search, type: optimization, container_count: 48}
-    - name: regimes
-      type: analysis
-      inputs: [search.best_params]
-      config: {classifier: rules, n_regimes: 2}
-    - name: ensemble
-      type: signal_replay
-      container_count: 30
-      inputs: [regimes.regime_weights]
-    - {name: validation, type: validation, inputs: [ensemble.final_weights]}
-data:
-  market: calibration
-  symbols: [SYN001, SYN002, SYN003, SYN004, SYN005, SYN006]
-  max_bars: 500
-strategies:
-  - type: moving_average_cross
-    parameters: {fast: [2, 20], slow: [30, 90]}
-optimization: {method: tpe, objective: sharpe}
-infrastructure: {batch_size: 8}
-reporting: {plots: false}
-"""
 
 SLOW = FOUR_PHASES.replace(
     """  - type: moving_average_cross
@@ -68,6 +41,11 @@ optimization: {method: tpe, objective: sharpe}
 optimization: {method: grid, objective: sharpe}
 """,
 )
+
+
+LASTING = SLOW.replace("0.04", "1.0").replace("batch_size: 8", "batch_size: 2")
+"""Lasts until a signal, a cancel or a takeover has been noticed, however busy the machine is; what
+is in flight is done soon."""
 
 
 @pytest.fixture
@@ -211,49 +189,6 @@ async def test_damaged_checkpoints_are_made_again(place: WorkingFolder) -> None:
     assert differences(first, results(again)) == ()
 
 
-async def test_independent_phases_and_several_strategies(place: WorkingFolder) -> None:
-    text = """
-        workflow: {type: multi_phase, execution_mode: HYBRID}
-        data: {market: calibration, symbols: [SYN001, SYN002, SYN003, SYN004], max_bars: 400}
-        strategies:
-          - {type: moving_average_cross, name: trend, parameters: {fast: [2, 9], slow: [20, 60]}}
-          - {type: rsi, name: swing, parameters: {window: [5, 20]}}
-          - {type: expression, name: turn, template: "-ts_delta(close, {days})",
-             parameters: {days: {min: 1, max: 5, step: 1}}}
-        phases:
-          - {name: grid, type: optimization, container_count: 30, config: {method: grid}}
-          - {name: evolved, type: optimization, method: differential_evolution,
-             container_count: 24, config: {strategies: [trend]}}
-          - {name: genes, type: optimization, method: genetic, container_count: 20,
-             config: {strategies: [swing]}}
-          - {name: store, type: signal_generation, inputs: [grid.top_trials]}
-          - {name: mix, type: signal_replay, container_count: 40,
-             inputs: [store.components, evolved.best_params],
-             config: {constraints: {max_weight: 0.5, min_strategies: 2}}}
-          - {name: forward, type: walk_forward, container_count: 9,
-             config: {train_period_days: 120, test_period_days: 60, step_days: 60}}
-          - {name: check, type: backtest, inputs: [mix.final_weights]}
-        """
-    report = await run(place, text)
-    found = results(report)
-    kinds = Counter(trial["strategy"] for trial in found["grid"]["trial_list"])
-    assert kinds["trend"] <= 10 and kinds["swing"] <= 10 and kinds["turn"] == 5
-    weights = found["mix"]["final_weights"]["all"]
-    assert sum(weights.values()) == pytest.approx(1)
-    assert max(weights.values()) <= 0.5 + 1e-9
-    assert sum(weight > 0 for weight in weights.values()) >= 2
-    windows = found["forward"]["windows"]
-    assert len(windows) == 5
-    assert all(window["train"][1] < window["test"][0] for window in windows)
-    # The last 120 of 400 days are out of sample: the third window trains until day 240.
-    assert found["forward"]["best_params"] == {windows[2]["strategy"]: windows[2]["parameters"]}
-    tested = found["forward"]["equity"]["days"]
-    assert tested == sorted(set(tested))
-    assert found["check"]["metrics"]["days"] == 120
-    again = await run(place, text, restart=True, task_runner="processes")
-    assert differences(found, results(again)) == ()
-
-
 async def test_trials_that_misbehave_are_left_out(
     place: WorkingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,7 +204,7 @@ async def test_trials_that_misbehave_are_left_out(
               lookback: 5
         coordinator:
           fault_tolerance: {max_container_failures: 1, max_failed_fraction: 0.8}
-        infrastructure: {container_timeout_seconds: 1.5, max_workers: 2}
+        infrastructure: {container_timeout_seconds: 4, max_workers: 2}
         phases:
           - {name: search, type: optimization, resources: {memory_per_container: 512MB}}
         """
@@ -286,7 +221,7 @@ async def test_trials_that_misbehave_are_left_out(
     for kind, words in {
         "raises": "ValueError: this trial always raises",
         "memory": "needed more memory than 512 MB",
-        "hangs": "took longer than 1.5 s",
+        "hangs": "took longer than 4 s",
         "dies": "its process died by SIGKILL",
     }.items():
         status, attempts, message = said[kind]
@@ -315,21 +250,6 @@ async def test_a_phase_fails_where_too_few_trials_are_left(place: WorkingFolder)
         await run(place, text)
     assert place.rows("SELECT status FROM workflow_phases") == [("failed",)]
     assert place.rows("SELECT status FROM runs") == [("failed",)]
-
-
-async def test_trials_have_seeds_of_their_own(place: WorkingFolder) -> None:
-    text = """
-        workflow: {type: optimization}
-        data: {market: calibration, symbols: [SYN001, SYN002], max_bars: 300}
-        strategies:
-          - {type: "tests.own_strategies:SEEDED", parameters: {lookback: [1, 2, 3, 4]}}
-        """
-    first = results(await run(place, text))["optimization"]["trial_list"]
-    seeds = [trial["parameters"]["seed"] for trial in first]
-    assert len(set(seeds)) == 4
-    other = textwrap.dedent(text) + "coordinator: {reproducibility: {master_seed: 7}}\n"
-    second = results(await run(place, other))["optimization"]["trial_list"]
-    assert not set(seeds) & {trial["parameters"]["seed"] for trial in second}
 
 
 async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
@@ -495,21 +415,6 @@ async def test_dask_that_is_not_there(
     monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
     with pytest.raises(ConfigurationError, match=r"make install EXTRAS=dask"):
         await run(place, FOUR_PHASES, task_runner="dask")
-
-
-async def test_daily_returns_that_are_cut_short_are_made_again(place: WorkingFolder) -> None:
-    """Files that are there and not whole: the batches are done again, the numbers stay."""
-    first = results(await run(place, FOUR_PHASES))
-    files = sorted((place.home / "coordinator" / "returns").iterdir())
-    for number, file in enumerate(files):
-        content = bytearray(file.read_bytes())
-        content[-9] ^= 1
-        file.write_bytes(content if number % 2 else content[: len(content) // 2])
-    changed = FOUR_PHASES.replace("n_regimes: 2", "n_regimes: 3")
-    fresh = results(await run(place, changed))
-    await run(place, FOUR_PHASES)
-    assert differences(first, results(await run(place, FOUR_PHASES))) == ()
-    assert fresh["search"] == first["search"]
 
 
 @pytest.mark.slow

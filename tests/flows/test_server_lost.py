@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 
 import httpx
 import psutil
 import pytest
 
-from tests.flows.test_optimize import SLOW, write
+from tests.flows.test_optimize import LASTING, write
 from tests.servers import prefect_api
-from tests.working_folder import WorkingFolder, wait_until
+from tests.working_folder import Process, WorkingFolder, wait_until
 
 MANY = "240"
 SOON = 90.0
 """Far less than a run that waits for a server that is gone, far more than one that ends."""
 
 
-def server_of(process: subprocess.Popen[str]) -> psutil.Process:
+def server_of(process: Process) -> psutil.Process:
     """Return the temporary server of a command."""
     (found,) = [
         child
@@ -36,12 +35,10 @@ def trials(place: WorkingFolder) -> int:
 
 
 @contextlib.contextmanager
-def under_way(
-    place: WorkingFolder, flow: str, **env: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def under_way(place: WorkingFolder, flow: str, **env: str) -> Iterator[tuple[str, Process]]:
     """Start a flow and wait until it has finished something."""
     module = f"flows.{flow}"
-    flags = [write(place, SLOW)] if flow == "optimize" else ["--simulations", MANY]
+    flags = [write(place, LASTING)] if flow == "optimize" else ["--simulations", MANY]
     done = trials if flow == "optimize" else WorkingFolder.finished
     with place.start(module, *flags, **env) as process:
         wait_until(lambda: process.poll() is not None or done(place) >= 2, what="the first results")
@@ -87,17 +84,14 @@ def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_that_hangs_is_left_by_the_second_signal(
-    lonely_folder: WorkingFolder, number: signal.Signals
-) -> None:
+def test_a_server_that_hangs_is_left_by_the_second_signal(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     with under_way(place, "generate") as (module, process):
         server = server_of(process)
         server.suspend()
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         wait_until(lambda: "stopping:" in place.output(module), what="the answer to the first")
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(SOON) == 130, place.output(module)
         assert not psutil.pid_exists(server.pid) or server.status() == psutil.STATUS_ZOMBIE
     assert "stopped at once" in check_one_line(place, module)

@@ -40,10 +40,10 @@ def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals
     stop = Stop()
 
     async def work() -> str:
+        send_later(number)
         await stop.wait()
         return "saved"
 
-    send_later(number)
     assert run_until_stopped(work, stop, signals=Signals(left)) == "saved"
     assert [signal.getsignal(one) for one in EACH] == before
 
@@ -53,11 +53,12 @@ def test_nohup_holds() -> None:
     stop = Stop()
 
     async def work() -> str:
-        await asyncio.sleep(0.6)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.1)
         return "saved"
 
     try:
-        send_later(signal.SIGHUP, signal.SIGHUP)
         assert run_until_stopped(work, stop, signals=Signals(left)) == "saved"
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -68,10 +69,10 @@ def test_the_second_signal_leaves_at_once_whatever_hangs() -> None:
     stop, released = Stop(), threading.Event()
 
     async def work() -> None:
+        send_later(signal.SIGINT, signal.SIGTERM)
         await stop.wait()
         released.wait()  # the event loop itself hangs
 
-    send_later(signal.SIGINT, signal.SIGTERM)
     with pytest.raises(Left) as caught:
         run_until_stopped(work, stop, signals=Signals(left))
     released.set()
@@ -144,6 +145,7 @@ def test_a_flow_inside_a_flow_survives_sigterm(in_process: WorkingFolder) -> Non
 
     @flow
     async def inner() -> str:
+        send_later(signal.SIGTERM)
         await stop.wait()
         return "saved"
 
@@ -151,7 +153,6 @@ def test_a_flow_inside_a_flow_survives_sigterm(in_process: WorkingFolder) -> Non
     async def outer() -> str:
         return await inner()
 
-    send_later(signal.SIGTERM)
     assert run_until_stopped(outer, stop, signals=Signals(left)) == "saved"
 
 
@@ -168,7 +169,7 @@ def is_starting_a_server(process: psutil.Process) -> bool:
 def test_a_signal_before_the_flow_begins_leaves_nothing_behind(
     lonely_folder: WorkingFolder, moment: Callable[[psutil.Process], bool], number: signal.Signals
 ) -> None:
-    with lonely_folder.start("flows.submit") as process:
+    with lonely_folder.start("flows.submit", new=True) as process:
         run = psutil.Process(process.pid)
         wait_until(lambda: process.poll() is not None or moment(run), what="the moment")
         children = run.children()

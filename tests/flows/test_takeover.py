@@ -11,7 +11,7 @@ import pytest
 from alphafoundry.errors import TakenOver
 from alphafoundry.runs import run
 from tests.flows.misbehaving import Service
-from tests.flows.test_optimize import SLOW, write
+from tests.flows.test_optimize import LASTING, write
 from tests.library.llm.chat_server import program, running_chat_server
 from tests.working_folder import WorkingFolder
 
@@ -57,7 +57,7 @@ async def test_a_workflow_gives_signs_of_life_and_obeys(
 
     place = in_process
     monkeypatch.setattr(run, "HEARTBEAT_SECONDS", 0.1)
-    running = asyncio.ensure_future(optimize(write(place, SLOW)))
+    running = asyncio.ensure_future(optimize(write(place, LASTING)))
     beats = "SELECT count(*) FROM runs WHERE heartbeat_at > started_at"
     while not running.done() and not place.count(beats):
         await asyncio.sleep(0.05)

@@ -29,7 +29,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 @pytest.mark.fresh
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(7200)
 def test_the_steps_of_the_containerfile(image: Image) -> None:
     printed = image.run([*image.command, "--simulations", "4"])
     assert "These prices are SYNTHETIC." in printed

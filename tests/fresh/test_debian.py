@@ -8,7 +8,7 @@ import pytest
 
 from tests.fresh.debian_root import DebianRoot, debian_root, why_not
 
-pytestmark = [pytest.mark.fresh, pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.fresh, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 HOME = "/home/ada"
 CHECKOUT = f"{HOME}/alpha-foundry"
@@ -42,6 +42,10 @@ def test_two_commands(system: DebianRoot) -> None:
     # What venv without ensurepip leaves behind; it was once taken for whole.
     system.must("python3 -m venv --without-pip .venv", cwd=CHECKOUT)
     assert ENDED in system.must("make daily", cwd=CHECKOUT)
+
+
+def test_the_quick_tests(system: DebianRoot) -> None:
+    system.add_packages("python3-venv")
     tests = system.run("make test-quick FLAGS='-p no:cacheprovider'", cwd=CHECKOUT)
     assert tests.returncode == 0, tests.stdout[-8000:] + tests.stderr[-2000:]
 

@@ -20,7 +20,6 @@ from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import load_settings
 from tasks.prefect.access import GuardedApplication
 from tasks.prefect.temporary_server import TemporaryServer
-from tests.conftest import copy_database
 from tests.servers import prefect_api
 
 EVIL = "http://evil.example"
@@ -30,7 +29,6 @@ FLOWS = "/api/flows/"
 @pytest.fixture(scope="module", params=["make server", "temporary"])
 def address(
     request: pytest.FixtureRequest,
-    prefect_database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """`host:port` of each kind of server, on a real port."""
@@ -39,7 +37,6 @@ def address(
         yield urlsplit(url).netloc
         return
     home = tmp_path_factory.mktemp("temporary")
-    copy_database(prefect_database, home / "prefect.db")
     server = TemporaryServer(home)
     try:
         server.begin()
@@ -170,8 +167,7 @@ async def test_websockets_are_guarded_too(address: str) -> None:
         assert refused.value.response.status_code == 403
 
 
-async def test_a_teams_names_are_configured(tmp_path: Path, prefect_database: Path) -> None:
-    copy_database(prefect_database, tmp_path / "prefect.db")
+async def test_a_teams_names_are_configured(tmp_path: Path) -> None:
     told = {
         "FOUNDRY_SERVER_HOSTS": "prefect.team.example, proxy",
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "https://tools.team.example",

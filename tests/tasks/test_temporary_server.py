@@ -136,8 +136,7 @@ def test_one_that_dies_while_it_is_prepared_leaves_its_reason(
 def test_a_mistake_of_the_command_line_starts_no_server(
     lonely_folder: WorkingFolder, flags: list[str]
 ) -> None:
-    (lonely_folder.prefect_home / "prefect.db").unlink()
-    done = lonely_folder.run("flows.daily", *flags)
+    done = lonely_folder.run("flows.daily", *flags, new=True)
     assert done.returncode == 2
     wait_until(lambda: not serving_from(lonely_folder.prefect_home), what="no server")
     left = {path.name for path in lonely_folder.prefect_home.iterdir()}

@@ -167,12 +167,12 @@ async def test_the_overall_time_limit_keeps_what_has_finished(
     server: ChatServer, tmp_path: Path
 ) -> None:
     server.script("slow", program(delay=30))
-    chosen = settings(server, tmp_path, timeout=4.0)
+    chosen = settings(server, tmp_path, timeout=12.0)
     assert await _generate_algorithms_for_agents_async(["slow", "quick"], "AAPL", settings=chosen)
     results = saved(tmp_path)["results"]
     assert isinstance(results, list)
     assert [one["status"] for one in results] == ["failed", "ready"]
-    assert "not finished within the 4 s" in results[0]["reason"]
+    assert "not finished within the 12 s" in results[0]["reason"]
 
 
 async def test_no_algorithm_at_all_is_a_failure(server: ChatServer, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, "--state", str(folder / "s.sqlite"), "--cache", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
 
 
 @contextlib.contextmanager
@@ -102,7 +102,7 @@ def test_a_port_in_use_and_a_state_that_is_no_database(tmp_path: Path, market: P
 def test_ctrl_c_ends_quietly(tmp_path: Path, market: Path) -> None:
     with running(market, tmp_path) as (process, _):
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None and process.stderr.read() == ""
 
 
@@ -117,13 +117,13 @@ async def test_a_kill_loses_nothing_that_was_finished(tmp_path: Path, market: Pa
             dates, dollars = await client.daily_pnl(alpha)
             assert (await client.submit(alpha)).status == "accepted"
         process.kill()
-        process.wait(20)
+        process.wait(60)
     with running(market, tmp_path, "--simulation-seconds", "60") as (process, url):
         async with BrainClient(url) as client:
             lost = await client.post_simulation(OTHER_GOOD, settings)
             assert not (await client.get_simulation(lost)).finished
         process.kill()
-        process.wait(20)
+        process.wait(60)
     with running(market, tmp_path) as (_, url):
         async with BrainClient(url) as client:
             path = finished.split("/", 3)[-1]

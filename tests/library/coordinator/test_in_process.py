@@ -140,7 +140,7 @@ PROGRAM = """
     document = {
         "data": {"market": "prices.csv"},
         "workflow": {"execution_mode": "TRADITIONAL"},
-        "strategies": [{"type": "tests.own_strategies:SLOW", "params": {"seconds": 0.05},
+        "strategies": [{"type": "tests.own_strategies:SLOW", "params": {"seconds": 0.15},
                         "parameters": {"lookback": {"min": 2, "max": 31, "step": 1}}}],
         "infrastructure": {"batch_size": 3},
         "reporting": {"plots": False},

@@ -83,7 +83,7 @@ def test_whatever_a_trial_does_the_pool_goes_on(setting: Setting) -> None:
         for kind in (*KINDS, "fine"):
             items = batch([{"kind": kind, "lookback": 5}], OWN).to_json()
             try:
-                pool.run(setting.to_json(), items, memory=256 * 1024**2, timeout=1.0)
+                pool.run(setting.to_json(), items, memory=256 * 1024**2, timeout=3.0)
                 said[kind] = ("done", "")
             except TrialFailed as problem:
                 said[kind] = (problem.kind, problem.message)
@@ -91,7 +91,7 @@ def test_whatever_a_trial_does_the_pool_goes_on(setting: Setting) -> None:
         "fine": ("done", ""),
         "raises": ("raised", "ValueError: this trial always raises"),
         "memory": ("memory", "needed more memory than 256 MB"),
-        "hangs": ("timeout", "took longer than 1 s"),
+        "hangs": ("timeout", "took longer than 3 s"),
         "dies": ("signal", "its process died by SIGKILL"),
     }
 

@@ -227,7 +227,9 @@ def test_every_type_of_the_library_is_part_of_the_version_of_the_code() -> None:
     }
 
 
-def test_the_example_runs(tmp_path: Path) -> None:
+def test_the_example_runs(tmp_path: Path, market_cache: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "cache").symlink_to(market_cache)
     done = subprocess.run(
         [sys.executable, "-m", "examples.phase_type"],
         env={"PYTHONPATH": str(ROOT), "FOUNDRY_HOME": str(tmp_path / "home")},

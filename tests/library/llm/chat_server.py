@@ -35,6 +35,7 @@ def execute_trade(ticker, cash_balance, shares_held):
 class Reply:
     """One answer: status, raw body, headers, seconds to wait before it, and how it breaks.
 
+    after : requests, of whatever model, that have to arrive before it is given
     drop : close the connection instead of answering
     announced_length : a Content-Length that the body does not have
     pieces : send the body in so many parts, `delay` seconds apart
@@ -44,22 +45,23 @@ class Reply:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    after: int = 0
     drop: bool = False
     announced_length: int | None = None
     pieces: int = 1
 
 
-def chat(content: Any, *, delay: float = 0.0, **usage: Any) -> Reply:
+def chat(content: Any, *, delay: float = 0.0, after: int = 0, **usage: Any) -> Reply:
     """Return an answer of a model."""
     body: dict[str, Any] = {"choices": [{"message": {"role": "assistant", "content": content}}]}
     if usage:
         body["usage"] = usage
-    return Reply(body=json.dumps(body).encode(), delay=delay)
+    return Reply(body=json.dumps(body).encode(), delay=delay, after=after)
 
 
-def program(*, delay: float = 0.0, **usage: Any) -> Reply:
+def program(*, delay: float = 0.0, after: int = 0, **usage: Any) -> Reply:
     """Return an answer with a working algorithm."""
-    return chat(f"Here it is:\n\n```python\n{PROGRAM}```\n", delay=delay, **usage)
+    return chat(f"Here it is:\n\n```python\n{PROGRAM}```\n", delay=delay, after=after, **usage)
 
 
 def problem(status: int, message: str = "busy", **headers: str) -> Reply:
@@ -138,6 +140,8 @@ def running_chat_server() -> Iterator[ChatServer]:
                 state.end()
 
         def _send(self, reply: Reply) -> None:
+            while state.sent.total() < reply.after and not stopping.wait(0.01):
+                pass
             if reply.pieces == 1:
                 stopping.wait(reply.delay)
             if reply.drop:

@@ -1,0 +1,233 @@
+"""Commands in processes of their own, without paying for the imports of each.
+
+`ForkServer` starts one process that imports what the commands import and then forks once for each
+command. The fork takes the arguments, environment, folder and output that it is given, and runs
+the module as `python -m MODULE` does: `flows/__init__.py` runs again, Prefect reads its settings
+again, and the command ends by its own exit status or by the signal that it is sent.
+
+What differs from a process that Python was started for: the imports are there, `/proc/PID/cmdline`
+and `environ` are those of the server, and the server is the parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+MODULES = ("generate", "mine", "submit", "daily", "continuous", "optimize", "algorithms")
+LONGEST_MESSAGE = 1 << 18
+
+
+class ForkedCommand:
+    """A running command, used as `subprocess.Popen` is.
+
+    Attributes
+    ----------
+    pid : of its process
+    returncode : its exit status, negative for a signal; None while nobody has seen it end
+    """
+
+    def __init__(self, pid: int, channel: socket.socket, args: Sequence[str]) -> None:
+        self.pid = pid
+        self.args = list(args)
+        self.returncode: int | None = None
+        self._channel = channel
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while it runs."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status once it has ended; raises subprocess.TimeoutExpired."""
+        status = self._look(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it by SIGKILL unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None and self._is_told(timeout):
+            told = self._channel.recv(LONGEST_MESSAGE)
+            assert told, "the server that forks commands has died"
+            self.returncode = json.loads(told)
+            self._channel.close()
+        return self.returncode
+
+    def _is_told(self, timeout: float | None) -> bool:
+        waiting = select.poll()
+        waiting.register(self._channel, select.POLLIN)
+        return bool(waiting.poll(None if timeout is None else timeout * 1000))
+
+
+class ForkServer:
+    """The process that forks commands; it ends with the process that made it.
+
+    Parameters
+    ----------
+    root : the checkout
+    environment : of the server; each command has its own
+    """
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        self._home = tempfile.TemporaryDirectory(prefix="fork-server-")
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                cwd=root,
+                env={**environment, "PREFECT_HOME": self._home.name, "PYTHONPATH": str(root)},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def start(
+        self,
+        module: str,
+        flags: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdout: int,
+        stderr: int,
+    ) -> ForkedCommand:
+        """Start `python -m module flags`.
+
+        cwd : its working directory
+        env : its whole environment
+        stdout, stderr : descriptors of this process that it writes to
+        """
+        wanted = {"module": module, "flags": list(flags), "cwd": str(cwd), "env": dict(env)}
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            socket.send_fds(
+                self._control, [json.dumps(wanted).encode()], [theirs.fileno(), stdout, stderr]
+            )
+        pid = ours.recv(LONGEST_MESSAGE)
+        assert pid, "the server that forks commands has died"
+        return ForkedCommand(json.loads(pid), ours, [module, *flags])
+
+    def close(self) -> None:
+        """End the server."""
+        self._control.close()
+        self._process.wait()
+        self._home.cleanup()
+
+
+def become(wanted: dict[str, Any], stdout: int, stderr: int) -> None:
+    """Do in this process what Python does for `python -m MODULE`; it may raise SystemExit."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
+    import flows
+
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.chdir(wanted["cwd"])
+    os.environ.clear()
+    os.environ.update(wanted["env"])
+    module, flags = wanted["module"], wanted["flags"]
+    sys.argv = ["-m" if module.startswith("flows.") else module, *flags]  # while it is imported
+    sys.orig_argv = [sys.executable, "-m", module, *flags]
+    importlib.reload(flows)
+    refresh_global_settings_context()
+    setup_logging()
+    sys.argv = [module, *flags]
+    sys.modules.pop(module, None)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def end_as_python_does(wanted: dict[str, Any], stdout: int, stderr: int) -> None:
+    """Run the command and end this process with its status."""
+    status: Any = 0
+    try:
+        become(wanted, stdout, stderr)
+    except SystemExit as ended:
+        status = ended.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def tell_who_ended(running: dict[int, socket.socket]) -> None:
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        with running.pop(pid) as channel, contextlib.suppress(OSError):
+            channel.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+
+
+def main() -> None:
+    """Import what commands import, then fork for each that is asked for, until nobody can ask."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    for name in MODULES:
+        importlib.import_module(f"flows.{name}")
+    from flows.later_imports import import_later_ones
+
+    import_later_ones()
+    gc.collect()
+    gc.freeze()
+    # Python 3.12 warns of threads: those are OpenBLAS's, which prepares itself for a fork.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    running: dict[int, socket.socket] = {}
+    ended, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready = select.select([control, ended], [], [])[0]
+        if ended in ready:
+            ended.recv(4096)
+            tell_who_ended(running)
+        if control not in ready:
+            continue
+        request, descriptors, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 3)
+        if not request:
+            return
+        channel = socket.socket(fileno=descriptors[0])
+        pid = os.fork()
+        if pid == 0:  # it begins with the handlers that Python begins with
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for one in (control, ended, told, channel, *running.values()):
+                one.close()
+            end_as_python_does(json.loads(request), *descriptors[1:])
+        running[pid] = channel
+        channel.send(json.dumps(pid).encode())
+        for descriptor in descriptors[1:]:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
