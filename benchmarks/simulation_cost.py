@@ -1,9 +1,10 @@
 """What a simulation costs on its way through the pipeline, beside `simulate()` alone.
 
-The daily flow runs in this process on the calibration market, with a Prefect server of its own; then
-`simulate()` goes through the alphas that it has simulated, one after another, on the same days. Both
-are measured in processor time, the server's included, and in turn, so that what else the machine
-does at that moment weighs on both. The ratio is that of a round, and its median is told.
+The daily flow runs in this process on the calibration market, with a Prefect server of its own;
+then `simulate()` goes through the alphas that it has simulated, one after another, on the same
+days. Both are measured in processor time, the server's included, and in turn, so that what else
+the machine does at that moment weighs on both. The ratio is that of a round, and its median is
+told.
 
 - `pipeline`: a whole run over its simulations: inventing, mining, storing, judging, the report
 - `each`: what one more simulation costs, from the difference between a long and a short run
