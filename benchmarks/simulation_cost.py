@@ -9,10 +9,15 @@ told.
 - `pipeline`: a whole run over its simulations: inventing, mining, storing, judging, the report
 - `each`: what one more simulation costs, from the difference between a long and a short run
 - `simulate`: `simulate(expression, market, settings)`
+
+`make bench-startup` runs this in a folder of its own and gives it the address of a server:
+
+    python -m benchmarks.simulation_cost CACHE [--simulations 120] [--rounds 3]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import io
@@ -24,6 +29,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -35,14 +41,13 @@ QUIET_SHARE = 0.05
 """A server that needs less of a processor than this for so long has done its work."""
 
 
-def measure(home: Path, cache: Path, server: int, *, count: int, rounds: int) -> dict[str, Any]:
+def measure(home: Path, cache: Path, *, count: int, rounds: int) -> dict[str, Any]:
     """Return medians in milliseconds of processor time, and their ratios.
 
     Parameters
     ----------
-    home : folder of the store; the working folder and the environment are set for the flow
+    home : folder of the store
     cache : folder with the calibration market
-    server : process id of the Prefect server that the environment names
     count : simulations of a round, more than `FEW`
     """
     from alphafoundry.market import load_market
@@ -51,16 +56,17 @@ def measure(home: Path, cache: Path, server: int, *, count: int, rounds: int) ->
     from alphafoundry.simulation import SimulationSettings, simulate
     from alphafoundry.store import open_store
 
+    server = _server()
     panel = load_market("calibration", cache_dir=cache)
-    _run(1, seed=1000, server=server)
+    _run(server, 1, seed=1000)
     with open_store(home=home) as store:
         seal = seal_of(panel, load_settings().holdout, store)
     searched = seal.searched() if isinstance(seal, Seal) else panel
     found: list[dict[str, float]] = []
     for number in range(rounds):
-        short, _ = _run(FEW, seed=2000 + number, server=server)
+        short, _ = _run(server, FEW, seed=2000 + number)
         before = len(_simulated(home))
-        long, wall = _run(count, seed=number, server=server)
+        long, wall = _run(server, count, seed=number)
         alphas = _simulated(home)[before:]
         given = [(text, SimulationSettings(**json.loads(kept))) for text, kept in alphas]
         simulate(given[0][0], searched, given[0][1])
@@ -95,18 +101,29 @@ def _processor_seconds() -> Iterator[list[float]]:
     used.append(time.process_time() - begun)
 
 
-def _run(simulations: int, *, seed: int, server: int) -> tuple[float, float]:
+def _run(server: psutil.Process, simulations: int, *, seed: int) -> tuple[float, float]:
     """Run the daily flow; return seconds of processor time of it and of the server, and of wall."""
     from flows.daily import daily
 
-    process = psutil.Process(server)
-    of_server = _quiet(process)
+    of_server = _quiet(server)
     begun = time.perf_counter()
     with _processor_seconds() as used, contextlib.redirect_stdout(io.StringIO()):
         asyncio.run(daily(simulations=simulations, seed=seed))
         wall = time.perf_counter() - begun
-        late = _quiet(process)
+        # Prefect's threads go on sending events and log lines.
+        late = _quiet(server)
     return used[0] + late - of_server, wall
+
+
+def _server() -> psutil.Process:
+    """Return the process that listens on the port of PREFECT_API_URL."""
+    port = urlsplit(os.environ["PREFECT_API_URL"]).port
+    listening = (
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+    )
+    return psutil.Process(next(pid for pid in listening if pid is not None))
 
 
 def _quiet(process: psutil.Process) -> float:
@@ -128,8 +145,20 @@ def _simulated(home: Path) -> list[tuple[str, str]]:
         ).fetchall()
 
 
-def in_folder(path: Path, environment: dict[str, str]) -> None:
-    """Make a folder the working folder, and the environment that of this process."""
-    os.chdir(path)
-    os.environ.clear()
-    os.environ.update(environment)
+def main() -> None:
+    """Measure and print one line of JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.simulation_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("cache", type=Path, help="folder with the calibration market")
+    parser.add_argument("--simulations", type=int, default=120, help="default: 120")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    given = parser.parse_args()
+    home = Path(os.environ.get("FOUNDRY_HOME", ".foundry"))
+    print(json.dumps(measure(home, given.cache, count=given.simulations, rounds=given.rounds)))
+
+
+if __name__ == "__main__":
+    main()
