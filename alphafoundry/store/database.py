@@ -118,7 +118,9 @@ def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.I
 
 def insert_of(dialect: str, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
     """Return the same for a database by its name, "postgresql" or "sqlite"."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    if dialect == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def in_chunks(values: Iterable[str]) -> Iterator[list[str]]:
