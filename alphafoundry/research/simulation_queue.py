@@ -120,8 +120,8 @@ class Group:
                 begun.append(turn)
                 await fetching.until_over(self._carry_out(turn), turn.over.wait())
         problems = [turn.problem for turn in begun if turn.problem is not None]
-        for problem in sorted(problems, key=lambda one: isinstance(one, TakenOver)):
-            raise problem
+        if problems:
+            raise min(problems, key=lambda one: isinstance(one, TakenOver))
 
     async def over(self) -> None:
         """Return once the service is done with the whole group."""
