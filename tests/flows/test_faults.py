@@ -181,7 +181,7 @@ def test_a_group_of_the_simulator_in_this_process_is_tried_again_from_where_it_w
     monkeypatch.setattr(simulation_queue, "simulate_at_service", away_at_the_third)
     report = generate(simulations=6)
     assert (report.counts.simulated, report.counts.unfinished) == (6, 0)
-    assert asked == [1, 2, 3, 3, 4, 5, 6]
+    assert sorted([*asked[:2], *asked[3:]]) == [1, 2, 3, 4, 5, 6] and asked[2] == asked[3]
     assert place.rows("SELECT DISTINCT attempts FROM simulations") == [(1,)]
     (task_run,) = task_runs_of_the_newest_flow("simulate ")
     assert task_run.name.endswith(" and 5 more") and task_run.run_count == 2
