@@ -19,11 +19,9 @@ The steps, in seconds since the step before:
 
 `cpu` is processor time of the command and of its server, which depends less on what else runs.
 
-What a simulation costs: wall seconds from the first to the last task of a run of 60, over the
-number of its simulations, against `simulate()` one after another on the same alphas, in this
-process.
+What a simulation costs beside `simulate()`: see `benchmarks.simulation_cost`.
 
-    python -m benchmarks.startup [--rounds 3] [--simulations 60]
+    python -m benchmarks.startup [--rounds 3] [--simulations 120]
 """
 
 from __future__ import annotations
@@ -184,45 +182,27 @@ def start_and_end(path: Path, cache: Path, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def simulations(path: Path, cache: Path, count: int, rounds: int) -> dict[str, Any]:
-    """Return what a simulation of the pipeline costs, and what `simulate()` costs."""
-    whole: list[float] = []
+def simulation_cost(path: Path, cache: Path, count: int, rounds: int) -> dict[str, Any]:
+    """Return what a simulation of the pipeline costs beside `simulate()`.
+
+    In a process of its own, which imports Prefect with the settings of a folder of its own.
+    """
     folder = Folder(path / "pipeline", cache)
-    for number in range(rounds):
-        before = len(_simulated(folder)) if folder.store.exists() else 0
-        steps = folder.run(count, number)
-        whole.append(steps["work"] / (len(_simulated(folder)) - before))
-    alone = _alone(_simulated(folder), cache, rounds)
-    return {
-        "what": "a simulation",
-        "pipeline_ms": round(1000 * statistics.median(whole), 1),
-        "simulate_ms": round(1000 * alone, 1),
-        "ratio": round(statistics.median(whole) / alone, 2),
-    }
-
-
-def _simulated(folder: Folder) -> list[tuple[str, str]]:
-    with contextlib.closing(sqlite3.connect(folder.store)) as database:
-        return database.execute(
-            "SELECT expression, settings FROM simulations WHERE alpha_id IS NOT NULL"
-        ).fetchall()
-
-
-def _alone(alphas: list[tuple[str, str]], cache: Path, rounds: int) -> float:
-    """Return the seconds of one `simulate()`: the median of rounds over all alphas."""
-    from alphafoundry.market import load_market
-    from alphafoundry.simulation import SimulationSettings, simulate
-
-    panel = load_market("calibration", cache_dir=cache)
-    given = [(text, SimulationSettings(**json.loads(settings))) for text, settings in alphas]
-    simulate(given[0][0], panel, given[0][1])
-    seconds = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        for text, settings in given:
-            simulate(text, panel, settings)
-        seconds.append((time.perf_counter() - begun) / len(given))
-    return statistics.median(seconds)
+    with own_server(folder) as url:
+        env = folder.environment(PREFECT_HOME=str(folder.prefect), PREFECT_API_URL=url)
+        command = ["-m", "benchmarks.simulation_cost", str(cache)]
+        done = subprocess.run(
+            [sys.executable, *command, "--simulations", str(count), "--rounds", str(rounds)],
+            cwd=folder.path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}")
+    cost: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return cost
 
 
 def main() -> None:
@@ -233,7 +213,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--simulations", type=int, default=60, help="default: 60")
+    parser.add_argument(
+        "--simulations",
+        type=int,
+        default=120,
+        help="of a run whose cost is measured (default: 120)",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, cache = Path(folder), Path(folder, "cache")
@@ -242,10 +227,11 @@ def main() -> None:
         print(f"{'seconds':<18}", *(f"{name:>9}" for name in SHOWN))
         for row in rows:
             print(f"{row['what']:<18}", *(f"{row[name]:>9.2f}" for name in SHOWN), flush=True)
-        cost = simulations(path, cache, given.simulations, given.rounds)
+        cost = simulation_cost(path, cache, given.simulations, given.rounds)
     print(
-        f"\na simulation of the pipeline {cost['pipeline_ms']} ms, simulate() "
-        f"{cost['simulate_ms']} ms: {cost['ratio']} x"
+        f"\nprocessor time of a simulation, simulate() alone: {cost['simulate_ms']} ms\n"
+        f"one more in the pipeline: {cost['each_ms']} ms, {cost['ratio_each']} x\n"
+        f"a whole run of {given.simulations}, by each: {cost['pipeline_ms']} ms, {cost['ratio']} x"
     )
     written = write_result(
         "startup", [*rows, cost], ["prefect", "sqlalchemy", "fastapi", "numpy", "numba"]

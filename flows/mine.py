@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.simulation_queue import leftovers
-from tasks.research.mining import search_around_hopeful
+from tasks.research.mining import next_variations, search_around_hopeful
 from tasks.research.opening import judge_finalists
 from tasks.research.run import publish_research, run_of_research
 from tasks.research.simulation import simulate_all
@@ -27,7 +27,7 @@ async def mine(
     async with run_of_research("mine", locals()) as run:
         await simulate_all(run, leftovers(run), phase="mine")
         search = search_around_hopeful(run)
-        while variants := await search.ask():
+        while variants := await next_variations(search):
             search.tell(await simulate_all(run, variants, phase="mine"))
         get_run_logger().info("mined %d alphas", search.finish())
         if run.top_level and not run.stop.is_set():

@@ -62,6 +62,8 @@ class BrainClient:
     on_persona : called with a message and link when BRAIN wants a biometric check; None raises
         PersonaRequired
     persona_timeout : seconds that the person has for it
+    patience : whole seconds that a server in this process may keep an answer back until the
+        simulation has ended, so that it need not be asked again and again; 0 for any other server
     screen : what the data of a server in this process are; None where another has them
 
     All methods raise AuthenticationError, RateLimited, BrainUnavailable and BrainRequestError.
@@ -77,9 +79,11 @@ class BrainClient:
         max_wait_retry_after: float = 5.0,
         on_persona: Callable[[str], None] | None = None,
         persona_timeout: float = 600.0,
+        patience: int = 0,
         screen: DataScreen | None = None,
     ) -> None:
         self.screen = screen
+        self._look = {"Prefer": f"wait={patience}"} if patience else None
         self._base = base_address(base_url)
         self._exchange = Exchange(
             self._base,
@@ -233,7 +237,7 @@ class BrainClient:
 
         location : as `post_simulation` returned it, absolute or relative
         """
-        response = await self._get(absolute_location(location, self._base))
+        response = await self._get(absolute_location(location, self._base), headers=self._look)
         status = read_model(response, SimulationStatus, read_object(response))
         return status.model_copy(update={"retry_after": retry_after(response.headers)})
 
@@ -397,8 +401,10 @@ class BrainClient:
             ) from None
         return dates, pnl
 
-    async def _get(self, path: str | httpx.URL) -> httpx.Response:
-        response = await self._exchange.send("GET", path)
+    async def _get(
+        self, path: str | httpx.URL, *, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        response = await self._exchange.send("GET", path, headers=headers)
         if response.status_code != 200:
             raise refusal(response)
         return response

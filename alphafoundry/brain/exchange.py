@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -80,7 +80,13 @@ class Exchange:
         await self._http.aclose()
 
     async def send(
-        self, method: str, path: str | httpx.URL, *, json: Any = None, once_only: bool = False
+        self,
+        method: str,
+        path: str | httpx.URL,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        once_only: bool = False,
     ) -> httpx.Response:
         """Return the answer to one request; any status but 401, 429 and 5xx.
 
@@ -88,6 +94,7 @@ class Exchange:
         ----------
         path : below the base address, with its query; or an absolute address of the service
         json : body
+        headers : besides those of every request
         once_only : the request must not be carried out twice. It is then sent again only where
             the service surely did not carry it out (401, 429)
 
@@ -99,7 +106,7 @@ class Exchange:
         url = path if isinstance(path, httpx.URL) else httpx.URL(f"{self._base}{path}")
 
         async def attempt() -> httpx.Response:
-            response = await self._signed_in(method, url, json, once_only)
+            response = await self._signed_in(method, url, json, headers, once_only)
             problem = trouble(response, once_only=once_only)
             if problem is not None:
                 raise problem
@@ -127,11 +134,18 @@ class Exchange:
         raise AssertionError("the last try returns or raises")
 
     async def _signed_in(
-        self, method: str, url: httpx.URL, json: Any, once_only: bool
+        self,
+        method: str,
+        url: httpx.URL,
+        json: Any,
+        headers: Mapping[str, str] | None,
+        once_only: bool,
     ) -> httpx.Response:
         for renewed in range(MOST_RENEWALS + 1):
             number = await self.session.ready()
-            response = await self._transmit(method, url, json=json, once_only=once_only)
+            response = await self._transmit(
+                method, url, json=json, headers=headers, once_only=once_only
+            )
             refused = response.status_code in (400, 401)
             if not session_is_missing(response) or (renewed > 0 and not refused):
                 return response
@@ -148,11 +162,12 @@ class Exchange:
         url: httpx.URL,
         *,
         json: Any = None,
+        headers: Mapping[str, str] | None = None,
         auth: httpx.Auth | None = None,
         once_only: bool = False,
     ) -> httpx.Response:
         try:
-            response = await self._http.request(method, url, json=json, auth=auth)
+            response = await self._http.request(method, url, json=json, headers=headers, auth=auth)
         except httpx.TransportError as problem:
             reason = str(problem) or type(problem).__name__
             sent = not isinstance(problem, _NEVER_SENT)

@@ -39,7 +39,9 @@ FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
 )
 COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
+IN_PROCESS_PATIENCE = 10
 IN_PROCESS_POLL = 0.02
+TOGETHER_IN_PROCESS = 10
 LONGEST_INVISIBLE = 300.0
 NO_SEAL = "the service keeps no days apart"
 SHORTEST_INVISIBLE = 1.0
@@ -145,6 +147,11 @@ class ResearchRun:
     def goes_on(self) -> bool:
         """Whether the run may begin something new."""
         return not (self.stop.is_set() or self.halted)
+
+    @property
+    def most_together(self) -> int:
+        """How many simulations one task run makes: more than one where it costs more than they."""
+        return TOGETHER_IN_PROCESS if self.settings.brain == "local" else 1
 
     @cached_property
     def hopeful(self) -> HopefulRule:
@@ -377,7 +384,12 @@ def _simulator_in_process(
         poll_seconds=IN_PROCESS_POLL,
         searched_until=seal.search_to if isinstance(seal, Seal) else None,
     )
-    client = BrainClient(IN_PROCESS_URL, transport=in_process(app), screen=panel.screen())
+    client = BrainClient(
+        IN_PROCESS_URL,
+        transport=in_process(app),
+        patience=IN_PROCESS_PATIENCE,
+        screen=panel.screen(),
+    )
     return client, seal
 
 

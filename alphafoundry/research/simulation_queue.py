@@ -8,15 +8,23 @@ last one, while the result of that one is still fetched and stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited, TakenOver
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.simulation_lifecycle import Outcome, Simulated
+from alphafoundry.research.simulation_lifecycle import (
+    Outcome,
+    Simulated,
+    simulate_at_service,
+    store_outcome,
+)
 from alphafoundry.runs import Queue, run_in_lanes, take_turns
 from alphafoundry.store import SimulationRow
 
@@ -40,14 +48,23 @@ log = logging.getLogger(__name__)
 
 
 class Turn:
-    """One simulation of a lane: its outcome at the service, once there is one.
+    """One simulation of a group, and how far it is.
 
     A retry begins where the last try ended. What the service has ended is not sent again by a
     retry, because the lane may have sent another by then.
+
+    Attributes
+    ----------
+    outcome : how it ended at the service, once it has
+    done : what came of it, once that is stored
+    problem : why the last try did not bring it to its end
     """
 
-    def __init__(self) -> None:
+    def __init__(self, row: SimulationRow) -> None:
+        self.row = row
         self.outcome: Outcome | None = None
+        self.done: Simulated | None = None
+        self.problem: BrainError | TakenOver | None = None
         self.over = asyncio.Event()
 
     def end(self, outcome: Outcome) -> None:
@@ -56,7 +73,82 @@ class Turn:
         self.over.set()
 
 
-Simulate = Callable[[ResearchRun, SimulationRow, Turn], Awaitable[Simulated]]
+class Group:
+    """Simulations that a lane sends one after another, and that one task run tries again.
+
+    Where a simulation takes minutes, a group is one simulation. In this process it takes
+    milliseconds, less than a task run does.
+
+    Attributes
+    ----------
+    turns : its simulations, in the order in which they are sent
+    stored : what came of those that are done, in the order in which they ended
+    """
+
+    def __init__(self, work: SimulationQueue, rows: Sequence[SimulationRow]) -> None:
+        self._work = work
+        self.turns = [Turn(row) for row in rows]
+        self.stored: list[Simulated] = []
+
+    def __repr__(self) -> str:
+        return f"Group({len(self.stored)} of {len(self.turns)} simulations done)"
+
+    async def simulate(self) -> None:
+        """Simulate what has no result yet.
+
+        One simulation at a time is under way at the service, while results of those before it
+        are still fetched. After a failure no further one is sent, nor after a stop.
+
+        Raises
+        ------
+        BrainError, TakenOver : what went wrong first, once all that the service was done with is
+            stored. After a BrainUnavailable another call goes on with the rest
+        """
+        left = [
+            turn
+            for turn in self.turns
+            if turn.done is None and not isinstance(turn.problem, TakenOver)
+        ]
+        for turn in left:
+            turn.problem = None
+        begun: list[Turn] = []
+        async with _Fetching() as fetching:
+            for turn in left:
+                failed = any(isinstance(one.problem, BrainError) for one in begun)
+                if begun and (failed or not self._work.may_send()):
+                    break
+                begun.append(turn)
+                await fetching.until_over(self._carry_out(turn), turn.over.wait())
+        problems = [turn.problem for turn in begun if turn.problem is not None]
+        if problems:
+            raise min(problems, key=lambda one: isinstance(one, TakenOver))
+
+    async def over(self) -> None:
+        """Return once the service is done with the whole group."""
+        for turn in self.turns:
+            await turn.over.wait()
+
+    async def _carry_out(self, turn: Turn) -> None:
+        """Bring a simulation to its stored result; keep in `turn` what is in the way."""
+        run = self._work.run
+        try:
+            if turn.outcome is None:
+                turn.end(await simulate_at_service(run, turn.row.id))
+            assert turn.outcome is not None
+            turn.done = await store_outcome(run, turn.outcome)
+        except BrainError as problem:
+            turn.problem = problem
+            return
+        except TakenOver as problem:
+            turn.problem = problem
+            log.warning("%s", problem)
+            await asyncio.to_thread(run.record.beat)
+            return
+        self.stored.append(turn.done)
+        self._work.count(turn.done)
+
+
+Simulate = Callable[[Group], Awaitable[object]]
 
 
 class SimulationQueue:
@@ -85,6 +177,7 @@ class SimulationQueue:
         self.resume_at = 0.0
         self.halted: str | None = None
         self.silent = 0
+        self._together = 1
 
     async def in_lanes(
         self, open_lane: Callable[[int], Coroutine[Any, Any, None]], *, cap: int
@@ -95,12 +188,17 @@ class SimulationQueue:
         at the service, and its address is stored: the next run asks for its result.
         """
         self._show("")
+        groups = math.ceil(self.total / self.run.most_together)
+        if groups > cap:  # as many for each lane, so that none works on while the others have ended
+            groups = cap * math.ceil(groups / cap)
+        self._together = math.ceil(self.total / max(1, groups))
+        lanes = min(cap, groups)
         try:
             await run_in_lanes(
                 self.queue,
                 open_lane,
                 stop=self.run.stop,
-                allowed=lambda: cap if self.may_send() else 0,
+                allowed=lambda: lanes if self.may_send() else 0,
                 settled=self._settled,
                 next_moment=self._next_moment,
                 grace=GRACE_SECONDS,
@@ -110,23 +208,16 @@ class SimulationQueue:
         return self.ended
 
     async def lane(self, number: int, simulate: Simulate) -> None:
-        """Simulate one alpha after another, as lane `number`."""
-        behind: set[asyncio.Task[None]] = set()
+        """Simulate one group after another, as lane `number`."""
+        async with _Fetching() as fetching:
 
-        async def send_one(row: SimulationRow) -> None:
-            turn = Turn()
-            one = asyncio.create_task(self._simulate(row, turn, simulate))
-            behind.add(one)
-            await _until_over(turn, one)
-            await _not_too_far_behind(behind)
+            async def send(first: SimulationRow) -> None:
+                waiting = self.queue.waiting
+                more = [waiting.popleft() for _ in range(min(self._together - 1, len(waiting)))]
+                group = Group(self, [first, *more])
+                await fetching.until_over(self._simulate(group, simulate), group.over())
 
-        try:
-            await take_turns(self.queue, number, send_one, may_go_on=self.may_send)
-            await asyncio.gather(*behind)
-        finally:
-            for one in behind:
-                one.cancel()
-            await asyncio.gather(*behind, return_exceptions=True)
+            await take_turns(self.queue, number, send, may_go_on=self.may_send)
 
     def may_send(self) -> bool:
         """Return whether another simulation may be sent now."""
@@ -157,18 +248,23 @@ class SimulationQueue:
         self.left[row.id] = str(problem)
         self._halt(problem)
 
-    async def _simulate(self, row: SimulationRow, turn: Turn, simulate: Simulate) -> None:
-        try:
-            self.ended.append(await simulate(self.run, row, turn))
-            self.silent = 0
-        except BrainUnavailable as problem:
-            self.put_back(row, problem)
-        except BrainError as problem:
-            self.give_up(row, problem)
-        except TakenOver as problem:
-            log.warning("%s", problem)
-            await asyncio.to_thread(self.run.record.beat)
-        self._show(row.expression)
+    def count(self, done: Simulated) -> None:
+        """Count a simulation as ended."""
+        self.ended.append(done)
+        self.silent = 0
+        self._show(done.row.expression)
+
+    async def _simulate(self, group: Group, simulate: Simulate) -> None:
+        with contextlib.suppress(BrainError, TakenOver):  # each is kept in its turn
+            await simulate(group)
+        left = [turn for turn in group.turns if turn.done is None]
+        not_begun = [turn.row for turn in left if turn.problem is None]
+        self.queue.waiting.extendleft(reversed(not_begun))
+        for turn in left:
+            if isinstance(turn.problem, BrainUnavailable):
+                self.put_back(turn.row, turn.problem)
+            elif isinstance(turn.problem, BrainError):
+                self.give_up(turn.row, turn.problem)
 
     def _show(self, note: str) -> None:
         self.run.progress.update(self.phase, len(self.ended), self.total, note)
@@ -211,25 +307,54 @@ class SimulationQueue:
             run.tally.resume_at = self.resume_at
 
 
-async def _until_over(turn: Turn, one: asyncio.Task[None]) -> None:
-    """Wait until the service is done with a simulation, or its task is."""
-    over = asyncio.create_task(turn.over.wait())
-    try:
-        await asyncio.wait([over, one], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        over.cancel()
+class _Fetching:
+    """What goes on in the background after the service is done with it; awaited at the end."""
 
+    def __init__(self) -> None:
+        self._behind: set[asyncio.Task[None]] = set()
 
-async def _not_too_far_behind(behind: set[asyncio.Task[None]]) -> None:
-    """Wait while too many results are still fetched; forget those that are; raise a failure."""
-    while True:
-        ended = {one for one in behind if one.done()}
-        behind -= ended
-        for one in ended:
-            one.result()
-        if len(behind) <= MOST_BEHIND:
-            return
-        await asyncio.wait(behind, return_when=asyncio.FIRST_COMPLETED)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if problem is None:
+                await asyncio.gather(*self._behind)
+        finally:
+            for one in self._behind:
+                one.cancel()
+            await asyncio.gather(*self._behind, return_exceptions=True)
+
+    async def until_over(
+        self, work: Coroutine[Any, Any, None], over: Coroutine[Any, Any, object]
+    ) -> None:
+        """Begin `work`; return once it is over at the service, or wholly done.
+
+        Waits while too much is still fetched. Raises the failure of any work.
+        """
+        one = asyncio.create_task(work)
+        self._behind.add(one)
+        waiting = asyncio.ensure_future(over)
+        try:
+            await asyncio.wait([waiting, one], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        await self._not_too_far_behind()
+
+    async def _not_too_far_behind(self) -> None:
+        while True:
+            ended = {one for one in self._behind if one.done()}
+            self._behind -= ended
+            for one in ended:
+                one.result()
+            if len(self._behind) <= MOST_BEHIND:
+                return
+            await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
 
 
 def leftovers(run: ResearchRun) -> list[SimulationRow]:

@@ -12,12 +12,8 @@ from alphafoundry.research.generation import Inventor, generator_of
 from alphafoundry.research.proposals import Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.search import ParentSearch, Search, plan_variations
-from alphafoundry.research.simulation_lifecycle import (
-    Simulated,
-    simulate_at_service,
-    store_outcome,
-)
-from alphafoundry.research.simulation_queue import SimulationQueue, Turn
+from alphafoundry.research.simulation_lifecycle import Simulated
+from alphafoundry.research.simulation_queue import Group, SimulationQueue
 from alphafoundry.store import SimulationRow
 
 
@@ -59,13 +55,6 @@ async def _simulate_all(run: ResearchRun, rows: Sequence[SimulationRow]) -> list
     work = SimulationQueue(run, rows, phase="search")
 
     async def lane(number: int) -> None:
-        await work.lane(number, _simulate)
+        await work.lane(number, Group.simulate)
 
     return await work.in_lanes(lane, cap=run.lanes)
-
-
-async def _simulate(run: ResearchRun, row: SimulationRow, turn: Turn) -> Simulated:
-    if turn.outcome is None:
-        turn.end(await simulate_at_service(run, row.id))
-    assert turn.outcome is not None
-    return await store_outcome(run, turn.outcome)

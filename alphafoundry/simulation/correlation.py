@@ -30,10 +30,13 @@ def pnl_correlation(
 
     NaN with fewer than 20 common days, or where one side never changes.
     """
-    days, in_a, in_b = np.intersect1d(a_dates, b_dates, assume_unique=True, return_indices=True)
+    if np.array_equal(a_dates, b_dates):
+        days, a, b = a_dates, a_daily_pnl, b_daily_pnl
+    else:
+        days, in_a, in_b = np.intersect1d(a_dates, b_dates, assume_unique=True, return_indices=True)
+        a, b = a_daily_pnl[in_a], b_daily_pnl[in_b]
     if not len(days):
         return math.nan
-    a, b = a_daily_pnl[in_a], b_daily_pnl[in_b]
     use = (days > months_before(days[-1], 12 * years)) & np.isfinite(a) & np.isfinite(b)
     a, b = a[use], b[use]
     if len(a) < LEAST_DAYS or a.min() == a.max() or b.min() == b.max():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from alphafoundry.clock import utc_now
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
-from alphafoundry.store.database import Store, in_chunks, insert
+from alphafoundry.store.database import Store, in_chunks, insert_of
 from alphafoundry.store.tables import AlphaRow, AlphaSource
 
 Ranking = Literal["fitness", "sharpe", "returns", "margin", "pnl"]
@@ -58,13 +60,21 @@ class AlphaRecord:
 
 def put_alpha(session: Session, service: str, record: AlphaRecord, *, now: datetime) -> None:
     """Write an alpha; one that is there gets the new values and keeps created_at and mined_at."""
-    values = asdict(record)
-    statement = insert(session, AlphaRow).values(service=service, created_at=now, **values)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["service", "alpha_id"],
-            set_={name: statement.excluded[name] for name in values if name != "alpha_id"},
-        )
+    values = {one.name: getattr(record, one.name) for one in fields(record)}
+    statement = _put(session.get_bind().dialect.name)
+    session.execute(statement, {"service": service, "created_at": now, **values})
+
+
+@lru_cache
+def _put(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    """Return the statement of `put_alpha`; making it takes longer than carrying it out."""
+    statement = insert_of(dialect, AlphaRow)
+    given = [one.name for one in fields(AlphaRecord)]
+    return statement.values(
+        {name: bindparam(name) for name in ("service", "created_at", *given)}
+    ).on_conflict_do_update(
+        index_elements=["service", "alpha_id"],
+        set_={name: statement.excluded[name] for name in given if name != "alpha_id"},
     )
 
 

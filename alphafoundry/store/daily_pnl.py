@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from alphafoundry.errors import StoreError
-from alphafoundry.store.database import Store, in_chunks, insert
+from alphafoundry.store.database import Store, in_chunks, insert_of
 from alphafoundry.store.tables import PnlRow
 
 _DAYS = np.dtype("<i4")
@@ -71,11 +73,19 @@ def put_daily_pnl(session: Session, service: str, alpha_id: str, pnl: DailyPnl) 
     """Write the daily PnL of an alpha, replacing what was there."""
     days, amounts = pnl.to_bytes()
     session.execute(
-        insert(session, PnlRow)
-        .values(service=service, alpha_id=alpha_id, days=days, amounts=amounts)
-        .on_conflict_do_update(
-            index_elements=["service", "alpha_id"], set_={"days": days, "amounts": amounts}
-        )
+        _put(session.get_bind().dialect.name),
+        {"service": service, "alpha_id": alpha_id, "days": days, "amounts": amounts},
+    )
+
+
+@lru_cache
+def _put(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    """Return the statement of `put_daily_pnl`; making it takes longer than carrying it out."""
+    given = ("service", "alpha_id", "days", "amounts")
+    statement = insert_of(dialect, PnlRow).values({name: bindparam(name) for name in given})
+    return statement.on_conflict_do_update(
+        index_elements=["service", "alpha_id"],
+        set_={name: statement.excluded[name] for name in ("days", "amounts")},
     )
 
 

@@ -113,7 +113,12 @@ def open_store(url: str | None = None, *, home: Path) -> Store:
 
 def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that can say ON CONFLICT, for the database of the session."""
-    if session.get_bind().dialect.name == "postgresql":
+    return insert_of(session.get_bind().dialect.name, table)
+
+
+def insert_of(dialect: str, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+    """Return the same for a database by its name, "postgresql" or "sqlite"."""
+    if dialect == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, Update, bindparam, func, select, update
 
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError, TakenOver
@@ -20,6 +20,44 @@ from alphafoundry.store.runs import data_of, interrupt_dead_runs
 from alphafoundry.store.tables import UNFINISHED, RunRow, SimulationRow, SimulationStatus
 
 _DATA = ("market_id", "data_version", "data_until")
+
+_ROWS = cast(Table, SimulationRow.__table__)
+
+
+def _changing(*given: str, before: Sequence[SimulationStatus], **values: Any) -> Update:
+    """Return an UPDATE of the row `simulation` that gives its service where it was `before`.
+
+    Built once: making a statement takes longer than carrying it out.
+
+    given : columns whose values come with each execution
+    """
+    return (
+        update(_ROWS)
+        .where(_ROWS.c.id == bindparam("simulation"), _ROWS.c.status.in_(before))
+        .values({name: bindparam(name) for name in given} | values)
+        .returning(_ROWS.c.service)
+    )
+
+
+_NOT_SENT = {"location": None, "sent_at": None}
+_ENDING = ("status", "message", "alpha_id", "correlation_to_parent", "gain", "finished_at")
+_SENDING = _changing(
+    "sent_at",
+    before=("planned", "deferred"),
+    status="sending",
+    attempts=_ROWS.c.attempts + 1,
+    message=None,
+)
+_SENT = _changing("location", before=("sending",), status="sent")
+_LOST = _changing("message", before=UNFINISHED, status="planned", **_NOT_SENT)
+_REFUSED = _changing(
+    "message", before=UNFINISHED, status="planned", attempts=_ROWS.c.attempts - 1, **_NOT_SENT
+)
+_DEFERRED = _changing(
+    "message", before=UNFINISHED, status="deferred", attempts=_ROWS.c.attempts - 1, **_NOT_SENT
+)
+_FINISHED = _changing(*_ENDING, before=UNFINISHED)
+_FINISHED_WITH_ALPHA = _changing(*_ENDING, *_DATA, before=UNFINISHED)
 
 Ending = Literal["complete", "warning", "error", "timeout", "failed", "cancelled"]
 
@@ -145,20 +183,12 @@ def known_keys(store: Store, service: str, keys: Iterable[str]) -> frozenset[str
 
 def mark_sending(store: Store, simulation_id: int, *, now: datetime | None = None) -> None:
     """Record, before the request, that a planned or deferred simulation is being sent."""
-    _change(
-        store,
-        simulation_id,
-        before=("planned", "deferred"),
-        status="sending",
-        attempts=SimulationRow.attempts + 1,
-        sent_at=now or utc_now(),
-        message=None,
-    )
+    _change(store, _SENDING, simulation_id, sent_at=now or utc_now())
 
 
 def mark_sent(store: Store, simulation_id: int, location: str) -> None:
     """Record where the service runs a simulation that was being sent."""
-    _change(store, simulation_id, before=("sending",), status="sent", location=location)
+    _change(store, _SENT, simulation_id, location=location)
 
 
 def mark_back_to_planned(
@@ -170,30 +200,12 @@ def mark_back_to_planned(
     ----------
     refused : the request is known not to have been carried out, so it does not count as sent
     """
-    _change(
-        store,
-        simulation_id,
-        before=UNFINISHED,
-        status="planned",
-        attempts=SimulationRow.attempts - int(refused),
-        location=None,
-        sent_at=None,
-        message=message,
-    )
+    _change(store, _REFUSED if refused else _LOST, simulation_id, message=message)
 
 
 def mark_deferred(store: Store, simulation_id: int, message: str) -> None:
     """Record that the service has refused an unfinished simulation for today."""
-    _change(
-        store,
-        simulation_id,
-        before=UNFINISHED,
-        status="deferred",
-        attempts=SimulationRow.attempts - 1,
-        location=None,
-        sent_at=None,
-        message=message,
-    )
+    _change(store, _DEFERRED, simulation_id, message=message)
 
 
 def finish_simulation(
@@ -225,18 +237,17 @@ def finish_simulation(
     found = {} if alpha is None else {name: getattr(alpha, name) for name in _DATA}
     with store.write() as session:
         service = session.scalar(
-            update(SimulationRow)
-            .where(SimulationRow.id == simulation_id, SimulationRow.status.in_(UNFINISHED))
-            .values(
-                status=status,
-                message=message,
-                alpha_id=None if alpha is None else alpha.alpha_id,
-                correlation_to_parent=correlation_to_parent,
-                gain=gain,
-                finished_at=now,
+            _FINISHED if alpha is None else _FINISHED_WITH_ALPHA,
+            {
+                "simulation": simulation_id,
+                "status": status,
+                "message": message,
+                "alpha_id": None if alpha is None else alpha.alpha_id,
+                "correlation_to_parent": correlation_to_parent,
+                "gain": gain,
+                "finished_at": now,
                 **found,
-            )
-            .returning(SimulationRow.service)
+            },
         )
         if service is None:
             raise _wrong_status(store, session.get(SimulationRow, simulation_id), simulation_id)
@@ -329,18 +340,9 @@ def count_simulations(
         return dict(session.execute(query).tuples().all())
 
 
-def _change(
-    store: Store, simulation_id: int, *, before: Sequence[SimulationStatus], **values: Any
-) -> None:
+def _change(store: Store, change: Update, simulation_id: int, **values: Any) -> None:
     with store.write() as session:
-        changed = session.scalar(
-            update(SimulationRow)
-            .where(SimulationRow.id == simulation_id, SimulationRow.status.in_(before))
-            .values(**values)
-            .returning(SimulationRow.id)
-            .execution_options(synchronize_session=False)
-        )
-        if changed is None:
+        if session.scalar(change, {"simulation": simulation_id, **values}) is None:
             raise _wrong_status(store, session.get(SimulationRow, simulation_id), simulation_id)
 
 

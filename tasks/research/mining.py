@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 from alphafoundry.research.proposals import Proposal
 from alphafoundry.research.run import ResearchRun
@@ -14,16 +15,12 @@ from alphafoundry.store import SimulationRow
 from tasks.prefect.retries import TRANSIENT
 
 
-@task(
-    name="vary",
-    task_run_name="vary {count} x {search.parent.expression}",
-    cache_policy=NO_CACHE,
-)
-async def _vary(
-    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal], count: int
-) -> list[SimulationRow]:
-    """Plan the next variations of one parent."""
-    return plan_variations(run, search, proposals)
+@task(name="vary", task_run_name="vary the hopeful alphas", cache_policy=NO_CACHE)
+async def next_variations(search: Search) -> list[SimulationRow]:
+    """Return the variations of the next round, planned; empty when the search is over."""
+    rows = await search.ask()
+    get_run_logger().info("%s", "\n".join(f"{row.variation}: {row.expression}" for row in rows))
+    return rows
 
 
 @task(name="read PnL", task_run_name="read PnL of {alpha_id}", cache_policy=NO_CACHE, **TRANSIENT)
@@ -34,10 +31,10 @@ async def _read_pnl(run: ResearchRun, alpha_id: str) -> None:
 
 def search_around_hopeful(run: ResearchRun) -> Search:
     """Return the search around the most promising alphas that were not mined yet."""
+    return Search(run, vary=_vary, read_pnl=_read_pnl)
 
-    async def vary(
-        run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
-    ) -> list[SimulationRow]:
-        return await _vary(run, search, proposals, len(proposals))
 
-    return Search(run, vary=vary, read_pnl=_read_pnl)
+async def _vary(
+    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
+) -> list[SimulationRow]:
+    return plan_variations(run, search, proposals)

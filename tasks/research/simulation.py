@@ -1,9 +1,11 @@
-"""Simulations under the cap: lanes that hold a slot, one task run per simulation.
+"""Simulations under the cap: lanes that hold a slot, one task run per simulation or per group.
 
 A lane is a task with the tag `simulation`, so it holds one slot of the cap, and calls `simulate`
 once per alpha. Three slots are then taken three times instead of once per simulation, which on
 SQLite is the difference between 1.05 and 10 times the ideal time, and every simulation is still
-a task run with its own name, state and retries.
+a task run with its own name, state and retries. The simulator in this process needs less time for
+a simulation than Prefect for a task run, so there `simulate` is called once for several alphas;
+its log names each with what came of it, and its retries go on with those that have no result.
 """
 
 from __future__ import annotations
@@ -17,12 +19,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.simulation_lifecycle import (
-    Simulated,
-    simulate_at_service,
-    store_outcome,
-)
-from alphafoundry.research.simulation_queue import SimulationQueue, Turn
+from alphafoundry.research.simulation_lifecycle import Simulated
+from alphafoundry.research.simulation_queue import Group, SimulationQueue
 from alphafoundry.store import SimulationRow
 from tasks.prefect.limits import holding_slot, require_limit
 from tasks.prefect.retries import TRANSIENT
@@ -35,18 +33,21 @@ def short(text: str, width: int = 80) -> str:
 
 
 def _simulation_name() -> str:
-    return f"simulate {short(task_run.get_parameters()['row'].expression)}"
+    turns = task_run.get_parameters()["group"].turns
+    more = f" and {len(turns) - 1} more" if len(turns) > 1 else ""
+    return f"simulate {short(turns[0].row.expression)}{more}"
 
 
 @task(name="simulate", task_run_name=_simulation_name, cache_policy=NO_CACHE, **TRANSIENT)
-async def simulate(run: ResearchRun, row: SimulationRow, turn: Turn) -> Simulated:
-    """Simulate one alpha and store what came of it."""
-    if turn.outcome is None:
-        turn.end(await simulate_at_service(run, row.id))
-    assert turn.outcome is not None
-    done = await store_outcome(run, turn.outcome)
-    get_run_logger().info("%s: %s", done.status, done.summary)
-    return done
+async def simulate(group: Group) -> None:
+    """Simulate alphas one after another and store what came of each."""
+    before = len(group.stored)
+    try:
+        await group.simulate()
+    finally:
+        done = group.stored[before:]
+        lines = (f"{one.row.expression}\n  {one.status}: {one.summary}" for one in done)
+        get_run_logger().info("%s", "\n".join(lines))
 
 
 @task(

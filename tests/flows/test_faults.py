@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import StateType, TaskRun
+from prefect.client.schemas.sorting import FlowRunSort
 
 from alphafoundry.brain import BrainClient
+from alphafoundry.errors import BrainUnavailable
 from alphafoundry.expressions import parse
 from alphafoundry.research import run as research_run
+from alphafoundry.research import simulation_queue
 from alphafoundry.research.report import AlphasReport
-from alphafoundry.research.simulation_lifecycle import LOST_TWICE
+from alphafoundry.research.run import ResearchRun
+from alphafoundry.research.simulation_lifecycle import LOST_TWICE, Outcome
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
     SimulationPlan,
@@ -26,7 +33,7 @@ from alphafoundry.store import (
     plan_simulations,
 )
 from tests.flows.misbehaving import Service
-from tests.working_folder import WorkingFolder
+from tests.working_folder import WorkingFolder, wait_until
 
 RATES = {
     "429-concurrent": 0.02,
@@ -156,6 +163,45 @@ def test_an_alpha_is_found_when_the_service_has_forgotten_its_simulation(
         report = generate(simulations=1, brain=url)
     assert (report.counts.resumed, report.counts.simulated, report.counts.errors) == (1, 1, 0)
     assert list(service.counting.accepted.values()) == [1]
+
+
+def test_a_group_of_the_simulator_in_this_process_is_tried_again_from_where_it_was(
+    place: WorkingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One task run for all six; what it has stored is not simulated by its retry."""
+    asked: list[int] = []
+    simulate = simulation_queue.simulate_at_service
+
+    async def away_at_the_third(run: ResearchRun, simulation_id: int) -> Outcome:
+        asked.append(simulation_id)
+        if len(asked) == 3:
+            raise BrainUnavailable("no answer")
+        return await simulate(run, simulation_id)
+
+    monkeypatch.setattr(simulation_queue, "simulate_at_service", away_at_the_third)
+    report = generate(simulations=6)
+    assert (report.counts.simulated, report.counts.unfinished) == (6, 0)
+    assert sorted([*asked[:2], *asked[3:]]) == [1, 2, 3, 4, 5, 6] and asked[2] == asked[3]
+    assert place.rows("SELECT DISTINCT attempts FROM simulations") == [(1,)]
+    (task_run,) = task_runs_of_the_newest_flow("simulate ")
+    assert task_run.name.endswith(" and 5 more") and task_run.run_count == 2
+    assert task_run.state_type == StateType.COMPLETED
+
+
+def task_runs_of_the_newest_flow(beginning: str) -> list[TaskRun]:
+    with get_client(sync_client=True) as prefect:
+        (newest,) = prefect.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        of_newest = FlowRunFilter(id=FlowRunFilterId(any_=[newest.id]))
+
+        def read() -> list[TaskRun]:
+            found = prefect.read_task_runs(flow_run_filter=of_newest)
+            return [one for one in found if one.name.startswith(beginning)]
+
+        # The server writes task runs down a moment later.
+        wait_until(
+            lambda: any(one.state_type == StateType.COMPLETED for one in read()), what="task runs"
+        )
+        return read()
 
 
 async def die_while_sending(

@@ -39,11 +39,12 @@ def test_a_run_taken_for_dead_stops_and_says_why(
     assert 0 < place.finished() < 40, "it went on with what was not its own any more"
 
 
+@pytest.mark.parametrize("in_groups", [False, True])
 def test_a_simulation_that_another_run_finished_is_left_alone(
-    place: WorkingFolder, service: Service, url: str
+    place: WorkingFolder, service: Service, url: str, in_groups: bool
 ) -> None:
     mine = "UPDATE simulations SET status = 'error', message = 'theirs' WHERE status = 'planned'"
-    asyncio.run(run_while(place, url, mine))
+    asyncio.run(run_while(place, "local" if in_groups else url, mine))
     assert place.rows("SELECT status FROM runs") == [("finished",)]
     theirs = place.count("SELECT count(*) FROM simulations WHERE message = 'theirs'")
     assert theirs > 0

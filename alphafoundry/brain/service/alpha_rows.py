@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from alphafoundry.brain.service.state_database import StateDatabase
 from alphafoundry.brain.service.tables import (
@@ -45,6 +54,22 @@ class NewAlpha:
     fields: frozenset[str]
 
 
+# What each simulation asks for, built once: making a statement takes longer than carrying it out.
+_DOCUMENT = select(alphas.c.document).where(
+    alphas.c.id == bindparam("alpha"), alphas.c.service == bindparam("service")
+)
+_COUNT = (
+    select(func.count())
+    .select_from(alphas)
+    .where(alphas.c.service == bindparam("service"), alphas.c.content_key == bindparam("key"))
+)
+_PNL = select(daily_pnl.c.days, daily_pnl.c.dollars).where(daily_pnl.c.alpha == bindparam("alpha"))
+_RECORD_SET_NAMES = select(alphas.c.record_set_names).where(alphas.c.id == bindparam("alpha"))
+_RECORD_SET = select(record_sets.c.content).where(
+    record_sets.c.alpha == bindparam("alpha"), record_sets.c.name == bindparam("name")
+)
+
+
 class AlphaRows:
     """The alphas of one service."""
 
@@ -70,32 +95,28 @@ class AlphaRows:
                 dollars=alpha.dollars.astype("<f8").tobytes(),
             )
         )
-        for name, content in alpha.record_sets.items():
-            connection.execute(
-                insert(record_sets).values(alpha=alpha.id, name=name, content=content)
-            )
-        for field in alpha.fields:
-            connection.execute(
-                insert(alpha_fields).values(
-                    alpha=alpha.id, service=self._database.service, field=field
-                )
-            )
+        kept = [
+            {"alpha": alpha.id, "name": name, "content": content}
+            for name, content in alpha.record_sets.items()
+        ]
+        if kept:
+            connection.execute(insert(record_sets), kept)
+        used = [
+            {"alpha": alpha.id, "service": self._database.service, "field": field}
+            for field in alpha.fields
+        ]
+        if used:
+            connection.execute(insert(alpha_fields), used)
 
     def count_of(self, content_key: str) -> int:
         """Return how many alphas have this expression and these settings."""
-        found = self._database.value(
-            select(func.count())
-            .select_from(alphas)
-            .where(alphas.c.service == self._database.service, alphas.c.content_key == content_key)
-        )
+        found = self._database.value(_COUNT, service=self._database.service, key=content_key)
         return int(found or 0)
 
     def find(self, alpha_id: str) -> dict[str, Any] | None:
         """Return the JSON object of an alpha."""
         return self._database.value(  # type: ignore[no-any-return]
-            select(alphas.c.document).where(
-                alphas.c.id == alpha_id, alphas.c.service == self._database.service
-            )
+            _DOCUMENT, alpha=alpha_id, service=self._database.service
         )
 
     def change(self, alpha_id: str, document: Mapping[str, Any]) -> None:
@@ -122,26 +143,19 @@ class AlphaRows:
     def pnl(self, alpha_id: str) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
         """Return (days, dollars) of an alpha that exists."""
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(daily_pnl.c.days, daily_pnl.c.dollars).where(daily_pnl.c.alpha == alpha_id)
-            ).one()
+            row = connection.execute(_PNL, {"alpha": alpha_id}).one()
         days = np.frombuffer(row.days, dtype="<i8").astype("datetime64[D]")
         return days, np.frombuffer(row.dollars, dtype="<f8").astype(np.float64)
 
     def record_set(self, alpha_id: str, name: str) -> dict[str, Any] | None:
         """Return a table that was kept with the alpha."""
         return self._database.value(  # type: ignore[no-any-return]
-            select(record_sets.c.content).where(
-                record_sets.c.alpha == alpha_id, record_sets.c.name == name
-            )
+            _RECORD_SET, alpha=alpha_id, name=name
         )
 
     def record_set_names(self, alpha_id: str) -> list[str]:
         """Return the names of all tables of an alpha, kept or not."""
-        names = self._database.value(
-            select(alphas.c.record_set_names).where(alphas.c.id == alpha_id)
-        )
-        return list(names or ())
+        return list(self._database.value(_RECORD_SET_NAMES, alpha=alpha_id) or ())
 
     def uses_of_fields(self) -> dict[str, int]:
         """Return field to the number of alphas that use it."""

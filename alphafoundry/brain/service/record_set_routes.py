@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,14 @@ def _title(name: str) -> str:
     return _TITLES.get(name, name.replace("-", " ").capitalize())
 
 
+@lru_cache(maxsize=16)
+def _texts(days: bytes) -> tuple[str, ...]:
+    """Return the bytes of a datetime64[D] array as dates; most alphas have the same days."""
+    return tuple(np.datetime_as_string(np.frombuffer(days, "datetime64[D]")).tolist())
+
+
 def _pnl(brain: LocalBrain, alpha_id: str, name: str) -> dict[str, object]:
     days, dollars = brain.state.alphas.pnl(alpha_id)
     values = np.round(np.cumsum(dollars), 2) if name == "pnl" else dollars
-    rows = [[str(day), value] for day, value in zip(days.astype(str), values.tolist(), strict=True)]
+    rows = list(zip(_texts(days.tobytes()), values.tolist(), strict=True))
     return record_set(name, _title(name), [("date", "date"), ("pnl", "amount")], rows)

@@ -16,6 +16,7 @@ from alphafoundry.brain.served_data import ServedData
 from alphafoundry.market.panel import Panel
 
 MAX_BODY_BYTES = 1_000_000
+LONGEST_WAIT = 30.0
 
 NOT_FOUND = {"detail": "Not found."}
 NOT_PERMITTED = {"detail": "You do not have permission to perform this action."}
@@ -52,6 +53,19 @@ def come_again(after: float, *, status: int = 200, location: str | None = None) 
     if location is not None:
         headers["Location"] = location
     return Response(status_code=status, headers=headers)
+
+
+def wanted_wait(headers: Mapping[str, str]) -> float:
+    """Return how many seconds the client lets the answer wait for the end of the work.
+
+    Read from `Prefer: wait=SECONDS` (RFC 7240), at most 30; 0 where nothing is asked for or the
+    text is no such preference.
+    """
+    for preference in headers.get("prefer", "").split(","):
+        name, _, value = preference.partition("=")
+        if name.strip().lower() == "wait" and value.strip().isascii() and value.strip().isdigit():
+            return min(float(value.strip()), LONGEST_WAIT)
+    return 0.0
 
 
 async def json_body(request: Request) -> Any:

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -57,6 +57,8 @@ class _Job:
     """What holds one place: a simulation, or several that run one after another.
 
     parent : id of what is answered for several; None for a simulation of its own
+    answer : how it has ended, once that is kept
+    over : done with `answer` when the place is free again
     """
 
     simulations: tuple[_Single, ...]
@@ -65,10 +67,17 @@ class _Job:
     started: float
     stop: threading.Event = field(default_factory=threading.Event)
     kept: int = 0
+    answer: Mapping[str, Any] | None = None
+    over: Future[Mapping[str, Any] | None] = field(default_factory=Future)
 
     @property
     def id(self) -> str:
         return self.parent or self.simulations[0].id
+
+    def end(self) -> None:
+        """Tell those who wait that the place is free."""
+        if not self.over.done():
+            self.over.set_result(self.answer)
 
 
 class Runner:
@@ -126,6 +135,9 @@ class Runner:
             for job in self._jobs.values():
                 job.stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            for job in self._jobs.values():
+                job.end()
 
     def left_today(self) -> int | None:
         """Return how many simulations may still be made today, None without a quota."""
@@ -179,6 +191,15 @@ class Runner:
         share = (time.monotonic() - job.started) / usual
         return round(min(MOST_PROGRESS, share), 2)
 
+    def end_of(self, simulation_id: str) -> Future[Mapping[str, Any] | None] | None:
+        """Return a future of a running simulation's answer; None where it does not run.
+
+        The future gives None where the simulation is lost.
+        """
+        # Not under the lock, which is held while a result is written: an event loop asks this.
+        job = self._jobs.get(simulation_id)
+        return None if job is None else job.over
+
     def cancel(self, simulation_id: str) -> bool:
         """Stop a running simulation and free its place; False where it does not run."""
         with self._lock:
@@ -188,6 +209,7 @@ class Runner:
             job.stop.set()
             self._end(job, "CANCELLED")
             del self._jobs[simulation_id]
+            job.end()
         return True
 
     def _run(self, job: _Job) -> None:
@@ -208,6 +230,7 @@ class Runner:
                 self.busy_seconds += now - job.started
                 self.span_seconds = now - (self._first_start or now)
                 self._jobs.pop(job.id, None)
+                job.end()
 
     def _run_all(self, job: _Job) -> None:
         """Run the simulations in turn; the first that fails cancels those after it."""
@@ -242,6 +265,7 @@ class Runner:
             "status": status,
         }
         self._state.simulations.keep(answer, day=job.day)
+        job.answer = answer
 
     def _outcome(
         self, request: SimulationRequest, stop: threading.Event
@@ -279,18 +303,25 @@ class Runner:
         family = {"parent": single.parent} if single.parent else {}
         answer = {"id": single.id, **family, **single.request.body, **end}
         job.kept += 1
+        answer |= self._store(answer, job.day, result)
+        if job.parent is None:
+            job.answer = answer
+
+    def _store(
+        self, answer: Mapping[str, Any], day: date, result: SimulationResult | None
+    ) -> dict[str, str]:
+        """Store the answer to a simulation; return what its alpha adds to it."""
         if result is None:
-            self._state.simulations.keep(answer, day=job.day)
-            return
+            self._state.simulations.keep(answer, day=day)
+            return {}
         for attempt in range(MOST_ATTEMPTS):
             alpha = self._new_alpha(result, attempt)
+            added = {"alpha": alpha.id}
             # Another process on the same file may have made the same alpha meanwhile.
             with contextlib.suppress(AlreadyThereError):
-                self._state.simulations.keep(
-                    {**answer, "alpha": alpha.id}, day=job.day, alpha=alpha
-                )
-                return
-        raise AlreadyThereError(single.id)
+                self._state.simulations.keep({**answer, **added}, day=day, alpha=alpha)
+                return added
+        raise AlreadyThereError(answer["id"])
 
     def _new_alpha(self, result: SimulationResult, attempt: int) -> NewAlpha:
         key = content_key(result)

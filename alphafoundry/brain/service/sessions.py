@@ -41,7 +41,7 @@ class Sessions:
     _failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def required(self, request: Request) -> None:
+    async def required(self, request: Request) -> None:
         """Refuse a request with 401 unless it has a living token or right credentials."""
         if self.seconds_left(request) is None and not self._knows(request, anonymous=False):
             raise RefusedError(401, NOT_SIGNED_IN)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from alphafoundry.brain.service.local_brain import LocalBrain
@@ -16,6 +19,7 @@ from alphafoundry.brain.service.replies import (
     come_again,
     not_found,
     seconds,
+    wanted_wait,
 )
 from alphafoundry.brain.service.runner import QuotaUsedUpError, TooManyRunningError
 
@@ -54,7 +58,13 @@ def simulation_routes(brain: LocalBrain) -> APIRouter:
         return brain.choices.options()
 
     @router.get("/simulations/{simulation_id}")
-    def look(simulation_id: str) -> Response:
+    async def look(simulation_id: str, request: Request) -> Response:
+        answer = await _awaited(brain, simulation_id, wanted_wait(request.headers))
+        if answer is not None:
+            return JSONResponse(answer)
+        return await run_in_threadpool(look_now, simulation_id)
+
+    def look_now(simulation_id: str) -> Response:
         progress = brain.runner.progress(simulation_id)
         if progress is not None:
             return JSONResponse(
@@ -75,6 +85,18 @@ def simulation_routes(brain: LocalBrain) -> APIRouter:
         return Response(status_code=204)
 
     return router
+
+
+async def _awaited(
+    brain: LocalBrain, simulation_id: str, patience: float
+) -> Mapping[str, Any] | None:
+    """Return the answer to a running simulation that ends within `patience` seconds."""
+    end = brain.runner.end_of(simulation_id) if patience > 0 else None
+    if end is None:
+        return None
+    waiting = asyncio.wrap_future(end)
+    await asyncio.wait([waiting], timeout=patience)
+    return waiting.result() if waiting.done() else None
 
 
 def _quota_headers(brain: LocalBrain) -> dict[str, str]:

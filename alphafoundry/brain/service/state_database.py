@@ -77,10 +77,10 @@ class StateDatabase:
         with self._engine.begin() as connection:
             yield connection
 
-    def value(self, query: Select[Any]) -> Any:
+    def value(self, query: Select[Any], **parameters: Any) -> Any:
         """Return the only value that a query finds, None where it finds none."""
         with self.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return connection.execute(query, parameters).scalar_one_or_none()
 
 
 def _json(value: object) -> str:

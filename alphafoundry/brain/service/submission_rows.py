@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 
 from alphafoundry.brain.service.alpha_rows import type_of_alpha
 from alphafoundry.brain.service.state_database import StateDatabase
@@ -29,6 +29,14 @@ class Submission:
     verdict: str
     checks: Sequence[Mapping[str, Any]]
     told: bool
+
+
+_OPEN = (
+    select(submissions)
+    .where(submissions.c.service == bindparam("service"), submissions.c.verdict == "checking")
+    .order_by(submissions.c.number)
+)
+"""Asked for at each look at an alpha."""
 
 
 class SubmissionRows:
@@ -66,19 +74,13 @@ class SubmissionRows:
 
     def open(self) -> list[Submission]:
         """Return the submissions without a verdict, oldest first."""
-        return self._found(
-            select(submissions)
-            .where(
-                submissions.c.service == self._database.service, submissions.c.verdict == "checking"
-            )
-            .order_by(submissions.c.number)
-        )
+        return self._found(_OPEN, service=self._database.service)
 
-    def _found(self, query: Select[Any]) -> list[Submission]:
+    def _found(self, query: Select[Any], **parameters: Any) -> list[Submission]:
         with self._database.reading() as connection:
             return [
                 Submission(row.number, row.alpha, row.verdict, row.checks, row.told)
-                for row in connection.execute(query)
+                for row in connection.execute(query, parameters)
             ]
 
     def begin(self, alpha_id: str, *, day: date) -> None:

@@ -91,6 +91,57 @@ async def test_a_simulation_from_post_to_alpha(http: httpx.AsyncClient) -> None:
     assert alpha["is"]["bookSize"] == 20_000_000 and alpha["status"] == "UNSUBMITTED"
 
 
+async def test_who_prefers_to_wait_is_answered_when_it_ends(make_app: Make) -> None:
+    transport = in_process(make_app(simulation_seconds=0.3))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        await http.post("/authentication")
+        location = (await http.post("/simulations", json=body())).headers["location"]
+        for preference in ("respond-async", "wait=", "wait=-1", "wait=0.5", "wait=0"):
+            told = await http.get(location, headers={"Prefer": preference})
+            assert "progress" in told.json() and "retry-after" in told.headers
+        ended = await http.get(location, headers={"Prefer": "respond-async, wait=20"})
+        assert ended.json()["status"] == "COMPLETE" and "retry-after" not in ended.headers
+        again = await http.get(location, headers={"Prefer": "wait=20"})
+        assert ended.json() == again.json() == (await http.get(location)).json()
+        unknown = await http.get("/simulations/unknown", headers={"Prefer": "wait=20"})
+        assert unknown.status_code == 404
+
+
+async def test_waiting_ends_with_patience_and_with_a_cancel(make_app: Make) -> None:
+    transport = in_process(make_app(simulation_seconds=30.0))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        await http.post("/authentication")
+        location = (await http.post("/simulations", json=body())).headers["location"]
+        early = await http.get(location, headers={"Prefer": "wait=1"})
+        assert "progress" in early.json() and "retry-after" in early.headers
+        waiting = asyncio.create_task(http.get(location, headers={"Prefer": "wait=20"}))
+        await asyncio.sleep(0)
+        assert (await http.delete(location)).status_code == 204
+        assert (await waiting).json()["status"] == "CANCELLED"
+
+
+async def test_several_that_are_waited_for_are_answered_by_their_parent(make_app: Make) -> None:
+    transport = in_process(make_app(simulation_seconds=0.1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        await http.post("/authentication")
+        posted = await http.post("/simulations", json=[body(), body(decay=4)])
+        parent = await http.get(posted.headers["location"], headers={"Prefer": "wait=20"})
+        assert parent.json()["status"] == "COMPLETE" and len(parent.json()["children"]) == 2
+
+
+async def test_a_patient_client_asks_once(make_app: Make) -> None:
+    app, looked = make_app(simulation_seconds=0.3), []
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        looked.append(scope["path"].startswith("/simulations/"))
+        await app(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=counting)
+    async with BrainClient("http://x", transport=transport, patience=10) as client:
+        status = await client.poll_simulation(await client.post_simulation(GOOD, SETTINGS))
+    assert status.succeeded and sum(looked) == 1
+
+
 async def test_an_expression_error_comes_with_its_place(http: httpx.AsyncClient) -> None:
     response = await http.post("/simulations", json=body() | {"regular": "rank(volum)"})
     assert response.status_code == 201

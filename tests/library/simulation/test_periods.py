@@ -66,6 +66,14 @@ def test_days_with_a_missing_pnl_are_left_out() -> None:
     assert pnl_correlation(DATES, a, DATES, holed) == pytest.approx(1.0)
 
 
+def test_days_that_only_one_alpha_has_change_no_bit() -> None:
+    a, b = np.random.default_rng(5).normal(size=(2, len(DATES)))
+    same = pnl_correlation(DATES, a, DATES, b)
+    assert pnl_correlation(DATES, a, DATES.copy(), b) == same
+    more = np.append(DATES, DATES[-1] + 1)
+    assert pnl_correlation(more, np.append(a, 3.0), DATES, b) == same
+
+
 @pytest.mark.parametrize("length", [0, 19])
 def test_too_few_common_days_have_no_correlation(length: int) -> None:
     a = np.arange(float(length))
