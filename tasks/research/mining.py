@@ -1,4 +1,4 @@
-"""Mining: variations of the hopeful alphas, most of the budget for those not submittable yet."""
+"""Mining: sums of unlike alphas and variations of the strongest, one task run per round."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from alphafoundry.research.proposals import Proposal
+from alphafoundry.research.combining import Step
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.search import ParentSearch, Search, fetch_pnl, plan_variations
+from alphafoundry.research.search import Search, fetch_pnl, plan_steps
 from alphafoundry.store import SimulationRow
 from tasks.prefect.retries import TRANSIENT
 
 
-@task(
-    name="vary",
-    task_run_name="vary {count} x {search.parent.expression}",
-    cache_policy=NO_CACHE,
-)
-async def _vary(
-    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal], count: int
-) -> list[SimulationRow]:
-    """Plan the next variations of one parent."""
-    return plan_variations(run, search, proposals)
+@task(name="combine", task_run_name="combine and vary, {count} new", cache_policy=NO_CACHE)
+async def _combine(run: ResearchRun, steps: Sequence[Step], count: int) -> list[SimulationRow]:
+    """Plan the sums and variations of one round."""
+    return await plan_steps(run, steps)
 
 
 @task(name="read PnL", task_run_name="read PnL of {alpha_id}", cache_policy=NO_CACHE, **TRANSIENT)
@@ -32,12 +26,10 @@ async def _read_pnl(run: ResearchRun, alpha_id: str) -> None:
     await fetch_pnl(run, alpha_id)
 
 
-def search_around_hopeful(run: ResearchRun) -> Search:
-    """Return the search around the most promising alphas that were not mined yet."""
+def search_from_found(run: ResearchRun) -> Search:
+    """Return the search that builds on everything simulated so far."""
 
-    async def vary(
-        run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
-    ) -> list[SimulationRow]:
-        return await _vary(run, search, proposals, len(proposals))
+    async def combine(run: ResearchRun, steps: Sequence[Step]) -> list[SimulationRow]:
+        return await _combine(run, steps, len(steps))
 
-    return Search(run, vary=vary, read_pnl=_read_pnl)
+    return Search(run, combine=combine, read_pnl=_read_pnl)
