@@ -53,6 +53,8 @@ class Trial:
     expression, settings : what was simulated
     sharpe : annual Sharpe ratio on search days
     days : days that it is of
+    hopeful : whether the rule of the settings calls it worth mining, so that it may be a part even
+        where luck alone could have made it
     """
 
     alpha_id: str
@@ -60,6 +62,7 @@ class Trial:
     settings: SimulationSettings
     sharpe: float
     days: int
+    hopeful: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ def choose_parts(
 ) -> Parts:
     """Return the strongest short alphas that are unlike each other, at most `most`.
 
-    Strongest by `lower_bound`, which must be above 0; ties go to the shorter one. One that loses
-    counts as its reverse.
+    Strongest by `lower_bound`, which must be above 0 unless they are hopeful; ties go to the
+    shorter one. One that loses counts as its reverse.
 
     Parameters
     ----------
@@ -119,7 +122,8 @@ def choose_parts(
         (
             number
             for number, one in enumerate(trials)
-            if bound[number] > 0 and one.expression.operator_count <= MOST_OPERATORS
+            if (bound[number] > 0 or one.hopeful)
+            and one.expression.operator_count <= MOST_OPERATORS
         ),
         key=lambda number: (
             -bound[number],

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from alphafoundry.errors import BrainError, ExpressionError
 from alphafoundry.expressions import Expression, check, parse
+from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.research.combining import Combiner, Step, Trial
-from alphafoundry.research.finalists import sees_the_future
 from alphafoundry.research.generation import to_plan
 from alphafoundry.research.history import settings_of, simulated_alphas
 from alphafoundry.research.run import ResearchRun
@@ -156,6 +156,7 @@ class Search:
                 settings_of(alpha.settings),
                 alpha.sharpe or 0.0,
                 len(pnl.own(columns[alpha.alpha_id])) if alpha.alpha_id in columns else LEAST_DAYS,
+                alpha.hopeful,
             )
             for alpha, expression in usable
         ]
@@ -164,14 +165,16 @@ class Search:
 
     def _usable(self, alpha: AlphaRow) -> Expression | None:
         """Return the expression of an alpha that can be built on here, None for another."""
-        if not alpha.sharpe or sees_the_future(alpha):
+        if not alpha.sharpe:
             return None
         try:
             expression = parse(alpha.expression)
-            check(expression, self._run.fields, operators=self._run.operators)
+            warnings = check(
+                expression, self._run.fields, operators=self._run.operators, levels=True
+            )
         except ExpressionError:
             return None
-        return expression
+        return None if COMPARES_LEVELS in warnings else expression
 
     async def _ask_for_pnl(self, missing: Sequence[str]) -> bool:
         """Ask the service for daily PnL that is not stored; return whether it was asked."""

@@ -216,6 +216,13 @@ def test_without_anything_above_luck_nothing_is_proposed() -> None:
     assert asked([], np.empty((0, 0))) == []
 
 
+def test_a_hopeful_alpha_is_varied_even_where_luck_could_have_made_it() -> None:
+    weak = replace(trial(0, 0.1), hopeful=True)
+    steps = asked([weak], np.eye(1), 5)
+    assert {one.parts for one in steps} == {("a0",)}
+    assert len(steps) == 5
+
+
 def test_parts_keep_apart_whatever_their_signs() -> None:
     trials = [trial(n, (-1) ** n * (2.0 - 0.1 * n)) for n in range(len(TEXTS))]
     for seed in range(5):
