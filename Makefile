@@ -92,7 +92,8 @@ bench-market: install-dev ## Measure loading, looking back and updating (FLAGS='
 bench-library: install-dev ## Measure single steps of the library: markets, hostile texts
 	@$(BIN)/python -m benchmarks.library $(FLAGS)
 
-bench-search: install-dev ## Measure what the search finds over several seeds
+bench-search: ## Race the search against others at equal budgets (FLAGS='--whole' takes hours)
+	@$(ENVIRONMENT) dev bench
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
 
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go

@@ -180,18 +180,39 @@ class HopefulSettings(_Settings):
         return tuple(texts)
 
 
-class MiningSettings(_Settings):
-    """How hopeful alphas are varied.
+Share = Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)]
 
-    share : part of the budget of simulations kept for variations, 0 mines nothing
-    parents : most alphas that one run varies: hopeful ones, and losers whose reverse would be
-        hopeful
-    variations : most variations of one parent
+
+class IdeasSettings(_Settings):
+    """Where the ideas of the generator `grammar` come from; the grammar has the rest.
+
+    formulas : share of known formulas, the 101 Formulaic Alphas that compare no price levels
+    templates : share of templates, group_op(ts_op(field, days), group)
     """
 
-    share: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.5
-    parents: Count = 8
-    variations: Count = 40
+    formulas: Share = 0.15
+    templates: Share = 0.1
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> IdeasSettings:
+        if self.formulas + self.templates > 1:
+            raise ValueError("gives away more than all; formulas + templates must be at most 1")
+        return self
+
+
+class MiningSettings(_Settings):
+    """How the search goes on from what was found.
+
+    share : part of the budget of simulations kept for it, 0 mines nothing
+    parts : most alphas that one round builds on, the strongest that are unlike each other
+    most_parts : most alphas in one sum
+    variations : part of a round that varies single alphas, the rest adds several up
+    """
+
+    share: Share = 0.6
+    parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=40)] = 32
+    most_parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5)] = 4
+    variations: Share = 0.25
 
 
 class SubmissionSettings(_Settings):
@@ -424,6 +445,7 @@ class FoundrySettings(_Settings):
     ] = "grammar"
     server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
+    ideas: IdeasSettings = IdeasSettings()
     mining: MiningSettings = MiningSettings()
     holdout: HoldoutSettings = HoldoutSettings()
     submission: SubmissionSettings = SubmissionSettings()

@@ -7,28 +7,17 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import tempfile
 import time
 from pathlib import Path
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.market import load_market
+from alphafoundry.research.known_formulas import alpha101
 from alphafoundry.simulation import SimulationSettings
 from alphafoundry.simulation.simulator import Simulator
 
-FORMULAS = Path(__file__).with_name("alpha101_formulas.txt")
 SETTINGS = SimulationSettings(neutralization="MARKET")
-
-
-def read_formulas() -> dict[int, str]:
-    """Return number to expression, with the mean volumes written out."""
-    found: dict[int, str] = {}
-    for line in FORMULAS.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            number, _, text = line.partition(": ")
-            found[int(number)] = re.sub(r"\badv(\d+)\b", r"ts_mean(volume, \1)", text)
-    return found
 
 
 def main() -> None:
@@ -43,7 +32,7 @@ def main() -> None:
     simulator = Simulator(panel)
     rows = []
     start = time.perf_counter()
-    for number, text in read_formulas().items():
+    for number, text in alpha101().items():
         try:
             found = simulator.simulate(text, SETTINGS).statistics
             numbers = (found.sharpe, found.fitness, 100 * found.turnover, 100 * found.returns)
@@ -54,7 +43,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     arguments.out.write_text(
         "# The 101 Formulaic Alphas\n\n"
-        "Written by `python -m benchmarks.alpha101` from `benchmarks/alpha101_formulas.txt` "
+        "Written by `python -m benchmarks.alpha101` from `alphafoundry/research/alpha101.txt` "
         "(Kakushadze 2015).\n\n"
         f"Market: {panel.label}. Delay {SETTINGS.delay}, decay {SETTINGS.decay}, neutralization "
         f"{SETTINGS.neutralization}, truncation {SETTINGS.truncation:g}, before costs. vwap is the "

@@ -179,7 +179,6 @@ def mined_population(panel: Panel, count: int) -> list[str]:
             write(replaced(parent.root, variation.path, variation.node))
             for kind in variations(parent, SimulationSettings(), space).values()
             for variation in kind
-            if variation.node is not None
         ]
         random.shuffle(several)
         good = (text for text in several if _runs(text, infos))

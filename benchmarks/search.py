@@ -1,205 +1,148 @@
-"""What the search finds with a given number of simulations, over several seeds.
+"""The race of searches: ours against others at the same number of simulations.
 
-Two ways to spend the budget: on fresh ideas of the grammar alone, and as `flows.daily` does, on
-ideas, variations of the best of them, and what is left on ideas again. Reported are the best
-fitness of any alpha and of those that pass every check, how many pass, and how many of these are
-unlike each other (daily PnL correlated at most 0.7), so that they could be submitted together.
-Everything is in sample: the same days choose the alphas and judge them.
+Every rival has the same market, fields, engine and settings, and an alpha that loses is turned for
+nothing. Its ten finalists are chosen by one rule: the highest lower bound of the Sharpe ratio, each
+at most 0.7 correlated with those before it. Judged are, on synthetic markets, the true Sharpe
+ratios of the finalists, and on real prices a year that the search did not see.
 
-    python -m benchmarks.search [--market calibration] [--market bars.parquet] [--seeds 8]
+Without a flag, the quick form: two calibration markets, 200 simulations. `--whole` races on five
+calibration markets with 400 simulations, on effects planted into mirrored real prices at full, half
+and a quarter of their strength, and on rolling years of real prices; it takes hours. What was raced
+is kept in `.foundry/race` until the search or the race changes, so a race that was cut short goes
+on where it was.
+
+    python -m benchmarks.search [--whole] [--judge calibration] [--strength 0.5] [--seeds 101,102]
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import math
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
-from alphafoundry.errors import ExpressionError, SimulationError
-from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS, FieldInfo
-from alphafoundry.market import Panel, load_market
-from alphafoundry.research.campaign import Campaign
-from alphafoundry.research.diagnosis import Diagnosis
-from alphafoundry.research.grammar import GrammarGenerator
-from alphafoundry.research.mining import Miner, Partner, Scored
-from alphafoundry.research.parent_selection import choose_parents
-from alphafoundry.research.proposals import Outcome, Proposal
-from alphafoundry.research.selection import PnlSeries, least_correlated_first
-from alphafoundry.settings import FoundrySettings
-from alphafoundry.simulation.simulator import Simulator
+from benchmarks.race.judges import Case, Cell, race, splits_of, summary
+from benchmarks.race.rivals import RIVALS
+from benchmarks.report import table
 from benchmarks.results_file import RESULTS, write_result
 
-HOPEFUL = 0.5
-CACHE = RESULTS.parent.parent / ".foundry" / "cache"
+ROOT = RESULTS.parent.parent
+CELLS = ROOT / ".foundry" / "race"
+FILES = (
+    "../shared/data/us_equities_2016_2021.parquet",
+    "../shared/data/us_top3000_2012_2017.parquet",
+)
+STRENGTHS = (1.0, 0.5, 0.25)
+QUICK_SEEDS, WHOLE_SEEDS = (101, 102), (101, 102, 103, 104, 105)
+QUICK_SIMULATIONS, WHOLE_SIMULATIONS = 200, 400
+JUDGES = ("calibration", "planted", "sealed")
 
 
-@dataclass(frozen=True)
-class Found:
-    """One simulated proposal; `series` is None where the simulation failed."""
-
-    proposal: Proposal
-    diagnosis: Diagnosis
-    series: PnlSeries | None
-
-    @property
-    def fitness(self) -> float:
-        return self.series.fitness if self.series else math.nan
-
-
-class Run:
-    """One day's search in memory, without database, service or workflow engine."""
-
-    def __init__(self, simulator: Simulator, settings: FoundrySettings, seed: int) -> None:
-        self._simulator = simulator
-        self._settings = settings
-        self._seed = seed
-        panel = simulator.panel
-        self._fields = {
-            **{
-                name: DEFAULT_FIELDS.get(name) or FieldInfo(name, "MATRIX") for name in panel.fields
-            },
-            **{name: DEFAULT_FIELDS.get(name) or FieldInfo(name, "GROUP") for name in panel.groups},
-        }
-        self.found: list[Found] = []
-
-    def invent(self, count: int) -> None:
-        """Simulate new ideas of the grammar, which knows what this run found before."""
-        history = [Outcome(one.proposal.expression, one.fitness) for one in self.found]
-        generator = GrammarGenerator(
-            self._fields,
-            OPERATORS,
-            seed=self._seed,
-            settings=self._settings.alpha,
-            history=history,
-        )
-        for proposal in asyncio.run(generator.propose(count)).kept:
-            self._simulate(proposal)
-
-    def mine(self, count: int) -> None:
-        """Simulate variations of the best alphas, as the campaign asks for them."""
-        mining = self._settings.mining
-        hopeful = {
-            one.series.alpha_id: one
-            for one in self.found
-            if one.series is not None and abs(one.fitness) > HOPEFUL
-        }
-        chosen = choose_parents(
-            [one.series for one in hopeful.values() if one.series], limit=mining.parents
-        )
-        known = [(one.proposal.canonical, one.proposal.settings) for one in self.found]
-        miners = [
-            Miner(
-                hopeful[name].proposal.expression,
-                hopeful[name].proposal.settings,
-                hopeful[name].diagnosis,
-                fields=self._fields,
-                operators=OPERATORS,
-                budget=mining.variations,
-                seed=self._seed + number,
-                series=hopeful[name].series,
-                known=known,
-            )
-            for number, name in enumerate(chosen)
-        ]
-        partners = [
-            Partner(one.proposal.expression, one.diagnosis, one.series)
-            for name, one in hopeful.items()
-            if one.fitness > 0 and name not in chosen
-        ]
-        campaign = Campaign(miners, count, partners)
-        while batch := campaign.ask():
-            for miner, proposals in batch:
-                results = [self._simulate(proposal) for proposal in proposals]
-                miner.tell(Scored(one.proposal, one.diagnosis, one.series) for one in results)
-
-    def _simulate(self, proposal: Proposal) -> Found:
-        try:
-            result = self._simulator.simulate(proposal.expression, proposal.settings)
-        except (ExpressionError, SimulationError):
-            found = Found(proposal, Diagnosis(None), None)
+def cases(
+    judges: Sequence[str],
+    strengths: Sequence[float],
+    seeds: Sequence[int],
+    files: Sequence[str],
+) -> list[Case]:
+    """Return the markets to race on."""
+    found: list[Case] = []
+    for judge in judges:
+        if judge == "calibration":
+            found += [Case(judge, seed, strength) for strength in strengths for seed in seeds]
+        elif judge == "planted":
+            found += [
+                Case(judge, seed, strength, file)
+                for file in files
+                for strength in strengths
+                for seed in seeds
+            ]
         else:
-            shown = result.statistics.to_brain()
-            fitness, turnover = (_number(shown[name]) for name in ("fitness", "turnover"))
-            series = PnlSeries(str(len(self.found)), result.dates, result.daily_pnl, fitness)
-            found = Found(proposal, Diagnosis.of(fitness, turnover, result.checks), series)
-        self.found.append(found)
-        return found
+            found += [
+                Case(judge, seed, file=file, split=split)
+                for file in files
+                for split in range(splits_of(file))
+                for seed in seeds
+            ]
+    return found
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+def sources() -> str:
+    """Return a digest of the code that a result depends on."""
+    folders = ("alphafoundry/research", "alphafoundry/simulation", "benchmarks/race")
+    digest = hashlib.blake2b(digest_size=6)
+    for folder in folders:
+        for path in sorted((ROOT / folder).glob("*")):
+            if path.suffix in (".py", ".txt"):
+                digest.update(path.read_bytes())
+    digest.update((ROOT / "alphafoundry/settings.py").read_bytes())
+    return digest.hexdigest()
 
 
-def one_run(simulator: Simulator, seed: int, simulations: int, *, mining: bool) -> dict[str, float]:
-    """Spend the budget and return what was found."""
-    settings = FoundrySettings()
-    run = Run(simulator, settings, seed)
-    for_mining = round(simulations * settings.mining.share) if mining else 0
-    run.invent(simulations - for_mining)
-    if for_mining:
-        run.mine(for_mining)
-    if len(run.found) < simulations:
-        run.invent(simulations - len(run.found))
-    passing = [one.series for one in run.found if one.diagnosis.passes and one.series]
-    return {
-        "simulations": len(run.found),
-        "best_fitness": max((one.fitness for one in run.found if one.fitness > 0), default=0.0),
-        "best_passing_fitness": max((one.fitness for one in passing), default=0.0),
-        "hopeful": sum(one.fitness > HOPEFUL for one in run.found),
-        "passing": len(passing),
-        "unlike_passing": len(least_correlated_first(passing, []).placed),
-    }
+def raced(case: Case, rivals: Sequence[str], simulations: int, version: str) -> list[Cell]:
+    """Race on one market, from what is kept where it is there."""
+    CELLS.mkdir(parents=True, exist_ok=True)
+
+    def path(name: str) -> Path:
+        key = json.dumps([asdict(case), name, simulations, version], sort_keys=True)
+        return CELLS / f"{hashlib.blake2b(key.encode(), digest_size=10).hexdigest()}.json"
+
+    def known(name: str) -> Cell | None:
+        place = path(name)
+        return json.loads(place.read_text()) if place.exists() else None
+
+    def keep(name: str, cell: Cell) -> None:
+        print(_line(cell), flush=True)
+        path(name).write_text(json.dumps(cell))
+
+    return race(case, rivals, simulations, known=known, keep=keep)
 
 
-def measure(panel: Panel, market: str, seeds: int, simulations: int) -> list[dict[str, Any]]:
-    """Return one row of means over the seeds for each way to spend the budget."""
-    simulator = Simulator(panel)
-    rows: list[dict[str, Any]] = []
-    for search in ("grammar alone", "grammar and mining"):
-        runs = [
-            one_run(simulator, seed, simulations, mining=search != "grammar alone")
-            for seed in range(seeds)
-        ]
-        means = {name: round(fmean(run[name] for run in runs), 2) for name in runs[0]}
-        enough = sum(run["unlike_passing"] >= 2 for run in runs)
-        row = {"market": market, "search": search, "seeds": seeds, **means}
-        rows.append({**row, "seeds_with_two_or_more": enough})
-    return rows
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as aligned text."""
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in cells
+def _line(cell: Cell) -> str:
+    worth = cell.get("true", cell.get("sealed_each"))
+    return (
+        f"{cell['market']}, strength {cell['strength']:g}, seed {cell['seed']}, {cell['rival']}: "
+        f"{cell['simulations']} simulations, {worth:.2f} (search {cell['search']:.2f})"
     )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def main() -> None:
-    """Measure, print a table, and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    parser.add_argument(
-        "--market",
-        action="append",
-        help="calibration, sample, yfinance or a path; may be repeated (default: calibration)",
+    """Race, print the tables, and write the result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seeds", type=int, default=8, help="runs, seeds from 0 (default: 8)")
-    parser.add_argument("--simulations", type=int, default=60, help="per run (default: 60)")
-    arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    for market in arguments.market or ["calibration"]:
-        panel = load_market(market, cache_dir=CACHE)
-        rows += measure(panel, Path(market).stem, arguments.seeds, arguments.simulations)
-    print(table(rows))
-    path = write_result("search", rows, ["numpy", "numba"])
-    print(f"written to {path.relative_to(RESULTS.parent.parent)}")
+    parser.add_argument("--whole", action="store_true", help="the whole race, hours")
+    parser.add_argument("--judge", action="append", choices=JUDGES, help="may be repeated")
+    parser.add_argument("--strength", action="append", type=float, help="of planted effects")
+    parser.add_argument("--seeds", type=_numbers, help="with commas; those below 100 are tuned on")
+    parser.add_argument("--simulations", type=int, help="budget of each rival")
+    parser.add_argument("--rival", action="append", choices=tuple(RIVALS), help="may be repeated")
+    parser.add_argument("--file", action="append", help="real prices; may be repeated")
+    parser.add_argument("--dry", action="store_true", help="print only, write no result")
+    given = parser.parse_args()
+    judges = given.judge or (JUDGES if given.whole else ("calibration",))
+    strengths = given.strength or (STRENGTHS if given.whole else (1.0,))
+    seeds = given.seeds or (WHOLE_SEEDS if given.whole else QUICK_SEEDS)
+    simulations = given.simulations or (WHOLE_SIMULATIONS if given.whole else QUICK_SIMULATIONS)
+    rivals = given.rival or list(RIVALS)
+    version = sources()
+    cells: list[Cell] = []
+    for case in cases(judges, strengths, seeds, given.file or FILES):
+        cells += raced(case, rivals, simulations, version)
+    rows = summary(cells)
+    for kind in dict.fromkeys(map(tuple, rows)):
+        print("\n".join(table([row for row in rows if tuple(row) == kind])))
+    if not given.dry:
+        packages = ["numpy", "numba", "gplearn", "deap"]
+        path = write_result("search", rows, packages)
+        print(f"written to {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Vary the hopeful alphas and keep what is better: `python -m flows.mine`."""
+"""Add up and vary the strongest alphas: `python -m flows.mine`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.simulation_queue import leftovers
-from tasks.research.mining import next_variations, search_around_hopeful
+from tasks.research.mining import search_from_found
 from tasks.research.opening import judge_finalists
 from tasks.research.run import publish_research, run_of_research
 from tasks.research.simulation import simulate_all
@@ -23,13 +23,13 @@ async def mine(
     max_concurrent: int | None = None,
     credentials: str | None = None,
 ) -> AlphasReport:
-    """Simulate variations of the hopeful alphas, best chances first, and record what they gain."""
+    """Simulate sums of unlike alphas and variations of the strongest, and record what they gain."""
     async with run_of_research("mine", locals()) as run:
         await simulate_all(run, leftovers(run), phase="mine")
-        search = search_around_hopeful(run)
-        while variants := await next_variations(search):
-            search.tell(await simulate_all(run, variants, phase="mine"))
-        get_run_logger().info("mined %d alphas", search.finish())
+        search = search_from_found(run)
+        while variants := await search.ask():
+            await simulate_all(run, variants, phase="mine")
+        get_run_logger().info("built on %d alphas", search.finish())
         if run.top_level and not run.stop.is_set():
             await judge_finalists(run)
         return await publish_research(run)

@@ -1,12 +1,12 @@
 """Research: inventing alphas, improving them, and choosing which to submit."""
 
+from alphafoundry.research.combining import Combiner, Trial
 from alphafoundry.research.grammar import GrammarGenerator
 from alphafoundry.research.hopeful import HopefulRule, Threshold
-from alphafoundry.research.mining import Miner, Scored
+from alphafoundry.research.ideas import IdeaGenerator
 from alphafoundry.research.ollama_generator import OllamaGenerator
 from alphafoundry.research.planted import classify
 from alphafoundry.research.proposals import Outcome, Proposal, Proposals, Proposer, Refusal
-from alphafoundry.research.scoring import mining_score
 from alphafoundry.research.selection import (
     Obstacle,
     PnlSeries,
@@ -16,9 +16,10 @@ from alphafoundry.research.selection import (
 )
 
 __all__ = [
+    "Combiner",
     "GrammarGenerator",
     "HopefulRule",
-    "Miner",
+    "IdeaGenerator",
     "Obstacle",
     "OllamaGenerator",
     "Outcome",
@@ -27,11 +28,10 @@ __all__ = [
     "Proposals",
     "Proposer",
     "Refusal",
-    "Scored",
     "Threshold",
+    "Trial",
     "classify",
     "least_correlated_first",
-    "mining_score",
     "obstacles",
     "submittable",
 ]

@@ -126,9 +126,7 @@ def unlike(trials: TrialPnl, worth: Array, *, most: int = MOST_FINALISTS) -> lis
 
     worth : of each trial; those where it is NaN are left out, ties go to the smaller id
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        likeness = np.nan_to_num(np.abs(np.corrcoef(trials.filled(), rowvar=False)))
-    likeness = np.atleast_2d(likeness)
+    likeness = np.abs(trials.correlation())
     order = sorted(
         np.flatnonzero(~np.isnan(worth)).tolist(),
         key=lambda column: (-worth[column], trials.alpha_ids[column]),

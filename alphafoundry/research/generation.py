@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from alphafoundry.llm import ModelFleet, OllamaClient
-from alphafoundry.research.grammar import GrammarGenerator
 from alphafoundry.research.history import past_outcomes
+from alphafoundry.research.ideas import IdeaGenerator
 from alphafoundry.research.ollama_generator import OllamaGenerator
 from alphafoundry.research.proposals import KNOWN_ALREADY, Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun
@@ -76,12 +76,14 @@ async def generator_of(run: ResearchRun) -> AsyncIterator[Proposer]:
     settings = run.settings
     history = past_outcomes(run.store, run.service)
     if settings.generator == "grammar":
-        yield GrammarGenerator(
+        yield IdeaGenerator(
             run.fields,
             run.operators,
             seed=settings.seed,
             settings=settings.alpha,
             history=history,
+            formulas=settings.ideas.formulas,
+            templates=settings.ideas.templates,
         )
         return
     ollama = settings.ollama

@@ -82,6 +82,11 @@ class GrammarGenerator:
             f"{len(self._vocabulary.operators)} operators, seed={self.seed}, {self._experience!r})"
         )
 
+    @property
+    def known(self) -> set[str]:
+        """Canonical forms that are not proposed again: the history, and what was proposed."""
+        return self._proposed
+
     def draw(self, index: int) -> Expression:
         """Return draw number `index`: it parses, passes `check` without warning, and has at most
         `MOST_OPERATORS` operators.
@@ -171,11 +176,9 @@ class GrammarGenerator:
         self, parent: Expression, rng: np.random.Generator
     ) -> tuple[Expression | None, str | None]:
         found = variations(parent, self.settings, self._space)
-        kinds = [kind for kind in sorted(found) if found[kind][0].node is not None]
+        kinds = sorted(found)
         several = found[kinds[int(rng.integers(len(kinds)))]]
         variation = several[int(rng.integers(len(several)))]
-        if variation.node is None:
-            return None, None
         root = replaced(parent.root, variation.path, variation.node)
         return self._valid(write(root)), str(variation)
 

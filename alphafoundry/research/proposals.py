@@ -10,6 +10,9 @@ from alphafoundry.simulation.settings import SimulationSettings
 KNOWN_ALREADY = "proposed or simulated before"
 """Reason of a refusal that says nothing against the text itself."""
 
+MINER = "miner"
+"""Origin of what was made from alphas that were simulated before."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -20,7 +23,7 @@ class Proposal:
     expression : FASTEXPR text
     canonical : the same for every text of equal meaning
     settings : what to simulate it with
-    origin : "grammar", "ollama" or "miner"
+    origin : "grammar", "formula", "template", "ollama" or "miner"
     parent : canonical form of the expression it varies; None where it has none
     variation : kind of variation and what changed, "window: 20 -> 24"; None for a fresh idea
     """

@@ -22,7 +22,7 @@ class AlphaLine:
     alpha_id : BRAIN's identity
     expression : FASTEXPR text
     settings : those that differ from the run's own, as "decay 4, neutralization MARKET"
-    origin : "grammar", "ollama", "miner" or "import"
+    origin : "grammar", "formula", "template", "ollama", "miner" or "import"
     sharpe, fitness : dimensionless; turnover, returns, drawdown : fractions; None if unknown
     gain : fitness minus the parent's fitness; None for an alpha without a parent
     correlation_to_parent : of daily PnL; None for an alpha without a parent

@@ -11,6 +11,7 @@ from alphafoundry.brain.models import CheckInfo
 from alphafoundry.clock import eastern_day, utc_now
 from alphafoundry.research.evidence import evidence_of, evidence_of_alphas
 from alphafoundry.research.planted import NOISE, classify
+from alphafoundry.research.proposals import MINER
 from alphafoundry.research.report import AlphaLine, AlphasReport, Counts
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.seal import Seal
@@ -49,7 +50,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
     alphas = read_alphas(run.store, run.service, shown)
     by_alpha = {row.alpha_id: row for row in ended if row.alpha_id}
     hopeful = [alpha for alpha in alphas.values() if alpha.hopeful]
-    mined = [row for row in ended if row.parent_alpha_id is not None]
+    mined = [row for row in ended if row.origin == MINER]
     truths = Counter(
         classify(alpha.planted).split(":")[0]
         for alpha in hopeful

@@ -1,74 +1,70 @@
-"""Mining: variations of the hopeful alphas, most of the budget for those not submittable yet."""
+"""Mining: sums of unlike alphas and variations of the strongest, of everything simulated so far."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+import itertools
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from alphafoundry.brain.models import CheckInfo
-from alphafoundry.errors import BrainError
-from alphafoundry.expressions import parse
-from alphafoundry.research.campaign import Campaign
-from alphafoundry.research.diagnosis import Diagnosis
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.errors import BrainError, ExpressionError
+from alphafoundry.expressions import Expression, check, parse
+from alphafoundry.expressions.checking import COMPARES_LEVELS
+from alphafoundry.market.suitability import LEAST_DAYS
+from alphafoundry.research.combining import Combiner, Step, Trial
 from alphafoundry.research.generation import to_plan
 from alphafoundry.research.history import settings_of, simulated_alphas
-from alphafoundry.research.mining import AlphaKey, Miner, Partner, Scored
-from alphafoundry.research.parent_selection import ReversedStatistics, choose_parents
-from alphafoundry.research.proposals import Proposal
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.selection import PnlSeries
-from alphafoundry.research.simulation_lifecycle import Simulated, before_test_period
-from alphafoundry.research.tree_edits import write
-from alphafoundry.research.variations import turned
+from alphafoundry.research.simulation_lifecycle import before_test_period
+from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
     SimulationRow,
     best_alphas,
-    hopeful_alphas,
     mark_mined,
-    read_daily_pnl,
-    read_submissions,
     save_daily_pnl,
 )
 
-MOST_HOPEFUL = 200
-"""Hopeful alphas, the best first, that are compared to choose the parents."""
+ROUNDS = 6
+"""Rounds that a budget is spent in; each learns from those before it."""
 
-MOST_LOSERS = 20
-"""Alphas whose reverse would be hopeful, the worst first, whose daily PnL is asked for."""
+MOST_COMPARED = 300
+"""Alphas, the largest |Sharpe ratio| first, that parts are chosen from."""
 
-MOST_PARTNERS = 20
-"""Hopeful alphas, besides the parents, that parents may be combined with."""
+MOST_ASKED = 20
+"""Alphas whose daily PnL is not stored and is asked for, at most, in one search."""
 
+USUAL_PERIODS = 252.0
 
-Vary = Callable[[ResearchRun, "ParentSearch", Sequence[Proposal]], Awaitable[list[SimulationRow]]]
+Combine = Callable[[ResearchRun, Sequence[Step]], Awaitable[list[SimulationRow]]]
 ReadPnl = Callable[[ResearchRun, str], Awaitable[None]]
 
 
-@dataclass
-class ParentSearch:
-    """One parent, its search, and what was asked in this round by id of its simulation.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search builds on.
 
-    `parent_id` is what gains are measured against: of a parent that loses, the reversed alpha,
-    and None until that was simulated.
+    Attributes
+    ----------
+    trials : alphas that can be built on
+    correlation : of their daily PnL, shape (n_trials, n_trials); 0 where it is not known
+    periods : bars of a year
     """
 
-    parent: AlphaRow
-    miner: Miner
-    parent_id: str | None
-    asked: dict[int, Proposal] = field(default_factory=dict)
+    trials: list[Trial]
+    correlation: NDArray[np.float64]
+    periods: float
 
 
-def plan_variations(
-    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
-) -> list[SimulationRow]:
-    """Plan variations of one parent, and remember which simulation is which of them."""
-    rows = run.plan(to_plan(one, search.parent_id) for one in proposals)
-    by_canonical = {(one.canonical, one.settings): one for one in proposals}
-    search.asked = {row.id: by_canonical[row.canonical, settings_of(row.settings)] for row in rows}
-    return rows
+async def plan_steps(run: ResearchRun, steps: Sequence[Step]) -> list[SimulationRow]:
+    """Plan what a round asks for."""
+    run.tally.parents.update(part for step in steps for part in step.parts)
+    return run.plan(to_plan(step.proposal, step.parent_id) for step in steps)
 
 
 async def fetch_pnl(run: ResearchRun, alpha_id: str) -> None:
@@ -79,173 +75,137 @@ async def fetch_pnl(run: ResearchRun, alpha_id: str) -> None:
 
 
 class Search:
-    """A search around the most promising alphas that were not mined yet.
-
-    Parents are hopeful alphas, and alphas that lose so steadily that their reverse would be
-    hopeful. They are chosen to differ from each other and from what was submitted.
+    """Rounds of sums and variations that build on all alphas of the service, those of earlier runs
+    included. Each round reads the store anew, so a search that was cut short is taken up by the
+    next one where it was.
 
     Parameters
     ----------
-    vary : `plan_variations`, or a task that does it
+    combine : `plan_steps`, or a task that does it
     read_pnl : `fetch_pnl`, or a task that tries it again
     """
 
-    def __init__(self, run: ResearchRun, *, vary: Vary, read_pnl: ReadPnl = fetch_pnl) -> None:
+    def __init__(
+        self, run: ResearchRun, *, combine: Combine = plan_steps, read_pnl: ReadPnl = fetch_pnl
+    ) -> None:
+        mining = run.settings.mining
         self._run = run
-        self._vary = vary
+        self._combine = combine
         self._read_pnl = read_pnl
-        self._searches: list[ParentSearch] = []
-        self._campaign: Campaign | None = None
+        self._combiner = Combiner(
+            run.fields,
+            run.operators,
+            settings=run.settings.alpha,
+            seed=run.settings.seed,
+            parts=mining.parts,
+            most_parts=mining.most_parts,
+            variations=mining.variations,
+        )
+        self._each = math.ceil(run.budget / ROUNDS)
+        self._number = 0
+        self._asked_for: set[str] = set()
+        self._hopeful: set[str] = set()
 
     async def ask(self) -> list[SimulationRow]:
-        """Return the variations of the next round, planned; empty when the search is over."""
+        """Return the simulations of the next round, planned; empty when the search is over."""
         run = self._run
-        if not run.goes_on:
+        if run.budget <= 0 or not run.goes_on:
             return []
-        if self._campaign is None:
-            self._campaign = await self._begin()
-        while run.budget > 0 and run.goes_on:
-            self._campaign.left = min(self._campaign.left, run.budget)
-            batch = self._campaign.ask()
-            if not batch:
-                break
-            by_miner = {id(search.miner): search for search in self._searches}
-            rows: list[SimulationRow] = []
-            for miner, proposals in batch:
-                search = by_miner[id(miner)]
-                rows += await self._vary(run, search, proposals)
-            self._campaign.left = run.budget
-            if rows:
-                return rows
-        return []
-
-    def tell(self, results: list[Simulated]) -> None:
-        """Learn from a round."""
-        by_row = {result.row.id: result for result in results}
-        alpha_ids = [result.alpha.id for result in results if result.alpha]
-        series = _series(self._run, alpha_ids)
-        for search in self._searches:
-            search.miner.tell(
-                _scored(proposal, by_row[row_id], series)
-                for row_id, proposal in search.asked.items()
-                if row_id in by_row
-            )
-            if search.parent_id is None:
-                turned_ones = (by_row[row_id].alpha for row_id in search.asked if row_id in by_row)
-                search.parent_id = next((alpha.id for alpha in turned_ones if alpha), None)
-            search.asked = {}
+        found = await self._found()
+        steps = self._combiner.ask(
+            min(self._each, run.budget),
+            found.trials,
+            found.correlation,
+            number=self._number,
+            known={canonical for canonical, _ in simulated_alphas(run.store, run.service)},
+            periods=found.periods,
+        )
+        self._number += 1
+        return await self._combine(run, steps) if steps else []
 
     def finish(self) -> int:
-        """Mark the parents as mined, unless the search was cut short; return how many."""
+        """Mark the hopeful alphas that were built on as mined, unless the search was cut short;
+        return how many alphas were parts.
+        """
         run = self._run
         if not run.goes_on or not run.tally.parents:
             return 0
-        mined = {search.parent.alpha_id for search in self._searches}
-        mined |= {search.parent_id for search in self._searches if search.parent_id is not None}
-        mark_mined(run.store, run.service, sorted(mined))
-        return len(self._searches)
+        mark_mined(run.store, run.service, sorted(self._hopeful))
+        return len(run.tally.parents)
 
-    async def _begin(self) -> Campaign:
+    async def _found(self) -> Found:
         run = self._run
-        store, service = run.store, run.service
-        if run.budget <= 0:
-            return Campaign([], 0)
-        hopeful = hopeful_alphas(store, service, limit=MOST_HOPEFUL)
-        known = simulated_alphas(store, service)
-        losers = _losers(run, known)
-        await self._fetch_pnl(losers)
-        alphas = {alpha.alpha_id: alpha for alpha in [*hopeful, *losers]}
-        mined = hopeful_alphas(store, service, unmined=False, limit=MOST_PARTNERS)
-        done = [row.alpha_id for row in read_submissions(store, service, status=("accepted",))]
-        series = _series(run, [*alphas, *(one.alpha_id for one in mined), *done])
-        chosen = choose_parents(
-            [
-                PnlSeries(alpha_id, found.dates, found.daily_pnl, alphas[alpha_id].fitness or 0.0)
-                for alpha_id in alphas
-                if (found := series.get(alpha_id)) is not None
-            ],
-            [series[alpha_id] for alpha_id in done if alpha_id in series],
-            limit=run.settings.mining.parents,
+        ranked = best_alphas(run.store, run.service, by="sharpe", limit=None)
+        ranked.sort(key=lambda alpha: (-abs(alpha.sharpe or 0.0), alpha.alpha_id))
+        possible = (
+            (alpha, expression)
+            for alpha in ranked
+            if (expression := self._usable(alpha)) is not None
         )
-        self._searches = [
-            ParentSearch(
-                alphas[one],
-                self._miner(alphas[one], number, known, series.get(one)),
-                one if (alphas[one].fitness or 0.0) >= 0 else None,
+        usable = list(itertools.islice(possible, MOST_COMPARED))
+        self._hopeful |= {alpha.alpha_id for alpha, _ in usable if alpha.hopeful}
+        ids = [alpha.alpha_id for alpha, _ in usable]
+        pnl = read_trial_pnl(run.store, run.service, ids)
+        if await self._ask_for_pnl([one for one in ids if one not in pnl.alpha_ids]):
+            pnl = read_trial_pnl(run.store, run.service, ids)
+        columns = {alpha_id: column for column, alpha_id in enumerate(pnl.alpha_ids)}
+        trials = [
+            Trial(
+                alpha.alpha_id,
+                expression,
+                settings_of(alpha.settings),
+                alpha.sharpe or 0.0,
+                len(pnl.own(columns[alpha.alpha_id])) if alpha.alpha_id in columns else LEAST_DAYS,
+                alpha.hopeful,
             )
-            for number, one in enumerate(chosen)
+            for alpha, expression in usable
         ]
-        run.tally.parents.update(chosen)
-        partners = [
-            Partner(one.expression, _standing(one), series.get(one.alpha_id))
-            for one in mined
-            if one.alpha_id not in chosen
-        ]
-        return Campaign([search.miner for search in self._searches], run.budget, partners)
+        periods = pnl.periods if columns else USUAL_PERIODS
+        return Found(trials, _correlation(pnl, [columns.get(one) for one in ids]), periods)
 
-    async def _fetch_pnl(self, losers: list[AlphaRow]) -> None:
+    def _usable(self, alpha: AlphaRow) -> Expression | None:
+        """Return the expression of an alpha that can be built on here, None for another."""
+        if not alpha.sharpe:
+            return None
+        try:
+            expression = parse(alpha.expression)
+            warnings = check(
+                expression, self._run.fields, operators=self._run.operators, levels=True
+            )
+        except ExpressionError:
+            return None
+        return None if COMPARES_LEVELS in warnings else expression
+
+    async def _ask_for_pnl(self, missing: Sequence[str]) -> bool:
+        """Ask the service for daily PnL that is not stored; return whether it was asked."""
         run = self._run
-        stored = read_daily_pnl(run.store, run.service, [one.alpha_id for one in losers])
-        missing = [one.alpha_id for one in losers if one.alpha_id not in stored]
+        left = MOST_ASKED - len(self._asked_for)
+        wanted = [one for one in missing if one not in self._asked_for][:left]
+        if not wanted:
+            return False
+        self._asked_for.update(wanted)
         found = await asyncio.gather(
-            *(self._read_pnl(run, alpha_id) for alpha_id in missing), return_exceptions=True
+            *(self._read_pnl(run, alpha_id) for alpha_id in wanted), return_exceptions=True
         )
-        for problem in found:
-            # A loser whose PnL does not come is not mined; the others are.
-            if isinstance(problem, BaseException) and not isinstance(problem, BrainError):
+        problems = [one for one in found if isinstance(one, BaseException)]
+        for problem in problems:
+            if not isinstance(problem, BrainError):
                 raise problem
-
-    def _miner(
-        self, parent: AlphaRow, number: int, known: set[AlphaKey], series: PnlSeries | None
-    ) -> Miner:
-        run = self._run
-        return Miner(
-            parent.expression,
-            settings_of(parent.settings),
-            _standing(parent),
-            fields=run.fields,
-            operators=run.operators,
-            budget=run.settings.mining.variations,
-            seed=run.settings.seed + number,
-            series=series,
-            known=known,
-        )
+        unknown = len(missing) - len(wanted) + len(problems)
+        if unknown:
+            run.note(
+                f"The service did not give the daily PnL of {unknown} alphas; the search takes "
+                "them as unlike all others"
+            )
+        return True
 
 
-def _losers(run: ResearchRun, known: set[AlphaKey]) -> list[AlphaRow]:
-    """Return alphas whose reverse would be hopeful and was not simulated, the worst first."""
-    simulated = {canonical for canonical, _ in known}
-    ranked = best_alphas(run.store, run.service, limit=None)
-    found = [
-        alpha
-        for alpha in reversed(ranked)
-        if alpha.mined_at is None
-        and (alpha.fitness or 0.0) < 0
-        and run.hopeful.is_hopeful(ReversedStatistics.of(alpha))
-    ]
-    unturned = (one for one in found if _turned_canonical(one.expression) not in simulated)
-    return [one for one, _ in zip(unturned, range(MOST_LOSERS), strict=False)]
-
-
-def _turned_canonical(expression: str) -> str:
-    return parse(write(turned(parse(expression).root))).canonical
-
-
-def _standing(alpha: AlphaRow) -> Diagnosis:
-    checks = [CheckInfo.model_validate(check) for check in alpha.checks]
-    return Diagnosis.of(alpha.fitness, alpha.turnover, checks)
-
-
-def _series(run: ResearchRun, alpha_ids: list[str]) -> dict[str, PnlSeries]:
-    return {
-        alpha_id: PnlSeries(alpha_id, daily.dates, daily.values)
-        for alpha_id, daily in read_daily_pnl(run.store, run.service, alpha_ids).items()
-    }
-
-
-def _scored(proposal: Proposal, result: Simulated, series: dict[str, PnlSeries]) -> Scored:
-    if result.alpha is None:
-        return Scored(proposal, Diagnosis(None))
-    found = result.alpha.statistics
-    diagnosis = Diagnosis.of(found.fitness, found.turnover, result.alpha.checks)
-    return Scored(proposal, diagnosis, series.get(result.alpha.id))
+def _correlation(pnl: TrialPnl, columns: Iterable[int | None]) -> NDArray[np.float64]:
+    """Return the correlation of daily PnL in the order of `columns`, 0 for None."""
+    chosen = list(columns)
+    known = [place for place, column in enumerate(chosen) if column is not None]
+    found = np.eye(len(chosen))
+    if known:
+        several = pnl.only(column for column in chosen if column is not None)
+        found[np.ix_(known, known)] = several.correlation()
+    return found

@@ -47,6 +47,25 @@ class TrialPnl:
         shared = ~np.isnan(self.pnl).any(axis=1)
         return self.dates[shared], self.pnl[shared]
 
+    def correlation(self) -> NDArray[np.float64]:
+        """Return Pearson's correlation of each pair on the days that both have.
+
+        Shape (n_trials, n_trials); 1 on the diagonal, 0 where a PnL never changes or no days are
+        shared.
+        """
+        there = (~np.isnan(self.pnl)).astype(np.float64)
+        centred = np.nan_to_num(self.pnl - np.nanmean(self.pnl, axis=0))
+        scale = np.sqrt(np.mean(centred**2, axis=0))
+        x = centred / np.where(scale > 0, scale, 1.0)
+        days = there.T @ there
+        sums, squares = x.T @ there, (x * x).T @ there
+        spread = np.sqrt(np.maximum(days * squares - sums**2, 0.0))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = (days * (x.T @ x) - sums * sums.T) / (spread * spread.T)
+        found[(spread * spread.T) <= 1e-9 * days**2] = 0.0
+        np.fill_diagonal(found, 1.0)
+        return np.clip(np.nan_to_num(found), -1.0, 1.0)
+
     def only(self, columns: Iterable[int]) -> TrialPnl:
         """Return some of the trials, in this order."""
         chosen = list(columns)

@@ -14,8 +14,6 @@ from alphafoundry.research.tree_edits import Path, places
 from alphafoundry.simulation.settings import SimulationSettings
 
 LONGEST_WINDOW = 512
-DECAYS = (0, 2, 4, 6, 9, 13, 20)
-TRUNCATIONS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15)
 WRAPPING_WINDOWS = (3, 5, 10, 20)
 COARSE_TO_FINE = ("MARKET", "SECTOR", "INDUSTRY", "SUBINDUSTRY")
 
@@ -31,17 +29,15 @@ class Variation:
     Attributes
     ----------
     kind : "window", "jump", "constant", "operator", "field", "group", "smooth", "wrap",
-        "winsorize", "unwrap", "sign", "decay", "neutralization", "truncation" or "combine"
+        "winsorize", "unwrap" or "sign"
     detail : what changes, such as "20 -> 24"
-    path, node : where the tree changes and into what; None where it stays
-    settings : what to simulate it with
+    path, node : where the tree changes and into what
     """
 
     kind: str
     detail: str
-    settings: SimulationSettings
-    path: Path = ()
-    node: Node | None = None
+    path: Path
+    node: Node
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"
@@ -86,9 +82,7 @@ def variations(
     around = _around(expression.root, space, settings.neutralization)
     steps = (*_in_the_tree(expression.root, space), *around)
     for kind, detail, path, node in steps:
-        found.setdefault(kind, []).append(Variation(kind, detail, settings, path, node))
-    for variation in _of_settings(settings, space):
-        found.setdefault(variation.kind, []).append(variation)
+        found.setdefault(kind, []).append(Variation(kind, detail, path, node))
     return found
 
 
@@ -190,18 +184,6 @@ def _inputs(operator: Operator) -> tuple[object, ...]:
     return (operator.output, *((item.kind, item.many) for item in operator.inputs))
 
 
-def combined(expression: Expression, other: Expression, settings: SimulationSettings) -> Variation:
-    """Return the sum of both alphas, each as a z-score, so that neither outweighs the other."""
-    sum_of_both = Call("add", (_as_zscore(expression.root), _as_zscore(other.root)))
-    return Variation("combine", f"with {other.canonical}", settings, (), sum_of_both)
-
-
-def _as_zscore(node: Node) -> Node:
-    if isinstance(node, Call) and node.operator == "zscore":
-        return node
-    return Call("zscore", (node,))
-
-
 def _around(root: Node, space: SearchSpace, neutralization: str) -> Iterator[_Step]:
     """Yield what wraps the whole expression, takes its outermost step off, or turns it."""
     yield from _less_or_turned(root, space)
@@ -250,16 +232,3 @@ def _is_neutral_anyway(group: str, neutralization: str) -> bool:
     return (name in order and neutralization in order) and order.index(name) <= order.index(
         neutralization
     )
-
-
-def _of_settings(settings: SimulationSettings, space: SearchSpace) -> Iterator[Variation]:
-    for kind, choices in (
-        ("decay", DECAYS),
-        ("neutralization", space.neutralizations),
-        ("truncation", TRUNCATIONS),
-    ):
-        present = getattr(settings, kind)
-        for choice in choices:
-            if choice != present:
-                changed = settings.model_copy(update={kind: choice})
-                yield Variation(kind, f"{present} -> {choice}", changed)

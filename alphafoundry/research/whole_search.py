@@ -1,4 +1,4 @@
-"""The whole search in this process: ideas, variations of the best, and what is left on ideas.
+"""The whole search in this process: ideas, sums and variations of the best, and ideas again.
 
 What the flows do task by task, without a workflow engine: for programs that repeat a search many
 times, such as the tests that count what searches of nothing find.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alphafoundry.research.generation import Inventor, generator_of
-from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.proposals import Proposals, Proposer
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.search import ParentSearch, Search, plan_variations
+from alphafoundry.research.search import Search
 from alphafoundry.research.simulation_lifecycle import Simulated
 from alphafoundry.research.simulation_queue import Group, SimulationQueue
 from alphafoundry.store import SimulationRow
@@ -35,20 +35,14 @@ async def _invent(run: ResearchRun) -> None:
 
 
 async def _mine(run: ResearchRun) -> None:
-    search = Search(run, vary=_vary)
+    search = Search(run)
     while variants := await search.ask():
-        search.tell(await _simulate_all(run, variants))
+        await _simulate_all(run, variants)
     search.finish()
 
 
 async def _propose(proposer: Proposer, count: int) -> Proposals:
     return await proposer.propose(count)
-
-
-async def _vary(
-    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
-) -> list[SimulationRow]:
-    return plan_variations(run, search, proposals)
 
 
 async def _simulate_all(run: ResearchRun, rows: Sequence[SimulationRow]) -> list[Simulated]:

@@ -70,7 +70,7 @@ class SimulationPlan:
     ----------
     canonical : the same for every expression of equal meaning
     settings : BRAIN's JSON object
-    origin : "grammar", "ollama", "miner" or "import"
+    origin : "grammar", "formula", "template", "ollama", "miner" or "import"
     parent_alpha_id, variation : what the miner varied, and how
     """
 

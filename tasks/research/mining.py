@@ -1,4 +1,4 @@
-"""Mining: variations of the hopeful alphas, most of the budget for those not submittable yet."""
+"""Mining: sums of unlike alphas and variations of the strongest, one task run per round."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
 
-from alphafoundry.research.proposals import Proposal
+from alphafoundry.research.combining import Step
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.search import ParentSearch, Search, fetch_pnl, plan_variations
+from alphafoundry.research.search import Search, fetch_pnl, plan_steps
 from alphafoundry.store import SimulationRow
 from tasks.prefect.retries import TRANSIENT
 
 
-@task(name="vary", task_run_name="vary the hopeful alphas", cache_policy=NO_CACHE)
-async def next_variations(search: Search) -> list[SimulationRow]:
-    """Return the variations of the next round, planned; empty when the search is over."""
-    rows = await search.ask()
-    get_run_logger().info("%s", "\n".join(f"{row.variation}: {row.expression}" for row in rows))
-    return rows
+@task(name="combine", task_run_name="combine and vary, {count} new", cache_policy=NO_CACHE)
+async def _combine(run: ResearchRun, steps: Sequence[Step], count: int) -> list[SimulationRow]:
+    """Plan the sums and variations of one round."""
+    return await plan_steps(run, steps)
 
 
 @task(name="read PnL", task_run_name="read PnL of {alpha_id}", cache_policy=NO_CACHE, **TRANSIENT)
@@ -29,12 +26,10 @@ async def _read_pnl(run: ResearchRun, alpha_id: str) -> None:
     await fetch_pnl(run, alpha_id)
 
 
-def search_around_hopeful(run: ResearchRun) -> Search:
-    """Return the search around the most promising alphas that were not mined yet."""
-    return Search(run, vary=_vary, read_pnl=_read_pnl)
+def search_from_found(run: ResearchRun) -> Search:
+    """Return the search that builds on everything simulated so far."""
 
+    async def combine(run: ResearchRun, steps: Sequence[Step]) -> list[SimulationRow]:
+        return await _combine(run, steps, len(steps))
 
-async def _vary(
-    run: ResearchRun, search: ParentSearch, proposals: Sequence[Proposal]
-) -> list[SimulationRow]:
-    return plan_variations(run, search, proposals)
+    return Search(run, combine=combine, read_pnl=_read_pnl)

@@ -62,7 +62,7 @@ def test_the_report_agrees_with_the_database(twice: list[tuple[WorkingFolder, An
         f"WHERE hopeful AND {run}"
     )
     assert place.count(simulations) == counts["simulated"] + counts["unfinished"]
-    assert place.count(f"{simulations} AND parent_alpha_id IS NOT NULL") == counts["mined"]
+    assert place.count(f"{simulations} AND origin = 'miner'") == counts["mined"]
     assert place.count(f"{simulations} AND alpha_id IS NULL") == (
         counts["errors"] + counts["unfinished"]
     )

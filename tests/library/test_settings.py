@@ -49,7 +49,7 @@ def test_the_shipped_files_hold_the_defaults() -> None:
 
 def test_every_shipped_key_of_a_section_is_written_out() -> None:
     values = read_yaml(ROOT / "config" / "foundry.yaml").values
-    for section in ("mining", "submission", "ollama", "alpha"):
+    for section in ("ideas", "mining", "submission", "ollama", "alpha"):
         fields = type(getattr(FoundrySettings(), section)).model_fields
         assert set(values[section]) == set(fields)
 
@@ -69,13 +69,13 @@ def test_an_absent_file_that_was_named_is_an_error(tmp_path: Path) -> None:
 
 
 def test_flags_win_over_the_environment_over_the_file(file: Path) -> None:
-    content = "market: a.csv\nseed: 1\nbatch_size: 9\nmining: {parents: 7}\n"
+    content = "market: a.csv\nseed: 1\nbatch_size: 9\nmining: {parts: 7}\n"
     environment = {"FOUNDRY_MARKET": "b.csv", "FOUNDRY_SEED": "2"}
     settings = load(
         file, content, environment, market="c.csv", mining_interval=4, ollama_url=None, seed=None
     )
     assert (settings.market, settings.seed, settings.batch_size) == ("c.csv", 2, 9)
-    assert (settings.mining.parents, settings.mining.share) == (7, 0.5)
+    assert (settings.mining.parts, settings.mining.share) == (7, 0.6)
     assert settings.mining_interval_hours == 4.0
 
 
@@ -162,6 +162,11 @@ def test_settings_cannot_be_changed() -> None:
         ("max_concurrent: 0", "foundry.yaml:1: max_concurrent: '0' is not at least 1"),
         ("max_concurrent: true", "foundry.yaml:1: max_concurrent: 'true' is not a number"),
         ("seed: 1.5", "foundry.yaml:1: seed: '1.5' is not a whole number"),
+        (
+            "ideas: {formulas: 0.7, templates: 0.4}",
+            "foundry.yaml:1: ideas: '{\"formulas\": 0.7, \"templates\": 0.4}' gives away more than "
+            "all; formulas + templates must be at most 1",
+        ),
         ("mining: {share: .nan}", "foundry.yaml:1: mining.share: '.nan' is not a number"),
         ("mining_interval_hours: soon", "foundry.yaml:1: mining_interval_hours: 'soon' is not a "
          "number"),

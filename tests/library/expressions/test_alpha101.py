@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from alphafoundry.expressions import Evaluator
-from benchmarks.alpha101 import read_formulas
+from alphafoundry.research.known_formulas import alpha101
 
-FORMULAS = read_formulas()
+FORMULAS = alpha101()
 
 
 @pytest.fixture(scope="module")

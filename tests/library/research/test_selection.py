@@ -14,7 +14,6 @@ from alphafoundry.brain.models import AlphaInfo
 from alphafoundry.research import (
     PnlSeries,
     least_correlated_first,
-    mining_score,
     obstacles,
     submittable,
 )
@@ -170,16 +169,6 @@ def test_a_pnl_that_never_moves_counts_as_uncorrelated() -> None:
     flat = series("flat", np.zeros(len(DATES)))
     order = least_correlated_first([flat], [series("old", noise(1))])
     assert [placing.correlation for placing in order.placed] == [0.0]
-
-
-def test_the_mining_score_takes_failed_checks_off_the_fitness() -> None:
-    assert mining_score(1.2, GOOD) == 1.2
-    turnover = Check("HIGH_TURNOVER", "FAIL", 0.91, 0.7)
-    assert mining_score(1.2, [turnover]) == pytest.approx(1.2 - 0.1 - 0.4 * 0.3)
-    assert mining_score(1.2, [Check("CONCENTRATED_WEIGHT", "FAIL")]) == pytest.approx(0.7)
-    assert mining_score(0.4, [Check("LOW_FITNESS", "FAIL", 0.4, 1.0)]) == 0.4
-    assert mining_score(None, GOOD) is None
-    assert mining_score(math.nan, GOOD) is None
 
 
 def test_the_better_verdict_goes_first_and_within_it_what_is_fit_and_new() -> None:

@@ -1,0 +1,1 @@
+"""The race of searches: a market with a budget, the rivals, and the judges."""
