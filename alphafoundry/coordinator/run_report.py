@@ -68,6 +68,7 @@ def _report(run: WorkflowRun) -> WorkflowReport:
         folder=str(run.folder.path),
         runner=f"{run.plan.runner.name}, {run.plan.runner.workers} at once",
         notes=run.plan.unenforced,
+        bars_a_year=run.bars.bars_a_year,
         analysis=analyse(
             total_seconds=run.record.seconds,
             results=run.results,
