@@ -32,7 +32,9 @@ SAMPLES: Mapping[str, tuple[str, str]] = {
 class PhaseLine:
     """One phase: seconds of this run's clock; `restored` where a checkpoint had it already.
 
-    deflated : DSR of the best of its trials, all of them counted; None where it chose none
+    deflated : DSR of what it chose or measured: all its trials counted where it chose the best of
+        them, all before it where it measured days that were searched on, otherwise one; None
+        without a Sharpe ratio
     """
 
     name: str
@@ -227,15 +229,23 @@ def build_report(
     failures: list[str] = []
     said = list(notes)
     last: Measured | None = None
+    searched = 0
     for phase in workflow.phases:
         if phase.name not in results:
             continue
         result, kind = results[phase.name], type_of(phase)
+        measured = kind.measured(result.outputs)
+        last = measured or last
+        searched += result.trials
+        counted_in = searched if measured and measured.sample == "in_sample" else 1
         chosen = kind.chosen(result.outputs)
+        if chosen is not None:
+            counted_in = result.trials
+        numbers = chosen or (measured.metrics if measured else None)
         dsr = (
             None
-            if chosen is None
-            else deflated(chosen, trials=result.trials, bars_a_year=bars_a_year)
+            if numbers is None
+            else deflated(numbers, trials=counted_in, bars_a_year=bars_a_year)
         )
         lines.append(
             PhaseLine(
@@ -246,7 +256,7 @@ def build_report(
                 seconds=result.seconds,
                 restored=result.restored,
                 result=kind.result(result.outputs)
-                + ("" if dsr is None else f", DSR {dsr:.2f} of {counted(result.trials, 'trial')}"),
+                + ("" if dsr is None else f", DSR {dsr:.2f} of {counted(counted_in, 'trial')}"),
                 deflated=dsr,
             )
         )
@@ -256,7 +266,6 @@ def build_report(
             for failure in result.failures
         ]
         said += result.notes
-        last = kind.measured(result.outputs) or last
     metrics = None if last is None else last.metrics
     sample = None if last is None else last.sample
     trials = sum(line.trials for line in lines) if sample == "in_sample" else 1
@@ -280,9 +289,16 @@ def build_report(
 
 
 def best_trials(
-    workflow: Workflow, results: Mapping[str, PhaseResult], *, most: int = 100
+    workflow: Workflow,
+    results: Mapping[str, PhaseResult],
+    *,
+    bars_a_year: float,
+    most: int = 100,
 ) -> list[dict[str, str]]:
-    """Return rows of a table of the best trials of every search, at most `most`."""
+    """Return rows of a table of the best trials of every search, at most `most`.
+
+    Beside each score stands the deflated Sharpe ratio, with all trials of its phase counted.
+    """
     rows = []
     for phase in workflow.phases:
         if phase.name not in results:
@@ -291,5 +307,8 @@ def best_trials(
             row = {"phase": phase.name, "trial": str(trial.number), "strategy": trial.strategy}
             row |= {key: str(value) for key, value in trial.parameters.items()}
             row["score"] = f"{trial.score:.3f}"
+            trials = results[phase.name].trials
+            dsr = deflated(trial.metrics, trials=trials, bars_a_year=bars_a_year)
+            row["DSR"] = "" if dsr is None else f"{dsr:.2f} of {trials}"
             rows.append(row)
     return rows[:most]

@@ -50,7 +50,7 @@ def finish_report(run: WorkflowRun) -> WorkflowReport:
     report = replace(
         _report(run),
         screen=run.bars.screen,
-        best_trials=tuple(best_trials(run.workflow, run.results)),
+        best_trials=tuple(best_trials(run.workflow, run.results, bars_a_year=run.bars.bars_a_year)),
         pictures=tuple(Figure(title, partial(bytes, png)) for title, png in plots.items()),
     )
     run.record.report = report.to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,8 @@ from alphafoundry.coordinator.batches import Batch, Setting, perform
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import BatchOutcome, carry_out
 from alphafoundry.coordinator.luck import deflated
-from alphafoundry.coordinator.phase_types import type_of
-from alphafoundry.coordinator.report import WorkflowReport, build_report
+from alphafoundry.coordinator.phase_types import TopTrial, type_of
+from alphafoundry.coordinator.report import WorkflowReport, best_trials, build_report
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.evidence import Moments, expected_maximum, probabilistic_sharpe_ratio
@@ -129,3 +130,14 @@ def test_more_trials_deflate_more_and_no_sharpe_ratio_has_no_deflated_one() -> N
     assert all(value is not None for value in found)
     assert found == sorted(found, reverse=True)
     assert deflated({"days": 500, "sharpe": None}, trials=5, bars_a_year=252.0) is None
+
+
+def test_the_best_trials_have_their_deflated_sharpe_ratio(load: Load, bars: Bars) -> None:
+    workflow = load(DOCUMENT.replace("PERIOD", "test"))
+    metrics = {"days": 200, "sharpe": 1.2}
+    trial = TopTrial(3, "trend", {"fast": 5, "slow": 20}, 1.2, metrics)
+    outputs = replace(search_outputs(best_params={"trend": {}}), top_trials=(trial,))
+    results = {"search": PhaseResult(outputs, trials=25, notes=(), seconds=1.0)}
+    (row,) = best_trials(workflow, results, bars_a_year=bars.bars_a_year)
+    expected = deflated(metrics, trials=25, bars_a_year=bars.bars_a_year)
+    assert row["DSR"] == f"{expected:.2f} of 25"
