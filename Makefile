@@ -19,7 +19,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .PHONY: help install install-dev daily continuous test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
         bench-coordinator bench-engine bench-library bench-market bench-search clean leaks \
-        bench-startup
+        bench-startup bench-truth
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -95,6 +95,9 @@ bench-library: install-dev ## Measure single steps of the library: markets, host
 bench-search: ## Race the search against others at equal budgets (FLAGS='--whole' takes hours)
 	@$(ENVIRONMENT) dev bench
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
+
+bench-truth: install-dev ## Count false finds on markets without effects, and true ones (FLAGS=--quick)
+	@$(BIN)/python -m benchmarks.truth $(FLAGS)
 
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go
 	@$(BIN)/python -m benchmarks.startup $(FLAGS)

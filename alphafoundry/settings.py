@@ -250,6 +250,59 @@ class HoldoutSettings(_Settings):
     embargo_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=252)] = 5
 
 
+Basis = Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=10_000)]
+
+
+class CostSettings(_Settings):
+    """What trading costs in the net numbers of a report; BRAIN's own stay before costs.
+
+    commission_bps, slippage_bps : basis points of each dollar traded; half the spread is slippage
+    borrow_bps : basis points a year of each dollar that is short
+    """
+
+    commission_bps: Basis = 0.0
+    slippage_bps: Basis = 5.0
+    borrow_bps: Basis = 50.0
+
+    @property
+    def rate(self) -> float:
+        """Cost of a dollar traded, as a fraction."""
+        return (self.commission_bps + self.slippage_bps) / 10_000
+
+    @property
+    def borrow(self) -> float:
+        """Cost of a dollar that is short for a year, as a fraction."""
+        return self.borrow_bps / 10_000
+
+    def told(self) -> str:
+        """Return the costs in words."""
+        parts = [f"{10_000 * self.rate:g} bp of each dollar traded"]
+        if self.borrow_bps:
+            parts.append(f"{self.borrow_bps:g} bp a year of shorts")
+        return " and ".join(parts)
+
+
+class PlaceboSettings(_Settings):
+    """The search of prices in which there is nothing to find: `flows.placebo`."""
+
+    runs: Annotated[
+        Count,
+        Flag("N"),
+        Field(
+            le=10_000,
+            description="searches of mirrored prices; the smallest p-value is 1 / (N + 1)",
+        ),
+    ] = 19
+    mirror: Annotated[
+        Literal["all", "residual"],
+        Flag("all|residual"),
+        Field(
+            description="what is turned on a mirrored day: all of each move, or residual (what a "
+            "name does beside the market, whose own way is kept)",
+        ),
+    ] = "all"
+
+
 class ModelSettings(_Settings):
     """One language model of the fleet.
 
@@ -448,6 +501,8 @@ class FoundrySettings(_Settings):
     ideas: IdeasSettings = IdeasSettings()
     mining: MiningSettings = MiningSettings()
     holdout: HoldoutSettings = HoldoutSettings()
+    placebo: PlaceboSettings = PlaceboSettings()
+    costs: CostSettings = CostSettings()
     submission: SubmissionSettings = SubmissionSettings()
     ollama: OllamaSettings = OllamaSettings()
     algorithms: AlgorithmsSettings = AlgorithmsSettings()

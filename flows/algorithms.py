@@ -17,6 +17,7 @@ async def algorithms(
     provider: str | None = None,
     base_url: str | None = None,
     market: str | None = None,
+    holdout: float | None = None,
     seed: int | None = None,
     timeout: float | None = None,
     cache: bool | None = None,

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from alphafoundry.algorithms.arena_settings import ArenaSettings
 from alphafoundry.algorithms.contract import FailureKind
+from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
 
 BUY_AND_HOLD: Final = "buy-and-hold"
 
 _HEADINGS = (
-    *("rank", "algorithm", "from", "return", "annual", "sharpe", "drawdown", "trades"),
+    *("rank", "algorithm", "from", "return", "annual", "sharpe", "DSR", "drawdown", "trades"),
     *("periods up", "µs per call", "failed calls", "result"),
 )
-_NUMERIC = frozenset({0, 3, 4, 5, 6, 7, 8, 9, 10})
+_NUMERIC = frozenset({0, 3, 4, 5, 6, 7, 8, 9, 10, 11})
 _LONGEST_CELL = 60
 _LONGEST_RESULT = 120
 
@@ -94,6 +95,7 @@ class RaceResult:
     settings : how it was run
     label : what the bars are, one line; starts with SYNTHETIC where they are
     has_opens : whether the bars have opening prices; orders are filled at the close without
+    raced_before : other algorithms that were ever raced on this market, in earlier races
     """
 
     rows: tuple[Row, ...]
@@ -105,6 +107,33 @@ class RaceResult:
     settings: ArenaSettings
     label: str
     has_opens: bool = True
+    raced_before: int = 0
+
+    @property
+    def trials(self) -> int:
+        """Algorithms that were ever raced on this market, those that are out included."""
+        return self.raced_before + sum(row.name != BUY_AND_HOLD for row in self.rows)
+
+    def deflated(self, row: Row) -> float:
+        """Return the probability that a Sharpe ratio is more than the luck of all trials.
+
+        Buy-and-hold was chosen by nobody and counts as one trial. NaN where it is out or its equity
+        never changes.
+        """
+        if row.out is not None:
+            return math.nan
+        capital = self.settings.cash * len(self.tickers)
+        equity = np.concatenate(([capital], self.equity[row.name]))
+        returns = np.diff(equity) / equity[:-1]
+        if len(returns) < 2 or not np.isfinite(returns).all():
+            return math.nan
+        return float(
+            deflated_sharpe_ratio(
+                moments(returns),
+                trials=1 if row.name == BUY_AND_HOLD else max(self.trials, 1),
+                sigma=null_deviation(returns),
+            )
+        )
 
     def best(self, count: int) -> tuple[Row, ...]:
         """Return up to `count` algorithms that finished and rank above buy-and-hold."""
@@ -122,7 +151,7 @@ class RaceResult:
 def leader_board_rows(result: RaceResult) -> list[dict[str, str]]:
     """Return the leader board as one dictionary per line, heading to text, best first."""
     return [
-        dict(zip(_HEADINGS, _cells(rank, row), strict=True))
+        dict(zip(_HEADINGS, _cells(rank, row, result.deflated(row)), strict=True))
         for rank, row in enumerate(result.rows, 1)
     ]
 
@@ -165,7 +194,8 @@ def leader_board_plot(result: RaceResult, *, most: int = 12) -> bytes:
     shown = [row for row in result.rows if row.out is None and row.name != BUY_AND_HOLD][:most]
     for row in shown:
         # A dollar sign would start a formula, and a leading underscore hides a line's name.
-        label = f"\u2009{_cut(row.name, _LONGEST_CELL)}".replace("$", r"\$")
+        told = f" (Sharpe {row.sharpe:.2f}, DSR {result.deflated(row):.2f})"
+        label = f"\u2009{_cut(row.name, _LONGEST_CELL)}{told}".replace("$", r"\$")
         axes.plot(result.dates, result.equity[row.name] / capital, label=label, linewidth=1.2)
     held = result.equity[BUY_AND_HOLD] / capital
     axes.plot(result.dates, held, label=BUY_AND_HOLD, linewidth=1.6, color="black", linestyle="--")
@@ -178,7 +208,7 @@ def leader_board_plot(result: RaceResult, *, most: int = 12) -> bytes:
     return picture.getvalue()
 
 
-def _cells(rank: int, row: Row) -> tuple[str, ...]:
+def _cells(rank: int, row: Row, dsr: float) -> tuple[str, ...]:
     up = sum(each > 0 for each in row.period_returns)
     out = row.out is not None
     return (
@@ -188,6 +218,7 @@ def _cells(rank: int, row: Row) -> tuple[str, ...]:
         _percent(row.total_return),
         _percent(row.annual_return),
         "" if math.isnan(row.sharpe) else f"{row.sharpe:.2f}",
+        "" if math.isnan(dsr) else f"{dsr:.2f}",
         _percent(row.drawdown),
         str(row.trades),
         "" if out else f"{up}/{len(row.period_returns)}",
@@ -208,7 +239,9 @@ def measured_on(result: RaceResult) -> str:
     fills = "next open" if result.has_opens else "close of the next day (no opens here)"
     return (
         f"{result.label}. {days}; {tickers}; {settings.cash:,.0f} dollars each, "
-        f"costs {settings.cost_bps:g} bp, fills at the {fills}. Sandbox: {walls}."
+        f"costs {settings.cost_bps:g} bp, fills at the {fills}. In sample, since these days rank "
+        f"them; DSR counts all {result.trials} algorithms ever raced on this market. "
+        f"Sandbox: {walls}."
     )
 
 

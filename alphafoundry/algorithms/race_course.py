@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class RaceCourse:
     settings : of the arena; its days are a warm-up and then the race
     first_race_day : row of the panel on which the first decision is taken
     note : one line on a choice that a person may want to know, or ""
+    kept_apart : what is said of the days after the race
     """
 
     panel: Panel
@@ -40,6 +42,22 @@ class RaceCourse:
     settings: ArenaSettings
     first_race_day: int
     note: str = ""
+    kept_apart: str = ""
+
+    def before_sealed_days(
+        self, settings: FoundrySettings, *, search_to: date, sealed_from: date
+    ) -> RaceCourse:
+        """Return the course on the market as it was known on its last search day.
+
+        Raises MarketError where too few days are left for a race.
+        """
+        panel = self.panel.until(search_to)
+        course = _course(panel, settings.algorithms.tickers, settings, self.note)
+        last = self.panel.dates[-1]
+        return replace(
+            course,
+            kept_apart=f"{sealed_from} to {last} are sealed: nothing that is chosen here saw them",
+        )
 
     def prompt_note(self) -> MarketNote:
         """Return what prompts may say: nothing of the days that are raced on."""
@@ -85,6 +103,12 @@ def lay_out(
     """
     chosen = settings.algorithms.tickers
     panel, note = _market_with(settings, chosen, say, may_fall_back=not market_was_chosen)
+    return _course(panel, chosen, settings, note)
+
+
+def _course(
+    panel: Panel, chosen: tuple[str, ...], settings: FoundrySettings, note: str
+) -> RaceCourse:
     days = len(panel.dates)
     if days < FEWEST_DAYS:
         raise MarketError(

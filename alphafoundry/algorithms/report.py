@@ -66,6 +66,7 @@ class AlgorithmsReport:
     measured_on : what the race was, in a line; empty where there was none
     candidates : names of the best, which other flows can use
     folder : where the programs are, None where there are none
+    kept_apart : what is said of the days after the race
     screen : what the market's data are
     pictures : drawn when the report is shown; not among the JSON values
     """
@@ -95,6 +96,7 @@ class AlgorithmsReport:
     folder: str | None = None
     notes: tuple[str, ...] = ()
     measured_on: str = ""
+    kept_apart: str = ""
     screen: DataScreen | None = None
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
@@ -128,6 +130,9 @@ class AlgorithmsReport:
                 rows.append((one.status, f"{one.model}: {one.reason}"))
         where = f"on {', '.join(self.tickers)}" if self.leader_board else "none was run"
         rows.append(("race", f"{where}; {self.seconds:.1f} s in all"))
+        if self.leader_board:
+            apart = f"; {self.kept_apart}" if self.kept_apart else ""
+            rows.append(("sure", f"every number is in sample, since these days rank them{apart}"))
         if self.lowest_concurrency < self.cap:
             rows.append(
                 (
@@ -272,6 +277,7 @@ def build_report(run: AlgorithmsRun, result: RaceResult | None) -> AlgorithmsRep
         folder=folder,
         notes=tuple(notes),
         measured_on="" if result is None else measured_on(result),
+        kept_apart=run.course.kept_apart,
         screen=panel.screen(),
         pictures=()
         if result is None

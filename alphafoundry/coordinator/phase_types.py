@@ -79,6 +79,7 @@ class PhaseType:
     searches: Callable[[Phase, Workflow], Sequence[StrategyUse]] | None
     result: Callable[[Any], str]
     measured: Callable[[Any], Measured | None]
+    chosen: Callable[[Any], Mapping[str, int | float | None] | None]
     top_trials: Callable[[Any], Sequence[TopTrial]]
     plots: Callable[[Any, Phase, Workflow, Bars], Mapping[str, bytes]]
     code: str | None
@@ -117,6 +118,7 @@ def phase_type(
     searches: Callable[[Phase, Workflow], Sequence[StrategyUse]] | None = None,
     result: Callable[[Outputs], str] = lambda _: "",
     measured: Callable[[Outputs], Measured | None] = lambda _: None,
+    chosen: Callable[[Outputs], Mapping[str, int | float | None] | None] = lambda _: None,
     top_trials: Callable[[Outputs], Sequence[TopTrial]] = lambda _: (),
     plots: Callable[[Outputs, Phase, Workflow, Bars], Mapping[str, bytes]] = _no_plots,
 ) -> Callable[[Callable[[PhaseContext], Outputs]], Callable[[PhaseContext], Outputs]]:
@@ -145,6 +147,7 @@ def phase_type(
         `trial_list`, from which a study for Optuna's dashboard is made
     result : what was found, in a few words
     measured : metrics for the report, None where nothing was backtested
+    chosen : metrics of the best of its trials, on the days that chose it; None where nothing was
     top_trials : the best trials, for the table of the report
     plots : title to PNG, from the outputs, the phase, its workflow and the bars
     """
@@ -177,6 +180,7 @@ def phase_type(
             searches=searches,
             result=result,
             measured=measured,
+            chosen=chosen,
             top_trials=top_trials,
             plots=plots,
             code=_code(run),

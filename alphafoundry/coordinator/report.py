@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from alphafoundry.coordinator.luck import deflated
 from alphafoundry.coordinator.phase_types import Measured, type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.run_folder import file_stem
@@ -29,7 +30,12 @@ SAMPLES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class PhaseLine:
-    """One phase: seconds of this run's clock; `restored` where a checkpoint had it already."""
+    """One phase: seconds of this run's clock; `restored` where a checkpoint had it already.
+
+    deflated : DSR of what it chose or measured: all its trials counted where it chose the best of
+        them, all before it where it measured days that were searched on, otherwise one; None
+        without a Sharpe ratio
+    """
 
     name: str
     kind: str
@@ -38,6 +44,7 @@ class PhaseLine:
     seconds: float
     restored: bool
     result: str
+    deflated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class WorkflowReport:
         days were not kept from a search
     measured : metrics of that phase, on whatever days
     sample : what these days are: out_of_sample, in_sample (searched on), given (no search)
+    deflated : probability that their Sharpe ratio is more than the luck of `deflated_trials`, which
+        are all trials where the days were searched on, and otherwise one
     failures : trials left out, "phase 17: why"
     analysis : times, use of the machine, bottlenecks, suggestions
     screen : what the market's data are
@@ -68,6 +77,8 @@ class WorkflowReport:
     out_of_sample: Mapping[str, float | None] | None
     measured: Mapping[str, float | None] | None = None
     sample: str | None = None
+    deflated: float | None = None
+    deflated_trials: int = 1
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
@@ -167,7 +178,7 @@ class WorkflowReport:
             subject, rest = SAMPLES[self.sample or "given"]
             days = self.measured.get("days")
             over = "" if days is None else f" over {days:g} days"
-            lines.append((subject, f"{metrics_line(self.measured)}{over}{rest}"))
+            lines.append((subject, f"{metrics_line(self.measured)}{over}{rest}{self._luck()}"))
         if self.failures:
             shown = "; ".join(self.failures[:SHOWN_FAILURES])
             more = len(self.failures) - SHOWN_FAILURES
@@ -180,6 +191,16 @@ class WorkflowReport:
             )
         lines.append(("folder", _shown(self.folder)))
         return lines
+
+    def _luck(self) -> str:
+        if self.deflated is None:
+            return ""
+        counted_trials = (
+            f"after {counted(self.deflated_trials, 'trial')} on these days"
+            if self.deflated_trials > 1
+            else "of one trial, since no search saw these days"
+        )
+        return f"; DSR {self.deflated:.2f} {counted_trials}"
 
 
 def _shown(folder: str) -> str:
@@ -197,6 +218,7 @@ def build_report(
     runner: str,
     analysis: Mapping[str, Any],
     notes: Sequence[str] = (),
+    bars_a_year: float = 252.0,
 ) -> WorkflowReport:
     """Return the report.
 
@@ -207,10 +229,24 @@ def build_report(
     failures: list[str] = []
     said = list(notes)
     last: Measured | None = None
+    searched = 0
     for phase in workflow.phases:
         if phase.name not in results:
             continue
         result, kind = results[phase.name], type_of(phase)
+        measured = kind.measured(result.outputs)
+        last = measured or last
+        searched += result.trials
+        counted_in = searched if measured and measured.sample == "in_sample" else 1
+        chosen = kind.chosen(result.outputs)
+        if chosen is not None:
+            counted_in = result.trials
+        numbers = chosen or (measured.metrics if measured else None)
+        dsr = (
+            None
+            if numbers is None
+            else deflated(numbers, trials=counted_in, bars_a_year=bars_a_year)
+        )
         lines.append(
             PhaseLine(
                 name=phase.name,
@@ -219,7 +255,9 @@ def build_report(
                 left_out=len(result.failures),
                 seconds=result.seconds,
                 restored=result.restored,
-                result=kind.result(result.outputs),
+                result=kind.result(result.outputs)
+                + ("" if dsr is None else f", DSR {dsr:.2f} of {counted(counted_in, 'trial')}"),
+                deflated=dsr,
             )
         )
         failures += [
@@ -228,9 +266,9 @@ def build_report(
             for failure in result.failures
         ]
         said += result.notes
-        last = kind.measured(result.outputs) or last
     metrics = None if last is None else last.metrics
     sample = None if last is None else last.sample
+    trials = sum(line.trials for line in lines) if sample == "in_sample" else 1
     return WorkflowReport(
         workflow=workflow.name,
         market=market,
@@ -240,6 +278,10 @@ def build_report(
         out_of_sample=metrics if sample == "out_of_sample" else None,
         measured=metrics,
         sample=sample,
+        deflated=None
+        if metrics is None
+        else deflated(metrics, trials=trials, bars_a_year=bars_a_year),
+        deflated_trials=max(trials, 1),
         failures=tuple(failures),
         notes=tuple(dict.fromkeys(said)),
         analysis=dict(analysis),
@@ -247,9 +289,16 @@ def build_report(
 
 
 def best_trials(
-    workflow: Workflow, results: Mapping[str, PhaseResult], *, most: int = 100
+    workflow: Workflow,
+    results: Mapping[str, PhaseResult],
+    *,
+    bars_a_year: float,
+    most: int = 100,
 ) -> list[dict[str, str]]:
-    """Return rows of a table of the best trials of every search, at most `most`."""
+    """Return rows of a table of the best trials of every search, at most `most`.
+
+    Beside each score stands the deflated Sharpe ratio, with all trials of its phase counted.
+    """
     rows = []
     for phase in workflow.phases:
         if phase.name not in results:
@@ -258,5 +307,8 @@ def best_trials(
             row = {"phase": phase.name, "trial": str(trial.number), "strategy": trial.strategy}
             row |= {key: str(value) for key, value in trial.parameters.items()}
             row["score"] = f"{trial.score:.3f}"
+            trials = results[phase.name].trials
+            dsr = deflated(trial.metrics, trials=trials, bars_a_year=bars_a_year)
+            row["DSR"] = "" if dsr is None else f"{dsr:.2f} of {trials}"
             rows.append(row)
     return rows[:most]

@@ -50,7 +50,7 @@ def finish_report(run: WorkflowRun) -> WorkflowReport:
     report = replace(
         _report(run),
         screen=run.bars.screen,
-        best_trials=tuple(best_trials(run.workflow, run.results)),
+        best_trials=tuple(best_trials(run.workflow, run.results, bars_a_year=run.bars.bars_a_year)),
         pictures=tuple(Figure(title, partial(bytes, png)) for title, png in plots.items()),
     )
     run.record.report = report.to_json()
@@ -68,6 +68,7 @@ def _report(run: WorkflowRun) -> WorkflowReport:
         folder=str(run.folder.path),
         runner=f"{run.plan.runner.name}, {run.plan.runner.workers} at once",
         notes=run.plan.unenforced,
+        bars_a_year=run.bars.bars_a_year,
         analysis=analyse(
             total_seconds=run.record.seconds,
             results=run.results,

@@ -14,12 +14,10 @@ from alphafoundry.evidence.bootstrap import (
     drawn_sharpe_ratios,
     drawn_with_gaps,
 )
+from alphafoundry.evidence.climbing import climb, lucky_share
 from alphafoundry.evidence.independence import IndependentTrials, independent_trials
 from alphafoundry.evidence.mirror import MirroredPrices, mirror_prices
 from alphafoundry.evidence.multiple_testing import (
-    benjamini_hochberg,
-    benjamini_yekutieli,
-    holm,
     romano_wolf,
     t_statistics,
 )
@@ -53,9 +51,8 @@ __all__ = [
     "Overfitting",
     "Verdict",
     "band",
-    "benjamini_hochberg",
-    "benjamini_yekutieli",
     "block_length",
+    "climb",
     "common_block_length",
     "deflated_sharpe_ratio",
     "draw_days",
@@ -64,11 +61,11 @@ __all__ = [
     "drawn_with_gaps",
     "effective_days",
     "expected_maximum",
-    "holm",
     "independent_trials",
     "judge",
     "long_run_variance_ratio",
     "luck_line",
+    "lucky_share",
     "maximum_quantile",
     "minimum_backtest_years",
     "minimum_track_record",

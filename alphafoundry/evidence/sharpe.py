@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from alphafoundry.errors import EvidenceError
+from alphafoundry.evidence.climbing import climb
 
 Array = NDArray[np.float64]
 
@@ -166,7 +167,9 @@ class LuckLine:
     quantile: float
 
 
-def luck_line(trials: int, days: int, *, sigma: float | None = None) -> LuckLine:
+def luck_line(
+    trials: int, days: int, *, sigma: float | None = None, climbing: bool = False
+) -> LuckLine:
     """Return the luck line of `trials` trials on `days` days.
 
     Parameters
@@ -174,13 +177,16 @@ def luck_line(trials: int, days: int, *, sigma: float | None = None) -> LuckLine
     sigma : deviation of one trial's daily Sharpe ratio where there is nothing; None is
         1 / sqrt(days). Where PnL is autocorrelated, pass `null_deviation`. The deviation between
         the trials of a real search is not it: real effects spread the trials as well.
+    climbing : for a search that chooses its next trial by the last ones: raised by what such
+        searches were measured to find beyond independent draws (`climb`)
     """
     scale = 1.0 / np.sqrt(days) if sigma is None else sigma
+    more, more_high = climb(trials) if climbing else (0.0, 0.0)
     return LuckLine(
         trials=trials,
         days=days,
-        mean=float(scale * expected_maximum(trials)),
-        quantile=float(scale * maximum_quantile(trials, 0.95)),
+        mean=float(scale * (expected_maximum(trials) + more)),
+        quantile=float(scale * (maximum_quantile(trials, 0.95) + more_high)),
     )
 
 

@@ -25,7 +25,7 @@ Sharpe ratio of about 2 over the five years, each of the others 1 to 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 
 import numpy as np
@@ -69,6 +69,7 @@ def generate_market(
     progress: Callable[[str], None],
     effects: Sequence[PlantedEffect] = PLANTED,
     drift: float | None = None,
+    continuation: tuple[int, int] | None = None,
 ) -> Panel:
     """Return the calibration market of a seed; the same seed gives the same panel.
 
@@ -81,41 +82,46 @@ def generate_market(
         foreseen, and whatever a search finds is luck
     drift : expected daily return of a name with a beta of 1, as a fraction; None is 0.0003, and 0
         where nothing is planted, since a book that leans to high betas would earn the drift
+    continuation : (row, number) gives the days from that row on another future, the same effects in
+        it; the days before are those of the seed, whatever the number
     """
     progress(f"calibration: generating {NAMES} names over {DAYS} days")
     structure = _draw_structure(generator_for(seed, 0))
     noise = _draw_noise(seed)
+    if continuation is not None:
+        noise = _continued(noise, seed, *continuation)
     if drift is None:
         drift = _MARKET_DRIFT if effects else 0.0
     paths = _simulate(structure, noise, effects, drift)
     values = _bars_of(structure, paths, generator_for(seed, 5))
     _leave_out(values, structure, generator_for(seed, 6))
-    fields, descriptions = derive_fields(values)
+    derived, descriptions = derive_fields(values)
     symbols = np.array([f"SYN{number:03d}" for number in range(1, NAMES + 1)])
     dates = trading_days(FIRST_DAY, DAYS)
     return assemble(
         dates=dates,
         symbols=symbols,
-        fields=fields,
+        fields=derived,
         groupings={"market": market_group(NAMES), **structure.groupings},
         descriptions={
             name: f"{text} (synthetic)".replace(", from the source", "")
             for name, text in descriptions.items()
         },
         source="calibration",
-        label=describe(_name(seed, effects), dates, NAMES),
+        label=describe(_name(seed, effects, continuation), dates, NAMES),
         synthetic=True,
         truth=paths.truth,
     )
 
 
-def _name(seed: int, effects: Sequence[PlantedEffect]) -> str:
+def _name(seed: int, effects: Sequence[PlantedEffect], continuation: tuple[int, int] | None) -> str:
+    told = f"seed {seed}" + (f", future {continuation[1]}" if continuation else "")
     if not effects:
-        return f"SYNTHETIC market without effects (seed {seed})"
+        return f"SYNTHETIC market without effects ({told})"
     whole = {effect.name: effect.strength for effect in PLANTED}
     strengths = {effect.strength / whole.get(effect.name, effect.strength) for effect in effects}
     weaker = "" if strengths == {1.0} else f", effects at {'/'.join(f'{x:g}' for x in strengths)}"
-    return f"SYNTHETIC calibration market (seed {seed}{weaker})"
+    return f"SYNTHETIC calibration market ({told}{weaker})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,14 +212,14 @@ def _draw_groupings(draw: np.random.Generator) -> dict[str, Grouping]:
     }
 
 
-def _draw_noise(seed: int) -> Noise:
+def _draw_noise(seed: int, *future: int) -> Noise:
     def fat_tailed(part: int, *shape: int) -> Array:
         scale = np.sqrt((_TAIL_DEGREES - 2.0) / _TAIL_DEGREES)
-        drawn = generator_for(seed, part).standard_t(_TAIL_DEGREES, size=shape)
+        drawn = generator_for(seed, *future, part).standard_t(_TAIL_DEGREES, size=shape)
         within: Array = np.clip(drawn * scale, -8.0, 8.0)
         return within
 
-    volume = generator_for(seed, 4)
+    volume = generator_for(seed, *future, 4)
     factors = fat_tailed(1, DAYS, 1 + SECTORS + INDUSTRIES)
     return Noise(
         market=factors[:, 0],
@@ -222,6 +228,18 @@ def _draw_noise(seed: int) -> Noise:
         own=fat_tailed(2, DAYS, NAMES),
         slow_volume=volume.standard_normal((DAYS, NAMES)),
         fast_volume=volume.standard_normal((DAYS, NAMES)),
+    )
+
+
+def _continued(noise: Noise, seed: int, row: int, number: int) -> Noise:
+    other = _draw_noise(seed, 7, number)
+    return Noise(
+        **{
+            one.name: np.concatenate(
+                [getattr(noise, one.name)[:row], getattr(other, one.name)[row:]]
+            )
+            for one in fields(Noise)
+        }
     )
 
 
@@ -243,7 +261,7 @@ def _simulate(
     for day in range(DAYS):
         listed = structure.listed[day]
         expected = np.zeros(NAMES)
-        if day:
+        if day and effects:
             past = slice(max(0, day - HISTORY_DAYS), day)
             signals = planted_signals(close[past], volume[past], codes, days_listed)
             for effect in effects:

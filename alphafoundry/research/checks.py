@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alphafoundry.brain.credentials import Credentials, load_credentials
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.settings import FoundrySettings
 
@@ -45,3 +46,34 @@ def credentials_at_hand(
     path = Path(settings.credentials)
     given = environment.get("FOUNDRY_BRAIN_EMAIL") or environment.get("FOUNDRY_BRAIN_PASSWORD")
     return load_credentials(path, environment) if given or must_exist or path.exists() else None
+
+
+def check_placebo_research(
+    settings: FoundrySettings, given: Mapping[str, Any], say: Callable[[str], None] | None = None
+) -> None:
+    """Find out whether the market can be mirrored, and load it; see `check_research`.
+
+    Raises
+    ------
+    FoundryError : the prices are elsewhere, no such market, or unreadable data
+    """
+    check_placebo(settings)
+    check_research(settings, given, say)
+
+
+def check_placebo(settings: FoundrySettings) -> None:
+    """Refuse what cannot be searched on mirrored prices.
+
+    Raises ConfigurationError for a service elsewhere, whose prices nobody can turn, and for a
+    language model, which has read what became of the true prices and would lose that knowledge on
+    mirrored ones for another reason than luck.
+    """
+    if settings.brain != "local":
+        raise ConfigurationError(
+            f"placebo: the prices of {settings.brain} cannot be mirrored; choose brain local"
+        )
+    if settings.generator != "grammar":
+        raise ConfigurationError(
+            f"placebo: the generator {settings.generator} knows what became of the true prices, so "
+            "mirrored ones are no fair comparison; choose generator grammar"
+        )

@@ -20,29 +20,96 @@ from alphafoundry.evidence import (
     overfitting,
     sharpe_ratio,
 )
+from alphafoundry.research.comparison import compare
 from alphafoundry.research.finalists import sees_the_future, sureness
-from alphafoundry.research.opening import COST
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.standing import verdicts_of
 from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
 from alphafoundry.seeds import generator_for
+from alphafoundry.settings import CostSettings
 from alphafoundry.store import (
     AlphaRow,
+    OpeningRow,
     VerdictRow,
     count_elsewhere,
     count_trials,
     judged_pnl,
+    latest_placebos,
     read_opening,
     read_simulations,
+    read_submissions,
     read_verdicts,
 )
 
 MOST_COMPARED = 1000
 """Trials, an even sample of all, whose PnL is compared for dependence and overfitting."""
 
+TOO_GOOD = 6.0
+"""Annual Sharpe ratio, either way, that no book of daily bars has without a look ahead."""
+
 BLOCKS = 12
 """Blocks of days for the overfitting: 924 ways to halve them, a second for 1,000 trials."""
+
+
+@dataclass(frozen=True)
+class JudgedFinalist:
+    """One finalist on sealed days; see `VerdictRow`. Sharpe ratios are annual.
+
+    Attributes
+    ----------
+    low, high : 90 % band of the sealed Sharpe ratio
+    years_needed : of days like the sealed ones that would prove it; None where no number is enough
+    """
+
+    alpha_id: str
+    verdict: str
+    trials: int
+    sharpe: float | None
+    dsr: float | None
+    sealed_sharpe: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    settled: float | None
+    net: float | None
+    impact: tuple[float | None, float | None, float | None]
+    capacity: float | None
+    calm: float | None
+    wild: float | None
+    years: int | None
+    years_up: int | None
+    worst_year: float | None
+    years_needed: float | None
+
+    def shown(self) -> dict[str, str]:
+        """Return its row of the table of finalists."""
+        sealed = _number(self.sealed_sharpe)
+        if self.low is not None and self.high is not None:
+            sealed += f" [{self.low:.1f}, {self.high:.1f}]"
+        up = "" if self.years is None else f"{self.years_up}/{self.years}"
+        return {
+            "alpha": self.alpha_id,
+            "verdict": self.verdict,
+            "sharpe": f"{_number(self.sharpe)} of {self.trials}",
+            "DSR": _number(self.dsr),
+            "sealed": sealed,
+            "p": "" if self.p is None else f"{self.p:.3f}",
+            "settled": _number(self.settled),
+            "net": _number(self.net),
+            "impact 0.1 / 0.5 / 1": " / ".join(map(_number, self.impact)),
+            "capacity": "" if self.capacity is None else f"{self.capacity / 1e6:,.1f} M",
+            "calm / wild": f"{_number(self.calm)} / {_number(self.wild)}",
+            "years up": up,
+            "worst year": _number(self.worst_year),
+            "proof needs": "never"
+            if self.years_needed is None
+            else f"{self.years_needed:.1f} years",
+        }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 @dataclass(frozen=True)
@@ -56,9 +123,11 @@ class Evidence:
     unsealed : why there are no sealed days, "" where there are
     opening, level : how often these days were looked at, this time included, and the level of the
         test; None without an opening
+    reused : whether what was submitted after an earlier opening of these days steered this search
     trials : all ever made on these prices; independent : clusters among them
-    luck : mean of the best Sharpe ratio of as many trials where there is nothing to find
+    luck : mean of the best Sharpe ratio of such a search where there is nothing to find
     luck_high : what the best stays below in 95 of 100 such searches
+    placebo : what a placebo of this market said, "" without one
     finalists : verdict to number
     search_sharpe, sealed_sharpe : mean of the finalists
     pooled_search, pooled_sealed, pooled_low, pooled_high : of all finalists at equal risk, the last
@@ -76,6 +145,7 @@ class Evidence:
     unsealed: str
     opening: int | None
     level: float | None
+    reused: bool
     trials: int
     independent: int | None
     luck: float | None
@@ -88,23 +158,22 @@ class Evidence:
     pooled_low: float | None
     pooled_high: float | None
     overfitting: float | None
+    placebo: str
     cautions: tuple[str, ...]
+    judged: tuple[JudgedFinalist, ...] = ()
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the head of the report: (subject, sentence) pairs."""
-        rows = [("days", self._days())]
+        rows = [("verdicts", self._verdicts()), ("days", self._days())]
         if self.luck is not None:
             rows.append(
                 (
                     "luck",
                     f"{self.trials} trials, {self.independent} of them independent: with nothing "
-                    f"to find, the best Sharpe ratio of as many draws would be {self.luck:.2f} "
-                    f"(below {self.luck_high:.2f} in 95 of 100); a search that climbs gets more",
+                    f"to find, the best Sharpe ratio of such a search would be about "
+                    f"{self.luck:.2f} (below {self.luck_high:.2f} in 95 of 100)",
                 )
             )
-        if self.finalists:
-            counts = ", ".join(f"{count} {name}" for name, count in self.finalists.items())
-            rows.append(("verdicts", f"{sum(self.finalists.values())} finalists: {counts}"))
         if self.sealed_sharpe is not None and self.search_sharpe is not None:
             share = (
                 f" ({self.sealed_sharpe / self.search_sharpe:.0%})"
@@ -122,9 +191,32 @@ class Evidence:
                 )
             rows.append(("decay", text))
         if self.overfitting is not None:
-            rows.append(("overfit", f"PBO {self.overfitting:.2f} (0.5 where there is nothing)"))
+            text = f"PBO {self.overfitting:.2f} (0.5 where there is nothing)"
+            rows.append(("overfit", f"{text}; {self.placebo}" if self.placebo else text))
         rows.append(("cautions", "; ".join(self.cautions)))
         return rows
+
+    def _verdicts(self) -> str:
+        if self.opening is None:
+            why = self.unsealed or "the sealed days were not opened"
+            return f"nothing is found and nothing refuted: {why}"
+        total = sum(self.finalists.values())
+        told = [f"{total} finalists judged on days that no search had seen"]
+        found = [one for one in self.judged if one.verdict == "found"]
+        if found:
+            best = max(found, key=lambda one: one.sealed_sharpe or 0.0)
+            told.append(
+                f"{len(found)} found (chance that any is luck: {self.level:.2g}), the best with a "
+                f"sealed Sharpe ratio of {best.sealed_sharpe:.2f} [{best.low:.1f}, {best.high:.1f}]"
+            )
+        else:
+            told.append("nothing found")
+        if (unproven := self.finalists.get("unproven", 0)) > 0:
+            told.append(f"{unproven} unproven: neither effect nor luck is ruled out")
+        if (dead := self.finalists.get("not confirmed", 0)) > 0:
+            told.append(f"{dead} not confirmed: luck explains them")
+        text = "; ".join(told)
+        return f"{text}; REUSED days, so less sure than that" if self.reused else text
 
     def _days(self) -> str:
         if self.search_from is None:
@@ -147,7 +239,7 @@ class AlphaEvidence:
     low, high : 5 % and 95 % quantile of its Sharpe ratio on search days
     dsr : probability that this Sharpe ratio is more than the luck of all trials
     sealed : Sharpe ratio on sealed days, of a finalist
-    net : Sharpe ratio on search days after 5 basis points on each dollar traded
+    net : Sharpe ratio on search days after the costs of the settings
     verdict : "found", "unproven", "not confirmed", or "sees the future"
     """
 
@@ -169,7 +261,7 @@ def evidence_of(run: ResearchRun) -> Evidence:
     known = read_trial_pnl(run.store, run.service, ids)
     trials = count_trials(run.store, run.service, run.market_id)
     days = int(np.median((~np.isnan(known.pnl)).sum(axis=0))) if known.alpha_ids else 0
-    line = luck_line(trials, days) if trials and days > 1 else None
+    line = luck_line(trials, days, climbing=True) if trials and days > 1 else None
     year = math.sqrt(known.periods)
     opening, finalists = None, list[VerdictRow]()
     if run.tally.opening is not None:
@@ -188,6 +280,7 @@ def evidence_of(run: ResearchRun) -> Evidence:
         unsealed="" if seal else str(run.seal),
         opening=opening.number if opening else None,
         level=opening.level if opening else None,
+        reused=opening is not None and _steered(run, opening),
         trials=trials,
         independent=independent_trials(known.filled()).clusters if known.alpha_ids else None,
         luck=line.mean * year if line else None,
@@ -200,7 +293,11 @@ def evidence_of(run: ResearchRun) -> Evidence:
         pooled_low=pooled[2] if pooled else None,
         pooled_high=pooled[3] if pooled else None,
         overfitting=_overfitting(known),
-        cautions=_cautions(run, seal),
+        placebo=_placebo(run),
+        cautions=(*_too_good(known), *_cautions(run, seal)),
+        judged=tuple(_judged(row, opening.trials, known.periods) for row in finalists)
+        if opening
+        else (),
     )
 
 
@@ -228,17 +325,21 @@ def evidence_of_alphas(run: ResearchRun, alphas: Sequence[AlphaRow]) -> dict[str
             high=high,
             dsr=dsr,
             sealed=row.sealed_sharpe if row else None,
-            net=_net(alpha),
+            net=_net(alpha, run.settings.costs),
             verdict="sees the future" if sees_the_future(alpha) else standings[alpha_id].verdict,
         )
     return found
 
 
-def _net(alpha: AlphaRow) -> float | None:
-    """Return the Sharpe ratio after costs; they lower the mean and hardly change the spread."""
-    if alpha.sharpe is None or not alpha.margin:
+def _net(alpha: AlphaRow, costs: CostSettings) -> float | None:
+    """Return the Sharpe ratio after costs; they lower the mean and hardly change the spread.
+
+    Margin is PnL over dollars traded, and returns are annual PnL over half the book, which is what
+    the shorts are.
+    """
+    if alpha.sharpe is None or not alpha.margin or not alpha.returns:
         return None
-    return alpha.sharpe * (1.0 - COST / alpha.margin)
+    return alpha.sharpe * (1.0 - costs.rate / alpha.margin - costs.borrow / alpha.returns)
 
 
 def _plain(value: float) -> float | None:
@@ -289,6 +390,76 @@ def _pooled(
     return sharpe_ratio(before) * year, found.value, found.low, found.high
 
 
+def _too_good(known: TrialPnl) -> tuple[str, ...]:
+    """Name what is too good to be true: a leak in the data until it is shown to be none."""
+    if not known.alpha_ids:
+        return ()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.nanmean(known.pnl, axis=0) / np.nanstd(known.pnl, axis=0)
+    beyond = np.abs(ratio) * math.sqrt(known.periods) > TOO_GOOD
+    seeing = [known.alpha_ids[column] for column in np.flatnonzero(beyond)]
+    if not seeing:
+        return ()
+    more = f" and {len(seeing) - 3} more" if len(seeing) > 3 else ""
+    return (
+        f"{', '.join(seeing[:3])}{more} too good to be true (Sharpe ratio beyond {TOO_GOOD:g}): "
+        "look for data that know what came later before believing any verdict on them",
+    )
+
+
+def _judged(row: VerdictRow, trials: int, periods: float) -> JudgedFinalist:
+    return JudgedFinalist(
+        alpha_id=row.alpha_id,
+        verdict=row.verdict or "",
+        trials=trials,
+        sharpe=row.sharpe,
+        dsr=row.dsr,
+        sealed_sharpe=row.sealed_sharpe,
+        low=row.sealed_low,
+        high=row.sealed_high,
+        p=row.p,
+        settled=row.settled_sharpe,
+        net=row.net_sharpe,
+        impact=(row.impact_small, row.impact_middle, row.impact_large),
+        capacity=row.capacity,
+        calm=row.calm_sharpe,
+        wild=row.wild_sharpe,
+        years=row.years,
+        years_up=row.years_up,
+        worst_year=row.worst_year,
+        years_needed=None if row.days_needed is None else row.days_needed / periods,
+    )
+
+
+def _steered(run: ResearchRun, opening: OpeningRow) -> bool:
+    """Tell whether an alpha was submitted by its verdict before this opening was planned.
+
+    A search counts what moves like a submitted alpha for less, so it has read such a verdict.
+    """
+    if opening.number == 1:
+        return False
+    return any(
+        one.status == "accepted"
+        and one.settled_at is not None
+        and one.settled_at < opening.planned_at
+        for one in read_submissions(run.store, run.service)
+    )
+
+
+def _placebo(run: ResearchRun) -> str:
+    """Return what the last placebo of this market said, or how to make one; "" elsewhere."""
+    if run.market_id is None:
+        return ""
+    rows = latest_placebos(run.store, run.market_id, "all")
+    best, alike, made = compare(rows)
+    if best.p is None or alike.p is None or not made:
+        return "placebo not run (python -m flows.placebo)"
+    return (
+        f"placebo p = {best.p:.2f} for the best and {alike.p:.2f} for the unlike ({made} searches "
+        f"of {rows[0].budget} simulations)"
+    )
+
+
 def _cautions(run: ResearchRun, seal: Seal | None) -> tuple[str, ...]:
     data = run.brain.data
     found = [text.split(":")[0].lower() for text in (data.cautions if data else ())]
@@ -298,4 +469,4 @@ def _cautions(run: ResearchRun, seal: Seal | None) -> tuple[str, ...]:
         whole = count_elsewhere(run.store, data.source, run.service).other_days
         if whole:
             found.append(f"{whole} alphas were simulated on the sealed days as well")
-    return (*found, "before costs")
+    return (*found, f"before costs, net is after {run.settings.costs.told()}")

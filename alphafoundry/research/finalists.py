@@ -109,7 +109,7 @@ def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalis
         for alpha in hopeful_alphas(store, service, unmined=False, limit=MOST_CANDIDATES)
         if not sees_the_future(alpha) and (alpha.fitness or 0.0) > 0.0
     }
-    pnl = _varying(read_trial_pnl(store, service, hopeful))
+    pnl = varying(read_trial_pnl(store, service, hopeful))
     if not pnl.alpha_ids:
         return []
     turnover = [hopeful[one].turnover or 0.0 for one in pnl.alpha_ids]
@@ -140,7 +140,8 @@ def unlike(trials: TrialPnl, worth: Array, *, most: int = MOST_FINALISTS) -> lis
     return chosen
 
 
-def _varying(trials: TrialPnl) -> TrialPnl:
+def varying(trials: TrialPnl) -> TrialPnl:
+    """Return the trials whose PnL is not the same every day."""
     if not trials.alpha_ids:
         return trials
     spread = np.nanmax(trials.pnl, axis=0) > np.nanmin(trials.pnl, axis=0)

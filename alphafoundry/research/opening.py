@@ -14,14 +14,17 @@ import numpy as np
 from alphafoundry.errors import FoundryError
 from alphafoundry.evidence import Finding, judge, opening_level
 from alphafoundry.finance.statistics import sharpe
+from alphafoundry.market import Panel
 from alphafoundry.research.finalists import choose_finalists
 from alphafoundry.research.history import settings_of
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
 from alphafoundry.seeds import generator_for
+from alphafoundry.settings import CostSettings
 from alphafoundry.simulation.pnl import DailyPnl as BookPnl
 from alphafoundry.simulation.simulator import Simulator
+from alphafoundry.simulation.trading_costs import Tradability, after_costs, regimes, tradability
 from alphafoundry.store import (
     DailyPnl,
     OpeningRow,
@@ -35,9 +38,6 @@ from alphafoundry.store import (
 
 SETTLING_DAYS = 63
 """First sealed days that are left out once more, where lookbacks still reach into search days."""
-
-COST = 5e-4
-"""Of a dollar traded, for the net Sharpe ratio: 5 basis points."""
 
 
 def open_sealed_days(run: ResearchRun) -> OpeningRow | None:
@@ -59,7 +59,7 @@ def open_sealed_days(run: ResearchRun) -> OpeningRow | None:
         market_id=run.market_id,
         sealed_from=run.seal.sealed_from,
         sealed_to=run.seal.sealed_to,
-        trials=trials,
+        trials=max(trials, len(finalists)),
         level_of=opening_level,
     )
     run.tally.opening = opening.id
@@ -75,20 +75,35 @@ def _results(
     run: ResearchRun, seal: Seal, opening: OpeningRow, frozen: Sequence[VerdictRow]
 ) -> list[SealedResult]:
     simulator = Simulator(seal.panel.until(opening.sealed_to))
+    first = np.datetime64(opening.sealed_from)
+    costs = run.settings.costs
+    market = simulator.panel
     books: dict[int, BookPnl] = {}
+    traded: dict[int, Tradability] = {}
     failures: dict[int, str] = {}
     for row in frozen:
         settings = settings_of(row.settings).model_copy(update={"test_period": "P0Y0M"})
         try:
-            books[row.position] = simulator.simulate(row.expression, settings).days
+            found = simulator.simulate(row.expression, settings, keep_positions=True)
+            assert found.positions is not None
+            books[row.position] = book = found.days
+            start = int(np.searchsorted(book.dates, first))
+            traded[row.position] = tradability(
+                found.positions[start:],
+                market,
+                book.between(start, len(book)),
+                rate=costs.rate,
+                borrow=costs.borrow,
+            )
         except FoundryError as problem:
             failures[row.position] = str(problem)
     findings = _findings(run, opening, [row for row in frozen if row.position in books], books)
-    first = np.datetime64(opening.sealed_from)
     return [
         SealedResult("unproven", f"could not be simulated: {failures[row.position]}", 0)
         if row.position in failures
-        else _result(findings[row.position], books[row.position], first)
+        else _result(
+            findings[row.position], books[row.position], traded[row.position], market, costs, first
+        )
         for row in frozen
     ]
 
@@ -119,10 +134,19 @@ def _findings(
     return {row.position: one for row, one in zip(rows, found, strict=True)}
 
 
-def _result(finding: Finding, book: BookPnl, first: np.datetime64) -> SealedResult:
+def _result(
+    finding: Finding,
+    book: BookPnl,
+    traded: Tradability,
+    market: Panel,
+    costs: CostSettings,
+    first: np.datetime64,
+) -> SealedResult:
     start = int(np.searchsorted(book.dates, first))
     sealed = book.between(start, len(book))
     band = finding.sealed_sharpe
+    steady, sealed_regimes = regimes(book, market), regimes(sealed, market)
+    small, middle, large = traded.impact
     assert band is not None
     return SealedResult(
         verdict=finding.verdict,
@@ -132,7 +156,18 @@ def _result(finding: Finding, book: BookPnl, first: np.datetime64) -> SealedResu
         sealed_low=band.low,
         sealed_high=band.high,
         settled_sharpe=sharpe(sealed.pnl[SETTLING_DAYS:], book.bars_a_year),
-        net_sharpe=sharpe(sealed.pnl - COST * sealed.traded, book.bars_a_year),
+        net_sharpe=sharpe(
+            after_costs(sealed, rate=costs.rate, borrow=costs.borrow), book.bars_a_year
+        ),
+        capacity=traded.capacity,
+        impact_small=small,
+        impact_middle=middle,
+        impact_large=large,
+        years=steady.years,
+        years_up=steady.years_up,
+        worst_year=steady.worst_year,
+        calm_sharpe=sealed_regimes.calm,
+        wild_sharpe=sealed_regimes.wild,
         p=finding.p,
         upper=finding.upper,
         days_needed=finding.days_needed,

@@ -115,6 +115,8 @@ class AlphasReport:
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
     evidence : what tells the findings from luck; None inside another run
+    lucky : hopeful alphas that as many simulations give where there is nothing to find; None where
+        that was not measured, for another rule or generator
     screen : what the market's data are, None where another process has them
     pictures : drawn when the report is shown; not among the JSON values
     """
@@ -137,6 +139,7 @@ class AlphasReport:
     notes: list[str] = field(default_factory=list)
     data: str = ""
     evidence: Evidence | None = None
+    lucky: float | None = None
     screen: DataScreen | None = None
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
@@ -186,7 +189,12 @@ class AlphasReport:
                 subject, text = "failed", f"{counts.errors} ended without an alpha, {waiting}"
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.items())
             rows.append((subject, f"{text}: {reasons}" if reasons else text))
-        rows.append(("hopeful", f"{counts.hopeful} with {self.rule}"))
+        luck = (
+            ""
+            if self.lucky is None
+            else f"; luck alone gives about {self.lucky:.0f}, so hopeful only means worth mining"
+        )
+        rows.append(("hopeful", f"{counts.hopeful} with {self.rule}{luck}"))
         if counts.parents:
             mining = (
                 f"{counts.mined} variants of {counts.parents} parents, "
@@ -245,7 +253,25 @@ class AlphasReport:
                 key=f"{self.flow}-alphas",
                 places=frozenset({"artifact"}),
             ),
+            *self._finalists(),
             *([data_table(self.screen.rows())] if self.screen else []),
+        ]
+
+    def _finalists(self) -> list[Table]:
+        judged = self.evidence.judged if self.evidence is not None else ()
+        if not judged:
+            return []
+        return [
+            Table(
+                "Finalists on sealed days",
+                [one.shown() for one in judged],
+                key=f"{self.flow}-finalists",
+                places=frozenset({"page", "artifact"}),
+                caption="sharpe is of search days, best of so many trials; settled leaves out the "
+                "first 63 sealed days; impact is what is left after costs and a square-root impact "
+                "with that coefficient; capacity trades 1 % of volume on the median day; calm and "
+                "wild are halves of the sealed days by market volatility; years are of all days",
+            )
         ]
 
     def figures(self) -> tuple[Figure, ...]:
@@ -293,7 +319,7 @@ def _sure(line: AlphaLine) -> dict[str, str]:
         "sharpe": sharpe,
         "DSR": _shown(beside.dsr, ".2f"),
         "sealed": _shown(beside.sealed, ".2f"),
-        "net 5 bp": _shown(beside.net, ".2f"),
+        "net": _shown(beside.net, ".2f"),
         "verdict": beside.verdict,
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from alphafoundry.brain.models import CheckInfo
 from alphafoundry.clock import eastern_day, utc_now
+from alphafoundry.evidence import lucky_share
 from alphafoundry.research.evidence import evidence_of, evidence_of_alphas
 from alphafoundry.research.planted import NOISE, classify
 from alphafoundry.research.proposals import MINER
@@ -17,6 +18,7 @@ from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.selection import obstacles
 from alphafoundry.runs import Figure
+from alphafoundry.settings import HopefulSettings
 from alphafoundry.store import (
     AlphaRow,
     SimulationRow,
@@ -104,9 +106,21 @@ def build_report(run: ResearchRun) -> AlphasReport:
         ],
         data=_data(run),
         evidence=evidence_of(run) if run.top_level else None,
+        lucky=_lucky(run, counts.simulated),
         screen=run.brain.screen,
         pictures=_pictures(run, lines[:PLOTTED]) if run.top_level else (),
     )
+
+
+def _lucky(run: ResearchRun, simulated: int) -> float | None:
+    """Return how many hopeful alphas luck gives; measured for the grammar and its usual rule."""
+    settings = run.settings
+    measured = (
+        settings.generator == "grammar"
+        and settings.brain == "local"
+        and settings.hopeful == HopefulSettings()
+    )
+    return lucky_share(simulated) * simulated if measured and simulated else None
 
 
 def _data(run: ResearchRun) -> str:

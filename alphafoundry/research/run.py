@@ -357,6 +357,13 @@ _checked: dict[tuple[str, Path], Panel] = {}
 """A market that was loaded to see whether it can be, until a run takes it."""
 
 
+def simulated_market(settings: FoundrySettings, say: Callable[[str], None] | None = None) -> Panel:
+    """Return the market that was checked a moment ago, or load it; see `load_simulated_market`."""
+    panel = _checked.pop(_market_key(settings), None) or load_simulated_market(settings, say)
+    _checked.clear()
+    return panel
+
+
 def _market_key(settings: FoundrySettings) -> tuple[str, Path]:
     return settings.market, settings.home.resolve()
 
@@ -369,8 +376,7 @@ def _simulator_in_process(
     panel: Panel | None,
 ) -> tuple[BrainClient, Seal | str]:
     if panel is None:
-        panel = _checked.pop(_market_key(settings), None) or load_simulated_market(settings, say)
-        _checked.clear()
+        panel = simulated_market(settings, say)
     if say and not _is_compiled():
         say("First use on this machine: compiling the engine takes up to a minute, once")
     from alphafoundry.brain.server import create_app, in_process

@@ -32,7 +32,7 @@ def mirrored_market(panel: Panel, seed: int, *, kind: Kind = "all") -> Panel:
 
     Volume, adv20, cap and groups stay as they are; returns follow from the mirrored close. See
     `alphafoundry.evidence.mirror_prices` for `kind`. The label says so, and how many days could not
-    be turned.
+    be turned. It is a market of its own, and nothing planted is left in it.
     """
     generator = np.random.default_rng(np.random.SeedSequence([seed, 0]))
     found = mirror_prices(_prices(panel), generator=generator, kind=kind)
@@ -99,6 +99,8 @@ def _with_prices(panel: Panel, prices: Mapping[str, Array], content: str, note: 
         synthetic=True,
         fingerprint=digest,
         source=f"{panel.source} {content}",
+        market=None,
+        truth={},
     )
 
 

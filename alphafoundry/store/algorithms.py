@@ -279,6 +279,25 @@ def read_race(store: Store, run_id: int) -> list[RaceResultRow]:
         return list(session.scalars(query))
 
 
+def count_raced(store: Store, market_id: str | None, *, besides: Iterable[str] = ()) -> int:
+    """Return how many different algorithms were ever raced on a market, over all runs.
+
+    Parameters
+    ----------
+    besides : sources that are left out; one that differs in a single letter is another algorithm
+    """
+    if market_id is None:
+        return 0
+    query = (
+        select(AlgorithmRow.source)
+        .join(RaceResultRow, RaceResultRow.algorithm_id == AlgorithmRow.id)
+        .where(RaceResultRow.market_id == market_id)
+        .distinct()
+    )
+    with store.session() as session:
+        return len(set(session.scalars(query)) - set(besides))
+
+
 def mark_candidates(store: Store, algorithm_ids: Iterable[int]) -> None:
     """Mark the best algorithms of a race, so that other flows can find them."""
     with store.write() as session:

@@ -45,6 +45,15 @@ class SealedResult:
     sealed_high: float | None = None
     settled_sharpe: float | None = None
     net_sharpe: float | None = None
+    capacity: float | None = None
+    impact_small: float | None = None
+    impact_middle: float | None = None
+    impact_large: float | None = None
+    years: int | None = None
+    years_up: int | None = None
+    worst_year: float | None = None
+    calm_sharpe: float | None = None
+    wild_sharpe: float | None = None
     p: float | None = None
     upper: float | None = None
     days_needed: float | None = None

@@ -40,6 +40,7 @@ AlgorithmStatus = Literal["asking", "ready", "refused", "failed"]
 PhaseStatus = Literal["running", "finished", "restored", "failed", "interrupted"]
 TrialStatus = Literal["done", "left_out"]
 VerdictName = Literal["found", "unproven", "not confirmed"]
+MirrorName = Literal["none", "all", "residual"]
 
 UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "deferred")
 
@@ -347,8 +348,15 @@ class VerdictRow(Table):
     search_days, sealed_days : of its PnL in each part
     dsr : deflated Sharpe ratio on search days, all trials counted
     sharpe, sealed_sharpe, settled_sharpe, net_sharpe : annual; of search days, of sealed days, of
-        these without the first 63, and of these after 5 basis points on each dollar traded
+        these without the first 63, and of these after the costs of the settings
     p : of the sealed test, adjusted over the finalists
+    capacity : dollars of a book that trades 1 % of volume on the median sealed day; None where
+        volume is not known
+    impact_small, impact_middle, impact_large : sealed Sharpe ratio after costs and a square-root
+        impact of coefficient 0.1, 0.5 and 1
+    years, years_up, worst_year : calendar years of search and sealed days, those with a gain, and
+        the least Sharpe ratio of one
+    calm_sharpe, wild_sharpe : on halves of the sealed days by market volatility
     upper : 80 % bound of the sealed Sharpe ratio; days_needed : None where no number is enough
     pnl_days, pnl_amounts : daily PnL over search days and sealed days, as in `PnlRow`
     verdict and what is sealed : None until the opening is done
@@ -377,6 +385,15 @@ class VerdictRow(Table):
     sealed_high: Mapped[float | None]
     settled_sharpe: Mapped[float | None]
     net_sharpe: Mapped[float | None]
+    capacity: Mapped[float | None]
+    impact_small: Mapped[float | None]
+    impact_middle: Mapped[float | None]
+    impact_large: Mapped[float | None]
+    years: Mapped[int | None]
+    years_up: Mapped[int | None]
+    worst_year: Mapped[float | None]
+    calm_sharpe: Mapped[float | None]
+    wild_sharpe: Mapped[float | None]
     p: Mapped[float | None]
     upper: Mapped[float | None]
     days_needed: Mapped[float | None]
@@ -387,6 +404,41 @@ class VerdictRow(Table):
 
     def __repr__(self) -> str:
         return f"VerdictRow({self.alpha_id!r}, {self.verdict})"
+
+
+class PlaceboRow(Table):
+    """One whole search, of the true prices or of mirrored ones.
+
+    key : of the market's search days and of all that the search depends on
+    mirror : "none" is the search of the true prices, which has the number 0
+    number : from 1, the seed of the mirror
+    budget : simulations that it could spend; trials : different alphas that it simulated
+    unlike : how many of its best alphas are unlike each other, at most ten
+    best_sharpe, best_dsr : of its best alpha by Sharpe ratio, None where it made none
+    unlike_sharpe : mean of the unlike ones
+    """
+
+    __tablename__ = "placebos"
+    __table_args__ = (_one_of("mirror", MirrorName), Index(None, "market_id"))
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    mirror: Mapped[MirrorName] = mapped_column(PlainText, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    market_id: Mapped[str]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    budget: Mapped[int]
+    trials: Mapped[int]
+    hopeful: Mapped[int]
+    unlike: Mapped[int]
+    best_sharpe: Mapped[float | None]
+    best_dsr: Mapped[float | None]
+    best_fitness: Mapped[float | None]
+    unlike_sharpe: Mapped[float | None]
+    made_at: Mapped[datetime]
+
+    def __repr__(self) -> str:
+        return f"PlaceboRow({self.mirror!r}, {self.number}, best {self.best_sharpe})"
 
 
 class RefusalRow(Table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from dataclasses import replace
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -18,6 +19,7 @@ from alphafoundry.algorithms.report import entry_names, keep_race
 from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.runs import Run
+from alphafoundry.store import count_raced
 
 SANDBOX_FAILED = "the sandbox could not be started; the next run tries its answer again"
 SMOKE_TESTS_AT_ONCE = 2
@@ -119,6 +121,12 @@ async def race_algorithms(run: AlgorithmsRun) -> RaceResult | None:
     result = await _race(run.course, entries, len(entries), run.record)
     if result is None:
         return None
+    before = count_raced(
+        run.store,
+        run.course.panel.market_id,
+        besides=[one.source for one in written if one.source],
+    )
+    result = replace(result, raced_before=before)
     await asyncio.to_thread(keep_race, run, result, names)
     not_started = {one.name: one.reason for one in result.failures if one.kind == "start"}
     for one in written:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -27,12 +28,15 @@ from alphafoundry.algorithms.providers import (
     resolve_provider,
     secret_block,
 )
+from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.algorithms.report import AlgorithmsReport, build_report
 from alphafoundry.algorithms.run import AlgorithmsRun, algorithms_run
 from alphafoundry.errors import FoundryError
 from alphafoundry.llm import ApiKey
+from alphafoundry.research.seal import Seal, seal_of
 from alphafoundry.runs import Progress
 from alphafoundry.settings import FoundrySettings, load_settings
+from alphafoundry.store import open_store
 from tasks.algorithms.asking import LANGUAGE_MODEL_CAP
 from tasks.publishing import publish
 from tasks.run import run_context
@@ -61,6 +65,7 @@ async def run_of_algorithms(given: Mapping[str, Any]) -> AsyncIterator[Algorithm
     settings = load_settings(**flags)
     async with run_context() as context:
         course = await asyncio.to_thread(course_of, settings, flags, context.progress.say)
+        course = await asyncio.to_thread(_without_sealed_days, course, settings)
         if course.note:
             context.progress.say(course.note)
         provider = await _provider(settings)
@@ -91,6 +96,18 @@ async def run_of_algorithms(given: Mapping[str, Any]) -> AsyncIterator[Algorithm
                 for problem in await asyncio.gather(*run.bookkeeping, return_exceptions=True):
                     if isinstance(problem, Exception):
                         log.warning("a slot was not given back: %s", problem)
+
+
+def _without_sealed_days(course: RaceCourse, settings: FoundrySettings) -> RaceCourse:
+    """Return the course on search days alone; on all days where a market keeps none apart."""
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    with open_store(url, home=settings.home) as store:
+        seal = seal_of(course.panel, settings.holdout, store)
+    if not isinstance(seal, Seal):
+        return replace(course, kept_apart=seal)
+    return course.before_sealed_days(
+        settings, search_to=seal.search_to, sealed_from=seal.sealed_from
+    )
 
 
 async def publish_algorithms(run: AlgorithmsRun, result: RaceResult | None) -> AlgorithmsReport:

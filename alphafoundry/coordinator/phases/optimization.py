@@ -210,6 +210,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
     container_types=("full_backtest", "simple_backtest", "signal_generation"),
     searches=uses_of,
     result=_result,
+    chosen=lambda outputs: outputs.best_metrics[outputs.best_strategy],
     top_trials=lambda outputs: outputs.top_trials,
     plots=_plots,
 )

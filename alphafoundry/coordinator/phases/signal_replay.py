@@ -145,6 +145,7 @@ def chosen_components(context: PhaseContext, most: int) -> dict[str, Component]:
     looks_at="train",
     container_types=("signal_replay",),
     result=_result,
+    chosen=lambda outputs: outputs.metrics,
 )
 def signal_replay(context: PhaseContext) -> ReplayOutputs:
     """Store each component's signals once, then try weightings by replaying them."""

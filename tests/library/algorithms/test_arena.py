@@ -30,6 +30,7 @@ from alphafoundry.algorithms.leader_board import (
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.validation import validate
 from alphafoundry.errors import MarketError
+from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
 from alphafoundry.finance.bars import TickerBars
 from alphafoundry.finance.statistics import metrics_of
 from alphafoundry.market import load_market
@@ -403,6 +404,26 @@ def execute_trade(ticker, cash_balance, shares_held):
         Sandbox().smoke(needs.format(days=250), bars.rows(slice(0, 100)))
 
 
+def test_a_sharpe_ratio_has_its_deflated_one_beside_it_and_more_trials_lower_it() -> None:
+    result = race([Entry("one", CROSSING)], [walking_bars()])
+    row = next(row for row in result.rows if row.name == "one")
+    assert row.out is None
+    assert result.trials == 1
+    cash = result.settings.cash
+    returns = np.diff(np.concatenate(([cash], result.equity["one"])))
+    returns = returns / np.concatenate(([cash], result.equity["one"][:-1]))
+    alone = deflated_sharpe_ratio(moments(returns), trials=1, sigma=null_deviation(returns))
+    assert result.deflated(row) == pytest.approx(alone)
+    after_many = replace(result, raced_before=99)
+    assert after_many.trials == 100
+    assert after_many.deflated(row) < result.deflated(row)
+    held = next(row for row in result.rows if row.name == BUY_AND_HOLD)
+    assert after_many.deflated(held) == result.deflated(held)
+    shown = {line["algorithm"]: line["DSR"] for line in leader_board_rows(after_many)}
+    assert shown["one"] == f"{after_many.deflated(row):.2f}"
+    assert "all 100 algorithms" in leader_board_text(after_many)
+
+
 def test_the_board_escapes_what_code_says() -> None:
     source = """
 def execute_trade(ticker, cash_balance, shares_held):
@@ -413,7 +434,7 @@ def execute_trade(ticker, cash_balance, shares_held):
     table = leader_board_table(result)
     assert "<script>" not in table
     assert "<b>" not in table
-    assert {line.replace("\\|", "").count("|") for line in table.splitlines()[:4]} == {13}
+    assert {line.replace("\\|", "").count("|") for line in table.splitlines()[:4]} == {14}
     rows = leader_board_rows(result)
     assert rows[0]["algorithm"] == BUY_AND_HOLD
     assert rows[1]["result"].startswith("out: error in line 3 on")

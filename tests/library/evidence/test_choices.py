@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alphafoundry.errors import EvidenceError
 from alphafoundry.evidence import (
-    benjamini_hochberg,
-    benjamini_yekutieli,
     draw_days,
-    holm,
     independent_trials,
     judge,
     opening_level,
@@ -77,24 +72,6 @@ def test_equal_trials_have_a_defined_overfitting() -> None:
         overfitting(same[:, :1])
     with pytest.raises(EvidenceError, match="blocks"):
         overfitting(same[:20])
-
-
-def test_corrections_of_a_textbook_list() -> None:
-    p = [0.01, 0.04, 0.03, 0.005]
-    assert holm(p).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert benjamini_hochberg(p).tolist() == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    harmonic = 1 + 1 / 2 + 1 / 3 + 1 / 4
-    assert benjamini_yekutieli(p).tolist() == pytest.approx(
-        [0.02 * harmonic, 0.04 * harmonic, 0.04 * harmonic, 0.02 * harmonic]
-    )
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_corrections_never_lower_a_p_value_and_keep_the_order(p: list[float]) -> None:
-    for correct in (holm, benjamini_hochberg, benjamini_yekutieli):
-        adjusted = correct(p)
-        assert (adjusted >= np.array(p) - 1e-15).all() and (adjusted <= 1.0).all()
-        assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= -1e-15).all()
 
 
 def test_romano_wolf_is_the_plain_step_down() -> None:

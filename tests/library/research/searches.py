@@ -18,17 +18,24 @@ from alphafoundry.store import AlphaRecord, DailyPnl, Store, record_alpha
 DAYS, NAMES = 1100, 30
 
 
-def make_market(seed: int, *, days: int = DAYS, reversal: float = 0.0, drift: float = 0.0) -> Panel:
+def make_market(
+    seed: int,
+    *,
+    days: int = DAYS,
+    names: int = NAMES,
+    reversal: float = 0.0,
+    drift: float = 0.0,
+) -> Panel:
     """Return prices without direction, except that yesterday's losers gain `reversal` times."""
     draw = np.random.default_rng(seed)
-    returns = 0.015 * draw.standard_normal((days, NAMES))
+    returns = 0.015 * draw.standard_normal((days, names))
     for day in range(2, days):
         before = returns[day - 2]
         returns[day] += drift - reversal * (before - before.mean())
     close = 50.0 * np.cumprod(1.0 + returns, axis=0)
     opening = close / (1.0 + 0.5 * returns)
-    spread = 1.0 + 0.004 * draw.random((days, NAMES))
-    volume = np.rint(np.exp(13.0 + 0.5 * draw.standard_normal((days, NAMES))))
+    spread = 1.0 + 0.004 * draw.random((days, names))
+    volume = np.rint(np.exp(13.0 + 0.5 * draw.standard_normal((days, names))))
     seen = {
         "open": opening,
         "high": np.maximum(opening, close) * spread,
@@ -36,19 +43,19 @@ def make_market(seed: int, *, days: int = DAYS, reversal: float = 0.0, drift: fl
         "close": close,
         "volume": volume,
         "vwap": (opening + close) / 2.0,
-        "returns": np.vstack([np.full(NAMES, np.nan), close[1:] / close[:-1] - 1.0]),
+        "returns": np.vstack([np.full(names, np.nan), close[1:] / close[:-1] - 1.0]),
     }
-    groups = {"market": np.zeros((days, NAMES), np.int32)}
+    groups = {"market": np.zeros((days, names), np.int32)}
     for name, size in (("sector", 3), ("industry", 6), ("subindustry", 10)):
-        row = (np.arange(NAMES) % size).astype(np.int32)
-        groups[name] = np.broadcast_to(row, (days, NAMES)).copy()
+        row = (np.arange(names) % size).astype(np.int32)
+        groups[name] = np.broadcast_to(row, (days, names)).copy()
     return Panel(
         dates=np.busday_offset("2018-01-02", np.arange(days)).astype("datetime64[D]"),
-        symbols=np.array([f"S{number:02}" for number in range(NAMES)]),
+        symbols=np.array([f"S{number:02}" for number in range(names)]),
         fields=seen,
         groups=groups,
         source="test",
-        label=f"SYNTHETIC test market {seed}, {NAMES} names x {days} days",
+        label=f"SYNTHETIC test market {seed}, {names} names x {days} days",
         synthetic=True,
         fingerprint=f"{seed:016x}",
         market=Market(f"test market {seed} {reversal:g} {drift:g}"),

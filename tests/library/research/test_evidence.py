@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,15 @@ from alphafoundry.research.report_building import build_report
 from alphafoundry.research.run import research_run
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.whole_search import search_all
-from alphafoundry.settings import load_settings
-from tests.library.research.searches import make_market
+from alphafoundry.settings import CostSettings, load_settings
+from alphafoundry.store import (
+    AlphaRow,
+    WholeSearch,
+    intend_submission,
+    record_placebo,
+    settle_submission,
+)
+from tests.library.research.searches import make_market, record_hopeful
 
 
 async def reported(home: Path, **flags: object) -> tuple[AlphasReport, Seal | str]:
@@ -39,7 +47,7 @@ async def test_the_head_says_days_luck_verdicts_decay_and_no_sharpe_ratio_stands
     found = report.evidence
     assert found is not None
     subjects = [subject for subject, _ in report.summary()]
-    assert subjects[:7] == ["data", "days", "luck", "verdicts", "decay", "overfit", "cautions"]
+    assert subjects[:7] == ["data", "verdicts", "days", "luck", "decay", "overfit", "cautions"]
     head = dict(report.summary())
     assert f"searched {seal.search_from} to {seal.search_to}" in head["days"]
     assert f"sealed {seal.sealed_from} to {seal.sealed_to} ({seal.sealed_days})" in head["days"]
@@ -48,9 +56,24 @@ async def test_the_head_says_days_luck_verdicts_decay_and_no_sharpe_ratio_stands
     assert found.independent is not None
     assert 1 <= found.independent <= found.trials
     # Two decimals of the line where nothing can be found, for the trials made and the days held.
-    line = luck_line(found.trials, seal.search_days)
+    line = luck_line(found.trials, seal.search_days, climbing=True)
     assert found.luck == pytest.approx(line.mean * math.sqrt(252), rel=0.1)
-    assert sum(found.finalists.values()) == len([x for x in report.alphas if x.evidence.sealed])
+    total = sum(found.finalists.values())
+    assert head["verdicts"].startswith(f"{total} finalists judged on days that no search had seen")
+    assert "found (chance that any is luck: 0.05)" in head["verdicts"]
+    assert "placebo not run" in head["overfit"]
+    assert "net is after 5 bp of each dollar traded and 50 bp a year of shorts" in head["cautions"]
+    assert report.lucky is None, "measured for the usual rule only"
+    assert len(found.judged) == total
+    for one in found.judged:
+        assert (one.capacity, one.impact) == (None, (None, None, None)), "no adv20 on this market"
+        assert one.net is not None and one.settled is not None and one.sealed_sharpe is not None
+        assert one.net < one.sealed_sharpe
+        assert one.years is not None and one.years_up is not None
+        assert 0 <= one.years_up <= one.years
+        assert one.worst_year is not None and one.calm is not None and one.wild is not None
+    assert any(table.title == "Finalists on sealed days" for table in report.tables())
+    assert total == len([x for x in report.alphas if x.evidence.sealed])
     assert found.pooled_low is not None
     assert found.pooled_sealed is not None
     assert found.pooled_high is not None
@@ -77,5 +100,63 @@ async def test_without_sealed_days_every_number_is_called_in_sample(tmp_path: Pa
     report, _ = await reported(tmp_path, holdout=0, simulations=6)
     head = dict(report.summary())
     assert "every number is in sample: no days are kept apart (holdout is 0)" in head["days"]
-    assert "verdicts" not in head
+    assert head["verdicts"].startswith("nothing is found and nothing refuted: no days are kept")
     assert all(line.evidence.verdict != "found" for line in report.alphas)
+
+
+async def test_a_later_opening_that_submissions_have_steered_is_called_reused(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="test", lanes=1, panel=make_market(1)) as run:
+        assert isinstance(run.seal, Seal) and run.market_id is not None
+        heads = []
+        for number, name in enumerate(("a", "b", "c")):
+            text = f"rank(ts_delta(close, {number + 2}))"
+            record_hopeful(run.store, run.service, name, text, seed=number, sharpe=3.0)
+            if number == 2:
+                today = date(2024, 1, 3)
+                intend_submission(
+                    run.store, run.service, "a", today, run_id=run.run_id, daily_limit=4
+                )
+                settle_submission(run.store, run.service, "a", "accepted")
+            open_sealed_days(run)
+            found = build_report(run).evidence
+            assert found is not None
+            assert found.opening == number + 1
+            heads.append((found.reused, dict(found.summary())["verdicts"]))
+    assert [reused for reused, _ in heads] == [False, False, True]
+    assert ["REUSED" in text for _, text in heads] == [False, False, True]
+
+
+async def test_a_placebo_of_the_market_is_told(tmp_path: Path) -> None:
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="test", lanes=1, panel=make_market(1)) as run:
+        assert run.market_id is not None
+        for number, best in enumerate((2.0, 1.0, 2.5, 0.5)):
+            record_placebo(
+                run.store,
+                WholeSearch(60, 3, 10, best, 0.5, 1.0, best / 2),
+                key="key",
+                mirror="all" if number else "none",
+                number=number,
+                run_id=run.run_id,
+                market_id=run.market_id,
+                seed=0,
+                budget=60,
+            )
+        report = build_report(run)
+    assert report.evidence is not None
+    assert report.evidence.placebo == (
+        "placebo p = 0.50 for the best and 0.50 for the unlike (3 searches of 60 simulations)"
+    )
+
+
+def test_costs_take_what_they_say_from_a_sharpe_ratio() -> None:
+    """Against PnL made by hand: 1 % a day traded twice over, long and short halves."""
+    from alphafoundry.research.evidence import _net
+
+    alpha = AlphaRow(sharpe=2.0, margin=10e-4, returns=0.10)
+    assert _net(alpha, CostSettings()) == pytest.approx(2.0 * (1 - 0.5 - 0.05))
+    free = CostSettings(commission_bps=0, slippage_bps=0, borrow_bps=0)
+    assert _net(alpha, free) == 2.0
