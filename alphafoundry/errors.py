@@ -58,6 +58,10 @@ class CannotKeep(BacktestError):
     """What a backtest made cannot be written: no space left, or no permission."""
 
 
+class PortfolioError(FoundryError):
+    """A portfolio or its risk was asked for with arrays or settings that do not fit."""
+
+
 class WorkflowError(FoundryError):
     """A workflow cannot go on, or cannot be compared with an earlier run."""
 

@@ -1,0 +1,1 @@
+"""The desk's books: portfolio and risk."""

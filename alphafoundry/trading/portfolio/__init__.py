@@ -1,0 +1,53 @@
+"""From the live alphas of the store to intended orders, each with its reasons.
+
+On a session, at 15:40 and with bars up to yesterday:
+
+    chosen = live_strategies(store, service, session=day)      # or seed_strategies(...)
+    desk = Rebalancer(panel, chosen.strategies)                # once for many sessions
+    plan = desk.rebalance(day, {"SYN001": 120}, equity=1_000_000.0)
+    for order in plan.orders:                                  # market on close
+        print(order.side, order.quantity, order.symbol)
+        print(order.why())                                     # adds up to the quantity
+    plan.targets, plan.answer.outcome, plan.notes
+"""
+
+from __future__ import annotations
+
+from alphafoundry.trading.portfolio.programme import (
+    Answer,
+    Limits,
+    Programme,
+    Question,
+    TradingCosts,
+)
+from alphafoundry.trading.portfolio.rebalancing import (
+    CorporateAction,
+    IntendedOrder,
+    Rebalancer,
+    Rebalancing,
+)
+from alphafoundry.trading.portfolio.risk_model import RiskModel, fit_risk_model
+from alphafoundry.trading.portfolio.strategies import (
+    LiveStrategy,
+    Selection,
+    live_strategies,
+    seed_strategies,
+)
+
+__all__ = [
+    "Answer",
+    "CorporateAction",
+    "IntendedOrder",
+    "Limits",
+    "LiveStrategy",
+    "Programme",
+    "Question",
+    "Rebalancer",
+    "Rebalancing",
+    "RiskModel",
+    "Selection",
+    "TradingCosts",
+    "fit_risk_model",
+    "live_strategies",
+    "seed_strategies",
+]
