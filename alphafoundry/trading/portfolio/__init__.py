@@ -9,10 +9,19 @@ On a session, at 15:40 and with bars up to yesterday:
         print(order.side, order.quantity, order.symbol)
         print(order.why())                                     # adds up to the quantity
     plan.targets, plan.answer.outcome, plan.notes
+
+`parity_pnl` is what one alpha held alone must earn to equal its simulation, `trade_to_weights` the
+plain book that other backtesters are compared with.
 """
 
 from __future__ import annotations
 
+from alphafoundry.trading.portfolio.parity import (
+    BookValues,
+    ParityPnl,
+    parity_pnl,
+    trade_to_weights,
+)
 from alphafoundry.trading.portfolio.programme import (
     Answer,
     Limits,
@@ -36,10 +45,12 @@ from alphafoundry.trading.portfolio.strategies import (
 
 __all__ = [
     "Answer",
+    "BookValues",
     "CorporateAction",
     "IntendedOrder",
     "Limits",
     "LiveStrategy",
+    "ParityPnl",
     "Programme",
     "Question",
     "Rebalancer",
@@ -49,5 +60,7 @@ __all__ = [
     "TradingCosts",
     "fit_risk_model",
     "live_strategies",
+    "parity_pnl",
     "seed_strategies",
+    "trade_to_weights",
 ]

@@ -199,7 +199,7 @@ class Rebalancer:
             most=self._most(most_shares, price, equity),
             reduce_only=reduce_only,
         )
-        answer = self._solver(row, model).solve(question, model)
+        answer = self.programme(session).solve(question, model)
         shares = whole_shares(
             answer.weights,
             held_weights,
@@ -234,6 +234,22 @@ class Rebalancer:
             groups = self.panel.groups.get("industry", self.panel.groups["market"])
             self._models[monday] = fit_risk_model(returns, groups[max(last, 0)])
         return self._models[monday]
+
+    def programme(self, session: date) -> Programme:
+        """Return the programme of a session; the same one while sectors and factors stay."""
+        row = self._last_row(session)
+        factors = self.risk_model(session).exposures.shape[1]
+        sectors = self.panel.groups.get("sector", self.panel.groups["market"])[row]
+        known = self._programme
+        if known is None or known.factors != factors or not np.array_equal(known.sectors, sectors):
+            self._programme = known = Programme(
+                factors,
+                sectors,
+                limits=self.limits,
+                costs=self.costs,
+                aversion=self._aversion,
+            )
+        return known
 
     def _last_row(self, session: date) -> int:
         row = int(np.searchsorted(self.panel.dates, np.datetime64(session, "D"))) - 1
@@ -305,23 +321,6 @@ class Rebalancer:
             if np.isfinite(price[i]):
                 found[i] = min(found[i], shares * price[i] / equity)
         return found
-
-    def _solver(self, row: int, model: RiskModel) -> Programme:
-        sectors = self.panel.groups.get("sector", self.panel.groups["market"])[row]
-        known = self._programme
-        if (
-            known is None
-            or known.factors != model.exposures.shape[1]
-            or not np.array_equal(known.sectors, sectors)
-        ):
-            self._programme = known = Programme(
-                model.exposures.shape[1],
-                sectors,
-                limits=self.limits,
-                costs=self.costs,
-                aversion=self._aversion,
-            )
-        return known
 
     def _ideal(self, parts: Array, model: RiskModel) -> Array:
         """Return the weights that each strategy alone would ask for, without limits and costs.
