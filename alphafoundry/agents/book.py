@@ -18,6 +18,7 @@ from typing import Any
 
 from alphafoundry.agents.health import AgentState, Outcome
 from alphafoundry.agents.hours import seconds, utc
+from alphafoundry.agents.registry import Control
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.clock import utc_now
 from alphafoundry.store import Store
@@ -70,7 +71,7 @@ class TickBook:
     states : agent to what its ticks add up to
     seen_until : agent to the newest due time that has its record
     running : what is under way, by agent and due time
-    mode : state of the desk
+    mode, mode_actor, mode_reason : state of the desk, who set it and why
     positions : ticks claimed so far
     """
 
@@ -78,9 +79,12 @@ class TickBook:
     seen_until: dict[str, int]
     running: dict[tuple[str, int], Record] = field(default_factory=dict)
     mode: DeskMode = "ACTIVE"
+    mode_actor: str = ""
+    mode_reason: str = ""
     positions: int = 0
     ended: list[Record] = field(default_factory=list)
     alerts: list[tuple[str, int, str | None]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
     digest: Any = field(default_factory=hashlib.sha256)
 
     @contextlib.contextmanager
@@ -117,16 +121,51 @@ class TickBook:
         """Tell that it is over."""
         self.alerts.append((key, at, None))
 
+    def control(self, actor: str, wanted: Control, at: int) -> None:
+        """Change the desk as an agent or a person wants it, with a row for each change."""
+
+        def decide(subject: str, before: str, after: str, undo: str) -> None:
+            given = {"subject": subject, "before": before, "after": after, "undo": undo}
+            why = {"reason": wanted.reason, "evidence": dict(wanted.evidence)}
+            self.decisions.append({"at": utc(at), "actor": actor, **given, **why})
+            line = json.dumps([at, actor, subject, before, after, wanted.reason])
+            self.digest.update(line.encode())
+
+        if wanted.mode is not None and wanted.mode != self.mode:
+            back = "resume" if self.mode == "ACTIVE" else "halt"
+            decide("desk", self.mode, wanted.mode, back if wanted.mode != "ACTIVE" else "halt")
+            self.mode, self.mode_actor, self.mode_reason = wanted.mode, actor, wanted.reason
+        for name, reason in wanted.pause.items():
+            state = self.states[name]
+            if state.paused == reason:
+                continue
+            after, undo = ("runs", "pause") if reason is None else ("paused", "resume")
+            decide(name, "runs" if state.paused is None else "paused", after, f"{undo} {name}")
+            state.paused = reason
+            if reason is None:
+                state.tripped_at, state.failures_in_row, state.cool_down = None, 0, 0.0
+
     def flush(self, store: Store, desk: str, *, now: int) -> None:
         """Write what has ended to the store, and forget it."""
         with desk_transaction(store, desk) as rows:
             rows.add_ticks([_row(record) for record in self.ended])
             rows.put_states(_plain_states(self.states, self.seen_until))
-            _write_alerts(rows, self.alerts)
-            found = rows.desk()
-            found.seen_until, found.ticks = utc(now), self.positions
+            self._write_desk(rows)
+            rows.desk().seen_until = utc(now)
+        self._forget()
+
+    def _write_desk(self, rows: DeskTransaction) -> None:
+        _write_alerts(rows, self.alerts)
+        for one in self.decisions:
+            rows.decide(**one)
+        found = rows.desk()
+        found.ticks, found.mode = self.positions, self.mode
+        found.mode_actor, found.mode_reason = self.mode_actor, self.mode_reason
+
+    def _forget(self) -> None:
         self.ended.clear()
         self.alerts.clear()
+        self.decisions.clear()
 
     def _keep(self, record: Record) -> None:
         self.ended.append(record)
@@ -165,11 +204,9 @@ class StoredBook(TickBook):
                     rows.change_tick(one.agent, utc(one.due_at), _ending(one))
             after = _plain_states(self.states, self.seen_until)
             rows.put_states({name: s for name, s in after.items() if s != before.get(name)})
-            _write_alerts(rows, self.alerts)
-            rows.desk().ticks = self.positions
+            self._write_desk(rows)
         self._rows = None
-        self.ended.clear()
-        self.alerts.clear()
+        self._forget()
 
     def is_known(self, agent: str, due_at: int) -> bool:
         """Return whether a due time has its row."""
@@ -200,8 +237,8 @@ class StoredBook(TickBook):
         }
         found = rows.desk()
         self.mode, self.positions = found.mode, found.ticks
-        self.ended.clear()
-        self.alerts.clear()
+        self.mode_actor, self.mode_reason = found.mode_actor, found.mode_reason
+        self._forget()
 
     def _new_row(self, record: Record) -> dict[str, Any]:
         return _row(record) | {

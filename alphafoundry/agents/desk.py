@@ -186,6 +186,9 @@ class Desk:
             parameters=self._with(agent, parameters),
             seed=self.seed,
             only_safe=decision.only_safe,
+            mode=seen.mode,
+            mode_actor=self.book.mode_actor,
+            agents=seen.agents,
         )
         return Step("running", record, decision, context, seen.facts.fills or 0)
 
@@ -252,6 +255,8 @@ class Desk:
             if isinstance(ended, AgentResult):
                 state.fills_seen, state.score = step.fills, ended.score
                 state.inputs_version = ended.figures.get("inputs_version", state.inputs_version)
+                if ended.control is not None:
+                    book.control(task.name, ended.control, now)
             self._tell(book, task, record, now, tripped=tripped, too_long=too_long)
 
     def step(self, agent: str, clock: Clock, *, due_at: int | None = None, **given: Any) -> Step:

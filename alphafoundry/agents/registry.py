@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.seeds import generator
 
@@ -27,6 +29,23 @@ class Parameters(BaseModel):
     """Base of an agent's parameters: typed, and nothing that it does not read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Control:
+    """What an agent wants changed about the desk; done, and recorded, with the end of its tick.
+
+    Attributes
+    ----------
+    mode : state of the desk, None leaves it
+    pause : agent to why it is paused, or None to let it go on
+    reason, evidence : why, and the figures behind it
+    """
+
+    reason: str
+    mode: DeskMode | None = None
+    pause: Mapping[str, str | None] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,8 @@ class AgentContext:
     parameters : of the agent, of its own type
     seed : of the desk
     only_safe : True where only what lessens risk may be done
+    mode, mode_actor : state of the desk, and who set it; "" where nobody did
+    agents : state of every agent
     """
 
     floor: Any
@@ -52,6 +73,9 @@ class AgentContext:
     parameters: Any
     seed: int
     only_safe: bool = False
+    mode: DeskMode = "ACTIVE"
+    mode_actor: str = ""
+    agents: Mapping[str, AgentState] = field(default_factory=dict)
 
     def random(self, *names: str | int) -> np.random.Generator:
         """Return the generator of this tick, the same however often it is run."""
@@ -65,15 +89,15 @@ class AgentResult:
     Attributes
     ----------
     summary : one line for people
-    changed : whether rows behind the desk's facts changed
     score : how well it did, 0 to 1, where the agent can say; held against performance_threshold
     figures : plain values, kept with the tick
+    control : what it wants changed about the desk
     """
 
     summary: str = ""
-    changed: bool = False
     score: float | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
+    control: Control | None = None
 
 
 @dataclass(frozen=True)

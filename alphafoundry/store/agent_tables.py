@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index
@@ -23,9 +23,10 @@ class AgentDeskRow(Table):
     clock : what its times are: simulated, replay of a past session, or true
     began_at, seen_until : desk time of its first and its newest tick
     ticks : so far
-    mode, mode_reason : ACTIVE, REDUCING (only orders that reduce) or HALTED, and why
+    mode : ACTIVE, REDUCING (only orders that reduce) or HALTED
+    mode_actor, mode_reason : who set it, and why
+    data_until : last day whose bars the desk has taken in
     schedule : the merged schedule, as plain values; settings : of the desk, seed included
-    facts_version : changes with every row behind a fact
     """
 
     __tablename__ = "agent_desks"
@@ -40,7 +41,9 @@ class AgentDeskRow(Table):
     seen_until: Mapped[datetime]
     ticks: Mapped[int]
     mode: Mapped[DeskMode] = mapped_column(PlainText)
+    mode_actor: Mapped[str]
     mode_reason: Mapped[str]
+    data_until: Mapped[date | None]
     schedule: Mapped[dict[str, Any]]
     settings: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -19,7 +19,6 @@ from alphafoundry.store.agent_tables import (
     AgentTickRow,
     ClockKind,
     ControlDecisionRow,
-    DeskMode,
     HealthSampleRow,
 )
 from alphafoundry.store.database import Store, insert, lock_subject
@@ -49,6 +48,7 @@ def open_agent_desk(
                 seen_until=began_at,
                 ticks=0,
                 mode="ACTIVE",
+                mode_actor="",
                 mode_reason="",
             )
             session.add(found)
@@ -282,31 +282,7 @@ def read_control_decisions(
         return list(session.scalars(query))
 
 
-def set_desk_mode(
-    store: Store,
-    desk: str,
-    mode: DeskMode,
-    *,
-    at: datetime,
-    actor: str,
-    reason: str,
-    evidence: Mapping[str, Any],
-    undo: str,
-) -> bool:
-    """Change a desk's mode, with the row that says why; False where it is in it already."""
+def save_desk_report(store: Store, desk: str, report: Mapping[str, Any]) -> None:
+    """Keep the report of a desk with it."""
     with desk_transaction(store, desk) as rows:
-        found = rows.desk()
-        if found.mode == mode:
-            return False
-        rows.decide(
-            at,
-            actor=actor,
-            subject="desk",
-            before=found.mode,
-            after=mode,
-            reason=reason,
-            evidence=evidence,
-            undo=undo,
-        )
-        found.mode, found.mode_reason = mode, reason
-    return True
+        rows.desk().report = dict(report)

@@ -1,0 +1,177 @@
+"""A desk that trades past sessions on a simulated clock, from its parts to its report."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alphafoundry.agents.account import Account
+from alphafoundry.agents.book import fresh_book
+from alphafoundry.agents.desk import Desk
+from alphafoundry.agents.floor import TradingFloor
+from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
+from alphafoundry.agents.registry import known_agents
+from alphafoundry.agents.report import DeskReport, TickCount
+from alphafoundry.agents.schedule import Schedule
+from alphafoundry.agents.simulator import Simulator
+from alphafoundry.errors import FoundryError
+from alphafoundry.market.panel import Panel
+from alphafoundry.store import Store
+from alphafoundry.store.agents import (
+    desk_transaction,
+    open_agent_desk,
+    read_control_decisions,
+    save_desk_report,
+)
+from alphafoundry.trading.portfolio import LiveStrategy
+
+BEFORE_OPEN = 60 * 60
+"""Seconds before the first open at which a desk begins."""
+
+
+def sessions_of(
+    panel: Panel, exchange: str, count: int
+) -> tuple[ExchangeHours, list[SessionHours]]:
+    """Return the exchange's hours over a market's days, and the market's last sessions.
+
+    Raises FoundryError where the market has fewer days, or trades on days that the exchange does
+    not.
+    """
+    first, last = panel.dates[0].item(), panel.dates[-1].item()
+    if count >= len(panel.dates):
+        raise FoundryError(
+            f"{count} sessions: {panel.label} has {len(panel.dates)} days, and the search and the "
+            f"risk model need those before; give fewer"
+        )
+    hours = ExchangeHours(exchange, first, last)
+    wanted = set(panel.dates[-count:].tolist())
+    found = [one for one in hours.between(first, last) if one.day in wanted]
+    if len(found) != count:
+        odd = sorted(wanted - {one.day for one in found})
+        raise FoundryError(
+            f"{panel.label}: {odd[0]} is no session of {exchange}; name the market's exchange as "
+            "orchestrator.exchange of the schedule"
+        )
+    return hours, found
+
+
+class DeskSimulation:
+    """One desk over some sessions.
+
+    Attributes
+    ----------
+    name : of the desk in the store
+    sessions : to come, in order
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        name: str,
+        run_id: int | None,
+        panel: Panel,
+        schedule: Schedule,
+        hours: ExchangeHours,
+        sessions: Sequence[SessionHours],
+        strategies: Sequence[LiveStrategy],
+        account: Account,
+        seed: int,
+        home: Path,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Record the desk, and make it ready for its first session."""
+        self.name = name
+        self.sessions = tuple(sessions)
+        self._store = store
+        self._panel = panel
+        self._schedule = schedule
+        began_at = sessions[0].opens - BEFORE_OPEN
+        open_agent_desk(
+            store,
+            name,
+            market_label=panel.label,
+            clock="simulated",
+            began_at=utc(began_at),
+            schedule=schedule.values,
+            settings={**settings, "seed": seed, "environment": schedule.environment},
+            run_id=run_id,
+        )
+        sample_age = 3 * round(schedule.orchestrator.health_check_interval_minutes * 60)
+        self.floor = TradingFloor(
+            store=store,
+            desk=name,
+            panel=panel,
+            hours=hours,
+            account=account,
+            strategies=strategies,
+            home=home,
+            simulated=True,
+            sample_age=sample_age,
+        )
+        book = fresh_book({one.name: one.interval for one in schedule.tasks.values()}, began_at)
+        self.desk = Desk(schedule, hours, known_agents(), book, self.floor, seed=seed)
+        self.simulator = Simulator(self.desk, began_at)
+        self.ticks = TickCount()
+        self._began_with = account.equity()
+        self._cpu = 0.0
+
+    def run_session(self, session: SessionHours) -> str:
+        """Let one session happen, with the nights before it; return a line about it."""
+        began = time.process_time()
+        self.simulator.run_session(session)
+        if session is self.sessions[-1]:
+            self.simulator.finish()
+        for one in self.desk.book.ended:
+            self.ticks.add(one.agent, one.outcome or "running", one.reason)
+        self._write()
+        self._cpu += time.process_time() - began
+        evening = self.floor.evenings[-1] if self.floor.evenings else None
+        if evening is None or evening.day != session.day:
+            return f"{session.day}: its bars did not arrive"
+        return f"{session.day}: equity {evening.equity:,.2f}, {evening.earned:+,.2f}"
+
+    def report(self) -> DeskReport:
+        """Return the report, and keep it with the desk."""
+        digest = hashlib.sha256(self.desk.book.digest.copy().digest())
+        for line in self.floor.account.lines():
+            digest.update(line.encode())
+        decisions = read_control_decisions(self._store, self.name)
+        report = DeskReport(
+            desk=self.name,
+            label=self._panel.label,
+            ticks=self.ticks,
+            evenings=self.floor.evenings,
+            totals=self.floor.account.totals(self.simulator.now),
+            strategies=self.floor.strategies,
+            mode=self.desk.book.mode,
+            mode_reason=self.desk.book.mode_reason,
+            decisions=[
+                (
+                    f"{one.at:%Y-%m-%d %H:%M}",
+                    one.actor,
+                    f"{one.subject} {one.before} -> {one.after}",
+                    one.reason,
+                )
+                for one in reversed(decisions)
+            ],
+            risk=self.floor.results.get("risk_management", {}),
+            synthetic=self._panel.synthetic,
+            began_with=self._began_with,
+            seconds=self._cpu,
+            cpu=dict(self.simulator.cpu),
+            digest=digest.hexdigest(),
+            left_out=self._schedule.left_out,
+        )
+        save_desk_report(self._store, self.name, report.to_json())
+        return report
+
+    def _write(self) -> None:
+        book, samples = self.desk.book, self.floor.samples
+        book.flush(self._store, self.name, now=self.simulator.now)
+        with desk_transaction(self._store, self.name) as rows:
+            rows.add_samples(samples)
+        samples.clear()
