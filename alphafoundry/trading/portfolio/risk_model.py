@@ -72,7 +72,8 @@ def fit_risk_model(
     """Return the risk model of the given days; every one counts alike.
 
     The market is the mean return of the names; a name's beta is shrunk towards 1 as if 60 days
-    had shown it. An industry's return is the mean of what the market leaves of its names. The
+    had shown it. An industry's return is the mean of what the market leaves of its names. From
+    both variances that of the mean of specific returns, which is noise, is taken off. The
     components are the strongest singular vectors of what both leave. Specific variances are what
     is left in the end, shrunk towards their mean as if 60 days had shown it; a name with fewer
     than 20 returns has the mean alone and no loadings.
@@ -112,19 +113,35 @@ def fit_risk_model(
     loadings = names[:kept].T * scale[:, None]
     rest = np.where(known & enough, rest - component @ loadings.T, 0.0)
     squares = (rest**2).sum(axis=0)
-    typical = float(squares.sum() / max(counts[enough].sum(), 1))
-    specific = (squares + _PRIOR_DAYS * typical) / (np.where(enough, counts, 0) + _PRIOR_DAYS)
+    # Market, industry and each component have taken one of a name's degrees of freedom.
+    fitted = min(kept + 2, _LEAST_DAYS - 1)
+    typical = float(squares.sum() / max((counts[enough] - fitted).sum(), 1))
+    own = np.where(enough, counts - fitted, 0)
+    specific = (squares + _PRIOR_DAYS * typical) / (own + _PRIOR_DAYS)
+    specific = np.maximum(specific, 1e-10)
     factors = np.column_stack([market, industry, component])
+    covariance = np.atleast_2d(np.cov(factors, rowvar=False, bias=True))
+    # A mean of names holds their specific risk, too; it must not be counted twice.
+    inside = np.column_stack([np.ones(len(enough)), member]) * enough[:, None]
+    noise = (inside.T @ specific) / np.maximum(inside.sum(axis=0), 1.0) ** 2
+    place = np.arange(len(noise))
+    covariance[place, place] -= np.minimum(noise, covariance[place, place])
     return RiskModel(
         exposures=np.column_stack([beta, member, loadings]),
-        factor_covariance=np.atleast_2d(np.cov(factors, rowvar=False, bias=True)),
-        specific=np.maximum(specific, 1e-10),
+        factor_covariance=_without_negative(covariance),
+        specific=specific,
         names=(
             "market",
             *(f"industry {label}" for label in labels),
             *(f"component {number}" for number in range(1, kept + 1)),
         ),
     )
+
+
+def _without_negative(covariance: Array) -> Array:
+    """Return the nearest matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
 def _shrunk_betas(rest: Array, market: Array, known: NDArray[np.bool_]) -> Array:

@@ -12,6 +12,9 @@ from alphafoundry.trading.risk.snapshot import RiskSnapshot
 
 DeskState = Literal["ACTIVE", "REDUCING", "HALTED"]
 
+_ROUNDING = 1e-9
+"""A limit that is passed by less is kept."""
+
 
 @dataclass(frozen=True)
 class RiskLimits:
@@ -147,7 +150,7 @@ def _breaches(snapshot: RiskSnapshot, rules: RiskLimits) -> tuple[Breach, ...]:
 
     def look(limit: str, value: float, allowed: float, *, subject: str = "") -> None:
         # What is not known (NaN) is no breach; `measure_risk` says what it does not know.
-        if abs(value) > allowed:
+        if abs(value) > allowed * (1.0 + _ROUNDING):
             found.append(Breach(limit, subject, value, allowed, "REDUCING"))
 
     fall = -snapshot.drawdown

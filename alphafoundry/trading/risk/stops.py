@@ -158,7 +158,8 @@ def _stopped(
         if not held.shares or symbol in waiting or not math.isfinite(close):
             continue
         move = math.copysign(1.0, held.shares) * (close / held.entry - 1.0)
-        if move <= -rules.stop_loss:
+        # 90 over 100 less 1 is a rounding above -0.1.
+        if move <= -rules.stop_loss + 1e-9:
             found.append(Stop(symbol, today, -held.shares, move))
     return found
 
