@@ -45,7 +45,7 @@ UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "defer
 
 
 def one_of(column: str, choices: object) -> CheckConstraint:
-    """Return the check that a column holds one of the names of a Literal type."""
+    """Return the constraint that a column holds one of the names of a Literal."""
     listed = ", ".join(f"'{choice}'" for choice in get_args(choices))
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
