@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
+from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.trading.portfolio import IntendedOrder
 
 
@@ -81,8 +82,8 @@ class Account(Protocol):
         """Store orders for a session's close, before any is sent; return how many."""
         ...
 
-    def execute(self, now: int, *, reduce_only: bool) -> Sent:
-        """Compare with the broker, send what is intended, and read what was filled."""
+    def execute(self, now: int, *, mode: DeskMode) -> Sent:
+        """Compare with the broker, send what the desk's state lets through, read the fills."""
         ...
 
     def open_session(self, session: date, now: int) -> None:

@@ -164,6 +164,11 @@ class TradingFloor:
             self._rebalancer = Rebalancer(self.panel, self.strategies)
         return self._rebalancer
 
+    def prepare(self) -> None:
+        """Make what takes seconds before time goes by: the programme, and its risk model."""
+        if self.strategies:
+            self.rebalancer()
+
     def volatility(self) -> str | None:
         """Return where the market's 20-day volatility lies among those of the past year.
 

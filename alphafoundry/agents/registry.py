@@ -148,10 +148,8 @@ def agent(
     return register
 
 
-def known_agents() -> Mapping[str, Agent]:
-    """Return every agent by name, those of installed packages included."""
-    import alphafoundry.agents.bodies  # noqa: F401
-
+def registered_agents() -> Mapping[str, Agent]:
+    """Return every agent that was registered so far, and those of installed packages, by name."""
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name not in _KNOWN:
             found = entry.load()

@@ -56,6 +56,7 @@ class DeskReport:
     seconds, cpu : length of the simulation, and processor seconds by agent
     digest : of every row
     left_out : (key, why) of what the schedule asks for and nothing here gives
+    clock : "simulated", or "replay" of a past session
     """
 
     desk: str
@@ -74,6 +75,7 @@ class DeskReport:
     cpu: Mapping[str, float]
     digest: str
     left_out: Sequence[tuple[str, str]] = ()
+    clock: str = "simulated"
     kind: str = "desk"
     version: int = 1
     key: str = "desk"
@@ -86,7 +88,7 @@ class DeskReport:
     @property
     def headline(self) -> str:
         """The market, and how many sessions."""
-        return f"{self.label}; {len(self.evenings)} sessions on a simulated clock"
+        return f"{self.label}; {len(self.evenings)} sessions closed, {self.clock} clock"
 
     @property
     def notes(self) -> Sequence[str]:
@@ -119,7 +121,9 @@ class DeskReport:
         if self.synthetic:
             told.append(("truth", self._told_truth()))
         told.append(("ledger", self._told_ledger()))
-        return [*told, ("speed", self._told_speed()), ("digest", self.digest[:16])]
+        if self.clock == "simulated":
+            told += [("speed", self._told_speed()), ("digest", self.digest[:16])]
+        return told
 
     def tables(self) -> Sequence[Table]:
         """Return ticks by agent, their reasons, sessions, strategies, and decisions."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alphafoundry.agents.desk import agents_of, read_parameters
-from alphafoundry.agents.registry import known_agents
+from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.schedule import ENVIRONMENT, Schedule, load_schedule
 
 _NOT_HERE = "this desk takes in the market that it is started with"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from alphafoundry.agents.account import Account
-from alphafoundry.agents.book import fresh_book
+from alphafoundry.agents.book import StoredBook, fresh_book
+from alphafoundry.agents.clocks import ReplayClock
+from alphafoundry.agents.decisions import differing_decisions
 from alphafoundry.agents.desk import Desk
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
-from alphafoundry.agents.registry import known_agents
+from alphafoundry.agents.installed import known_agents
+from alphafoundry.agents.living import LivingDesk, Punctuality
 from alphafoundry.agents.report import DeskReport, TickCount
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.simulator import Simulator
@@ -24,6 +27,7 @@ from alphafoundry.store.agents import (
     desk_transaction,
     open_agent_desk,
     read_control_decisions,
+    read_ticks,
     save_desk_report,
 )
 from alphafoundry.trading.portfolio import LiveStrategy
@@ -82,19 +86,26 @@ class DeskSimulation:
         seed: int,
         home: Path,
         settings: Mapping[str, Any],
+        replay_from: int | None = None,
     ) -> None:
-        """Record the desk, and make it ready for its first session."""
+        """Record the desk, and make it ready for its first session.
+
+        Parameters
+        ----------
+        replay_from : moment at which a replay on a clock begins; None simulates
+        """
         self.name = name
         self.sessions = tuple(sessions)
         self._store = store
         self._panel = panel
         self._schedule = schedule
-        began_at = sessions[0].opens - BEFORE_OPEN
+        simulated = replay_from is None
+        began_at = sessions[0].opens - BEFORE_OPEN if replay_from is None else replay_from
         open_agent_desk(
             store,
             name,
             market_label=panel.label,
-            clock="simulated",
+            clock="simulated" if simulated else "replay",
             began_at=utc(began_at),
             schedule=schedule.values,
             settings={**settings, "seed": seed, "environment": schedule.environment},
@@ -109,11 +120,25 @@ class DeskSimulation:
             account=account,
             strategies=strategies,
             home=home,
-            simulated=True,
+            simulated=simulated,
             sample_age=sample_age,
         )
-        book = fresh_book({one.name: one.interval for one in schedule.tasks.values()}, began_at)
-        self.desk = Desk(schedule, hours, known_agents(), book, self.floor, seed=seed)
+        intervals = {one.name: one.interval for one in schedule.tasks.values()}
+        book = (
+            fresh_book(intervals, began_at)
+            if simulated
+            else StoredBook(store, name, intervals, began_at)
+        )
+        self.desk = Desk(
+            schedule,
+            hours,
+            known_agents(),
+            book,
+            self.floor,
+            seed=seed,
+            keep_facts=not simulated,
+        )
+        self.began_at = began_at
         self.simulator = Simulator(self.desk, began_at)
         self.ticks = TickCount()
         self._began_with = account.equity()
@@ -133,6 +158,33 @@ class DeskSimulation:
         if evening is None or evening.day != session.day:
             return f"{session.day}: its bars did not arrive"
         return f"{session.day}: equity {evening.equity:,.2f}, {evening.earned:+,.2f}"
+
+    def replay(
+        self, clock: ReplayClock, speed: float, until: int, asked_to_stop: Callable[[], bool]
+    ) -> Punctuality:
+        """Let the time of one session go by on a clock; return how late its ticks began."""
+        living = LivingDesk(self.desk, clock, speed=speed, began_at=self.began_at)
+        living.run(until, asked_to_stop)
+        self.simulator.now = clock.now()
+        for row in read_ticks(self._store, self.name):
+            self.ticks.add(row.agent, row.outcome, row.reason)
+        for agent, spent in living.punctuality.cpu.items():
+            self.simulator.cpu[agent] = sum(spent)
+        return living.punctuality
+
+    def decided_alike(self) -> str:
+        """Return a line on the decisions of a replay, made again from what its rows say.
+
+        Raises FoundryError with the first that differs.
+        """
+        rows = read_ticks(self._store, self.name)
+        differing = list(differing_decisions(self._schedule, self.desk.hours, rows, self.began_at))
+        if differing:
+            raise FoundryError(
+                f"desk {self.name}: {len(differing)} of {len(rows)} decisions differ when they are "
+                f"made again: {differing[0]}"
+            )
+        return f"{len(rows):,} decisions were made again from their rows: all alike"
 
     def report(self) -> DeskReport:
         """Return the report, and keep it with the desk."""
@@ -165,6 +217,7 @@ class DeskSimulation:
             cpu=dict(self.simulator.cpu),
             digest=digest.hexdigest(),
             left_out=self._schedule.left_out,
+            clock="simulated" if self.floor.simulated else "replay",
         )
         save_desk_report(self._store, self.name, report.to_json())
         return report

@@ -196,12 +196,11 @@ class DeskTransaction:
 
     def add_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert samples of the host; one of the same moment is left as it is."""
-        for row in rows:
-            self._session.execute(
-                insert(self._session, HealthSampleRow)
-                .values(desk=self._desk, **row)
-                .on_conflict_do_nothing(index_elements=["desk", "at"])
+        if rows:
+            once = insert(self._session, HealthSampleRow).on_conflict_do_nothing(
+                index_elements=["desk", "at"]
             )
+            self._session.execute(once, [{"desk": self._desk, **row} for row in rows])
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import Literal
 
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
+from alphafoundry.agents.snapshot import DeskMode
 
 
 class ExecutionParameters(Parameters):
@@ -32,7 +33,8 @@ def execution(context: AgentContext) -> AgentResult:
     """Do one turn; where only what lessens risk may be done, nothing that opens is sent."""
     floor = floor_of(context)
     floor.session_of(context.now)
-    reduce_only = context.only_safe or context.mode != "ACTIVE"
-    sent = floor.account.execute(context.now, reduce_only=reduce_only)
+    only_reduce = context.only_safe and context.mode == "ACTIVE"
+    mode: DeskMode = "REDUCING" if only_reduce else context.mode
+    sent = floor.account.execute(context.now, mode=mode)
     floor.broken_by = sent.broken
     return AgentResult(sent.summary, figures=sent.figures)

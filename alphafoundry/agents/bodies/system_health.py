@@ -18,6 +18,10 @@ _MODEL = {"cpu": 35.0, "memory": 55.0, "disk": 40.0, "network": 0.2}
 """Middle of what a simulation draws, in percent; network in milliseconds of the store's answer."""
 
 
+def _usual_thresholds() -> dict[Measure, float]:
+    return {"cpu": 80.0, "memory": 85.0, "disk": 90.0}
+
+
 class HealthParameters(Parameters):
     """Parameters of system_health.
 
@@ -28,9 +32,7 @@ class HealthParameters(Parameters):
     """
 
     health_metrics: tuple[Measure, ...] = ("cpu", "memory", "disk", "network")
-    alert_thresholds: dict[Measure, float] = Field(
-        default_factory=lambda: {"cpu": 80.0, "memory": 85.0, "disk": 90.0}
-    )
+    alert_thresholds: dict[Measure, float] = Field(default_factory=_usual_thresholds)
 
 
 @agent("system_health", parameters=HealthParameters, seconds=2.0)

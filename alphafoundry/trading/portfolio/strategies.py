@@ -113,7 +113,7 @@ def live_strategies(
             LiveStrategy(
                 alpha_id=row.alpha_id,
                 expression=row.expression,
-                settings=SimulationSettings.model_validate(row.settings),
+                settings=_settings(row),
                 data_until=row.data_until,
                 verdict=verdict,
                 seeded=seeded,
@@ -145,6 +145,18 @@ def seed_strategies(
         verdicts=verdicts,
         hopeful=False,
         seeded=True,
+    )
+
+
+def _settings(row: AlphaRow) -> SimulationSettings:
+    """Return the settings of an alpha, without what its service adds, such as its days."""
+    known = {
+        name
+        for field_name, field in SimulationSettings.model_fields.items()
+        for name in (field_name, field.alias)
+    }
+    return SimulationSettings.model_validate(
+        {name: value for name, value in row.settings.items() if name in known}
     )
 
 
