@@ -44,6 +44,8 @@ def differing_decisions(
             failed = done.outcome == "failed"
             result = AgentResult(figures=done.result or {})
             desk.end(step, ended, MarketError(done.reason) if failed else result)
+        paused = row.reason.removeprefix("paused: ")
+        desk.book.states[row.agent].paused = None if paused == row.reason else paused
         given = dict(row.seen or {})
         desk.book.mode = given.pop("mode", "ACTIVE")
         until = given.get("data_until")

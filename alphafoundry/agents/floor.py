@@ -126,11 +126,15 @@ class TradingFloor:
         self.account.close_session(day, now)
         row = int(np.searchsorted(self.panel.dates, np.datetime64(day)))
         places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
-        prices = self.panel.fields["close"][max(row - 1, 0) : row + 1]
+        close = self.panel.fields["close"]
         earned, planted = 0.0, 0.0
         for symbol, shares in opened.items():
-            was, is_now = prices[0, places[symbol]], prices[-1, places[symbol]]
-            if np.isfinite(was) and np.isfinite(is_now):
+            # A day without a bar moves nothing; the next one moves from the last known close.
+            before_it = close[:row, places[symbol]]
+            known = np.flatnonzero(np.isfinite(before_it))
+            is_now = close[row, places[symbol]]
+            if len(known) and np.isfinite(is_now):
+                was = float(before_it[known[-1]])
                 earned += shares * (is_now - was)
                 truth = sum(float(one[row, places[symbol]]) for one in self.panel.truth.values())
                 planted += shares * was * truth

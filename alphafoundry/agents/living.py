@@ -68,7 +68,7 @@ class LivingDesk:
         self._clock = clock
         self._speed = speed
         self._began_at = began_at
-        self._retries: list[tuple[int, int, Step]] = []
+        self._retries: list[tuple[int, int, str, int, Step | None]] = []
         self._numbers = itertools.count()
 
     def run(
@@ -104,9 +104,15 @@ class LivingDesk:
 
     def _tick(self, agent: str, due_at: int) -> None:
         self.punctuality.late.append((self._clock.exact() - due_at) / self._speed)
-        step = self.desk.begin(agent, self._clock.now(), due_at=due_at)
+        self._begin(agent, due_at)
+
+    def _begin(self, agent: str, due_at: int) -> None:
+        now = self._clock.now()
+        step = self.desk.begin(agent, now, due_at=due_at)
         if step.status == "running":
             self._attempt(step)
+        elif step.status == "no place":
+            self._later(now + 1, agent, due_at, None)
 
     def _attempt(self, step: Step) -> None:
         assert step.record is not None
@@ -120,14 +126,20 @@ class LivingDesk:
         if isinstance(ended, Exception):
             again = self.desk.retry_at(step, now)
             if again is not None:
-                heapq.heappush(self._retries, (again, next(self._numbers), step))
+                self._later(again, step.record.agent, step.record.due_at, step)
                 return
         self.desk.end(step, now, ended)
 
     def _retry_before(self, moment: int, asked_to_stop: Callable[[], bool]) -> None:
         while self._retries and self._retries[0][0] <= moment:
-            at, _, step = heapq.heappop(self._retries)
+            at, _, agent, due_at, step = heapq.heappop(self._retries)
             self._clock.sleep_until(at)
             if asked_to_stop():
                 return
-            self._attempt(step)
+            if step is None:
+                self._begin(agent, due_at)
+            else:
+                self._attempt(step)
+
+    def _later(self, moment: int, agent: str, due_at: int, step: Step | None) -> None:
+        heapq.heappush(self._retries, (moment, next(self._numbers), agent, due_at, step))

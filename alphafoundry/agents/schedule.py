@@ -136,15 +136,12 @@ class Schedule:
             yield dotted(key), str(value), self.origins[key]
 
 
-def load_schedule(
-    path: Path = SCHEDULE, *, environment: str = ENVIRONMENT, divide: float = 1.0
-) -> Schedule:
+def load_schedule(path: Path = SCHEDULE, *, environment: str = ENVIRONMENT) -> Schedule:
     """Return the schedule of a file, an environment laid over it.
 
     Parameters
     ----------
     environment : a name under `environments`
-    divide : every interval, offset and delay is divided by it, to watch a day in less time
 
     Raises ConfigurationError for anything that is wrong, in one line.
     """
@@ -162,7 +159,7 @@ def load_schedule(
     _check_dependencies(tasks, merged, path)
     enabled = {name: task for name, task in tasks.items() if task.enabled}
     order = _topological(enabled, merged, path)
-    ready = {name: _task(name, enabled, order, read, merged, path, divide) for name in order}
+    ready = {name: _task(name, enabled, order, read, merged, path) for name in order}
     return Schedule(
         path=path,
         environment=environment,
@@ -303,7 +300,6 @@ def _task(
     read: ScheduleFile,
     document: YamlDocument,
     path: Path,
-    divide: float,
 ) -> Task:
     settings = tasks[name]
     conditions = []
@@ -314,7 +310,7 @@ def _task(
             key = ("tasks", name, "conditions", condition)
             raise mistake(document, path, key, str(problem)) from None
     every = DAY if settings.interval_minutes is None else settings.interval_minutes * 60
-    interval = max(1, round(every / divide)) if settings.interval_minutes is not None else DAY
+    interval = max(1, round(every))
     timeout = settings.timeout_minutes or read.orchestrator.default_timeout_minutes
     longest = settings.max_duration_minutes
     return Task(

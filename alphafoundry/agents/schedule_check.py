@@ -40,14 +40,12 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
 """Parameter to the values of it that cannot be served, and why."""
 
 
-def checked_schedule(
-    path: Path, *, environment: str = ENVIRONMENT, divide: float = 1.0
-) -> Schedule:
+def checked_schedule(path: Path, *, environment: str = ENVIRONMENT) -> Schedule:
     """Return a schedule whose agents are there and take their parameters; with what is left out.
 
     Raises ConfigurationError for anything that is wrong, in one line.
     """
-    schedule = load_schedule(path, environment=environment, divide=divide)
+    schedule = load_schedule(path, environment=environment)
     read_parameters(schedule, agents_of(schedule, known_agents()))
     return replace(schedule, left_out=tuple(_left_out(schedule)))
 

@@ -42,13 +42,9 @@ async def strategies_for(
 
     Raises FoundryError where nothing was found that may trade.
     """
-    for service in _services(store, panel):
-        found = live_strategies(store, service, session=session, market_id=panel.market_id)
-        if found.strategies:
-            return found
-        found = seed_strategies(store, service, session=session, market_id=panel.market_id)
-        if found.strategies:
-            return found
+    found = _known_strategies(store, panel, session)
+    if found.strategies:
+        return found
     last = max(one.day for one in hours.sessions if one.day < session)
     progress.say(f"No strategies yet: searching {simulations} alphas on the days to {last}")
     before = panel.until(last)
@@ -57,14 +53,24 @@ async def strategies_for(
         seeding, flow="desk-seeding", lanes=LANES, progress=progress, stop=stop, panel=before
     ) as run:
         await search_all(run)
-        service = run.service
-    found = seed_strategies(store, service, session=session, market_id=panel.market_id)
+    found = _known_strategies(store, panel, session)
     if not found.strategies:
         reasons = "; ".join(sorted(set(found.refused.values()))) or "the search found nothing"
         raise FoundryError(
             f"no strategy may trade on {session}: {reasons}; give a longer search with "
             f"--seeding {simulations * 2}, or begin later than {last + timedelta(days=1)}"
         )
+    return found
+
+
+def _known_strategies(store: Store, panel: Panel, session: date) -> Selection:
+    """Return hopeful alphas of the store that may trade, or else the best ones, as seeded."""
+    found = Selection(())
+    for choose in (live_strategies, seed_strategies):
+        for service in _services(store, panel):
+            found = choose(store, service, session=session, market_id=panel.market_id)
+            if found.strategies:
+                return found
     return found
 
 
