@@ -36,7 +36,8 @@ HELP = """usage: python -m flows.desk COMMAND
   run                  live through a session on a clock that goes by itself
   replay [DESK]        do a simulated desk again, and compare every row
   status [DESK]        state, health and last ticks of every agent
-  why WHAT [DESK]      why an agent did not run, what became of a tick (AGENT@2024-01-05T15:40)
+  why WHAT [DESK]      why an agent did not run, what became of a tick (AGENT@2024-01-05T15:40),
+                       what an order (its number) is made of
   pause AGENT REASON   let an agent rest until it is resumed
   resume [AGENT]       let an agent, or the whole desk, go on
   halt REASON          send nothing but what reduces; resume ends it

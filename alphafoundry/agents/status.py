@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import seconds, utc
 from alphafoundry.configuration import suggest
@@ -21,6 +23,8 @@ from alphafoundry.store.agents import (
     read_agent_states,
     read_ticks,
 )
+from alphafoundry.store.desk_tables import DeskRow, FillRow, OrderRow
+from alphafoundry.trading.money import PRICE, SHARE
 
 LAST = 200
 """Ticks that `why` looks back at."""
@@ -112,11 +116,18 @@ def read_states(store: Store, desk: str) -> dict[str, AgentState]:
 
 
 def why(store: Store, what: str, desk: str | None = None) -> Iterator[str]:
-    """Yield lines on an agent's newest ticks, or on one tick, AGENT@2024-01-05T15:40 in UTC.
+    """Yield lines on an agent's newest ticks, on one tick, or on an order.
 
-    Raises FoundryError where there is no such agent or tick.
+    Parameters
+    ----------
+    what : AGENT, AGENT@2024-01-05T15:40 in UTC, or an order's number
+
+    Raises FoundryError where there is no such agent, tick or order.
     """
     found = read_agent_desk(store, desk)
+    if what.isdecimal():
+        yield from _one_order(store, found, int(what))
+        return
     agent, _, moment = what.partition("@")
     states = read_states(store, found.name)
     if agent not in states:
@@ -160,6 +171,39 @@ def _one_tick(store: Store, found: AgentDeskRow, agent: str, moment: str) -> Ite
         given: Mapping[str, Any] = one.result or {}
         for key, value in given.items():
             yield f"  {key}: {value}"
+
+
+def _one_order(store: Store, found: AgentDeskRow, number: int) -> Iterator[str]:
+    """Yield what an order is made of; the parts add to its quantity, in millionths of a share."""
+    query = (
+        select(OrderRow)
+        .join(DeskRow, DeskRow.id == OrderRow.desk_id)
+        .where(DeskRow.name == found.name, OrderRow.sequence == number)
+    )
+    with store.session() as session:
+        order = session.scalars(query).one_or_none()
+        if order is None:
+            raise FoundryError(f"desk {found.name}: there is no order {number}")
+        fills = list(session.scalars(select(FillRow).where(FillRow.order_id == order.id)))
+    why_so = f" ({order.reason})" if order.reason else ""
+    yield (
+        f"order {number} of desk {found.name}: {order.side} {order.quantity / SHARE:g} "
+        f"{order.symbol} on the close of {order.session}, {order.status}{why_so}"
+    )
+    yield f"  from bars to {order.data_until} of market {order.market_id}, {order.data_version}"
+    facts: Mapping[str, Any] = order.facts
+    if "parts" in facts:
+        yield f"  held {facts['held']:+,d}, target {facts['target']:+,d}, at {facts['price']:,.4f}"
+        parts: Mapping[str, int] = facts["parts"]
+        for reason, amount in parts.items():
+            yield f"  {reason}: {amount / SHARE:+,.6f}"
+        signed = order.quantity if order.side == "buy" else -order.quantity
+        total = sum(parts.values())
+        agrees = "" if total == signed else f"NOT ({signed / SHARE:+g}) "
+        yield f"  sum: {total / SHARE:+,.6f}, {agrees}the order's quantity"
+    for fill in fills:
+        price = f"{fill.price / PRICE:,.4f}"
+        yield f"  filled {fill.quantity / SHARE:g} at {price}, {fill.at:%H:%M} UTC"
 
 
 def _tick_line(tick: AgentTickRow) -> str:

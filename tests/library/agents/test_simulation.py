@@ -109,6 +109,9 @@ def test_a_desk_of_two_sessions(tmp_path, panel):
         assert status.overall_health == 1.0 and status.desk.mode == "ACTIVE"
         lines = list(why(store, "execution", "first"))
         assert any("pending_orders is 0" in line for line in lines)
+        order = list(why(store, "7", "first"))
+        assert order[0].startswith("order 7 of desk first: ")
+        assert any(line.endswith(", the order's quantity") for line in order)
         with pytest.raises(FoundryError, match="did you mean 'execution'"):
             list(why(store, "exekution", "first"))
 
