@@ -16,9 +16,9 @@ endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev daily continuous test test-quick test-long test-fresh lint format \
+.PHONY: help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-engine bench-library bench-market bench-search clean leaks \
+        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search clean leaks \
         bench-startup bench-truth
 
 help: ## List the commands
@@ -38,6 +38,9 @@ continuous: install ## Generate and mine until Ctrl-C
 
 algorithms: install ## Have models write trading algorithms and race them (FLAGS='--ticker AAPL --models a,b')
 	@$(BIN)/python -m flows.algorithms $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+desk: install ## Let a desk of agents trade five sessions of a generated market (DAYS=252d, FLAGS='--seed 7')
+	@$(BIN)/python -m flows.desk simulate $(or $(DAYS),5d) $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
 test: install-dev ## Run the tests, all but those that take minutes
 	@$(PYTEST) -m 'not long and not fresh' $(FLAGS)
@@ -105,6 +108,10 @@ bench-startup: install-dev ## Measure where the seconds of a command's start and
 bench-engine: ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
 	@$(ENVIRONMENT) dev bench
 	@$(BIN)/python -m benchmarks.engine $(FLAGS)
+
+bench-desk: ## Compare the desk's book with cvxportfolio and bt, its solver, its luck (FLAGS='--seeds 20')
+	@VENV=.venv-desk PYTHON="$(PYTHON)" sh scripts/environment.sh bench-desk
+	@.venv-desk/bin/python -m benchmarks.desk $(FLAGS)
 
 bench-coordinator: ## Compare trials and signal replay with vectorbt and full backtests
 	@$(ENVIRONMENT) dev bench

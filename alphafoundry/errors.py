@@ -58,6 +58,10 @@ class CannotKeep(BacktestError):
     """What a backtest made cannot be written: no space left, or no permission."""
 
 
+class PortfolioError(FoundryError):
+    """A portfolio or its risk was asked for with arrays or settings that do not fit."""
+
+
 class WorkflowError(FoundryError):
     """A workflow cannot go on, or cannot be compared with an earlier run."""
 
@@ -68,6 +72,50 @@ class PhaseFailed(WorkflowError):
 
 class UnreadableCheckpoint(WorkflowError):
     """A checkpoint does not hold what this code keeps in one; its work is done again."""
+
+
+class TradingError(FoundryError):
+    """An order, a ledger entry or a desk's account is not what it must be."""
+
+
+class UnbalancedEntry(TradingError):
+    """The amounts of a ledger entry's lines do not add to 0."""
+
+
+class BrokerError(TradingError):
+    """A call of a broker's API did not give what it should."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker refused a request for good.
+
+    Attributes
+    ----------
+    status : HTTP status
+    code : the broker's number of the reason, None where it gave none
+    reason : the broker's text
+    """
+
+    def __init__(self, message: str, *, status: int, code: int | None, reason: str) -> None:
+        self.status = status
+        self.code = code
+        self.reason = reason
+        super().__init__(message)
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker did not answer, or answered 429, 5xx or something unreadable.
+
+    Attributes
+    ----------
+    fate_unknown : True where an order may or may not have arrived; False where it surely did not
+    """
+
+    transient = True
+
+    def __init__(self, message: str, *, fate_unknown: bool = False) -> None:
+        self.fate_unknown = fate_unknown
+        super().__init__(message)
 
 
 class StoreError(FoundryError):

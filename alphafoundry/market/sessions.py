@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,11 @@ def known_exchanges() -> tuple[str, ...]:
     import exchange_calendars
 
     return tuple(sorted(exchange_calendars.get_calendar_names(include_aliases=False)))
+
+
+def exchange_zone(exchange: str) -> ZoneInfo:
+    """Return the time zone of an exchange; MarketError where it is unknown."""
+    return ZoneInfo(str(_calendar(exchange, 2020, 2020).tz))
 
 
 def session_days(exchange: str, first: date, last: date) -> NDArray[np.datetime64]:

@@ -45,7 +45,8 @@ MirrorName = Literal["none", "all", "residual"]
 UNFINISHED: tuple[SimulationStatus, ...] = ("planned", "sending", "sent", "deferred")
 
 
-def _one_of(column: str, choices: object) -> CheckConstraint:
+def one_of(column: str, choices: object) -> CheckConstraint:
+    """Return the constraint that a column holds one of the names of a Literal."""
     listed = ", ".join(f"'{choice}'" for choice in get_args(choices))
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -152,7 +153,7 @@ class RunRow(OfData, Table):
     """
 
     __tablename__ = "runs"
-    __table_args__ = (_one_of("status", RunStatus), Index(None, "status"))
+    __table_args__ = (one_of("status", RunStatus), Index(None, "status"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     flow: Mapped[str]
@@ -189,7 +190,7 @@ class SimulationRow(OfData, Table):
     __tablename__ = "simulations"
     __table_args__ = (
         UniqueConstraint("service", "key"),
-        _one_of("status", SimulationStatus),
+        one_of("status", SimulationStatus),
         Index(None, "run_id", "status"),
         Index(None, "service", "status"),
         Index(None, "service", "alpha_id"),
@@ -232,7 +233,7 @@ class AlphaRow(OfData, Table):
 
     __tablename__ = "alphas"
     __table_args__ = (
-        _one_of("source", AlphaSource),
+        one_of("source", AlphaSource),
         Index(None, "service", "hopeful", "fitness"),
     )
 
@@ -290,7 +291,7 @@ class SubmissionRow(Table):
     __tablename__ = "submissions"
     __table_args__ = (
         UniqueConstraint("service", "alpha_id"),
-        _one_of("status", SubmissionStatus),
+        one_of("status", SubmissionStatus),
         Index(None, "service", "eastern_day"),
     )
 
@@ -363,7 +364,7 @@ class VerdictRow(Table):
     """
 
     __tablename__ = "verdicts"
-    __table_args__ = (_one_of("verdict", VerdictName), Index(None, "service", "alpha_id"))
+    __table_args__ = (one_of("verdict", VerdictName), Index(None, "service", "alpha_id"))
 
     opening_id: Mapped[int] = mapped_column(ForeignKey("openings.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -472,7 +473,7 @@ class AlgorithmRow(Table):
 
     __tablename__ = "algorithms"
     __table_args__ = (
-        _one_of("status", AlgorithmStatus),
+        one_of("status", AlgorithmStatus),
         UniqueConstraint("run_id", "position"),
         Index(None, "batch", "status"),
         Index(None, "candidate"),
@@ -567,7 +568,7 @@ class PhaseRow(Table):
 
     __tablename__ = "workflow_phases"
     __table_args__ = (
-        _one_of("status", PhaseStatus),
+        one_of("status", PhaseStatus),
         Index(None, "run_id"),
         Index(None, "key", "status"),
     )
@@ -599,7 +600,7 @@ class TrialRow(OfData, Table):
     """
 
     __tablename__ = "workflow_trials"
-    __table_args__ = (_one_of("status", TrialStatus), Index(None, "run_id"))
+    __table_args__ = (one_of("status", TrialStatus), Index(None, "run_id"))
 
     phase_key: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)

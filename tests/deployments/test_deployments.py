@@ -37,9 +37,8 @@ from tests.servers import free_port
 from tests.working_folder import ROOT, TIMEOUT, WorkingFolder, wait_until
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-NAMES = {
-    *("algorithms", "daily", "continuous", "generate", "mine", "optimize", "placebo", "submit"),
-}
+NAMES = {"algorithms", "daily", "continuous", "desk", "desk-replay", "generate", "mine"}
+NAMES |= {"optimize", "placebo", "submit"}
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:

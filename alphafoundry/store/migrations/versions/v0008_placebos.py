@@ -6,8 +6,8 @@ Verdicts tell what is left of a finalist when it is traded, and how steady it is
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

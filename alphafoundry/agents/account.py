@@ -1,0 +1,103 @@
+"""What the agents ask of the desk's account, whoever keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Protocol
+
+from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.trading.portfolio import IntendedOrder
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What one turn of execution did.
+
+    Attributes
+    ----------
+    summary : one line for people; "" where nothing happened
+    figures : counts by name
+    broken : why nothing may be sent until a person has looked, None where all is well
+    """
+
+    summary: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    broken: str | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What an account has been through.
+
+    Attributes
+    ----------
+    orders : status to how many
+    fills : how many
+    traded : dollars bought and sold
+    costs : kind to dollars
+    differences : what the broker's own book says otherwise, one line each; empty is to the cent
+    compared : what was compared, for people
+    """
+
+    orders: Mapping[str, int]
+    fills: int
+    traded: float
+    costs: Mapping[str, float]
+    differences: Sequence[str]
+    compared: str
+
+
+class Account(Protocol):
+    """Orders, positions and money of a desk.
+
+    Attributes
+    ----------
+    version : changes whenever an order, a position or an amount does
+    """
+
+    @property
+    def version(self) -> int: ...
+
+    def positions(self) -> Mapping[str, int]:
+        """Return symbol to whole shares, below 0 is short; flat names are left out."""
+        ...
+
+    def equity(self) -> float:
+        """Return dollars: cash and positions at their last marks."""
+        ...
+
+    def pending_orders(self) -> int:
+        """Return how many orders are not final."""
+        ...
+
+    def fills(self, session: date | None = None) -> int:
+        """Return how many fills there were, in a session or ever."""
+        ...
+
+    def intend(
+        self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
+    ) -> int:
+        """Store orders for a session's close, before any is sent; return how many."""
+        ...
+
+    def execute(self, now: int, *, mode: DeskMode) -> Sent:
+        """Compare with the broker, send what the desk's state lets through, read the fills."""
+        ...
+
+    def open_session(self, session: date, now: int) -> None:
+        """Book what happens before a session's open, once: splits, dividends, delistings."""
+        ...
+
+    def close_session(self, session: date, now: int) -> None:
+        """Value the positions at a session's closes, and book what the night costs, once."""
+        ...
+
+    def totals(self, now: int) -> Totals:
+        """Return what there was so far, compared with the broker's own book."""
+        ...
+
+    def lines(self) -> Iterator[str]:
+        """Yield every order, fill and entry as a line, in order: what a digest holds."""
+        ...

@@ -1,0 +1,19 @@
+"""The agents themselves, one module each; importing this registers them."""
+
+from alphafoundry.agents.bodies import (
+    data_sync,
+    execution,
+    meta_control,
+    portfolio_rebalancing,
+    risk_management,
+    system_health,
+)
+
+__all__ = [
+    "data_sync",
+    "execution",
+    "meta_control",
+    "portfolio_rebalancing",
+    "risk_management",
+    "system_health",
+]

@@ -1,0 +1,40 @@
+"""execution: compares with the broker, sends what is intended, and reads what was filled."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from alphafoundry.agents.floor import floor_of
+from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
+from alphafoundry.agents.snapshot import DeskMode
+
+
+class ExecutionParameters(Parameters):
+    """Parameters of execution; what cannot be chosen here is told by `check`.
+
+    Attributes
+    ----------
+    execution_mode : "smart" is market on close, the only way on daily bars
+    slippage_tolerance : of a fill against the closing price; more lowers the score
+    max_order_size : shares of one order; a larger one is denied
+    retry_failed_orders : True; an order whose fate is unknown is looked up, never sent anew
+    execution_quality_monitoring : whether the score counts fills beyond the tolerance
+    """
+
+    execution_mode: Literal["smart"] = "smart"
+    slippage_tolerance: float = 0.001
+    max_order_size: int = 10_000
+    retry_failed_orders: Literal[True] = True
+    execution_quality_monitoring: bool = True
+
+
+@agent("execution", parameters=ExecutionParameters, safe=True, seconds=3.0)
+def execution(context: AgentContext) -> AgentResult:
+    """Do one turn; where only what lessens risk may be done, nothing that opens is sent."""
+    floor = floor_of(context)
+    floor.session_of(context.now)
+    only_reduce = context.only_safe and context.mode == "ACTIVE"
+    mode: DeskMode = "REDUCING" if only_reduce else context.mode
+    sent = floor.account.execute(context.now, mode=mode)
+    floor.broken_by = sent.broken
+    return AgentResult(sent.summary, figures=sent.figures)

@@ -1,0 +1,74 @@
+"""meta_control: the state of the desk, and the way back of its agents."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from alphafoundry.agents.floor import floor_of
+from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
+
+OWN = "meta_control"
+TRADING = ("data_sync", "risk_management", "portfolio_rebalancing", "execution")
+
+
+class ControlParameters(Parameters):
+    """Parameters of meta_control.
+
+    Attributes
+    ----------
+    control_mode : "adaptive" changes the desk's state; "observe" only tells
+    alert_threshold : with less mean health of the trading agents the desk only reduces
+    auto_recovery : whether the desk becomes active again by itself, and agents that rest are
+        probed; False keeps both for a person
+    """
+
+    control_mode: Literal["adaptive", "observe"] = "adaptive"
+    alert_threshold: float = 0.8
+    auto_recovery: bool = True
+
+
+@agent(OWN, parameters=ControlParameters, seconds=1.0)
+def meta_control(context: AgentContext) -> AgentResult:
+    """Halt on a broken ledger, reduce while the trading agents are unwell, and come back.
+
+    What a person has decided stays until a person changes it.
+    """
+    given, floor = context.parameters, floor_of(context)
+    health = {
+        name: round(state.health(context.now), 4)
+        for name, state in context.agents.items()
+        if name in TRADING
+    }
+    mean = sum(health.values()) / len(health) if health else 1.0
+    broken = floor.broken()
+    evidence = {"health": health, "alert_threshold": given.alert_threshold, "broken": broken}
+    pause = {}
+    if not given.auto_recovery:
+        pause = {
+            name: f"{state.failures_in_row} failures in a row; auto_recovery is false"
+            for name, state in context.agents.items()
+            if state.tripped_at is not None and state.paused is None
+        }
+    if broken is not None:
+        wanted = Control(broken, "HALTED", pause, evidence)
+    elif mean < given.alert_threshold:
+        reason = f"mean health of the trading agents is {mean:.2f}, below {given.alert_threshold:g}"
+        wanted = Control(reason, "REDUCING", pause, evidence)
+    else:
+        wanted = Control("the trading agents are well", "ACTIVE", pause, evidence)
+    return AgentResult(figures={"health": round(mean, 4)}, control=_allowed(context, wanted))
+
+
+def _allowed(context: AgentContext, wanted: Control) -> Control | None:
+    """Return what of it meta_control may do."""
+    mode = wanted.mode
+    if mode == context.mode or context.parameters.control_mode == "observe":
+        mode = None
+    elif mode == "ACTIVE":
+        own = context.mode_actor == OWN and context.parameters.auto_recovery
+        mode = mode if own and context.mode != "HALTED" else None
+    elif mode == "REDUCING" and context.mode == "HALTED":
+        mode = None
+    if mode is None and not wanted.pause:
+        return None
+    return Control(wanted.reason, mode, wanted.pause, wanted.evidence)

@@ -1,0 +1,310 @@
+"""The book of a desk's ticks: what was claimed, what is under way, and what it adds up to.
+
+One logic, two places to keep it: in the store, one transaction a claim, for desks on a real
+clock; and in memory, written to the store session by session, for simulations, where nobody else
+claims anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from alphafoundry.agents.health import AgentState, Outcome
+from alphafoundry.agents.hours import seconds, utc
+from alphafoundry.agents.registry import Control
+from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.clock import utc_now
+from alphafoundry.store import Store
+from alphafoundry.store.agents import DeskTransaction, desk_transaction
+
+LEASE = 60
+"""Seconds after its time-out at which a tick that has not ended is taken for dead."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One tick with what became of it; times in seconds since 1970 of the desk's clock."""
+
+    agent: str
+    due_at: int
+    position: int
+    outcome: Outcome | None
+    reason: str
+    claimed_at: int
+    ended_at: int | None = None
+    attempts: int = 0
+    only_safe: bool = False
+    lease_until: int | None = None
+    result: Mapping[str, Any] | None = None
+    seen: Mapping[str, Any] | None = None
+
+    def line(self) -> bytes:
+        """Return what a digest holds of it: no lease, no attempts, no true time."""
+        return json.dumps(
+            [
+                self.agent,
+                self.due_at,
+                self.outcome,
+                self.reason,
+                self.claimed_at,
+                self.ended_at,
+                self.only_safe,
+                self.result,
+            ],
+            sort_keys=True,
+        ).encode()
+
+
+@dataclass
+class TickBook:
+    """A book in memory.
+
+    Attributes
+    ----------
+    states : agent to what its ticks add up to
+    seen_until : agent to the newest due time that has its record
+    running : what is under way, by agent and due time
+    mode, mode_actor, mode_reason : state of the desk, who set it and why
+    positions : ticks claimed so far
+    """
+
+    states: dict[str, AgentState]
+    seen_until: dict[str, int]
+    running: dict[tuple[str, int], Record] = field(default_factory=dict)
+    mode: DeskMode = "ACTIVE"
+    mode_actor: str = ""
+    mode_reason: str = ""
+    positions: int = 0
+    ended: list[Record] = field(default_factory=list)
+    alerts: list[tuple[str, int, str | None]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[TickBook]:
+        """Change the book, all or nothing; here nobody else does."""
+        yield self
+
+    def is_known(self, agent: str, due_at: int) -> bool:
+        """Return whether a due time has its record."""
+        return due_at <= self.seen_until[agent]
+
+    def add(self, record: Record) -> None:
+        """Take a new record, ended or under way."""
+        record.position = self.positions
+        self.positions += 1
+        self.seen_until[record.agent] = max(self.seen_until[record.agent], record.due_at)
+        if record.outcome is None:
+            self.running[record.agent, record.due_at] = record
+        else:
+            self._keep(record)
+
+    def end(self, record: Record) -> bool:
+        """Take the end of a record under way; False where it has ended before."""
+        if self.running.pop((record.agent, record.due_at), None) is None:
+            return False
+        self._keep(record)
+        return True
+
+    def alert(self, key: str, at: int, text: str) -> None:
+        """Tell a person, once for as long as it lasts."""
+        self.alerts.append((key, at, text))
+
+    def resolve(self, key: str, at: int) -> None:
+        """Tell that it is over."""
+        self.alerts.append((key, at, None))
+
+    def control(self, actor: str, wanted: Control, at: int) -> None:
+        """Change the desk as an agent or a person wants it, with a row for each change."""
+
+        def decide(subject: str, before: str, after: str, undo: str) -> None:
+            given = {"subject": subject, "before": before, "after": after, "undo": undo}
+            why = {"reason": wanted.reason, "evidence": dict(wanted.evidence)}
+            self.decisions.append({"at": utc(at), "actor": actor, **given, **why})
+            line = json.dumps([at, actor, subject, before, after, wanted.reason])
+            self.digest.update(line.encode())
+
+        if wanted.mode is not None and wanted.mode != self.mode:
+            back = "resume" if self.mode == "ACTIVE" else "halt"
+            decide("desk", self.mode, wanted.mode, back if wanted.mode != "ACTIVE" else "halt")
+            self.mode, self.mode_actor, self.mode_reason = wanted.mode, actor, wanted.reason
+        for name, reason in wanted.pause.items():
+            state = self.states[name]
+            if state.paused == reason:
+                continue
+            after, undo = ("runs", "pause") if reason is None else ("paused", "resume")
+            decide(name, "runs" if state.paused is None else "paused", after, f"{undo} {name}")
+            state.paused = reason
+            if reason is None:
+                state.tripped_at, state.failures_in_row, state.cool_down = None, 0, 0.0
+
+    def flush(self, store: Store, desk: str, *, now: int) -> None:
+        """Write what has ended to the store, and forget it."""
+        with desk_transaction(store, desk) as rows:
+            rows.add_ticks([_row(record) for record in self.ended])
+            rows.put_states(_plain_states(self.states, self.seen_until))
+            self._write_desk(rows)
+            rows.desk().seen_until = utc(now)
+        self._forget()
+
+    def _write_desk(self, rows: DeskTransaction) -> None:
+        _write_alerts(rows, self.alerts)
+        for one in self.decisions:
+            rows.decide(**one)
+        found = rows.desk()
+        found.ticks, found.mode = self.positions, self.mode
+        found.mode_actor, found.mode_reason = self.mode_actor, self.mode_reason
+
+    def _forget(self) -> None:
+        self.ended.clear()
+        self.alerts.clear()
+        self.decisions.clear()
+
+    def _keep(self, record: Record) -> None:
+        self.ended.append(record)
+        self.digest.update(record.line())
+
+
+class StoredBook(TickBook):
+    """A book in the store: read at the start of each transaction, written at its end."""
+
+    def __init__(
+        self, store: Store, desk: str, intervals: Mapping[str, int], began_at: int
+    ) -> None:
+        super().__init__({}, {})
+        self._store = store
+        self._desk = desk
+        self._intervals = intervals
+        self._began_at = began_at
+        self._rows: DeskTransaction | None = None
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[TickBook]:
+        """Change the book, all or nothing, alone."""
+        with desk_transaction(self._store, self._desk) as rows:
+            self._rows = rows
+            self._read(rows)
+            before = _plain_states(self.states, self.seen_until)
+            known = set(self.running)
+            positions = self.positions
+            yield self
+            added = [one for key, one in self.running.items() if key not in known]
+            now_ended = [one for one in self.ended if one.position >= positions]
+            rows.add_ticks([self._new_row(one) for one in (*now_ended, *added)])
+            for one in self.ended:
+                if one.position < positions:
+                    rows.change_tick(one.agent, utc(one.due_at), _ending(one))
+            after = _plain_states(self.states, self.seen_until)
+            rows.put_states({name: s for name, s in after.items() if s != before.get(name)})
+            self._write_desk(rows)
+        self._rows = None
+        self._forget()
+
+    def is_known(self, agent: str, due_at: int) -> bool:
+        """Return whether a due time has its row."""
+        assert self._rows is not None
+        return self._rows.has_tick(agent, utc(due_at))
+
+    def _read(self, rows: DeskTransaction) -> None:
+        stored = rows.states()
+        self.states, self.seen_until = {}, {}
+        for name, interval in self._intervals.items():
+            state = dict(stored.get(name, {}))
+            self.seen_until[name] = state.pop("seen_until", self._began_at)
+            self.states[name] = AgentState(**{**state, "interval": float(interval)})
+        self.running = {
+            (row.agent, seconds(row.due_at)): Record(
+                agent=row.agent,
+                due_at=seconds(row.due_at),
+                position=row.position,
+                outcome=None,
+                reason=row.reason,
+                claimed_at=seconds(row.claimed_at),
+                attempts=row.attempts,
+                only_safe=row.only_safe,
+                lease_until=seconds(row.lease_until) if row.lease_until else None,
+                seen=row.seen,
+            )
+            for row in rows.running()
+        }
+        found = rows.desk()
+        self.mode, self.positions = found.mode, found.ticks
+        self.mode_actor, self.mode_reason = found.mode_actor, found.mode_reason
+        self._forget()
+
+    def _new_row(self, record: Record) -> dict[str, Any]:
+        return _row(record) | {
+            "wall_claimed": utc_now(),
+            "wall_ended": utc_now() if record.outcome else None,
+            "worker": self._worker,
+        }
+
+
+def fresh_book(intervals: Mapping[str, int], began_at: int) -> TickBook:
+    """Return a book in memory of a desk that begins.
+
+    Parameters
+    ----------
+    intervals : agent to seconds between its ticks
+    began_at : moment from which on due times count
+    """
+    return TickBook(
+        {name: AgentState(float(interval), since=began_at) for name, interval in intervals.items()},
+        dict.fromkeys(intervals, began_at),
+    )
+
+
+def _plain_states(
+    states: Mapping[str, AgentState], seen_until: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    return {
+        name: {**asdict(state), "seen_until": seen_until[name]} for name, state in states.items()
+    }
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        "agent": record.agent,
+        "due_at": utc(record.due_at),
+        "position": record.position,
+        "outcome": record.outcome or "running",
+        "reason": record.reason,
+        "claimed_at": utc(record.claimed_at),
+        "ended_at": None if record.ended_at is None else utc(record.ended_at),
+        "attempts": record.attempts,
+        "only_safe": record.only_safe,
+        "lease_until": None if record.lease_until is None else utc(record.lease_until),
+        "wall_claimed": None,
+        "wall_ended": None,
+        "worker": None,
+        "result": record.result,
+        "seen": record.seen,
+    }
+
+
+def _ending(record: Record) -> dict[str, Any]:
+    return {
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "ended_at": None if record.ended_at is None else utc(record.ended_at),
+        "attempts": record.attempts,
+        "lease_until": None,
+        "wall_ended": utc_now(),
+        "result": record.result,
+    }
+
+
+def _write_alerts(rows: DeskTransaction, alerts: list[tuple[str, int, str | None]]) -> None:
+    for key, at, text in alerts:
+        if text is None:
+            rows.resolve(key, utc(at))
+        else:
+            rows.alert(key, utc(at), text)

@@ -1,0 +1,99 @@
+"""Which ticks there are: the due times of an agent, in whole seconds since 1970 UTC.
+
+An interval is counted in UTC from 1970, so a change of clocks neither drops a tick nor doubles
+one; a time of day is that of the exchange. Agents with `market_hours: true` are due in sessions
+and the half hour after them only, whatever else the clock says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from heapq import merge
+
+from alphafoundry.agents.hours import GRACE_SECONDS, ExchangeHours, SessionHours
+from alphafoundry.agents.schedule import Task
+
+Due = tuple[int, int, str]
+"""(moment, rank, agent): the order in which ticks go."""
+
+
+def due_times(task: Task, hours: ExchangeHours, after: int, until: int) -> list[int]:
+    """Return when the agent is due in (after, until], ascending.
+
+    `hours` must hold the sessions of these days.
+    """
+    if until <= after:
+        return []
+    if task.before_close is not None or task.after_open is not None:
+        return [moment for moment in _of_sessions(task, hours) if after < moment <= until]
+    if task.at is not None:
+        moments = _at_time_of_day(task, hours, after, until)
+    elif task.in_sessions:
+        return list(_in_sessions(task, hours, after, until))
+    else:
+        return list(_every(task, after + 1, until))
+    if task.in_sessions:
+        return [moment for moment in moments if hours.at(moment).trades]
+    return moments
+
+
+def last_due(task: Task, hours: ExchangeHours, now: int) -> int | None:
+    """Return the agent's last due time up to `now`, within ten days; None without one."""
+    found = due_times(task, hours, now - 10 * 86_400, now)
+    return found[-1] if found else None
+
+
+def next_due(task: Task, hours: ExchangeHours, now: int) -> int | None:
+    """Return the agent's first due time after `now`, within ten days; None without one."""
+    span = task.interval
+    while span <= 10 * 86_400:
+        found = due_times(task, hours, now, now + span)
+        if found:
+            return found[0]
+        span *= 4
+    found = due_times(task, hours, now, now + 10 * 86_400)
+    return found[0] if found else None
+
+
+def all_due(tasks: Iterable[Task], hours: ExchangeHours, after: int, until: int) -> Iterator[Due]:
+    """Yield every agent's due times in (after, until], ordered by moment, rank and name."""
+    return merge(
+        *(
+            [(moment, task.rank, task.name) for moment in due_times(task, hours, after, until)]
+            for task in tasks
+        )
+    )
+
+
+def _every(task: Task, first: int, last: int) -> range:
+    """Return the moments offset + k * interval in [first, last]."""
+    start = first + (task.offset - first) % task.interval
+    return range(start, last + 1, task.interval)
+
+
+def _in_sessions(task: Task, hours: ExchangeHours, after: int, until: int) -> Iterator[int]:
+    for one in hours.sessions:
+        if one.closes + GRACE_SECONDS > after and one.opens <= until:
+            first, last = max(one.opens, after + 1), min(one.closes + GRACE_SECONDS - 1, until)
+            yield from _every(task, first, last)
+
+
+def _of_sessions(task: Task, hours: ExchangeHours) -> Iterator[int]:
+    for one in hours.sessions:
+        yield _moment_in(task, one)
+
+
+def _moment_in(task: Task, one: SessionHours) -> int:
+    if task.before_close is not None:
+        return one.closes - task.before_close
+    assert task.after_open is not None
+    return one.opens + task.after_open
+
+
+def _at_time_of_day(task: Task, hours: ExchangeHours, after: int, until: int) -> list[int]:
+    assert task.at is not None
+    first: date = datetime.fromtimestamp(after, UTC).date() - timedelta(days=1)
+    days = (until - after) // 86_400 + 4
+    moments = (hours.local_moment(first + timedelta(days=n), task.at) for n in range(days))
+    return [moment for moment in moments if after < moment <= until]

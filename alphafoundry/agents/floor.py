@@ -1,0 +1,241 @@
+"""What the desk's own agents stand on: bars as they become known, the account, the strategies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import text, update
+
+from alphafoundry.agents.account import Account
+from alphafoundry.agents.hours import ExchangeHours, utc
+from alphafoundry.agents.registry import AgentContext
+from alphafoundry.agents.snapshot import Facts
+from alphafoundry.errors import FoundryError
+from alphafoundry.market.panel import Panel
+from alphafoundry.store import Store
+from alphafoundry.store.agent_tables import AgentDeskRow
+from alphafoundry.store.agents import desk_transaction
+from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer
+from alphafoundry.trading.risk import BookHistory
+
+VOLATILITY_DAYS = 20
+_YEAR = 252
+_PLACES = ((0.2, "low"), (0.8, "normal"), (0.95, "high"))
+
+
+@dataclass(frozen=True)
+class Evening:
+    """A session as it was; dollars.
+
+    Attributes
+    ----------
+    equity : at its closes; earned : its change over the session
+    hypothetical : what the shares held since the evening before earned, without the day's trades
+    planted : expected part of that from planted effects, on a generated market only
+    value_at_risk : as it was foretold for the session, a fraction of equity; NaN where it was not
+    """
+
+    day: date
+    equity: float
+    earned: float
+    hypothetical: float
+    planted: float
+    value_at_risk: float
+
+
+@dataclass
+class TradingFloor:
+    """The desk between its agents.
+
+    Attributes
+    ----------
+    panel : the market; days after `data_until` are there and no agent looks at them
+    account : orders, positions, money
+    strategies : alphas that trade
+    evenings : sessions so far
+    simulated : whether host measures are drawn and facts are kept until something changes
+    sample_age : seconds after which a sample of the host is not believed
+    data_until : last day whose bars were taken in
+    """
+
+    store: Store
+    desk: str
+    panel: Panel
+    hours: ExchangeHours
+    account: Account
+    strategies: Sequence[LiveStrategy]
+    home: Path
+    simulated: bool
+    sample_age: int
+    data_until: date | None = None
+    results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    broken_by: str | None = None
+    evenings: list[Evening] = field(default_factory=list)
+    _held: dict[str, int] = field(default_factory=dict)
+    _foretold: dict[date, float] = field(default_factory=dict)
+    _sample: tuple[int, float] | None = None
+    _facts: tuple[object, Facts] | None = None
+    _volatility: tuple[date | None, str | None] = (None, None)
+    _rebalancer: Rebalancer | None = None
+
+    def facts(self, now: int) -> Facts:
+        """Return what orders, positions, bars and host say."""
+        session = utc(now).astimezone(self.hours.zone).date()
+        sample = self._sample
+        fresh = sample is not None and now - sample[0] <= self.sample_age
+        host = sample[1] if sample is not None and fresh else None
+        key = (self.account.version, self.data_until, session, host)
+        if self._facts is None or self._facts[0] != key:
+            found = Facts(
+                version=self.account.version,
+                positions=len(self.account.positions()),
+                pending_orders=self.account.pending_orders(),
+                fills=self.account.fills(),
+                trades_today=self.account.fills(session),
+                data_until=self.data_until,
+                volatility=self.volatility(),
+                host=host,
+            )
+            self._facts = (key, found)
+        return self._facts[1]
+
+    def newest_bar(self, now: int) -> date:
+        """Return the last session whose bar can be had, at most the last of the market."""
+        last: date = self.panel.dates[-1].item()
+        return min(self.hours.at(now).last_closed, last)
+
+    def release(self, day: date) -> None:
+        """Take in the bars up to `day`; agents see them from now on."""
+        self.data_until = day
+        with self.store.write() as session:
+            session.execute(
+                update(AgentDeskRow).where(AgentDeskRow.name == self.desk).values(data_until=day)
+            )
+
+    def close_session(self, day: date, now: int) -> Evening:
+        """Value the book at the closes of a session, and remember what the session was."""
+        opened = self._held
+        before = self.evenings[-1].equity if self.evenings else self.account.equity()
+        self.account.close_session(day, now)
+        row = int(np.searchsorted(self.panel.dates, np.datetime64(day)))
+        places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
+        close = self.panel.fields["close"]
+        earned, planted = 0.0, 0.0
+        for symbol, shares in opened.items():
+            # A day without a bar moves nothing; the next one moves from the last known close.
+            before_it = close[:row, places[symbol]]
+            known = np.flatnonzero(np.isfinite(before_it))
+            is_now = close[row, places[symbol]]
+            if len(known) and np.isfinite(is_now):
+                was = float(before_it[known[-1]])
+                earned += shares * (is_now - was)
+                truth = sum(float(one[row, places[symbol]]) for one in self.panel.truth.values())
+                planted += shares * was * truth
+        equity = self.account.equity()
+        evening = Evening(
+            day, equity, equity - before, earned, planted, self._foretold.get(day, math.nan)
+        )
+        self.evenings.append(evening)
+        self._held = dict(self.account.positions())
+        return evening
+
+    def foretell(self, session: date, value_at_risk: float | None) -> None:
+        """Keep the value at risk of the book that a session began with; the first one counts."""
+        if value_at_risk is not None:
+            self._foretold.setdefault(session, value_at_risk)
+
+    def history(self) -> BookHistory:
+        """Return what the desk has been through."""
+        equity = np.array([one.equity for one in self.evenings])
+        before = equity - np.array([one.earned for one in self.evenings])
+        hypothetical = np.array([one.hypothetical for one in self.evenings])
+        return BookHistory(
+            equity / before - 1.0 if len(equity) else equity,
+            hypothetical / before if len(equity) else equity,
+            np.array([one.value_at_risk for one in self.evenings]),
+        )
+
+    def rebalancer(self) -> Rebalancer:
+        """Return the portfolio's programme over the strategies; made once, it takes seconds."""
+        if self._rebalancer is None:
+            self._rebalancer = Rebalancer(self.panel, self.strategies)
+        return self._rebalancer
+
+    def prepare(self) -> None:
+        """Make what takes seconds before time goes by: the programme, and its risk model."""
+        if self.strategies:
+            self.rebalancer()
+
+    def volatility(self) -> str | None:
+        """Return where the market's 20-day volatility lies among those of the past year.
+
+        low is below 20 %, normal below 80 %, high below 95 %, extreme above; None with fewer
+        days. Volatility is the deviation of the mean return of all names.
+        """
+        if self._volatility[0] != self.data_until:
+            self._volatility = (self.data_until, self._volatility_place())
+        return self._volatility[1]
+
+    def _volatility_place(self) -> str | None:
+        if self.data_until is None:
+            return None
+        last = int(np.searchsorted(self.panel.dates, np.datetime64(self.data_until), side="right"))
+        days = _YEAR + VOLATILITY_DAYS
+        if last < days:
+            return None
+        returns = self.panel.fields["returns"][last - days : last]
+        known = np.isfinite(returns).sum(axis=1)
+        market = np.nansum(returns, axis=1) / np.maximum(known, 1)
+        windows = np.lib.stride_tricks.sliding_window_view(market, VOLATILITY_DAYS)
+        deviations = windows.std(axis=1)
+        place = float((deviations[:-1] < deviations[-1]).mean())
+        return next((name for limit, name in _PLACES if place < limit), "extreme")
+
+    def take_sample(self, now: int, measures: Mapping[str, float], within: float) -> None:
+        """Keep what the host measured."""
+        self._sample = (now, within)
+        row = {
+            "at": utc(now),
+            "measures": dict(measures),
+            "within": within,
+            "modelled": self.simulated,
+        }
+        if self.simulated:
+            self.samples.append(row)
+            return
+        with desk_transaction(self.store, self.desk) as rows:
+            rows.add_samples([row])
+
+    def broken(self) -> str | None:
+        """Return why the ledger cannot be trusted, None where it can."""
+        return self.broken_by
+
+    def ask_store(self) -> None:
+        """Ask the store for nothing, to see how long it takes."""
+        with self.store.session() as session:
+            session.execute(text("SELECT 1"))
+
+    def session_of(self, now: int) -> date:
+        """Return the session that a moment lies in, or that has just ended; opened if need be.
+
+        Raises FoundryError outside of both.
+        """
+        found = self.hours.at(now).session
+        if found is None:
+            raise FoundryError(f"{utc(now):%Y-%m-%d %H:%M} UTC: the exchange is closed")
+        self.account.open_session(found, now)
+        return found
+
+
+def floor_of(context: AgentContext) -> TradingFloor:
+    """Return the floor of a desk that trades; TypeError on another."""
+    if not isinstance(context.floor, TradingFloor):
+        raise TypeError("this agent needs a TradingFloor")
+    return context.floor

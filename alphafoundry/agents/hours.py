@@ -1,0 +1,133 @@
+"""Where a moment lies in an exchange's sessions, in whole seconds since 1970 UTC.
+
+The desk computes its due times and its market conditions from these; the zone of a machine, and
+the change of clocks, play no part.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from alphafoundry.errors import MarketError
+from alphafoundry.market.sessions import PUBLICATION, exchange_zone, sessions
+
+GRACE_SECONDS = 30 * 60
+"""After the close agents of the session go on for so long: its bar and last fills arrive then."""
+
+_MARGIN = timedelta(days=15)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHours:
+    """One session: its day, and its open and close in seconds since 1970."""
+
+    day: date
+    opens: int
+    closes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketMoment:
+    """What the market is at a moment.
+
+    Attributes
+    ----------
+    open : in a session; the closing second itself is not
+    grace : within the half hour after the close
+    session : the session that it lies in or has just left; None outside of both
+    since_open, to_close : seconds; None outside a session
+    last_closed : day of the last session whose daily bar can be had
+    """
+
+    open: bool
+    grace: bool
+    session: date | None
+    since_open: int | None
+    to_close: int | None
+    last_closed: date
+
+    @property
+    def trades(self) -> bool:
+        """Whether agents of the session are due: in it, or in the half hour after it."""
+        return self.open or self.grace
+
+
+class ExchangeHours:
+    """The sessions of an exchange over some days.
+
+    Attributes
+    ----------
+    exchange : ISO 10383 code
+    zone : of the exchange
+    sessions : ascending
+    """
+
+    def __init__(self, exchange: str, first: date, last: date) -> None:
+        """Read the sessions from `first` to `last`, and some days on both sides.
+
+        Raises MarketError where the exchange is unknown or its calendar does not reach so far.
+        """
+        self.exchange = exchange
+        self.zone: ZoneInfo = exchange_zone(exchange)
+        self.first, self.last = first, last
+        self.sessions = tuple(
+            SessionHours(one.day, int(one.opens.timestamp()), int(one.closes.timestamp()))
+            for one in sessions(exchange, first - _MARGIN, last + _MARGIN)
+        )
+        self._opens = [one.opens for one in self.sessions]
+        self._published = [one.closes + int(PUBLICATION.total_seconds()) for one in self.sessions]
+
+    def __repr__(self) -> str:
+        return f"ExchangeHours({self.exchange!r}, {self.first} to {self.last})"
+
+    def covers(self, moment: int) -> bool:
+        """Return whether a moment lies between the first and the last day."""
+        return self.first <= datetime.fromtimestamp(moment, UTC).date() <= self.last
+
+    def between(self, first: date, last: date) -> list[SessionHours]:
+        """Return the sessions from `first` to `last`, both included."""
+        return [one for one in self.sessions if first <= one.day <= last]
+
+    def at(self, moment: int) -> MarketMoment:
+        """Return what the market is at `moment`.
+
+        Raises MarketError for a moment outside the days that were read.
+        """
+        closed = bisect_right(self._published, moment) - 1
+        if closed < 0:
+            raise MarketError(f"{self!r} does not hold {utc(moment):%Y-%m-%d}; ask for more days")
+        last_closed = self.sessions[closed].day
+        number = bisect_right(self._opens, moment) - 1
+        one = self.sessions[number]
+        if moment < one.closes:
+            return MarketMoment(
+                True, False, one.day, moment - one.opens, one.closes - moment, last_closed
+            )
+        grace = moment < one.closes + GRACE_SECONDS
+        return MarketMoment(False, grace, one.day if grace else None, None, None, last_closed)
+
+    def local_moment(self, day: date, clock: time) -> int:
+        """Return the moment of a time of day at the exchange.
+
+        A time that the change of clocks leaves out is taken an hour later; one that comes twice
+        is taken the first time.
+        """
+        return int(datetime.combine(day, clock, self.zone).timestamp())
+
+
+def utc(moment: int) -> datetime:
+    """Return seconds since 1970 as an aware datetime in UTC."""
+    return datetime.fromtimestamp(moment, UTC)
+
+
+def seconds(moment: datetime) -> int:
+    """Return an aware datetime as whole seconds since 1970, rounded down.
+
+    Raises ValueError without a time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    return int(moment.timestamp() // 1)

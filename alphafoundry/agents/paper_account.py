@@ -1,0 +1,342 @@
+"""The desk's account at the paper broker: a ledger here, the broker's own book there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import select
+
+from alphafoundry.agents.account import Sent, Totals
+from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
+from alphafoundry.agents.schedule import Schedule
+from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.market.panel import Panel
+from alphafoundry.store import Store
+from alphafoundry.store.desk_tables import BalanceRow, DeskState, OrderRow
+from alphafoundry.trading import (
+    PAPER_BROKER,
+    BrokerClient,
+    MarketDays,
+    OrderLimits,
+    OrderRequest,
+    books_of,
+    close_session,
+    compare,
+    create_desk,
+    execute,
+    intend_orders,
+    open_session,
+    price_units,
+    read_desk,
+    read_fills,
+    read_orders,
+    set_state,
+    shares,
+)
+from alphafoundry.trading.money import MONEY, PRICE, SHARE
+from alphafoundry.trading.orders import FINAL
+from alphafoundry.trading.paper_broker import PaperBroker, in_process
+from alphafoundry.trading.portfolio import IntendedOrder
+
+_STATES: Mapping[DeskMode, DeskState] = {
+    "ACTIVE": "active",
+    "REDUCING": "reducing",
+    "HALTED": "halted",
+}
+_COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
+
+
+class PaperAccount:
+    """A ledger in the store and a paper broker in this process; a context manager.
+
+    Attributes
+    ----------
+    version : changes whenever an order, a position or an amount does
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        name: str,
+        panel: Panel,
+        days: MarketDays,
+        start: datetime,
+        cash: float,
+        seed: int,
+        limits: OrderLimits,
+    ) -> None:
+        """Open the account with its cash; see `open_paper_account`."""
+        self._store = store
+        self._panel = panel
+        self._days = days
+        self._sessions = sorted(days.days)
+        self._paper = PaperBroker(days, start=start, cash=Decimal(str(round(cash, 2))), seed=seed)
+        # Accounts are one desk's each, and a store holds many simulated desks.
+        self._paper.account_number = f"{name}-{seed}"
+        self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
+        account = self._broker.account()
+        desk = create_desk(
+            store,
+            name=name,
+            broker=PAPER_BROKER,
+            account_number=account.number,
+            cash=account.cash,
+            synthetic=days.synthetic,
+            now=start,
+            limits=limits,
+        )
+        self._id = desk.id
+        self._opened: date | None = None
+        self._closed: date | None = None
+        self._state: DeskState = "active"
+        self._seen: object = None
+        self.version = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._broker.close()
+        self._paper.close()
+
+    def positions(self) -> Mapping[str, int]:
+        """Return symbol to whole shares, below 0 is short."""
+        holdings = books_of(self._store, self._id).holdings
+        return {name: one.quantity // SHARE for name, one in holdings.items() if one.quantity}
+
+    def equity(self) -> float:
+        """Return dollars: cash and positions at their last marks."""
+        return books_of(self._store, self._id).equity / MONEY
+
+    def pending_orders(self) -> int:
+        """Return how many orders are not final."""
+        return len(self._pending())
+
+    def fills(self, session: date | None = None) -> int:
+        """Return how many fills there were, in a session or ever."""
+        if session is None:
+            return len(read_fills(self._store, self._id))
+        orders = read_orders(self._store, self._id, session=session)
+        return sum(1 for one in orders if one.filled)
+
+    def intend(
+        self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
+    ) -> int:
+        """Store orders for a session's close, before any is sent; return how many."""
+        requests = [
+            OrderRequest(
+                one.symbol,
+                one.side,
+                shares(one.quantity),
+                session,
+                reduce_only=abs(one.target) < abs(one.held) and one.target * one.held >= 0,
+                reference_price=price_units(Decimal(str(round(one.price, 4)))),
+                data_until=data_until,
+                data_version=self._panel.fingerprint,
+                market_id=self._panel.market_id,
+                facts={
+                    "parts": dict(one.parts),
+                    "held": one.held,
+                    "target": one.target,
+                    "price": one.price,
+                    "deferred": one.deferred,
+                },
+            )
+            for one in orders
+        ]
+        intend_orders(self._store, self._id, requests, batch=f"rebalance {session}", now=utc(now))
+        self._changed()
+        return len(requests)
+
+    def execute(self, now: int, *, mode: DeskMode) -> Sent:
+        """Compare with the broker, send what is intended, and read what was filled.
+
+        Where neither side has changed since the last turn and nothing waits to be sent, nothing is
+        asked.
+        """
+        self._paper.advance(utc(now))
+        broken = self._take_state(mode)
+        seen = self._both_sides()
+        waiting = [one.status for one in self._pending()]
+        if seen == self._seen and "intended" not in waiting and "unknown" not in waiting:
+            return Sent(broken=broken)
+        done = execute(self._store, self._id, self._broker, utc(now))
+        self._changed()
+        self._seen = self._both_sides()
+        desk = read_desk(self._store, self._id)
+        if desk.state == "halted" and self._state != "halted":
+            broken = desk.state_reason or "the ledger has halted the desk"
+        counts = {
+            name: getattr(done, name)
+            for name in ("sent", "denied", "rejected", "unknown", "expired", "fills", "payments")
+            if getattr(done, name)
+        }
+        told = ", ".join(f"{count} {name}" for name, count in counts.items())
+        return Sent("; ".join(filter(None, (told, done.trouble))), counts, broken)
+
+    def open_session(self, session: date, now: int) -> None:
+        """Book what happens before a session's open, once: splits, dividends, delistings."""
+        if self._opened == session:
+            return
+        self._paper.advance(utc(now))
+        place = self._sessions.index(session)
+        before = self._days.days[self._sessions[place - 1]] if place else None
+        open_session(self._store, self._id, self._days.days[session], before=before, at=utc(now))
+        self._opened = session
+        self._changed()
+
+    def close_session(self, session: date, now: int) -> None:
+        """Value the positions at a session's closes, and book what the night costs, once."""
+        if self._closed == session:
+            return
+        self._paper.advance(utc(now))
+        execute(self._store, self._id, self._broker, utc(now))
+        place = self._sessions.index(session)
+        following = self._sessions[place + 1 : place + 2]
+        rules = self._paper.rules
+        close_session(
+            self._store,
+            self._id,
+            self._days.days[session],
+            next_session=following[0] if following else session + timedelta(days=1),
+            at=utc(now),
+            borrow_rate=rules.borrow_rate,
+            interest_rate=rules.interest_rate,
+        )
+        self._closed = session
+        self._changed()
+
+    def totals(self, now: int) -> Totals:
+        """Return what there was so far, compared with the broker's own book."""
+        self._paper.advance(utc(now))
+        orders: dict[str, int] = {}
+        sides: dict[int, tuple[str, date]] = {}
+        for one in read_orders(self._store, self._id):
+            orders[one.status] = orders.get(one.status, 0) + 1
+            sides[one.id] = (one.symbol, one.session)
+        fills = read_fills(self._store, self._id)
+        traded, slippage = 0.0, 0.0
+        for fill in fills:
+            symbol, session = sides[fill.order_id]
+            count, price = fill.quantity / SHARE, fill.price / PRICE
+            traded += count * price
+            close = self._days.days[session].bars.get(symbol)
+            if close is not None:
+                signed = count if fill.side == "buy" else -count
+                slippage += signed * (price - float(close.close))
+        found = compare(self._store, self._id, self._broker)
+        books = books_of(self._store, self._id)
+        differences = [] if found.agrees else [str(found).removeprefix("ledger: NOT reconciled: ")]
+        return Totals(
+            orders=orders,
+            fills=len(fills),
+            traded=traded,
+            costs={**self._booked_costs(), "impact": slippage},
+            differences=differences,
+            compared=f"cash, equity and {len(books.holdings)} positions with the broker's own book",
+        )
+
+    def lines(self) -> Iterator[str]:
+        """Yield every order and fill as a line, in order, without ids that are drawn."""
+        names: dict[int, int] = {}
+        for one in read_orders(self._store, self._id):
+            names[one.id] = one.sequence
+            yield (
+                f"order {one.sequence} {one.session} {one.symbol} {one.side} {one.quantity} "
+                f"{one.status} {one.reason} {one.filled}"
+            )
+        found = read_fills(self._store, self._id)
+        keyed = sorted((one.at, names[one.order_id], one.quantity, one.price) for one in found)
+        for at, sequence, quantity, price in keyed:
+            yield f"fill {at.isoformat()} {sequence} {quantity} {price}"
+        books = books_of(self._store, self._id)
+        yield f"books {books.cash} {books.equity} {books.net_asset_value}"
+        for name, holding in sorted(books.holdings.items()):
+            yield f"holding {name} {holding.quantity} {holding.mark}"
+
+    def _take_state(self, mode: DeskMode) -> str | None:
+        """Tell the ledger the desk's state; return why it halted by itself, None where not."""
+        wanted = _STATES[mode]
+        desk = read_desk(self._store, self._id)
+        if desk.state == "halted" and self._state != "halted":
+            return desk.state_reason or "the ledger has halted the desk"
+        if desk.state != wanted:
+            set_state(self._store, self._id, wanted, reason="as the desk")
+            self._seen = None
+        self._state = wanted
+        return None
+
+    def _pending(self) -> list[OrderRow]:
+        query = select(OrderRow).where(OrderRow.desk_id == self._id, OrderRow.status.not_in(FINAL))
+        with self._store.session() as session:
+            return list(session.scalars(query))
+
+    def _booked_costs(self) -> dict[str, float]:
+        query = select(BalanceRow.account, BalanceRow.amount).where(
+            BalanceRow.desk_id == self._id, BalanceRow.account.in_(tuple(_COSTS))
+        )
+        found = dict.fromkeys(_COSTS.values(), 0.0)
+        with self._store.session() as session:
+            for account, amount in session.execute(query):
+                found[_COSTS[account]] += amount / MONEY
+        return {kind: amount for kind, amount in found.items() if amount}
+
+    def _both_sides(self) -> object:
+        """Return what changes with every event at the broker that the ledger could read."""
+        paper = self._paper
+        ended = sum(1 for one in paper.orders.values() if one.status not in ("accepted", "new"))
+        return self.version, len(paper.activities), len(paper.orders), ended
+
+    def _changed(self) -> None:
+        self.version += 1
+
+
+def open_paper_account(
+    store: Store,
+    *,
+    name: str,
+    panel: Panel,
+    hours: ExchangeHours,
+    sessions: Sequence[SessionHours],
+    cash: float,
+    seed: int,
+    max_order_shares: float | None = None,
+) -> PaperAccount:
+    """Return a new account at the paper broker, over some sessions of a market.
+
+    Parameters
+    ----------
+    name : of the desk
+    cash : dollars to begin with
+    seed : of the broker's path within a day
+    max_order_shares : shares of one order at most; a larger one is denied
+    """
+    days = MarketDays.from_panel(panel, sessions[0].day, sessions[-1].day, exchange=hours.exchange)
+    start = utc(sessions[0].opens - 2 * 3600)
+    return PaperAccount(
+        store,
+        name=name,
+        panel=panel,
+        days=days,
+        start=start,
+        cash=cash,
+        seed=seed,
+        limits=OrderLimits(max_order_shares=max_order_shares),
+    )
+
+
+def most_shares(schedule: Schedule) -> float | None:
+    """Return max_order_size of execution, None where the schedule gives none."""
+    task = schedule.tasks.get("execution")
+    found = None if task is None else task.settings.parameters.get("max_order_size")
+    return None if found is None else float(found)

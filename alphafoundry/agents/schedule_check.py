@@ -1,0 +1,86 @@
+"""What a schedule asks for and nothing here can give, and what could never come about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alphafoundry.agents.desk import agents_of, read_parameters
+from alphafoundry.agents.installed import known_agents
+from alphafoundry.agents.schedule import ENVIRONMENT, Schedule, load_schedule
+
+_NOT_HERE = "this desk takes in the market that it is started with"
+
+NOT_SERVED: Mapping[str, Mapping[str, str]] = {
+    "asset_classes": {
+        "crypto": "a desk trades the sessions of one stock exchange",
+        "forex": "a desk trades the sessions of one stock exchange",
+    },
+    "timeframes": {
+        "1h": "markets hold daily bars",
+        "4h": "markets hold daily bars",
+    },
+    "sources": {
+        "social": "no agent here reads it",
+        "reddit": "no agent here reads it",
+        "twitter": "its interface is not free to use",
+    },
+    "data_sources": {
+        "yfinance": _NOT_HERE,
+        "alpha_vantage": _NOT_HERE,
+        "polygon": _NOT_HERE,
+    },
+    "sync_types": {
+        "fundamentals": "markets hold daily bars",
+        "news": "no agent here reads news",
+    },
+}
+"""Parameter to the values of it that cannot be served, and why."""
+
+
+def checked_schedule(path: Path, *, environment: str = ENVIRONMENT) -> Schedule:
+    """Return a schedule whose agents are there and take their parameters; with what is left out.
+
+    Raises ConfigurationError for anything that is wrong, in one line.
+    """
+    schedule = load_schedule(path, environment=environment)
+    read_parameters(schedule, agents_of(schedule, known_agents()))
+    return replace(schedule, left_out=tuple(_left_out(schedule)))
+
+
+def cautions(schedule: Schedule) -> Iterator[str]:
+    """Yield what is allowed and can never come about, a sentence each."""
+    for name, task in schedule.tasks.items():
+        if task.max_duration is not None and task.max_duration >= task.timeout:
+            yield (
+                f"{name}: it is killed after {task.timeout / 60:g} min, so a warning after "
+                f"{task.max_duration / 60:g} min never comes"
+            )
+        retries, delay = task.settings.retry_count, task.settings.retry_delay_minutes * 60
+        room = min(task.timeout, task.interval)
+        possible = 0
+        while possible < retries and delay * (2 ** (possible + 1) - 1) < room:
+            possible += 1
+        if possible < retries:
+            yield (
+                f"{name}: of {retries} retries {possible} at most begin before its time-out and "
+                "its next tick"
+            )
+
+
+def _left_out(schedule: Schedule) -> Iterator[tuple[str, str]]:
+    parameters: dict[str, Mapping[str, Any]] = {
+        name: task.settings.parameters for name, task in schedule.tasks.items()
+    }
+    for name, settings in schedule.disabled.items():
+        if name not in known_agents():
+            yield f"tasks.{name}", "there is no such agent yet; it is not enabled"
+        parameters[name] = settings.parameters
+    for name, given in parameters.items():
+        for parameter, value in given.items():
+            served = NOT_SERVED.get(parameter, {})
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and one in served:
+                    yield f"tasks.{name}.parameters.{parameter}: {one}", served[one]

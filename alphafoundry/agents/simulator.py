@@ -1,0 +1,150 @@
+"""A desk on a simulated clock: every tick of some days, one event after another.
+
+The same claim, gate, agents and record as on a real clock; how long a run takes is drawn from the
+seed. So the same desk gives the same rows, in the same order, on any machine.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from alphafoundry.agents.desk import Desk, Step, TimedOut
+from alphafoundry.agents.due_times import all_due
+from alphafoundry.agents.hours import GRACE_SECONDS, SessionHours
+from alphafoundry.agents.registry import AgentResult
+
+_END, _RETRY, _WAIT = 0, 1, 2
+
+Durations = Callable[[str, int, int], float]
+"""(agent, due time, attempt) to the seconds that a run takes."""
+
+
+@dataclass(order=True)
+class _Event:
+    moment: int
+    kind: int
+    rank: int
+    number: int
+    step: Step | None = field(compare=False, default=None)
+    ended: AgentResult | Exception | None = field(compare=False, default=None)
+    agent: str = field(compare=False, default="")
+    due_at: int = field(compare=False, default=0)
+
+
+class Simulator:
+    """The events of a desk.
+
+    Attributes
+    ----------
+    now : moment up to which everything has happened
+    ticks : so far
+    cpu : agent to seconds of processor time that its runs took
+
+    """
+
+    def __init__(self, desk: Desk, began_at: int, *, durations: Durations | None = None) -> None:
+        self.desk = desk
+        self.now = began_at
+        self.ticks = 0
+        self.cpu: defaultdict[str, float] = defaultdict(float)
+        self._durations = durations or self._drawn
+        self._events: list[_Event] = []
+        self._numbers = 0
+
+    def run_session(self, session: SessionHours) -> None:
+        """Let everything happen up to the end of the half hour after a session's close."""
+        self.run_until(session.closes + GRACE_SECONDS)
+
+    def run_until(self, moment: int) -> None:
+        """Let everything happen up to a moment, that included."""
+        for due_at, _, agent in all_due(
+            self.desk.schedule.tasks.values(), self.desk.hours, self.now, moment
+        ):
+            self._happen_before(due_at)
+            self._begin(agent, due_at, due_at)
+            self.ticks += 1
+        self._happen_before(moment + 1)
+        self.now = moment
+
+    def finish(self) -> None:
+        """Let what is under way come to its end."""
+        while self._events:
+            self.now = max(self.now, self._events[0].moment)
+            self._happen(heapq.heappop(self._events))
+
+    def _happen_before(self, moment: int) -> None:
+        while self._events and self._events[0].moment <= moment:
+            if self._events[0].moment == moment and self._events[0].kind != _END:
+                break
+            self._happen(heapq.heappop(self._events))
+
+    def _happen(self, event: _Event) -> None:
+        if event.kind == _END:
+            assert event.step is not None and event.ended is not None
+            self.desk.end(event.step, event.moment, event.ended)
+        elif event.kind == _RETRY:
+            assert event.step is not None
+            self._attempt(event.step, event.moment)
+        else:
+            self._begin(event.agent, event.due_at, event.moment)
+
+    def _begin(self, agent: str, due_at: int, now: int) -> None:
+        step = self.desk.begin(agent, now, due_at=due_at)
+        if step.status == "running":
+            self._attempt(step, now)
+        elif step.status == "no place":
+            ends = [event.moment for event in self._events if event.kind == _END]
+            self._push(max(now + 1, min(ends, default=now + 1)), _WAIT, agent, due_at=due_at)
+
+    def _attempt(self, step: Step, now: int) -> None:
+        assert step.record is not None and step.context is not None
+        agent, due_at = step.record.agent, step.record.due_at
+        began = time.process_time()
+        try:
+            ended: AgentResult | Exception = self.desk.attempt(step, now)
+        except Exception as problem:
+            ended = problem
+        self.cpu[agent] += time.process_time() - began
+        over = now + max(1, math.ceil(self._durations(agent, due_at, step.record.attempts)))
+        if over > step.context.deadline:
+            timeout = self.desk.schedule.tasks[agent].timeout
+            self._push(
+                step.context.deadline,
+                _END,
+                agent,
+                step=step,
+                ended=TimedOut(f"killed after {timeout} s, its time-out"),
+            )
+            return
+        if isinstance(ended, Exception):
+            again = self.desk.retry_at(step, over)
+            if again is not None:
+                self._push(again, _RETRY, agent, step=step)
+                return
+        self._push(over, _END, agent, step=step, ended=ended)
+
+    def _push(
+        self,
+        moment: int,
+        kind: int,
+        agent: str,
+        *,
+        step: Step | None = None,
+        ended: AgentResult | Exception | None = None,
+        due_at: int = 0,
+    ) -> None:
+        self._numbers += 1
+        rank = self.desk.schedule.tasks[agent].rank
+        heapq.heappush(
+            self._events, _Event(moment, kind, rank, self._numbers, step, ended, agent, due_at)
+        )
+
+    def _drawn(self, agent: str, due_at: int, attempt: int) -> float:
+        draw = zlib.crc32(f"{self.desk.seed} {agent} {due_at} {attempt}".encode()) / 0xFFFFFFFF
+        return self.desk.agents[agent].seconds * (0.5 + draw)

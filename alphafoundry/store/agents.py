@@ -1,0 +1,287 @@
+"""Ticks of the desk's agents and what the desk knows of itself: claimed, written and read here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from alphafoundry.clock import utc_now
+from alphafoundry.errors import StoreError
+from alphafoundry.store.agent_tables import (
+    AgentAlertRow,
+    AgentDeskRow,
+    AgentStateRow,
+    AgentTickRow,
+    ClockKind,
+    ControlDecisionRow,
+    HealthSampleRow,
+)
+from alphafoundry.store.database import Store, insert, lock_subject
+
+
+def open_agent_desk(
+    store: Store,
+    name: str,
+    *,
+    market_label: str,
+    clock: ClockKind,
+    began_at: datetime,
+    schedule: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    run_id: int | None = None,
+) -> AgentDeskRow:
+    """Record a desk, or take up the one of that name with today's schedule and settings."""
+    with store.write() as session:
+        found = session.get(AgentDeskRow, name)
+        if found is None:
+            found = AgentDeskRow(
+                name=name,
+                market_label=market_label,
+                clock=clock,
+                created_at=utc_now(),
+                began_at=began_at,
+                seen_until=began_at,
+                ticks=0,
+                mode="ACTIVE",
+                mode_actor="",
+                mode_reason="",
+            )
+            session.add(found)
+        found.run_id = run_id
+        found.schedule, found.settings = dict(schedule), dict(settings)
+    return found
+
+
+def read_agent_desk(store: Store, name: str | None = None) -> AgentDeskRow:
+    """Return a desk by its name, or the newest.
+
+    Raises
+    ------
+    StoreError : there is none
+    """
+    query = select(AgentDeskRow).order_by(AgentDeskRow.created_at.desc(), AgentDeskRow.name.desc())
+    if name is not None:
+        query = query.where(AgentDeskRow.name == name)
+    with store.session() as session:
+        found = session.scalars(query.limit(1)).one_or_none()
+    if found is None:
+        what = "no desk yet; run `make desk`" if name is None else f"no desk {name!r}"
+        raise StoreError(f"{store.label}: there is {what}")
+    return found
+
+
+class DeskTransaction:
+    """The rows of one desk, in one transaction that no other claim enters."""
+
+    def __init__(self, session: Session, desk: str) -> None:
+        self._session = session
+        self._desk = desk
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Return agent to its state."""
+        rows = self._session.scalars(select(AgentStateRow).where(AgentStateRow.desk == self._desk))
+        return {row.agent: row.state for row in rows}
+
+    def put_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the states of agents."""
+        for agent, state in states.items():
+            self._session.execute(
+                insert(self._session, AgentStateRow)
+                .values(desk=self._desk, agent=agent, state=dict(state))
+                .on_conflict_do_update(
+                    index_elements=["desk", "agent"], set_={"state": dict(state)}
+                )
+            )
+
+    def running(self) -> list[AgentTickRow]:
+        """Return the ticks under way."""
+        query = select(AgentTickRow).where(
+            AgentTickRow.desk == self._desk, AgentTickRow.outcome == "running"
+        )
+        return list(self._session.scalars(query))
+
+    def has_tick(self, agent: str, due_at: datetime) -> bool:
+        """Return whether a due time has its row."""
+        query = select(AgentTickRow.position).where(
+            AgentTickRow.desk == self._desk,
+            AgentTickRow.agent == agent,
+            AgentTickRow.due_at == due_at,
+        )
+        return self._session.execute(query).first() is not None
+
+    def add_ticks(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert ticks, each of which must be new."""
+        if rows:
+            given = [{"desk": self._desk, **row} for row in rows]
+            self._session.execute(insert(self._session, AgentTickRow), given)
+
+    def change_tick(self, agent: str, due_at: datetime, values: Mapping[str, Any]) -> bool:
+        """Change a tick that is under way; False where it has ended."""
+        done = self._session.execute(
+            update(AgentTickRow)
+            .where(
+                AgentTickRow.desk == self._desk,
+                AgentTickRow.agent == agent,
+                AgentTickRow.due_at == due_at,
+                AgentTickRow.outcome == "running",
+            )
+            .values(**values)
+            .returning(AgentTickRow.position)
+        ).all()
+        return bool(done)
+
+    def desk(self) -> AgentDeskRow:
+        """Return the desk's row; changing it changes the row."""
+        return self._session.get_one(AgentDeskRow, self._desk)
+
+    def alert(self, key: str, at: datetime, text: str) -> None:
+        """Write an alert, or count it once more where it is open."""
+        found = self._session.scalars(
+            select(AgentAlertRow).where(
+                AgentAlertRow.desk == self._desk,
+                AgentAlertRow.key == key,
+                AgentAlertRow.resolved_at.is_(None),
+            )
+        ).first()
+        if found is not None:
+            found.count += 1
+            found.text = text
+            return
+        self._session.add(AgentAlertRow(desk=self._desk, key=key, at=at, text=text, count=1))
+        self._session.flush()
+
+    def resolve(self, key: str, at: datetime) -> None:
+        """Close an alert where it is open."""
+        self._session.execute(
+            update(AgentAlertRow)
+            .where(
+                AgentAlertRow.desk == self._desk,
+                AgentAlertRow.key == key,
+                AgentAlertRow.resolved_at.is_(None),
+            )
+            .values(resolved_at=at)
+        )
+
+    def decide(
+        self,
+        at: datetime,
+        *,
+        actor: str,
+        subject: str,
+        before: str,
+        after: str,
+        reason: str,
+        evidence: Mapping[str, Any],
+        undo: str,
+    ) -> None:
+        """Record what was changed, why, and how to undo it."""
+        self._session.add(
+            ControlDecisionRow(
+                desk=self._desk,
+                at=at,
+                actor=actor,
+                subject=subject,
+                before=before,
+                after=after,
+                reason=reason,
+                evidence=dict(evidence),
+                undo=undo,
+            )
+        )
+
+    def add_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert samples of the host; one of the same moment is left as it is."""
+        if rows:
+            once = insert(self._session, HealthSampleRow).on_conflict_do_nothing(
+                index_elements=["desk", "at"]
+            )
+            self._session.execute(once, [{"desk": self._desk, **row} for row in rows])
+
+
+@contextlib.contextmanager
+def desk_transaction(store: Store, desk: str) -> Iterator[DeskTransaction]:
+    """Write to the rows of one desk, all or nothing, alone."""
+    with store.write() as session:
+        lock_subject(session, f"desk {desk}")
+        yield DeskTransaction(session, desk)
+
+
+def read_ticks(
+    store: Store,
+    desk: str,
+    *,
+    agent: str | None = None,
+    due_at: datetime | None = None,
+    limit: int | None = None,
+) -> list[AgentTickRow]:
+    """Return ticks of a desk in the order in which they were claimed.
+
+    Parameters
+    ----------
+    limit : only the newest so many
+    """
+    query = select(AgentTickRow).where(AgentTickRow.desk == desk)
+    if agent is not None:
+        query = query.where(AgentTickRow.agent == agent)
+    if due_at is not None:
+        query = query.where(AgentTickRow.due_at == due_at)
+    with store.session() as session:
+        if limit is None:
+            return list(session.scalars(query.order_by(AgentTickRow.position)))
+        newest = session.scalars(query.order_by(AgentTickRow.position.desc()).limit(limit))
+        return list(newest)[::-1]
+
+
+def count_ticks(store: Store, desk: str) -> list[tuple[str, str, int]]:
+    """Return (agent, outcome, how many) of a desk's ticks."""
+    query = (
+        select(AgentTickRow.agent, AgentTickRow.outcome, func.count())
+        .where(AgentTickRow.desk == desk)
+        .group_by(AgentTickRow.agent, AgentTickRow.outcome)
+        .order_by(AgentTickRow.agent, AgentTickRow.outcome)
+    )
+    with store.session() as session:
+        return [(agent, outcome, count) for agent, outcome, count in session.execute(query)]
+
+
+def read_agent_states(store: Store, desk: str) -> dict[str, dict[str, Any]]:
+    """Return agent to its state."""
+    with store.session() as session:
+        return DeskTransaction(session, desk).states()
+
+
+def read_agent_alerts(store: Store, desk: str, *, limit: int = 50) -> list[AgentAlertRow]:
+    """Return the newest alerts of a desk, the newest first."""
+    query = (
+        select(AgentAlertRow)
+        .where(AgentAlertRow.desk == desk)
+        .order_by(AgentAlertRow.id.desc())
+        .limit(limit)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def read_control_decisions(
+    store: Store, desk: str, *, limit: int = 100
+) -> list[ControlDecisionRow]:
+    """Return the newest decisions about a desk, the newest first."""
+    query = (
+        select(ControlDecisionRow)
+        .where(ControlDecisionRow.desk == desk)
+        .order_by(ControlDecisionRow.id.desc())
+        .limit(limit)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def save_desk_report(store: Store, desk: str, report: Mapping[str, Any]) -> None:
+    """Keep the report of a desk with it."""
+    with desk_transaction(store, desk) as rows:
+        rows.desk().report = dict(report)

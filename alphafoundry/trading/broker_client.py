@@ -1,0 +1,479 @@
+"""A client of Alpaca's trading API: the paper broker of this project, Alpaca's paper or live one.
+
+It sends each request once. An order whose answer is lost raises `BrokerUnavailable` with
+`fate_unknown`; it is settled by its client id, never by a blind second order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from alphafoundry.errors import (
+    BrokerError,
+    BrokerRefused,
+    BrokerUnavailable,
+    ConfigurationError,
+    TradingError,
+)
+from alphafoundry.trading.money import price_units, shares
+
+PAPER_URL = "https://paper-api.alpaca.markets"
+LIVE_URL = "https://api.alpaca.markets"
+ORDER_PAGE = 500
+ACTIVITY_PAGE = 100
+T = TypeVar("T")
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@dataclass(frozen=True)
+class BrokerOrder:
+    """An order as the broker tells it; quantities in 1/1,000,000 share.
+
+    status : Alpaca's word, such as "new" or "partially_filled"
+    """
+
+    id: str
+    client_order_id: str
+    symbol: str
+    side: str
+    quantity: int
+    filled: int
+    status: str
+    order_type: str
+    time_in_force: str
+    limit_price: int | None
+    submitted_at: datetime
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> BrokerOrder:
+        """Read Alpaca's JSON; numbers may be text."""
+        limit = body.get("limit_price")
+        return cls(
+            id=str(body["id"]),
+            client_order_id=str(body["client_order_id"]),
+            symbol=str(body["symbol"]),
+            side=_side(str(body["side"])),
+            quantity=shares(body.get("qty") or body.get("filled_qty") or 0),
+            filled=shares(body.get("filled_qty") or 0),
+            status=str(body["status"]),
+            order_type=str(body.get("type") or body.get("order_type") or "market"),
+            time_in_force=str(body["time_in_force"]),
+            limit_price=None if limit is None else price_units(limit),
+            submitted_at=_time(body.get("submitted_at") or body["created_at"]),
+        )
+
+
+@dataclass(frozen=True)
+class BrokerActivity:
+    """Something that moved cash or shares.
+
+    kind : "FILL", or Alpaca's word for another, such as "DIV" or "FEE"
+    quantity, price : of a fill; quantity in 1/1,000,000 share
+    amount : of another, in 1/10,000 dollar, below 0 where it was taken
+    """
+
+    id: str
+    kind: str
+    sub_type: str
+    at: datetime
+    symbol: str
+    order_id: str
+    side: str
+    quantity: int
+    price: int
+    amount: int
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> BrokerActivity:
+        """Read Alpaca's JSON; numbers may be text."""
+        fill = body["activity_type"] == "FILL"
+        net = Decimal(str(body.get("net_amount") or 0)).quantize(Decimal("0.0001"))
+        exact = body.get("transaction_time") or body.get("created_at")
+        when = exact or f"{body['date']}T00:00:00Z"
+        return cls(
+            id=str(body["id"]),
+            kind=str(body["activity_type"]),
+            sub_type=str(body.get("activity_sub_type") or ""),
+            at=_time(when),
+            symbol=str(body.get("symbol") or ""),
+            order_id=str(body.get("order_id") or ""),
+            side=_side(str(body["side"])) if fill else "",
+            quantity=shares(body["qty"]) if fill else 0,
+            price=price_units(body["price"]) if fill else 0,
+            amount=int(net * 10_000),
+        )
+
+
+@dataclass(frozen=True)
+class BrokerPosition:
+    """Shares in 1/1,000,000, below 0 where short, and the price that the broker values them at."""
+
+    quantity: int
+    price: int
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> BrokerPosition:
+        """Read Alpaca's JSON; numbers may be text."""
+        quantity = abs(shares(body["qty"]))
+        price = Decimal(str(body["current_price"])).quantize(Decimal("0.000001"))
+        short = body.get("side") == "short"
+        return cls(-quantity if short else quantity, price_units(price))
+
+
+@dataclass(frozen=True)
+class BrokerAccount:
+    """Cash and equity in 1/10,000 dollar, to which they are rounded."""
+
+    number: str
+    cash: int
+    equity: int
+    blocked: bool
+
+
+class BrokerClient:
+    """Alpaca's trading API over one connection; a context manager.
+
+    Parameters
+    ----------
+    base_url : `PAPER_URL` by default
+    key, secret : of the account; "" for the paper broker of this project
+    transport : in place of the network, such as `in_process(app)`
+    timeout : seconds until an answer must have come
+    allow_live : real money may be traded; any address but paper ones and this machine's needs it
+    account_number : which account this must be, checked before the first order; needed for live
+
+    Raises ConfigurationError where a live account is not allowed or not named. Methods raise
+    BrokerRefused and BrokerUnavailable.
+    """
+
+    def __init__(
+        self,
+        base_url: str = PAPER_URL,
+        *,
+        key: str = "",
+        secret: str = "",
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = 10.0,
+        allow_live: bool = False,
+        account_number: str | None = None,
+    ) -> None:
+        address = httpx.URL(base_url)
+        self.live = transport is None and not _is_paper(address)
+        if self.live and not (allow_live and account_number):
+            raise ConfigurationError(
+                f"broker {address.host}: it may trade real money; set allow_live: true and the "
+                "account_number that it must be, or use a paper address"
+            )
+        self.timeout = timeout
+        self._number = account_number
+        self._checked = account_number is None
+        self._http = httpx.Client(
+            base_url=address,
+            transport=transport,
+            timeout=timeout,
+            follow_redirects=False,
+            trust_env=not _is_here(address),
+            headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret},
+        )
+
+    def __repr__(self) -> str:
+        return f"BrokerClient({str(self._http.base_url)!r}, {'LIVE' if self.live else 'paper'})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def account(self) -> BrokerAccount:
+        """Return cash and equity. Raises BrokerError where it is not the account expected."""
+        body = self._object(self._send("GET", "/v2/account"))
+        number = str(body.get("account_number"))
+        if self._number is not None and number != self._number:
+            raise BrokerError(
+                f"broker {self._http.base_url.host}: this is account {number}, the configuration "
+                f"names {self._number}; correct one of them"
+            )
+        self._checked = True
+        blocked = any(body.get(name) for name in ("trading_blocked", "account_blocked"))
+        cash, equity = (
+            int((Decimal(str(body[name])) * 10_000).to_integral_value())
+            for name in ("cash", "equity")
+        )
+        return BrokerAccount(number, cash, equity, blocked)
+
+    def submit(
+        self,
+        *,
+        client_order_id: str,
+        symbol: str,
+        side: str,
+        quantity: str,
+        time_in_force: str,
+        limit_price: str | None = None,
+    ) -> BrokerOrder:
+        """Send an order once.
+
+        Raises BrokerUnavailable, with `fate_unknown` where it may have arrived.
+        """
+        if not self._checked:
+            self.account()
+        body = {
+            "symbol": symbol,
+            "qty": quantity,
+            "side": side,
+            "type": "market" if limit_price is None else "limit",
+            "time_in_force": time_in_force,
+            "client_order_id": client_order_id,
+        }
+        if limit_price is not None:
+            body["limit_price"] = limit_price
+        return self._order(self._send("POST", "/v2/orders", json=body))
+
+    def order(self, order_id: str) -> BrokerOrder | None:
+        """Return an order by the broker's id, None where it knows none."""
+        return self._found(f"/v2/orders/{quote(order_id, safe='')}")
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """Return an order by our id, None where the broker knows none."""
+        query = quote(client_order_id, safe="")
+        return self._found(f"/v2/orders:by_client_order_id?client_order_id={query}")
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Return all open orders."""
+        return self._orders("open", None)
+
+    def orders_since(self, after: datetime) -> list[BrokerOrder]:
+        """Return all orders that were submitted after a moment, oldest first."""
+        return self._orders("all", after)
+
+    def cancel(self, order_id: str) -> bool:
+        """Ask for the end of an order; False where the broker says that it cannot end any more."""
+        try:
+            self._send("DELETE", f"/v2/orders/{quote(order_id, safe='')}")
+        except BrokerRefused as problem:
+            if problem.status in (404, 422):
+                return False
+            raise
+        return True
+
+    def positions(self) -> dict[str, BrokerPosition]:
+        """Return symbol to position."""
+        response = self._send("GET", "/v2/positions")
+        return {
+            str(one["symbol"]): self._read(partial(BrokerPosition.of, one))
+            for one in self._list(response)
+        }
+
+    def activities(self, *, after: datetime | None = None) -> Iterator[BrokerActivity]:
+        """Go through fills, dividends, fees and the like, oldest first.
+
+        after : those of later times only
+        """
+        query = f"/v2/account/activities?direction=asc&page_size={ACTIVITY_PAGE}"
+        if after is not None:
+            query += f"&after={quote(after.astimezone(UTC).isoformat(), safe='')}"
+        token = ""
+        while True:
+            page = self._list(self._send("GET", query + token))
+            for one in page:
+                yield self._read(partial(BrokerActivity.of, one))
+            if len(page) < ACTIVITY_PAGE:
+                return
+            token = f"&page_token={quote(str(page[-1]['id']), safe='')}"
+
+    def clock(self) -> datetime:
+        """Return the broker's time."""
+        return _time(str(self._object(self._send("GET", "/v2/clock"))["timestamp"]))
+
+    def _orders(self, status: str, after: datetime | None) -> list[BrokerOrder]:
+        found: dict[str, BrokerOrder] = {}
+        while True:
+            query = f"/v2/orders?status={status}&limit={ORDER_PAGE}&direction=asc"
+            if after is not None:
+                query += f"&after={quote(after.astimezone(UTC).isoformat(), safe='')}"
+            page = [
+                self._read(partial(BrokerOrder.of, one))
+                for one in self._list(self._send("GET", query))
+            ]
+            fresh = [one for one in page if one.id not in found]
+            found.update((one.id, one) for one in fresh)
+            if len(page) < ORDER_PAGE or not fresh:
+                return list(found.values())
+            # `after` is exclusive, and several orders may have come within one moment.
+            earlier = {one.submitted_at for one in page if one.submitted_at < page[-1].submitted_at}
+            after = max(earlier, default=page[-1].submitted_at)
+
+    def _found(self, path: str) -> BrokerOrder | None:
+        try:
+            return self._order(self._send("GET", path))
+        except BrokerRefused as problem:
+            if problem.status == 404:
+                return None
+            raise
+
+    def _send(self, method: str, path: str, *, json: Any = None) -> httpx.Response:
+        once = method == "POST"
+        where = f"{method} {path.partition('?')[0]}"
+        try:
+            response = self._http.request(method, path, json=json)
+        except httpx.HTTPError as problem:
+            reason = str(problem) or type(problem).__name__
+            unknown = once and not isinstance(problem, _NEVER_SENT)
+        else:
+            status = response.status_code
+            if status < 300:
+                return response
+            if status != 429 and status < 500:
+                raise _refusal(where, response)
+            reason, unknown = f"HTTP {status}", once and status != 429
+        # Raised after the handlers: a caught httpx error refers to the request and its keys.
+        raise BrokerUnavailable(f"{where}: no usable answer ({reason})", fate_unknown=unknown)
+
+    def _order(self, response: httpx.Response) -> BrokerOrder:
+        once = response.request.method == "POST"
+        return self._read(partial(BrokerOrder.of, self._object(response)), fate_unknown=once)
+
+    def _object(self, response: httpx.Response) -> dict[str, Any]:
+        body = _json(response)
+        if isinstance(body, dict):
+            return body
+        raise _unreadable(response)
+
+    def _list(self, response: httpx.Response) -> list[dict[str, Any]]:
+        body = _json(response)
+        if isinstance(body, list):
+            return body
+        raise _unreadable(response)
+
+    def _read(self, reader: Callable[[], T], *, fate_unknown: bool = False) -> T:
+        try:
+            return reader()
+        except (KeyError, TypeError, ValueError, TradingError) as problem:
+            reason = repr(problem)
+        raise BrokerUnavailable(
+            f"broker {self._http.base_url.host}: an answer cannot be read ({reason})",
+            fate_unknown=fate_unknown,
+        )
+
+
+class InProcess(httpx.BaseTransport):
+    """The transport of a client that asks an ASGI application without a network or event loop.
+
+    The application may not wait for anything: its coroutine is run to its end in one go.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request. Raises httpx.ReadError where the application breaks off."""
+        body = request.read()
+        status = 0
+        headers: list[tuple[bytes, bytes]] = []
+        content = bytearray()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Mapping[str, Any]) -> None:
+            nonlocal status, headers
+            if message["type"] == "http.response.start":
+                status, headers = message["status"], list(message["headers"])
+            else:
+                content.extend(message.get("body", b""))
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": request.url.scheme,
+            "path": request.url.path,
+            "raw_path": request.url.raw_path.split(b"?")[0],
+            "query_string": request.url.query,
+            "root_path": "",
+            "headers": [(key.lower(), value) for key, value in request.headers.raw],
+            "server": (request.url.host, request.url.port or 80),
+            "client": ("127.0.0.1", 1),
+        }
+        running = self._app(scope, receive, send)
+        try:
+            running.send(None)
+        except StopIteration:
+            pass
+        else:
+            running.close()
+            raise httpx.ReadError("the application in this process waits for something")
+        if not status:
+            raise httpx.ReadError("the connection was closed without an answer")
+        return httpx.Response(status, headers=headers, content=bytes(content))
+
+
+def _json(response: httpx.Response) -> object:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _unreadable(response: httpx.Response) -> BrokerUnavailable:
+    request = response.request
+    return BrokerUnavailable(
+        f"{request.method} {request.url.path}: the answer is not the JSON that the API promises",
+        fate_unknown=request.method == "POST",
+    )
+
+
+def _refusal(where: str, response: httpx.Response) -> BrokerRefused:
+    body = _json(response)
+    told = body if isinstance(body, dict) else {}
+    reason = str(told.get("message") or response.text[:200] or "no reason given")
+    code = told.get("code")
+    return BrokerRefused(
+        f"{where}: HTTP {response.status_code}, {reason}",
+        status=response.status_code,
+        code=code if isinstance(code, int) else None,
+        reason=reason,
+    )
+
+
+def _side(text: str) -> str:
+    return "sell" if text.startswith("sell") else "buy"
+
+
+def _time(text: Any) -> datetime:
+    """Read RFC 3339, of whose fraction the first six digits count."""
+    whole, dot, rest = str(text).replace("Z", "+00:00").partition(".")
+    if dot:
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        whole = f"{whole}.{rest[:digits][:6].ljust(6, '0')}{rest[digits:]}"
+    moment = datetime.fromisoformat(whole)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _is_here(address: httpx.URL) -> bool:
+    return address.host in ("127.0.0.1", "localhost", "::1", "paper")
+
+
+def _is_paper(address: httpx.URL) -> bool:
+    return _is_here(address) or address.host == httpx.URL(PAPER_URL).host

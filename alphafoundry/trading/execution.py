@@ -1,0 +1,684 @@
+"""What the execution agent does at each tick: reconcile, send what is intended, read the fills.
+
+Every step is one commit, and may be the last before the process is killed: an order is `sending`
+before it is sent, and one that still is at the next tick is settled by its client id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Transaction
+
+from alphafoundry.errors import BrokerError, BrokerRefused, BrokerUnavailable
+from alphafoundry.store import Store
+from alphafoundry.store.desk_tables import (
+    DeskRow,
+    FillRow,
+    LedgerEntryRow,
+    OrderRow,
+    OrderStatus,
+    ReconciliationRow,
+)
+from alphafoundry.trading.broker_client import BrokerActivity, BrokerClient, BrokerOrder
+from alphafoundry.trading.desks import desk_in, limits_in
+from alphafoundry.trading.ledger import Line, books_of, post, read_books, settle_lines
+from alphafoundry.trading.money import CENT, MONEY, PRICE, SHARE, amount_of, dollars, plain, shares
+from alphafoundry.trading.orders import (
+    FINAL,
+    OPEN,
+    OrderCheck,
+    book_fill,
+    expire_unsent,
+    halt,
+    mark_sending,
+    move,
+    pending_in,
+)
+
+SECOND_READ = timedelta(seconds=30)
+"""How much later a difference must still be there to count: a broker's answers may lag."""
+
+ABSENT = timedelta(seconds=5)
+"""How much later a broker must still not know a client id for the order never to have arrived."""
+
+SENT_TOGETHER = 50
+"""Orders whose answers are stored in one commit."""
+
+_ACTIVITY = "activity:"
+_OVERLAP = timedelta(minutes=2)
+_SWEEP = timedelta(days=4)
+_SKEW = timedelta(minutes=1)
+
+_OPEN_AT_BROKER = frozenset(
+    (
+        *("new", "accepted", "pending_new", "accepted_for_bidding", "partially_filled", "filled"),
+        *("done_for_day", "held", "pending_cancel", "pending_replace", "stopped", "suspended"),
+        *("calculated", "pending_review"),
+    )
+)
+_ENDED: dict[str, OrderStatus] = {
+    "canceled": "cancelled",
+    "expired": "expired",
+    "rejected": "rejected",
+    "replaced": "replaced",
+}
+_PAYMENTS = {
+    "INT": "interest",
+    "FEE": "fee",
+    "CIL": "claim",
+    "REORG": "claim",
+    "MA": "claim",
+}
+_TRANSFERS = ("JNLC", "CSD", "CSW")
+
+
+@dataclass
+class Execution:
+    """What one tick of execution did.
+
+    Attributes
+    ----------
+    sent, denied, rejected, unknown, expired : orders of this tick
+    fills : booked in this tick
+    payments : dividends, fees, interest and the like booked in this tick
+    reconciliation : of ledger and broker before sending; None where the broker did not answer
+    differences : symbol or "cash" to (ledger, broker), in shares or dollars
+    trouble : why the tick ended early or held its orders back, None where it did not
+    """
+
+    sent: int = 0
+    denied: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    expired: int = 0
+    fills: int = 0
+    payments: int = 0
+    reconciliation: Literal["clean", "suspected", "confirmed", "adopted"] | None = None
+    differences: dict[str, tuple[str, str]] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def execute(store: Store, desk_id: int, broker: BrokerClient, now: datetime) -> Execution:
+    """Reconcile, send the intended orders, read fills; `now` is the desk's clock.
+
+    Orders past their cut-off expire unsent. Limits and the desk's state are checked in the
+    transaction that marks orders as sending. While ledger and broker differ nothing is sent.
+    A broker that does not answer ends the tick, and is told as `trouble`; the next one goes on.
+    """
+    done = Execution()
+    try:
+        _Tick(store, desk_id, broker, now, done).run()
+    except BrokerUnavailable as problem:
+        done.trouble = str(problem)
+    return done
+
+
+def reconcile(store: Store, desk_id: int, broker: BrokerClient, now: datetime) -> Execution:
+    """Settle what is unknown, read all recent fills and compare; send no intended order."""
+    done = Execution()
+    try:
+        _Tick(store, desk_id, broker, now, done).reconcile(sweep=True)
+    except BrokerUnavailable as problem:
+        done.trouble = str(problem)
+    return done
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ledger less broker: cash and equity in 1/10,000 dollar, shares by symbol where they differ.
+
+    Both round what they tell; less than half a cent is not a difference.
+    """
+
+    cash: int
+    equity: int
+    shares: dict[str, int]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether cash and equity agree to the cent and every position exactly."""
+        return not self.shares and all(2 * abs(one) < CENT for one in (self.cash, self.equity))
+
+    def __str__(self) -> str:
+        if self.agrees:
+            return "ledger: reconciled to $0.00"
+        names = ", ".join(f"{name} {plain(n, SHARE)}" for name, n in self.shares.items())
+        return (
+            f"ledger: NOT reconciled: cash differs by {dollars(self.cash)}, equity by "
+            f"{dollars(self.equity)}, shares: {names or 'none'}"
+        )
+
+
+def compare(store: Store, desk_id: int, broker: BrokerClient) -> Comparison:
+    """Compare cash, equity and every position with what the broker's own book answers.
+
+    Equity compares only where the desk's marks are of the moment that the broker values at: after
+    `close_session` and before the next open. Raises BrokerUnavailable and BrokerRefused.
+    """
+    account, positions = broker.account(), broker.positions()
+    books = books_of(store, desk_id)
+    return Comparison(
+        books.cash - account.cash,
+        books.equity - account.equity,
+        _share_differences(
+            {name: one.quantity for name, one in books.holdings.items()},
+            {name: one.quantity for name, one in positions.items()},
+        ),
+    )
+
+
+class _Tick:
+    """One execution: the store, the broker and the moment that its steps share."""
+
+    def __init__(
+        self, store: Store, desk_id: int, broker: BrokerClient, now: datetime, done: Execution
+    ) -> None:
+        self._store = store
+        self._desk_id = desk_id
+        self._broker = broker
+        self._now = now
+        self._done = done
+
+    def run(self) -> None:
+        with self._store.write() as transaction:
+            self._done.expired += expire_unsent(transaction, self._desk_id, now=self._now)
+        self.reconcile()
+        if self._done.reconciliation in ("clean", "adopted"):
+            self._send_intended()
+        self._ask_for_cancels()
+        if self._look_at_orders():
+            self._read_activities(sweep=False)
+
+    def reconcile(self, *, sweep: bool = False) -> None:
+        with self._store.session() as transaction:
+            desk = desk_in(transaction, self._desk_id)
+        last = desk.reconciled_at
+        sweep = sweep or last is None or last.date() != self._now.date()
+        self._settle_unknown()
+        self._look_at_orders(all_open=sweep)
+        self._read_activities(sweep=sweep)
+        differences = self._differences()
+        if differences and not sweep:
+            self._look_at_orders(all_open=True)
+            self._read_activities(sweep=True)
+            differences = self._differences()
+        self._done.differences = differences
+        self._judge(differences)
+
+    # Orders whose answer was lost, by us or on the way.
+
+    def _settle_unknown(self) -> None:
+        with self._store.write() as transaction:
+            desk = desk_in(transaction, self._desk_id)
+            unknown = self._orders(transaction, ("sending", "unknown"))
+            again = [
+                order
+                for order in unknown
+                if order.cutoff > self._now
+                and order.cancel_requested_at is None
+                and desk.state != "halted"
+            ]
+            for order in again:
+                if order.status == "sending":
+                    move(transaction, order, "unknown", at=self._now, reason="no answer kept")
+            mark_sending(transaction, again, now=self._now)
+            others = [order for order in unknown if order not in again]
+        self._send(again)
+        found = [
+            (order, self._broker.order_by_client_id(order.client_order_id)) for order in others
+        ]
+        with self._store.write() as transaction:
+            for order, told in found:
+                row = transaction.merge(order)
+                if told is not None:
+                    self._apply(transaction, row, told)
+                elif row.absent_at is None:
+                    row.absent_at = self._now
+                    if row.status == "sending":
+                        move(transaction, row, "unknown", at=self._now, reason="not found")
+                elif self._now - row.absent_at >= ABSENT:
+                    gone: OrderStatus = "cancelled" if row.cancel_requested_at else "expired"
+                    move(transaction, row, gone, at=self._now, reason="never arrived")
+
+    # Sending.
+
+    def _send_intended(self) -> None:
+        while True:
+            with self._store.write() as transaction:
+                batch = self._checked(transaction)
+            if not batch:
+                return
+            self._send(batch)
+
+    def _checked(self, transaction: Transaction) -> list[OrderRow]:
+        """Mark the next orders as sending, if desk and limits let them; deny the others."""
+        desk = desk_in(transaction, self._desk_id)
+        intended = list(
+            transaction.scalars(
+                select(OrderRow)
+                .where(
+                    OrderRow.desk_id == self._desk_id,
+                    OrderRow.status == "intended",
+                    OrderRow.send_from <= self._now,
+                    OrderRow.cutoff > self._now,
+                )
+                .order_by(OrderRow.id)
+                .limit(SENT_TOGETHER)
+            )
+        )
+        if not intended:
+            return []
+        check = OrderCheck(
+            desk,
+            read_books(transaction, self._desk_id),
+            limits_in(transaction, self._desk_id),
+            self._orders(transaction, OPEN),
+        )
+        passed = []
+        for order in intended:
+            code = check.denial(order)
+            if code is None:
+                passed.append(order)
+            else:
+                move(transaction, order, "denied", at=self._now, reason=code)
+                self._done.denied += 1
+        mark_sending(transaction, passed, now=self._now)
+        return passed or self._checked(transaction)
+
+    def _send(self, orders: Sequence[OrderRow]) -> None:
+        for start in range(0, len(orders), SENT_TOGETHER):
+            part = orders[start : start + SENT_TOGETHER]
+            answers = [(order, self._answer(order)) for order in part]
+            with self._store.write() as transaction:
+                for order, store_answer in answers:
+                    store_answer(transaction, transaction.merge(order))
+
+    def _answer(self, order: OrderRow) -> Callable[[Transaction, OrderRow], None]:
+        """Send an order; return how its answer is to be stored."""
+        try:
+            told: BrokerOrder | None = self._broker.submit(
+                client_order_id=order.client_order_id,
+                symbol=order.symbol,
+                side=order.side,
+                quantity=plain(order.quantity, SHARE),
+                time_in_force=order.time_in_force,
+                limit_price=(
+                    None if order.limit_price is None else plain(order.limit_price, PRICE)
+                ),
+            )
+        except BrokerUnavailable as problem:
+            return self._unanswered(problem)
+        except BrokerRefused as problem:
+            if problem.status != 422 or "must be unique" not in problem.reason.lower():
+                return self._refused(problem)
+            try:
+                told = self._broker.order_by_client_id(order.client_order_id)
+            except BrokerUnavailable as lost:
+                return self._unanswered(lost, arrived=True)
+        if told is None:
+            return self._unanswered(BrokerError("known to the broker, but not found"), arrived=True)
+        self._done.sent += 1
+        return lambda transaction, row: self._apply(transaction, row, told)
+
+    def _unanswered(
+        self, problem: BrokerError, *, arrived: bool = False
+    ) -> Callable[[Transaction, OrderRow], None]:
+        unknown = arrived or not isinstance(problem, BrokerUnavailable) or problem.fate_unknown
+
+        def keep(transaction: Transaction, row: OrderRow) -> None:
+            # A 429 says that this request did not arrive; an earlier one of the same order may.
+            back = not unknown and row.attempts == 1
+            move(
+                transaction,
+                row,
+                "intended" if back else "unknown",
+                at=self._now,
+                reason=str(problem),
+            )
+            if back:
+                row.attempts = 0
+            self._done.unknown += not back
+
+        return keep
+
+    def _refused(self, problem: BrokerRefused) -> Callable[[Transaction, OrderRow], None]:
+        def keep(transaction: Transaction, row: OrderRow) -> None:
+            move(transaction, row, "rejected", at=self._now, reason=problem.reason)
+            self._done.rejected += 1
+
+        return keep
+
+    def _ask_for_cancels(self) -> None:
+        with self._store.session() as transaction:
+            wanted = [
+                order
+                for order in self._orders(transaction, ("accepted", "partially_filled"))
+                if order.cancel_requested_at is not None and order.broker_order_id is not None
+            ]
+        for order in wanted:
+            if self._broker.cancel(str(order.broker_order_id)):
+                with self._store.write() as transaction:
+                    move(transaction, transaction.merge(order), "pending_cancel", at=self._now)
+
+    # Reading back.
+
+    def _look_at_orders(self, *, all_open: bool = False) -> bool:
+        """Bring the orders up to date with the broker; return whether any may have fills."""
+        with self._store.session() as transaction:
+            pending = [
+                order
+                for order in pending_in(transaction, self._desk_id)
+                if order.status != "intended"
+            ]
+        if not pending and not all_open:
+            return False
+        told: list[BrokerOrder] = []
+        if pending:
+            first = min(order.sent_at or order.intended_at for order in pending)
+            told = self._broker.orders_since(first - _SKEW)
+        known = {one.id for one in told}
+        if all_open:
+            told += [one for one in self._broker.open_orders() if one.id not in known]
+        with self._store.write() as transaction:
+            for one in told:
+                row = self._row_of(transaction, one)
+                if row is not None:
+                    self._apply(transaction, row, one)
+        return bool(pending)
+
+    def _read_activities(self, *, sweep: bool) -> None:
+        with self._store.session() as transaction:
+            desk = desk_in(transaction, self._desk_id)
+        since = desk.fills_until or desk.created_at
+        after = max(since - (_SWEEP if sweep else _OVERLAP), desk.created_at - _SKEW)
+        told = list(self._broker.activities(after=after))
+        if not told:
+            return
+        with self._store.session() as transaction:
+            known = self._known_activities(transaction, min(one.at for one in told))
+        # A broker may list one twice.
+        activities = list({one.id: one for one in told if one.id not in known}.values())
+        if not activities:
+            return
+        self._attach(activities)
+        with self._store.write() as transaction:
+            for activity in activities:
+                self._book(transaction, activity)
+            newest = max(one.at for one in activities)
+            if newest > since:
+                desk_in(transaction, self._desk_id).fills_until = newest
+
+    def _known_activities(self, transaction: Transaction, since: datetime) -> set[str]:
+        fills = select(FillRow.broker_fill_id).where(
+            FillRow.desk_id == self._desk_id, FillRow.at >= since
+        )
+        payments = select(LedgerEntryRow.reference).where(
+            LedgerEntryRow.desk_id == self._desk_id,
+            LedgerEntryRow.at >= since,
+            LedgerEntryRow.reference.startswith(_ACTIVITY),
+        )
+        return set(transaction.scalars(fills)) | {
+            reference.removeprefix(_ACTIVITY) for reference in transaction.scalars(payments)
+        }
+
+    def _attach(self, activities: Iterable[BrokerActivity]) -> None:
+        """Ask for the orders of fills that we do not know by the broker's id."""
+        wanted = {one.order_id for one in activities if one.kind == "FILL"}
+        with self._store.session() as transaction:
+            known = set(
+                transaction.scalars(
+                    select(OrderRow.broker_order_id).where(
+                        OrderRow.desk_id == self._desk_id, OrderRow.broker_order_id.is_not(None)
+                    )
+                )
+            )
+        told = [self._broker.order(order_id) for order_id in sorted(wanted - known)]
+        if not told:
+            return
+        with self._store.write() as transaction:
+            for one in told:
+                row = None if one is None else self._row_of(transaction, one)
+                if row is not None and one is not None:
+                    self._apply(transaction, row, one)
+
+    def _book(self, transaction: Transaction, activity: BrokerActivity) -> None:
+        if activity.kind == "FILL":
+            order = transaction.scalar(
+                select(OrderRow).where(
+                    OrderRow.desk_id == self._desk_id,
+                    OrderRow.broker_order_id == activity.order_id,
+                )
+            )
+            # Without one it is another's, and the desk is halted: see `_row_of`.
+            if order is not None:
+                self._done.fills += book_fill(
+                    transaction,
+                    order,
+                    broker_fill_id=activity.id,
+                    side="sell" if activity.side == "sell" else "buy",
+                    quantity=activity.quantity,
+                    price=activity.price,
+                    at=activity.at,
+                    now=self._now,
+                )
+            return
+        reference = f"{_ACTIVITY}{activity.id}"
+        kind = _payment_of(activity)
+        if kind is None or not activity.amount:
+            return
+        if kind == "transfer":
+            lines = [Line("cash", activity.amount), Line("transfers", -activity.amount)]
+        else:
+            lines = settle_lines(transaction, self._desk_id, kind, activity.symbol, activity.amount)
+        self._done.payments += post(
+            transaction,
+            self._desk_id,
+            kind=f"{kind} paid" if kind != "transfer" else kind,
+            reference=reference,
+            at=activity.at,
+            lines=lines,
+        )
+
+    def _row_of(self, transaction: Transaction, told: BrokerOrder) -> OrderRow | None:
+        """Return our row of a broker's order; a foreign one is adopted, or halts the desk."""
+        row = transaction.scalar(
+            select(OrderRow).where(
+                OrderRow.desk_id == self._desk_id,
+                OrderRow.client_order_id == told.client_order_id,
+            )
+        )
+        if row is not None:
+            return row
+        desk = desk_in(transaction, self._desk_id)
+        if told.submitted_at < desk.created_at - _SKEW and told.status not in _OPEN_AT_BROKER:
+            return None
+        if desk.foreign_rule == "halt":
+            halt(
+                transaction,
+                self._desk_id,
+                f"the broker holds order {told.id} ({told.side} {plain(told.quantity, SHARE)} "
+                f"{told.symbol}), which is not of this desk",
+            )
+            return None
+        row = _foreign(desk, told, self._now)
+        desk.next_sequence += 1
+        transaction.add(row)
+        transaction.flush()
+        return row
+
+    def _apply(self, transaction: Transaction, order: OrderRow, told: BrokerOrder) -> None:
+        """Bring an order to what the broker tells of it; fills come by the activities alone."""
+        same = (told.symbol, told.side, told.quantity) == (
+            order.symbol,
+            order.side,
+            order.quantity,
+        )
+        if not same or told.submitted_at < order.intended_at - _SKEW:
+            halt(
+                transaction,
+                self._desk_id,
+                f"order {order.id}: the broker has another one under its client id "
+                f"({told.side} {plain(told.quantity, SHARE)} {told.symbol})",
+            )
+            return
+        order.broker_order_id = told.id
+        order.broker_filled = max(order.broker_filled, told.filled)
+        if order.status in FINAL:
+            return
+        status: OrderStatus = "partially_filled" if order.filled else "accepted"
+        if told.status in _ENDED:
+            status = _ENDED[told.status]
+        elif told.status == "pending_cancel" or order.status == "pending_cancel":
+            status = "pending_cancel"
+        known = told.status in _OPEN_AT_BROKER or told.status in _ENDED
+        reason = None if known else f"unknown status {told.status!r} counts as open"
+        move(transaction, order, status, at=self._now, reason=reason)
+
+    # Comparing.
+
+    def _differences(self) -> dict[str, tuple[str, str]]:
+        account, positions = self._broker.account(), self._broker.positions()
+        books = books_of(self._store, self._desk_id)
+        held = {name: one.quantity for name, one in books.holdings.items()}
+        theirs = {name: one.quantity for name, one in positions.items()}
+        found = {
+            name: (plain(held.get(name, 0), SHARE), plain(theirs.get(name, 0), SHARE))
+            for name in _share_differences(held, theirs)
+        }
+        if 2 * abs(books.cash - account.cash) >= CENT:
+            found["cash"] = (plain(books.cash, MONEY), plain(account.cash, MONEY))
+        self._prices = {name: one.price for name, one in positions.items()}
+        return found
+
+    def _judge(self, differences: dict[str, tuple[str, str]]) -> None:
+        """Record a comparison; a difference that lasts is adopted, or halts the desk."""
+        with self._store.write() as transaction:
+            desk = desk_in(transaction, self._desk_id)
+            last = transaction.scalar(
+                select(ReconciliationRow)
+                .where(ReconciliationRow.desk_id == self._desk_id)
+                .order_by(ReconciliationRow.id.desc())
+                .limit(1)
+            )
+            kept = {name: list(pair) for name, pair in differences.items()}
+            if not differences:
+                self._done.reconciliation = "clean"
+                desk.reconciled_at = self._now
+                if last is not None and last.status != "clean":
+                    self._record(transaction, "clean", kept)
+                return
+            same = last is not None and last.differences == kept
+            if not same or last is None:
+                self._done.reconciliation = "suspected"
+                self._record(transaction, "suspected", kept)
+            elif last.status == "suspected" and self._now - last.at < SECOND_READ:
+                self._done.reconciliation = "suspected"
+            elif desk.foreign_rule == "adopt" and "cash" not in differences:
+                self._done.reconciliation = "adopted"
+                self._adopt(transaction, differences)
+                self._record(transaction, "adopted", kept)
+            else:
+                self._done.reconciliation = "confirmed"
+                if last.status != "confirmed":
+                    self._record(transaction, "confirmed", kept)
+                halt(transaction, desk.id, f"ledger and broker differ: {_listed(differences)}")
+            self._done.trouble = f"ledger and broker differ: {_listed(differences)}"
+
+    def _record(
+        self,
+        transaction: Transaction,
+        status: Literal["clean", "suspected", "confirmed", "adopted"],
+        differences: dict[str, list[str]],
+    ) -> None:
+        transaction.add(
+            ReconciliationRow(
+                desk_id=self._desk_id, at=self._now, status=status, differences=differences
+            )
+        )
+
+    def _adopt(self, transaction: Transaction, differences: dict[str, tuple[str, str]]) -> None:
+        """Book positions of unknown origin as brought in at the broker's price."""
+        holdings = read_books(transaction, self._desk_id).holdings
+        for symbol, (ours, theirs) in differences.items():
+            held = holdings.get(symbol)
+            quantity = shares(theirs) - shares(ours)
+            price = self._prices.get(symbol) or (held.mark if held is not None else None) or 0
+            amount = amount_of(quantity, price)
+            post(
+                transaction,
+                self._desk_id,
+                kind="adoption",
+                reference=f"adoption:{symbol}:{self._now.isoformat()}",
+                at=self._now,
+                lines=[Line("position", amount, symbol, quantity), Line("transfers", -amount)],
+                memo=f"the broker holds {theirs}, the ledger held {ours}",
+            )
+
+    def _orders(self, transaction: Transaction, status: Sequence[OrderStatus]) -> list[OrderRow]:
+        return list(
+            transaction.scalars(
+                select(OrderRow)
+                .where(OrderRow.desk_id == self._desk_id, OrderRow.status.in_(status))
+                .order_by(OrderRow.id)
+            )
+        )
+
+
+def _payment_of(activity: BrokerActivity) -> str | None:
+    """Return what an activity pays, None where it moves no cash or is not known.
+
+    Cash of an unknown kind is not booked: it shows as a difference, and halts the desk.
+    """
+    if activity.kind.startswith("DIV"):
+        return "dividend"
+    if activity.kind in _TRANSFERS:
+        return "transfer"
+    if activity.kind == "FEE" and activity.sub_type == "BORROW":
+        return "borrow"
+    return _PAYMENTS.get(activity.kind)
+
+
+def _foreign(desk: DeskRow, told: BrokerOrder, now: datetime) -> OrderRow:
+    return OrderRow(
+        desk_id=desk.id,
+        origin="foreign",
+        sequence=desk.next_sequence,
+        batch="foreign",
+        position=desk.next_sequence,
+        client_order_id=told.client_order_id,
+        broker_order_id=told.id,
+        session=told.submitted_at.date(),
+        symbol=told.symbol,
+        side="sell" if told.side == "sell" else "buy",
+        quantity=told.quantity,
+        order_type=told.order_type,
+        time_in_force=told.time_in_force,
+        limit_price=told.limit_price,
+        reduce_only=False,
+        send_from=told.submitted_at,
+        cutoff=told.submitted_at,
+        status="accepted",
+        filled=0,
+        broker_filled=0,
+        attempts=1,
+        intended_at=told.submitted_at,
+        sent_at=told.submitted_at,
+        facts={"adopted_at": now.isoformat()},
+    )
+
+
+def _share_differences(ours: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
+    return {
+        name: ours.get(name, 0) - theirs.get(name, 0)
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name, 0) != theirs.get(name, 0)
+    }
+
+
+def _listed(differences: dict[str, tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {ours} and {theirs}" for name, (ours, theirs) in differences.items())

@@ -1,0 +1,253 @@
+"""What the live alphas say of the next days: scores, information coefficients, forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from alphafoundry.errors import PortfolioError
+from alphafoundry.expressions import parse
+from alphafoundry.market.panel import Panel
+from alphafoundry.simulation.evaluators import EvaluatorCache
+from alphafoundry.simulation.order import weights_in_order
+from alphafoundry.simulation.weights import neutralization_groups
+from alphafoundry.trading.portfolio import kernels
+from alphafoundry.trading.portfolio.strategies import LiveStrategy
+
+Array = NDArray[np.float64]
+
+LAGS = 21
+"""Days over which the decay of an information coefficient is looked at."""
+
+VOLATILITY_DAYS = 60
+_LEAST_VOLATILITY_DAYS = 20
+_ALIKE_EVERY = 5
+_DECAYS = np.linspace(0.0, 0.98, 99)
+
+
+@dataclass(frozen=True, eq=False)
+class SignalHistory:
+    """The alphas' scores on every day of a market, and how well they have foretold.
+
+    Row t of everything follows from bars up to t, but `information[:, lag, t]`, which is known at
+    the close of day t + 2 + lag.
+
+    Attributes
+    ----------
+    strategies : in the order of the first axis of the arrays
+    weights : what each alpha held alone would hold, shape (n_strategies, n_days, n_instruments),
+        sum of absolute weights 1 or 0 on each day
+    scores : the same with mean 0 and standard deviation 1 over the names held each day, others 0
+    information : daily information coefficients, shape (n_strategies, LAGS, n_days): correlation
+        of the scores of t with the residual returns of t + 2 + lag, in units of volatility. Day
+        t + 2 is the first that a position of delay 1 earns. NaN where it is not known
+    """
+
+    strategies: tuple[LiveStrategy, ...]
+    weights: Array
+    scores: Array
+    information: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """How the signals are combined on one day.
+
+    Attributes
+    ----------
+    coefficients : shape (n_strategies,), at least 0: standard deviations of next-day residual
+        return that one standard deviation of a score foretells
+    mean_information : plain mean of the daily coefficients, shape (n_strategies,)
+    error : standard error of such a mean
+    days : signal days that these come from
+    fresh_days : the same, only those after the data of the search, shape (n_strategies,)
+    horizon : days over which the forecast lasts, at least 1
+    """
+
+    coefficients: Array
+    mean_information: Array
+    error: float
+    days: int
+    fresh_days: NDArray[np.int64]
+    horizon: float
+
+
+def signal_history(
+    panel: Panel, strategies: Sequence[LiveStrategy], *, evaluators: EvaluatorCache | None = None
+) -> SignalHistory:
+    """Return scores and information coefficients of alphas on every day of `panel`.
+
+    Bars that were masked or repaired because of later ones are seen as they are in this panel:
+    on a market with such revisions, give `panel.until(day)`.
+
+    Raises ExpressionError or ConfigurationError where an alpha cannot run on the market, and
+    PortfolioError where there are none or one has delay 0.
+    """
+    if not strategies:
+        raise PortfolioError("no live strategy: search first, or seed the desk from the store")
+    for one in strategies:
+        if one.settings.delay != 1:
+            raise PortfolioError(
+                f"{one.alpha_id}: delay {one.settings.delay} cannot be traded, since its data end "
+                "with the close at which it trades; simulate it with delay 1"
+            )
+    shared = evaluators or EvaluatorCache(panel)
+    weights = np.stack([_weights(one, shared) for one in strategies])
+    residuals = _residual_returns(panel)
+    volatility = trailing_deviation(residuals, VOLATILITY_DAYS, least=_LEAST_VOLATILITY_DAYS)
+    scores = np.empty_like(weights)
+    information = np.empty((len(weights), LAGS, weights.shape[1]))
+    for number in range(len(weights)):
+        kernels.standardise(weights[number], scores[number])
+        kernels.information(scores[number], residuals, volatility, information[number])
+    return SignalHistory(tuple(strategies), weights, scores, information)
+
+
+def combine(
+    history: SignalHistory,
+    dates: NDArray[np.datetime64],
+    row: int,
+    *,
+    days: int = 504,
+    prior: float = 0.01,
+) -> Combination:
+    """Return how much each signal counts, from what is known at the close of day `row`.
+
+    The mean daily information coefficients m of the last days have the expectation C b, where C
+    holds the mean correlations of the scores and b the coefficients, and errors of covariance
+    C s^2. With a prior of mean 0 and deviation `prior` on each b, the posterior mean is
+    (C + I s^2 / prior^2)^-1 m; it is found among b >= 0, so that no alpha is bet against. This
+    shrinks what is noise and splits what correlated signals share. Source: the ridge form of the
+    normal linear model; for combined signals R. Grinold and R. Kahn, "Active Portfolio
+    Management", chapter 10.
+
+    The horizon is 1 / (1 - r) with the r whose powers lie nearest (least squares) to the combined
+    coefficients of lags 0 to 20.
+
+    Coefficients of days that the search has seen are flattered by its choice; `fresh_days` says
+    how many are not.
+
+    Parameters
+    ----------
+    row : index of the last day whose bar is known
+    days : signal days looked back at most
+    prior : deviation of a coefficient before anything is seen; 0.01 is a fair daily signal
+    """
+    count = len(history.strategies)
+    last = row - 2
+    first = max(last + 1 - days, 0)
+    means = np.zeros((count, LAGS))
+    spread: list[float] = []
+    used = 0
+    for lag in range(LAGS):
+        until = last + 1 - lag
+        if until <= first:
+            break
+        seen = history.information[:, lag, first:until]
+        known = np.isfinite(seen)
+        sizes = known.sum(axis=1)
+        means[:, lag] = np.where(known, seen, 0.0).sum(axis=1) / np.maximum(sizes, 1)
+        if lag == 0:
+            used = int(sizes.max(initial=0))
+            spread = [float(seen[k, known[k]].var()) for k in range(count) if sizes[k] > 1]
+    fresh = np.array(
+        [
+            int((dates[first : max(last + 1, first)] > np.datetime64(one.data_until, "D")).sum())
+            for one in history.strategies
+        ]
+    )
+    if used < 2:
+        # Nothing has been seen: every signal counts alike, as the prior has it.
+        even = np.full(count, prior / np.sqrt(count))
+        return Combination(even, means[:, 0], float("inf"), used, fresh, 1.0)
+    variance = float(np.mean(spread)) / used
+    alike = np.empty((count, count))
+    kernels.alikeness(
+        np.ascontiguousarray(history.scores[:, first : last + 1 : _ALIKE_EVERY]), alike
+    )
+    posterior = alike + np.eye(count) * (variance / prior**2)
+    root = np.linalg.cholesky(posterior)
+    coefficients, _ = nnls(root.T, np.linalg.solve(root, means[:, 0]))
+    return Combination(
+        coefficients=coefficients,
+        mean_information=means[:, 0],
+        error=float(np.sqrt(variance)),
+        days=used,
+        fresh_days=fresh,
+        horizon=_horizon(coefficients @ means),
+    )
+
+
+def forecast_parts(combination: Combination, scores: Array, residual_volatility: Array) -> Array:
+    """Return each strategy's part of the forecast, shape (n_strategies, n_instruments).
+
+    The forecast is the sum over strategies: coefficient x residual volatility x score, expected
+    residual return a day as a fraction (R. Grinold, "Alpha is Volatility Times IC Times Score").
+
+    Parameters
+    ----------
+    scores : of one day, shape (n_strategies, n_instruments)
+    residual_volatility : a day, as a fraction, shape (n_instruments,)
+    """
+    parts: Array = combination.coefficients[:, None] * scores * residual_volatility
+    return parts
+
+
+def trailing_deviation(values: Array, days: int, *, least: int) -> Array:
+    """Return the standard deviation about 0 of the last `days` rows, day t included.
+
+    NaN is left out; NaN where fewer than `least` values are known or all are 0.
+    """
+    known = np.isfinite(values)
+    squares = np.cumsum(np.where(known, values, 0.0) ** 2, axis=0)
+    counts = np.cumsum(known, axis=0).astype(np.float64)
+    squares[days:] -= squares[:-days].copy()
+    counts[days:] -= counts[:-days].copy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.sqrt(np.maximum(squares, 0.0) / counts)
+    return np.where((counts >= least) & (found > 1e-12), found, np.nan)
+
+
+def _weights(strategy: LiveStrategy, shared: EvaluatorCache) -> Array:
+    settings = strategy.settings
+    engine = shared.evaluator(
+        settings.universe,
+        pasteurize=settings.pasteurization == "ON",
+        nan_handling=settings.nan_handling == "ON",
+    )
+    return weights_in_order(
+        engine.evaluate(parse(strategy.expression)),
+        shared.universe(settings.universe)[0],
+        neutralization_groups(shared.panel, settings.neutralization),
+        decay=settings.decay,
+        truncation=settings.truncation,
+    )
+
+
+def _residual_returns(panel: Panel) -> Array:
+    """Return returns less the mean of their industry, or of the market where it knows none."""
+    returns = panel.fields["returns"]
+    groups = panel.groups.get("industry", panel.groups["market"])
+    known = np.isfinite(returns)
+    filled = np.where(known, returns, 0.0)
+    residuals = np.full(returns.shape, np.nan)
+    for label in range(-1, int(groups.max(initial=-1)) + 1):
+        inside = (groups == label) & known
+        sizes = inside.sum(axis=1, keepdims=True)
+        means = (filled * inside).sum(axis=1, keepdims=True) / np.maximum(sizes, 1)
+        np.copyto(residuals, filled - means, where=inside)
+    return residuals
+
+
+def _horizon(decay: Array) -> float:
+    """Return 1 / (1 - r) of the exponential a r^lag nearest to `decay`; 1 where it says nothing."""
+    if decay[0] <= 0.0:
+        return 1.0
+    powers = _DECAYS[:, None] ** np.arange(len(decay))
+    size = np.maximum(powers @ decay / (powers**2).sum(axis=1), 0.0)
+    misfit = ((decay - size[:, None] * powers) ** 2).sum(axis=1)
+    return float(1.0 / (1.0 - _DECAYS[int(np.argmin(misfit))]))

@@ -1,0 +1,67 @@
+"""The desk: `python -m flows.desk simulate 5d`; `python -m flows.desk --help` lists the rest."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from prefect import flow
+
+from alphafoundry.agents.report import DeskReport
+from tasks.desk.simulation import publish_desk, replay_session, run_of_desk, trade_sessions
+
+
+@flow(name="desk", flow_run_name="desk, {sessions} sessions")
+async def desk(
+    sessions: int = 5,
+    schedule: str = "config/task_schedule.yaml",
+    environment: str = "production",
+    cash: float = 1_000_000.0,
+    seeding: int = 60,
+    market: str | None = None,
+    seed: int | None = None,
+) -> DeskReport:
+    """Let the desk trade the last sessions of a market on a simulated clock."""
+    async with run_of_desk(
+        sessions=sessions,
+        schedule=schedule,
+        environment=environment,
+        cash=cash,
+        seeding=seeding,
+        market=market,
+        seed=seed,
+    ) as ready:
+        await trade_sessions(ready)
+        return await publish_desk(ready)
+
+
+@flow(name="desk-replay", flow_run_name="desk, a session on a clock")
+async def desk_replay(
+    start: str = "11:25",
+    speed: float = 10.0,
+    minutes: float = 30.0,
+    schedule: str = "config/task_schedule.yaml",
+    environment: str = "production",
+    cash: float = 1_000_000.0,
+    seeding: int = 60,
+    market: str | None = None,
+    seed: int | None = None,
+) -> DeskReport:
+    """Let the desk live through the last session of a market on a clock that goes by itself."""
+    async with run_of_desk(
+        sessions=1,
+        schedule=schedule,
+        environment=environment,
+        cash=cash,
+        seeding=seeding,
+        market=market,
+        seed=seed,
+        replay_from=time.fromisoformat(start),
+    ) as ready:
+        await replay_session(ready, speed=speed, minutes=minutes)
+        return await publish_desk(ready)
+
+
+if __name__ == "__main__":
+    from flows.desk_command import main
+
+    main(desk, desk_replay)

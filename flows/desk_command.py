@@ -1,0 +1,327 @@
+"""The command line of the desk: `python -m flows.desk COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from prefect import Flow
+from rich.markup import escape
+from rich.table import Table
+
+from alphafoundry.agents.control import change_desk, pause_agent
+from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
+from alphafoundry.agents.schedule_check import cautions, checked_schedule
+from alphafoundry.agents.status import desk_status, why
+from alphafoundry.errors import ConfigurationError, FoundryError
+from alphafoundry.settings import FoundrySettings, load_settings
+from alphafoundry.store import Store, open_store
+from flows.command_line import Command, Parameters
+from flows.command_line import main as run_flow
+from flows.stopping import EXIT_ERROR
+from flows.terminal import report_console
+
+EXIT_DIFFERENT = 3
+_COMMON = ("schedule", "environment", "cash", "seeding")
+
+HELP = """usage: python -m flows.desk COMMAND
+
+  simulate [5d|252d]   let the desk trade the last sessions of a market on a simulated clock
+  run                  live through a session on a clock that goes by itself
+  replay [DESK]        do a simulated desk again, and compare every row
+  status [DESK]        state, health and last ticks of every agent
+  why WHAT [DESK]      why an agent did not run, what became of a tick (AGENT@2024-01-05T15:40),
+                       what an order (its number) is made of
+  pause AGENT REASON   let an agent rest until it is resumed
+  resume [AGENT]       let an agent, or the whole desk, go on
+  halt REASON          send nothing but what reduces; resume ends it
+  check [FILE]         read a schedule: mistakes, what is left out, what can never come about
+
+`python -m flows.desk COMMAND --help` lists the flags of one. DESK is the newest where left out.
+"""
+
+
+def main(simulation: Flow[..., Any], living: Flow[..., Any]) -> NoReturn:
+    """Run one command of the desk, and end the process."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        report_console().print(escape(HELP), end="")
+        sys.exit(0)
+    del sys.argv[1]
+    if name in ("simulate", "replay"):
+        again = _Replay() if name == "replay" else None
+        run_flow(simulation, again.command() if again else simulate_command())
+    if name == "run":
+        run_flow(living, run_command())
+    if name not in _COMMANDS:
+        known = ", ".join(["simulate", "run", "replay", *_COMMANDS])
+        sys.exit(_told(f"{name!r} is no command of the desk; choose one of {known}"))
+    try:
+        status = _COMMANDS[name](sys.argv[1:])
+    except FoundryError as problem:
+        sys.exit(_told(str(problem)))
+    sys.exit(status)
+
+
+def simulate_command() -> Command:
+    """Return the command that simulates."""
+    return Command(
+        "flows.desk simulate",
+        check=_check_simulation,
+        add_arguments=_add_simulation,
+        prepare=_prepare_simulation,
+        finish=_finish,
+    )
+
+
+def _add_simulation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sessions", nargs="?", default="5d", metavar="DAYS", help="sessions: 5d, 252d (default: 5d)"
+    )
+    _add_common(parser)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schedule", default=str(SCHEDULE), metavar="FILE")
+    parser.add_argument("--environment", default=ENVIRONMENT, metavar="NAME")
+    parser.add_argument(
+        "--cash", type=float, default=1_000_000.0, help="dollars to begin with (default: 1000000)"
+    )
+    parser.add_argument(
+        "--seeding",
+        type=int,
+        default=60,
+        metavar="N",
+        help="alphas to simulate first where the store holds none that may trade (default: 60)",
+    )
+
+
+def _prepare_simulation(arguments: Parameters) -> Parameters:
+    given = {name: arguments.pop(name) for name in _COMMON}
+    text = arguments.pop("sessions")
+    found = re.fullmatch(r"([1-9][0-9]*)d?", text)
+    if found is None:
+        raise ConfigurationError(f"{text!r} is no number of sessions; write it as 5d")
+    _check_common(given)
+    return {**given, "sessions": int(found[1])}
+
+
+def _check_common(given: Mapping[str, Any]) -> None:
+    if not given["cash"] > 0:
+        raise ConfigurationError(f"--cash {given['cash']:g}: must be above 0")
+    if given["seeding"] < 1:
+        raise ConfigurationError(f"--seeding {given['seeding']}: must be at least 1")
+
+
+def _check_simulation(
+    settings: FoundrySettings, given: Parameters, say: Callable[[str], None]
+) -> None:
+    from alphafoundry.research.run import load_simulated_market
+
+    checked_schedule(Path(given["schedule"]), environment=given["environment"])
+    load_simulated_market(settings, say)
+
+
+def run_command() -> Command:
+    """Return the command that lives through a session on a clock."""
+    return Command(
+        "flows.desk run",
+        check=_check_simulation,
+        add_arguments=_add_run,
+        prepare=_prepare_run,
+        finish=_finish,
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start", default="11:25", metavar="HH:MM", help="time at the exchange (default: 11:25)"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=10.0, help="so much faster than the true time (default: 10)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="of the true time (default: 30)"
+    )
+    _add_common(parser)
+
+
+def _prepare_run(arguments: Parameters) -> Parameters:
+    given = {name: arguments.pop(name) for name in ("start", "speed", "minutes", *_COMMON)}
+    try:
+        time.fromisoformat(given["start"])
+    except ValueError:
+        raise ConfigurationError(
+            f"--start {given['start']}: is no time of day; write 11:25"
+        ) from None
+    for name in ("speed", "minutes"):
+        if not given[name] > 0:
+            raise ConfigurationError(f"--{name} {given[name]:g}: must be above 0")
+    _check_common(given)
+    return given
+
+
+def _finish(report: Any) -> int:
+    return EXIT_ERROR if report.totals.differences else 0
+
+
+class _Replay:
+    """A simulated desk done again, compared with what the store holds of it."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[str, Any] = {}
+
+    def command(self) -> Command:
+        return replace(
+            simulate_command(),
+            module="flows.desk replay",
+            add_arguments=self._add,
+            prepare=self._prepare,
+            finish=self._compare,
+        )
+
+    def _add(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", nargs="?", metavar="DESK", help="default: the newest")
+
+    def _prepare(self, arguments: Parameters) -> Parameters:
+        with _store() as store:
+            found = desk_status(store, arguments.pop("name")).desk
+        if found.clock != "simulated" or found.report is None:
+            raise FoundryError(f"desk {found.name}: is no finished simulation; nothing to compare")
+        self._before = found.report
+        kept = found.settings
+        names = ("sessions", "schedule", "environment", "cash", "market", "seed")
+        return {name: kept[name] for name in names}
+
+    def _compare(self, report: Any) -> int:
+        same = report.digest == self._before["digest"]
+        console = report_console()
+        if same:
+            console.print(f"replay: every row is the same as in {self._before['desk']}")
+            return 0
+        console.print(
+            f"replay: rows differ from those of {self._before['desk']} "
+            f"(digest {self._before['digest'][:16]}); strategies, code or market have changed"
+        )
+        return EXIT_DIFFERENT
+
+
+def _store() -> Store:
+    settings = load_settings()
+    url = settings.database_url
+    return open_store(None if url is None else url.get_secret_value(), home=settings.home)
+
+
+def _parser(name: str, *arguments: tuple[str, dict[str, Any]]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m flows.desk {name}", allow_abbrev=False)
+    for flag, options in arguments:
+        parser.add_argument(flag, **options)
+    return parser
+
+
+_DESK: tuple[str, dict[str, Any]] = ("desk", {"nargs": "?", "metavar": "DESK"})
+
+
+def _status(words: list[str]) -> int:
+    given = _parser("status", _DESK).parse_args(words)
+    with _store() as store:
+        found = desk_status(store, given.desk)
+    console = report_console()
+    for line in found.lines():
+        console.print(escape(line))
+    table = Table(title="Agents", title_justify="left", title_style="bold")
+    for heading in found.headings():
+        table.add_column(heading, overflow="fold")
+    for row in found.rows():
+        table.add_row(*map(escape, row))
+    console.print(table)
+    return 0
+
+
+def _why(words: list[str]) -> int:
+    given = _parser("why", ("what", {"metavar": "WHAT"}), _DESK).parse_args(words)
+    with _store() as store:
+        for line in why(store, given.what, given.desk):
+            report_console().print(escape(line))
+    return 0
+
+
+def _pause(words: list[str]) -> int:
+    parser = _parser("pause", ("agent", {}), ("reason", {}), ("--desk", {"default": None}))
+    given = parser.parse_args(words)
+    with _store() as store:
+        told = pause_agent(store, given.agent, given.reason, desk=given.desk, at=_now())
+    report_console().print(escape(told))
+    return 0
+
+
+def _resume(words: list[str]) -> int:
+    parser = _parser("resume", ("agent", {"nargs": "?"}), ("--desk", {"default": None}))
+    given = parser.parse_args(words)
+    with _store() as store:
+        if given.agent is None:
+            told = change_desk(store, "ACTIVE", "resumed", desk=given.desk, at=_now())
+        else:
+            told = pause_agent(store, given.agent, None, desk=given.desk, at=_now())
+    report_console().print(escape(told))
+    return 0
+
+
+def _halt(words: list[str]) -> int:
+    given = _parser("halt", ("reason", {}), ("--desk", {"default": None})).parse_args(words)
+    with _store() as store:
+        told = change_desk(store, "HALTED", given.reason, desk=given.desk, at=_now())
+    report_console().print(escape(told))
+    return 0
+
+
+def _check(words: list[str]) -> int:
+    parser = _parser(
+        "check",
+        ("file", {"nargs": "?", "default": str(SCHEDULE), "metavar": "FILE"}),
+        ("--environment", {"default": ENVIRONMENT}),
+        ("--show", {"action": "store_true", "help": "print every value with its origin"}),
+    )
+    given = parser.parse_args(words)
+    schedule = checked_schedule(Path(given.file), environment=given.environment)
+    console = report_console()
+    for line in _checked(schedule, show=given.show):
+        console.print(escape(line), soft_wrap=True)
+    return 0
+
+
+def _checked(schedule: Schedule, *, show: bool) -> list[str]:
+    lines = [
+        f"{schedule.path}, environment {schedule.environment}: {len(schedule.tasks)} agents, in "
+        f"this order: {', '.join(schedule.tasks)}"
+    ]
+    lines += [f"left out: {key}: {reason}" for key, reason in schedule.left_out]
+    lines += [f"never: {sentence}" for sentence in cautions(schedule)]
+    if show:
+        lines += [f"{key} = {value}    ({origin})" for key, value, origin in schedule.shown()]
+    return lines
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _told(problem: str) -> int:
+    sys.stderr.write(f"error: {problem}\n")
+    return EXIT_ERROR
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "status": _status,
+    "why": _why,
+    "pause": _pause,
+    "resume": _resume,
+    "halt": _halt,
+    "check": _check,
+}

@@ -1,0 +1,126 @@
+"""A whole desk on a simulated clock: its book agrees with the broker's, and it repeats itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alphafoundry.agents.paper_account import open_paper_account
+from alphafoundry.agents.report import DeskReport
+from alphafoundry.agents.schedule_check import checked_schedule
+from alphafoundry.agents.simulation import DeskSimulation, sessions_of
+from alphafoundry.agents.status import desk_status, why
+from alphafoundry.errors import FoundryError
+from alphafoundry.market import load_market
+from alphafoundry.runs import Report
+from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.store import Store, open_store
+from alphafoundry.store.agents import count_ticks, read_ticks
+from alphafoundry.trading.portfolio import LiveStrategy
+
+SCHEDULE = Path(__file__).resolve().parents[3] / "config" / "task_schedule.yaml"
+SESSIONS = 2
+
+
+@pytest.fixture(scope="module")
+def panel(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return load_market("calibration", cache_dir=cache, progress=None)
+
+
+def simulated(store: Store, panel, name: str, home: Path) -> tuple[DeskSimulation, DeskReport]:
+    schedule = checked_schedule(SCHEDULE)
+    hours, days = sessions_of(panel, "XNYS", SESSIONS)
+    strategy = LiveStrategy(
+        alpha_id="reversal",
+        expression="rank(-ts_delta(close, 5))",
+        settings=SimulationSettings(),
+        data_until=days[0].day - timedelta(days=30),
+        verdict="unproven",
+        seeded=True,
+    )
+    account = open_paper_account(
+        store, name=name, panel=panel, hours=hours, sessions=days, cash=1_000_000.0, seed=3
+    )
+    with account:
+        desk = DeskSimulation(
+            store,
+            name=name,
+            run_id=None,
+            panel=panel,
+            schedule=schedule,
+            hours=hours,
+            sessions=days,
+            strategies=[strategy],
+            account=account,
+            seed=3,
+            home=home,
+            settings={},
+        )
+        for session in days:
+            desk.run_session(session)
+        return desk, desk.report()
+
+
+@pytest.mark.slow
+def test_a_desk_of_two_sessions(tmp_path, panel):
+    with open_store(home=tmp_path) as store:
+        desk, report = simulated(store, panel, "first", tmp_path)
+        _, again = simulated(store, panel, "second", tmp_path)
+
+        # The broker's own book, kept by other code, says the same to the cent.
+        assert report.totals.differences == []
+        assert report.totals.orders["filled"] > 100
+        assert report.totals.costs["commission"] > 0
+
+        # The same desk gives the same rows.
+        assert again.digest == report.digest
+
+        # Every tick that the report counts is a row, and each agent did its work.
+        rows = Counter({(agent, outcome): n for agent, outcome, n in count_ticks(store, "first")})
+        assert sum(rows.values()) == report.ticks.total()
+        for agent in report.ticks.by_agent:
+            assert rows[agent, "failed"] == 0
+            assert rows[agent, "ran"] >= 1
+        assert rows["portfolio_rebalancing", "ran"] == SESSIONS
+        assert rows["execution", "idle"] > rows["execution", "ran"]
+
+        # Orders are written twenty minutes before the close with bars to the day before.
+        rebalancing = read_ticks(store, "first", agent="portfolio_rebalancing")
+        for tick, session in zip(rebalancing, desk.sessions, strict=True):
+            assert tick.due_at.timestamp() == session.closes - 20 * 60
+            assert tick.result is not None
+            assert date.fromisoformat(tick.result["data_until"]) < session.day
+
+        # The truth: what planted effects earn on the shares held overnight.
+        held = desk.floor.evenings[-1]
+        assert held.hypothetical != 0 and np.isfinite(held.planted)
+        assert report.headline.startswith("SYNTHETIC")
+        assert "reconciled to $0.00" in dict(report.summary())["ledger"]
+        assert isinstance(report.to_json()["digest"], str)
+        told: Report = report
+        assert told.kind == "desk"
+
+        status = desk_status(store, "first")
+        assert status.overall_health == 1.0 and status.desk.mode == "ACTIVE"
+        lines = list(why(store, "execution", "first"))
+        assert any("pending_orders is 0" in line for line in lines)
+        order = list(why(store, "7", "first"))
+        assert order[0].startswith("order 7 of desk first: ")
+        assert any(line.endswith(", the order's quantity") for line in order)
+        with pytest.raises(FoundryError, match="did you mean 'execution'"):
+            list(why(store, "exekution", "first"))
+
+
+def test_more_sessions_than_the_market_has_are_refused(panel):
+    with pytest.raises(FoundryError, match="give fewer"):
+        sessions_of(panel, "XNYS", len(panel.dates))
+
+
+def test_a_market_that_trades_when_the_exchange_does_not_is_refused(panel):
+    with pytest.raises(FoundryError, match="is no session of XLON"):
+        sessions_of(panel, "XLON", 10)
