@@ -262,9 +262,12 @@ class BrokerClient:
         """Return all open orders."""
         return self._orders("open", None)
 
-    def orders_since(self, after: datetime) -> list[BrokerOrder]:
-        """Return all orders that were submitted after a moment, oldest first."""
-        return self._orders("all", after)
+    def orders_since(self, after: datetime, *, closed: bool = False) -> list[BrokerOrder]:
+        """Return the orders that were submitted after a moment, oldest first.
+
+        closed : those alone that are over
+        """
+        return self._orders("closed" if closed else "all", after)
 
     def cancel(self, order_id: str) -> bool:
         """Ask for the end of an order; False where the broker says that it cannot end any more."""
