@@ -132,7 +132,10 @@ class BrokerPosition:
 
 @dataclass(frozen=True)
 class BrokerAccount:
-    """Cash and equity in 1/10,000 dollar, to which they are rounded."""
+    """Cash and equity in 1/10,000 dollar, to which they are rounded.
+
+    blocked : the broker lets it send no orders
+    """
 
     number: str
     cash: int
@@ -174,7 +177,6 @@ class BrokerClient:
                 f"broker {address.host}: it may trade real money; set allow_live: true and the "
                 "account_number that it must be, or use a paper address"
             )
-        self.timeout = timeout
         self._number = account_number
         self._checked = account_number is None
         self._http = httpx.Client(
@@ -303,10 +305,6 @@ class BrokerClient:
             if len(page) < ACTIVITY_PAGE:
                 return
             token = f"&page_token={quote(str(page[-1]['id']), safe='')}"
-
-    def clock(self) -> datetime:
-        """Return the broker's time."""
-        return _time(str(self._object(self._send("GET", "/v2/clock"))["timestamp"]))
 
     def _orders(self, status: str, after: datetime | None) -> list[BrokerOrder]:
         found: dict[str, BrokerOrder] = {}

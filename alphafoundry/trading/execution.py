@@ -194,6 +194,7 @@ class _Tick:
         self._now = now
         self._done = done
         self._throttled = False
+        self._blocked = False
 
     def run(self) -> None:
         with self._store.write() as transaction:
@@ -206,7 +207,9 @@ class _Tick:
             self.reconcile(sweep=new_day)
         else:
             self._read_back(sweep=False)
-        if wanted and self._done.reconciliation in ("clean", "adopted"):
+        if wanted and self._blocked:
+            self._done.trouble = "the broker has blocked the account; ask it why"
+        elif wanted and self._done.reconciliation in ("clean", "adopted"):
             self._send_intended()
         self._ask_for_cancels()
         if self._done.sent:
@@ -602,6 +605,7 @@ class _Tick:
 
     def _differences(self) -> dict[str, tuple[str, str]]:
         account, positions = self._broker.account(), self._broker.positions()
+        self._blocked = account.blocked
         books = books_of(self._store, self._desk_id)
         held = {name: one.quantity for name, one in books.holdings.items()}
         theirs = {name: one.quantity for name, one in positions.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -39,7 +39,7 @@ from alphafoundry.trading import (
     set_state,
     shares,
 )
-from alphafoundry.trading.orders import client_order_id
+from alphafoundry.trading.orders import client_order_id, cutoff_of
 from tests.library.trading.week import FIRST, START, Desk, make_desk, market, run_week
 
 DAY = market().days[FIRST]
@@ -129,6 +129,27 @@ def test_what_is_unsent_at_the_cut_off_expires(store: Store) -> None:
     desk.tick(CLOSE - timedelta(minutes=10))
     assert (statuses(desk), reasons(desk)) == (["expired"], ["cutoff"])
     assert desk.paper.orders == {}
+
+
+@pytest.mark.parametrize(
+    ("day", "kind", "moment"),
+    [
+        ("2024-03-08", "cls", "2024-03-08T20:50"),  # winter
+        ("2024-03-11", "cls", "2024-03-11T19:50"),  # the Monday after clocks go forward
+        ("2024-11-01", "opg", "2024-11-01T13:28"),
+        ("2024-11-04", "opg", "2024-11-04T14:28"),  # the Monday after they go back
+        ("2024-11-29", "cls", "2024-11-29T17:50"),  # half day
+        ("2024-11-29", "day", "2024-11-29T18:00"),
+    ],
+)
+def test_cut_offs_follow_the_exchanges_clock(day: str, kind: str, moment: str) -> None:
+    found = cutoff_of("XNYS", date.fromisoformat(day), kind)
+    assert found == datetime.fromisoformat(f"{moment}:00+00:00")
+
+
+def test_there_is_no_order_for_a_holiday() -> None:
+    with pytest.raises(TradingError, match="does not trade"):
+        cutoff_of("XNYS", date(2024, 3, 29), "cls")
 
 
 @pytest.mark.parametrize(
@@ -390,6 +411,24 @@ def test_a_broker_that_is_down_ends_the_tick_and_the_next_goes_on(store: Store) 
     assert statuses(desk) == ["intended"]
     desk.tick(minute(2))
     assert statuses(desk) == ["accepted"]
+
+
+def test_a_blocked_account_is_sent_nothing(store: Store) -> None:
+    desk = make_desk(store)
+    intend(desk, order())
+    whole = in_process(desk.paper)
+
+    class Blocked(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = whole.handle_request(request)
+            if request.url.path != "/v2/account":
+                return answer
+            return httpx.Response(200, json=answer.json() | {"trading_blocked": True})
+
+    blocked = BrokerClient("http://paper", transport=Blocked())
+    desk.paper.advance(minute(1))
+    assert "blocked the account" in str(execute(store, desk.desk_id, blocked, minute(1)).trouble)
+    assert (statuses(desk), desk.paper.orders) == (["intended"], {})
 
 
 def test_another_order_under_our_id_halts(store: Store) -> None:

@@ -395,3 +395,35 @@ def test_adjusted_prices_alone_trade_notional_shares_without_actions() -> None:
     )
     assert "notional shares" in found.label
     assert all(day.dividends == () for day in found.days.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--fault", "answer_lost=2"], "write a share from 0 to 1"),
+        (["--fault", "duplicate_fills=yes"], "on or off"),
+        (["--fault", "answer_lost=0.9", "--fault", "too_many=0.9"], "together at most 1"),
+    ],
+)
+def test_mistakes_of_the_command_are_one_line(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from alphafoundry.command_line import main
+
+    assert main(["broker", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert reason in told
+    assert told.count("\n") == 1
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from alphafoundry.command_line import main
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        assert main(["broker", "--port", str(number), "--market", "no such market"]) == 2
+    assert f"cannot listen on 127.0.0.1:{number}" in capsys.readouterr().err

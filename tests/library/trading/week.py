@@ -131,6 +131,7 @@ def make_desk(
         synthetic=True,
         now=START,
         foreign_rule=foreign_rule,  # type: ignore[arg-type]
+        epoch="0123456789abcdef",
     )
     return Desk(store, paper, broker, desk.id)
 
