@@ -1,4 +1,4 @@
-"""The library's own command: simulate one alpha on a local market, keep a market up to date."""
+"""The library's own command: simulate one alpha, keep a market up to date, serve a paper broker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.expressions import Conventions
@@ -29,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "data":
             command = _shown if options.data_command == "show" else _updated
             sys.stdout.write("\n".join(command(options)) + "\n")
+            return 0
+        if options.command == "broker":
+            from alphafoundry.trading.paper_broker.command_line import broker_command
+
+            broker_command(options, _say)
             return 0
         if options.plot is not None and not options.plot.resolve().parent.is_dir():
             raise FoundryError(f"--plot {options.plot}: there is no such folder")
@@ -166,4 +174,55 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="of the calibration market")
     show.add_argument("--json", action="store_true", help="print everything, every fault in full")
     add_update_command(of_data)
+    _add_broker(commands)
     return parser
+
+
+def _add_broker(commands: Any) -> None:
+    parser = commands.add_parser(
+        "broker",
+        help="serve a paper broker that speaks Alpaca's trading API",
+        description="Serve a paper broker that speaks Alpaca's trading API on this machine. Its "
+        'time moves only by POST /foundry/advance {"now": "2023-03-06T20:41:00Z"}, which the '
+        "desk sends. Prices within the day are modelled: only open, high, low and close are data.",
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    home = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
+    add = parser.add_argument
+    add("--port", type=_port, default=8788, help="0 picks a free port")
+    add(
+        "--market",
+        default="calibration",
+        metavar="NAME|FILE",
+        help=f"{', '.join(known_sources())}, or a file or folder (docs/data.md)",
+    )
+    add("--seed", type=int, default=0, help="of the calibration market, the path and the faults")
+    add("--first", type=date.fromisoformat, metavar="DAY", help="first day; the market's first")
+    add("--last", type=date.fromisoformat, metavar="DAY", help="last day; the market's last")
+    add("--cash", type=_cash, default=Decimal(100_000), help="opening dollars")
+    add("--state", type=Path, default=home / "paper-broker.sqlite", metavar="FILE")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="answer_lost, gateway_timeout or too_many with a share of the orders, such as 0.1; "
+        "duplicate_fills, reordered_fills or fill_after_cancel with on",
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; choose 0 to 65535")
+    return int(text)
+
+
+def _cash(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount <= 0 or amount != amount.quantize(Decimal("0.01")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of dollars above 0, in cents")
+    return amount

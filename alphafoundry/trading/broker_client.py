@@ -132,7 +132,10 @@ class BrokerPosition:
 
 @dataclass(frozen=True)
 class BrokerAccount:
-    """Cash and equity in 1/10,000 dollar, to which they are rounded."""
+    """Cash and equity in 1/10,000 dollar, to which they are rounded.
+
+    blocked : the broker lets it send no orders
+    """
 
     number: str
     cash: int
@@ -174,7 +177,6 @@ class BrokerClient:
                 f"broker {address.host}: it may trade real money; set allow_live: true and the "
                 "account_number that it must be, or use a paper address"
             )
-        self.timeout = timeout
         self._number = account_number
         self._checked = account_number is None
         self._http = httpx.Client(
@@ -262,9 +264,12 @@ class BrokerClient:
         """Return all open orders."""
         return self._orders("open", None)
 
-    def orders_since(self, after: datetime) -> list[BrokerOrder]:
-        """Return all orders that were submitted after a moment, oldest first."""
-        return self._orders("all", after)
+    def orders_since(self, after: datetime, *, closed: bool = False) -> list[BrokerOrder]:
+        """Return the orders that were submitted after a moment, oldest first.
+
+        closed : those alone that are over
+        """
+        return self._orders("closed" if closed else "all", after)
 
     def cancel(self, order_id: str) -> bool:
         """Ask for the end of an order; False where the broker says that it cannot end any more."""
@@ -300,10 +305,6 @@ class BrokerClient:
             if len(page) < ACTIVITY_PAGE:
                 return
             token = f"&page_token={quote(str(page[-1]['id']), safe='')}"
-
-    def clock(self) -> datetime:
-        """Return the broker's time."""
-        return _time(str(self._object(self._send("GET", "/v2/clock"))["timestamp"]))
 
     def _orders(self, status: str, after: datetime | None) -> list[BrokerOrder]:
         found: dict[str, BrokerOrder] = {}

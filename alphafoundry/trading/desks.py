@@ -65,6 +65,7 @@ def create_desk(
     exchange: str = "XNYS",
     foreign_rule: ForeignRule = "halt",
     limits: OrderLimits | None = None,
+    epoch: str | None = None,
 ) -> DeskRow:
     """Return a desk, made with its opening cash where it does not exist yet.
 
@@ -75,6 +76,8 @@ def create_desk(
     synthetic : the desk trades generated prices
     foreign_rule : "adopt" books orders and positions of others, "halt" stops the desk
     limits : of its orders from the beginning
+    epoch : 16 hex digits; a simulation gives its own, so that it can be repeated to the byte. None
+        draws one, as every desk must whose broker may remember an earlier one
 
     Raises TradingError where another desk has the account, or where generated prices would meet a
     real one.
@@ -103,7 +106,7 @@ def create_desk(
             )
         desk = DeskRow(
             name=name,
-            epoch=secrets.token_hex(8),
+            epoch=epoch or secrets.token_hex(8),
             exchange=exchange,
             broker=broker,
             account_number=account_number,

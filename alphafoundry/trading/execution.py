@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from alphafoundry.store import Store
+from alphafoundry.store.database import in_chunks
 from alphafoundry.store.desk_tables import (
     DeskRow,
     FillRow,
@@ -26,18 +27,27 @@ from alphafoundry.store.desk_tables import (
 )
 from alphafoundry.trading.broker_client import BrokerActivity, BrokerClient, BrokerOrder
 from alphafoundry.trading.desks import desk_in, limits_in
-from alphafoundry.trading.ledger import Line, books_of, post, read_books, settle_lines
+from alphafoundry.trading.ledger import (
+    Entry,
+    Line,
+    books_of,
+    post,
+    post_all,
+    read_books,
+    settle_lines,
+    transfer_lines,
+)
 from alphafoundry.trading.money import CENT, MONEY, PRICE, SHARE, amount_of, dollars, plain, shares
 from alphafoundry.trading.orders import (
     FINAL,
     OPEN,
+    Fill,
     OrderCheck,
     book_fill,
     expire_unsent,
     halt,
     mark_sending,
     move,
-    pending_in,
 )
 
 SECOND_READ = timedelta(seconds=30)
@@ -183,36 +193,54 @@ class _Tick:
         self._broker = broker
         self._now = now
         self._done = done
+        self._throttled = False
+        self._blocked = False
 
     def run(self) -> None:
         with self._store.write() as transaction:
             self._done.expired += expire_unsent(transaction, self._desk_id, now=self._now)
-        self.reconcile()
-        if self._done.reconciliation in ("clean", "adopted"):
+            desk = desk_in(transaction, self._desk_id)
+            wanted = self._due(transaction, limit=1)
+            last = self._last_reconciliation(transaction)
+        new_day = desk.reconciled_at is None or desk.reconciled_at.date() != self._now.date()
+        if wanted or new_day or (last is not None and last.status != "clean"):
+            self.reconcile(sweep=new_day)
+        else:
+            self._read_back(sweep=False)
+        if wanted and self._blocked:
+            self._done.trouble = "the broker has blocked the account; ask it why"
+        elif wanted and self._done.reconciliation in ("clean", "adopted"):
             self._send_intended()
         self._ask_for_cancels()
-        if self._look_at_orders():
-            self._read_activities(sweep=False)
+        if self._done.sent:
+            self._read_back(sweep=False)
 
-    def reconcile(self, *, sweep: bool = False) -> None:
-        with self._store.session() as transaction:
-            desk = desk_in(transaction, self._desk_id)
-        last = desk.reconciled_at
-        sweep = sweep or last is None or last.date() != self._now.date()
-        self._settle_unknown()
-        self._look_at_orders(all_open=sweep)
-        self._read_activities(sweep=sweep)
+    def reconcile(self, *, sweep: bool) -> None:
+        self._read_back(sweep=sweep)
         differences = self._differences()
         if differences and not sweep:
-            self._look_at_orders(all_open=True)
-            self._read_activities(sweep=True)
+            self._read_back(sweep=True)
             differences = self._differences()
         self._done.differences = differences
         self._judge(differences)
 
+    def _read_back(self, *, sweep: bool) -> None:
+        """Settle what is unknown, bring orders up to date and book fills and payments.
+
+        sweep : ask for all recent orders and activities, not only for what orders lead to
+        """
+        self._settle_unknown()
+        if self._look_at_orders(sweep=sweep) or sweep:
+            self._read_activities(sweep=sweep)
+            # An order that is over waits for its last fill before its row is.
+            self._look_at_orders(sweep=False)
+
     # Orders whose answer was lost, by us or on the way.
 
     def _settle_unknown(self) -> None:
+        with self._store.session() as transaction:
+            if not self._orders(transaction, ("sending", "unknown")):
+                return
         with self._store.write() as transaction:
             desk = desk_in(transaction, self._desk_id)
             unknown = self._orders(transaction, ("sending", "unknown"))
@@ -254,23 +282,14 @@ class _Tick:
             if not batch:
                 return
             self._send(batch)
+            if self._throttled:
+                self._done.trouble = "the broker takes no more orders for now (HTTP 429)"
+                return
 
     def _checked(self, transaction: Transaction) -> list[OrderRow]:
         """Mark the next orders as sending, if desk and limits let them; deny the others."""
         desk = desk_in(transaction, self._desk_id)
-        intended = list(
-            transaction.scalars(
-                select(OrderRow)
-                .where(
-                    OrderRow.desk_id == self._desk_id,
-                    OrderRow.status == "intended",
-                    OrderRow.send_from <= self._now,
-                    OrderRow.cutoff > self._now,
-                )
-                .order_by(OrderRow.id)
-                .limit(SENT_TOGETHER)
-            )
-        )
+        intended = self._due(transaction, limit=SENT_TOGETHER)
         if not intended:
             return []
         check = OrderCheck(
@@ -290,13 +309,34 @@ class _Tick:
         mark_sending(transaction, passed, now=self._now)
         return passed or self._checked(transaction)
 
+    def _due(self, transaction: Transaction, *, limit: int) -> list[OrderRow]:
+        return list(
+            transaction.scalars(
+                select(OrderRow)
+                .where(
+                    OrderRow.desk_id == self._desk_id,
+                    OrderRow.status == "intended",
+                    OrderRow.send_from <= self._now,
+                    OrderRow.cutoff > self._now,
+                )
+                .order_by(OrderRow.id)
+                .limit(limit)
+            )
+        )
+
     def _send(self, orders: Sequence[OrderRow]) -> None:
         for start in range(0, len(orders), SENT_TOGETHER):
             part = orders[start : start + SENT_TOGETHER]
-            answers = [(order, self._answer(order)) for order in part]
+            answers = [(order.id, self._answer(order)) for order in part]
             with self._store.write() as transaction:
-                for order, store_answer in answers:
-                    store_answer(transaction, transaction.merge(order))
+                rows = {
+                    row.id: row
+                    for row in transaction.scalars(
+                        select(OrderRow).where(OrderRow.id.in_([number for number, _ in answers]))
+                    )
+                }
+                for number, store_answer in answers:
+                    store_answer(transaction, rows[number])
 
     def _answer(self, order: OrderRow) -> Callable[[Transaction, OrderRow], None]:
         """Send an order; return how its answer is to be stored."""
@@ -342,6 +382,7 @@ class _Tick:
             )
             if back:
                 row.attempts = 0
+                self._throttled = True
             self._done.unknown += not back
 
         return keep
@@ -367,29 +408,35 @@ class _Tick:
 
     # Reading back.
 
-    def _look_at_orders(self, *, all_open: bool = False) -> bool:
-        """Bring the orders up to date with the broker; return whether any may have fills."""
+    def _look_at_orders(self, *, sweep: bool) -> bool:
+        """Bring the orders up to date with the broker; return whether fills of any are missing."""
         with self._store.session() as transaction:
-            pending = [
-                order
-                for order in pending_in(transaction, self._desk_id)
-                if order.status != "intended"
-            ]
-        if not pending and not all_open:
+            first, between_auctions = transaction.execute(
+                select(
+                    func.min(OrderRow.intended_at),
+                    func.count().filter(OrderRow.time_in_force.not_in(("cls", "opg"))),
+                ).where(OrderRow.desk_id == self._desk_id, OrderRow.status.in_(OPEN))
+            ).one()
+        if first is None and not sweep:
             return False
         told: list[BrokerOrder] = []
-        if pending:
-            first = min(order.sent_at or order.intended_at for order in pending)
-            told = self._broker.orders_since(first - _SKEW)
-        known = {one.id for one in told}
-        if all_open:
+        if first is not None:
+            # Until its auction an order for one only changes by its end.
+            closed = not between_auctions and not sweep
+            told = self._broker.orders_since(first - _SKEW, closed=closed)
+        if sweep:
+            known = {one.id for one in told}
             told += [one for one in self._broker.open_orders() if one.id not in known]
-        with self._store.write() as transaction:
-            for one in told:
-                row = self._row_of(transaction, one)
-                if row is not None:
-                    self._apply(transaction, row, one)
-        return bool(pending)
+        missing = False
+        if told:
+            with self._store.write() as transaction:
+                ours = self._rows_of(transaction, told)
+                for one in told:
+                    row = ours.get(one.client_order_id) or self._foreign_row(transaction, one)
+                    if row is not None:
+                        self._apply(transaction, row, one)
+                        missing = missing or row.broker_filled > row.filled
+        return missing
 
     def _read_activities(self, *, sweep: bool) -> None:
         with self._store.session() as transaction:
@@ -407,8 +454,7 @@ class _Tick:
             return
         self._attach(activities)
         with self._store.write() as transaction:
-            for activity in activities:
-                self._book(transaction, activity)
+            self._book(transaction, activities)
             newest = max(one.at for one in activities)
             if newest > since:
                 desk_in(transaction, self._desk_id).fills_until = newest
@@ -437,65 +483,81 @@ class _Tick:
                     )
                 )
             )
-        told = [self._broker.order(order_id) for order_id in sorted(wanted - known)]
-        if not told:
+        found = [
+            told
+            for order_id in sorted(wanted - known)
+            if (told := self._broker.order(order_id)) is not None
+        ]
+        if not found:
             return
         with self._store.write() as transaction:
-            for one in told:
-                row = None if one is None else self._row_of(transaction, one)
-                if row is not None and one is not None:
+            ours = self._rows_of(transaction, found)
+            for one in found:
+                row = ours.get(one.client_order_id) or self._foreign_row(transaction, one)
+                if row is not None:
                     self._apply(transaction, row, one)
 
-    def _book(self, transaction: Transaction, activity: BrokerActivity) -> None:
-        if activity.kind == "FILL":
-            order = transaction.scalar(
-                select(OrderRow).where(
-                    OrderRow.desk_id == self._desk_id,
-                    OrderRow.broker_order_id == activity.order_id,
+    def _book(self, transaction: Transaction, activities: Sequence[BrokerActivity]) -> None:
+        """Book activities that are not booked yet."""
+        orders: dict[str | None, OrderRow] = {}
+        for part in in_chunks(one.order_id for one in activities if one.kind == "FILL"):
+            orders |= {
+                row.broker_order_id: row
+                for row in transaction.scalars(
+                    select(OrderRow).where(
+                        OrderRow.desk_id == self._desk_id, OrderRow.broker_order_id.in_(part)
+                    )
                 )
-            )
-            # Without one it is another's, and the desk is halted: see `_row_of`.
-            if order is not None:
-                self._done.fills += book_fill(
-                    transaction,
-                    order,
-                    broker_fill_id=activity.id,
-                    side="sell" if activity.side == "sell" else "buy",
-                    quantity=activity.quantity,
-                    price=activity.price,
-                    at=activity.at,
-                    now=self._now,
-                )
-            return
-        reference = f"{_ACTIVITY}{activity.id}"
-        kind = _payment_of(activity)
-        if kind is None or not activity.amount:
-            return
+            }
+        entries = []
+        waiting = []
+        for activity in activities:
+            if activity.kind == "FILL":
+                order = orders.get(activity.order_id)
+                # Without one it is another's, and the desk is halted: see `_foreign_row`.
+                if order is not None:
+                    entries.append(book_fill(transaction, order, _fill_of(activity), now=self._now))
+                    self._done.fills += 1
+            elif _payment_of(activity) == "fee":
+                entries.append(self._payment(transaction, activity, "fee"))
+            else:
+                waiting.append(activity)
+        self._done.payments += sum(entry.kind != "fill" for entry in entries)
+        post_all(transaction, self._desk_id, entries)
+        # Each of these looks at what the one before has left waiting.
+        for activity in waiting:
+            kind = _payment_of(activity)
+            if kind is not None and activity.amount:
+                entry = self._payment(transaction, activity, kind)
+                self._done.payments += post_all(transaction, self._desk_id, [entry])
+
+    def _payment(self, transaction: Transaction, activity: BrokerActivity, kind: str) -> Entry:
         if kind == "transfer":
-            lines = [Line("cash", activity.amount), Line("transfers", -activity.amount)]
+            lines = transfer_lines(activity.amount)
         else:
             lines = settle_lines(transaction, self._desk_id, kind, activity.symbol, activity.amount)
-        self._done.payments += post(
-            transaction,
-            self._desk_id,
-            kind=f"{kind} paid" if kind != "transfer" else kind,
-            reference=reference,
-            at=activity.at,
-            lines=lines,
-        )
+        name = kind if kind == "transfer" else f"{kind} paid"
+        return Entry(name, f"{_ACTIVITY}{activity.id}", activity.at, tuple(lines))
 
-    def _row_of(self, transaction: Transaction, told: BrokerOrder) -> OrderRow | None:
-        """Return our row of a broker's order; a foreign one is adopted, or halts the desk."""
-        row = transaction.scalar(
-            select(OrderRow).where(
-                OrderRow.desk_id == self._desk_id,
-                OrderRow.client_order_id == told.client_order_id,
-            )
-        )
-        if row is not None:
-            return row
+    def _rows_of(
+        self, transaction: Transaction, told: Sequence[BrokerOrder]
+    ) -> dict[str, OrderRow]:
+        found: dict[str, OrderRow] = {}
+        for part in in_chunks(one.client_order_id for one in told):
+            found |= {
+                row.client_order_id: row
+                for row in transaction.scalars(
+                    select(OrderRow).where(
+                        OrderRow.desk_id == self._desk_id, OrderRow.client_order_id.in_(part)
+                    )
+                )
+            }
+        return found
+
+    def _foreign_row(self, transaction: Transaction, told: BrokerOrder) -> OrderRow | None:
+        """Return the row of a foreign order, adopted; None where the rule is to halt the desk."""
         desk = desk_in(transaction, self._desk_id)
-        if told.submitted_at < desk.created_at - _SKEW and told.status not in _OPEN_AT_BROKER:
+        if told.submitted_at < desk.created_at - _SKEW and told.status in _ENDED:
             return None
         if desk.foreign_rule == "halt":
             halt(
@@ -531,7 +593,7 @@ class _Tick:
         if order.status in FINAL:
             return
         status: OrderStatus = "partially_filled" if order.filled else "accepted"
-        if told.status in _ENDED:
+        if told.status in _ENDED and told.filled <= order.filled:
             status = _ENDED[told.status]
         elif told.status == "pending_cancel" or order.status == "pending_cancel":
             status = "pending_cancel"
@@ -543,6 +605,7 @@ class _Tick:
 
     def _differences(self) -> dict[str, tuple[str, str]]:
         account, positions = self._broker.account(), self._broker.positions()
+        self._blocked = account.blocked
         books = books_of(self._store, self._desk_id)
         held = {name: one.quantity for name, one in books.holdings.items()}
         theirs = {name: one.quantity for name, one in positions.items()}
@@ -559,12 +622,7 @@ class _Tick:
         """Record a comparison; a difference that lasts is adopted, or halts the desk."""
         with self._store.write() as transaction:
             desk = desk_in(transaction, self._desk_id)
-            last = transaction.scalar(
-                select(ReconciliationRow)
-                .where(ReconciliationRow.desk_id == self._desk_id)
-                .order_by(ReconciliationRow.id.desc())
-                .limit(1)
-            )
+            last = self._last_reconciliation(transaction)
             kept = {name: list(pair) for name, pair in differences.items()}
             if not differences:
                 self._done.reconciliation = "clean"
@@ -588,6 +646,14 @@ class _Tick:
                     self._record(transaction, "confirmed", kept)
                 halt(transaction, desk.id, f"ledger and broker differ: {_listed(differences)}")
             self._done.trouble = f"ledger and broker differ: {_listed(differences)}"
+
+    def _last_reconciliation(self, transaction: Transaction) -> ReconciliationRow | None:
+        return transaction.scalar(
+            select(ReconciliationRow)
+            .where(ReconciliationRow.desk_id == self._desk_id)
+            .order_by(ReconciliationRow.id.desc())
+            .limit(1)
+        )
 
     def _record(
         self,
@@ -641,6 +707,16 @@ def _payment_of(activity: BrokerActivity) -> str | None:
     if activity.kind == "FEE" and activity.sub_type == "BORROW":
         return "borrow"
     return _PAYMENTS.get(activity.kind)
+
+
+def _fill_of(activity: BrokerActivity) -> Fill:
+    return Fill(
+        activity.id,
+        "sell" if activity.side == "sell" else "buy",
+        activity.quantity,
+        activity.price,
+        activity.at,
+    )
 
 
 def _foreign(desk: DeskRow, told: BrokerOrder, now: datetime) -> OrderRow:

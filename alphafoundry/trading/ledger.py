@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError, UnbalancedEntry
 from alphafoundry.store import Store
-from alphafoundry.store.database import insert
+from alphafoundry.store.database import in_chunks, insert
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     FillRow,
@@ -66,6 +66,8 @@ ACCRUALS: tuple[Account, ...] = (
 )
 """Accounts of what is due and not paid; part of the net asset value."""
 
+_ROWS_TOGETHER = 500
+
 DAYS_A_YEAR = 360
 """By which borrow fees and interest are counted, on calendar days."""
 
@@ -78,6 +80,18 @@ class Line:
     amount: int
     symbol: str = ""
     quantity: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry before it is booked; see `LedgerEntryRow`."""
+
+    kind: str
+    reference: str
+    at: datetime
+    lines: tuple[Line, ...]
+    memo: str = ""
+    reverses: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,35 +161,82 @@ def post(
 
     Raises UnbalancedEntry where the amounts do not add to 0.
     """
-    rest = sum(line.amount for line in lines)
-    if rest:
-        raise UnbalancedEntry(f"{reference}: debits and credits differ by {rest} of 1/10,000 $")
-    ours = (LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.reference == reference)
-    if transaction.scalar(select(LedgerEntryRow.id).where(*ours)) is not None:
-        return False
-    entry = LedgerEntryRow(
-        desk_id=desk_id, kind=kind, reference=reference, at=at, memo=memo, reverses=reverses
-    )
-    transaction.add(entry)
-    transaction.flush()
-    for number, line in enumerate(lines):
-        transaction.add(
-            LedgerLineRow(
-                entry_id=entry.id,
-                number=number,
-                account=line.account,
-                symbol=line.symbol,
-                amount=line.amount,
-                quantity=line.quantity,
+    entry = Entry(kind, reference, at, tuple(lines), memo, reverses)
+    return post_all(transaction, desk_id, [entry]) == 1
+
+
+def post_all(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -> int:
+    """Book entries of different references; return how many were not booked before.
+
+    Raises UnbalancedEntry where the amounts of one do not add to 0.
+    """
+    for entry in entries:
+        rest = sum(line.amount for line in entry.lines)
+        if rest:
+            raise UnbalancedEntry(
+                f"{entry.reference}: debits and credits differ by {rest} of 1/10,000 $"
+            )
+    booked: set[str] = set()
+    for part in in_chunks(entry.reference for entry in entries):
+        booked.update(
+            transaction.scalars(
+                select(LedgerEntryRow.reference).where(
+                    LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.reference.in_(part)
+                )
             )
         )
-        added = insert(transaction, BalanceRow).values(
+    fresh = [entry for entry in entries if entry.reference not in booked]
+    if not fresh:
+        return 0
+    rows = [
+        LedgerEntryRow(
             desk_id=desk_id,
-            account=line.account,
-            symbol=line.symbol,
-            amount=line.amount,
-            quantity=line.quantity,
+            kind=entry.kind,
+            reference=entry.reference,
+            at=entry.at,
+            memo=entry.memo,
+            reverses=entry.reverses,
         )
+        for entry in fresh
+    ]
+    transaction.add_all(rows)
+    transaction.flush()
+    transaction.execute(
+        insert(transaction, LedgerLineRow),
+        [
+            {
+                "entry_id": row.id,
+                "number": number,
+                "account": line.account,
+                "symbol": line.symbol,
+                "amount": line.amount,
+                "quantity": line.quantity,
+            }
+            for row, entry in zip(rows, fresh, strict=True)
+            for number, line in enumerate(entry.lines)
+        ],
+    )
+    _add_to_balances(transaction, desk_id, [line for entry in fresh for line in entry.lines])
+    return len(fresh)
+
+
+def _add_to_balances(transaction: Transaction, desk_id: int, lines: Sequence[Line]) -> None:
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for line in lines:
+        amount, quantity = sums.get((line.account, line.symbol), (0, 0))
+        sums[line.account, line.symbol] = (amount + line.amount, quantity + line.quantity)
+    values = [
+        {
+            "desk_id": desk_id,
+            "account": account,
+            "symbol": symbol,
+            "amount": amount,
+            "quantity": quantity,
+        }
+        for (account, symbol), (amount, quantity) in sorted(sums.items())
+    ]
+    for start in range(0, len(values), _ROWS_TOGETHER):
+        added = insert(transaction, BalanceRow).values(values[start : start + _ROWS_TOGETHER])
         transaction.execute(
             added.on_conflict_do_update(
                 index_elements=["desk_id", "account", "symbol"],
@@ -185,7 +246,6 @@ def post(
                 },
             )
         )
-    return True
 
 
 def reverse(

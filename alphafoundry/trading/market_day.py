@@ -116,9 +116,9 @@ class MarketDays:
         Prices are rounded to cents, below a dollar to 1/10,000 dollar. Open, high and low are
         scaled by raw over adjusted close; where one is missing it is the close, and a high or low
         that does not enclose open and close is moved to them. A symbol without a close has no bar.
-        A panel that knows adjusted prices alone is used as it is: its shares are notional. A
-        symbol whose last close lies within these days, and not on the last, is delisted on the
-        next at that close.
+        Of a panel that knows adjusted prices alone the shares are notional, which the label says,
+        and without splits and dividends, which its prices hold already. A symbol whose last close
+        lies within these days, and not on the last, is delisted on the next at that close.
 
         Raises TradingError where a day of the panel is not a session of the exchange.
         """
@@ -145,7 +145,9 @@ class MarketDays:
                     if row - 1 >= rows[0] and row - 1 < len(panel.dates) - 1
                 ),
             )
-        return cls(panel.label, panel.synthetic, exchange, days, frozenset(symbols))
+        notional = panel.adjusted_only and not panel.synthetic
+        label = f"{panel.label}; notional shares at adjusted prices" if notional else panel.label
+        return cls(label, panel.synthetic, exchange, days, frozenset(symbols))
 
 
 @lru_cache(maxsize=4096)
@@ -206,7 +208,7 @@ def _bars(panel: Panel, symbols: list[str], row: int) -> dict[str, DayBar]:
 
 
 def _splits(panel: Panel, symbols: list[str], row: int, day: date) -> tuple[Split, ...]:
-    if "split_factor" not in panel.raw:
+    if panel.adjusted_only or "split_factor" not in panel.raw:
         return ()
     factors = panel.raw["split_factor"][row]
     found = []
@@ -225,7 +227,7 @@ def _simple_ratio(factor: float) -> tuple[int, int]:
 
 
 def _dividends(panel: Panel, symbols: list[str], row: int, day: date) -> tuple[Dividend, ...]:
-    if "dividend" not in panel.raw:
+    if panel.adjusted_only or "dividend" not in panel.raw:
         return ()
     paid = panel.raw["dividend"][row]
     return tuple(

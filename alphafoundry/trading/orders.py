@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
@@ -30,7 +30,7 @@ from alphafoundry.store.desk_tables import (
     OrderStatus,
 )
 from alphafoundry.trading.desks import PAPER_BROKER, OrderLimits, desk_in
-from alphafoundry.trading.ledger import Books, fill_lines, post, reverse
+from alphafoundry.trading.ledger import Books, Entry, fill_lines, reverse
 from alphafoundry.trading.market_day import session_of
 from alphafoundry.trading.money import MONEY, SHARE, amount_of, plain
 
@@ -228,26 +228,8 @@ def read_orders(
 
 
 def pending_orders(store: Store, desk_id: int) -> list[OrderRow]:
-    """Return the orders that are not over, or of which fills are known to be missing."""
-    with store.session() as transaction:
-        return pending_in(transaction, desk_id)
-
-
-def pending_in(transaction: Transaction, desk_id: int) -> list[OrderRow]:
-    """Return what `pending_orders` does, as the transaction sees it."""
-    return list(
-        transaction.scalars(
-            select(OrderRow)
-            .where(
-                OrderRow.desk_id == desk_id,
-                or_(
-                    OrderRow.status.in_(("intended", *OPEN)),
-                    OrderRow.broker_filled > OrderRow.filled,
-                ),
-            )
-            .order_by(OrderRow.id)
-        )
-    )
+    """Return the orders that are not over; one is not while fills of it are known to be missing."""
+    return read_orders(store, desk_id, status=("intended", *OPEN))
 
 
 def read_events(store: Store, order_id: int) -> list[OrderEventRow]:
@@ -295,58 +277,49 @@ def move(
     order.settled_at = at if status in FINAL else None
 
 
-def book_fill(
-    transaction: Transaction,
-    order: OrderRow,
-    *,
-    broker_fill_id: str,
-    side: OrderSide,
-    quantity: int,
-    price: int,
-    at: datetime,
-    now: datetime,
-) -> bool:
-    """Book a fill, its ledger entry and the order's state; False where it was booked before.
+@dataclass(frozen=True)
+class Fill:
+    """A fill as the broker tells it; quantity and price as of `OrderRequest`."""
+
+    id: str
+    side: OrderSide
+    quantity: int
+    price: int
+    at: datetime
+
+
+def book_fill(transaction: Transaction, order: OrderRow, fill: Fill, *, now: datetime) -> Entry:
+    """Store a fill that is not stored yet and move its order; return the ledger entry to post.
 
     Raises TradingError where the order would be filled beyond its quantity, or on its other side.
     """
-    key = (order.desk_id, broker_fill_id)
-    if transaction.get(FillRow, key) is not None:
-        return False
-    if side != order.side or order.filled + quantity > order.quantity:
+    if fill.side != order.side or order.filled + fill.quantity > order.quantity:
         raise TradingError(
-            f"fill {broker_fill_id}: {side} {plain(quantity, SHARE)} {order.symbol} does not fit "
-            f"order {order.id} ({order.side} {plain(order.quantity, SHARE)}, "
+            f"fill {fill.id}: {fill.side} {plain(fill.quantity, SHARE)} {order.symbol} does not "
+            f"fit order {order.id} ({order.side} {plain(order.quantity, SHARE)}, "
             f"{plain(order.filled, SHARE)} filled); compare with the broker"
         )
     transaction.add(
         FillRow(
             desk_id=order.desk_id,
-            broker_fill_id=broker_fill_id,
+            broker_fill_id=fill.id,
             order_id=order.id,
             symbol=order.symbol,
-            side=side,
-            quantity=quantity,
-            price=price,
-            at=at,
+            side=fill.side,
+            quantity=fill.quantity,
+            price=fill.price,
+            at=fill.at,
             booked_at=now,
         )
     )
-    post(
-        transaction,
-        order.desk_id,
-        kind="fill",
-        reference=f"fill:{broker_fill_id}",
-        at=at,
-        lines=fill_lines(order.symbol, side, quantity, price),
-    )
-    order.filled += quantity
+    order.filled += fill.quantity
     order.broker_filled = max(order.broker_filled, order.filled)
     if order.filled == order.quantity:
         move(transaction, order, "filled", at=now)
     elif order.status in ("sending", "unknown", "accepted"):
         move(transaction, order, "partially_filled", at=now)
-    return True
+    lines = fill_lines(order.symbol, fill.side, fill.quantity, fill.price)
+    return Entry("fill", f"fill:{fill.id}", fill.at, tuple(lines))
 
 
 def bust_fill(store: Store, desk_id: int, broker_fill_id: str, *, now: datetime) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -24,6 +26,7 @@ Query = dict[str, str]
 MAX_BODY_BYTES = 100_000
 _HERE = ("127.0.0.1", "localhost", "::1", "paper")
 _ZERO = Decimal(0)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AnswerLost(Exception):
@@ -167,15 +170,14 @@ class PaperApplication:
 
     def _orders(self, query: Query) -> list[PaperOrder]:
         wanted = query.get("status", "open")
-        found = [
-            one
-            for one in self.broker.orders.values()
-            if wanted == "all"
-            or (one.status in ("accepted", "partially_filled")) == (wanted == "open")
-        ]
-        if "after" in query:
-            after = _moment(query["after"], "after").isoformat()
-            found = [one for one in found if one.submitted_at > after]
+        after = _moment(query["after"], "after") if "after" in query else _EARLIEST
+        if wanted == "open":
+            found = [one for one in self.broker.open_orders if _sent(one) > after]
+        else:
+            found = self.broker.orders_after(after)
+        if wanted == "closed":
+            still = {one.id for one in self.broker.open_orders}
+            found = [one for one in found if one.id not in still]
         if "until" in query:
             until = _moment(query["until"], "until").isoformat()
             found = [one for one in found if one.submitted_at < until]
@@ -183,24 +185,22 @@ class PaperApplication:
             found = [one for one in found if one.side == query["side"]]
         if "symbols" in query:
             found = [one for one in found if one.symbol in query["symbols"].split(",")]
-        found.sort(key=lambda one: one.submitted_at, reverse=query.get("direction") != "asc")
+        if query.get("direction") != "asc":
+            found = found[::-1]
         return found[: _whole(query, "limit", 50, 500)]
 
     def _activities(self, query: Query, kinds: str | None) -> list[dict[str, Any]]:
         wanted = None if kinds is None else set(kinds.split(","))
-        listed = [
-            one
-            for one in self.broker.activities
-            if wanted is None or one["activity_type"] in wanted
-        ]
+        listed = self.broker.activities
+        if "after" in query:
+            listed = listed[
+                bisect_right(listed, _moment(query["after"], "after"), key=_moment_of) :
+            ]
+        if "until" in query:
+            listed = listed[: bisect_left(listed, _moment(query["until"], "until"), key=_moment_of)]
+        listed = [one for one in listed if wanted is None or one["activity_type"] in wanted]
         if "date" in query:
             listed = [one for one in listed if _when(one).startswith(query["date"])]
-        if "after" in query:
-            after = _moment(query["after"], "after")
-            listed = [one for one in listed if datetime.fromisoformat(_when(one)) > after]
-        if "until" in query:
-            until = _moment(query["until"], "until")
-            listed = [one for one in listed if datetime.fromisoformat(_when(one)) < until]
         if query.get("direction") != "asc":
             listed.reverse()
         token = query.get("page_token")
@@ -215,7 +215,8 @@ class PaperApplication:
         if faults.reordered_fills:
             # The last stays in its place: it is the token of the next page.
             page = [*reversed(page[:-1]), *last]
-        return page
+        account = _id_of(self.broker.account_number)
+        return [{**one, "account_id": account} for one in page]
 
     def _account(self) -> dict[str, Any]:
         broker = self.broker
@@ -233,7 +234,7 @@ class PaperApplication:
             "accrued_fees": _ZERO,
         }
         return {
-            "id": _account_id(broker.account_number),
+            "id": _id_of(broker.account_number),
             "account_number": broker.account_number,
             "status": "ACTIVE",
             "currency": "USD",
@@ -256,7 +257,7 @@ class PaperApplication:
         value = held * price
         gain = value - cost
         return {
-            "asset_id": _account_id(symbol),
+            "asset_id": _id_of(symbol),
             "symbol": symbol,
             "exchange": "NYSE",
             "asset_class": "us_equity",
@@ -303,7 +304,7 @@ class PaperApplication:
     def _asset(self, symbol: str) -> dict[str, Any]:
         shortable = symbol not in self.broker.rules.hard_to_borrow
         return {
-            "id": _account_id(symbol),
+            "id": _id_of(symbol),
             "class": "us_equity",
             "exchange": "NYSE",
             "symbol": symbol,
@@ -339,7 +340,7 @@ def order_json(order: PaperOrder) -> dict[str, Any]:
         "replaced_at": None,
         "replaced_by": None,
         "replaces": None,
-        "asset_id": _account_id(order.symbol),
+        "asset_id": _id_of(order.symbol),
         "symbol": order.symbol,
         "asset_class": "us_equity",
         "notional": None,
@@ -372,12 +373,21 @@ def _utc(moment: str | None) -> str | None:
     return None if moment is None else moment.replace("+00:00", "Z")
 
 
-def _account_id(name: str) -> str:
+@lru_cache(maxsize=65536)
+def _id_of(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 def _when(activity: dict[str, Any]) -> str:
     return str(activity.get("transaction_time") or activity["created_at"])
+
+
+def _moment_of(activity: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(_when(activity))
+
+
+def _sent(order: PaperOrder) -> datetime:
+    return datetime.fromisoformat(order.submitted_at)
 
 
 def _moment(value: Any, name: str) -> datetime:

@@ -177,8 +177,11 @@ class PaperBroker:
         self._by_client = {order.client_order_id: order for order in self.orders.values()}
         self._open = {order.id: order for order in self.orders.values() if _is_open(order)}
         self._late = {order.id: order for order in self.orders.values() if order.late_fill}
+        self._in_order = list(self.orders.values())
+        self._times = [datetime.fromisoformat(one.submitted_at) for one in self._in_order]
         self._dirty: dict[str, PaperOrder] = {}
         self._kept = len(self.activities)
+        self._free: Decimal | None = None
         self._save()
 
     def __repr__(self) -> str:
@@ -211,16 +214,15 @@ class PaperBroker:
     @property
     def buying_power(self) -> Decimal:
         """Dollars of positions that may still be opened, open orders taken off."""
-        gross = self.long_value - self.short_value
-        waiting = sum(
-            (
+        if self._free is None:
+            gross = self.long_value - self.short_value
+            waiting = (
                 order.rest * self._reference(order)
                 for order in self._open.values()
                 if self.book.positions.get(order.symbol, _ZERO) * order.signed >= 0
-            ),
-            _ZERO,
-        )
-        return self.rules.multiplier * self.equity - gross - waiting
+            )
+            self._free = self.rules.multiplier * self.equity - gross - sum(waiting, _ZERO)
+        return self._free
 
     def advance(self, now: datetime) -> None:
         """Let time pass until `now`: everything due until then happens, in its order.
@@ -229,6 +231,7 @@ class PaperBroker:
         """
         with self.lock:
             until = now.astimezone(UTC)
+            self._free = None
             for moment, day, kind in self._events(self.now, until):
                 self.book.moment = moment.isoformat()
                 if kind == "before":
@@ -246,8 +249,13 @@ class PaperBroker:
         with self.lock:
             order = self._read(request)
             self._check_account(order)
+            if self.book.positions.get(order.symbol, _ZERO) * order.signed >= 0:
+                self._free = self.buying_power - order.rest * self._reference(order)
+            self.book.attempts.pop(order.client_order_id, None)
             self.orders[order.id] = self._open[order.id] = order
             self._by_client[order.client_order_id] = order
+            self._in_order.append(order)
+            self._times.append(self.now)
             self._dirty[order.id] = order
             self._save()
             return order
@@ -273,10 +281,21 @@ class PaperBroker:
             if not _is_open(order):
                 raise Refused(422, 42210000, f'order is already in "{order.status}" state')
             self._end(order, "canceled")
+            self._free = None
             if self.faults.fill_after_cancel:
                 order.late_fill = True
                 self._late[order.id] = order
             self._save()
+
+    @property
+    def open_orders(self) -> list[PaperOrder]:
+        """Orders that may still fill, oldest first."""
+        return list(self._open.values())
+
+    def orders_after(self, moment: datetime) -> list[PaperOrder]:
+        """Return the orders that were submitted after a moment, oldest first."""
+        place = bisect_right(self._times, moment.astimezone(UTC))
+        return self._in_order[place:]
 
     def open_qty(self, symbol: str) -> Decimal:
         """Return the shares of a position that open orders would close."""
@@ -695,6 +714,10 @@ class PaperBroker:
         return f"{self.now.astimezone(EASTERN):%Y%m%d%H%M%S}000::{self._new_id()}"
 
     def _save(self) -> None:
+        if not self._state.keeps:
+            self._dirty.clear()
+            self._kept = len(self.activities)
+            return
         self._state.save(
             _plain(self.book.__dict__),
             [_plain(order.__dict__) for order in self._dirty.values()],

@@ -21,6 +21,7 @@ class Faults:
     answer_lost : share of orders that arrive and whose answer is lost
     gateway_timeout : share of orders answered 504, half of which arrived
     too_many : share of orders answered 429, which did not arrive
+    tries : requests of one order that may go wrong; later ones pass
     duplicate_fills : every activity is listed twice
     reordered_fills : pages of activities are not in order of time
     fill_after_cancel : a cancelled order is filled as if it had not been cancelled
@@ -30,6 +31,7 @@ class Faults:
     answer_lost: float = 0.0
     gateway_timeout: float = 0.0
     too_many: float = 0.0
+    tries: int = 2
     duplicate_fills: bool = False
     reordered_fills: bool = False
     fill_after_cancel: bool = False
@@ -42,6 +44,8 @@ class Faults:
 
     def of_order(self, seed: int, client_order_id: str, attempt: int) -> tuple[str, bool]:
         """Return the fault of a request ("" for none), and whether the order arrives."""
+        if attempt >= self.tries:
+            return "", True
         stream = generator(seed, "fault", client_order_id, attempt)
         drawn, arrives = stream.random(2).tolist()
         for name, share in (

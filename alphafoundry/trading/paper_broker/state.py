@@ -50,6 +50,11 @@ class State:
             ) from None
         self._connection = connection
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is saved."""
+        return self._connection is not None
+
     def load(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the book (None where it is new), the orders and the activities as saved."""
         if self._connection is None:

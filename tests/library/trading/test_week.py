@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from alphafoundry.store import open_store
-from alphafoundry.trading import BrokerRules, check_ledger, compare
+from alphafoundry.trading import BrokerRules, books_of, check_ledger, compare, read_fills
 from tests.library.trading.week import make_desk, run_week
+from tests.postgres import running_postgres
 
 
 def test_a_week_reconciles_to_the_cent(tmp_path: Path) -> None:
@@ -17,3 +18,19 @@ def test_a_week_reconciles_to_the_cent(tmp_path: Path) -> None:
         assert str(found) == "ledger: reconciled to $0.00", found
         assert check_ledger(store, desk.desk_id) == []
         assert [one.trouble for one in desk.done if one.trouble] == []
+
+
+def test_a_week_on_postgresql_ends_like_one_on_sqlite(tmp_path: Path) -> None:
+    ends = []
+    with running_postgres() as server:
+        for url in (None, server.database()):
+            with open_store(url, home=tmp_path) as store:
+                desk = make_desk(store)
+                run_week(desk)
+                assert compare(store, desk.desk_id, desk.broker).agrees
+                assert check_ledger(store, desk.desk_id) == []
+                fills = [
+                    (one.broker_fill_id, one.quantity) for one in read_fills(store, desk.desk_id)
+                ]
+                ends.append((books_of(store, desk.desk_id), fills))
+    assert ends[0] == ends[1]

@@ -23,6 +23,7 @@ from alphafoundry.trading import (
     OrderRequest,
     PaperBroker,
     Split,
+    books_of,
     close_session,
     create_desk,
     execute,
@@ -33,7 +34,7 @@ from alphafoundry.trading import (
     shares,
 )
 
-SYMBOLS = ("ACE", "BOW", "CAT", "DOG", "END")
+SYMBOLS = ("ACE", "BOW", "CAT", "DOG", "END", "FOX")
 FIRST, LAST = date(2024, 3, 4), date(2024, 3, 11)
 START = datetime(2024, 3, 4, 12, tzinfo=UTC)
 CASH = Decimal(1_000_000)
@@ -99,6 +100,7 @@ class Desk:
     broker: BrokerClient
     desk_id: int
     done: list[Execution] = field(default_factory=list)
+    now: datetime = START
 
     def tick(self, now: datetime) -> Execution:
         self.paper.advance(now)
@@ -129,13 +131,14 @@ def make_desk(
         synthetic=True,
         now=START,
         foreign_rule=foreign_rule,  # type: ignore[arg-type]
+        epoch="0123456789abcdef",
     )
     return Desk(store, paper, broker, desk.id)
 
 
 def requests_of(day: MarketDay, held: dict[str, int], target: dict[str, int]) -> list[OrderRequest]:
     found = []
-    for symbol in sorted(target.keys() | held.keys()):
+    for symbol in sorted(target):
         change = target.get(symbol, 0) - held.get(symbol, 0)
         if change and symbol in day.bars:
             found.append(
@@ -156,22 +159,21 @@ def moments(day: MarketDay) -> list[tuple[str, datetime]]:
     return [
         ("open", hours.opens - timedelta(minutes=50)),
         ("intend", hours.closes - timedelta(minutes=20)),
-        *(("execute", hours.closes - timedelta(minutes=m)) for m in (19, 18, 17, 16)),
-        *(("execute", hours.closes + timedelta(minutes=m)) for m in (5, 6, 7)),
+        *(("execute", hours.closes - timedelta(minutes=m)) for m in (19, 18, 17)),
+        *(("execute", hours.closes + timedelta(minutes=m)) for m in (5, 6)),
         ("close", hours.closes + timedelta(minutes=15)),
     ]
 
 
 def run_week(desk: Desk, *, after: datetime | None = None) -> None:
-    """Do a week's work; steps up to `after` are done already and left out."""
-    from alphafoundry.trading import books_of
-
+    """Do a week's work; steps before `after` are done already and left out."""
     days = list(desk.paper.market.days.values())
     for number, day in enumerate(days[:-1]):
         before = days[number - 1] if number else None
         for step, now in moments(day):
             if after is not None and now < after:
                 continue
+            desk.now = now
             if step == "execute":
                 desk.tick(now)
                 continue
