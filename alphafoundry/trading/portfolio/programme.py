@@ -41,6 +41,7 @@ class Limits:
     sector : net of one sector, in absolute value; names without a sector are one
     turnover : bought and sold in one session
     participation : a name's trade over its mean daily volume of the last 20 days
+    days_to_sell : sessions in which a position can be sold at that participation
     minimum_trade : dollars below which an order is not worth sending; one that closes a position
         or brings the book within a limit is sent whatever its size
     """
@@ -51,6 +52,7 @@ class Limits:
     sector: float = 0.05
     turnover: float = 0.30
     participation: float = 0.05
+    days_to_sell: float = 5.0
     minimum_trade: float = 500.0
 
     def __post_init__(self) -> None:
@@ -377,7 +379,7 @@ class _Bounds:
 
 def _bounds(question: Question, limits: Limits) -> _Bounds:
     most_traded = limits.participation * question.volume
-    most = np.full(len(question.held), limits.name)
+    most = np.minimum(limits.name, limits.days_to_sell * most_traded)
     if question.most is not None:
         most = np.minimum(most, question.most)
     most = np.where(question.allowed, most, 0.0) * _INSIDE

@@ -61,6 +61,22 @@ def test_orders_lead_from_holdings_to_targets_and_their_reasons_add_up(desk: Reb
         held = {symbol: n for symbol, n in after.items() if n}
 
 
+def test_why_leads_back_to_alphas_bars_and_data_version(desk: Rebalancer) -> None:
+    plan = desk.rebalance(day(300), {"S01": 500}, EQUITY)
+    order = plan.orders[0]
+    text = "\n".join(plan.why(order.symbol))
+    for part in (
+        f"{order.side} {order.quantity:,d} {order.symbol} on the close of {day(300)}",
+        f"order: {signed(order):+,d} shares",
+        f"{1e4 * plan.forecast[int(order.symbol[1:])]:+.2f} bp a day",
+        f"data until 2020-06-01: {REVERSAL.expression}",
+        f"bars until {day(299)}, data version {PANEL.until(day(299)).fingerprint}",
+    ):
+        assert part in text
+    with pytest.raises(PortfolioError, match="no order"):
+        plan.why("XYZ")
+
+
 def test_nothing_of_the_session_or_later_is_looked_at(desk: Rebalancer) -> None:
     row = 320
     draw = np.random.default_rng(1)
