@@ -53,7 +53,7 @@ class Limits:
     turnover: float = 0.30
     participation: float = 0.05
     days_to_sell: float = 5.0
-    minimum_trade: float = 500.0
+    minimum_trade: float = 100.0
 
     def __post_init__(self) -> None:
         for one in fields(self):
