@@ -31,7 +31,7 @@ _RELAXED = ("turnover", "sector", "net")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a book must keep, as fractions of equity; None of them may be negative.
+    """What a book must keep, as fractions of equity unless said otherwise; none may be negative.
 
     Attributes
     ----------
@@ -128,7 +128,8 @@ class Answer:
     relaxed : which limits were, in the order turnover, sector, net
     notes : one sentence for each thing that a person should know
     prices : limit to its shadow price: basis points of equity a day that one more unit of the
-        limit would be worth; only those above 0
+        limit would be worth; only those above 0. "name" is the sum over names of whatever bounds
+        their positions: name, days to sell, what cannot be shorted, what risk allows
     cost : expected cost of the trades, as a fraction of equity
     risk : expected deviation of a day's return of the book, as a fraction of equity
     """
@@ -195,9 +196,7 @@ class Programme:
                 relaxed.append(given_up)
                 getattr(self, f"_{given_up}").value = bounds.unbounded
             status = self._solve_once()
-            if status == "optimal":
-                break
-            if status == "failed":
+            if status != "infeasible":
                 break
         if status != "optimal":
             why = "the solver failed" if status == "failed" else "no weights keep the hard limits"
