@@ -420,7 +420,7 @@ class PlaceboRow(Table):
     """
 
     __tablename__ = "placebos"
-    __table_args__ = (_one_of("mirror", MirrorName), Index(None, "market_id"))
+    __table_args__ = (one_of("mirror", MirrorName), Index(None, "market_id"))
 
     key: Mapped[str] = mapped_column(primary_key=True)
     mirror: Mapped[MirrorName] = mapped_column(PlainText, primary_key=True)

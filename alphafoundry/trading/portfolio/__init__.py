@@ -7,7 +7,7 @@ On a session, at 15:40 and with bars up to yesterday:
     plan = desk.rebalance(day, {"SYN001": 120}, equity=1_000_000.0)
     for order in plan.orders:                                  # market on close
         print(order.side, order.quantity, order.symbol)
-        print(order.why())                                     # adds up to the quantity
+        print(plan.why(order.symbol))                          # adds up to the quantity
     plan.targets, plan.answer.outcome, plan.notes
 
 `parity_pnl` is what one alpha held alone must earn to equal its simulation, `trade_to_weights` the

@@ -31,7 +31,7 @@ _RELAXED = ("turnover", "sector", "net")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a book must keep, as fractions of equity; None of them may be negative.
+    """What a book must keep, as fractions of equity unless said otherwise; none may be negative.
 
     Attributes
     ----------
@@ -41,6 +41,7 @@ class Limits:
     sector : net of one sector, in absolute value; names without a sector are one
     turnover : bought and sold in one session
     participation : a name's trade over its mean daily volume of the last 20 days
+    days_to_sell : sessions in which a position can be sold at that participation
     minimum_trade : dollars below which an order is not worth sending; one that closes a position
         or brings the book within a limit is sent whatever its size
     """
@@ -51,7 +52,8 @@ class Limits:
     sector: float = 0.05
     turnover: float = 0.30
     participation: float = 0.05
-    minimum_trade: float = 500.0
+    days_to_sell: float = 5.0
+    minimum_trade: float = 100.0
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -126,7 +128,8 @@ class Answer:
     relaxed : which limits were, in the order turnover, sector, net
     notes : one sentence for each thing that a person should know
     prices : limit to its shadow price: basis points of equity a day that one more unit of the
-        limit would be worth; only those above 0
+        limit would be worth; only those above 0. "name" is the sum over names of whatever bounds
+        their positions: name, days to sell, what cannot be shorted, what risk allows
     cost : expected cost of the trades, as a fraction of equity
     risk : expected deviation of a day's return of the book, as a fraction of equity
     """
@@ -193,9 +196,7 @@ class Programme:
                 relaxed.append(given_up)
                 getattr(self, f"_{given_up}").value = bounds.unbounded
             status = self._solve_once()
-            if status == "optimal":
-                break
-            if status == "failed":
+            if status != "infeasible":
                 break
         if status != "optimal":
             why = "the solver failed" if status == "failed" else "no weights keep the hard limits"
@@ -377,7 +378,7 @@ class _Bounds:
 
 def _bounds(question: Question, limits: Limits) -> _Bounds:
     most_traded = limits.participation * question.volume
-    most = np.full(len(question.held), limits.name)
+    most = np.minimum(limits.name, limits.days_to_sell * most_traded)
     if question.most is not None:
         most = np.minimum(most, question.most)
     most = np.where(question.allowed, most, 0.0) * _INSIDE

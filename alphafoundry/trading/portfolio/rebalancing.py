@@ -61,6 +61,7 @@ class IntendedOrder:
     held, target : whole shares before and after, below 0 is short
     price : reference price in dollars that the shares were counted at
     deferred : shares of the other sign that the next session opens (drift "flip")
+    forecast : expected residual return of the name a day, as a fraction
     parts : reason to signed millionths of a share. Their sum is quantity x 1,000,000, negative
         for a sale. Reasons are "strategy ID" (what it alone would hold, without limits and
         costs), "optimiser" (limits, costs and netting), the steps to whole shares, and "held"
@@ -74,6 +75,7 @@ class IntendedOrder:
     target: int
     price: float
     deferred: int
+    forecast: float
     parts: Mapping[str, int]
 
     def why(self) -> list[str]:
@@ -90,6 +92,8 @@ class Rebalancing:
     ----------
     session : on whose close the orders should trade
     data_until : last day whose bars were used, before the session
+    data_version : fingerprint of the market up to that day
+    strategies : that were weighed, in the order of `combination`
     orders : in the order of the panel's symbols
     targets : symbol to whole shares after the session, of every name held or wanted
     answer : of the programme: outcome, limits that were relaxed, shadow prices, cost and risk
@@ -100,12 +104,41 @@ class Rebalancing:
 
     session: date
     data_until: date
+    data_version: str
+    strategies: tuple[LiveStrategy, ...]
     orders: tuple[IntendedOrder, ...]
     targets: Mapping[str, int]
     answer: Answer
     combination: Combination
     forecast: Array = field(repr=False)
     notes: tuple[str, ...] = ()
+
+    def why(self, symbol: str) -> list[str]:
+        """Return why there is an order in a name: its parts, forecast, limits, alphas and bars.
+
+        Raises PortfolioError where there is none.
+        """
+        order = next((one for one in self.orders if one.symbol == symbol), None)
+        if order is None:
+            raise PortfolioError(f"{symbol}: no order on {self.session}; see `orders`")
+        prices = ", ".join(f"{name} {price:.2f}" for name, price in self.answer.prices.items())
+        weighed = zip(self.strategies, self.combination.coefficients, strict=True)
+        return [
+            f"{order.side} {order.quantity:,d} {symbol} on the close of {self.session}, counted "
+            f"at ${order.price:,.4f}",
+            *order.why(),
+            f"forecast: {1e4 * order.forecast:+.2f} bp a day over {self.combination.horizon:.0f} "
+            f"days",
+            f"limits that bind, in bp a day for one more of each: {prices or 'none'}",
+            *(
+                f"strategy {one.alpha_id}: coefficient {coefficient:.4f}, {one.verdict}"
+                f"{', seeded' if one.seeded else ''}, data until {one.data_until}: "
+                f"{one.expression}"
+                for one, coefficient in weighed
+            ),
+            f"bars until {self.data_until}, data version {self.data_version}",
+            *self.notes,
+        ]
 
 
 class Rebalancer:
@@ -222,11 +255,13 @@ class Rebalancer:
             limits=self.limits,
         )
         ideal = self._ideal(parts, model)
-        orders = self._orders(shares, held, price, ideal * equity)
+        orders = self._orders(shares, held, price, ideal * equity, question.forecast)
         wanted = np.flatnonzero((shares.target != 0) | (held != 0))
         return Rebalancing(
             session=session,
             data_until=self.panel.dates[row].astype(date),
+            data_version=self.panel.until(self.panel.dates[row]).fingerprint,
+            strategies=self.history.strategies,
             orders=orders,
             targets={str(self.panel.symbols[i]): int(shares.target[i]) for i in wanted},
             answer=answer,
@@ -357,7 +392,12 @@ class Rebalancer:
         return ideal * min(1.0, self.limits.gross / gross) if gross > 0.0 else ideal
 
     def _orders(
-        self, shares: Shares, held: NDArray[np.int64], price: Array, ideal: Array
+        self,
+        shares: Shares,
+        held: NDArray[np.int64],
+        price: Array,
+        ideal: Array,
+        forecast: Array,
     ) -> tuple[IntendedOrder, ...]:
         orders = []
         for i in np.flatnonzero(shares.target != held):
@@ -378,6 +418,7 @@ class Rebalancer:
                     target=int(shares.target[i]),
                     price=float(price[i]),
                     deferred=int(shares.deferred[i]),
+                    forecast=float(forecast[i]),
                     parts={
                         reason: amount
                         for reason, amount in parts.items()

@@ -29,13 +29,11 @@ class RiskModel:
         loadings on components
     factor_covariance : shape (n_factors, n_factors), of daily returns as fractions
     specific : variance a day that the factors leave, shape (n_instruments,), above 0
-    names : of the factors
     """
 
     exposures: Array
     factor_covariance: Array
     specific: Array
-    names: tuple[str, ...]
 
     @cached_property
     def root(self) -> Array:
@@ -130,11 +128,6 @@ def fit_risk_model(
         exposures=np.column_stack([beta, member, loadings]),
         factor_covariance=_without_negative(covariance),
         specific=specific,
-        names=(
-            "market",
-            *(f"industry {label}" for label in labels),
-            *(f"component {number}" for number in range(1, kept + 1)),
-        ),
     )
 
 

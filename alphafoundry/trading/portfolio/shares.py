@@ -67,7 +67,9 @@ def whole_shares(
         traded
     dollar_volume : of a mean day; 0 cannot be traded
     """
-    tradable = np.isfinite(price) & (price > 0.0) & (dollar_volume > 0.0)
+    priced = np.isfinite(price) & (price > 0.0)
+    tradable = priced & (dollar_volume > 0.0)
+    mark = np.where(priced, price, 0.0)
     value = np.where(tradable, price, 1.0)
     wanted = np.where(tradable & (weights != held_weights), weights * equity / value, held)
     exact = np.rint(wanted * MICRO).astype(np.int64)
@@ -79,10 +81,10 @@ def whole_shares(
     most = np.floor(limits.participation * np.where(tradable, dollar_volume, 0.0) / value)
     room = most.astype(np.int64)
     target, steps["participation"] = _take(target, np.clip(target, held - room, held + room))
-    kept = _without_small(target, held, value, equity, limits)
+    kept = _without_small(target, held, mark, equity, limits)
     target, steps["minimum trade"] = _take(target, kept)
     bound = max(limits.net, abs(float(weights.sum()))) * equity
-    repaired, note = _repaired(target, held, value, bound)
+    repaired, note = _repaired(target, held, mark, bound)
     target, steps["net repair"] = _take(target, repaired)
     return Shares(target, deferred, steps, exact, note)
 
@@ -116,7 +118,8 @@ def _repaired(
     side = 1 if net > 0.0 else -1
     found = target.copy()
     change = (target - held) * side
-    candidates = np.flatnonzero(change > 0)
+    # Orders that reduce the other side may be needed for its own limits.
+    candidates = np.flatnonzero((change > 0) & (target * side > 0))
     # The dearest first, so that few orders are cut.
     for i in candidates[np.argsort(-price[candidates], kind="stable")]:
         if excess <= 0.0:
@@ -133,6 +136,6 @@ def _repaired(
     if excess <= 0.0:
         return found, ()
     return found, (
-        f"net exposure stays ${excess:,.0f} beyond its limit: positions that close today open "
-        "on the other side next session",
+        f"net exposure stays ${excess:,.0f} beyond its limit until the next session: what closes "
+        "today on one side opens on the other then",
     )

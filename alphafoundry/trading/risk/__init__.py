@@ -38,7 +38,6 @@ from alphafoundry.trading.risk.limits import (
 from alphafoundry.trading.risk.measures import (
     TailRisk,
     beta,
-    designated_value_at_risk,
     drawdowns,
     tail_risk,
 )
@@ -61,7 +60,6 @@ __all__ = [
     "TailRisk",
     "beta",
     "christoffersen",
-    "designated_value_at_risk",
     "drawdowns",
     "judge_exceptions",
     "judge_risk",

@@ -114,26 +114,6 @@ def filtered(returns: Array) -> Array:
     return found
 
 
-def designated_value_at_risk(returns: Array, level: float = 0.99, *, days: int = 250) -> Array:
-    """Return the filtered historical value at risk of each of the last `days` days.
-
-    The figure of a day uses the `WINDOW` days before it and not the day itself. NaN where fewer
-    than 100 days are before it.
-
-    Parameters
-    ----------
-    returns : daily, oldest first, shape (n_days,)
-    """
-    x = np.asarray(returns, dtype=np.float64)
-    found = np.full(min(days, len(x)), np.nan)
-    first = len(x) - len(found)
-    for place in range(len(found)):
-        past = x[max(first + place - WINDOW, 0) : first + place]
-        if len(past) >= LEAST_DAYS:
-            found[place] = tail_risk(past, level, "filtered historical").value_at_risk
-    return found
-
-
 def drawdowns(returns: Array) -> Array:
     """Return how far compounded equity is below its peak each day, shape (n_days,), 0 or less.
 

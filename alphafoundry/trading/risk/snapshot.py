@@ -75,8 +75,10 @@ class RiskSnapshot:
     correlation : mean correlation of two positions, signed by their sides and weighted by size,
         from the shrunk matrix; NaN with fewer than two
     shrinkage : its intensity, 0 to 1
-    liquidity_days : sessions to sell every position at the given share of volume
+    liquidity_days : sessions to sell every position at the given share of volume, but those that
+        cannot be sold
     slowest : the symbol that takes longest, None without positions
+    unsellable : symbols without any volume for 20 days: halted, or soon to be delisted
     stress : scenario to return, below 0 is a loss
     halved_volume_days : liquidity_days with half the volume
     unknown : share of gross exposure in names without a return that day; they count as unmoved
@@ -102,6 +104,7 @@ class RiskSnapshot:
     shrinkage: float
     liquidity_days: float
     slowest: str | None
+    unsellable: tuple[str, ...]
     stress: Mapping[str, float]
     unknown: float
 
@@ -128,7 +131,8 @@ class RiskSnapshot:
             f"{named.shortfall:.2%}",
             f"test: {self.exceptions}",
             f"drawdown: {self.drawdown:.2%} now, {self.deepest:.2%} at the deepest",
-            f"liquidity: {self.liquidity_days:.1f} sessions to sell everything",
+            f"liquidity: {self.liquidity_days:.1f} sessions to sell everything"
+            + (f" but {', '.join(self.unsellable)}" if self.unsellable else ""),
             f"worst stress: {worst[0]} {worst[1]:+.2%}",
         ]
 
@@ -191,6 +195,7 @@ def measure_risk(
     for sector, weight in zip(sector_of, weights, strict=True):
         sectors[sector] = sectors.get(sector, 0.0) + float(weight)
     days = _days_to_sell(panel, row, columns, size * equity, participation)
+    sellable = np.isfinite(days)
     correlation, shrinkage = _mean_correlation(np.nan_to_num(returns[year]), weights)
     book_beta = beta(book[year], market[year])
     return RiskSnapshot(
@@ -214,8 +219,9 @@ def measure_risk(
         effective_names=gross**2 / float(size @ size) if gross > 0.0 else 0.0,
         correlation=correlation,
         shrinkage=shrinkage,
-        liquidity_days=float(days.max(initial=0.0)),
-        slowest=names[int(np.argmax(days))] if names else None,
+        liquidity_days=float(days[sellable].max(initial=0.0)),
+        slowest=names[int(np.argmax(np.where(sellable, days, -1.0)))] if sellable.any() else None,
+        unsellable=tuple(np.array(names)[~sellable].tolist()),
         stress=_stress(book, returns[year], weights, sectors, book_beta, tails),
         unknown=float(size[~np.isfinite(returns[-1])].sum()) / gross if gross > 0.0 else 0.0,
     )

@@ -143,7 +143,7 @@ def test_hard_limits_hold_and_soft_ones_unless_relaxed(seed: int) -> None:
     cap = limits["participation"] * volume
     assert (moved <= cap + 1e-8).all()
     # Where a session cannot reach the limit, the name is as near to it as participation allows.
-    most = np.where(allowed, limits["name"], 0.0)
+    most = np.where(allowed, np.minimum(limits["name"], 5.0 * cap), 0.0)
     assert (np.abs(w) <= np.maximum(most, np.abs(held) - cap) + 1e-7).all()
     new_short = ~shortable & (w < np.minimum(held, 0.0) - 1e-8)
     assert not new_short.any()
@@ -181,6 +181,18 @@ def test_a_name_far_above_its_limit_is_sold_as_fast_as_volume_allows() -> None:
     )
     assert found.weights[3] == pytest.approx(0.25, abs=1e-6)
     assert any("above their limit" in note for note in found.notes)
+
+
+def test_a_position_is_no_larger_than_the_sessions_can_sell() -> None:
+    volume = np.full(NAMES, 5.0)
+    volume[:6] = 0.02
+    held = np.zeros(NAMES)
+    desk = programme(**WIDE | {"participation": 0.1, "days_to_sell": 2.0})
+    for _ in range(4):
+        asked = question(held=held, volume=volume, forecast=np.full(NAMES, 0.01))
+        held = desk.solve(asked, MODEL).weights
+    assert held[:6].max() == pytest.approx(0.004, rel=1e-4)
+    assert held[6:].max() > 0.004
 
 
 def test_a_solver_that_fails_holds_what_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

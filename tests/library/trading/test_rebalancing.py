@@ -61,6 +61,22 @@ def test_orders_lead_from_holdings_to_targets_and_their_reasons_add_up(desk: Reb
         held = {symbol: n for symbol, n in after.items() if n}
 
 
+def test_why_leads_back_to_alphas_bars_and_data_version(desk: Rebalancer) -> None:
+    plan = desk.rebalance(day(300), {"S01": 500}, EQUITY)
+    order = plan.orders[0]
+    text = "\n".join(plan.why(order.symbol))
+    for part in (
+        f"{order.side} {order.quantity:,d} {order.symbol} on the close of {day(300)}",
+        f"order: {signed(order):+,d} shares",
+        f"{1e4 * plan.forecast[int(order.symbol[1:])]:+.2f} bp a day",
+        f"data until 2020-06-01: {REVERSAL.expression}",
+        f"bars until {day(299)}, data version {PANEL.until(day(299)).fingerprint}",
+    ):
+        assert part in text
+    with pytest.raises(PortfolioError, match="no order"):
+        plan.why("XYZ")
+
+
 def test_nothing_of_the_session_or_later_is_looked_at(desk: Rebalancer) -> None:
     row = 320
     draw = np.random.default_rng(1)
@@ -278,3 +294,26 @@ def test_raw_closes_are_what_shares_cost_unless_a_check_masked_them(desk: Rebala
         column = int(np.flatnonzero(panel.symbols == order.symbol)[0])
         assert order.price == raw[row - 1, column]
     assert "S05" not in {order.symbol for order in plan.orders}
+
+
+@pytest.mark.parametrize(
+    ("short", "bought_back_to", "opened"), [(-0.06, -200, 20), (-0.01, -33, 19), (-0.08, -266, 19)]
+)
+def test_what_rounding_leaves_of_the_net_is_cut_from_new_positions_only(
+    short: float, bought_back_to: int, opened: int
+) -> None:
+    """The net may be what the weights have, and the first name counts though it cannot trade.
+
+    A short that is bought back stays so: its own limit may need it.
+    """
+    price, equity = np.array([30.0, 30.0, 250.0]), 100_000.0
+    held = np.array([100, -900, 0])
+    weights = np.array([0.03, short, 0.05])
+    found = whole_shares(
+        weights, held * price / equity, held,
+        equity=equity, price=price, dollar_volume=np.array([0.0, 1e7, 1e7]),
+        limits=Limits(gross=2.0, net=0.0, name=0.1, participation=1.0, minimum_trade=0.0),
+    )  # fmt: skip
+    assert found.target.tolist() == [100, bought_back_to, opened]
+    assert found.target @ price <= abs(weights.sum()) * equity + 1e-6
+    assert found.steps["net repair"].tolist() == [0, 0, (opened - 20) * MICRO]

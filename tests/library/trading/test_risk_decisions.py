@@ -106,6 +106,17 @@ def test_a_snapshot_knows_nothing_of_later_days() -> None:
     assert repr(found) == repr(vars(snapshot()))
 
 
+def test_a_halted_name_is_named_and_does_not_hide_how_long_the_rest_takes() -> None:
+    volume = PANEL.fields["volume"].copy()
+    volume[ROW - 30 :, 0] = 0.0
+    halted = market(fields=fields_of(PANEL.fields["close"], volume))
+    found = measure_risk(halted, DAY, HELD, EQUITY, NEVER)
+    assert found.unsellable == ("S00",)
+    rest = {symbol: n for symbol, n in HELD.items() if symbol != "S00"}
+    assert found.liquidity_days == snapshot(rest).liquidity_days
+    assert "but S00" in "\n".join(found.lines())
+
+
 def test_an_empty_book_has_no_risk_and_is_active() -> None:
     found = snapshot({})
     assert (found.gross, found.tails, found.slowest) == (0.0, (), None)
