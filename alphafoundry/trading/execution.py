@@ -398,11 +398,16 @@ class _Tick:
 
     def _ask_for_cancels(self) -> None:
         with self._store.session() as transaction:
-            wanted = [
-                order
-                for order in self._orders(transaction, ("accepted", "partially_filled"))
-                if order.cancel_requested_at is not None and order.broker_order_id is not None
-            ]
+            wanted = list(
+                transaction.scalars(
+                    select(OrderRow).where(
+                        OrderRow.desk_id == self._desk_id,
+                        OrderRow.status.in_(("accepted", "partially_filled")),
+                        OrderRow.cancel_requested_at.is_not(None),
+                        OrderRow.broker_order_id.is_not(None),
+                    )
+                )
+            )
         for order in wanted:
             if self._broker.cancel(str(order.broker_order_id)):
                 with self._store.write() as transaction:
