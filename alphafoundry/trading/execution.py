@@ -30,10 +30,12 @@ from alphafoundry.trading.desks import desk_in, limits_in
 from alphafoundry.trading.ledger import (
     Entry,
     Line,
+    Waiting,
     books_of,
     post,
     post_all,
     read_books,
+    read_waiting,
     settle_lines,
     transfer_lines,
 )
@@ -396,11 +398,16 @@ class _Tick:
 
     def _ask_for_cancels(self) -> None:
         with self._store.session() as transaction:
-            wanted = [
-                order
-                for order in self._orders(transaction, ("accepted", "partially_filled"))
-                if order.cancel_requested_at is not None and order.broker_order_id is not None
-            ]
+            wanted = list(
+                transaction.scalars(
+                    select(OrderRow).where(
+                        OrderRow.desk_id == self._desk_id,
+                        OrderRow.status.in_(("accepted", "partially_filled")),
+                        OrderRow.cancel_requested_at.is_not(None),
+                        OrderRow.broker_order_id.is_not(None),
+                    )
+                )
+            )
         for order in wanted:
             if self._broker.cancel(str(order.broker_order_id)):
                 with self._store.write() as transaction:
@@ -509,35 +516,19 @@ class _Tick:
                     )
                 )
             }
+        waiting = read_waiting(transaction, self._desk_id)
         entries = []
-        waiting = []
         for activity in activities:
-            if activity.kind == "FILL":
-                order = orders.get(activity.order_id)
-                # Without one it is another's, and the desk is halted: see `_foreign_row`.
-                if order is not None:
-                    entries.append(book_fill(transaction, order, _fill_of(activity), now=self._now))
-                    self._done.fills += 1
-            elif _payment_of(activity) == "fee":
-                entries.append(self._payment(transaction, activity, "fee"))
-            else:
-                waiting.append(activity)
-        self._done.payments += sum(entry.kind != "fill" for entry in entries)
-        post_all(transaction, self._desk_id, entries)
-        # Each of these looks at what the one before has left waiting.
-        for activity in waiting:
             kind = _payment_of(activity)
-            if kind is not None and activity.amount:
-                entry = self._payment(transaction, activity, kind)
-                self._done.payments += post_all(transaction, self._desk_id, [entry])
-
-    def _payment(self, transaction: Transaction, activity: BrokerActivity, kind: str) -> Entry:
-        if kind == "transfer":
-            lines = transfer_lines(activity.amount)
-        else:
-            lines = settle_lines(transaction, self._desk_id, kind, activity.symbol, activity.amount)
-        name = kind if kind == "transfer" else f"{kind} paid"
-        return Entry(name, f"{_ACTIVITY}{activity.id}", activity.at, tuple(lines))
+            order = orders.get(activity.order_id) if activity.kind == "FILL" else None
+            # A fill without one is another's, and the desk is halted: see `_foreign_row`.
+            if order is not None:
+                entries.append(book_fill(transaction, order, _fill_of(activity), now=self._now))
+                self._done.fills += 1
+            elif kind is not None and activity.amount:
+                entries.append(_payment(activity, kind, waiting))
+                self._done.payments += 1
+        post_all(transaction, self._desk_id, entries)
 
     def _rows_of(
         self, transaction: Transaction, told: Sequence[BrokerOrder]
@@ -717,6 +708,15 @@ def _fill_of(activity: BrokerActivity) -> Fill:
         activity.price,
         activity.at,
     )
+
+
+def _payment(activity: BrokerActivity, kind: str, waiting: Waiting) -> Entry:
+    if kind == "transfer":
+        lines = transfer_lines(activity.amount)
+    else:
+        lines = settle_lines(waiting, kind, activity.symbol, activity.amount)
+    name = kind if kind == "transfer" else f"{kind} paid"
+    return Entry(name, f"{_ACTIVITY}{activity.id}", activity.at, tuple(lines))
 
 
 def _foreign(desk: DeskRow, told: BrokerOrder, now: datetime) -> OrderRow:

@@ -407,30 +407,20 @@ def close_session(
         }
         _put_marks(transaction, desk_id, session, prices)
         books = read_books(transaction, desk_id)
+        entries = []
         for symbol, holding in books.holdings.items():
             rate = borrow_rate if isinstance(borrow_rate, int | float) else borrow_rate[symbol]
             owed = _accrual(-holding.value, rate, nights) if holding.quantity < 0 else 0
             if owed:
-                post(
-                    transaction,
-                    desk_id,
-                    kind="borrow accrual",
-                    reference=f"borrow:{symbol}:{session}",
-                    at=at,
-                    lines=[Line("borrow", owed, symbol), Line("accrued_borrow", -owed, symbol)],
-                    memo=f"{nights} days",
-                )
+                lines = (Line("borrow", owed, symbol), Line("accrued_borrow", -owed, symbol))
+                reference = f"borrow:{symbol}:{session}"
+                entries.append(Entry("borrow accrual", reference, at, lines, f"{nights} days"))
         earned = _accrual(books.cash, interest_rate, nights)
         if earned:
-            post(
-                transaction,
-                desk_id,
-                kind="interest accrual",
-                reference=f"interest:{session}",
-                at=at,
-                lines=[Line("accrued_interest", earned), Line("interest", -earned)],
-                memo=f"{nights} days",
-            )
+            lines = (Line("accrued_interest", earned), Line("interest", -earned))
+            reference = f"interest:{session}"
+            entries.append(Entry("interest accrual", reference, at, lines, f"{nights} days"))
+        post_all(transaction, desk_id, entries)
 
 
 def set_marks(store: Store, desk_id: int, session: date, prices: Mapping[str, int]) -> None:
@@ -439,46 +429,48 @@ def set_marks(store: Store, desk_id: int, session: date, prices: Mapping[str, in
         _put_marks(transaction, desk_id, session, prices)
 
 
-def settle_lines(
-    transaction: Transaction, desk_id: int, kind: str, symbol: str, paid: int
-) -> list[Line]:
+Waiting = dict[tuple[str, str], int]
+"""Account and symbol to what waits there for the broker's payment."""
+
+
+def read_waiting(transaction: Transaction, desk_id: int) -> Waiting:
+    """Return what waits for the broker's payments."""
+    rows = transaction.execute(
+        select(BalanceRow.account, BalanceRow.symbol, BalanceRow.amount).where(
+            BalanceRow.desk_id == desk_id,
+            BalanceRow.account.in_(ACCRUALS),
+            BalanceRow.amount != 0,
+        )
+    )
+    return {(row.account, row.symbol): row.amount for row in rows}
+
+
+def settle_lines(waiting: Waiting, kind: str, symbol: str, paid: int) -> list[Line]:
     """Return the lines of a payment that the broker made (below 0: took).
 
-    What waits for it in the account of that kind is cleared. A cent of difference, and what the
-    broker pays beyond what waits, goes to the income or cost account; what it pays too little
-    goes on waiting there, where it shows.
+    What waits for it in the account of that kind is cleared, and taken off `waiting`. A cent of
+    difference, and what the broker pays beyond what waits, goes to the income or cost account;
+    what it pays too little goes on waiting there, where it shows.
 
     kind : "dividend", "claim", "borrow", "interest", or "fee", for which nothing waits
     """
-    places: dict[str, tuple[tuple[Account, ...], Account]] = {
-        "dividend": (
-            ("dividend_receivable",) if paid > 0 else ("dividend_payable",),
-            "dividends",
-        ),
-        "claim": (("claims",), "position"),
-        "borrow": (("accrued_borrow",), "borrow"),
-        "interest": (("accrued_interest",), "interest"),
-        "fee": ((), "fees"),
+    places: dict[str, tuple[Account | None, Account]] = {
+        "dividend": ("dividend_receivable" if paid > 0 else "dividend_payable", "dividends"),
+        "claim": ("claims", "position"),
+        "borrow": ("accrued_borrow", "borrow"),
+        "interest": ("accrued_interest", "interest"),
+        "fee": (None, "fees"),
     }
-    waiting_in, rest_to = places[kind]
+    account, rest_to = places[kind]
     lines = [Line("cash", paid)]
-    rest = paid
-    for account in waiting_in:
-        waits = transaction.scalar(
-            select(BalanceRow.amount).where(
-                BalanceRow.desk_id == desk_id,
-                BalanceRow.account == account,
-                BalanceRow.symbol == symbol,
-            )
-        )
-        due = waits or 0
-        if abs(due - rest) > CENT and abs(due) > abs(rest) and due * rest > 0:
-            due = rest
-        if due:
-            lines.append(Line(account, -due, symbol))
-            rest -= due
-    if rest:
-        lines.append(Line(rest_to, -rest, symbol))
+    due = 0 if account is None else waiting.get((account, symbol), 0)
+    if abs(due) - abs(paid) > CENT and due * paid > 0:
+        due = paid
+    if account is not None and due:
+        lines.append(Line(account, -due, symbol))
+        waiting[account, symbol] -= due
+    if paid - due:
+        lines.append(Line(rest_to, due - paid, symbol))
     return lines
 
 

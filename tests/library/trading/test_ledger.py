@@ -32,7 +32,7 @@ from alphafoundry.trading import (
     set_marks,
     shares,
 )
-from alphafoundry.trading.ledger import Line, fill_lines, post, reverse, settle_lines
+from alphafoundry.trading.ledger import Line, fill_lines, post, read_waiting, reverse, settle_lines
 from tests.library.trading.week import START
 
 HOURS = sessions("XNYS", date(2024, 3, 4), date(2024, 3, 18))
@@ -198,7 +198,7 @@ def test_a_dividend_is_owed_on_the_ex_date_and_settled_when_paid(store: Store, h
     trade(store, desk, "ACE", -held, "10", "sold after the ex-date")
     paid = (1 if held > 0 else -1) * money("100")
     with store.write() as transaction:
-        lines = settle_lines(transaction, desk, "dividend", "ACE", paid)
+        lines = settle_lines(read_waiting(transaction, desk), "dividend", "ACE", paid)
         post(transaction, desk, kind="paid", reference="paid", at=START, lines=lines)
     assert books_of(store, desk).accrued == 0
     assert balance(store, desk, "dividends", "ACE") == -paid
@@ -210,7 +210,7 @@ def test_what_is_paid_too_little_goes_on_waiting(store: Store) -> None:
     ex_day = day(1, dividends=(Dividend("ACE", HOURS[1].day, HOURS[3].day, Decimal("1")),))
     open_session(store, desk, ex_day, before=day(0), at=START)
     with store.write() as transaction:
-        lines = settle_lines(transaction, desk, "dividend", "ACE", money("120"))
+        lines = settle_lines(read_waiting(transaction, desk), "dividend", "ACE", money("120"))
         post(transaction, desk, kind="paid", reference="paid", at=START, lines=lines)
     assert balance(store, desk, "dividend_receivable", "ACE") == money("180")
 
