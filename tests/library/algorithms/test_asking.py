@@ -27,7 +27,7 @@ ANSWER = Completion(f"```python\n{PROGRAM}```\n")
 
 
 class Provider:
-    """Fails as often as it is told, then answers."""
+    """Fails as often as it is told, at one moment for all that ask, then answers."""
 
     name = "openai"
     endpoint = "http://there/v1"
@@ -36,11 +36,17 @@ class Provider:
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.asked = 0
+        self._all_have_asked = asyncio.Event()
 
     async def complete(self, model: str, prompt: str, sampling: Sampling) -> Completion:
         self.asked += 1
-        await asyncio.sleep(0.02)
-        if self.asked <= self.failures:
+        number = self.asked
+        if number >= self.failures:
+            self._all_have_asked.set()
+        await self._all_have_asked.wait()
+        if number > self.failures:
+            await asyncio.sleep(0.02)
+        else:
             raise ModelRequestError("HTTP 503", kind="server", status=503)
         return ANSWER
 
