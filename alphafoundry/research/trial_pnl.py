@@ -64,7 +64,7 @@ class TrialPnl:
             found = (days * (x.T @ x) - sums * sums.T) / (spread * spread.T)
         found[(spread * spread.T) <= 1e-9 * days**2] = 0.0
         np.fill_diagonal(found, 1.0)
-        return np.clip(np.nan_to_num(found), -1.0, 1.0)
+        return np.asarray(np.clip(np.nan_to_num(found), -1.0, 1.0))
 
     def only(self, columns: Iterable[int]) -> TrialPnl:
         """Return some of the trials, in this order."""
