@@ -32,9 +32,9 @@ SAMPLES: Mapping[str, tuple[str, str]] = {
 class PhaseLine:
     """One phase: seconds of this run's clock; `restored` where a checkpoint had it already.
 
-    deflated : DSR of what it chose or measured: all its trials counted where it chose the best of
-        them, all before it where it measured days that were searched on, otherwise one; None
-        without a Sharpe ratio
+    deflated : DSR of what it chose or measured: its own trials and all before them counted where
+        it chose, or where it measured days that were searched on, otherwise one; None without a
+        Sharpe ratio
     """
 
     name: str
@@ -240,7 +240,7 @@ def build_report(
         counted_in = searched if measured and measured.sample == "in_sample" else 1
         chosen = kind.chosen(result.outputs)
         if chosen is not None:
-            counted_in = result.trials
+            counted_in = searched
         numbers = chosen or (measured.metrics if measured else None)
         dsr = (
             None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from alphafoundry.market import Panel
 from benchmarks import truth
 from benchmarks.truth import Part, clustered, measure, rows_of, theoretical_power
+from tests.library.research.searches import make_market
 
 
 @pytest.mark.slow
@@ -33,6 +37,34 @@ def test_a_tiny_form_of_the_whole_measures_and_goes_on(
 
     monkeypatch.setattr(truth, "search_and_judge", again)
     assert measure(parts, workers=1) == rows
+
+
+def small_market(seed: int, strength: float, continuation: tuple[int, int] | None = None) -> Panel:
+    """A market of seconds, with another future where one is asked for."""
+    panel = make_market(seed, reversal=0.08 * strength)
+    if continuation is None:
+        return panel
+    row, number = continuation
+    other = make_market(1000 + number, reversal=0.08 * strength)
+    fields = {
+        name: np.vstack([array[:row], other.fields[name][row:]])
+        for name, array in panel.fields.items()
+    }
+    return replace(panel, fields=fields)
+
+
+def test_a_search_is_judged_on_each_of_its_futures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truth, "KEPT", tmp_path)
+    monkeypatch.setattr(truth, "market_of", small_market)
+    found = truth.one_search(Part(1.0, 8, 1, 3), 103)
+    assert 0 < found["trials"] <= 8
+    assert found["hopeful"] >= len(found["finalists"]) > 0
+    assert [len(future) for future in found["futures"]] == 3 * [len(found["finalists"])]
+    sealed = {future[0]["sealed_sharpe"] for future in found["futures"]}
+    assert len(sealed) == 3, "each future has numbers of its own"
+    assert truth.one_search(Part(1.0, 8, 1, 3), 103) == json.loads(json.dumps(found, default=str))
 
 
 def search(verdicts: list[list[str]], true: float = 0.0, *, hopeful: int = 1) -> dict[str, Any]:
