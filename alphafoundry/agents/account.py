@@ -8,7 +8,15 @@ from datetime import date
 from typing import Any, Protocol
 
 from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.store.desk_tables import DeskState
 from alphafoundry.trading.portfolio import IntendedOrder
+
+STATES: Mapping[DeskMode, DeskState] = {
+    "ACTIVE": "active",
+    "REDUCING": "reducing",
+    "HALTED": "halted",
+}
+"""The desk's state as its ledger keeps it."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Self
 
 from sqlalchemy import select
 
-from alphafoundry.agents.account import Sent, Totals
+from alphafoundry.agents.account import STATES, Sent, Totals
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.snapshot import DeskMode
@@ -42,11 +42,6 @@ from alphafoundry.trading.orders import FINAL
 from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
 
-_STATES: Mapping[DeskMode, DeskState] = {
-    "ACTIVE": "active",
-    "REDUCING": "reducing",
-    "HALTED": "halted",
-}
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
 
@@ -266,7 +261,7 @@ class PaperAccount:
 
     def _take_state(self, mode: DeskMode) -> str | None:
         """Tell the ledger the desk's state; return why it halted by itself, None where not."""
-        wanted = _STATES[mode]
+        wanted = STATES[mode]
         desk = read_desk(self._store, self._id)
         if desk.state == "halted" and self._state != "halted":
             return desk.state_reason or "the ledger has halted the desk"
