@@ -102,6 +102,10 @@ class Account(Protocol):
         """Value the positions at a session's closes, and book what the night costs, once."""
         ...
 
+    def fill_quality(self, session: date, tolerance: float) -> float | None:
+        """Return the share of a session's fills within a fraction of the close; None without."""
+        ...
+
     def totals(self, now: int) -> Totals:
         """Return what there was so far, compared with the broker's own book."""
         ...
