@@ -8,7 +8,15 @@ from datetime import date
 from typing import Any, Protocol
 
 from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.store.desk_tables import DeskState
 from alphafoundry.trading.portfolio import IntendedOrder
+
+STATES: Mapping[DeskMode, DeskState] = {
+    "ACTIVE": "active",
+    "REDUCING": "reducing",
+    "HALTED": "halted",
+}
+"""The desk's state as its ledger keeps it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,10 @@ class Account(Protocol):
 
     def close_session(self, session: date, now: int) -> None:
         """Value the positions at a session's closes, and book what the night costs, once."""
+        ...
+
+    def fill_quality(self, session: date, tolerance: float) -> float | None:
+        """Return the share of a session's fills within a fraction of the close; None without."""
         ...
 
     def totals(self, now: int) -> Totals:

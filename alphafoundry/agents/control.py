@@ -5,6 +5,9 @@ from __future__ import annotations
 import getpass
 from datetime import datetime
 
+from sqlalchemy import select
+
+from alphafoundry.agents.account import STATES
 from alphafoundry.agents.book import StoredBook
 from alphafoundry.agents.hours import seconds
 from alphafoundry.agents.registry import Control
@@ -14,6 +17,8 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import read_agent_desk, read_agent_states
+from alphafoundry.store.desk_tables import DeskRow
+from alphafoundry.trading import set_state
 
 
 def change_desk(
@@ -24,6 +29,11 @@ def change_desk(
     if found.mode == mode:
         return f"desk {found.name}: is {mode} already"
     _apply(store, found, Control(reason, mode), at)
+    with store.session() as session:
+        ledger = session.scalar(select(DeskRow.id).where(DeskRow.name == found.name))
+    if ledger is not None:
+        # A ledger that has halted by itself goes on only by a person's word.
+        set_state(store, ledger, STATES[mode], reason=reason)
     return f"desk {found.name}: {found.mode} -> {mode}: {reason}"
 
 

@@ -127,6 +127,7 @@ class Desk:
         self._run = run
         self._keep_facts = keep_facts
         self._open_alerts: set[str] = set()
+        _log.setLevel(schedule.orchestrator.log_level)
         self._parameters = read_parameters(schedule, self.agents)
 
     def begin(

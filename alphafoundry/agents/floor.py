@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class TradingFloor:
     evenings : sessions so far
     simulated : whether host measures are drawn and facts are kept until something changes
     sample_age : seconds after which a sample of the host is not believed
+    samples_kept : how long samples of the host are kept
     data_until : last day whose bars were taken in
     """
 
@@ -73,6 +74,7 @@ class TradingFloor:
     home: Path
     simulated: bool
     sample_age: int
+    samples_kept: timedelta
     data_until: date | None = None
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -211,7 +213,7 @@ class TradingFloor:
             self.samples.append(row)
             return
         with desk_transaction(self.store, self.desk) as rows:
-            rows.add_samples([row])
+            rows.add_samples([row], keep=self.samples_kept)
 
     def broken(self) -> str | None:
         """Return why the ledger cannot be trusted, None where it can."""

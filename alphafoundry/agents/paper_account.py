@@ -10,7 +10,7 @@ from typing import Self
 
 from sqlalchemy import select
 
-from alphafoundry.agents.account import Sent, Totals
+from alphafoundry.agents.account import STATES, Sent, Totals
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.snapshot import DeskMode
@@ -42,11 +42,6 @@ from alphafoundry.trading.orders import FINAL
 from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
 
-_STATES: Mapping[DeskMode, DeskState] = {
-    "ACTIVE": "active",
-    "REDUCING": "reducing",
-    "HALTED": "halted",
-}
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
 
@@ -95,6 +90,7 @@ class PaperAccount:
         self._closed: date | None = None
         self._state: DeskState = "active"
         self._seen: object = None
+        self._quality: tuple[object, float | None] = (None, None)
         self.version = 0
 
     def __enter__(self) -> Self:
@@ -216,6 +212,23 @@ class PaperAccount:
         self._closed = session
         self._changed()
 
+    def fill_quality(self, session: date, tolerance: float) -> float | None:
+        """Return the share of a session's fills within a fraction of the close; None without."""
+        if self._quality[0] == (self.version, session, tolerance):
+            return self._quality[1]
+        orders = {one.id: one.symbol for one in read_orders(self._store, self._id, session=session)}
+        bars = self._days.days[session].bars
+        misses = [
+            abs(fill.price / PRICE / float(bars[orders[fill.order_id]].close) - 1.0)
+            for fill in read_fills(
+                self._store, self._id, since=self._days.days[session].session.opens
+            )
+            if fill.order_id in orders and orders[fill.order_id] in bars
+        ]
+        found = sum(one <= tolerance for one in misses) / len(misses) if misses else None
+        self._quality = ((self.version, session, tolerance), found)
+        return found
+
     def totals(self, now: int) -> Totals:
         """Return what there was so far, compared with the broker's own book."""
         self._paper.advance(utc(now))
@@ -266,7 +279,7 @@ class PaperAccount:
 
     def _take_state(self, mode: DeskMode) -> str | None:
         """Tell the ledger the desk's state; return why it halted by itself, None where not."""
-        wanted = _STATES[mode]
+        wanted = STATES[mode]
         desk = read_desk(self._store, self._id)
         if desk.state == "halted" and self._state != "halted":
             return desk.state_reason or "the ledger has halted the desk"

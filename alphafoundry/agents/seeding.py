@@ -66,11 +66,16 @@ async def strategies_for(
 def _known_strategies(store: Store, panel: Panel, session: date) -> Selection:
     """Return hopeful alphas of the store that may trade, or else the best ones, as seeded."""
     found = Selection(())
-    for choose in (live_strategies, seed_strategies):
-        for service in _services(store, panel):
-            found = choose(store, service, session=session, market_id=panel.market_id)
-            if found.strategies:
-                return found
+    services, market = _services(store, panel), panel.market_id
+    for service in services:
+        # No alpha waits through an incubation here, so each of them is labelled as seeded.
+        found = live_strategies(store, service, session=session, market_id=market, seeded=True)
+        if found.strategies:
+            return found
+    for service in services:
+        found = seed_strategies(store, service, session=session, market_id=market)
+        if found.strategies:
+            return found
     return found
 
 

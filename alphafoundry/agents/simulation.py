@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ class DeskSimulation:
             home=home,
             simulated=simulated,
             sample_age=sample_age,
+            samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -226,5 +228,5 @@ class DeskSimulation:
         book, samples = self.desk.book, self.floor.samples
         book.flush(self._store, self.name, now=self.simulator.now)
         with desk_transaction(self._store, self.name) as rows:
-            rows.add_samples(samples)
+            rows.add_samples(samples, keep=self.floor.samples_kept)
         samples.clear()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from alphafoundry.clock import utc_now
@@ -194,13 +194,22 @@ class DeskTransaction:
             )
         )
 
-    def add_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert samples of the host; one of the same moment is left as it is."""
+    def add_samples(self, rows: Sequence[Mapping[str, Any]], *, keep: timedelta) -> None:
+        """Insert samples of the host, and forget those that are older than `keep` by the newest.
+
+        One of the same moment is left as it is.
+        """
         if rows:
             once = insert(self._session, HealthSampleRow).on_conflict_do_nothing(
                 index_elements=["desk", "at"]
             )
             self._session.execute(once, [{"desk": self._desk, **row} for row in rows])
+            oldest = max(row["at"] for row in rows) - keep
+            self._session.execute(
+                delete(HealthSampleRow).where(
+                    HealthSampleRow.desk == self._desk, HealthSampleRow.at < oldest
+                )
+            )
 
 
 @contextlib.contextmanager

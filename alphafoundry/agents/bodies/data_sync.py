@@ -36,7 +36,9 @@ def _newest(context: AgentContext) -> str:
 @agent("data_sync", parameters=DataSyncParameters, inputs_version=_newest, seconds=12.0)
 def data_sync(context: AgentContext) -> AgentResult:
     """Release the bars of every session that closed at least 15 minutes ago."""
-    floor = floor_of(context)
+    floor, given = floor_of(context), context.parameters
+    if "market" not in given.data_sources or "market_data" not in given.sync_types:
+        return AgentResult("nothing to take in: the schedule leaves out the market's bars")
     before, newest = floor.data_until, floor.newest_bar(context.now)
     dates = floor.panel.dates
     rows = (dates <= np.datetime64(newest)) & (dates > np.datetime64(before))
@@ -48,7 +50,7 @@ def data_sync(context: AgentContext) -> AgentResult:
     for day in dates[rows].tolist():
         floor.release(day)
         figures["equity"] = round(floor.close_session(day, context.now).equity, 4)
-    if context.parameters.data_validation and rows.any():
+    if given.data_validation and rows.any():
         figures |= _gaps(floor.panel.fields["close"], np.flatnonzero(rows))
     what = f", {figures['gaps']} bars missing" if figures.get("gaps") else ""
     return AgentResult(f"{figures['days']} days of bars, to {newest}{what}", figures=figures)

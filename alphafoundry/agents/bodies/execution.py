@@ -15,7 +15,7 @@ class ExecutionParameters(Parameters):
     Attributes
     ----------
     execution_mode : "smart" is market on close, the only way on daily bars
-    slippage_tolerance : of a fill against the closing price; more lowers the score
+    slippage_tolerance : fraction by which a fill may miss the close; more lowers the score
     max_order_size : shares of one order; a larger one is denied
     retry_failed_orders : True; an order whose fate is unknown is looked up, never sent anew
     execution_quality_monitoring : whether the score counts fills beyond the tolerance
@@ -32,9 +32,12 @@ class ExecutionParameters(Parameters):
 def execution(context: AgentContext) -> AgentResult:
     """Do one turn; where only what lessens risk may be done, nothing that opens is sent."""
     floor = floor_of(context)
-    floor.session_of(context.now)
+    session = floor.session_of(context.now)
     only_reduce = context.only_safe and context.mode == "ACTIVE"
     mode: DeskMode = "REDUCING" if only_reduce else context.mode
     sent = floor.account.execute(context.now, mode=mode)
     floor.broken_by = sent.broken
-    return AgentResult(sent.summary, figures=sent.figures)
+    score = None
+    if context.parameters.execution_quality_monitoring:
+        score = floor.account.fill_quality(session, context.parameters.slippage_tolerance)
+    return AgentResult(sent.summary, score=score, figures=sent.figures)

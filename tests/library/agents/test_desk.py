@@ -360,7 +360,7 @@ CHAIN = """
 """
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     faults=st.lists(
         st.tuples(

@@ -1,0 +1,125 @@
+"""What a person changes about a desk, and what meta_control may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from alphafoundry.agents.bodies.meta_control import ControlParameters, meta_control
+from alphafoundry.agents.control import change_desk, pause_agent
+from alphafoundry.agents.floor import TradingFloor
+from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.registry import AgentContext, AgentResult, Control
+from alphafoundry.errors import FoundryError, StoreError
+from alphafoundry.store import open_store
+from alphafoundry.store.agents import read_control_decisions
+from tests.library.agents.desks import (
+    GivenClock,
+    at,
+    desk_of,
+    hours_of,
+    schedule_of,
+    stored_book,
+)
+
+HOURS = hours_of("2024-03-01", "2024-03-31")
+NOON = at("2024-03-08T17:00:00")
+NOW = datetime(2024, 3, 8, 17, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(home=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(tmp_path, store):
+    schedule = schedule_of(
+        tmp_path, "  work: {interval_minutes: 1}\n  rest: {interval_minutes: 1}\n"
+    )
+    desk = desk_of(schedule, HOURS, NOON, book=stored_book(store, schedule, NOON))
+    for name in ("work", "rest"):
+        desk.step(name, GivenClock(NOON + 60))
+    return desk
+
+
+def test_an_agent_rests_until_it_is_resumed(store, desk):
+    told = pause_agent(store, "work", "looks odd", desk=None, at=NOW)
+    assert told == "desk test: work rests: looks odd"
+    paused = desk.step("work", GivenClock(NOON + 120))
+    assert paused.decision.reason == "paused: looks odd"
+    assert desk.step("rest", GivenClock(NOON + 120)).record.outcome == "ran"
+    pause_agent(store, "work", None, desk="test", at=NOW)
+    assert desk.step("work", GivenClock(NOON + 180)).record.outcome == "ran"
+    after = [one.after for one in read_control_decisions(store, "test")]
+    assert after == ["runs", "paused"]
+
+
+def test_a_desk_is_halted_and_resumed_with_a_row_each(store, desk):
+    assert change_desk(store, "HALTED", "looks odd", desk=None, at=NOW).endswith("looks odd")
+    assert change_desk(store, "HALTED", "again", desk=None, at=NOW).endswith("HALTED already")
+    change_desk(store, "ACTIVE", "it was nothing", desk=None, at=NOW)
+    rows = read_control_decisions(store, "test")
+    assert [(one.before, one.after) for one in rows] == [("HALTED", "ACTIVE"), ("ACTIVE", "HALTED")]
+    assert rows[1].reason == "looks odd" and rows[1].undo == "resume"
+
+
+def test_what_is_not_there_is_told(store, desk, tmp_path):
+    with pytest.raises(FoundryError, match="did you mean 'work'"):
+        pause_agent(store, "wrok", "odd", desk=None, at=NOW)
+    with pytest.raises(StoreError, match="no desk 'other'"):
+        change_desk(store, "HALTED", "odd", desk="other", at=NOW)
+
+
+@dataclass
+class _Ledger(TradingFloor):
+    def __init__(self, trouble: str | None) -> None:
+        self.broken_by = trouble
+
+
+def decided(
+    mode: str, actor: str, *, health: float = 1.0, broken: str | None = None, **given: object
+) -> Control | None:
+    states = {
+        name: AgentState(60.0, since=NOON, successes=health, failures=1 - health)
+        for name in ("execution", "risk_management")
+    }
+    context = AgentContext(
+        floor=_Ledger(broken),
+        name="meta_control",
+        due_at=NOON,
+        now=NOON,
+        deadline=NOON + 180,
+        parameters=ControlParameters(**given),  # type: ignore[arg-type]
+        seed=0,
+        mode=mode,  # type: ignore[arg-type]
+        mode_actor=actor,
+        agents=states,
+    )
+    result: AgentResult = meta_control(context)
+    return result.control
+
+
+def test_meta_control_halts_on_a_broken_ledger_and_reduces_while_agents_are_unwell():
+    halted = decided("ACTIVE", "", broken="cash differs by $1.00")
+    assert halted is not None and (halted.mode, halted.reason) == (
+        "HALTED",
+        "cash differs by $1.00",
+    )
+    reduced = decided("ACTIVE", "", health=0.5)
+    assert reduced is not None and reduced.mode == "REDUCING"
+    assert reduced.evidence["alert_threshold"] == 0.8
+    assert decided("ACTIVE", "", health=0.9) is None
+
+
+def test_meta_control_undoes_only_what_it_did_itself():
+    back = decided("REDUCING", "meta_control")
+    assert back is not None and back.mode == "ACTIVE"
+    assert decided("REDUCING", "risk_management") is None
+    assert decided("HALTED", "meta_control") is None
+    assert decided("HALTED", "ada", health=0.5) is None
+    assert decided("REDUCING", "meta_control", auto_recovery=False) is None
+    assert decided("ACTIVE", "", health=0.5, control_mode="observe") is None
