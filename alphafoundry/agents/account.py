@@ -90,8 +90,11 @@ class Account(Protocol):
         """Store orders for a session's close, before any is sent; return how many."""
         ...
 
-    def execute(self, now: int, *, mode: DeskMode) -> Sent:
-        """Compare with the broker, send what the desk's state lets through, read the fills."""
+    def execute(self, now: int, *, mode: DeskMode, only_reduce: bool = False) -> Sent:
+        """Compare with the broker, send what the desk's state lets through, read the fills.
+
+        only_reduce : orders that open or enlarge a position wait
+        """
         ...
 
     def open_session(self, session: date, now: int) -> None:

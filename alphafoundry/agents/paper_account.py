@@ -154,7 +154,7 @@ class PaperAccount:
         self._changed()
         return len(requests)
 
-    def execute(self, now: int, *, mode: DeskMode) -> Sent:
+    def execute(self, now: int, *, mode: DeskMode, only_reduce: bool = False) -> Sent:
         """Compare with the broker, send what is intended, and read what was filled.
 
         Where neither side has changed since the last turn and nothing waits to be sent, nothing is
@@ -166,7 +166,7 @@ class PaperAccount:
         waiting = [one.status for one in self._pending()]
         if seen == self._seen and "intended" not in waiting and "unknown" not in waiting:
             return Sent(broken=broken)
-        done = execute(self._store, self._id, self._broker, utc(now))
+        done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
         self._changed()
         self._seen = self._both_sides()
         desk = read_desk(self._store, self._id)

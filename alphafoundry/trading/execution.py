@@ -115,16 +115,26 @@ class Execution:
     trouble: str | None = None
 
 
-def execute(store: Store, desk_id: int, broker: BrokerClient, now: datetime) -> Execution:
+def execute(
+    store: Store,
+    desk_id: int,
+    broker: BrokerClient,
+    now: datetime,
+    *,
+    only_reduce: bool = False,
+) -> Execution:
     """Reconcile, send the intended orders, read fills; `now` is the desk's clock.
 
     Orders past their cut-off expire unsent. Limits and the desk's state are checked in the
     transaction that marks orders as sending. While ledger and broker differ nothing is sent.
     A broker that does not answer ends the tick, and is told as `trouble`; the next one goes on.
+
+    only_reduce : send only orders that lessen a position; the others wait for another tick, or
+        for their cut-off
     """
     done = Execution()
     try:
-        _Tick(store, desk_id, broker, now, done).run()
+        _Tick(store, desk_id, broker, now, done, only_reduce=only_reduce).run()
     except BrokerUnavailable as problem:
         done.trouble = str(problem)
     return done
@@ -188,9 +198,17 @@ class _Tick:
     """One execution: the store, the broker and the moment that its steps share."""
 
     def __init__(
-        self, store: Store, desk_id: int, broker: BrokerClient, now: datetime, done: Execution
+        self,
+        store: Store,
+        desk_id: int,
+        broker: BrokerClient,
+        now: datetime,
+        done: Execution,
+        *,
+        only_reduce: bool = False,
     ) -> None:
         self._store = store
+        self._only_reduce = only_reduce
         self._desk_id = desk_id
         self._broker = broker
         self._now = now
@@ -320,6 +338,7 @@ class _Tick:
                     OrderRow.status == "intended",
                     OrderRow.send_from <= self._now,
                     OrderRow.cutoff > self._now,
+                    *([OrderRow.reduce_only] if self._only_reduce else []),
                 )
                 .order_by(OrderRow.id)
                 .limit(limit)

@@ -6,7 +6,6 @@ from typing import Literal
 
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
-from alphafoundry.agents.snapshot import DeskMode
 
 
 class ExecutionParameters(Parameters):
@@ -30,12 +29,10 @@ class ExecutionParameters(Parameters):
 
 @agent("execution", parameters=ExecutionParameters, safe=True, seconds=3.0)
 def execution(context: AgentContext) -> AgentResult:
-    """Do one turn; where only what lessens risk may be done, nothing that opens is sent."""
+    """Do one turn; where only what lessens risk may be done, orders that open wait."""
     floor = floor_of(context)
     session = floor.session_of(context.now)
-    only_reduce = context.only_safe and context.mode == "ACTIVE"
-    mode: DeskMode = "REDUCING" if only_reduce else context.mode
-    sent = floor.account.execute(context.now, mode=mode)
+    sent = floor.account.execute(context.now, mode=context.mode, only_reduce=context.only_safe)
     floor.broken_by = sent.broken
     score = None
     if context.parameters.execution_quality_monitoring:

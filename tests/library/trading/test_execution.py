@@ -206,6 +206,26 @@ def test_a_halted_desk_sends_nothing_and_a_reducing_one_only_what_reduces(store:
     assert reasons(desk)[4:] == ["desk_halted"]
 
 
+def test_orders_that_open_wait_while_only_what_reduces_is_sent(store: Store) -> None:
+    desk = make_desk(store)
+    intend(desk, order(count=100))
+    desk.tick(minute(1))
+    desk.tick(CLOSE + timedelta(minutes=1))
+    next_day = list(desk.paper.market.days.values())[1]
+    now = next_day.session.closes - timedelta(minutes=20)
+    wanted = [
+        OrderRequest("ACE", "sell", shares(40), next_day.session.day, reduce_only=True),
+        OrderRequest("BOW", "buy", shares(1), next_day.session.day),
+    ]
+    intend_orders(store, desk.desk_id, wanted, batch="two", now=now)
+    desk.paper.advance(now)
+    done = execute(store, desk.desk_id, desk.broker, now, only_reduce=True)
+    assert (done.sent, done.denied) == (1, 0)
+    assert statuses(desk)[1:] == ["accepted", "intended"]
+    desk.tick(now + timedelta(minutes=1))
+    assert statuses(desk)[1:] == ["accepted", "accepted"]
+
+
 def test_no_order_crosses_zero(store: Store) -> None:
     desk = make_desk(store)
     intend(desk, order(count=100))
