@@ -13,18 +13,12 @@ from alphafoundry.research.evidence import evidence_of, evidence_of_alphas
 from alphafoundry.research.finalists import choose_finalists
 from alphafoundry.research.opening import open_sealed_days
 from alphafoundry.research.run import ResearchRun, research_run
-from alphafoundry.research.simulation_lifecycle import (
-    Simulated,
-    simulate_at_service,
-    store_outcome,
-)
-from alphafoundry.research.simulation_queue import SimulationQueue, Turn
+from alphafoundry.research.simulation_queue import Group, SimulationQueue
 from alphafoundry.research.standing import verdicts_of
 from alphafoundry.settings import load_settings
 from alphafoundry.store import (
     AlphaRow,
     SimulationPlan,
-    SimulationRow,
     read_alphas,
     read_simulations,
 )
@@ -59,12 +53,7 @@ async def simulated(run: ResearchRun, *expressions: str) -> dict[str, AlphaRow]:
     ]
     work = SimulationQueue(run, run.plan(plans), phase="test")
 
-    async def simulate(run: ResearchRun, row: SimulationRow, turn: Turn) -> Simulated:
-        turn.end(await simulate_at_service(run, row.id))
-        assert turn.outcome is not None
-        return await store_outcome(run, turn.outcome)
-
-    await work.in_lanes(lambda number: work.lane(number, simulate), cap=1)
+    await work.in_lanes(lambda number: work.lane(number, Group.simulate), cap=1)
     rows = read_simulations(run.store, run_id=run.run_id)
     ids = [row.alpha_id for row in rows if row.alpha_id]
     found = read_alphas(run.store, run.service, ids)
