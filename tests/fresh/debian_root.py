@@ -139,7 +139,7 @@ class DebianRoot:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
             "DEBIAN_FRONTEND": "noninteractive",
-            # What is never imported need not be compiled, half of the time of an installation.
+            # A shorter test: what is never imported need not be compiled.
             "PIP_NO_COMPILE": "1",
             "PIP_CACHE_DIR": f"{DOWNLOADS}/{user}/pip",
             "UV_CACHE_DIR": f"{DOWNLOADS}/{user}/uv",
