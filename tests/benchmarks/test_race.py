@@ -34,7 +34,15 @@ def test_finalists_are_the_strongest_that_are_unlike_whatever_their_sign() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["ours", "ours, unseeded", "grammar", "templates", "101-seeded GP"]
+    "name",
+    [
+        "grammar",
+        "templates",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("ours", "ours, unseeded", "101-seeded GP")
+        ),
+    ],
 )
 def test_a_rival_spends_its_budget_and_not_more(name: str) -> None:
     bench = Bench(Market(make_market(2, reversal=0.05)), 24)
@@ -53,6 +61,7 @@ def test_genetic_programs_of_others_become_alphas(name: str, package: str) -> No
     assert any("ts_" in one.expression.text for one in bench.found)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_search() -> None:
     market = Market(make_market(2, reversal=0.05))
     keys = []
