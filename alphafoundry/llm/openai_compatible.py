@@ -124,10 +124,13 @@ class OpenAICompatible:
                 body = await self._json("POST", "/chat/completions", self.timeout, request)
                 return self._completion(body, model, sampling)
             except _ParameterRefused as problem:
-                if not _leave_out(request, problem.name):
+                # The first one that the sentence names; the next may be what to write instead.
+                refused = next((one for one in problem.names if one in request), None)
+                if refused is None:
                     raise
-                self._refused.setdefault(model, []).append(problem.name)
-                log.info("%s: asked again without %s: %s", model, problem.name, problem)
+                _leave_out(request, refused)
+                self._refused.setdefault(model, []).append(refused)
+                log.info("%s: asked again without %s: %s", model, refused, problem)
 
     async def available(self) -> frozenset[str] | None:
         """Return the models that `GET /models` lists, asked at most once a minute.
@@ -202,8 +205,8 @@ class OpenAICompatible:
                 with_reason = " ".join(str(error).split())
         if response.status_code != httpx.codes.OK:
             problem = self._refusal(where, response, response.status_code, _reason(body, content))
-            named = _refused_parameter(body) if response.status_code == 400 else None
-            raise problem if named is None else _ParameterRefused(str(problem), named)
+            named = _refused_parameters(body) if response.status_code == 400 else ()
+            raise _ParameterRefused(str(problem), named) if named else problem
         if len(content) > MOST_BYTES:
             raise ModelRequestError(
                 f"{where}: the answer is larger than {MOST_BYTES:,} bytes", kind="unusable"
@@ -299,32 +302,25 @@ class OpenAICompatible:
 
 
 class _ParameterRefused(ModelRequestError):
-    """A status 400 that names a parameter of the sampling."""
+    """A status 400 that names parameters of the sampling, in its order."""
 
-    def __init__(self, message: str, name: str) -> None:
-        self.name = name
+    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+        self.names = names
         super().__init__(message, kind="refused", status=httpx.codes.BAD_REQUEST)
 
 
-def _refused_parameter(body: object) -> str | None:
-    """Return the parameter of the sampling that a refusal names, None where it names none."""
+def _refused_parameters(body: object) -> tuple[str, ...]:
+    """Return the parameters of the sampling that a refusal names, its own field first."""
     error = body.get("error") if isinstance(body, dict) else None
-    named = error.get("param") if isinstance(error, dict) else None
-    text = str(error.get("message") if isinstance(error, dict) else error or "")
-    quoted = re.findall(r"\b(max_completion_tokens|max_tokens|temperature|top_p)\b", text)
-    # The first one that the sentence names is refused; the next may be what to write instead.
-    found = named if named in _SAMPLING else next(iter(quoted), None)
-    return found if found in _SAMPLING else None
+    text = f"{error.get('param')} {error.get('message')}" if isinstance(error, dict) else str(error)
+    return tuple(re.findall(rf"\b({'|'.join(_SAMPLING)})\b", text))
 
 
-def _leave_out(request: dict[str, Any], name: str) -> bool:
-    """Take a parameter out of a request; False where it was not in there."""
-    if name not in request:
-        return False
-    value = request.pop(name)
-    if name == "max_tokens":
+def _leave_out(request: dict[str, Any], name: str) -> None:
+    """Take a parameter out of a request, if it is there."""
+    value = request.pop(name, None)
+    if name == "max_tokens" and value is not None:
         request["max_completion_tokens"] = value
-    return True
 
 
 _SAMPLING = ("max_tokens", "max_completion_tokens", "temperature", "top_p")

@@ -300,6 +300,20 @@ async def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(
     ]
 
 
+@pytest.mark.parametrize("param", [None, "max_tokens"])
+async def test_a_limit_that_is_too_large_under_both_names_is_left_out(
+    chat_server: ChatServer, param: str | None
+) -> None:
+    says = "'max_tokens' or 'max_completion_tokens' is too large: 16000"
+    error = {"error": {"message": says, "param": param, "code": 400}}
+    chat_server.script("m", *[Reply(400, body=json.dumps(error).encode())] * 2)
+    await ask(chat_server, max_retries=0)
+    sent = [
+        set(body) - {"model", "messages", "temperature", "top_p"} for body in chat_server.bodies
+    ]
+    assert sent == [{"max_tokens"}, {"max_completion_tokens"}, set()]
+
+
 async def test_a_parameter_is_left_out_once_and_then_the_refusal_stands(
     chat_server: ChatServer,
 ) -> None:
