@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from alphafoundry.agents.account import STATES, Sent, Totals
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
@@ -16,7 +16,7 @@ from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
-from alphafoundry.store.desk_tables import BalanceRow, DeskState, OrderRow
+from alphafoundry.store.desk_tables import BalanceRow, DeskState, FillRow, OrderRow
 from alphafoundry.trading import (
     PAPER_BROKER,
     BrokerClient,
@@ -30,6 +30,7 @@ from alphafoundry.trading import (
     execute,
     intend_orders,
     open_session,
+    pending_orders,
     price_units,
     read_desk,
     read_fills,
@@ -38,7 +39,6 @@ from alphafoundry.trading import (
     shares,
 )
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
-from alphafoundry.trading.orders import FINAL
 from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
 
@@ -116,14 +116,18 @@ class PaperAccount:
 
     def pending_orders(self) -> int:
         """Return how many orders are not final."""
-        return len(self._pending())
+        return len(pending_orders(self._store, self._id))
 
     def fills(self, session: date | None = None) -> int:
         """Return how many fills there were, in a session or ever."""
-        if session is None:
-            return len(read_fills(self._store, self._id))
-        orders = read_orders(self._store, self._id, session=session)
-        return sum(1 for one in orders if one.filled)
+        query = select(func.count()).select_from(FillRow).where(FillRow.desk_id == self._id)
+        if session is not None:
+            query = select(func.count()).select_from(OrderRow)
+            query = query.where(
+                OrderRow.desk_id == self._id, OrderRow.session == session, OrderRow.filled != 0
+            )
+        with self._store.session() as transaction:
+            return transaction.scalar(query) or 0
 
     def intend(
         self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
@@ -163,7 +167,7 @@ class PaperAccount:
         self._paper.advance(utc(now))
         broken = self._take_state(mode)
         seen = self._both_sides()
-        waiting = [one.status for one in self._pending()]
+        waiting = [one.status for one in pending_orders(self._store, self._id)]
         if seen == self._seen and "intended" not in waiting and "unknown" not in waiting:
             return Sent(broken=broken)
         done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
@@ -288,11 +292,6 @@ class PaperAccount:
             self._seen = None
         self._state = wanted
         return None
-
-    def _pending(self) -> list[OrderRow]:
-        query = select(OrderRow).where(OrderRow.desk_id == self._id, OrderRow.status.not_in(FINAL))
-        with self._store.session() as session:
-            return list(session.scalars(query))
 
     def _booked_costs(self) -> dict[str, float]:
         query = select(BalanceRow.account, BalanceRow.amount).where(
