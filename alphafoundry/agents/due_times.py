@@ -26,7 +26,9 @@ def due_times(task: Task, hours: ExchangeHours, after: int, until: int) -> list[
     if until <= after:
         return []
     if task.before_close is not None or task.after_open is not None:
-        return [moment for moment in _of_sessions(task, hours) if after < moment <= until]
+        first, last = after - (task.after_open or 0), until + (task.before_close or 0)
+        moments = [_moment_in(task, one) for one in hours.overlapping(first, last)]
+        return [moment for moment in moments if after < moment <= until]
     if task.at is not None:
         moments = _at_time_of_day(task, hours, after, until)
     elif task.in_sessions:
@@ -73,15 +75,9 @@ def _every(task: Task, first: int, last: int) -> range:
 
 
 def _in_sessions(task: Task, hours: ExchangeHours, after: int, until: int) -> Iterator[int]:
-    for one in hours.sessions:
-        if one.closes + GRACE_SECONDS > after and one.opens <= until:
-            first, last = max(one.opens, after + 1), min(one.closes + GRACE_SECONDS - 1, until)
-            yield from _every(task, first, last)
-
-
-def _of_sessions(task: Task, hours: ExchangeHours) -> Iterator[int]:
-    for one in hours.sessions:
-        yield _moment_in(task, one)
+    for one in hours.overlapping(after, until):
+        first, last = max(one.opens, after + 1), min(one.closes + GRACE_SECONDS - 1, until)
+        yield from _every(task, first, last)
 
 
 def _moment_in(task: Task, one: SessionHours) -> int:

@@ -87,6 +87,9 @@ class TradingFloor:
     _volatility: tuple[date | None, str | None] = (None, None)
     _rebalancer: Rebalancer | None = None
 
+    def __post_init__(self) -> None:
+        self._places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
+
     def facts(self, now: int) -> Facts:
         """Return what orders, positions, bars and host say."""
         session = utc(now).astimezone(self.hours.zone).date()
@@ -127,19 +130,17 @@ class TradingFloor:
         before = self.evenings[-1].equity if self.evenings else self.account.equity()
         self.account.close_session(day, now)
         row = int(np.searchsorted(self.panel.dates, np.datetime64(day)))
-        places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
         close = self.panel.fields["close"]
+        truths = [one[row].tolist() for one in self.panel.truth.values()]
         earned, planted = 0.0, 0.0
         for symbol, shares in opened.items():
             # A day without a bar moves nothing; the next one moves from the last known close.
-            before_it = close[:row, places[symbol]]
-            known = np.flatnonzero(np.isfinite(before_it))
-            is_now = close[row, places[symbol]]
-            if len(known) and np.isfinite(is_now):
-                was = float(before_it[known[-1]])
+            place = self._places[symbol]
+            is_now = float(close[row, place])
+            was = self._last_close(row, place)
+            if math.isfinite(was) and math.isfinite(is_now):
                 earned += shares * (is_now - was)
-                truth = sum(float(one[row, places[symbol]]) for one in self.panel.truth.values())
-                planted += shares * was * truth
+                planted += shares * was * sum(truth[place] for truth in truths)
         equity = self.account.equity()
         evening = Evening(
             day, equity, equity - before, earned, planted, self._foretold.get(day, math.nan)
@@ -147,6 +148,15 @@ class TradingFloor:
         self.evenings.append(evening)
         self._held = dict(self.account.positions())
         return evening
+
+    def _last_close(self, row: int, place: int) -> float:
+        """Return the last known close of a name before `row`; NaN without one."""
+        close = self.panel.fields["close"]
+        while row > 0:
+            row -= 1
+            if math.isfinite(found := float(close[row, place])):
+                return found
+        return math.nan
 
     def foretell(self, session: date, value_at_risk: float | None) -> None:
         """Keep the value at risk of the book that a session began with; the first one counts."""

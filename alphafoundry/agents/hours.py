@@ -7,6 +7,7 @@ the change of clocks, play no part.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -78,6 +79,7 @@ class ExchangeHours:
             for one in sessions(exchange, first - _MARGIN, last + _MARGIN)
         )
         self._opens = [one.opens for one in self.sessions]
+        self._ends = [one.closes + GRACE_SECONDS for one in self.sessions]
         self._published = [one.closes + int(PUBLICATION.total_seconds()) for one in self.sessions]
 
     def __repr__(self) -> str:
@@ -90,6 +92,11 @@ class ExchangeHours:
     def between(self, first: date, last: date) -> list[SessionHours]:
         """Return the sessions from `first` to `last`, both included."""
         return [one for one in self.sessions if first <= one.day <= last]
+
+    def overlapping(self, after: int, until: int) -> Sequence[SessionHours]:
+        """Return the sessions that, with their half hour of grace, lie partly in (after, until]."""
+        first = bisect_right(self._ends, after)
+        return self.sessions[first : bisect_right(self._opens, until)]
 
     def at(self, moment: int) -> MarketMoment:
         """Return what the market is at `moment`.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -16,9 +18,10 @@ from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
-from alphafoundry.store.desk_tables import BalanceRow, DeskState, FillRow, OrderRow
+from alphafoundry.store.desk_tables import BalanceRow, DeskRow, DeskState, FillRow, OrderRow
 from alphafoundry.trading import (
     PAPER_BROKER,
+    Books,
     BrokerClient,
     MarketDays,
     OrderLimits,
@@ -26,11 +29,11 @@ from alphafoundry.trading import (
     books_of,
     close_session,
     compare,
+    count_pending,
     create_desk,
     execute,
     intend_orders,
     open_session,
-    pending_orders,
     price_units,
     read_desk,
     read_fills,
@@ -64,6 +67,7 @@ class PaperAccount:
         cash: float,
         seed: int,
         limits: OrderLimits,
+        alone: bool,
     ) -> None:
         """Open the account with its cash; see `open_paper_account`."""
         self._store = store
@@ -86,6 +90,8 @@ class PaperAccount:
             limits=limits,
         )
         self._id = desk.id
+        self._alone = alone
+        self._kept = _Kept(store, desk.id)
         self._opened: date | None = None
         self._closed: date | None = None
         self._state: DeskState = "active"
@@ -107,25 +113,24 @@ class PaperAccount:
 
     def positions(self) -> Mapping[str, int]:
         """Return symbol to whole shares, below 0 is short."""
-        holdings = books_of(self._store, self._id).holdings
-        return {name: one.quantity // SHARE for name, one in holdings.items() if one.quantity}
+        return self._stored().positions
 
     def equity(self) -> float:
         """Return dollars: cash and positions at their last marks."""
-        return books_of(self._store, self._id).equity / MONEY
+        return self._stored().books.equity / MONEY
 
     def pending_orders(self) -> int:
         """Return how many orders are not final."""
-        return len(pending_orders(self._store, self._id))
+        return sum(self._stored().pending.values())
 
     def fills(self, session: date | None = None) -> int:
         """Return how many fills there were, in a session or ever."""
-        query = select(func.count()).select_from(FillRow).where(FillRow.desk_id == self._id)
-        if session is not None:
-            query = select(func.count()).select_from(OrderRow)
-            query = query.where(
-                OrderRow.desk_id == self._id, OrderRow.session == session, OrderRow.filled != 0
-            )
+        if session is None:
+            return self._stored().fills
+        query = select(func.count()).select_from(OrderRow)
+        query = query.where(
+            OrderRow.desk_id == self._id, OrderRow.session == session, OrderRow.filled != 0
+        )
         with self._store.session() as transaction:
             return transaction.scalar(query) or 0
 
@@ -167,13 +172,13 @@ class PaperAccount:
         self._paper.advance(utc(now))
         broken = self._take_state(mode)
         seen = self._both_sides()
-        waiting = [one.status for one in pending_orders(self._store, self._id)]
-        if seen == self._seen and "intended" not in waiting and "unknown" not in waiting:
+        waiting = self._stored().pending
+        if seen == self._seen and not waiting["intended"] and not waiting["unknown"]:
             return Sent(broken=broken)
         done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
         self._changed()
         self._seen = self._both_sides()
-        desk = read_desk(self._store, self._id)
+        desk = self._stored().desk
         if desk.state == "halted" and self._state != "halted":
             broken = desk.state_reason or "the ledger has halted the desk"
         counts = {
@@ -220,18 +225,27 @@ class PaperAccount:
         """Return the share of a session's fills within a fraction of the close; None without."""
         if self._quality[0] == (self.version, session, tolerance):
             return self._quality[1]
-        orders = {one.id: one.symbol for one in read_orders(self._store, self._id, session=session)}
-        bars = self._days.days[session].bars
-        misses = [
-            abs(fill.price / PRICE / float(bars[orders[fill.order_id]].close) - 1.0)
-            for fill in read_fills(
-                self._store, self._id, since=self._days.days[session].session.opens
+        day = self._days.days[session]
+        query = (
+            select(FillRow.symbol, FillRow.price)
+            .join(OrderRow, OrderRow.id == FillRow.order_id)
+            .where(
+                OrderRow.desk_id == self._id,
+                OrderRow.session == session,
+                FillRow.desk_id == self._id,
+                FillRow.at >= day.session.opens,
             )
-            if fill.order_id in orders and orders[fill.order_id] in bars
+        )
+        with self._store.session() as transaction:
+            found = transaction.execute(query).all()
+        misses = [
+            abs(price / PRICE / float(day.bars[symbol].close) - 1.0)
+            for symbol, price in found
+            if symbol in day.bars
         ]
-        found = sum(one <= tolerance for one in misses) / len(misses) if misses else None
-        self._quality = ((self.version, session, tolerance), found)
-        return found
+        share = sum(one <= tolerance for one in misses) / len(misses) if misses else None
+        self._quality = ((self.version, session, tolerance), share)
+        return share
 
     def totals(self, now: int) -> Totals:
         """Return what there was so far, compared with the broker's own book."""
@@ -284,12 +298,12 @@ class PaperAccount:
     def _take_state(self, mode: DeskMode) -> str | None:
         """Tell the ledger the desk's state; return why it halted by itself, None where not."""
         wanted = STATES[mode]
-        desk = read_desk(self._store, self._id)
+        desk = self._stored().desk
         if desk.state == "halted" and self._state != "halted":
             return desk.state_reason or "the ledger has halted the desk"
         if desk.state != wanted:
             set_state(self._store, self._id, wanted, reason="as the desk")
-            self._seen = None
+            self._kept, self._seen = _Kept(self._store, self._id), None
         self._state = wanted
         return None
 
@@ -306,11 +320,53 @@ class PaperAccount:
     def _both_sides(self) -> object:
         """Return what changes with every event at the broker that the ledger could read."""
         paper = self._paper
-        ended = sum(1 for one in paper.orders.values() if one.status not in ("accepted", "new"))
-        return self.version, len(paper.activities), len(paper.orders), ended
+        return self.version, len(paper.activities), len(paper.orders), len(paper.open_orders)
+
+    def _stored(self) -> _Kept:
+        """Return the rows as they are: read again where another may have changed them."""
+        if not self._alone:
+            self._kept = _Kept(self._store, self._id)
+        return self._kept
 
     def _changed(self) -> None:
         self.version += 1
+        self._kept = _Kept(self._store, self._id)
+
+
+class _Kept:
+    """What the store holds of a desk; each part is read once, when it is asked for."""
+
+    def __init__(self, store: Store, desk_id: int) -> None:
+        self._store = store
+        self._id = desk_id
+
+    @cached_property
+    def desk(self) -> DeskRow:
+        """Row of the desk."""
+        return read_desk(self._store, self._id)
+
+    @cached_property
+    def books(self) -> Books:
+        """Cash and positions."""
+        return books_of(self._store, self._id)
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Symbol to whole shares."""
+        held = self.books.holdings
+        return {name: one.quantity // SHARE for name, one in held.items() if one.quantity}
+
+    @cached_property
+    def fills(self) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(FillRow).where(FillRow.desk_id == self._id)
+        with self._store.session() as session:
+            return session.scalar(query) or 0
+
+    @cached_property
+    def pending(self) -> Counter[str]:
+        """Status to how many orders have it; none that is final."""
+        return count_pending(self._store, self._id)
 
 
 def open_paper_account(
@@ -323,6 +379,7 @@ def open_paper_account(
     cash: float,
     seed: int,
     max_order_shares: float | None = None,
+    alone: bool = False,
 ) -> PaperAccount:
     """Return a new account at the paper broker, over some sessions of a market.
 
@@ -332,6 +389,8 @@ def open_paper_account(
     cash : dollars to begin with
     seed : of the broker's path within a day
     max_order_shares : shares of one order at most; a larger one is denied
+    alone : nobody else writes to the desk meanwhile, as in a simulation: what was read holds until
+        the account itself changes it
     """
     days = MarketDays.from_panel(panel, sessions[0].day, sessions[-1].day, exchange=hours.exchange)
     start = utc(sessions[0].opens - 2 * 3600)
@@ -344,6 +403,7 @@ def open_paper_account(
         cash=cash,
         seed=seed,
         limits=OrderLimits(max_order_shares=max_order_shares),
+        alone=alone,
     )
 
 

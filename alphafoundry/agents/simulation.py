@@ -149,12 +149,13 @@ class DeskSimulation:
     def run_session(self, session: SessionHours) -> str:
         """Let one session happen, with the nights before it; return a line about it."""
         began = time.process_time()
-        self.simulator.run_session(session)
-        if session is self.sessions[-1]:
-            self.simulator.finish()
-        for one in self.desk.book.ended:
-            self.ticks.add(one.agent, one.outcome or "running", one.reason)
-        self._write()
+        with self._store.together():
+            self.simulator.run_session(session)
+            if session is self.sessions[-1]:
+                self.simulator.finish()
+            for one in self.desk.book.ended:
+                self.ticks.add(one.agent, one.outcome or "running", one.reason)
+            self._write()
         self._cpu += time.process_time() - began
         evening = self.floor.evenings[-1] if self.floor.evenings else None
         if evening is None or evening.day != session.day:

@@ -21,7 +21,7 @@ from alphafoundry.store.agent_tables import (
     ControlDecisionRow,
     HealthSampleRow,
 )
-from alphafoundry.store.database import Store, insert, lock_subject
+from alphafoundry.store.database import Store, add_rows, insert, insert_rows, lock_subject
 
 
 def open_agent_desk(
@@ -118,7 +118,7 @@ class DeskTransaction:
         """Insert ticks, each of which must be new."""
         if rows:
             given = [{"desk": self._desk, **row} for row in rows]
-            self._session.execute(insert(self._session, AgentTickRow), given)
+            add_rows(self._session, AgentTickRow, given)
 
     def change_tick(self, agent: str, due_at: datetime, values: Mapping[str, Any]) -> bool:
         """Change a tick that is under way; False where it has ended."""
@@ -200,10 +200,11 @@ class DeskTransaction:
         One of the same moment is left as it is.
         """
         if rows:
-            once = insert(self._session, HealthSampleRow).on_conflict_do_nothing(
+            once = insert_rows(self._session, HealthSampleRow).on_conflict_do_nothing(
                 index_elements=["desk", "at"]
             )
-            self._session.execute(once, [{"desk": self._desk, **row} for row in rows])
+            given = [{"desk": self._desk, **row} for row in rows]
+            add_rows(self._session, HealthSampleRow, given, once)
             oldest = max(row["at"] for row in rows) - keep
             self._session.execute(
                 delete(HealthSampleRow).where(

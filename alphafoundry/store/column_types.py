@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import DateTime, Dialect, Double, Text
 from sqlalchemy.types import TypeDecorator
+
+_NOT_PLAIN = re.compile("[\0\ud800-\udfff]")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -39,11 +42,9 @@ class PlainText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        return "".join(
-            "\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in value
-        )
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return _NOT_PLAIN.sub("\ufffd", value)
 
 
 class FiniteFloat(TypeDecorator[float]):

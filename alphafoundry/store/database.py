@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, TableClause, create_engine, event, text
+from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -45,6 +47,7 @@ class Store:
         self.label = address.label
         self._address = address
         self._writer = engine.execution_options(foundry_write=True)
+        self._here = threading.local()
         self._reader = engine
         if address.file is None:
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -65,6 +68,10 @@ class Store:
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
         """Read one consistent state; nothing is written."""
+        if (together := self._together()) is not None:
+            with self._part_of(together):
+                yield together
+            return
         with (
             _errors_in_one_line(self._address),
             Session(self._reader, expire_on_commit=False, autoflush=False) as session,
@@ -77,12 +84,50 @@ class Store:
 
         On SQLite the block is the only writer from its start (BEGIN IMMEDIATE).
         """
+        if (together := self._together()) is not None:
+            with self._part_of(together), together.begin_nested():
+                yield together
+            return
         with (
             _errors_in_one_line(self._address),
             Session(self._writer, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make one transaction of all that this thread reads and writes in the block.
+
+        Each `write` in it still is all or nothing. For work that starts anew where it was broken
+        off, as a simulation does: what a commit promises, to survive a kill before something is
+        done, holds at the end of the block only.
+        """
+        with (
+            _errors_in_one_line(self._address),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            self._here.session, self._here.depth = session, 0
+            try:
+                yield
+            finally:
+                self._here.session = None
+
+    def _together(self) -> Session | None:
+        return getattr(self._here, "session", None)
+
+    @contextlib.contextmanager
+    def _part_of(self, session: Session) -> Iterator[None]:
+        """Let the rows of a block be its own, as those of a session of its own would be."""
+        self._here.depth += 1
+        try:
+            with _errors_in_one_line(self._address):
+                yield
+        finally:
+            self._here.depth -= 1
+            if self._here.depth == 0:
+                session.expunge_all()
 
 
 def open_store(url: str | None = None, *, home: Path) -> Store:
@@ -116,11 +161,35 @@ def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.I
     return insert_of(session.get_bind().dialect.name, table)
 
 
-def insert_of(dialect: str, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+def insert_of(dialect: str, table: type[Table] | TableClause) -> postgresql.Insert | sqlite.Insert:
     """Return the same for a database by its name, "postgresql" or "sqlite"."""
     if dialect == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def add_rows(
+    session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]], insertion: Any = None
+) -> None:
+    """Insert many rows at once; their keys are the same columns.
+
+    Parameters
+    ----------
+    insertion : made by `insert_rows`; a plain one where left out
+    """
+    if rows:
+        session.flush()
+        statement = plain_insert(_rows_of(table)) if insertion is None else insertion
+        session.execute(statement, rows)
+
+
+def insert_rows(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT as of `insert` for `add_rows`: without an object for each row."""
+    return insert_of(session.get_bind().dialect.name, _rows_of(table))
+
+
+def _rows_of(table: type[Table]) -> TableClause:
+    return cast(TableClause, table.__table__)
 
 
 def in_chunks(values: Iterable[str]) -> Iterator[list[str]]:

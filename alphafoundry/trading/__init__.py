@@ -57,6 +57,7 @@ from alphafoundry.trading.money import dollars, money, price_units, shares
 from alphafoundry.trading.orders import (
     OrderRequest,
     bust_fill,
+    count_pending,
     intend_orders,
     pending_orders,
     read_events,
@@ -89,6 +90,7 @@ __all__ = [
     "check_ledger",
     "close_session",
     "compare",
+    "count_pending",
     "create_desk",
     "dollars",
     "execute",

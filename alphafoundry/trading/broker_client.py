@@ -6,14 +6,15 @@ It sends each request once. An order whose answer is lost raises `BrokerUnavaila
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -187,6 +188,9 @@ class BrokerClient:
             trust_env=not _is_here(address),
             headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret},
         )
+        # Within a process a request is a call: no connection, pool, redirects or proxies.
+        self._here = transport if isinstance(transport, InProcess) else None
+        self._headers = [(b"host", address.netloc), *self._http.headers.raw]
 
     def __repr__(self) -> str:
         return f"BrokerClient({str(self._http.base_url)!r}, {'LIVE' if self.live else 'paper'})"
@@ -249,7 +253,7 @@ class BrokerClient:
         }
         if limit_price is not None:
             body["limit_price"] = limit_price
-        return self._order(self._send("POST", "/v2/orders", json=body))
+        return self._order(self._send("POST", "/v2/orders", body=body))
 
     def order(self, order_id: str) -> BrokerOrder | None:
         """Return an order by the broker's id, None where it knows none."""
@@ -283,11 +287,8 @@ class BrokerClient:
 
     def positions(self) -> dict[str, BrokerPosition]:
         """Return symbol to position."""
-        response = self._send("GET", "/v2/positions")
-        return {
-            str(one["symbol"]): self._read(partial(BrokerPosition.of, one))
-            for one in self._list(response)
-        }
+        listed = self._list(self._send("GET", "/v2/positions"))
+        return {str(one["symbol"]): self._read(partial(BrokerPosition.of, one)) for one in listed}
 
     def activities(self, *, after: datetime | None = None) -> Iterator[BrokerActivity]:
         """Go through fills, dividends, fees and the like, oldest first.
@@ -332,39 +333,46 @@ class BrokerClient:
                 return None
             raise
 
-    def _send(self, method: str, path: str, *, json: Any = None) -> httpx.Response:
+    def _send(self, method: str, path: str, *, body: Any = None) -> _Answer:
         once = method == "POST"
         where = f"{method} {path.partition('?')[0]}"
         try:
-            response = self._http.request(method, path, json=json)
+            answer = self._ask(method, path, body)
         except httpx.HTTPError as problem:
             reason = str(problem) or type(problem).__name__
             unknown = once and not isinstance(problem, _NEVER_SENT)
         else:
-            status = response.status_code
-            if status < 300:
-                return response
-            if status != 429 and status < 500:
-                raise _refusal(where, response)
-            reason, unknown = f"HTTP {status}", once and status != 429
+            if answer.status < 300:
+                return answer
+            if answer.status != 429 and answer.status < 500:
+                raise _refusal(answer)
+            reason, unknown = f"HTTP {answer.status}", once and answer.status != 429
         # Raised after the handlers: a caught httpx error refers to the request and its keys.
         raise BrokerUnavailable(f"{where}: no usable answer ({reason})", fate_unknown=unknown)
 
-    def _order(self, response: httpx.Response) -> BrokerOrder:
-        once = response.request.method == "POST"
-        return self._read(partial(BrokerOrder.of, self._object(response)), fate_unknown=once)
+    def _ask(self, method: str, path: str, body: Any) -> _Answer:
+        where = f"{method} {path.partition('?')[0]}"
+        if self._here is None:
+            response = self._http.request(method, path, json=body)
+            return _Answer(where, response.status_code, response.content)
+        content = b"" if body is None else json.dumps(body).encode()
+        status, _, told = self._here.ask(method, path, self._headers, content)
+        return _Answer(where, status, told)
 
-    def _object(self, response: httpx.Response) -> dict[str, Any]:
-        body = _json(response)
-        if isinstance(body, dict):
-            return body
-        raise _unreadable(response)
+    def _order(self, answer: _Answer) -> BrokerOrder:
+        return self._read(
+            partial(BrokerOrder.of, self._object(answer)), fate_unknown=answer.sent_something
+        )
 
-    def _list(self, response: httpx.Response) -> list[dict[str, Any]]:
-        body = _json(response)
-        if isinstance(body, list):
-            return body
-        raise _unreadable(response)
+    def _object(self, answer: _Answer) -> dict[str, Any]:
+        if isinstance(answer.body, dict):
+            return answer.body
+        raise _unreadable(answer)
+
+    def _list(self, answer: _Answer) -> list[dict[str, Any]]:
+        if isinstance(answer.body, list):
+            return answer.body
+        raise _unreadable(answer)
 
     def _read(self, reader: Callable[[], T], *, fate_unknown: bool = False) -> T:
         try:
@@ -388,7 +396,20 @@ class InProcess(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request. Raises httpx.ReadError where the application breaks off."""
-        body = request.read()
+        target = request.url.raw_path.decode("ascii")
+        status, headers, content = self.ask(
+            request.method, target, request.headers.raw, request.read()
+        )
+        return httpx.Response(status, headers=headers, content=content)
+
+    def ask(
+        self, method: str, target: str, given: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Return status, headers and body of the answer; errors as of `handle_request`.
+
+        target : path and query; given : headers, `Host` among them
+        """
+        path, _, query = target.partition("?")
         status = 0
         headers: list[tuple[bytes, bytes]] = []
         content = bytearray()
@@ -407,14 +428,14 @@ class InProcess(httpx.BaseTransport):
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": request.method,
-            "scheme": request.url.scheme,
-            "path": request.url.path,
-            "raw_path": request.url.raw_path.split(b"?")[0],
-            "query_string": request.url.query,
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode("ascii"),
+            "query_string": query.encode("ascii"),
             "root_path": "",
-            "headers": [(key.lower(), value) for key, value in request.headers.raw],
-            "server": (request.url.host, request.url.port or 80),
+            "headers": [(name.lower(), value) for name, value in given],
+            "server": ("paper", 80),
             "client": ("127.0.0.1", 1),
         }
         running = self._app(scope, receive, send)
@@ -427,32 +448,46 @@ class InProcess(httpx.BaseTransport):
             raise httpx.ReadError("the application in this process waits for something")
         if not status:
             raise httpx.ReadError("the connection was closed without an answer")
-        return httpx.Response(status, headers=headers, content=bytes(content))
+        return status, headers, bytes(content)
 
 
-def _json(response: httpx.Response) -> object:
-    try:
-        return response.json()
-    except ValueError:
-        return None
+@dataclass(frozen=True)
+class _Answer:
+    """What came back; `where` is the method and path that were asked."""
+
+    where: str
+    status: int
+    content: bytes
+
+    @property
+    def sent_something(self) -> bool:
+        """Whether the request was one that must not be repeated."""
+        return self.where.startswith("POST")
+
+    @cached_property
+    def body(self) -> object:
+        """The JSON of the answer, None where it is none."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            return None
 
 
-def _unreadable(response: httpx.Response) -> BrokerUnavailable:
-    request = response.request
+def _unreadable(answer: _Answer) -> BrokerUnavailable:
     return BrokerUnavailable(
-        f"{request.method} {request.url.path}: the answer is not the JSON that the API promises",
-        fate_unknown=request.method == "POST",
+        f"{answer.where}: the answer is not the JSON that the API promises",
+        fate_unknown=answer.sent_something,
     )
 
 
-def _refusal(where: str, response: httpx.Response) -> BrokerRefused:
-    body = _json(response)
-    told = body if isinstance(body, dict) else {}
-    reason = str(told.get("message") or response.text[:200] or "no reason given")
+def _refusal(answer: _Answer) -> BrokerRefused:
+    told = answer.body if isinstance(answer.body, dict) else {}
+    text = answer.content.decode("utf-8", "replace")[:200]
+    reason = str(told.get("message") or text or "no reason given")
     code = told.get("code")
     return BrokerRefused(
-        f"{where}: HTTP {response.status_code}, {reason}",
-        status=response.status_code,
+        f"{answer.where}: HTTP {answer.status}, {reason}",
+        status=answer.status,
         code=code if isinstance(code, int) else None,
         reason=reason,
     )

@@ -6,6 +6,7 @@ before it is sent, and one that still is at the next tick is settled by its clie
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,16 +41,14 @@ from alphafoundry.trading.ledger import (
     transfer_lines,
 )
 from alphafoundry.trading.money import CENT, MONEY, PRICE, SHARE, amount_of, dollars, plain, shares
+from alphafoundry.trading.order_rows import FINAL, OPEN, Order, Orders, orders_in
 from alphafoundry.trading.orders import (
-    FINAL,
-    OPEN,
     Fill,
     OrderCheck,
     book_fill,
     expire_unsent,
     halt,
     mark_sending,
-    move,
 )
 
 SECOND_READ = timedelta(seconds=30)
@@ -217,11 +216,11 @@ class _Tick:
         self._blocked = False
 
     def run(self) -> None:
-        with self._store.write() as transaction:
-            self._done.expired += expire_unsent(transaction, self._desk_id, now=self._now)
-            desk = desk_in(transaction, self._desk_id)
-            wanted = self._due(transaction, limit=1)
-            last = self._last_reconciliation(transaction)
+        with self._orders() as orders:
+            self._done.expired += expire_unsent(orders, now=self._now)
+            desk = desk_in(orders.transaction, self._desk_id)
+            wanted = self._due(orders, limit=1)
+            last = self._last_reconciliation(orders.transaction)
         new_day = desk.reconciled_at is None or desk.reconciled_at.date() != self._now.date()
         if wanted or new_day or (last is not None and last.status != "clean"):
             self.reconcile(sweep=new_day)
@@ -258,12 +257,14 @@ class _Tick:
     # Orders whose answer was lost, by us or on the way.
 
     def _settle_unknown(self) -> None:
+        unsettled = OrderRow.status.in_(("sending", "unknown"))
+        query = select(OrderRow.id).where(OrderRow.desk_id == self._desk_id, unsettled)
         with self._store.session() as transaction:
-            if not self._orders(transaction, ("sending", "unknown")):
+            if transaction.execute(query.limit(1)).first() is None:
                 return
-        with self._store.write() as transaction:
-            desk = desk_in(transaction, self._desk_id)
-            unknown = self._orders(transaction, ("sending", "unknown"))
+        with self._orders() as orders:
+            desk = desk_in(orders.transaction, self._desk_id)
+            unknown = orders.where(unsettled)
             again = [
                 order
                 for order in unknown
@@ -273,32 +274,33 @@ class _Tick:
             ]
             for order in again:
                 if order.status == "sending":
-                    move(transaction, order, "unknown", at=self._now, reason="no answer kept")
-            mark_sending(transaction, again, now=self._now)
+                    orders.move(order, "unknown", at=self._now, reason="no answer kept")
+            mark_sending(orders, again, now=self._now)
             others = [order for order in unknown if order not in again]
         self._send(again)
         found = [
             (order, self._broker.order_by_client_id(order.client_order_id)) for order in others
         ]
-        with self._store.write() as transaction:
+        with self._orders() as orders:
+            rows = self._with_ids(orders, [order.id for order in others])
             for order, told in found:
-                row = transaction.merge(order)
+                row = rows[order.id]
                 if told is not None:
-                    self._apply(transaction, row, told)
+                    self._apply(orders, row, told)
                 elif row.absent_at is None:
                     row.absent_at = self._now
                     if row.status == "sending":
-                        move(transaction, row, "unknown", at=self._now, reason="not found")
+                        orders.move(row, "unknown", at=self._now, reason="not found")
                 elif self._now - row.absent_at >= ABSENT:
                     gone: OrderStatus = "cancelled" if row.cancel_requested_at else "expired"
-                    move(transaction, row, gone, at=self._now, reason="never arrived")
+                    orders.move(row, gone, at=self._now, reason="never arrived")
 
     # Sending.
 
     def _send_intended(self) -> None:
         while True:
-            with self._store.write() as transaction:
-                batch = self._checked(transaction)
+            with self._orders() as orders:
+                batch = self._checked(orders)
             if not batch:
                 return
             self._send(batch)
@@ -306,17 +308,17 @@ class _Tick:
                 self._done.trouble = "the broker takes no more orders for now (HTTP 429)"
                 return
 
-    def _checked(self, transaction: Transaction) -> list[OrderRow]:
+    def _checked(self, orders: Orders) -> list[Order]:
         """Mark the next orders as sending, if desk and limits let them; deny the others."""
-        desk = desk_in(transaction, self._desk_id)
-        intended = self._due(transaction, limit=SENT_TOGETHER)
+        desk = desk_in(orders.transaction, self._desk_id)
+        intended = self._due(orders, limit=SENT_TOGETHER)
         if not intended:
             return []
         check = OrderCheck(
             desk,
-            read_books(transaction, self._desk_id),
-            limits_in(transaction, self._desk_id),
-            self._orders(transaction, OPEN),
+            read_books(orders.transaction, self._desk_id),
+            limits_in(orders.transaction, self._desk_id),
+            orders.where(OrderRow.status.in_(OPEN)),
         )
         passed = []
         for order in intended:
@@ -324,42 +326,30 @@ class _Tick:
             if code is None:
                 passed.append(order)
             else:
-                move(transaction, order, "denied", at=self._now, reason=code)
+                orders.move(order, "denied", at=self._now, reason=code)
                 self._done.denied += 1
-        mark_sending(transaction, passed, now=self._now)
-        return passed or self._checked(transaction)
+        mark_sending(orders, passed, now=self._now)
+        return passed or self._checked(orders)
 
-    def _due(self, transaction: Transaction, *, limit: int) -> list[OrderRow]:
-        return list(
-            transaction.scalars(
-                select(OrderRow)
-                .where(
-                    OrderRow.desk_id == self._desk_id,
-                    OrderRow.status == "intended",
-                    OrderRow.send_from <= self._now,
-                    OrderRow.cutoff > self._now,
-                    *([OrderRow.reduce_only] if self._only_reduce else []),
-                )
-                .order_by(OrderRow.id)
-                .limit(limit)
-            )
+    def _due(self, orders: Orders, *, limit: int) -> list[Order]:
+        return orders.where(
+            OrderRow.status == "intended",
+            OrderRow.send_from <= self._now,
+            OrderRow.cutoff > self._now,
+            *([OrderRow.reduce_only] if self._only_reduce else []),
+            limit=limit,
         )
 
-    def _send(self, orders: Sequence[OrderRow]) -> None:
-        for start in range(0, len(orders), SENT_TOGETHER):
-            part = orders[start : start + SENT_TOGETHER]
+    def _send(self, chosen: Sequence[Order]) -> None:
+        for start in range(0, len(chosen), SENT_TOGETHER):
+            part = chosen[start : start + SENT_TOGETHER]
             answers = [(order.id, self._answer(order)) for order in part]
-            with self._store.write() as transaction:
-                rows = {
-                    row.id: row
-                    for row in transaction.scalars(
-                        select(OrderRow).where(OrderRow.id.in_([number for number, _ in answers]))
-                    )
-                }
+            with self._orders() as orders:
+                rows = self._with_ids(orders, [number for number, _ in answers])
                 for number, store_answer in answers:
-                    store_answer(transaction, rows[number])
+                    store_answer(orders, rows[number])
 
-    def _answer(self, order: OrderRow) -> Callable[[Transaction, OrderRow], None]:
+    def _answer(self, order: Order) -> Callable[[Orders, Order], None]:
         """Send an order; return how its answer is to be stored."""
         try:
             told: BrokerOrder | None = self._broker.submit(
@@ -384,23 +374,18 @@ class _Tick:
         if told is None:
             return self._unanswered(BrokerError("known to the broker, but not found"), arrived=True)
         self._done.sent += 1
-        return lambda transaction, row: self._apply(transaction, row, told)
+        return lambda orders, row: self._apply(orders, row, told)
 
     def _unanswered(
         self, problem: BrokerError, *, arrived: bool = False
-    ) -> Callable[[Transaction, OrderRow], None]:
+    ) -> Callable[[Orders, Order], None]:
         unknown = arrived or not isinstance(problem, BrokerUnavailable) or problem.fate_unknown
 
-        def keep(transaction: Transaction, row: OrderRow) -> None:
+        def keep(orders: Orders, row: Order) -> None:
             # A 429 says that this request did not arrive; an earlier one of the same order may.
             back = not unknown and row.attempts == 1
-            move(
-                transaction,
-                row,
-                "intended" if back else "unknown",
-                at=self._now,
-                reason=str(problem),
-            )
+            status: OrderStatus = "intended" if back else "unknown"
+            orders.move(row, status, at=self._now, reason=str(problem))
             if back:
                 row.attempts = 0
                 self._throttled = True
@@ -408,29 +393,28 @@ class _Tick:
 
         return keep
 
-    def _refused(self, problem: BrokerRefused) -> Callable[[Transaction, OrderRow], None]:
-        def keep(transaction: Transaction, row: OrderRow) -> None:
-            move(transaction, row, "rejected", at=self._now, reason=problem.reason)
+    def _refused(self, problem: BrokerRefused) -> Callable[[Orders, Order], None]:
+        def keep(orders: Orders, row: Order) -> None:
+            orders.move(row, "rejected", at=self._now, reason=problem.reason)
             self._done.rejected += 1
 
         return keep
 
     def _ask_for_cancels(self) -> None:
         with self._store.session() as transaction:
-            wanted = list(
-                transaction.scalars(
-                    select(OrderRow).where(
-                        OrderRow.desk_id == self._desk_id,
-                        OrderRow.status.in_(("accepted", "partially_filled")),
-                        OrderRow.cancel_requested_at.is_not(None),
-                        OrderRow.broker_order_id.is_not(None),
-                    )
+            wanted = transaction.execute(
+                select(OrderRow.id, OrderRow.broker_order_id).where(
+                    OrderRow.desk_id == self._desk_id,
+                    OrderRow.status.in_(("accepted", "partially_filled")),
+                    OrderRow.cancel_requested_at.is_not(None),
+                    OrderRow.broker_order_id.is_not(None),
                 )
-            )
-        for order in wanted:
-            if self._broker.cancel(str(order.broker_order_id)):
-                with self._store.write() as transaction:
-                    move(transaction, transaction.merge(order), "pending_cancel", at=self._now)
+            ).all()
+        for number, broker_order_id in wanted:
+            if self._broker.cancel(str(broker_order_id)):
+                with self._orders() as orders:
+                    (order,) = orders.where(OrderRow.id == number)
+                    orders.move(order, "pending_cancel", at=self._now)
 
     # Reading back.
 
@@ -455,12 +439,12 @@ class _Tick:
             told += [one for one in self._broker.open_orders() if one.id not in known]
         missing = False
         if told:
-            with self._store.write() as transaction:
-                ours = self._rows_of(transaction, told)
+            with self._orders() as orders:
+                ours = self._rows_of(orders, told)
                 for one in told:
-                    row = ours.get(one.client_order_id) or self._foreign_row(transaction, one)
+                    row = ours.get(one.client_order_id) or self._foreign_row(orders, one)
                     if row is not None:
-                        self._apply(transaction, row, one)
+                        self._apply(orders, row, one)
                         missing = missing or row.broker_filled > row.filled
         return missing
 
@@ -479,11 +463,11 @@ class _Tick:
         if not activities:
             return
         self._attach(activities)
-        with self._store.write() as transaction:
-            self._book(transaction, activities)
+        with self._orders() as orders:
+            self._book(orders, activities)
             newest = max(one.at for one in activities)
             if newest > since:
-                desk_in(transaction, self._desk_id).fills_until = newest
+                desk_in(orders.transaction, self._desk_id).fills_until = newest
 
     def _known_activities(self, transaction: Transaction, since: datetime) -> set[str]:
         fills = select(FillRow.broker_fill_id).where(
@@ -516,62 +500,58 @@ class _Tick:
         ]
         if not found:
             return
-        with self._store.write() as transaction:
-            ours = self._rows_of(transaction, found)
+        with self._orders() as orders:
+            ours = self._rows_of(orders, found)
             for one in found:
-                row = ours.get(one.client_order_id) or self._foreign_row(transaction, one)
+                row = ours.get(one.client_order_id) or self._foreign_row(orders, one)
                 if row is not None:
-                    self._apply(transaction, row, one)
+                    self._apply(orders, row, one)
 
-    def _book(self, transaction: Transaction, activities: Sequence[BrokerActivity]) -> None:
+    def _book(self, orders: Orders, activities: Sequence[BrokerActivity]) -> None:
         """Book activities that are not booked yet."""
-        orders: dict[str | None, OrderRow] = {}
+        ours: dict[str | None, Order] = {}
         for part in in_chunks(one.order_id for one in activities if one.kind == "FILL"):
-            orders |= {
-                row.broker_order_id: row
-                for row in transaction.scalars(
-                    select(OrderRow).where(
-                        OrderRow.desk_id == self._desk_id, OrderRow.broker_order_id.in_(part)
-                    )
-                )
+            ours |= {
+                order.broker_order_id: order
+                for order in orders.where(OrderRow.broker_order_id.in_(part))
             }
-        waiting = read_waiting(transaction, self._desk_id)
+        waiting = read_waiting(orders.transaction, self._desk_id)
         entries = []
         for activity in activities:
             kind = _payment_of(activity)
-            order = orders.get(activity.order_id) if activity.kind == "FILL" else None
+            order = ours.get(activity.order_id) if activity.kind == "FILL" else None
             # A fill without one is another's, and the desk is halted: see `_foreign_row`.
             if order is not None:
-                entries.append(book_fill(transaction, order, _fill_of(activity), now=self._now))
+                entries.append(book_fill(orders, order, _fill_of(activity), now=self._now))
                 self._done.fills += 1
             elif kind is not None and activity.amount:
                 entries.append(_payment(activity, kind, waiting))
                 self._done.payments += 1
-        post_all(transaction, self._desk_id, entries)
+        post_all(orders.transaction, self._desk_id, entries)
 
-    def _rows_of(
-        self, transaction: Transaction, told: Sequence[BrokerOrder]
-    ) -> dict[str, OrderRow]:
-        found: dict[str, OrderRow] = {}
+    def _orders(self) -> contextlib.AbstractContextManager[Orders]:
+        return orders_in(self._store, self._desk_id)
+
+    def _with_ids(self, orders: Orders, ids: Sequence[int]) -> dict[int, Order]:
+        return {order.id: order for order in orders.where(OrderRow.id.in_(ids))}
+
+    def _rows_of(self, orders: Orders, told: Sequence[BrokerOrder]) -> dict[str, Order]:
+        found: dict[str, Order] = {}
         for part in in_chunks(one.client_order_id for one in told):
             found |= {
-                row.client_order_id: row
-                for row in transaction.scalars(
-                    select(OrderRow).where(
-                        OrderRow.desk_id == self._desk_id, OrderRow.client_order_id.in_(part)
-                    )
-                )
+                order.client_order_id: order
+                for order in orders.where(OrderRow.client_order_id.in_(part))
             }
         return found
 
-    def _foreign_row(self, transaction: Transaction, told: BrokerOrder) -> OrderRow | None:
+    def _foreign_row(self, orders: Orders, told: BrokerOrder) -> Order | None:
         """Return the row of a foreign order, adopted; None where the rule is to halt the desk."""
-        desk = desk_in(transaction, self._desk_id)
+        desk = desk_in(orders.transaction, self._desk_id)
         if told.submitted_at < desk.created_at - _SKEW and told.status in _ENDED:
             return None
         if desk.foreign_rule == "halt":
             halt(
-                transaction,
+                orders.transaction,
                 self._desk_id,
                 f"the broker holds order {told.id} ({told.side} {plain(told.quantity, SHARE)} "
                 f"{told.symbol}), which is not of this desk",
@@ -579,11 +559,12 @@ class _Tick:
             return None
         row = _foreign(desk, told, self._now)
         desk.next_sequence += 1
-        transaction.add(row)
-        transaction.flush()
-        return row
+        orders.transaction.add(row)
+        orders.transaction.flush()
+        (order,) = orders.where(OrderRow.id == row.id)
+        return order
 
-    def _apply(self, transaction: Transaction, order: OrderRow, told: BrokerOrder) -> None:
+    def _apply(self, orders: Orders, order: Order, told: BrokerOrder) -> None:
         """Bring an order to what the broker tells of it; fills come by the activities alone."""
         same = (told.symbol, told.side, told.quantity) == (
             order.symbol,
@@ -592,7 +573,7 @@ class _Tick:
         )
         if not same or told.submitted_at < order.intended_at - _SKEW:
             halt(
-                transaction,
+                orders.transaction,
                 self._desk_id,
                 f"order {order.id}: the broker has another one under its client id "
                 f"({told.side} {plain(told.quantity, SHARE)} {told.symbol})",
@@ -609,7 +590,7 @@ class _Tick:
             status = "pending_cancel"
         known = told.status in _OPEN_AT_BROKER or told.status in _ENDED
         reason = None if known else f"unknown status {told.status!r} counts as open"
-        move(transaction, order, status, at=self._now, reason=reason)
+        orders.move(order, status, at=self._now, reason=reason)
 
     # Comparing.
 
@@ -694,15 +675,6 @@ class _Tick:
                 lines=[Line("position", amount, symbol, quantity), Line("transfers", -amount)],
                 memo=f"the broker holds {theirs}, the ledger held {ours}",
             )
-
-    def _orders(self, transaction: Transaction, status: Sequence[OrderStatus]) -> list[OrderRow]:
-        return list(
-            transaction.scalars(
-                select(OrderRow)
-                .where(OrderRow.desk_id == self._desk_id, OrderRow.status.in_(status))
-                .order_by(OrderRow.id)
-            )
-        )
 
 
 def _payment_of(activity: BrokerActivity) -> str | None:

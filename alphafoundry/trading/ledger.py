@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError, UnbalancedEntry
 from alphafoundry.store import Store
-from alphafoundry.store.database import in_chunks, insert
+from alphafoundry.store.database import add_rows, in_chunks, insert_rows
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     FillRow,
@@ -65,8 +65,6 @@ ACCRUALS: tuple[Account, ...] = (
     "accrued_interest",
 )
 """Accounts of what is due and not paid; part of the net asset value."""
-
-_ROWS_TOGETHER = 500
 
 DAYS_A_YEAR = 360
 """By which borrow fees and interest are counted, on calendar days."""
@@ -188,31 +186,40 @@ def post_all(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -
     fresh = [entry for entry in entries if entry.reference not in booked]
     if not fresh:
         return 0
-    rows = [
-        LedgerEntryRow(
-            desk_id=desk_id,
-            kind=entry.kind,
-            reference=entry.reference,
-            at=entry.at,
-            memo=entry.memo,
-            reverses=entry.reverses,
-        )
-        for entry in fresh
-    ]
-    transaction.add_all(rows)
-    transaction.flush()
-    transaction.execute(
-        insert(transaction, LedgerLineRow),
+    add_rows(
+        transaction,
+        LedgerEntryRow,
         [
             {
-                "entry_id": row.id,
+                "desk_id": desk_id,
+                "kind": entry.kind,
+                "reference": entry.reference,
+                "at": entry.at,
+                "memo": entry.memo,
+                "reverses": entry.reverses,
+            }
+            for entry in fresh
+        ],
+    )
+    ids: dict[str, int] = {}
+    for part in in_chunks(entry.reference for entry in fresh):
+        query = select(LedgerEntryRow.reference, LedgerEntryRow.id).where(
+            LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.reference.in_(part)
+        )
+        ids.update(transaction.execute(query).tuples().all())
+    add_rows(
+        transaction,
+        LedgerLineRow,
+        [
+            {
+                "entry_id": ids[entry.reference],
                 "number": number,
                 "account": line.account,
                 "symbol": line.symbol,
                 "amount": line.amount,
                 "quantity": line.quantity,
             }
-            for row, entry in zip(rows, fresh, strict=True)
+            for entry in fresh
             for number, line in enumerate(entry.lines)
         ],
     )
@@ -235,17 +242,18 @@ def _add_to_balances(transaction: Transaction, desk_id: int, lines: Sequence[Lin
         }
         for (account, symbol), (amount, quantity) in sorted(sums.items())
     ]
-    for start in range(0, len(values), _ROWS_TOGETHER):
-        added = insert(transaction, BalanceRow).values(values[start : start + _ROWS_TOGETHER])
-        transaction.execute(
-            added.on_conflict_do_update(
-                index_elements=["desk_id", "account", "symbol"],
-                set_={
-                    "amount": BalanceRow.amount + added.excluded.amount,
-                    "quantity": BalanceRow.quantity + added.excluded.quantity,
-                },
-            )
-        )
+    added = insert_rows(transaction, BalanceRow)
+    changes = {
+        "amount": BalanceRow.amount + added.excluded.amount,
+        "quantity": BalanceRow.quantity + added.excluded.quantity,
+    }
+    key = ["desk_id", "account", "symbol"]
+    add_rows(
+        transaction,
+        BalanceRow,
+        values,
+        added.on_conflict_do_update(index_elements=key, set_=changes),
+    )
 
 
 def reverse(
@@ -582,17 +590,18 @@ def _put_marks(
 ) -> None:
     if not prices:
         return
-    added = insert(transaction, MarkRow).values(
+    added = insert_rows(transaction, MarkRow)
+    add_rows(
+        transaction,
+        MarkRow,
         [
             {"desk_id": desk_id, "symbol": symbol, "session": session, "price": price}
             for symbol, price in prices.items()
-        ]
-    )
-    transaction.execute(
+        ],
         added.on_conflict_do_update(
             index_elements=["desk_id", "symbol", "session"],
             set_={"price": added.excluded.price},
-        )
+        ),
     )
 
 

@@ -10,17 +10,19 @@ other order ever has. Fills may come after the end: they are booked, the state s
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
 from alphafoundry.market.sessions import last_session_before
 from alphafoundry.store import Store
+from alphafoundry.store.database import add_rows
 from alphafoundry.store.desk_tables import (
     DeskRow,
     FillRow,
@@ -33,6 +35,7 @@ from alphafoundry.trading.desks import PAPER_BROKER, OrderLimits, desk_in
 from alphafoundry.trading.ledger import Books, Entry, fill_lines, reverse
 from alphafoundry.trading.market_day import session_of
 from alphafoundry.trading.money import MONEY, SHARE, amount_of, plain
+from alphafoundry.trading.order_rows import FINAL, OPEN, Order, Orders, orders_in
 
 TimeInForce = Literal["cls", "opg", "day"]
 Denial = Literal[
@@ -49,41 +52,6 @@ Denial = Literal[
     "stale_data",
     "synthetic_at_real_broker",
 ]
-
-OPEN: tuple[OrderStatus, ...] = (
-    "sending",
-    "accepted",
-    "partially_filled",
-    "pending_cancel",
-    "unknown",
-)
-"""States in which a broker may hold the order."""
-
-FINAL: tuple[OrderStatus, ...] = (
-    "filled",
-    "denied",
-    "rejected",
-    "cancelled",
-    "expired",
-    "replaced",
-)
-"""States that an order does not leave, except for `filled` by late fills."""
-
-_ENDS = ("filled", "cancelled", "expired", "rejected", "replaced")
-_NEXT: Mapping[str, tuple[str, ...]] = {
-    "intended": ("sending", "denied", "expired", "cancelled"),
-    "sending": (*_ENDS, "accepted", "partially_filled", "pending_cancel", "unknown", "intended"),
-    "unknown": (*_ENDS, "accepted", "partially_filled", "pending_cancel", "sending"),
-    "accepted": (*_ENDS, "partially_filled", "pending_cancel"),
-    "partially_filled": (*_ENDS, "accepted", "pending_cancel"),
-    "pending_cancel": (*_ENDS, "accepted", "partially_filled"),
-    "cancelled": ("filled",),
-    "expired": ("filled",),
-    "replaced": ("filled",),
-    "rejected": ("filled",),
-    "filled": ("partially_filled",),
-    "denied": (),
-}
 
 CLOSING_CUTOFF = timedelta(minutes=10)
 """How long before the close the last order for the closing auction is sent."""
@@ -158,35 +126,28 @@ def intend_orders(
     *,
     batch: str,
     now: datetime,
-) -> list[OrderRow]:
+) -> list[Order]:
     """Store orders that are to be sent, all or none, with their sequence numbers.
 
     batch : names this list, such as "rebalance 2024-03-08"; a batch that is stored already is
         returned as it is, so that an agent that was killed may do its work again
     """
-    with store.write() as transaction:
-        desk = desk_in(transaction, desk_id)
-        stored = list(
-            transaction.scalars(
-                select(OrderRow)
-                .where(OrderRow.desk_id == desk_id, OrderRow.batch == batch)
-                .order_by(OrderRow.position)
-            )
-        )
+    with orders_in(store, desk_id) as orders:
+        stored = orders.where(OrderRow.batch == batch)
         if stored:
             return stored
+        desk = desk_in(orders.transaction, desk_id)
         first = desk.next_sequence
         rows = [
             _intended(desk, request, batch, position, first + position, now)
             for position, request in enumerate(requests)
         ]
         desk.next_sequence = first + len(rows)
-        transaction.add_all(rows)
-        transaction.flush()
-        transaction.add_all(
-            OrderEventRow(order_id=row.id, at=now, before=None, after="intended") for row in rows
-        )
-        return rows
+        add_rows(orders.transaction, OrderRow, rows)
+        intended = orders.where(OrderRow.batch == batch)
+        for order in intended:
+            orders.event(order.id, at=now, before=None, after="intended")
+        return intended
 
 
 def request_cancel(
@@ -197,16 +158,14 @@ def request_cancel(
     The broker is told at the next execution; until its answer they may still fill.
     """
     count = 0
-    with store.write() as transaction:
-        for order in transaction.scalars(
-            select(OrderRow).where(OrderRow.desk_id == desk_id, OrderRow.id.in_(order_ids))
-        ):
+    with orders_in(store, desk_id) as orders:
+        for order in orders.where(OrderRow.id.in_(order_ids)):
             if order.status in FINAL:
                 continue
             count += 1
             order.cancel_requested_at = order.cancel_requested_at or now
             if order.status == "intended":
-                move(transaction, order, "cancelled", at=now, reason=reason)
+                orders.move(order, "cancelled", at=now, reason=reason)
     return count
 
 
@@ -232,6 +191,17 @@ def pending_orders(store: Store, desk_id: int) -> list[OrderRow]:
     return read_orders(store, desk_id, status=("intended", *OPEN))
 
 
+def count_pending(store: Store, desk_id: int) -> Counter[str]:
+    """Return status to how many of a desk's pending orders have it."""
+    query = (
+        select(OrderRow.status, func.count())
+        .where(OrderRow.desk_id == desk_id, OrderRow.status.in_(("intended", *OPEN)))
+        .group_by(OrderRow.status)
+    )
+    with store.session() as transaction:
+        return Counter(dict(transaction.execute(query).tuples().all()))
+
+
 def read_events(store: Store, order_id: int) -> list[OrderEventRow]:
     """Return the changes of an order's state, oldest first."""
     with store.session() as transaction:
@@ -253,30 +223,6 @@ def read_fills(store: Store, desk_id: int, *, since: datetime | None = None) -> 
         return list(transaction.scalars(query.order_by(FillRow.at, FillRow.broker_fill_id)))
 
 
-def move(
-    transaction: Transaction,
-    order: OrderRow,
-    status: OrderStatus,
-    *,
-    at: datetime,
-    reason: str | None = None,
-) -> None:
-    """Change an order's state and record it; the same state again changes nothing.
-
-    Raises TradingError where the state machine has no such step.
-    """
-    if order.status == status:
-        return
-    if status not in _NEXT[order.status]:
-        raise TradingError(f"order {order.id}: from {order.status} there is no way to {status}")
-    transaction.add(
-        OrderEventRow(order_id=order.id, at=at, before=order.status, after=status, reason=reason)
-    )
-    order.status = status
-    order.reason = reason
-    order.settled_at = at if status in FINAL else None
-
-
 @dataclass(frozen=True)
 class Fill:
     """A fill as the broker tells it; quantity and price as of `OrderRequest`."""
@@ -288,7 +234,7 @@ class Fill:
     at: datetime
 
 
-def book_fill(transaction: Transaction, order: OrderRow, fill: Fill, *, now: datetime) -> Entry:
+def book_fill(orders: Orders, order: Order, fill: Fill, *, now: datetime) -> Entry:
     """Store a fill that is not stored yet and move its order; return the ledger entry to post.
 
     Raises TradingError where the order would be filled beyond its quantity, or on its other side.
@@ -299,25 +245,25 @@ def book_fill(transaction: Transaction, order: OrderRow, fill: Fill, *, now: dat
             f"fit order {order.id} ({order.side} {plain(order.quantity, SHARE)}, "
             f"{plain(order.filled, SHARE)} filled); compare with the broker"
         )
-    transaction.add(
-        FillRow(
-            desk_id=order.desk_id,
-            broker_fill_id=fill.id,
-            order_id=order.id,
-            symbol=order.symbol,
-            side=fill.side,
-            quantity=fill.quantity,
-            price=fill.price,
-            at=fill.at,
-            booked_at=now,
-        )
+    orders.add_fill(
+        {
+            "desk_id": order.desk_id,
+            "broker_fill_id": fill.id,
+            "order_id": order.id,
+            "symbol": order.symbol,
+            "side": fill.side,
+            "quantity": fill.quantity,
+            "price": fill.price,
+            "at": fill.at,
+            "booked_at": now,
+        }
     )
     order.filled += fill.quantity
     order.broker_filled = max(order.broker_filled, order.filled)
     if order.filled == order.quantity:
-        move(transaction, order, "filled", at=now)
+        orders.move(order, "filled", at=now)
     elif order.status in ("sending", "unknown", "accepted"):
-        move(transaction, order, "partially_filled", at=now)
+        orders.move(order, "partially_filled", at=now)
     lines = fill_lines(order.symbol, fill.side, fill.quantity, fill.price)
     return Entry("fill", f"fill:{fill.id}", fill.at, tuple(lines))
 
@@ -327,7 +273,8 @@ def bust_fill(store: Store, desk_id: int, broker_fill_id: str, *, now: datetime)
 
     Raises TradingError where there is no such fill.
     """
-    with store.write() as transaction:
+    with orders_in(store, desk_id) as orders:
+        transaction = orders.transaction
         fill = transaction.get(FillRow, (desk_id, broker_fill_id))
         if fill is None:
             raise TradingError(f"fill {broker_fill_id}: not known, so it cannot be broken")
@@ -335,11 +282,11 @@ def bust_fill(store: Store, desk_id: int, broker_fill_id: str, *, now: datetime)
         if not reverse(transaction, desk_id, reference, at=now, memo="trade broken"):
             return False
         fill.bust_at = now
-        order = transaction.get_one(OrderRow, fill.order_id)
+        (order,) = orders.where(OrderRow.id == fill.order_id)
         order.filled -= fill.quantity
         order.broker_filled = order.filled
         if order.status == "filled":
-            move(transaction, order, "partially_filled", at=now, reason="trade broken")
+            orders.move(order, "partially_filled", at=now, reason="trade broken")
         return True
 
 
@@ -352,7 +299,7 @@ class OrderCheck:
     """
 
     def __init__(
-        self, desk: DeskRow, books: Books, limits: OrderLimits, open_orders: Sequence[OrderRow]
+        self, desk: DeskRow, books: Books, limits: OrderLimits, open_orders: Sequence[Order]
     ) -> None:
         self._desk = desk
         self._books = books
@@ -364,7 +311,7 @@ class OrderCheck:
         for order in open_orders:
             self._count(order)
 
-    def denial(self, order: OrderRow) -> Denial | None:
+    def denial(self, order: Order) -> Denial | None:
         """Return why an order may not be sent, None where it may; it then counts as open."""
         mark = self._price(order)
         found = self._state(order) or self._position(order) or self._size(order, mark)
@@ -372,7 +319,7 @@ class OrderCheck:
             self._count(order)
         return found
 
-    def _state(self, order: OrderRow) -> Denial | None:
+    def _state(self, order: Order) -> Denial | None:
         if self._desk.synthetic and self._desk.broker != PAPER_BROKER:
             return "synthetic_at_real_broker"
         if self._desk.state == "halted":
@@ -385,7 +332,7 @@ class OrderCheck:
             return "stale_data"
         return None
 
-    def _position(self, order: OrderRow) -> Denial | None:
+    def _position(self, order: Order) -> Denial | None:
         held = self._held(order.symbol)
         waiting = self._buying if order.side == "buy" else self._selling
         after = waiting.get(order.symbol, 0) + order.quantity
@@ -399,7 +346,7 @@ class OrderCheck:
                 return "fractional_short"
         return None
 
-    def _size(self, order: OrderRow, mark: int | None) -> Denial | None:
+    def _size(self, order: Order, mark: int | None) -> Denial | None:
         limits = self._limits
         if limits.max_order_shares is not None and (
             order.quantity > limits.max_order_shares * SHARE
@@ -410,7 +357,7 @@ class OrderCheck:
         price = order.limit_price or mark
         return "no_mark" if price is None else self._value(order, price)
 
-    def _value(self, order: OrderRow, price: int) -> Denial | None:
+    def _value(self, order: Order, price: int) -> Denial | None:
         limits = self._limits
         value = amount_of(order.quantity, price)
         if limits.max_order_value is not None and value > limits.max_order_value * MONEY:
@@ -431,11 +378,11 @@ class OrderCheck:
         holding = self._books.holdings.get(symbol)
         return 0 if holding is None else holding.quantity
 
-    def _price(self, order: OrderRow) -> int | None:
+    def _price(self, order: Order) -> int | None:
         holding = self._books.holdings.get(order.symbol)
         return order.reference_price or (None if holding is None else holding.mark)
 
-    def _count(self, order: OrderRow) -> None:
+    def _count(self, order: Order) -> None:
         waiting = self._buying if order.side == "buy" else self._selling
         rest = order.quantity - order.filled
         waiting[order.symbol] = waiting.get(order.symbol, 0) + rest
@@ -447,57 +394,49 @@ class OrderCheck:
 
 def _intended(
     desk: DeskRow, request: OrderRequest, batch: str, position: int, sequence: int, now: datetime
-) -> OrderRow:
-    return OrderRow(
-        desk_id=desk.id,
-        origin="desk",
-        sequence=sequence,
-        batch=batch,
-        position=position,
-        client_order_id=client_order_id(desk.epoch, request.session, request.symbol, sequence),
-        session=request.session,
-        symbol=request.symbol,
-        side=request.side,
-        quantity=request.quantity,
-        order_type="market" if request.limit_price is None else "limit",
-        time_in_force=request.time_in_force,
-        limit_price=request.limit_price,
-        reduce_only=request.reduce_only,
-        reference_price=request.reference_price,
-        send_from=request.send_from or now,
-        cutoff=cutoff_of(desk.exchange, request.session, request.time_in_force),
-        status="intended",
-        filled=0,
-        broker_filled=0,
-        attempts=0,
-        intended_at=now,
-        facts=dict(request.facts),
-        data_until=request.data_until,
-        data_version=request.data_version,
-        market_id=request.market_id,
-    )
+) -> dict[str, Any]:
+    return {
+        "desk_id": desk.id,
+        "origin": "desk",
+        "sequence": sequence,
+        "batch": batch,
+        "position": position,
+        "client_order_id": client_order_id(desk.epoch, request.session, request.symbol, sequence),
+        "session": request.session,
+        "symbol": request.symbol,
+        "side": request.side,
+        "quantity": request.quantity,
+        "order_type": "market" if request.limit_price is None else "limit",
+        "time_in_force": request.time_in_force,
+        "limit_price": request.limit_price,
+        "reduce_only": request.reduce_only,
+        "reference_price": request.reference_price,
+        "send_from": request.send_from or now,
+        "cutoff": cutoff_of(desk.exchange, request.session, request.time_in_force),
+        "status": "intended",
+        "filled": 0,
+        "broker_filled": 0,
+        "attempts": 0,
+        "intended_at": now,
+        "facts": dict(request.facts),
+        "data_until": request.data_until,
+        "data_version": request.data_version,
+        "market_id": request.market_id,
+    }
 
 
-def expire_unsent(transaction: Transaction, desk_id: int, *, now: datetime) -> int:
+def expire_unsent(orders: Orders, *, now: datetime) -> int:
     """Expire what was not sent before its cut-off, never rerouted; return how many."""
-    late = list(
-        transaction.scalars(
-            select(OrderRow).where(
-                OrderRow.desk_id == desk_id,
-                OrderRow.status == "intended",
-                OrderRow.cutoff <= now,
-            )
-        )
-    )
+    late = orders.where(OrderRow.status == "intended", OrderRow.cutoff <= now)
     for order in late:
-        move(transaction, order, "expired", at=now, reason="cutoff")
+        orders.move(order, "expired", at=now, reason="cutoff")
     return len(late)
 
 
-def mark_sending(transaction: Transaction, orders: Sequence[OrderRow], *, now: datetime) -> None:
+def mark_sending(orders: Orders, chosen: Sequence[Order], *, now: datetime) -> None:
     """Record that orders are about to be sent."""
-    for order in orders:
-        move(transaction, order, "sending", at=now)
+    for order in chosen:
+        orders.move(order, "sending", at=now)
         order.sent_at = now
         order.attempts += 1
         order.absent_at = None

@@ -109,6 +109,7 @@ async def run_of_desk(
                     cash=cash,
                     seed=settings.seed,
                     max_order_shares=most_shares(plan),
+                    alone=replay_from is None,
                 )
                 with account:
                     simulation = DeskSimulation(

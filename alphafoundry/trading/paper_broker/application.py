@@ -84,13 +84,10 @@ class PaperApplication:
         await send({"type": "http.response.body", "body": payload})
 
     def _guarded(self, scope: MutableMapping[str, Any], body: bytes) -> Answer:
-        headers: dict[str, list[str]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-        hosts = headers.get("host", [])
+        hosts, origins = (_headers(scope, name) for name in (b"host", b"origin"))
         if len(hosts) != 1 or urlsplit(f"//{hosts[0]}").hostname not in _HERE:
             return 421, _told(42110000, f"this broker does not answer for the host {hosts}")
-        if any(one != f"http://{hosts[0]}" for one in headers.get("origin", [])):
+        if any(one != f"http://{hosts[0]}" for one in origins):
             return 403, _told(40310000, "this broker takes no requests of other sites' pages")
         if len(body) > MAX_BODY_BYTES:
             return 413, _told(41310000, f"at most {MAX_BODY_BYTES} bytes")
@@ -361,6 +358,10 @@ def order_json(order: PaperOrder) -> dict[str, Any]:
         "trail_price": None,
         "hwm": None,
     }
+
+
+def _headers(scope: Message, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted]
 
 
 def _found(order: PaperOrder | None) -> Answer:

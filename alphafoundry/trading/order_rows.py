@@ -1,0 +1,211 @@
+"""A desk's orders within one transaction: read as plain values, changed, and written together.
+
+Hundreds of orders change at each close. As mapped objects they would be most of a session's work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from typing import Any, cast
+
+from sqlalchemy import ColumnExpressionArgument, Table, bindparam, select, update
+from sqlalchemy.orm import Session as Transaction
+
+from alphafoundry.errors import TradingError
+from alphafoundry.store import Store
+from alphafoundry.store.database import add_rows
+from alphafoundry.store.desk_tables import (
+    FillRow,
+    OrderEventRow,
+    OrderRow,
+    OrderSide,
+    OrderStatus,
+)
+
+OPEN: tuple[OrderStatus, ...] = (
+    "sending",
+    "accepted",
+    "partially_filled",
+    "pending_cancel",
+    "unknown",
+)
+"""States in which a broker may hold the order."""
+
+FINAL: tuple[OrderStatus, ...] = (
+    "filled",
+    "denied",
+    "rejected",
+    "cancelled",
+    "expired",
+    "replaced",
+)
+"""States that an order does not leave, except for `filled` by late fills."""
+
+_ENDS = ("filled", "cancelled", "expired", "rejected", "replaced")
+_NEXT: Mapping[str, tuple[str, ...]] = {
+    "intended": ("sending", "denied", "expired", "cancelled"),
+    "sending": (*_ENDS, "accepted", "partially_filled", "pending_cancel", "unknown", "intended"),
+    "unknown": (*_ENDS, "accepted", "partially_filled", "pending_cancel", "sending"),
+    "accepted": (*_ENDS, "partially_filled", "pending_cancel"),
+    "partially_filled": (*_ENDS, "accepted", "pending_cancel"),
+    "pending_cancel": (*_ENDS, "accepted", "partially_filled"),
+    "cancelled": ("filled",),
+    "expired": ("filled",),
+    "replaced": ("filled",),
+    "rejected": ("filled",),
+    "filled": ("partially_filled",),
+    "denied": (),
+}
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """What is read of an `OrderRow`; those up to `cancel_requested_at` are what changes."""
+
+    id: int
+    status: OrderStatus
+    reason: str | None
+    filled: int
+    broker_filled: int
+    broker_order_id: str | None
+    attempts: int
+    sent_at: datetime | None
+    settled_at: datetime | None
+    absent_at: datetime | None
+    cancel_requested_at: datetime | None
+    desk_id: int
+    client_order_id: str
+    session: date
+    symbol: str
+    side: OrderSide
+    quantity: int
+    time_in_force: str
+    limit_price: int | None
+    reduce_only: bool
+    reference_price: int | None
+    cutoff: datetime
+    intended_at: datetime
+    data_until: date | None
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what may change."""
+        return (
+            self.status,
+            self.reason,
+            self.filled,
+            self.broker_filled,
+            self.broker_order_id,
+            self.attempts,
+            self.sent_at,
+            self.settled_at,
+            self.absent_at,
+            self.cancel_requested_at,
+        )
+
+
+_NAMES = tuple(one.name for one in fields(Order))
+_CHANGING = _NAMES[1:11]
+_ROWS = cast(Table, OrderRow.__table__)
+_READ = select(*(_ROWS.c[name] for name in _NAMES))
+_CHANGE = (
+    update(_ROWS)
+    .where(_ROWS.c.id == bindparam("order"))
+    .values({name: bindparam(name) for name in _CHANGING})
+)
+
+
+class Orders:
+    """The orders of one desk as a transaction sees and changes them.
+
+    An order that is read twice is one object. What has changed is written before the next reading
+    and at the end of `orders_in`.
+
+    Attributes
+    ----------
+    transaction : for whatever else belongs to it; `save` first where it looks at orders
+    """
+
+    def __init__(self, transaction: Transaction, desk_id: int) -> None:
+        self.transaction = transaction
+        self._desk_id = desk_id
+        self._known: dict[int, Order] = {}
+        self._stored: dict[int, tuple[Any, ...]] = {}
+        self._events: list[dict[str, Any]] = []
+        self._fills: list[dict[str, Any]] = []
+
+    def where(
+        self, *conditions: ColumnExpressionArgument[bool], limit: int | None = None
+    ) -> list[Order]:
+        """Return the desk's orders that meet conditions on `OrderRow`, in the order intended."""
+        self.save()
+        query = _READ.where(_ROWS.c.desk_id == self._desk_id, *conditions).order_by(_ROWS.c.id)
+        if limit is not None:
+            query = query.limit(limit)
+        found = []
+        for row in self.transaction.execute(query):
+            order = self._known.get(row[0])
+            if order is None:
+                order = self._known[row[0]] = Order(*row)
+                self._stored[order.id] = order.state()
+            found.append(order)
+        return found
+
+    def move(
+        self, order: Order, status: OrderStatus, *, at: datetime, reason: str | None = None
+    ) -> None:
+        """Change an order's state and record it; the same state again changes nothing.
+
+        Raises TradingError where the state machine has no such step.
+        """
+        if order.status == status:
+            return
+        if status not in _NEXT[order.status]:
+            raise TradingError(f"order {order.id}: from {order.status} there is no way to {status}")
+        self.event(order.id, at=at, before=order.status, after=status, reason=reason)
+        order.status = status
+        order.reason = reason
+        order.settled_at = at if status in FINAL else None
+
+    def event(
+        self,
+        order_id: int,
+        *,
+        at: datetime,
+        before: OrderStatus | None,
+        after: OrderStatus,
+        reason: str | None = None,
+    ) -> None:
+        """Record a change of state."""
+        self._events.append(
+            {"order_id": order_id, "at": at, "before": before, "after": after, "reason": reason}
+        )
+
+    def add_fill(self, values: dict[str, Any]) -> None:
+        """Keep a row for `FillRow`, to be written with the rest."""
+        self._fills.append(values)
+
+    def save(self) -> None:
+        """Write what has changed."""
+        changed = []
+        for number, order in self._known.items():
+            state = order.state()
+            if state != self._stored[number]:
+                self._stored[number] = state
+                changed.append({"order": number, **dict(zip(_CHANGING, state, strict=True))})
+        if changed:
+            self.transaction.execute(_CHANGE, changed)
+        add_rows(self.transaction, OrderEventRow, self._events)
+        add_rows(self.transaction, FillRow, self._fills)
+        self._events, self._fills = [], []
+
+
+@contextlib.contextmanager
+def orders_in(store: Store, desk_id: int) -> Iterator[Orders]:
+    """Read and change orders, all or nothing."""
+    with store.write() as transaction:
+        orders = Orders(transaction, desk_id)
+        yield orders
+        orders.save()
