@@ -24,6 +24,8 @@ from alphafoundry.clock import utc_now
 from alphafoundry.store import Store
 from alphafoundry.store.agents import DeskTransaction, desk_transaction
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 LEASE = 60
 """Seconds after its time-out at which a tick that has not ended is taken for dead."""
 
@@ -47,7 +49,7 @@ class Record:
 
     def line(self) -> bytes:
         """Return what a digest holds of it: no lease, no attempts, no true time."""
-        return json.dumps(
+        return _SORTED.encode(
             [
                 self.agent,
                 self.due_at,
@@ -57,8 +59,7 @@ class Record:
                 self.ended_at,
                 self.only_safe,
                 self.result,
-            ],
-            sort_keys=True,
+            ]
         ).encode()
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ValidationError
 
 from alphafoundry.agents.book import LEASE, Record, TickBook
-from alphafoundry.agents.due_times import due_times, last_due
+from alphafoundry.agents.due_times import due_times, is_due, last_due
 from alphafoundry.agents.gate import Decision, Tick, decide
 from alphafoundry.agents.health import Outcome
 from alphafoundry.agents.hours import ExchangeHours, utc
@@ -152,7 +152,7 @@ class Desk:
         task = self.schedule.tasks[agent]
         if due_at is None:
             due_at = now if forced else last_due(task, self.hours, now)
-        if due_at is None or (not forced and not self._is_due(task, due_at)):
+        if due_at is None or (not forced and not is_due(task, self.hours, due_at)):
             return Step("not due")
         with self.book.transaction() as book:
             self._release_dead(book, now)
@@ -276,9 +276,6 @@ class Desk:
             break
         return step
 
-    def _is_due(self, task: Task, due_at: int) -> bool:
-        return due_at in due_times(task, self.hours, due_at - 1, due_at)
-
     def _snapshot(self, book: TickBook, task: Task, now: int, facts: Facts) -> Snapshot:
         return Snapshot(
             now=now,
@@ -366,24 +363,19 @@ class Desk:
         ):
             if rate < low and settings.on_low == "pause" and state.paused is None:
                 state.paused = f"performance {rate:.2f} is below {low:.2f}"
-            self._alert(
-                book, f"performance:{task.name}", now, rate < low, f"{rate:.2f} is below {low:.2f}"
-            )
-        self._alert(
-            book,
-            f"too_long:{task.name}",
-            now,
-            too_long,
-            f"took {now - record.claimed_at} s, more than {task.max_duration} s",
-        )
+            below = f"{rate:.2f} is below {low:.2f}" if rate < low else None
+            self._alert(book, f"performance:{task.name}", now, below)
+        took = f"took {now - record.claimed_at} s, more than {task.max_duration} s"
+        self._alert(book, f"too_long:{task.name}", now, took if too_long else None)
         if tripped or record.outcome == "ran":
             times = f"{state.failures_in_row} failures in a row, the last: {record.reason}"
-            self._alert(book, f"tripped:{task.name}", now, tripped, times)
+            self._alert(book, f"tripped:{task.name}", now, times if tripped else None)
 
-    def _alert(self, book: TickBook, key: str, now: int, wrong: bool, text: str) -> None:
+    def _alert(self, book: TickBook, key: str, now: int, text: str | None) -> None:
+        """Tell what is wrong; None is all well."""
         if not self.schedule.orchestrator.error_alerting:
             return
-        if wrong:
+        if text is not None:
             self._open_alerts.add(key)
             book.alert(key, now, text)
             _log.warning("%s: %s", key, text)

@@ -40,6 +40,15 @@ def due_times(task: Task, hours: ExchangeHours, after: int, until: int) -> list[
     return moments
 
 
+def is_due(task: Task, hours: ExchangeHours, moment: int) -> bool:
+    """Return whether the agent is due at that moment."""
+    if task.settings.interval_minutes is None:
+        return moment in due_times(task, hours, moment - 1, moment)
+    if (moment - task.offset) % task.interval:
+        return False
+    return not task.in_sessions or bool(hours.overlapping(moment, moment))
+
+
 def last_due(task: Task, hours: ExchangeHours, now: int) -> int | None:
     """Return the agent's last due time up to `now`, within ten days; None without one."""
     found = due_times(task, hours, now - 10 * 86_400, now)

@@ -92,7 +92,7 @@ class TradingFloor:
 
     def facts(self, now: int) -> Facts:
         """Return what orders, positions, bars and host say."""
-        session = utc(now).astimezone(self.hours.zone).date()
+        session = self.hours.local_day(now)
         sample = self._sample
         fresh = sample is not None and now - sample[0] <= self.sample_age
         host = sample[1] if sample is not None and fresh else None

@@ -78,6 +78,7 @@ class ExchangeHours:
             SessionHours(one.day, int(one.opens.timestamp()), int(one.closes.timestamp()))
             for one in sessions(exchange, first - _MARGIN, last + _MARGIN)
         )
+        self._quarter = (-1, first)
         self._opens = [one.opens for one in self.sessions]
         self._ends = [one.closes + GRACE_SECONDS for one in self.sessions]
         self._published = [one.closes + int(PUBLICATION.total_seconds()) for one in self.sessions]
@@ -115,6 +116,14 @@ class ExchangeHours:
             )
         grace = moment < one.closes + GRACE_SECONDS
         return MarketMoment(False, grace, one.day if grace else None, None, None, last_closed)
+
+    def local_day(self, moment: int) -> date:
+        """Return the day that it is at the exchange."""
+        # No zone has its midnight between two quarters of an hour.
+        quarter = moment // 900
+        if self._quarter[0] != quarter:
+            self._quarter = (quarter, utc(moment).astimezone(self.zone).date())
+        return self._quarter[1]
 
     def local_moment(self, day: date, clock: time) -> int:
         """Return the moment of a time of day at the exchange.

@@ -90,6 +90,7 @@ def is_session(exchange: str, day: date) -> bool:
     return len(session_days(exchange, day, day)) == 1
 
 
+@lru_cache(maxsize=256)
 def last_session_before(exchange: str, day: date) -> date:
     """Return the last trading day before `day`."""
     found: date = session_days(exchange, day - _LONGEST_CLOSURE, day - timedelta(days=1))[-1].item()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, bindparam, case, func, or_, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError, UnbalancedEntry
@@ -482,24 +482,47 @@ def settle_lines(waiting: Waiting, kind: str, symbol: str, paid: int) -> list[Li
     return lines
 
 
+_BALANCES, _MARKS = BalanceRow.__table__, MarkRow.__table__
+_NEWEST_MARK = (
+    select(_MARKS.c.price)
+    .where(_MARKS.c.desk_id == _BALANCES.c.desk_id, _MARKS.c.symbol == _BALANCES.c.symbol)
+    .order_by(_MARKS.c.session.desc())
+    .limit(1)
+    .correlate(_BALANCES)
+    .scalar_subquery()
+)
+_BOOKS = (
+    select(
+        _BALANCES.c.account,
+        _BALANCES.c.symbol,
+        _BALANCES.c.amount,
+        _BALANCES.c.quantity,
+        case((_BALANCES.c.account == "position", _NEWEST_MARK)),
+    )
+    .where(
+        _BALANCES.c.desk_id == bindparam("desk"),
+        or_(
+            and_(_BALANCES.c.account == "position", _BALANCES.c.quantity != 0),
+            and_(_BALANCES.c.account.in_(("cash", *ACCRUALS)), _BALANCES.c.amount != 0),
+        ),
+    )
+    .order_by(_BALANCES.c.symbol)
+)
+"""Cash, positions with their newest marks, and what is due: a desk asks for it all day."""
+
+
 def read_books(transaction: Transaction, desk_id: int) -> Books:
     """Return what a desk has, at its newest marks."""
-    rows = transaction.execute(
-        select(BalanceRow.account, BalanceRow.symbol, BalanceRow.amount, BalanceRow.quantity).where(
-            BalanceRow.desk_id == desk_id,
-            BalanceRow.account.in_(("cash", "position", *ACCRUALS)),
-        )
-    ).all()
-    held = [row for row in rows if row.account == "position" and row.quantity]
-    marks = _newest_marks(transaction, desk_id) if held else {}
-    return Books(
-        cash=sum(row.amount for row in rows if row.account == "cash"),
-        holdings={
-            row.symbol: Holding(row.symbol, row.quantity, row.amount, marks.get(row.symbol))
-            for row in sorted(held, key=lambda row: str(row.symbol))
-        },
-        accrued=sum(row.amount for row in rows if row.account in ACCRUALS),
-    )
+    cash, accrued = 0, 0
+    holdings: dict[str, Holding] = {}
+    for account, symbol, amount, quantity, mark in transaction.execute(_BOOKS, {"desk": desk_id}):
+        if account == "position":
+            holdings[symbol] = Holding(symbol, quantity, amount, mark)
+        elif account == "cash":
+            cash += amount
+        else:
+            accrued += amount
+    return Books(cash=cash, holdings=holdings, accrued=accrued)
 
 
 def books_of(store: Store, desk_id: int) -> Books:
@@ -603,30 +626,3 @@ def _put_marks(
             set_={"price": added.excluded.price},
         ),
     )
-
-
-def _newest_marks(transaction: Transaction, desk_id: int) -> dict[str, int]:
-    newest = (
-        select(MarkRow.symbol, func.max(MarkRow.session).label("session"))
-        .where(
-            MarkRow.desk_id == desk_id,
-            MarkRow.symbol.in_(
-                select(BalanceRow.symbol).where(
-                    BalanceRow.desk_id == desk_id,
-                    BalanceRow.account == "position",
-                    BalanceRow.quantity != 0,
-                )
-            ),
-        )
-        .group_by(MarkRow.symbol)
-        .subquery()
-    )
-    found = transaction.execute(
-        select(MarkRow.symbol, MarkRow.price)
-        .join(
-            newest,
-            (MarkRow.symbol == newest.c.symbol) & (MarkRow.session == newest.c.session),
-        )
-        .where(MarkRow.desk_id == desk_id)
-    )
-    return {row.symbol: row.price for row in found}
