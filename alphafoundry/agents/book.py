@@ -88,10 +88,9 @@ class TickBook:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     digest: Any = field(default_factory=hashlib.sha256)
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[TickBook]:
+    def transaction(self) -> contextlib.AbstractContextManager[TickBook]:
         """Change the book, all or nothing; here nobody else does."""
-        yield self
+        return contextlib.nullcontext(self)
 
     def is_known(self, agent: str, due_at: int) -> bool:
         """Return whether a due time has its record."""

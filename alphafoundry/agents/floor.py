@@ -22,7 +22,7 @@ from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer
-from alphafoundry.trading.risk import BookHistory
+from alphafoundry.trading.risk import BookHistory, RiskSnapshot, measure_risk
 
 VOLATILITY_DAYS = 20
 _YEAR = 252
@@ -86,6 +86,7 @@ class TradingFloor:
     _facts: tuple[object, Facts] | None = None
     _volatility: tuple[date | None, str | None] = (None, None)
     _rebalancer: Rebalancer | None = None
+    _risk: tuple[object, RiskSnapshot] | None = None
 
     def __post_init__(self) -> None:
         self._places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
@@ -173,6 +174,13 @@ class TradingFloor:
             hypothetical / before if len(equity) else equity,
             np.array([one.value_at_risk for one in self.evenings]),
         )
+
+    def risk(self, day: date, holdings: Mapping[str, int], equity: float) -> RiskSnapshot:
+        """Return the risk of a book at the close of a day; measured once for the same book."""
+        key = (day, dict(holdings), equity, len(self.evenings))
+        if self._risk is None or self._risk[0] != key:
+            self._risk = (key, measure_risk(self.panel, day, holdings, equity, self.history()))
+        return self._risk[1]
 
     def rebalancer(self) -> Rebalancer:
         """Return the portfolio's programme over the strategies; made once, it takes seconds."""

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from sqlalchemy import func, select
 
@@ -36,8 +36,6 @@ from alphafoundry.trading import (
     open_session,
     price_units,
     read_desk,
-    read_fills,
-    read_orders,
     set_state,
     shares,
 )
@@ -250,18 +248,20 @@ class PaperAccount:
     def totals(self, now: int) -> Totals:
         """Return what there was so far, compared with the broker's own book."""
         self._paper.advance(utc(now))
-        orders: dict[str, int] = {}
-        sides: dict[int, tuple[str, date]] = {}
-        for one in read_orders(self._store, self._id):
-            orders[one.status] = orders.get(one.status, 0) + 1
-            sides[one.id] = (one.symbol, one.session)
-        fills = read_fills(self._store, self._id)
+        statuses = (
+            select(OrderRow.status, func.count())
+            .where(OrderRow.desk_id == self._id)
+            .group_by(OrderRow.status)
+            .order_by(func.min(OrderRow.id))
+        )
+        with self._store.session() as transaction:
+            orders = {str(row[0]): row[1] for row in transaction.execute(statuses)}
+        fills = self._all_fills()
         traded, slippage = 0.0, 0.0
         for fill in fills:
-            symbol, session = sides[fill.order_id]
             count, price = fill.quantity / SHARE, fill.price / PRICE
             traded += count * price
-            close = self._days.days[session].bars.get(symbol)
+            close = self._days.days[fill.session].bars.get(fill.symbol)
             if close is not None:
                 signed = count if fill.side == "buy" else -count
                 slippage += signed * (price - float(close.close))
@@ -279,21 +279,51 @@ class PaperAccount:
 
     def lines(self) -> Iterator[str]:
         """Yield every order and fill as a line, in order, without ids that are drawn."""
-        names: dict[int, int] = {}
-        for one in read_orders(self._store, self._id):
-            names[one.id] = one.sequence
-            yield (
-                f"order {one.sequence} {one.session} {one.symbol} {one.side} {one.quantity} "
-                f"{one.status} {one.reason} {one.filled}"
+        query = (
+            select(
+                OrderRow.sequence,
+                OrderRow.session,
+                OrderRow.symbol,
+                OrderRow.side,
+                OrderRow.quantity,
+                OrderRow.status,
+                OrderRow.reason,
+                OrderRow.filled,
             )
-        found = read_fills(self._store, self._id)
-        keyed = sorted((one.at, names[one.order_id], one.quantity, one.price) for one in found)
+            .where(OrderRow.desk_id == self._id)
+            .order_by(OrderRow.id)
+        )
+        with self._store.session() as transaction:
+            orders = transaction.execute(query).all()
+        for sequence, session, symbol, side, quantity, status, reason, filled in orders:
+            yield (
+                f"order {sequence} {session} {symbol} {side} {quantity} {status} {reason} {filled}"
+            )
+        keyed = sorted((one.at, one.sequence, one.quantity, one.price) for one in self._all_fills())
         for at, sequence, quantity, price in keyed:
             yield f"fill {at.isoformat()} {sequence} {quantity} {price}"
         books = books_of(self._store, self._id)
         yield f"books {books.cash} {books.equity} {books.net_asset_value}"
         for name, holding in sorted(books.holdings.items()):
             yield f"holding {name} {holding.quantity} {holding.mark}"
+
+    def _all_fills(self) -> list[_Filled]:
+        query = (
+            select(
+                FillRow.at,
+                OrderRow.sequence,
+                OrderRow.session,
+                FillRow.symbol,
+                FillRow.side,
+                FillRow.quantity,
+                FillRow.price,
+            )
+            .join(OrderRow, OrderRow.id == FillRow.order_id)
+            .where(FillRow.desk_id == self._id)
+            .order_by(FillRow.at, FillRow.broker_fill_id)
+        )
+        with self._store.session() as transaction:
+            return [_Filled(*row) for row in transaction.execute(query)]
 
     def _take_state(self, mode: DeskMode) -> str | None:
         """Tell the ledger the desk's state; return why it halted by itself, None where not."""
@@ -331,6 +361,16 @@ class PaperAccount:
     def _changed(self) -> None:
         self.version += 1
         self._kept = _Kept(self._store, self._id)
+
+
+class _Filled(NamedTuple):
+    at: datetime
+    sequence: int
+    session: date
+    symbol: str
+    side: str
+    quantity: int
+    price: int
 
 
 class _Kept:

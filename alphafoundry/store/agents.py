@@ -21,7 +21,14 @@ from alphafoundry.store.agent_tables import (
     ControlDecisionRow,
     HealthSampleRow,
 )
-from alphafoundry.store.database import Store, add_rows, insert, insert_rows, lock_subject
+from alphafoundry.store.database import (
+    Store,
+    add_rows,
+    execute_many,
+    insert,
+    insert_rows,
+    lock_subject,
+)
 
 
 def open_agent_desk(
@@ -204,7 +211,7 @@ class DeskTransaction:
                 index_elements=["desk", "at"]
             )
             given = [{"desk": self._desk, **row} for row in rows]
-            add_rows(self._session, HealthSampleRow, given, once)
+            execute_many(self._session, once, given)
             oldest = max(row["at"] for row in rows) - keep
             self._session.execute(
                 delete(HealthSampleRow).where(

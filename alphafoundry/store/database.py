@@ -5,11 +5,23 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, TableClause, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    Insert,
+    TableClause,
+    UpdateBase,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -168,24 +180,63 @@ def insert_of(dialect: str, table: type[Table] | TableClause) -> postgresql.Inse
     return sqlite.insert(table)
 
 
-def add_rows(
-    session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]], insertion: Any = None
+def add_rows(session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows at once, without an object for each; their keys are the same columns."""
+    if rows:
+        session.flush()
+        execute_many(session, _plain_insert(table), rows)
+
+
+def execute_many(
+    session: Session, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Insert many rows at once; their keys are the same columns.
+    """Carry out a statement once for each row of parameters, which all have the same names.
+
+    On SQLite the driver gets the rows as they are: thousands for each session of a desk.
 
     Parameters
     ----------
-    insertion : made by `insert_rows`; a plain one where left out
+    statement : one that is kept, since what it compiles to is kept with it
     """
-    if rows:
-        session.flush()
-        statement = plain_insert(_rows_of(table)) if insertion is None else insertion
+    if not rows:
+        return
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
         session.execute(statement, rows)
+        return
+    sql, names, kept = _driver_sql(statement, connection.dialect, tuple(rows[0]))
+    taken = itemgetter(*names)
+    connection.exec_driver_sql(
+        sql,
+        [
+            tuple(
+                value if keep is None else keep(value)
+                for keep, value in zip(kept, taken(row), strict=True)
+            )
+            for row in rows
+        ],
+    )
 
 
 def insert_rows(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT as of `insert` for `add_rows`: without an object for each row."""
+    """Return an INSERT as of `insert` for `execute_many`."""
     return insert_of(session.get_bind().dialect.name, _rows_of(table))
+
+
+@lru_cache(maxsize=256)
+def _driver_sql(
+    statement: UpdateBase, dialect: Dialect, names: tuple[str, ...]
+) -> tuple[str, tuple[str, ...], tuple[Callable[[Any], Any] | None, ...]]:
+    """Return the SQL of a statement, its parameters in order, and how each value is written."""
+    compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
+    order = tuple(compiled.positiontup)
+    kept = (compiled.binds[name].type.dialect_impl(dialect) for name in order)
+    return compiled.string, order, tuple(one.bind_processor(dialect) for one in kept)
+
+
+@lru_cache(maxsize=64)
+def _plain_insert(table: type[Table]) -> Insert:
+    return plain_insert(_rows_of(table))
 
 
 def _rows_of(table: type[Table]) -> TableClause:

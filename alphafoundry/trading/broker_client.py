@@ -7,7 +7,7 @@ It sends each request once. An order whose answer is lost raises `BrokerUnavaila
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -290,22 +290,37 @@ class BrokerClient:
         listed = self._list(self._send("GET", "/v2/positions"))
         return {str(one["symbol"]): self._read(partial(BrokerPosition.of, one)) for one in listed}
 
-    def activities(self, *, after: datetime | None = None) -> Iterator[BrokerActivity]:
-        """Go through fills, dividends, fees and the like, oldest first.
+    def activities(
+        self,
+        *,
+        after: datetime | None = None,
+        known: Callable[[list[str]], Container[str]] | None = None,
+    ) -> list[BrokerActivity]:
+        """Return fills, dividends, fees and the like, oldest first.
 
+        Parameters
+        ----------
         after : those of later times only
+        known : of some ids, those whose activities are left out without being read
         """
         query = f"/v2/account/activities?direction=asc&page_size={ACTIVITY_PAGE}"
         if after is not None:
             query += f"&after={quote(after.astimezone(UTC).isoformat(), safe='')}"
         token = ""
+        told: list[dict[str, Any]] = []
         while True:
             page = self._list(self._send("GET", query + token))
-            for one in page:
-                yield self._read(partial(BrokerActivity.of, one))
+            told += page
             if len(page) < ACTIVITY_PAGE:
-                return
+                break
             token = f"&page_token={quote(str(page[-1]['id']), safe='')}"
+
+        left_out = known([str(one.get("id")) for one in told]) if known is not None else ()
+        return [
+            self._read(partial(BrokerActivity.of, one))
+            for one in told
+            if str(one.get("id")) not in left_out
+        ]
 
     def _orders(self, status: str, after: datetime | None) -> list[BrokerOrder]:
         found: dict[str, BrokerOrder] = {}

@@ -453,13 +453,9 @@ class _Tick:
             desk = desk_in(transaction, self._desk_id)
         since = desk.fills_until or desk.created_at
         after = max(since - (_SWEEP if sweep else _OVERLAP), desk.created_at - _SKEW)
-        told = list(self._broker.activities(after=after))
-        if not told:
-            return
-        with self._store.session() as transaction:
-            known = self._known_activities(transaction, min(one.at for one in told))
+        told = self._broker.activities(after=after, known=self._known_activities)
         # A broker may list one twice.
-        activities = list({one.id: one for one in told if one.id not in known}.values())
+        activities = list({one.id: one for one in told}.values())
         if not activities:
             return
         self._attach(activities)
@@ -469,30 +465,33 @@ class _Tick:
             if newest > since:
                 desk_in(orders.transaction, self._desk_id).fills_until = newest
 
-    def _known_activities(self, transaction: Transaction, since: datetime) -> set[str]:
-        fills = select(FillRow.broker_fill_id).where(
-            FillRow.desk_id == self._desk_id, FillRow.at >= since
-        )
-        payments = select(LedgerEntryRow.reference).where(
-            LedgerEntryRow.desk_id == self._desk_id,
-            LedgerEntryRow.at >= since,
-            LedgerEntryRow.reference.startswith(_ACTIVITY),
-        )
-        return set(transaction.scalars(fills)) | {
-            reference.removeprefix(_ACTIVITY) for reference in transaction.scalars(payments)
-        }
+    def _known_activities(self, ids: list[str]) -> set[str]:
+        known: set[str] = set()
+        with self._store.session() as transaction:
+            for part in in_chunks(ids):
+                fills = select(FillRow.broker_fill_id).where(
+                    FillRow.desk_id == self._desk_id, FillRow.broker_fill_id.in_(part)
+                )
+                payments = select(LedgerEntryRow.reference).where(
+                    LedgerEntryRow.desk_id == self._desk_id,
+                    LedgerEntryRow.reference.in_([f"{_ACTIVITY}{one}" for one in part]),
+                )
+                known.update(transaction.scalars(fills))
+                known.update(
+                    reference.removeprefix(_ACTIVITY) for reference in transaction.scalars(payments)
+                )
+        return known
 
     def _attach(self, activities: Iterable[BrokerActivity]) -> None:
         """Ask for the orders of fills that we do not know by the broker's id."""
         wanted = {one.order_id for one in activities if one.kind == "FILL"}
+        known: set[str | None] = set()
         with self._store.session() as transaction:
-            known = set(
-                transaction.scalars(
-                    select(OrderRow.broker_order_id).where(
-                        OrderRow.desk_id == self._desk_id, OrderRow.broker_order_id.is_not(None)
-                    )
+            for part in in_chunks(wanted):
+                query = select(OrderRow.broker_order_id).where(
+                    OrderRow.desk_id == self._desk_id, OrderRow.broker_order_id.in_(part)
                 )
-            )
+                known.update(transaction.scalars(query))
         found = [
             told
             for order_id in sorted(wanted - known)

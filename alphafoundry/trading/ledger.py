@@ -14,14 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, cast
 
-from sqlalchemy import and_, bindparam, case, func, or_, select
+from sqlalchemy import Table, UpdateBase, and_, bindparam, case, func, or_, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError, UnbalancedEntry
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows, in_chunks, insert_rows
+from alphafoundry.store.database import add_rows, execute_many, in_chunks, insert_of
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     FillRow,
@@ -65,6 +66,8 @@ ACCRUALS: tuple[Account, ...] = (
     "accrued_interest",
 )
 """Accounts of what is due and not paid; part of the net asset value."""
+
+_BALANCES, _MARKS = cast(Table, BalanceRow.__table__), cast(Table, MarkRow.__table__)
 
 DAYS_A_YEAR = 360
 """By which borrow fees and interest are counted, on calendar days."""
@@ -206,7 +209,7 @@ def post_all(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -
         query = select(LedgerEntryRow.reference, LedgerEntryRow.id).where(
             LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.reference.in_(part)
         )
-        ids.update(transaction.execute(query).tuples().all())
+        ids |= {row.reference: row.id for row in transaction.execute(query)}
     add_rows(
         transaction,
         LedgerLineRow,
@@ -242,17 +245,18 @@ def _add_to_balances(transaction: Transaction, desk_id: int, lines: Sequence[Lin
         }
         for (account, symbol), (amount, quantity) in sorted(sums.items())
     ]
-    added = insert_rows(transaction, BalanceRow)
-    changes = {
-        "amount": BalanceRow.amount + added.excluded.amount,
-        "quantity": BalanceRow.quantity + added.excluded.quantity,
-    }
-    key = ["desk_id", "account", "symbol"]
-    add_rows(
-        transaction,
-        BalanceRow,
-        values,
-        added.on_conflict_do_update(index_elements=key, set_=changes),
+    execute_many(transaction, _adding(transaction.get_bind().dialect.name), values)
+
+
+@lru_cache
+def _adding(dialect: str) -> UpdateBase:
+    added = insert_of(dialect, _BALANCES)
+    return added.on_conflict_do_update(
+        index_elements=["desk_id", "account", "symbol"],
+        set_={
+            "amount": _BALANCES.c.amount + added.excluded.amount,
+            "quantity": _BALANCES.c.quantity + added.excluded.quantity,
+        },
     )
 
 
@@ -482,7 +486,6 @@ def settle_lines(waiting: Waiting, kind: str, symbol: str, paid: int) -> list[Li
     return lines
 
 
-_BALANCES, _MARKS = BalanceRow.__table__, MarkRow.__table__
 _NEWEST_MARK = (
     select(_MARKS.c.price)
     .where(_MARKS.c.desk_id == _BALANCES.c.desk_id, _MARKS.c.symbol == _BALANCES.c.symbol)
@@ -611,18 +614,19 @@ def _accrual(value: int, rate: float, nights: int) -> int:
 def _put_marks(
     transaction: Transaction, desk_id: int, session: date, prices: Mapping[str, int]
 ) -> None:
-    if not prices:
-        return
-    added = insert_rows(transaction, MarkRow)
-    add_rows(
+    execute_many(
         transaction,
-        MarkRow,
+        _marking(transaction.get_bind().dialect.name),
         [
             {"desk_id": desk_id, "symbol": symbol, "session": session, "price": price}
             for symbol, price in prices.items()
         ],
-        added.on_conflict_do_update(
-            index_elements=["desk_id", "symbol", "session"],
-            set_={"price": added.excluded.price},
-        ),
+    )
+
+
+@lru_cache
+def _marking(dialect: str) -> UpdateBase:
+    added = insert_of(dialect, _MARKS)
+    return added.on_conflict_do_update(
+        index_elements=["desk_id", "symbol", "session"], set_={"price": added.excluded.price}
     )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows
+from alphafoundry.store.database import add_rows, execute_many
 from alphafoundry.store.desk_tables import (
     FillRow,
     OrderEventRow,
@@ -195,8 +195,7 @@ class Orders:
             if state != self._stored[number]:
                 self._stored[number] = state
                 changed.append({"order": number, **dict(zip(_CHANGING, state, strict=True))})
-        if changed:
-            self.transaction.execute(_CHANGE, changed)
+        execute_many(self.transaction, _CHANGE, changed)
         add_rows(self.transaction, OrderEventRow, self._events)
         add_rows(self.transaction, FillRow, self._fills)
         self._events, self._fills = [], []

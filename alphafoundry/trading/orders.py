@@ -199,7 +199,7 @@ def count_pending(store: Store, desk_id: int) -> Counter[str]:
         .group_by(OrderRow.status)
     )
     with store.session() as transaction:
-        return Counter(dict(transaction.execute(query).tuples().all()))
+        return Counter({str(row[0]): row[1] for row in transaction.execute(query)})
 
 
 def read_events(store: Store, order_id: int) -> list[OrderEventRow]:

@@ -9,7 +9,7 @@ import numpy as np
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
 from alphafoundry.agents.snapshot import DeskMode
-from alphafoundry.trading.risk import judge_risk, measure_risk
+from alphafoundry.trading.risk import judge_risk
 
 OWN = "risk_management"
 
@@ -51,9 +51,7 @@ def risk_management(context: AgentContext) -> AgentResult:
         return AgentResult("no bars yet")
     session = floor.session_of(context.now)
     holdings = dict(floor.account.positions())
-    seen = measure_risk(
-        floor.panel, floor.data_until, holdings, floor.account.equity(), floor.history()
-    )
+    seen = floor.risk(floor.data_until, holdings, floor.account.equity())
     decision = judge_risk(seen, holdings)
     named = seen.designated
     floor.foretell(session, None if named is None else named.value_at_risk)
