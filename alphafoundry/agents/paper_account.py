@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import func, select
 
@@ -20,6 +22,7 @@ from alphafoundry.store.desk_tables import BalanceRow, DeskState, FillRow, Order
 from alphafoundry.trading import (
     PAPER_BROKER,
     BrokerClient,
+    BrokerRules,
     MarketDays,
     OrderLimits,
     OrderRequest,
@@ -41,6 +44,7 @@ from alphafoundry.trading import (
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
 from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
+from alphafoundry.trading.risk import Stop
 
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
@@ -64,13 +68,26 @@ class PaperAccount:
         cash: float,
         seed: int,
         limits: OrderLimits,
+        rules: BrokerRules,
+        state: Path | None,
+        hold: bool,
+        kept: Mapping[str, Any] | None,
     ) -> None:
         """Open the account with its cash; see `open_paper_account`."""
         self._store = store
         self._panel = panel
         self._days = days
         self._sessions = sorted(days.days)
-        self._paper = PaperBroker(days, start=start, cash=Decimal(str(round(cash, 2))), seed=seed)
+        self._paper = PaperBroker(
+            days,
+            start=start,
+            cash=Decimal(str(round(cash, 2))),
+            seed=seed,
+            state=state,
+            hold=hold,
+            rules=rules,
+            changes=None if kept is None else kept["broker"],
+        )
         # Accounts are one desk's each, and a store holds many simulated desks.
         self._paper.account_number = f"{name}-{seed}"
         self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
@@ -92,6 +109,13 @@ class PaperAccount:
         self._seen: object = None
         self._quality: tuple[object, float | None] = (None, None)
         self.version = 0
+        if kept is not None:
+            self._opened, self._closed = (
+                None if day is None else date.fromisoformat(day)
+                for day in (kept["opened"], kept["closed"])
+            )
+            self._state, self.version = kept["state"], kept["version"]
+            self._seen = None if kept["seen"] is None else tuple(kept["seen"])
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +128,21 @@ class PaperAccount:
     ) -> None:
         self._broker.close()
         self._paper.close()
+
+    def kept(self) -> dict[str, Any]:
+        """Return what no row says, and what the broker's own file does not have yet."""
+        return {
+            "opened": self._opened,
+            "closed": self._closed,
+            "state": self._state,
+            "version": self.version,
+            "seen": self._seen,
+            "broker": self._paper.changes(),
+        }
+
+    def save(self) -> None:
+        """Save the broker's book in its file."""
+        self._paper.save()
 
     def positions(self) -> Mapping[str, int]:
         """Return symbol to whole shares, below 0 is short."""
@@ -158,6 +197,36 @@ class PaperAccount:
         self._changed()
         return len(requests)
 
+    def traded(self, session: date) -> Mapping[str, int]:
+        """Return symbol to the shares that a session's orders bought, sold ones below 0."""
+        found: dict[str, int] = {}
+        for one in read_orders(self._store, self._id, session=session):
+            count = one.filled // SHARE * (1 if one.side == "buy" else -1)
+            if count:
+                found[one.symbol] = found.get(one.symbol, 0) + count
+        return found
+
+    def close_out(self, stops: Sequence[Stop], *, session: SessionHours, now: int) -> int:
+        """Store orders that close stopped positions from a session's open on; return how many."""
+        if not stops or session.day not in self._days.days:
+            return 0
+        requests = [
+            OrderRequest(
+                one.symbol,
+                "sell" if one.shares < 0 else "buy",
+                shares(abs(one.shares)),
+                session.day,
+                time_in_force="day",
+                reduce_only=True,
+                send_from=utc(max(now, session.opens)),
+                facts={"reason": str(one)},
+            )
+            for one in stops
+        ]
+        intend_orders(self._store, self._id, requests, batch=f"stops {stops[0].day}", now=utc(now))
+        self._changed()
+        return len(requests)
+
     def execute(self, now: int, *, mode: DeskMode, only_reduce: bool = False) -> Sent:
         """Compare with the broker, send what is intended, and read what was filled.
 
@@ -167,8 +236,12 @@ class PaperAccount:
         self._paper.advance(utc(now))
         broken = self._take_state(mode)
         seen = self._both_sides()
-        waiting = [one.status for one in pending_orders(self._store, self._id)]
-        if seen == self._seen and "intended" not in waiting and "unknown" not in waiting:
+        to_do = any(
+            one.status in ("intended", "unknown")
+            or (one.cancel_requested_at is not None and one.status != "pending_cancel")
+            for one in pending_orders(self._store, self._id)
+        )
+        if seen == self._seen and not to_do:
             return Sent(broken=broken)
         done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
         self._changed()
@@ -322,16 +395,24 @@ def open_paper_account(
     sessions: Sequence[SessionHours],
     cash: float,
     seed: int,
-    max_order_shares: float | None = None,
+    limits: OrderLimits | None = None,
+    rules: BrokerRules | None = None,
+    state: Path | None = None,
+    hold: bool = False,
+    kept: Mapping[str, Any] | None = None,
 ) -> PaperAccount:
-    """Return a new account at the paper broker, over some sessions of a market.
+    """Return an account at the paper broker, over some sessions of a market.
 
     Parameters
     ----------
     name : of the desk
     cash : dollars to begin with
     seed : of the broker's path within a day
-    max_order_shares : shares of one order at most; a larger one is denied
+    limits : of single orders; what passes one is denied
+    rules : what the broker charges and allows
+    state : file of the broker's own book; None keeps it in memory alone
+    hold : the file is written by `save` alone, instead of at each request
+    kept : of an earlier process, which this one goes on from
     """
     days = MarketDays.from_panel(panel, sessions[0].day, sessions[-1].day, exchange=hours.exchange)
     start = utc(sessions[0].opens - 2 * 3600)
@@ -343,12 +424,25 @@ def open_paper_account(
         start=start,
         cash=cash,
         seed=seed,
-        limits=OrderLimits(max_order_shares=max_order_shares),
+        limits=limits or OrderLimits(),
+        rules=rules or BrokerRules(),
+        state=state,
+        hold=hold,
+        kept=kept,
     )
 
 
-def most_shares(schedule: Schedule) -> float | None:
-    """Return max_order_size of execution, None where the schedule gives none."""
+def broker_file(home: Path, desk: str) -> Path:
+    """Return the file in which the paper broker keeps its own book of a desk."""
+    return home / "desks" / f"{desk}.sqlite"
+
+
+def order_limits(schedule: Schedule) -> OrderLimits:
+    """Return the limits of single orders: desk.orders, and max_order_size of execution.
+
+    The smaller of the two limits of shares holds.
+    """
     task = schedule.tasks.get("execution")
-    found = None if task is None else task.settings.parameters.get("max_order_size")
-    return None if found is None else float(found)
+    given = None if task is None else task.settings.parameters.get("max_order_size")
+    sizes = [one for one in (given, schedule.rules.orders.max_order_shares) if one is not None]
+    return replace(schedule.rules.orders, max_order_shares=min(map(float, sizes), default=None))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import select
 
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
@@ -23,14 +26,17 @@ from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.simulator import Simulator
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
-from alphafoundry.store import Store
+from alphafoundry.store import RunRow, Store, is_alive
+from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import (
     desk_transaction,
     open_agent_desk,
+    read_agent_alerts,
     read_control_decisions,
     read_ticks,
     save_desk_report,
 )
+from alphafoundry.store.column_types import to_json
 from alphafoundry.trading.portfolio import LiveStrategy
 
 BEFORE_OPEN = 60 * 60
@@ -63,13 +69,43 @@ def sessions_of(
     return hours, found
 
 
+def cut_simulation(
+    store: Store, settings: Mapping[str, Any], schedule: Schedule
+) -> AgentDeskRow | None:
+    """Return the newest simulation with these settings that was cut, None where there is none.
+
+    One that another process is at work on is none.
+    """
+    query = (
+        select(AgentDeskRow, RunRow)
+        .join(RunRow, RunRow.id == AgentDeskRow.run_id)
+        .where(AgentDeskRow.clock == "simulated", AgentDeskRow.report.is_(None))
+        .order_by(AgentDeskRow.created_at.desc())
+    )
+    with store.session() as session:
+        for found, run in session.execute(query):
+            kept = {name: found.settings.get(name) for name in settings}
+            begun = found.checkpoint is not None or found.ticks == 0
+            same = kept == dict(settings) and found.schedule == plain_values(schedule)
+            if begun and same and not is_alive(run):
+                return found
+    return None
+
+
+def plain_values(schedule: Schedule) -> dict[str, Any]:
+    """Return the merged schedule as the store gives it back."""
+    values: dict[str, Any] = json.loads(to_json(schedule.values))
+    return values
+
+
 class DeskSimulation:
     """One desk over some sessions.
 
     Attributes
     ----------
     name : of the desk in the store
-    sessions : to come, in order
+    sessions : all of them, in order
+    done : how many have been
     """
 
     def __init__(
@@ -88,15 +124,18 @@ class DeskSimulation:
         home: Path,
         settings: Mapping[str, Any],
         replay_from: int | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the desk, and make it ready for its first session.
 
         Parameters
         ----------
         replay_from : moment at which a replay on a clock begins; None simulates
+        checkpoint : of a simulation that was cut, which this one goes on from
         """
         self.name = name
         self.sessions = tuple(sessions)
+        self.done = 0 if checkpoint is None else checkpoint["sessions"]
         self._store = store
         self._panel = panel
         self._schedule = schedule
@@ -122,6 +161,7 @@ class DeskSimulation:
             strategies=strategies,
             home=home,
             simulated=simulated,
+            rules=schedule.rules,
             sample_age=sample_age,
             samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
         )
@@ -145,17 +185,26 @@ class DeskSimulation:
         self.ticks = TickCount()
         self._began_with = account.equity()
         self._cpu = 0.0
+        if checkpoint is not None:
+            self._restore(checkpoint)
 
     def run_session(self, session: SessionHours) -> str:
-        """Let one session happen, with the nights before it; return a line about it."""
+        """Let one session happen, with the nights before it; return a line about it.
+
+        All of it is one transaction: a process that dies within leaves the store as it was.
+        """
         began = time.process_time()
-        self.simulator.run_session(session)
-        if session is self.sessions[-1]:
-            self.simulator.finish()
-        for one in self.desk.book.ended:
-            self.ticks.add(one.agent, one.outcome or "running", one.reason)
-        self._write()
-        self._cpu += time.process_time() - began
+        with self._store.together():
+            quiet = self.simulator.run_session(session)
+            if session is self.sessions[-1]:
+                self.simulator.finish()
+                quiet = True
+            for one in self.desk.book.ended:
+                self.ticks.add(one.agent, one.outcome or "running", one.reason)
+            self._cpu += time.process_time() - began
+            self.done += 1
+            self._write(quiet=quiet)
+        self.floor.account.save()
         evening = self.floor.evenings[-1] if self.floor.evenings else None
         if evening is None or evening.day != session.day:
             return f"{session.day}: its bars did not arrive"
@@ -190,7 +239,7 @@ class DeskSimulation:
 
     def report(self) -> DeskReport:
         """Return the report, and keep it with the desk."""
-        digest = hashlib.sha256(self.desk.book.digest.copy().digest())
+        digest = hashlib.sha256(self.desk.book.digest.encode())
         for line in self.floor.account.lines():
             digest.update(line.encode())
         decisions = read_control_decisions(self._store, self.name)
@@ -224,9 +273,32 @@ class DeskSimulation:
         save_desk_report(self._store, self.name, report.to_json())
         return report
 
-    def _write(self) -> None:
+    def _write(self, *, quiet: bool) -> None:
         book, samples = self.desk.book, self.floor.samples
         book.flush(self._store, self.name, now=self.simulator.now)
         with desk_transaction(self._store, self.name) as rows:
             rows.add_samples(samples, keep=self.floor.samples_kept)
+            # Rows that no checkpoint goes with cannot be gone on from.
+            rows.desk().checkpoint = None
+            if quiet:
+                rows.desk().checkpoint = {
+                    "sessions": self.done,
+                    "floor": self.floor.kept(),
+                    "account": self.floor.account.kept(),
+                    "book": book.kept(),
+                    "simulator": self.simulator.kept(),
+                    "began_with": self._began_with,
+                    "seconds": self._cpu,
+                }
         samples.clear()
+
+    def _restore(self, checkpoint: Mapping[str, Any]) -> None:
+        self.floor.restore(checkpoint["floor"])
+        self.desk.book.restore(checkpoint["book"])
+        self.desk.remember_alerts(
+            one.key for one in read_agent_alerts(self._store, self.name) if one.resolved_at is None
+        )
+        self.simulator.restore(checkpoint["simulator"])
+        self._began_with, self._cpu = checkpoint["began_with"], checkpoint["seconds"]
+        for row in read_ticks(self._store, self.name):
+            self.ticks.add(row.agent, row.outcome, row.reason)

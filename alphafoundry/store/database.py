@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Store:
         self._reader = engine
         if address.file is None:
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._joined = threading.local()
 
     def __repr__(self) -> str:
         return f"Store({self.label!r})"
@@ -65,9 +67,15 @@ class Store:
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
         """Read one consistent state; nothing is written."""
+        joined: Connection | None = getattr(self._joined, "connection", None)
         with (
             _errors_in_one_line(self._address),
-            Session(self._reader, expire_on_commit=False, autoflush=False) as session,
+            Session(
+                joined or self._reader,
+                expire_on_commit=False,
+                autoflush=False,
+                join_transaction_mode="rollback_only",
+            ) as session,
         ):
             yield session
 
@@ -77,12 +85,35 @@ class Store:
 
         On SQLite the block is the only writer from its start (BEGIN IMMEDIATE).
         """
+        joined: Connection | None = getattr(self._joined, "connection", None)
         with (
             _errors_in_one_line(self._address),
-            Session(self._writer, expire_on_commit=False) as session,
+            Session(
+                joined or self._writer,
+                expire_on_commit=False,
+                join_transaction_mode="create_savepoint",
+            ) as session,
             session.begin(),
         ):
             yield session
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Let all that this thread reads and writes in the block be one transaction.
+
+        Committed at the end of the block, undone by an exception that leaves it. Others who write
+        to a SQLite file wait meanwhile, so a block takes seconds at most.
+        """
+        with (
+            _errors_in_one_line(self._address),
+            self._writer.connect() as connection,
+            connection.begin(),
+        ):
+            self._joined.connection = connection
+            try:
+                yield
+            finally:
+                self._joined.connection = None
 
 
 def open_store(url: str | None = None, *, home: Path) -> Store:

@@ -16,15 +16,16 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.agents.clocks import ReplayClock
 from alphafoundry.agents.hours import SessionHours
-from alphafoundry.agents.paper_account import most_shares, open_paper_account
+from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for
-from alphafoundry.agents.simulation import DeskSimulation, sessions_of
+from alphafoundry.agents.simulation import DeskSimulation, cut_simulation, sessions_of
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
 from alphafoundry.settings import load_settings
 from alphafoundry.store import DataOrigin, open_store
+from alphafoundry.trading.portfolio import LiveStrategy
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
 
@@ -48,12 +49,14 @@ async def run_of_desk(
     seeding: int,
     market: str | None,
     seed: int | None,
+    restart: bool = False,
     replay_from: time | None = None,
 ) -> AsyncIterator[SimulatedDesk]:
     """Give a desk that is ready for its first session, with strategies that may trade then.
 
     Parameters
     ----------
+    restart : begin anew although a simulation of the same was cut
     replay_from : time of day at the exchange at which a replay on a clock begins; None simulates
 
     Raises
@@ -68,17 +71,39 @@ async def run_of_desk(
         say = context.progress.say
         panel = await asyncio.to_thread(load_simulated_market, settings, say)
         hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
+        asked = {
+            "sessions": sessions,
+            "schedule": schedule,
+            "cash": cash,
+            "market": settings.market,
+            "seed": settings.seed,
+            "environment": environment,
+            "data_version": panel.fingerprint,
+        }
         with open_store(url, home=settings.home) as store:
-            found = await strategies_for(
-                store,
-                settings,
-                panel,
-                days[0].day,
-                hours,
-                simulations=seeding,
-                progress=context.progress,
-                stop=context.stop,
-            )
+            cut = None
+            if replay_from is None and not restart:
+                cut = cut_simulation(store, asked, plan)
+            if cut is None:
+                found = await strategies_for(
+                    store,
+                    settings,
+                    panel,
+                    days[0].day,
+                    hours,
+                    simulations=seeding,
+                    progress=context.progress,
+                    stop=context.stop,
+                )
+                strategies = found.strategies
+            else:
+                strategies = tuple(map(LiveStrategy.from_json, cut.settings["strategies"]))
+                done = 0 if cut.checkpoint is None else cut.checkpoint["sessions"]
+                say(
+                    f"Going on with {cut.name}, of which {done} of {sessions} sessions are done; "
+                    "--restart begins anew"
+                )
+            checkpoint = None if cut is None else cut.checkpoint
             first, last = panel.dates[0].item(), panel.dates[-1].item()
             origin = DataOrigin(
                 panel.market_id,
@@ -100,6 +125,7 @@ async def run_of_desk(
                 stop=context.stop,
             ) as run:
                 name = f"{'simulation' if replay_from is None else 'replay'}-{run.id}"
+                name = name if cut is None else cut.name
                 account = open_paper_account(
                     store,
                     name=name,
@@ -108,7 +134,11 @@ async def run_of_desk(
                     sessions=days,
                     cash=cash,
                     seed=settings.seed,
-                    max_order_shares=most_shares(plan),
+                    limits=order_limits(plan),
+                    rules=plan.rules.broker,
+                    state=broker_file(settings.home, name),
+                    hold=replay_from is None,
+                    kept=None if checkpoint is None else checkpoint["account"],
                 )
                 with account:
                     simulation = DeskSimulation(
@@ -119,16 +149,15 @@ async def run_of_desk(
                         schedule=plan,
                         hours=hours,
                         sessions=days,
-                        strategies=found.strategies,
+                        strategies=strategies,
                         account=account,
                         seed=settings.seed,
                         home=settings.home,
                         settings={
-                            "sessions": sessions,
-                            "schedule": schedule,
-                            "cash": cash,
-                            "market": settings.market,
+                            **asked,
+                            "strategies": [one.to_json() for one in strategies],
                         },
+                        checkpoint=checkpoint,
                         replay_from=None
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
@@ -147,6 +176,8 @@ async def trade_sessions(desk: SimulatedDesk) -> None:
     """Let every session happen, until the run is asked to stop."""
     days = desk.simulation.sessions
     for number, session in enumerate(days):
+        if number < desk.simulation.done:
+            continue
         desk.context.progress.update("sessions", number, len(days), str(session.day))
         desk.run.check_not_stopped()
         await trade_session(desk, session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,28 @@ class LiveStrategy:
     data_until: date
     verdict: str
     seeded: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "alpha_id": self.alpha_id,
+            "expression": self.expression,
+            "settings": self.settings.to_brain(),
+            "data_until": self.data_until.isoformat(),
+            "verdict": self.verdict,
+            "seeded": self.seeded,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LiveStrategy:
+        """Return the one that `to_json` gave."""
+        return cls(
+            **{
+                **values,
+                "settings": SimulationSettings.model_validate(values["settings"]),
+                "data_until": date.fromisoformat(values["data_until"]),
+            }
+        )
 
 
 @dataclass(frozen=True)
