@@ -37,7 +37,7 @@ from alphafoundry.store.agents import (
     save_desk_report,
 )
 from alphafoundry.store.column_types import to_json
-from alphafoundry.trading.portfolio import LiveStrategy
+from alphafoundry.trading.portfolio import NOT_TRADED, LiveStrategy, untraded
 
 BEFORE_OPEN = 60 * 60
 """Seconds before the first open at which a desk begins."""
@@ -267,7 +267,14 @@ class DeskSimulation:
             seconds=self._cpu,
             cpu=dict(self.simulator.cpu),
             digest=digest.hexdigest(),
-            left_out=self._schedule.left_out,
+            left_out=(
+                *self._schedule.left_out,
+                *(
+                    (f"{count} {kind} of the store", NOT_TRADED[kind])
+                    for kind, count in untraded(self._store).items()
+                    if count
+                ),
+            ),
             clock="simulated" if self.floor.simulated else "replay",
         )
         save_desk_report(self._store, self.name, report.to_json())
