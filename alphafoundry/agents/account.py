@@ -74,6 +74,10 @@ class Account(Protocol):
         """Return what no row says, as plain values."""
         ...
 
+    def reload(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what another process kept."""
+        ...
+
     def save(self) -> None:
         """Save what is kept outside of the store, once the rows are."""
         ...

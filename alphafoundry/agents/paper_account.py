@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,7 +79,8 @@ class PaperAccount:
         self._panel = panel
         self._days = days
         self._sessions = sorted(days.days)
-        self._paper = PaperBroker(
+        self._open_paper = partial(
+            PaperBroker,
             days,
             start=start,
             cash=Decimal(str(round(cash, 2))),
@@ -86,11 +88,10 @@ class PaperAccount:
             state=state,
             hold=hold,
             rules=rules,
-            changes=None if kept is None else kept["broker"],
         )
         # Accounts are one desk's each, and a store holds many simulated desks.
-        self._paper.account_number = f"{name}-{seed}"
-        self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
+        self._number = f"{name}-{seed}"
+        self._open_broker(kept)
         account = self._broker.account()
         desk = create_desk(
             store,
@@ -110,12 +111,7 @@ class PaperAccount:
         self._quality: tuple[object, float | None] = (None, None)
         self.version = 0
         if kept is not None:
-            self._opened, self._closed = (
-                None if day is None else date.fromisoformat(day)
-                for day in (kept["opened"], kept["closed"])
-            )
-            self._state, self.version = kept["state"], kept["version"]
-            self._seen = None if kept["seen"] is None else tuple(kept["seen"])
+            self._restore(kept)
 
     def __enter__(self) -> Self:
         return self
@@ -143,6 +139,26 @@ class PaperAccount:
     def save(self) -> None:
         """Save the broker's book in its file."""
         self._paper.save()
+
+    def reload(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what another process kept, and from the file that it left."""
+        self._broker.close()
+        self._paper.close()
+        self._open_broker(kept)
+        self._restore(kept)
+
+    def _open_broker(self, kept: Mapping[str, Any] | None) -> None:
+        self._paper = self._open_paper(changes=None if kept is None else kept["broker"])
+        self._paper.account_number = self._number
+        self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
+
+    def _restore(self, kept: Mapping[str, Any]) -> None:
+        self._opened, self._closed = (
+            None if day is None else date.fromisoformat(day)
+            for day in (kept["opened"], kept["closed"])
+        )
+        self._state, self.version = kept["state"], kept["version"]
+        self._seen = None if kept["seen"] is None else tuple(kept["seen"])
 
     def positions(self) -> Mapping[str, int]:
         """Return symbol to whole shares, below 0 is short."""

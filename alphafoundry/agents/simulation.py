@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,20 @@ from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
+from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.report import DeskReport, TickCount
-from alphafoundry.agents.schedule import Schedule
+from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.agents.simulator import Simulator
+from alphafoundry.agents.worker import FloorWorker, MakeFloor
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
-from alphafoundry.store import RunRow, Store, is_alive
+from alphafoundry.store import RunRow, Store, is_alive, open_store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import (
     desk_transaction,
     open_agent_desk,
     read_agent_alerts,
+    read_agent_desk,
     read_control_decisions,
     read_ticks,
     save_desk_report,
@@ -98,6 +102,86 @@ def plain_values(schedule: Schedule) -> dict[str, Any]:
     return values
 
 
+def floor_for(
+    schedule: Schedule,
+    *,
+    store: Store,
+    desk: str,
+    panel: Panel,
+    hours: ExchangeHours,
+    account: Account,
+    strategies: Sequence[LiveStrategy],
+    home: Path,
+    simulated: bool,
+) -> TradingFloor:
+    """Return the floor of a desk with this schedule."""
+    return TradingFloor(
+        store=store,
+        desk=desk,
+        panel=panel,
+        hours=hours,
+        account=account,
+        strategies=strategies,
+        home=home,
+        simulated=simulated,
+        rules=schedule.rules,
+        sample_age=3 * round(schedule.orchestrator.health_check_interval_minutes * 60),
+        samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
+    )
+
+
+@contextlib.contextmanager
+def open_floor(
+    kept: Mapping[str, Any] | None,
+    *,
+    desk: str,
+    url: str | None,
+    home: Path,
+    load: Callable[[], Panel],
+) -> Iterator[TradingFloor]:
+    """Give the floor of a desk that the store knows, for another process to run its agents on.
+
+    Parameters
+    ----------
+    kept : what it knew when it was last left
+    url, home : of the store
+    load : loads the market
+    """
+    with open_store(url, home=home) as store:
+        found = read_agent_desk(store, desk)
+        given = found.settings
+        schedule = stored_schedule(found.schedule, environment=given["environment"])
+        panel = load()
+        hours, days = sessions_of(panel, schedule.orchestrator.exchange, given["sessions"])
+        with open_paper_account(
+            store,
+            name=desk,
+            panel=panel,
+            hours=hours,
+            sessions=days,
+            cash=given["cash"],
+            seed=given["seed"],
+            limits=order_limits(schedule),
+            rules=schedule.rules.broker,
+            state=broker_file(home, desk),
+            kept=None if kept is None else kept["account"],
+        ) as account:
+            floor = floor_for(
+                schedule,
+                store=store,
+                desk=desk,
+                panel=panel,
+                hours=hours,
+                account=account,
+                strategies=tuple(map(LiveStrategy.from_json, given["strategies"])),
+                home=home,
+                simulated=False,
+            )
+            if kept is not None:
+                floor.restore(kept["floor"])
+            yield floor
+
+
 class DeskSimulation:
     """One desk over some sessions.
 
@@ -151,8 +235,8 @@ class DeskSimulation:
             settings={**settings, "seed": seed, "environment": schedule.environment},
             run_id=run_id,
         )
-        sample_age = 3 * round(schedule.orchestrator.health_check_interval_minutes * 60)
-        self.floor = TradingFloor(
+        self.floor = floor_for(
+            schedule,
             store=store,
             desk=name,
             panel=panel,
@@ -161,9 +245,6 @@ class DeskSimulation:
             strategies=strategies,
             home=home,
             simulated=simulated,
-            rules=schedule.rules,
-            sample_age=sample_age,
-            samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -211,12 +292,41 @@ class DeskSimulation:
         return f"{session.day}: equity {evening.equity:,.2f}, {evening.earned:+,.2f}"
 
     def replay(
-        self, clock: ReplayClock, speed: float, until: int, asked_to_stop: Callable[[], bool]
+        self, make: MakeFloor, *, speed: float, minutes: float, asked_to_stop: Callable[[], bool]
     ) -> Punctuality:
-        """Let the time of one session go by on a clock; return how late its ticks began."""
-        living = LivingDesk(self.desk, clock, speed=speed, began_at=self.began_at)
-        living.run(until, asked_to_stop)
-        self.simulator.now = clock.now()
+        """Let the time of one session go by on a clock; return how late its ticks began.
+
+        Agents run in a process of their own, which is killed where one passes its time-out.
+
+        Parameters
+        ----------
+        make : opens the floor over there, such as a `partial` of `open_floor`
+        minutes : of the true time
+        """
+        kept = {"floor": self.floor.kept(), "account": self.floor.account.kept()}
+        with FloorWorker(make, json.loads(to_json(kept)), speed=speed) as worker:
+            self.desk = Desk(
+                self._schedule,
+                self.desk.hours,
+                worker.agents(known_agents()),
+                self.desk.book,
+                worker,
+                seed=self.desk.seed,
+                keep_facts=True,
+            )
+            clock = ReplayClock(self.began_at, speed, asked_to_stop)
+            living = LivingDesk(
+                self.desk,
+                clock,
+                speed=speed,
+                began_at=self.began_at,
+                spent=lambda: time.process_time() + worker.cpu,
+            )
+            living.run(self.began_at + round(minutes * 60 * speed), asked_to_stop)
+            self.simulator.now = clock.now()
+        assert worker.kept is not None
+        self.floor.account.reload(worker.kept["account"])
+        self.floor.restore(worker.kept["floor"])
         for row in read_ticks(self._store, self.name):
             self.ticks.add(row.agent, row.outcome, row.reason)
         for agent, spent in living.punctuality.cpu.items():
@@ -235,7 +345,11 @@ class DeskSimulation:
                 f"desk {self.name}: {len(differing)} of {len(rows)} decisions differ when they are "
                 f"made again: {differing[0]}"
             )
-        return f"{len(rows):,} decisions were made again from their rows: all alike"
+        due = {(row.agent, row.due_at) for row in rows}
+        return (
+            f"{len(rows):,} rows of {len(due):,} due times; decisions made again from them: all "
+            "alike"
+        )
 
     def report(self) -> DeskReport:
         """Return the report, and keep it with the desk."""

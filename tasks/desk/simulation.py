@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.agents.clocks import ReplayClock
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for
-from alphafoundry.agents.simulation import DeskSimulation, cut_simulation, sessions_of
+from alphafoundry.agents.simulation import DeskSimulation, cut_simulation, open_floor, sessions_of
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
-from alphafoundry.settings import load_settings
+from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import DataOrigin, open_store
 from alphafoundry.trading.portfolio import LiveStrategy
 from tasks.publishing import publish
@@ -35,6 +35,7 @@ class SimulatedDesk:
     """What the tasks of one flow run share."""
 
     simulation: DeskSimulation
+    settings: FoundrySettings
     run: Run
     context: RunContext
 
@@ -162,7 +163,7 @@ async def run_of_desk(
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
                     )
-                    yield SimulatedDesk(simulation, run, context)
+                    yield SimulatedDesk(simulation, settings, run, context)
 
 
 @task(name="session", task_run_name="session {session.day}", cache_policy=NO_CACHE)
@@ -190,11 +191,21 @@ async def replay_session(desk: SimulatedDesk, *, speed: float, minutes: float) -
 
     Decisions are made again from the rows afterwards; one that differs fails the run.
     """
-    simulation, stop = desk.simulation, desk.context.stop
-    await asyncio.to_thread(simulation.floor.prepare)
-    clock = ReplayClock(simulation.began_at, speed, stop.is_set)
-    until = simulation.began_at + round(minutes * 60 * speed)
-    punctuality = await asyncio.to_thread(simulation.replay, clock, speed, until, stop.is_set)
+    simulation, settings = desk.simulation, desk.settings
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    punctuality = await asyncio.to_thread(
+        simulation.replay,
+        partial(
+            open_floor,
+            desk=simulation.name,
+            url=url,
+            home=settings.home.resolve(),
+            load=partial(load_simulated_market, settings),
+        ),
+        speed=speed,
+        minutes=minutes,
+        asked_to_stop=desk.context.stop.is_set,
+    )
     for line in (str(punctuality), simulation.decided_alike()):
         get_run_logger().info("%s", line)
         desk.context.progress.say(line)
