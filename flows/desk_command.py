@@ -38,7 +38,7 @@ _COMMON = ("schedule", "environment", "cash", "seeding")
 HELP = """usage: python -m flows.desk COMMAND
 
   simulate [5d|252d]   let the desk trade the last sessions of a market on a simulated clock
-  run                  live through a session on a clock that goes by itself
+  run                  live through sessions on a clock that goes by itself
   replay [DESK]        do a desk again and compare: a simulation's rows, a run's decisions
   reconcile [DESK]     hold the ledger against the broker's own book, and name each difference
   status [DESK]        state, health and last ticks of every agent
@@ -163,18 +163,27 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=30.0, help="of the true time (default: 30)"
     )
+    parser.add_argument(
+        "--sessions",
+        type=int,
+        default=1,
+        metavar="N",
+        help="begin in the Nth last session, nights included (default: 1)",
+    )
     _add_common(parser)
 
 
 def _prepare_run(arguments: Parameters) -> Parameters:
-    given = {name: arguments.pop(name) for name in ("start", "speed", "minutes", *_COMMON)}
+    given = {
+        name: arguments.pop(name) for name in ("start", "speed", "minutes", "sessions", *_COMMON)
+    }
     try:
         time.fromisoformat(given["start"])
     except ValueError:
         raise ConfigurationError(
             f"--start {given['start']}: is no time of day; write 11:25"
         ) from None
-    for name in ("speed", "minutes"):
+    for name in ("speed", "minutes", "sessions"):
         if not given[name] > 0:
             raise ConfigurationError(f"--{name} {given[name]:g}: must be above 0")
     _check_common(given)
@@ -232,7 +241,10 @@ class _Replay:
         self._before = found.report
         kept = found.settings
         names = ("sessions", "schedule", "environment", "cash", "market", "seed")
-        return {**{name: kept[name] for name in names}, "restart": True}
+        given = {name: kept[name] for name in names if name in kept}
+        if len(given) < len(names) or "strategies" not in kept:
+            raise FoundryError(f"desk {found.name}: was made by an earlier version; simulate again")
+        return {**given, "restart": True, "like": found.name}
 
     def _compare(self, report: Any) -> int:
         same = report.digest == self._before["digest"]
@@ -242,7 +254,7 @@ class _Replay:
             return 0
         console.print(
             f"replay: rows differ from those of {self._before['desk']} "
-            f"(digest {self._before['digest'][:16]}); strategies, code or market have changed"
+            f"(digest {self._before['digest'][:16]}); code or market have changed"
         )
         with _store() as store:
             first = first_difference(store, self._before["desk"], report.desk)

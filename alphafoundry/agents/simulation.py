@@ -96,6 +96,11 @@ def cut_simulation(
     return None
 
 
+def strategies_of(desk: AgentDeskRow) -> tuple[LiveStrategy, ...]:
+    """Return the strategies that a desk was started with."""
+    return tuple(map(LiveStrategy.from_json, desk.settings["strategies"]))
+
+
 def plain_values(schedule: Schedule) -> dict[str, Any]:
     """Return the merged schedule as the store gives it back."""
     values: dict[str, Any] = json.loads(to_json(schedule.values))
@@ -173,7 +178,7 @@ def open_floor(
                 panel=panel,
                 hours=hours,
                 account=account,
-                strategies=tuple(map(LiveStrategy.from_json, given["strategies"])),
+                strategies=strategies_of(found),
                 home=home,
                 simulated=False,
             )

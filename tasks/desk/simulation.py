@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import time
 from functools import partial
@@ -18,13 +18,21 @@ from prefect.logging import get_run_logger
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.report import DeskReport
+from alphafoundry.agents.schedule import stored_schedule
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for
-from alphafoundry.agents.simulation import DeskSimulation, cut_simulation, open_floor, sessions_of
+from alphafoundry.agents.simulation import (
+    DeskSimulation,
+    cut_simulation,
+    open_floor,
+    sessions_of,
+    strategies_of,
+)
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import DataOrigin, open_store
+from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.trading.portfolio import LiveStrategy
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
@@ -51,6 +59,7 @@ async def run_of_desk(
     market: str | None,
     seed: int | None,
     restart: bool = False,
+    like: str | None = None,
     replay_from: time | None = None,
 ) -> AsyncIterator[SimulatedDesk]:
     """Give a desk that is ready for its first session, with strategies that may trade then.
@@ -58,6 +67,7 @@ async def run_of_desk(
     Parameters
     ----------
     restart : begin anew although a simulation of the same was cut
+    like : name of a desk whose schedule and strategies are taken, whatever file and store say now
     replay_from : time of day at the exchange at which a replay on a clock begins; None simulates
 
     Raises
@@ -83,9 +93,14 @@ async def run_of_desk(
         }
         with open_store(url, home=settings.home) as store:
             cut = None
+            strategies: Sequence[LiveStrategy]
             if replay_from is None and not restart:
                 cut = cut_simulation(store, asked, plan)
-            if cut is None:
+            if like is not None:
+                earlier = read_agent_desk(store, like)
+                plan = stored_schedule(earlier.schedule, environment=environment)
+                strategies = strategies_of(earlier)
+            elif cut is None:
                 found = await strategies_for(
                     store,
                     settings,
@@ -98,7 +113,7 @@ async def run_of_desk(
                 )
                 strategies = found.strategies
             else:
-                strategies = tuple(map(LiveStrategy.from_json, cut.settings["strategies"]))
+                strategies = strategies_of(cut)
                 done = 0 if cut.checkpoint is None else cut.checkpoint["sessions"]
                 say(
                     f"Going on with {cut.name}, of which {done} of {sessions} sessions are done; "
