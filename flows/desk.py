@@ -19,6 +19,8 @@ async def desk(
     seeding: int = 60,
     market: str | None = None,
     seed: int | None = None,
+    restart: bool = False,
+    like: str | None = None,
 ) -> DeskReport:
     """Let the desk trade the last sessions of a market on a simulated clock."""
     async with run_of_desk(
@@ -29,6 +31,8 @@ async def desk(
         seeding=seeding,
         market=market,
         seed=seed,
+        restart=restart,
+        like=like,
     ) as ready:
         await trade_sessions(ready)
         return await publish_desk(ready)
@@ -39,6 +43,7 @@ async def desk_replay(
     start: str = "11:25",
     speed: float = 10.0,
     minutes: float = 30.0,
+    sessions: int = 1,
     schedule: str = "config/task_schedule.yaml",
     environment: str = "production",
     cash: float = 1_000_000.0,
@@ -46,9 +51,9 @@ async def desk_replay(
     market: str | None = None,
     seed: int | None = None,
 ) -> DeskReport:
-    """Let the desk live through the last session of a market on a clock that goes by itself."""
+    """Let the desk live through the last sessions of a market on a clock that goes by itself."""
     async with run_of_desk(
-        sessions=1,
+        sessions=sessions,
         schedule=schedule,
         environment=environment,
         cash=cash,

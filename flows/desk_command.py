@@ -16,12 +16,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.agents.control import change_desk, pause_agent
+from alphafoundry.agents.decisions import first_difference, replayed
+from alphafoundry.agents.flatten import flatten_desk
+from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
 from alphafoundry.agents.schedule_check import cautions, checked_schedule
 from alphafoundry.agents.status import desk_status, why
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, open_store
+from alphafoundry.store.agents import read_agent_desk
+from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
 from flows.stopping import EXIT_ERROR
@@ -33,14 +38,16 @@ _COMMON = ("schedule", "environment", "cash", "seeding")
 HELP = """usage: python -m flows.desk COMMAND
 
   simulate [5d|252d]   let the desk trade the last sessions of a market on a simulated clock
-  run                  live through a session on a clock that goes by itself
-  replay [DESK]        do a simulated desk again, and compare every row
+  run                  live through sessions on a clock that goes by itself
+  replay [DESK]        do a desk again and compare: a simulation's rows, a run's decisions
+  reconcile [DESK]     hold the ledger against the broker's own book, and name each difference
   status [DESK]        state, health and last ticks of every agent
   why WHAT [DESK]      why an agent did not run, what became of a tick (AGENT@2024-01-05T15:40),
                        what an order (its number) is made of
   pause AGENT REASON   let an agent rest until it is resumed
   resume [AGENT]       let an agent, or the whole desk, go on
   halt REASON          send nothing but what reduces; resume ends it
+  flatten REASON       cancel open orders and close every position of a desk that runs
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
 
 `python -m flows.desk COMMAND --help` lists the flags of one. DESK is the newest where left out.
@@ -54,6 +61,8 @@ def main(simulation: Flow[..., Any], living: Flow[..., Any]) -> NoReturn:
         report_console().print(escape(HELP), end="")
         sys.exit(0)
     del sys.argv[1]
+    if name == "replay":
+        _replay_run(sys.argv[1:])
     if name in ("simulate", "replay"):
         again = _Replay() if name == "replay" else None
         run_flow(simulation, again.command() if again else simulate_command())
@@ -84,6 +93,11 @@ def _add_simulation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sessions", nargs="?", default="5d", metavar="DAYS", help="sessions: 5d, 252d (default: 5d)"
     )
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin anew; without it a simulation of the same that was cut goes on where it was",
+    )
     _add_common(parser)
 
 
@@ -104,12 +118,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _prepare_simulation(arguments: Parameters) -> Parameters:
     given = {name: arguments.pop(name) for name in _COMMON}
-    text = arguments.pop("sessions")
+    text, restart = arguments.pop("sessions"), arguments.pop("restart")
     found = re.fullmatch(r"([1-9][0-9]*)d?", text)
     if found is None:
         raise ConfigurationError(f"{text!r} is no number of sessions; write it as 5d")
     _check_common(given)
-    return {**given, "sessions": int(found[1])}
+    return {**given, "sessions": int(found[1]), "restart": restart}
 
 
 def _check_common(given: Mapping[str, Any]) -> None:
@@ -149,18 +163,27 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=30.0, help="of the true time (default: 30)"
     )
+    parser.add_argument(
+        "--sessions",
+        type=int,
+        default=1,
+        metavar="N",
+        help="begin in the Nth last session, nights included (default: 1)",
+    )
     _add_common(parser)
 
 
 def _prepare_run(arguments: Parameters) -> Parameters:
-    given = {name: arguments.pop(name) for name in ("start", "speed", "minutes", *_COMMON)}
+    given = {
+        name: arguments.pop(name) for name in ("start", "speed", "minutes", "sessions", *_COMMON)
+    }
     try:
         time.fromisoformat(given["start"])
     except ValueError:
         raise ConfigurationError(
             f"--start {given['start']}: is no time of day; write 11:25"
         ) from None
-    for name in ("speed", "minutes"):
+    for name in ("speed", "minutes", "sessions"):
         if not given[name] > 0:
             raise ConfigurationError(f"--{name} {given[name]:g}: must be above 0")
     _check_common(given)
@@ -169,6 +192,27 @@ def _prepare_run(arguments: Parameters) -> Parameters:
 
 def _finish(report: Any) -> int:
     return EXIT_ERROR if report.totals.differences else 0
+
+
+def _replay_run(words: list[str]) -> None:
+    """Replay a desk that lived on a clock, and end the process; return for a simulation."""
+    names = [word for word in words if not word.startswith("-")]
+    if len(names) > 1 or len(names) < len(words):
+        return
+    try:
+        with _store() as store:
+            found = read_agent_desk(store, names[0] if names else None)
+            if found.clock == "simulated":
+                return
+            count, first = replayed(store, found)
+    except FoundryError as problem:
+        sys.exit(_told(str(problem)))
+    console = report_console()
+    if first is None:
+        console.print(escape(f"replay: all {count:,} decisions of {found.name} are the same"))
+        sys.exit(0)
+    console.print(escape(f"replay: a decision of {found.name} differs: {first}"), soft_wrap=True)
+    sys.exit(EXIT_DIFFERENT)
 
 
 class _Replay:
@@ -197,7 +241,10 @@ class _Replay:
         self._before = found.report
         kept = found.settings
         names = ("sessions", "schedule", "environment", "cash", "market", "seed")
-        return {name: kept[name] for name in names}
+        given = {name: kept[name] for name in names if name in kept}
+        if len(given) < len(names) or "strategies" not in kept:
+            raise FoundryError(f"desk {found.name}: was made by an earlier version; simulate again")
+        return {**given, "restart": True, "like": found.name}
 
     def _compare(self, report: Any) -> int:
         same = report.digest == self._before["digest"]
@@ -207,8 +254,11 @@ class _Replay:
             return 0
         console.print(
             f"replay: rows differ from those of {self._before['desk']} "
-            f"(digest {self._before['digest'][:16]}); strategies, code or market have changed"
+            f"(digest {self._before['digest'][:16]}); code or market have changed"
         )
+        with _store() as store:
+            first = first_difference(store, self._before["desk"], report.desk)
+        console.print(escape(first or "the ticks are the same; orders or fills differ"))
         return EXIT_DIFFERENT
 
 
@@ -281,6 +331,34 @@ def _halt(words: list[str]) -> int:
     return 0
 
 
+def _flatten(words: list[str]) -> int:
+    parser = _parser("flatten", ("reason", {}), ("--desk", {"default": None}))
+    parser.description = (
+        "Cancel the open orders of a desk that runs and write reduce-only orders that close every "
+        "position; its execution sends them. The desk then only reduces until it is resumed. A "
+        "second call orders nothing twice."
+    )
+    given = parser.parse_args(words)
+    with _store() as store:
+        told = flatten_desk(store, given.reason, desk=given.desk, at=_now())
+    report_console().print(escape(told))
+    return 0
+
+
+def _reconcile(words: list[str]) -> int:
+    parser = _parser("reconcile", _DESK)
+    parser.description = (
+        "Hold a desk's ledger against its broker's own book: cash, equity and every position, to "
+        "the cent. Each difference is named, and ends the command with status 2. Nothing changes."
+    )
+    given = parser.parse_args(words)
+    with _store() as store:
+        found = reconcile_desk(store, load_settings().home, desk=given.desk)
+    for line in (str(found), *found.differences):
+        report_console().print(escape(line))
+    return 0 if found.agrees else EXIT_ERROR
+
+
 def _check(words: list[str]) -> int:
     parser = _parser(
         "check",
@@ -302,7 +380,9 @@ def _checked(schedule: Schedule, *, show: bool) -> list[str]:
         f"this order: {', '.join(schedule.tasks)}"
     ]
     lines += [f"left out: {key}: {reason}" for key, reason in schedule.left_out]
+    lines += [f"left out: signals of {kind}: {reason}" for kind, reason in NOT_TRADED.items()]
     lines += [f"never: {sentence}" for sentence in cautions(schedule)]
+    lines += schedule.rules.lines()
     if show:
         lines += [f"{key} = {value}    ({origin})" for key, value, origin in schedule.shown()]
     return lines
@@ -323,5 +403,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pause": _pause,
     "resume": _resume,
     "halt": _halt,
+    "flatten": _flatten,
+    "reconcile": _reconcile,
     "check": _check,
 }

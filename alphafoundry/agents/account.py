@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
+from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.store.desk_tables import DeskState
 from alphafoundry.trading.portfolio import IntendedOrder
+from alphafoundry.trading.risk import Stop
 
 STATES: Mapping[DeskMode, DeskState] = {
     "ACTIVE": "active",
@@ -68,6 +70,18 @@ class Account(Protocol):
     @property
     def version(self) -> int: ...
 
+    def kept(self) -> dict[str, Any]:
+        """Return what no row says, as plain values."""
+        ...
+
+    def reload(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what another process kept."""
+        ...
+
+    def save(self) -> None:
+        """Save what is kept outside of the store, once the rows are."""
+        ...
+
     def positions(self) -> Mapping[str, int]:
         """Return symbol to whole shares, below 0 is short; flat names are left out."""
         ...
@@ -88,6 +102,14 @@ class Account(Protocol):
         self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
     ) -> int:
         """Store orders for a session's close, before any is sent; return how many."""
+        ...
+
+    def traded(self, session: date) -> Mapping[str, int]:
+        """Return symbol to the shares that a session's orders bought, sold ones below 0."""
+        ...
+
+    def close_out(self, stops: Sequence[Stop], *, session: SessionHours, now: int) -> int:
+        """Store orders that close stopped positions from a session's open on; return how many."""
         ...
 
     def execute(self, now: int, *, mode: DeskMode, only_reduce: bool = False) -> Sent:

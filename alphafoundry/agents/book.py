@@ -86,7 +86,8 @@ class TickBook:
     ended: list[Record] = field(default_factory=list)
     alerts: list[tuple[str, int, str | None]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
-    digest: Any = field(default_factory=hashlib.sha256)
+    digest: str = ""
+    _lines: Any = field(default_factory=hashlib.sha256)
 
     def transaction(self) -> contextlib.AbstractContextManager[TickBook]:
         """Change the book, all or nothing; here nobody else does."""
@@ -129,7 +130,7 @@ class TickBook:
             why = {"reason": wanted.reason, "evidence": dict(wanted.evidence)}
             self.decisions.append({"at": utc(at), "actor": actor, **given, **why})
             line = json.dumps([at, actor, subject, before, after, wanted.reason])
-            self.digest.update(line.encode())
+            self._lines.update(line.encode())
 
         if wanted.mode is not None and wanted.mode != self.mode:
             back = "resume" if self.mode == "ACTIVE" else "halt"
@@ -146,13 +147,35 @@ class TickBook:
                 state.tripped_at, state.failures_in_row, state.cool_down = None, 0, 0.0
 
     def flush(self, store: Store, desk: str, *, now: int) -> None:
-        """Write what has ended to the store, and forget it."""
+        """Write what has ended to the store, and forget it; the digest goes on over all of it."""
+        self.digest = hashlib.sha256(
+            self.digest.encode() + self._lines.hexdigest().encode()
+        ).hexdigest()
+        self._lines = hashlib.sha256()
         with desk_transaction(store, desk) as rows:
             rows.add_ticks([_row(record) for record in self.ended])
             rows.put_states(_plain_states(self.states, self.seen_until))
             self._write_desk(rows)
             rows.desk().seen_until = utc(now)
         self._forget()
+
+    def kept(self) -> dict[str, Any]:
+        """Return what a book that was written by `flush` is made from again, as plain values."""
+        return {
+            "states": _plain_states(self.states, self.seen_until),
+            "mode": [self.mode, self.mode_actor, self.mode_reason],
+            "positions": self.positions,
+            "digest": self.digest,
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Be as `kept` said, read back from JSON."""
+        for name, given in kept["states"].items():
+            state = dict(given)
+            self.seen_until[name] = state.pop("seen_until")
+            self.states[name] = AgentState(**state)
+        self.mode, self.mode_actor, self.mode_reason = kept["mode"]
+        self.positions, self.digest = kept["positions"], kept["digest"]
 
     def _write_desk(self, rows: DeskTransaction) -> None:
         _write_alerts(rows, self.alerts)
@@ -169,7 +192,7 @@ class TickBook:
 
     def _keep(self, record: Record) -> None:
         self.ended.append(record)
-        self.digest.update(record.line())
+        self._lines.update(record.line())
 
 
 class StoredBook(TickBook):

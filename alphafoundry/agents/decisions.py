@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from alphafoundry.agents.book import fresh_book
@@ -12,10 +14,47 @@ from alphafoundry.agents.desk import Desk
 from alphafoundry.agents.hours import ExchangeHours, seconds
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.registry import AgentResult
-from alphafoundry.agents.schedule import Schedule
+from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import MarketError
-from alphafoundry.store.agent_tables import AgentTickRow
+from alphafoundry.store import Store
+from alphafoundry.store.agent_tables import AgentDeskRow, AgentTickRow
+from alphafoundry.store.agents import read_ticks
+
+
+def replayed(store: Store, desk: AgentDeskRow) -> tuple[int, str | None]:
+    """Play the starts, ends and outcomes of a desk on a clock into the gate again.
+
+    By the schedule that the desk was started with. Return how many ticks it has, and the first
+    decision that differs, None where all are the same.
+    """
+    schedule = stored_schedule(desk.schedule, environment=desk.settings["environment"])
+    rows = read_ticks(store, desk.name)
+    last = max((row.claimed_at for row in rows), default=desk.began_at)
+    hours = ExchangeHours(
+        schedule.orchestrator.exchange, desk.began_at.date() - timedelta(days=1), last.date()
+    )
+    found = differing_decisions(schedule, hours, rows, seconds(desk.began_at))
+    return len(rows), next(iter(found), None)
+
+
+def first_difference(store: Store, before: str, after: str) -> str | None:
+    """Return the first tick in which two simulations of one desk differ, None where none does."""
+    for one, other in zip_longest(read_ticks(store, before), read_ticks(store, after)):
+        told = [_told(row) for row in (one, other)]
+        if told[0] != told[1]:
+            return f"first difference: {before}: {told[0]}; {after}: {told[1]}"
+    return None
+
+
+def _told(row: AgentTickRow | None) -> str:
+    if row is None:
+        return "no more ticks"
+    result = f" {json.dumps(row.result, sort_keys=True)}" if row.result else ""
+    return (
+        f"{row.agent} due {row.due_at:%Y-%m-%d %H:%M:%S} {row.outcome}: {row.reason[:200]}"
+        f"{result[:200]}"
+    )
 
 
 class _NoFloor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -275,6 +275,10 @@ class Desk:
             self.end(step, clock.now(), ended)
             break
         return step
+
+    def remember_alerts(self, keys: Iterable[str]) -> None:
+        """Take alerts that are open already as told, so that their end is told too."""
+        self._open_alerts.update(keys)
 
     def _snapshot(self, book: TickBook, task: Task, now: int, facts: Facts) -> Snapshot:
         return Snapshot(

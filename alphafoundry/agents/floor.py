@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import text, update
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.hours import ExchangeHours, utc
 from alphafoundry.agents.registry import AgentContext
+from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
@@ -22,7 +23,15 @@ from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer
-from alphafoundry.trading.risk import BookHistory, RiskSnapshot, measure_risk
+from alphafoundry.trading.risk import (
+    BookHistory,
+    Position,
+    RiskSnapshot,
+    Stop,
+    StopDecision,
+    judge_stops,
+    measure_risk,
+)
 
 VOLATILITY_DAYS = 20
 _YEAR = 252
@@ -63,6 +72,8 @@ class TradingFloor:
     sample_age : seconds after which a sample of the host is not believed
     samples_kept : how long samples of the host are kept
     data_until : last day whose bars were taken in
+    rules : limits and costs
+    stops : positions that were stopped so far
     """
 
     store: Store
@@ -80,7 +91,10 @@ class TradingFloor:
     samples: list[dict[str, Any]] = field(default_factory=list)
     broken_by: str | None = None
     evenings: list[Evening] = field(default_factory=list)
+    rules: DeskRules = field(default_factory=DeskRules)
+    stops: list[Stop] = field(default_factory=list)
     _held: dict[str, int] = field(default_factory=dict)
+    _entries: dict[str, float] = field(default_factory=dict)
     _foretold: dict[date, float] = field(default_factory=dict)
     _sample: tuple[int, float] | None = None
     _facts: tuple[object, Facts] | None = None
@@ -98,7 +112,8 @@ class TradingFloor:
         fresh = sample is not None and now - sample[0] <= self.sample_age
         host = sample[1] if sample is not None and fresh else None
         key = (self.account.version, self.data_until, session, host)
-        if self._facts is None or self._facts[0] != key:
+        # Others write to the store of a desk on a real clock.
+        if not self.simulated or self._facts is None or self._facts[0] != key:
             found = Facts(
                 version=self.account.version,
                 positions=len(self.account.positions()),
@@ -148,6 +163,9 @@ class TradingFloor:
         )
         self.evenings.append(evening)
         self._held = dict(self.account.positions())
+        self._remember_entries(
+            day, {name: float(close[row, self._places[name]]) for name in self._held}
+        )
         return evening
 
     def _last_close(self, row: int, place: int) -> float:
@@ -158,6 +176,44 @@ class TradingFloor:
             if math.isfinite(found := float(close[row, place])):
                 return found
         return math.nan
+
+    def _remember_entries(self, day: date, closes: Mapping[str, float]) -> None:
+        """Keep the mean close of the days on which each position was opened or grown."""
+        traded = self.account.traded(day)
+        entries: dict[str, float] = {}
+        for symbol, held in self._held.items():
+            bought = abs(held) if symbol not in self._entries else 0
+            if symbol in self._entries and traded.get(symbol, 0) * held > 0:
+                bought = min(abs(traded[symbol]), abs(held))
+            before = self._entries.get(symbol, closes[symbol])
+            entries[symbol] = before
+            if bought and math.isfinite(closes[symbol]):
+                share = bought / abs(held)
+                entries[symbol] = share * closes[symbol] + (1.0 - share) * before
+        self._entries = entries
+
+    def judge_stops(self) -> StopDecision:
+        """Return what is stopped on the last close, and what earlier stops still forbid.
+
+        An entry and a close are of the adjusted prices, so that splits and dividends are no move.
+        """
+        last = int(np.searchsorted(self.panel.dates, np.datetime64(self.data_until), side="right"))
+        close = self.panel.fields["close"][last - 1]
+        held = self.account.positions()
+        decision = judge_stops(
+            self.rules.stops,
+            sessions=self.panel.dates[:last].tolist(),
+            positions={
+                name: Position(held[name], entry)
+                for name, entry in self._entries.items()
+                if name in held and math.isfinite(entry)
+            },
+            closes={name: float(close[self._places[name]]) for name in held},
+            past_stops=self.stops,
+            returns=self.history().returns.tolist(),
+        )
+        self.stops.extend(decision.stops)
+        return decision
 
     def foretell(self, session: date, value_at_risk: float | None) -> None:
         """Keep the value at risk of the book that a session began with; the first one counts."""
@@ -182,10 +238,56 @@ class TradingFloor:
             self._risk = (key, measure_risk(self.panel, day, holdings, equity, self.history()))
         return self._risk[1]
 
+    def kept(self) -> dict[str, Any]:
+        """Return all that the floor knows and no row says, as plain values."""
+        return {
+            "data_until": self.data_until,
+            "results": dict(self.results),
+            "broken_by": self.broken_by,
+            "evenings": [asdict(one) for one in self.evenings],
+            "held": dict(self._held),
+            "entries": dict(self._entries),
+            "stops": [asdict(one) for one in self.stops],
+            "foretold": {day.isoformat(): value for day, value in self._foretold.items()},
+            "sample": self._sample,
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Know again what `kept` returned, read back from JSON."""
+        until = kept["data_until"]
+        self.data_until = None if until is None else date.fromisoformat(until)
+        self.results = dict(kept["results"])
+        self.broken_by = kept["broken_by"]
+        self.evenings = [
+            Evening(
+                **{
+                    **one,
+                    "day": date.fromisoformat(one["day"]),
+                    # JSON has no NaN.
+                    "value_at_risk": math.nan
+                    if one["value_at_risk"] is None
+                    else one["value_at_risk"],
+                }
+            )
+            for one in kept["evenings"]
+        ]
+        self._held = dict(kept["held"])
+        self._entries = {
+            name: math.nan if entry is None else entry for name, entry in kept["entries"].items()
+        }
+        self.stops = [
+            Stop(**{**one, "day": date.fromisoformat(one["day"])}) for one in kept["stops"]
+        ]
+        self._foretold = {date.fromisoformat(day): one for day, one in kept["foretold"].items()}
+        self._sample = None if kept["sample"] is None else (kept["sample"][0], kept["sample"][1])
+        self._facts = None
+
     def rebalancer(self) -> Rebalancer:
         """Return the portfolio's programme over the strategies; made once, it takes seconds."""
         if self._rebalancer is None:
-            self._rebalancer = Rebalancer(self.panel, self.strategies)
+            self._rebalancer = Rebalancer(
+                self.panel, self.strategies, limits=self.rules.limits, costs=self.rules.costs
+            )
         return self._rebalancer
 
     def prepare(self) -> None:

@@ -60,13 +60,28 @@ class LivingDesk:
     one started again, does none of them twice.
     """
 
-    def __init__(self, desk: Desk, clock: ExactClock, *, speed: float, began_at: int) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        clock: ExactClock,
+        *,
+        speed: float,
+        began_at: int,
+        spent: Callable[[], float] = time.process_time,
+    ) -> None:
+        """Make it ready.
+
+        Parameters
+        ----------
+        spent : processor seconds so far, wherever agents run
+        """
         if not isinstance(desk.book, StoredBook):
             raise TypeError("a desk on a real clock keeps its book in the store")
         self.desk = desk
         self.punctuality = Punctuality()
         self._clock = clock
         self._speed = speed
+        self._spent = spent
         self._began_at = began_at
         self._retries: list[tuple[int, int, str, int, Step | None]] = []
         self._numbers = itertools.count()
@@ -116,12 +131,12 @@ class LivingDesk:
 
     def _attempt(self, step: Step) -> None:
         assert step.record is not None
-        began = time.process_time()
+        began = self._spent()
         try:
             ended: AgentResult | Exception = self.desk.attempt(step, self._clock.now())
         except Exception as problem:
             ended = problem
-        self.punctuality.cpu[step.record.agent].append(time.process_time() - began)
+        self.punctuality.cpu[step.record.agent].append(self._spent() - began)
         now = self._clock.now()
         if isinstance(ended, Exception):
             again = self.desk.retry_at(step, now)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import func, select
 
@@ -23,6 +25,7 @@ from alphafoundry.trading import (
     PAPER_BROKER,
     Books,
     BrokerClient,
+    BrokerRules,
     MarketDays,
     OrderLimits,
     OrderRequest,
@@ -32,16 +35,19 @@ from alphafoundry.trading import (
     count_pending,
     create_desk,
     execute,
+    has_unsettled,
     intend_orders,
     open_session,
     price_units,
     read_desk,
+    read_orders,
     set_state,
     shares,
 )
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
 from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
+from alphafoundry.trading.risk import Stop
 
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
@@ -65,6 +71,10 @@ class PaperAccount:
         cash: float,
         seed: int,
         limits: OrderLimits,
+        rules: BrokerRules,
+        state: Path | None,
+        hold: bool,
+        kept: Mapping[str, Any] | None,
         alone: bool,
     ) -> None:
         """Open the account with its cash; see `open_paper_account`."""
@@ -72,10 +82,19 @@ class PaperAccount:
         self._panel = panel
         self._days = days
         self._sessions = sorted(days.days)
-        self._paper = PaperBroker(days, start=start, cash=Decimal(str(round(cash, 2))), seed=seed)
+        self._open_paper = partial(
+            PaperBroker,
+            days,
+            start=start,
+            cash=Decimal(str(round(cash, 2))),
+            seed=seed,
+            state=state,
+            hold=hold,
+            rules=rules,
+        )
         # Accounts are one desk's each, and a store holds many simulated desks.
-        self._paper.account_number = f"{name}-{seed}"
-        self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
+        self._number = f"{name}-{seed}"
+        self._open_broker(kept)
         account = self._broker.account()
         desk = create_desk(
             store,
@@ -96,6 +115,8 @@ class PaperAccount:
         self._seen: object = None
         self._quality: tuple[object, float | None] = (None, None)
         self.version = 0
+        if kept is not None:
+            self._restore(kept)
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +129,41 @@ class PaperAccount:
     ) -> None:
         self._broker.close()
         self._paper.close()
+
+    def kept(self) -> dict[str, Any]:
+        """Return what no row says, and what the broker's own file does not have yet."""
+        return {
+            "opened": self._opened,
+            "closed": self._closed,
+            "state": self._state,
+            "version": self.version,
+            "seen": self._seen,
+            "broker": self._paper.changes(),
+        }
+
+    def save(self) -> None:
+        """Save the broker's book in its file."""
+        self._paper.save()
+
+    def reload(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what another process kept, and from the file that it left."""
+        self._broker.close()
+        self._paper.close()
+        self._open_broker(kept)
+        self._restore(kept)
+
+    def _open_broker(self, kept: Mapping[str, Any] | None) -> None:
+        self._paper = self._open_paper(changes=None if kept is None else kept["broker"])
+        self._paper.account_number = self._number
+        self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
+
+    def _restore(self, kept: Mapping[str, Any]) -> None:
+        self._opened, self._closed = (
+            None if day is None else date.fromisoformat(day)
+            for day in (kept["opened"], kept["closed"])
+        )
+        self._state, self.version = kept["state"], kept["version"]
+        self._seen = None if kept["seen"] is None else tuple(kept["seen"])
 
     def positions(self) -> Mapping[str, int]:
         """Return symbol to whole shares, below 0 is short."""
@@ -161,6 +217,36 @@ class PaperAccount:
         self._changed()
         return len(requests)
 
+    def traded(self, session: date) -> Mapping[str, int]:
+        """Return symbol to the shares that a session's orders bought, sold ones below 0."""
+        found: dict[str, int] = {}
+        for one in read_orders(self._store, self._id, session=session):
+            count = one.filled // SHARE * (1 if one.side == "buy" else -1)
+            if count:
+                found[one.symbol] = found.get(one.symbol, 0) + count
+        return found
+
+    def close_out(self, stops: Sequence[Stop], *, session: SessionHours, now: int) -> int:
+        """Store orders that close stopped positions from a session's open on; return how many."""
+        if not stops or session.day not in self._days.days:
+            return 0
+        requests = [
+            OrderRequest(
+                one.symbol,
+                "sell" if one.shares < 0 else "buy",
+                shares(abs(one.shares)),
+                session.day,
+                time_in_force="day",
+                reduce_only=True,
+                send_from=utc(max(now, session.opens)),
+                facts={"reason": str(one)},
+            )
+            for one in stops
+        ]
+        intend_orders(self._store, self._id, requests, batch=f"stops {stops[0].day}", now=utc(now))
+        self._changed()
+        return len(requests)
+
     def execute(self, now: int, *, mode: DeskMode, only_reduce: bool = False) -> Sent:
         """Compare with the broker, send what is intended, and read what was filled.
 
@@ -170,8 +256,7 @@ class PaperAccount:
         self._paper.advance(utc(now))
         broken = self._take_state(mode)
         seen = self._both_sides()
-        waiting = self._stored().pending
-        if seen == self._seen and not waiting["intended"] and not waiting["unknown"]:
+        if seen == self._seen and not self._stored().unsettled:
             return Sent(broken=broken)
         done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
         self._changed()
@@ -404,6 +489,11 @@ class _Kept:
             return session.scalar(query) or 0
 
     @cached_property
+    def unsettled(self) -> bool:
+        """Whether the broker has something to hear about an order."""
+        return has_unsettled(self._store, self._id)
+
+    @cached_property
     def pending(self) -> Counter[str]:
         """Status to how many orders have it; none that is final."""
         return count_pending(self._store, self._id)
@@ -418,17 +508,25 @@ def open_paper_account(
     sessions: Sequence[SessionHours],
     cash: float,
     seed: int,
-    max_order_shares: float | None = None,
+    limits: OrderLimits | None = None,
+    rules: BrokerRules | None = None,
+    state: Path | None = None,
+    hold: bool = False,
+    kept: Mapping[str, Any] | None = None,
     alone: bool = False,
 ) -> PaperAccount:
-    """Return a new account at the paper broker, over some sessions of a market.
+    """Return an account at the paper broker, over some sessions of a market.
 
     Parameters
     ----------
     name : of the desk
     cash : dollars to begin with
     seed : of the broker's path within a day
-    max_order_shares : shares of one order at most; a larger one is denied
+    limits : of single orders; what passes one is denied
+    rules : what the broker charges and allows
+    state : file of the broker's own book; None keeps it in memory alone
+    hold : the file is written by `save` alone, instead of at each request
+    kept : of an earlier process, which this one goes on from
     alone : nobody else writes to the desk meanwhile, as in a simulation: what was read holds until
         the account itself changes it
     """
@@ -442,13 +540,26 @@ def open_paper_account(
         start=start,
         cash=cash,
         seed=seed,
-        limits=OrderLimits(max_order_shares=max_order_shares),
+        limits=limits or OrderLimits(),
+        rules=rules or BrokerRules(),
+        state=state,
+        hold=hold,
+        kept=kept,
         alone=alone,
     )
 
 
-def most_shares(schedule: Schedule) -> float | None:
-    """Return max_order_size of execution, None where the schedule gives none."""
+def broker_file(home: Path, desk: str) -> Path:
+    """Return the file in which the paper broker keeps its own book of a desk."""
+    return home / "desks" / f"{desk}.sqlite"
+
+
+def order_limits(schedule: Schedule) -> OrderLimits:
+    """Return the limits of single orders: desk.orders, and max_order_size of execution.
+
+    The smaller of the two limits of shares holds.
+    """
     task = schedule.tasks.get("execution")
-    found = None if task is None else task.settings.parameters.get("max_order_size")
-    return None if found is None else float(found)
+    given = None if task is None else task.settings.parameters.get("max_order_size")
+    sizes = [one for one in (given, schedule.rules.orders.max_order_shares) if one is not None]
+    return replace(schedule.rules.orders, max_order_shares=min(map(float, sizes), default=None))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from alphafoundry.agents.conditions import Condition, read_condition
+from alphafoundry.agents.rules import SECTION, DeskRules, read_rules
 from alphafoundry.agents.schedule_file import (
     PRIORITIES,
     CatchUp,
@@ -111,9 +112,10 @@ class Schedule:
 
     Attributes
     ----------
+    rules : limits and costs of the desk
     tasks : enabled ones, by name, in the order in which they go where they are due together
     disabled : those of the file that have no ticks
-    values : the merged file, as plain values
+    values : the merged file, as plain values, with the factors of its environment
     origins : key to where its value comes from
     left_out : (key, why) of what the file asks for and nothing here can give
     """
@@ -121,6 +123,7 @@ class Schedule:
     path: Path
     environment: str
     orchestrator: OrchestratorSettings
+    rules: DeskRules
     tasks: Mapping[str, Task]
     disabled: Mapping[str, TaskSettings]
     values: Mapping[str, Any]
@@ -145,7 +148,18 @@ def load_schedule(path: Path = SCHEDULE, *, environment: str = ENVIRONMENT) -> S
 
     Raises ConfigurationError for anything that is wrong, in one line.
     """
-    document = read_yaml(path)
+    return _made(read_yaml(path), path, environment)
+
+
+def stored_schedule(values: Mapping[str, Any], *, environment: str) -> Schedule:
+    """Return the schedule whose `values` were stored, whatever its file says by now.
+
+    Raises ConfigurationError where this version does not take them any more.
+    """
+    return _made(YamlDocument(dict(values), {}), Path("the desk's schedule"), environment)
+
+
+def _made(document: YamlDocument, path: Path, environment: str) -> Schedule:
     whole = read_part(document, ScheduleFile, path=path)
     if environment not in whole.environments and (whole.environments or environment != ENVIRONMENT):
         raise ConfigurationError(
@@ -164,9 +178,18 @@ def load_schedule(path: Path = SCHEDULE, *, environment: str = ENVIRONMENT) -> S
         path=path,
         environment=environment,
         orchestrator=read.orchestrator,
+        rules=read_rules(merged, path),
         tasks=ready,
         disabled={name: task for name, task in tasks.items() if not task.enabled},
-        values={key: value for key, value in merged.values.items() if key != "environments"},
+        values={
+            **merged.values,
+            "environments": {
+                environment: {
+                    "error_threshold_factor": chosen.error_threshold_factor,
+                    "performance_threshold_factor": chosen.performance_threshold_factor,
+                }
+            },
+        },
         origins=origins,
     )
 
@@ -183,7 +206,7 @@ def _laid_over(
         if key[0] != "environments" and key in document.lines
     }
     overlay = ((values.get("environments") or {}).get(environment)) or {}
-    for section in ("orchestrator", "tasks"):
+    for section in ("orchestrator", "tasks", SECTION):
         above: KeyPath = ("environments", environment, section)
         part = overlay.get(section) or {}
         _check_names(values, part, section, document, path, above)

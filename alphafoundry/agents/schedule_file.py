@@ -164,18 +164,20 @@ class EnvironmentSettings(_Section):
     Attributes
     ----------
     error_threshold_factor, performance_threshold_factor : multiply those of every agent
-    orchestrator, tasks : keys that stand over those of the file
+    orchestrator, tasks, desk : keys that stand over those of the file
     """
 
     error_threshold_factor: float = Field(default=1.0, gt=0)
     performance_threshold_factor: float = Field(default=1.0, gt=0)
     orchestrator: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    desk: dict[str, Any] = Field(default_factory=dict)
 
 
 class ScheduleFile(_Section):
-    """The whole file."""
+    """The whole file; `desk` has its form in rules.py."""
 
     orchestrator: OrchestratorSettings = Field(default_factory=OrchestratorSettings)
     tasks: dict[str, TaskSettings]
+    desk: dict[str, Any] = Field(default_factory=dict)
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import select
 
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
@@ -18,20 +22,26 @@ from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
+from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.report import DeskReport, TickCount
-from alphafoundry.agents.schedule import Schedule
+from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.agents.simulator import Simulator
+from alphafoundry.agents.worker import FloorWorker, MakeFloor
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
-from alphafoundry.store import Store
+from alphafoundry.store import RunRow, Store, is_alive, open_store
+from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import (
     desk_transaction,
     open_agent_desk,
+    read_agent_alerts,
+    read_agent_desk,
     read_control_decisions,
     read_ticks,
     save_desk_report,
 )
-from alphafoundry.trading.portfolio import LiveStrategy
+from alphafoundry.store.column_types import to_json
+from alphafoundry.trading.portfolio import NOT_TRADED, LiveStrategy, untraded
 
 BEFORE_OPEN = 60 * 60
 """Seconds before the first open at which a desk begins."""
@@ -63,13 +73,128 @@ def sessions_of(
     return hours, found
 
 
+def cut_simulation(
+    store: Store, settings: Mapping[str, Any], schedule: Schedule
+) -> AgentDeskRow | None:
+    """Return the newest simulation with these settings that was cut, None where there is none.
+
+    One that another process is at work on is none.
+    """
+    query = (
+        select(AgentDeskRow, RunRow)
+        .join(RunRow, RunRow.id == AgentDeskRow.run_id)
+        .where(AgentDeskRow.clock == "simulated", AgentDeskRow.report.is_(None))
+        .order_by(AgentDeskRow.created_at.desc())
+    )
+    with store.session() as session:
+        for found, run in session.execute(query):
+            kept = {name: found.settings.get(name) for name in settings}
+            begun = found.checkpoint is not None or found.ticks == 0
+            same = kept == dict(settings) and found.schedule == plain_values(schedule)
+            if begun and same and not is_alive(run):
+                return found
+    return None
+
+
+def strategies_of(desk: AgentDeskRow) -> tuple[LiveStrategy, ...]:
+    """Return the strategies that a desk was started with."""
+    return tuple(map(LiveStrategy.from_json, desk.settings["strategies"]))
+
+
+def plain_values(schedule: Schedule) -> dict[str, Any]:
+    """Return the merged schedule as the store gives it back."""
+    values: dict[str, Any] = json.loads(to_json(schedule.values))
+    return values
+
+
+def floor_for(
+    schedule: Schedule,
+    *,
+    store: Store,
+    desk: str,
+    panel: Panel,
+    hours: ExchangeHours,
+    account: Account,
+    strategies: Sequence[LiveStrategy],
+    home: Path,
+    simulated: bool,
+) -> TradingFloor:
+    """Return the floor of a desk with this schedule."""
+    return TradingFloor(
+        store=store,
+        desk=desk,
+        panel=panel,
+        hours=hours,
+        account=account,
+        strategies=strategies,
+        home=home,
+        simulated=simulated,
+        rules=schedule.rules,
+        sample_age=3 * round(schedule.orchestrator.health_check_interval_minutes * 60),
+        samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
+    )
+
+
+@contextlib.contextmanager
+def open_floor(
+    kept: Mapping[str, Any] | None,
+    *,
+    desk: str,
+    url: str | None,
+    home: Path,
+    load: Callable[[], Panel],
+) -> Iterator[TradingFloor]:
+    """Give the floor of a desk that the store knows, for another process to run its agents on.
+
+    Parameters
+    ----------
+    kept : what it knew when it was last left
+    url, home : of the store
+    load : loads the market
+    """
+    with open_store(url, home=home) as store:
+        found = read_agent_desk(store, desk)
+        given = found.settings
+        schedule = stored_schedule(found.schedule, environment=given["environment"])
+        panel = load()
+        hours, days = sessions_of(panel, schedule.orchestrator.exchange, given["sessions"])
+        with open_paper_account(
+            store,
+            name=desk,
+            panel=panel,
+            hours=hours,
+            sessions=days,
+            cash=given["cash"],
+            seed=given["seed"],
+            limits=order_limits(schedule),
+            rules=schedule.rules.broker,
+            state=broker_file(home, desk),
+            kept=None if kept is None else kept["account"],
+        ) as account:
+            floor = floor_for(
+                schedule,
+                store=store,
+                desk=desk,
+                panel=panel,
+                hours=hours,
+                account=account,
+                strategies=strategies_of(found),
+                home=home,
+                simulated=False,
+            )
+            if kept is not None:
+                floor.restore(kept["floor"])
+            yield floor
+
+
 class DeskSimulation:
     """One desk over some sessions.
 
     Attributes
     ----------
     name : of the desk in the store
-    sessions : to come, in order
+    sessions : all of them, in order
+    done : how many have been
     """
 
     def __init__(
@@ -88,15 +213,18 @@ class DeskSimulation:
         home: Path,
         settings: Mapping[str, Any],
         replay_from: int | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the desk, and make it ready for its first session.
 
         Parameters
         ----------
         replay_from : moment at which a replay on a clock begins; None simulates
+        checkpoint : of a simulation that was cut, which this one goes on from
         """
         self.name = name
         self.sessions = tuple(sessions)
+        self.done = 0 if checkpoint is None else checkpoint["sessions"]
         self._store = store
         self._panel = panel
         self._schedule = schedule
@@ -112,8 +240,8 @@ class DeskSimulation:
             settings={**settings, "seed": seed, "environment": schedule.environment},
             run_id=run_id,
         )
-        sample_age = 3 * round(schedule.orchestrator.health_check_interval_minutes * 60)
-        self.floor = TradingFloor(
+        self.floor = floor_for(
+            schedule,
             store=store,
             desk=name,
             panel=panel,
@@ -122,8 +250,6 @@ class DeskSimulation:
             strategies=strategies,
             home=home,
             simulated=simulated,
-            sample_age=sample_age,
-            samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -145,30 +271,67 @@ class DeskSimulation:
         self.ticks = TickCount()
         self._began_with = account.equity()
         self._cpu = 0.0
+        if checkpoint is not None:
+            self._restore(checkpoint)
 
     def run_session(self, session: SessionHours) -> str:
-        """Let one session happen, with the nights before it; return a line about it."""
+        """Let one session happen, with the nights before it; return a line about it.
+
+        All of it is one transaction: a process that dies within leaves the store as it was.
+        """
         began = time.process_time()
         with self._store.together():
-            self.simulator.run_session(session)
+            quiet = self.simulator.run_session(session)
             if session is self.sessions[-1]:
                 self.simulator.finish()
+                quiet = True
             for one in self.desk.book.ended:
                 self.ticks.add(one.agent, one.outcome or "running", one.reason)
-            self._write()
-        self._cpu += time.process_time() - began
+            self._cpu += time.process_time() - began
+            self.done += 1
+            self._write(quiet=quiet)
+        self.floor.account.save()
         evening = self.floor.evenings[-1] if self.floor.evenings else None
         if evening is None or evening.day != session.day:
             return f"{session.day}: its bars did not arrive"
         return f"{session.day}: equity {evening.equity:,.2f}, {evening.earned:+,.2f}"
 
     def replay(
-        self, clock: ReplayClock, speed: float, until: int, asked_to_stop: Callable[[], bool]
+        self, make: MakeFloor, *, speed: float, minutes: float, asked_to_stop: Callable[[], bool]
     ) -> Punctuality:
-        """Let the time of one session go by on a clock; return how late its ticks began."""
-        living = LivingDesk(self.desk, clock, speed=speed, began_at=self.began_at)
-        living.run(until, asked_to_stop)
-        self.simulator.now = clock.now()
+        """Let the time of one session go by on a clock; return how late its ticks began.
+
+        Agents run in a process of their own, which is killed where one passes its time-out.
+
+        Parameters
+        ----------
+        make : opens the floor over there, such as a `partial` of `open_floor`
+        minutes : of the true time
+        """
+        kept = {"floor": self.floor.kept(), "account": self.floor.account.kept()}
+        with FloorWorker(make, json.loads(to_json(kept)), speed=speed) as worker:
+            self.desk = Desk(
+                self._schedule,
+                self.desk.hours,
+                worker.agents(known_agents()),
+                self.desk.book,
+                worker,
+                seed=self.desk.seed,
+                keep_facts=True,
+            )
+            clock = ReplayClock(self.began_at, speed, asked_to_stop)
+            living = LivingDesk(
+                self.desk,
+                clock,
+                speed=speed,
+                began_at=self.began_at,
+                spent=lambda: time.process_time() + worker.cpu,
+            )
+            living.run(self.began_at + round(minutes * 60 * speed), asked_to_stop)
+            self.simulator.now = clock.now()
+        assert worker.kept is not None
+        self.floor.account.reload(worker.kept["account"])
+        self.floor.restore(worker.kept["floor"])
         for row in read_ticks(self._store, self.name):
             self.ticks.add(row.agent, row.outcome, row.reason)
         for agent, spent in living.punctuality.cpu.items():
@@ -187,11 +350,15 @@ class DeskSimulation:
                 f"desk {self.name}: {len(differing)} of {len(rows)} decisions differ when they are "
                 f"made again: {differing[0]}"
             )
-        return f"{len(rows):,} decisions were made again from their rows: all alike"
+        due = {(row.agent, row.due_at) for row in rows}
+        return (
+            f"{len(rows):,} rows of {len(due):,} due times; decisions made again from them: all "
+            "alike"
+        )
 
     def report(self) -> DeskReport:
         """Return the report, and keep it with the desk."""
-        digest = hashlib.sha256(self.desk.book.digest.copy().digest())
+        digest = hashlib.sha256(self.desk.book.digest.encode())
         for line in self.floor.account.lines():
             digest.update(line.encode())
         decisions = read_control_decisions(self._store, self.name)
@@ -219,15 +386,45 @@ class DeskSimulation:
             seconds=self._cpu,
             cpu=dict(self.simulator.cpu),
             digest=digest.hexdigest(),
-            left_out=self._schedule.left_out,
+            left_out=(
+                *self._schedule.left_out,
+                *(
+                    (f"{count} {kind} of the store", NOT_TRADED[kind])
+                    for kind, count in untraded(self._store).items()
+                    if count
+                ),
+            ),
             clock="simulated" if self.floor.simulated else "replay",
         )
         save_desk_report(self._store, self.name, report.to_json())
         return report
 
-    def _write(self) -> None:
+    def _write(self, *, quiet: bool) -> None:
         book, samples = self.desk.book, self.floor.samples
         book.flush(self._store, self.name, now=self.simulator.now)
         with desk_transaction(self._store, self.name) as rows:
             rows.add_samples(samples, keep=self.floor.samples_kept)
+            # Rows that no checkpoint goes with cannot be gone on from.
+            rows.desk().checkpoint = None
+            if quiet:
+                rows.desk().checkpoint = {
+                    "sessions": self.done,
+                    "floor": self.floor.kept(),
+                    "account": self.floor.account.kept(),
+                    "book": book.kept(),
+                    "simulator": self.simulator.kept(),
+                    "began_with": self._began_with,
+                    "seconds": self._cpu,
+                }
         samples.clear()
+
+    def _restore(self, checkpoint: Mapping[str, Any]) -> None:
+        self.floor.restore(checkpoint["floor"])
+        self.desk.book.restore(checkpoint["book"])
+        self.desk.remember_alerts(
+            one.key for one in read_agent_alerts(self._store, self.name) if one.resolved_at is None
+        )
+        self.simulator.restore(checkpoint["simulator"])
+        self._began_with, self._cpu = checkpoint["began_with"], checkpoint["seconds"]
+        for row in read_ticks(self._store, self.name):
+            self.ticks.add(row.agent, row.outcome, row.reason)

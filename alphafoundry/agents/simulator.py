@@ -11,8 +11,9 @@ import math
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from alphafoundry.agents.desk import Desk, Step, TimedOut
 from alphafoundry.agents.due_times import all_due
@@ -20,6 +21,7 @@ from alphafoundry.agents.hours import GRACE_SECONDS, SessionHours
 from alphafoundry.agents.registry import AgentResult
 
 _END, _RETRY, _WAIT = 0, 1, 2
+_QUIET_WITHIN = 3600
 
 Durations = Callable[[str, int, int], float]
 """(agent, due time, attempt) to the seconds that a run takes."""
@@ -57,9 +59,26 @@ class Simulator:
         self._events: list[_Event] = []
         self._numbers = 0
 
-    def run_session(self, session: SessionHours) -> None:
-        """Let everything happen up to the end of the half hour after a session's close."""
-        self.run_until(session.closes + GRACE_SECONDS)
+    def run_session(self, session: SessionHours) -> bool:
+        """Let everything happen up to the end of the half hour after a session's close.
+
+        And on until nothing is under way: what has not ended cannot be kept. Return whether that
+        was so within an hour.
+        """
+        end = session.closes + GRACE_SECONDS
+        self.run_until(end)
+        while self._events and self.now < end + _QUIET_WITHIN:
+            self.run_until(max(event.moment for event in self._events))
+        return not self._events
+
+    def kept(self) -> dict[str, Any]:
+        """Return what a simulator with nothing under way is made from again, as plain values."""
+        return {"now": self.now, "ticks": self.ticks, "cpu": dict(self.cpu)}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Be as `kept` said."""
+        self.now, self.ticks = kept["now"], kept["ticks"]
+        self.cpu.update(kept["cpu"])
 
     def run_until(self, moment: int) -> None:
         """Let everything happen up to a moment, that included."""

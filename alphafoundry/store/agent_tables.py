@@ -27,6 +27,7 @@ class AgentDeskRow(Table):
     mode_actor, mode_reason : who set it, and why
     data_until : last day whose bars the desk has taken in
     schedule : the merged schedule, as plain values; settings : of the desk, seed included
+    checkpoint : of a simulation: all that is not in rows, after the last session that was kept
     """
 
     __tablename__ = "agent_desks"
@@ -47,6 +48,7 @@ class AgentDeskRow(Table):
     schedule: Mapped[dict[str, Any]]
     settings: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     def __repr__(self) -> str:
         return f"AgentDeskRow({self.name!r}, {self.mode}, {self.ticks} ticks)"

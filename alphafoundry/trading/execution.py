@@ -226,11 +226,11 @@ class _Tick:
             self.reconcile(sweep=new_day)
         else:
             self._read_back(sweep=False)
+        self._ask_for_cancels()
         if wanted and self._blocked:
             self._done.trouble = "the broker has blocked the account; ask it why"
         elif wanted and self._done.reconciliation in ("clean", "adopted"):
             self._send_intended()
-        self._ask_for_cancels()
         if self._done.sent:
             self._read_back(sweep=False)
 
@@ -332,10 +332,17 @@ class _Tick:
         return passed or self._checked(orders)
 
     def _due(self, orders: Orders, *, limit: int) -> list[Order]:
+        """Return intended orders that may be sent now; one waits for the end of a cancelled one."""
+        cancelled = select(OrderRow.symbol).where(
+            OrderRow.desk_id == self._desk_id,
+            OrderRow.status.in_(OPEN),
+            OrderRow.cancel_requested_at.is_not(None),
+        )
         return orders.where(
             OrderRow.status == "intended",
             OrderRow.send_from <= self._now,
             OrderRow.cutoff > self._now,
+            OrderRow.symbol.not_in(cancelled),
             *([OrderRow.reduce_only] if self._only_reduce else []),
             limit=limit,
         )

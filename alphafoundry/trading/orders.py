@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
@@ -200,6 +200,20 @@ def count_pending(store: Store, desk_id: int) -> Counter[str]:
     )
     with store.session() as transaction:
         return Counter({str(row[0]): row[1] for row in transaction.execute(query)})
+
+
+def has_unsettled(store: Store, desk_id: int) -> bool:
+    """Return whether an order is yet to be sent, cancelled or looked up at the broker."""
+    to_cancel = and_(
+        OrderRow.cancel_requested_at.is_not(None),
+        OrderRow.status.in_([status for status in OPEN if status != "pending_cancel"]),
+    )
+    query = select(OrderRow.id).where(
+        OrderRow.desk_id == desk_id,
+        or_(OrderRow.status.in_(("intended", "unknown")), to_cancel),
+    )
+    with store.session() as transaction:
+        return transaction.scalar(query.limit(1)) is not None
 
 
 def read_events(store: Store, order_id: int) -> list[OrderEventRow]:

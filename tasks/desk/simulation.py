@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,25 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.agents.clocks import ReplayClock
 from alphafoundry.agents.hours import SessionHours
-from alphafoundry.agents.paper_account import most_shares, open_paper_account
+from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.report import DeskReport
+from alphafoundry.agents.schedule import stored_schedule
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for
-from alphafoundry.agents.simulation import DeskSimulation, sessions_of
+from alphafoundry.agents.simulation import (
+    DeskSimulation,
+    cut_simulation,
+    open_floor,
+    sessions_of,
+    strategies_of,
+)
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
-from alphafoundry.settings import load_settings
+from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import DataOrigin, open_store
+from alphafoundry.store.agents import read_agent_desk
+from alphafoundry.trading.portfolio import LiveStrategy
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
 
@@ -34,6 +43,7 @@ class SimulatedDesk:
     """What the tasks of one flow run share."""
 
     simulation: DeskSimulation
+    settings: FoundrySettings
     run: Run
     context: RunContext
 
@@ -48,12 +58,16 @@ async def run_of_desk(
     seeding: int,
     market: str | None,
     seed: int | None,
+    restart: bool = False,
+    like: str | None = None,
     replay_from: time | None = None,
 ) -> AsyncIterator[SimulatedDesk]:
     """Give a desk that is ready for its first session, with strategies that may trade then.
 
     Parameters
     ----------
+    restart : begin anew although a simulation of the same was cut
+    like : name of a desk whose schedule and strategies are taken, whatever file and store say now
     replay_from : time of day at the exchange at which a replay on a clock begins; None simulates
 
     Raises
@@ -68,17 +82,44 @@ async def run_of_desk(
         say = context.progress.say
         panel = await asyncio.to_thread(load_simulated_market, settings, say)
         hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
+        asked = {
+            "sessions": sessions,
+            "schedule": schedule,
+            "cash": cash,
+            "market": settings.market,
+            "seed": settings.seed,
+            "environment": environment,
+            "data_version": panel.fingerprint,
+        }
         with open_store(url, home=settings.home) as store:
-            found = await strategies_for(
-                store,
-                settings,
-                panel,
-                days[0].day,
-                hours,
-                simulations=seeding,
-                progress=context.progress,
-                stop=context.stop,
-            )
+            cut = None
+            strategies: Sequence[LiveStrategy]
+            if replay_from is None and not restart:
+                cut = cut_simulation(store, asked, plan)
+            if like is not None:
+                earlier = read_agent_desk(store, like)
+                plan = stored_schedule(earlier.schedule, environment=environment)
+                strategies = strategies_of(earlier)
+            elif cut is None:
+                found = await strategies_for(
+                    store,
+                    settings,
+                    panel,
+                    days[0].day,
+                    hours,
+                    simulations=seeding,
+                    progress=context.progress,
+                    stop=context.stop,
+                )
+                strategies = found.strategies
+            else:
+                strategies = strategies_of(cut)
+                done = 0 if cut.checkpoint is None else cut.checkpoint["sessions"]
+                say(
+                    f"Going on with {cut.name}, of which {done} of {sessions} sessions are done; "
+                    "--restart begins anew"
+                )
+            checkpoint = None if cut is None else cut.checkpoint
             first, last = panel.dates[0].item(), panel.dates[-1].item()
             origin = DataOrigin(
                 panel.market_id,
@@ -100,6 +141,7 @@ async def run_of_desk(
                 stop=context.stop,
             ) as run:
                 name = f"{'simulation' if replay_from is None else 'replay'}-{run.id}"
+                name = name if cut is None else cut.name
                 account = open_paper_account(
                     store,
                     name=name,
@@ -108,7 +150,11 @@ async def run_of_desk(
                     sessions=days,
                     cash=cash,
                     seed=settings.seed,
-                    max_order_shares=most_shares(plan),
+                    limits=order_limits(plan),
+                    rules=plan.rules.broker,
+                    state=broker_file(settings.home, name),
+                    hold=replay_from is None,
+                    kept=None if checkpoint is None else checkpoint["account"],
                     alone=replay_from is None,
                 )
                 with account:
@@ -120,21 +166,20 @@ async def run_of_desk(
                         schedule=plan,
                         hours=hours,
                         sessions=days,
-                        strategies=found.strategies,
+                        strategies=strategies,
                         account=account,
                         seed=settings.seed,
                         home=settings.home,
                         settings={
-                            "sessions": sessions,
-                            "schedule": schedule,
-                            "cash": cash,
-                            "market": settings.market,
+                            **asked,
+                            "strategies": [one.to_json() for one in strategies],
                         },
+                        checkpoint=checkpoint,
                         replay_from=None
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
                     )
-                    yield SimulatedDesk(simulation, run, context)
+                    yield SimulatedDesk(simulation, settings, run, context)
 
 
 @task(name="session", task_run_name="session {session.day}", cache_policy=NO_CACHE)
@@ -148,6 +193,8 @@ async def trade_sessions(desk: SimulatedDesk) -> None:
     """Let every session happen, until the run is asked to stop."""
     days = desk.simulation.sessions
     for number, session in enumerate(days):
+        if number < desk.simulation.done:
+            continue
         desk.context.progress.update("sessions", number, len(days), str(session.day))
         desk.run.check_not_stopped()
         await trade_session(desk, session)
@@ -160,11 +207,21 @@ async def replay_session(desk: SimulatedDesk, *, speed: float, minutes: float) -
 
     Decisions are made again from the rows afterwards; one that differs fails the run.
     """
-    simulation, stop = desk.simulation, desk.context.stop
-    await asyncio.to_thread(simulation.floor.prepare)
-    clock = ReplayClock(simulation.began_at, speed, stop.is_set)
-    until = simulation.began_at + round(minutes * 60 * speed)
-    punctuality = await asyncio.to_thread(simulation.replay, clock, speed, until, stop.is_set)
+    simulation, settings = desk.simulation, desk.settings
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    punctuality = await asyncio.to_thread(
+        simulation.replay,
+        partial(
+            open_floor,
+            desk=simulation.name,
+            url=url,
+            home=settings.home.resolve(),
+            load=partial(load_simulated_market, settings),
+        ),
+        speed=speed,
+        minutes=minutes,
+        asked_to_stop=desk.context.stop.is_set,
+    )
     for line in (str(punctuality), simulation.decided_alike()):
         get_run_logger().info("%s", line)
         desk.context.progress.say(line)

@@ -15,12 +15,13 @@ def portfolio_rebalancing(context: AgentContext) -> AgentResult:
     if not floor.strategies:
         return AgentResult("no orders: no strategy is live")
     session = floor.session_of(context.now)
+    risk = floor.results.get("risk_management", {})
     plan = floor.rebalancer().rebalance(
         session,
         floor.account.positions(),
         floor.account.equity(),
-        most_shares=floor.results.get("risk_management", {}).get("most_shares"),
-        reduce_only=context.mode == "REDUCING",
+        most_shares=risk.get("most_shares"),
+        reduce_only=context.mode == "REDUCING" or bool(risk.get("only_reduce")),
     )
     count = floor.account.intend(
         plan.orders, session=session, now=context.now, data_until=plan.data_until

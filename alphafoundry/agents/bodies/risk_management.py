@@ -9,7 +9,7 @@ import numpy as np
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
 from alphafoundry.agents.snapshot import DeskMode
-from alphafoundry.trading.risk import judge_risk
+from alphafoundry.trading.risk import StopDecision, judge_risk
 
 OWN = "risk_management"
 
@@ -21,7 +21,7 @@ class RiskParameters(Parameters):
     ----------
     risk_metrics : which measures the tick keeps
     position_limits : whether limits that are passed change the desk's state
-    stop_loss_enforcement : whether a fall from the peak may halt the desk
+    stop_loss_enforcement : whether stops close positions, and a fall from the peak may halt
     portfolio_rebalancing : whether names over a limit get a reduced target
     stress_testing : whether the worst stress is kept and limited
     """
@@ -52,7 +52,7 @@ def risk_management(context: AgentContext) -> AgentResult:
     session = floor.session_of(context.now)
     holdings = dict(floor.account.positions())
     seen = floor.risk(floor.data_until, holdings, floor.account.equity())
-    decision = judge_risk(seen, holdings)
+    decision = judge_risk(seen, holdings, floor.rules.risk)
     named = seen.designated
     floor.foretell(session, None if named is None else named.value_at_risk)
     figures: dict[str, object] = {
@@ -73,11 +73,32 @@ def risk_management(context: AgentContext) -> AgentResult:
         figures["correlation"] = round(seen.correlation, 6)
     if given.stress_testing and seen.stress:
         figures["stress"] = round(min(seen.stress.values()), 8)
-    figures["most_shares"] = dict(decision.most_shares) if given.portfolio_rebalancing else {}
+    most = dict(decision.most_shares) if given.portfolio_rebalancing else {}
+    told = ""
+    if given.stop_loss_enforcement:
+        stops = floor.judge_stops()
+        _close_out(context, stops)
+        most |= stops.most_shares
+        figures["stopped"] = [str(one) for one in stops.stops]
+        figures["only_reduce"] = list(stops.reasons)
+        told = "".join(f"; {one}" for one in (*map(str, stops.stops), *stops.reasons))
+    figures["most_shares"] = most
     floor.results[OWN] = figures
     breached = "; ".join(figures["breaches"]) if isinstance(figures["breaches"], list) else ""
-    summary = f"gross {seen.gross:.0%}, net {seen.net:+.1%}" + (f"; {breached}" if breached else "")
+    summary = (
+        f"gross {seen.gross:.0%}, net {seen.net:+.1%}"
+        + (f"; {breached}" if breached else "")
+        + told
+    )
     return AgentResult(summary, figures=figures, control=_control(context, decision.state, figures))
+
+
+def _close_out(context: AgentContext, stops: StopDecision) -> None:
+    """Order what was stopped to be closed from the next open on."""
+    floor = floor_of(context)
+    assert floor.data_until is not None
+    following = next(one for one in floor.hours.sessions if one.day > floor.data_until)
+    floor.account.close_out(stops.stops, session=following, now=context.now)
 
 
 def _control(context: AgentContext, state: DeskMode, figures: dict[str, object]) -> Control | None:

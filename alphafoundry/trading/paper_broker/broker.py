@@ -7,7 +7,7 @@ import math
 import threading
 import uuid
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.clock import EASTERN
 from alphafoundry.errors import TradingError
+from alphafoundry.finance.costs import check_range
 from alphafoundry.trading.market_day import DayBar, MarketDay, MarketDays
 from alphafoundry.trading.paper_broker.faults import Faults
 from alphafoundry.trading.paper_broker.intraday import price_path, volume_share
@@ -65,6 +66,15 @@ class BrokerRules:
     interest_rate: float = 0.0
     multiplier: int = 2
     hard_to_borrow: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in ("participation", "auction_participation"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("half_spread", "impact", "borrow_rate", "multiplier"):
+            check_range(name, getattr(self, name), 0.0, math.inf)
+        for name in ("commission_per_share", "max_commission"):
+            check_range(name, float(getattr(self, name)), 0.0, math.inf)
+        check_range("interest_rate", self.interest_rate, -1.0, 1.0)
 
 
 class Refused(TradingError):
@@ -140,6 +150,9 @@ class PaperBroker:
     faults : what goes wrong
     seed : of the path within the day and of the faults
     state : SQLite file that keeps the account, made where absent; None keeps it in memory alone
+    hold : save nothing until `save` is called, instead of each request
+    changes : what `changes` gave to a program that ended before it had saved it; older than the
+        state, it changes nothing
 
     Raises StoreError where `state` cannot be used.
     """
@@ -154,6 +167,8 @@ class PaperBroker:
         faults: Faults | None = None,
         seed: int = 0,
         state: Path | None = None,
+        hold: bool = False,
+        changes: Mapping[str, Any] | None = None,
     ) -> None:
         self.market = market
         self.rules = rules or BrokerRules()
@@ -162,9 +177,18 @@ class PaperBroker:
         self.lock = threading.RLock()
         self.account_number = f"PAPER{seed:06d}"
         self._state = State(state)
+        self._hold = hold
         self._sessions = sorted(market.days)
         self._used: dict[tuple[str, str], Decimal] = {}
         book, orders, activities = self._state.load()
+        self._kept = len(activities)
+        newer: list[str] = []
+        if changes is not None and (book is None or changes["book"]["moment"] > book["moment"]):
+            self._kept = changes["first"]
+            book = dict(changes["book"])
+            newer = [one["id"] for one in changes["orders"]]
+            orders = [*orders, *map(dict, changes["orders"])]
+            activities = [*activities[: self._kept], *changes["activities"]]
         self.orders: dict[str, PaperOrder] = {}
         for body in orders:
             order = _order_from(body)
@@ -179,8 +203,7 @@ class PaperBroker:
         self._late = {order.id: order for order in self.orders.values() if order.late_fill}
         self._in_order = list(self.orders.values())
         self._times = [datetime.fromisoformat(one.submitted_at) for one in self._in_order]
-        self._dirty: dict[str, PaperOrder] = {}
-        self._kept = len(self.activities)
+        self._dirty: dict[str, PaperOrder] = {order_id: self.orders[order_id] for order_id in newer}
         self._free: Decimal | None = None
         self._save()
 
@@ -713,19 +736,27 @@ class PaperBroker:
     def _activity_id(self) -> str:
         return f"{self.now.astimezone(EASTERN):%Y%m%d%H%M%S}000::{self._new_id()}"
 
-    def _save(self) -> None:
-        if not self._state.keeps:
+    def changes(self) -> dict[str, Any]:
+        """Return what `save` would save, as plain values."""
+        with self.lock:
+            return {
+                "book": _plain(self.book.__dict__),
+                "orders": [_plain(order.__dict__) for order in self._dirty.values()],
+                "activities": self.activities[self._kept :],
+                "first": self._kept,
+            }
+
+    def save(self) -> None:
+        """Save what has changed."""
+        with self.lock:
+            if self._state.keeps:
+                self._state.save(**self.changes())
             self._dirty.clear()
             self._kept = len(self.activities)
-            return
-        self._state.save(
-            _plain(self.book.__dict__),
-            [_plain(order.__dict__) for order in self._dirty.values()],
-            self.activities[self._kept :],
-            self._kept,
-        )
-        self._dirty.clear()
-        self._kept = len(self.activities)
+
+    def _save(self) -> None:
+        if not self._hold:
+            self.save()
 
 
 def _is_open(order: PaperOrder) -> bool:

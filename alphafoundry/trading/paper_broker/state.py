@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,13 @@ class State:
 
     def save(
         self,
-        book: dict[str, Any],
-        orders: Sequence[dict[str, Any]],
-        activities: Sequence[dict[str, Any]],
+        *,
+        book: Mapping[str, Any],
+        orders: Sequence[Mapping[str, Any]],
+        activities: Sequence[Mapping[str, Any]],
         first: int,
     ) -> None:
-        """Save what has changed; `first` is the number of the first new activity."""
+        """Save what has changed, however often; `first` is the number of the first activity."""
         if self._connection is None:
             return
         try:
@@ -92,7 +93,8 @@ class State:
                 [(order["id"], json.dumps(order)) for order in orders],
             )
             self._connection.executemany(
-                "INSERT INTO activities VALUES (?, ?)",
+                "INSERT INTO activities VALUES (?, ?) "
+                "ON CONFLICT (number) DO UPDATE SET body = excluded.body",
                 [(first + n, json.dumps(one)) for n, one in enumerate(activities)],
             )
             self._connection.execute("COMMIT")

@@ -37,13 +37,16 @@ from alphafoundry.trading.portfolio.rebalancing import (
 )
 from alphafoundry.trading.portfolio.risk_model import RiskModel, fit_risk_model
 from alphafoundry.trading.portfolio.strategies import (
+    NOT_TRADED,
     LiveStrategy,
     Selection,
     live_strategies,
     seed_strategies,
+    untraded,
 )
 
 __all__ = [
+    "NOT_TRADED",
     "Answer",
     "BookValues",
     "CorporateAction",
@@ -63,4 +66,5 @@ __all__ = [
     "parity_pnl",
     "seed_strategies",
     "trade_to_weights",
+    "untraded",
 ]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
+from sqlalchemy import func, select
 
 from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.store import (
+    AlgorithmRow,
     AlphaRow,
     DailyPnl,
     Store,
+    TrialRow,
     VerdictRow,
     best_alphas,
     hopeful_alphas,
@@ -24,6 +28,14 @@ from alphafoundry.store import (
 
 MOST_ALIKE = 0.7
 """Two alphas whose daily PnL is more correlated than this are one idea; the better one trades."""
+
+NOT_TRADED: Mapping[str, str] = {
+    "workflows": "the store keeps a trial's parameters and figures, and not the strategy that they "
+    "belong to, so no signal can be made from it",
+    "algorithms": "an algorithm orders shares of its race's tickers by itself; that is no forecast "
+    "of every name, which could be weighed beside those of alphas",
+}
+"""Kinds of finds that no desk trades yet, and why."""
 
 _CANDIDATES = 10
 """Rows looked at for each strategy wanted: most of the best are variants of one idea."""
@@ -47,6 +59,28 @@ class LiveStrategy:
     data_until: date
     verdict: str
     seeded: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "alpha_id": self.alpha_id,
+            "expression": self.expression,
+            "settings": self.settings.to_brain(),
+            "data_until": self.data_until.isoformat(),
+            "verdict": self.verdict,
+            "seeded": self.seeded,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LiveStrategy:
+        """Return the one that `to_json` gave."""
+        return cls(
+            **{
+                **values,
+                "settings": SimulationSettings.model_validate(values["settings"]),
+                "data_until": date.fromisoformat(values["data_until"]),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -146,6 +180,18 @@ def seed_strategies(
         hopeful=False,
         seeded=True,
     )
+
+
+def untraded(store: Store) -> dict[str, int]:
+    """Return each kind of finds that no desk trades to how many the store holds; see NOT_TRADED."""
+    with store.session() as session:
+        workflows = session.scalar(
+            select(func.count(TrialRow.workflow.distinct())).where(TrialRow.status == "done")
+        )
+        algorithms = session.scalar(
+            select(func.count()).select_from(AlgorithmRow).where(AlgorithmRow.candidate)
+        )
+    return {"workflows": workflows or 0, "algorithms": algorithms or 0}
 
 
 def _settings(row: AlphaRow) -> SimulationSettings:

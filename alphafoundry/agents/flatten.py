@@ -1,0 +1,141 @@
+"""Closing every position of a desk that runs, by a person's word."""
+
+from __future__ import annotations
+
+import getpass
+from collections import Counter
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from alphafoundry.agents.account import STATES
+from alphafoundry.agents.control import change_desk
+from alphafoundry.agents.hours import ExchangeHours, SessionHours, seconds, utc
+from alphafoundry.errors import FoundryError
+from alphafoundry.store import RunRow, Store, is_alive
+from alphafoundry.store.agent_tables import AgentDeskRow
+from alphafoundry.store.agents import desk_transaction, read_agent_desk, read_ticks
+from alphafoundry.store.desk_tables import DeskRow
+from alphafoundry.trading import (
+    OrderRequest,
+    books_of,
+    intend_orders,
+    pending_orders,
+    read_orders,
+    request_cancel,
+)
+from alphafoundry.trading.orders import CLOSING_CUTOFF
+
+BATCH = "flatten"
+
+
+def flatten_desk(store: Store, reason: str, *, desk: str | None, at: datetime) -> str:
+    """Cancel a desk's open orders and write reduce-only orders to zero; return a line about it.
+
+    The desk only reduces from then on, until it is resumed. What an earlier call has written and
+    what is not over is taken off, so that a second call orders nothing twice. The desk's execution
+    sends them, each once the cancelled orders of its name are over: at once in a session, else
+    from the next open on.
+
+    Parameters
+    ----------
+    desk : its name, None is the newest
+    at : the true time
+
+    Raises FoundryError for a simulation, for a desk that nobody runs, and where the ledger has
+    halted the desk: its positions are then not known.
+    """
+    found = read_agent_desk(store, desk)
+    with store.session() as session:
+        run = session.get(RunRow, found.run_id) if found.run_id is not None else None
+        ledger = session.scalar(select(DeskRow).where(DeskRow.name == found.name))
+    if found.clock == "simulated":
+        raise FoundryError(
+            f"desk {found.name}: is a simulation, which nobody gives orders to; flatten a desk "
+            "that runs (python -m flows.desk run)"
+        )
+    if ledger is None or run is None or not is_alive(run):
+        raise FoundryError(
+            f"desk {found.name}: no process runs it, so nobody would send the orders; start it "
+            "first (python -m flows.desk run)"
+        )
+    # A ledger that is halted although nobody has halted the desk has done so by itself.
+    if ledger.state == "halted" != STATES[found.mode]:
+        raise FoundryError(
+            f"desk {found.name}: its ledger is halted ({ledger.state_reason}), so its positions "
+            "are not certain; see python -m flows.desk reconcile, then resume, then flatten"
+        )
+    now = _desk_time(store, found, at)
+    hours = ExchangeHours(ledger.exchange, now.date(), now.date() + timedelta(days=10))
+    with store.together():
+        if found.mode != "REDUCING":
+            change_desk(store, "REDUCING", f"{BATCH}: {reason}", desk=found.name, at=now)
+        cancelled, orders = _write(store, ledger.id, _session(hours, now), now, reason)
+        if not cancelled and not orders:
+            return f"desk {found.name}: nothing to do, every position is closed or being closed"
+        with desk_transaction(store, found.name) as rows:
+            rows.decide(
+                now,
+                actor=getpass.getuser(),
+                subject="positions",
+                before="held",
+                after="flat",
+                reason=reason,
+                evidence={"cancelled": cancelled, "orders": orders},
+                undo="resume",
+            )
+    return (
+        f"desk {found.name}: {cancelled} open orders cancelled, {orders} orders to close every "
+        "position; it only reduces until it is resumed"
+    )
+
+
+def _write(
+    store: Store, ledger: int, session: SessionHours, now: datetime, reason: str
+) -> tuple[int, int]:
+    """Return how many orders were cancelled and how many written."""
+    closing: Counter[str] = Counter()
+    others = []
+    for order in pending_orders(store, ledger):
+        if order.cancel_requested_at is not None:
+            continue
+        if not order.batch.startswith(BATCH):
+            others.append(order.id)
+        else:
+            closing[order.symbol] += order.quantity - order.filled
+    cancelled = request_cancel(store, ledger, others, now=now, reason=BATCH)
+    requests = []
+    for symbol, holding in sorted(books_of(store, ledger).holdings.items()):
+        rest = abs(holding.quantity) - closing[symbol]
+        if rest > 0:
+            requests.append(
+                OrderRequest(
+                    symbol,
+                    "sell" if holding.quantity > 0 else "buy",
+                    rest,
+                    session.day,
+                    time_in_force="day",
+                    reduce_only=True,
+                    send_from=max(now, utc(session.opens)),
+                    reference_price=holding.mark or None,
+                    facts={"reason": f"{BATCH}: {reason}"},
+                )
+            )
+    number = len({one.batch for one in read_orders(store, ledger) if one.batch.startswith(BATCH)})
+    if requests:
+        intend_orders(store, ledger, requests, batch=f"{BATCH} {number + 1}", now=now)
+    return cancelled, len(requests)
+
+
+def _session(hours: ExchangeHours, now: datetime) -> SessionHours:
+    """Return the session at hand, or the next one where little of it is left."""
+    last = seconds(now) + round(CLOSING_CUTOFF.total_seconds())
+    return next(one for one in hours.sessions if one.closes > last)
+
+
+def _desk_time(store: Store, found: AgentDeskRow, at: datetime) -> datetime:
+    """Return the time of the desk's clock: of one in the past, that of its newest tick."""
+    if found.clock == "wall":
+        return at
+    newest = read_ticks(store, found.name, limit=1)
+    return newest[0].claimed_at if newest else found.began_at

@@ -1,0 +1,113 @@
+"""What a person does to a desk that runs: flatten, reconcile, replay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from alphafoundry.agents.decisions import replayed
+from alphafoundry.agents.flatten import flatten_desk
+from alphafoundry.agents.living import LivingDesk
+from alphafoundry.agents.reconciling import reconcile_desk
+from alphafoundry.errors import FoundryError
+from alphafoundry.runs import open_run
+from alphafoundry.store import open_store
+from alphafoundry.store.agent_tables import AgentTickRow
+from alphafoundry.store.agents import read_agent_desk, read_control_decisions
+from alphafoundry.trading import read_orders
+from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
+from tests.library.agents.test_living import Stepping
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.slow
+def test_a_desk_is_flattened_once_and_its_ledger_holds(tmp_path):
+    panel = small_panel()
+    with (
+        open_store(home=tmp_path) as store,
+        open_run(store, flow="desk", service="desk") as run,
+    ):
+        first, second = (day for day in panel.dates[-2:].tolist())
+        start = int(datetime(first.year, first.month, first.day, 19, 30, tzinfo=UTC).timestamp())
+        with small_desk(
+            store,
+            panel,
+            tmp_path,
+            sessions=2,
+            run_id=run.id,
+            replay_from=start,
+            schedule=patient_schedule(tmp_path),
+        ) as desk:
+            account = desk.floor.account
+
+            def live(begin: int, end: int) -> None:
+                living = LivingDesk(desk.desk, Stepping(begin), speed=1.0, began_at=begin)
+                living.run(end, lambda: False)
+
+            # To the evening of the first session, then to a quarter of an hour before the close.
+            live(start, desk.sessions[0].closes + 1800)
+            held = dict(account.positions())
+            assert len(held) > 10
+            live(desk.sessions[1].closes - 1800, desk.sessions[1].closes - 840)
+            waiting = {one.symbol for one in read_orders(store, 1, status=("accepted",))}
+            assert waiting & held.keys() and waiting - held.keys()
+
+            told = flatten_desk(store, "a test", desk=None, at=NOW)
+            assert f"{len(waiting)} open orders cancelled, {len(held)} orders to close" in told
+            again = flatten_desk(store, "a test", desk=None, at=NOW)
+            assert "nothing to do" in again
+            live(desk.sessions[1].closes - 840, desk.sessions[1].closes + 1800)
+
+            assert dict(account.positions()) == {}
+            orders = read_orders(store, 1, session=second)
+            closing = [one for one in orders if one.batch == "flatten 1"]
+            assert {one.symbol for one in closing} == held.keys()
+            assert {one.status for one in closing} == {"filled"}
+            assert {one.status for one in orders if one.batch != "flatten 1"} <= {
+                "cancelled",
+                "denied",
+            }
+            assert read_agent_desk(store).mode == "REDUCING"
+            newest = read_control_decisions(store, "small", limit=1)[0]
+            assert (newest.subject, newest.after, newest.undo) == ("positions", "flat", "resume")
+
+            found = reconcile_desk(store, tmp_path)
+            assert found.agrees and found.equity, found
+
+            count, differs = replayed(store, read_agent_desk(store))
+            assert count > 100 and differs is None
+            with store.write() as session:
+                row = session.query(AgentTickRow).filter_by(agent="execution", outcome="ran")[0]
+                row.seen = {**row.seen, "pending_orders": 0}
+            assert "was run, now idle" in replayed(store, read_agent_desk(store))[1]
+
+            # The broker's book is another one, kept by other code in another file.
+            account._paper.book.positions["S00"] = Decimal(5)
+            account._paper.book.cash -= Decimal("12.34")
+            account._paper.save()
+            found = reconcile_desk(store, tmp_path)
+            assert not found.agrees
+            assert any(line.startswith("cash: ") and "$12.34" in line for line in found.differences)
+            assert "S00: ledger 0 shares, broker 5" in found.differences
+
+
+def test_what_cannot_be_flattened_is_told_in_a_line(tmp_path):
+    panel = small_panel()
+    with open_store(home=tmp_path) as store:
+        with (
+            small_desk(store, panel, tmp_path, name="past", sessions=2),
+            pytest.raises(FoundryError, match="is a simulation"),
+        ):
+            flatten_desk(store, "a test", desk="past", at=NOW)
+        start = 1_710_000_000
+        with (
+            small_desk(store, panel, tmp_path, name="gone", sessions=2, replay_from=start),
+            pytest.raises(FoundryError, match="no process runs it"),
+        ):
+            flatten_desk(store, "a test", desk="gone", at=NOW)
+        with pytest.raises(FoundryError, match="there is no book of its broker"):
+            (tmp_path / "desks" / "past.sqlite").unlink()
+            reconcile_desk(store, tmp_path, desk="past")
