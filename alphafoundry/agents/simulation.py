@@ -155,7 +155,7 @@ class DeskSimulation:
                 self.simulator.finish()
             for one in self.desk.book.ended:
                 self.ticks.add(one.agent, one.outcome or "running", one.reason)
-            self._write()
+            self._write(last=session is self.sessions[-1])
         self._cpu += time.process_time() - began
         evening = self.floor.evenings[-1] if self.floor.evenings else None
         if evening is None or evening.day != session.day:
@@ -225,9 +225,10 @@ class DeskSimulation:
         save_desk_report(self._store, self.name, report.to_json())
         return report
 
-    def _write(self) -> None:
-        book, samples = self.desk.book, self.floor.samples
-        book.flush(self._store, self.name, now=self.simulator.now)
-        with desk_transaction(self._store, self.name) as rows:
-            rows.add_samples(samples, keep=self.floor.samples_kept)
-        samples.clear()
+    def _write(self, *, last: bool) -> None:
+        self.desk.book.flush(self._store, self.name, now=self.simulator.now)
+        oldest = utc(self.simulator.now) - self.floor.samples_kept
+        self.floor.samples = [one for one in self.floor.samples if one["at"] >= oldest]
+        if last:
+            with desk_transaction(self._store, self.name) as rows:
+                rows.add_samples(self.floor.samples, keep=self.floor.samples_kept)
