@@ -19,6 +19,7 @@ async def desk(
     seeding: int = 60,
     market: str | None = None,
     seed: int | None = None,
+    workers: int = 1,
 ) -> DeskReport:
     """Let the desk trade the last sessions of a market on a simulated clock."""
     async with run_of_desk(
@@ -29,6 +30,7 @@ async def desk(
         seeding=seeding,
         market=market,
         seed=seed,
+        workers=workers,
     ) as ready:
         await trade_sessions(ready)
         return await publish_desk(ready)

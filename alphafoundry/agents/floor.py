@@ -62,6 +62,7 @@ class TradingFloor:
     simulated : whether host measures are drawn and facts are kept until something changes
     sample_age : seconds after which a sample of the host is not believed
     samples_kept : how long samples of the host are kept
+    workers : threads that prepare what rebalancing needs
     data_until : last day whose bars were taken in
     """
 
@@ -75,6 +76,7 @@ class TradingFloor:
     simulated: bool
     sample_age: int
     samples_kept: timedelta
+    workers: int = 1
     data_until: date | None = None
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -185,13 +187,14 @@ class TradingFloor:
     def rebalancer(self) -> Rebalancer:
         """Return the portfolio's programme over the strategies; made once, it takes seconds."""
         if self._rebalancer is None:
-            self._rebalancer = Rebalancer(self.panel, self.strategies)
+            self._rebalancer = Rebalancer(self.panel, self.strategies, workers=self.workers)
         return self._rebalancer
 
-    def prepare(self) -> None:
+    def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""
         if self.strategies:
-            self.rebalancer()
+            self.rebalancer().programme(sessions[0])
+            self.rebalancer().prepare(sessions)
 
     def volatility(self) -> str | None:
         """Return where the market's 20-day volatility lies among those of the past year.

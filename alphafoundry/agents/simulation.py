@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
 from alphafoundry.agents.clocks import ReplayClock
@@ -88,16 +90,21 @@ class DeskSimulation:
         home: Path,
         settings: Mapping[str, Any],
         replay_from: int | None = None,
+        workers: int = 1,
+        research: float = 0.0,
     ) -> None:
         """Record the desk, and make it ready for its first session.
 
         Parameters
         ----------
         replay_from : moment at which a replay on a clock begins; None simulates
+        workers : threads that prepare what rebalancing needs; no row depends on it
+        research : processor seconds that finding the strategies took, for the report
         """
         self.name = name
         self.sessions = tuple(sessions)
         self._store = store
+        self._research = research
         self._panel = panel
         self._schedule = schedule
         simulated = replay_from is None
@@ -124,6 +131,7 @@ class DeskSimulation:
             simulated=simulated,
             sample_age=sample_age,
             samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
+            workers=workers,
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -145,11 +153,20 @@ class DeskSimulation:
         self.ticks = TickCount()
         self._began_with = account.equity()
         self._cpu = 0.0
+        self._preparing = 0.0
+
+    def prepare(self) -> None:
+        """Make what takes seconds, before the first session: signals, programme, risk models."""
+        began = time.process_time()
+        with threadpool_limits(1):
+            self.floor.prepare([one.day for one in self.sessions])
+        self._preparing = time.process_time() - began
 
     def run_session(self, session: SessionHours) -> str:
         """Let one session happen, with the nights before it; return a line about it."""
         began = time.process_time()
-        with self._store.together():
+        # Matrices of this size are slower on many threads, whose waiting takes the other cores.
+        with threadpool_limits(1), self._store.together():
             self.simulator.run_session(session)
             if session is self.sessions[-1]:
                 self.simulator.finish()
@@ -167,7 +184,8 @@ class DeskSimulation:
     ) -> Punctuality:
         """Let the time of one session go by on a clock; return how late its ticks began."""
         living = LivingDesk(self.desk, clock, speed=speed, began_at=self.began_at)
-        living.run(until, asked_to_stop)
+        with threadpool_limits(1):
+            living.run(until, asked_to_stop)
         self.simulator.now = clock.now()
         for row in read_ticks(self._store, self.name):
             self.ticks.add(row.agent, row.outcome, row.reason)
@@ -217,6 +235,8 @@ class DeskSimulation:
             synthetic=self._panel.synthetic,
             began_with=self._began_with,
             seconds=self._cpu,
+            preparing=self._preparing,
+            research=self._research,
             cpu=dict(self.simulator.cpu),
             digest=digest.hexdigest(),
             left_out=self._schedule.left_out,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from prefect import task
@@ -49,12 +50,14 @@ async def run_of_desk(
     market: str | None,
     seed: int | None,
     replay_from: time | None = None,
+    workers: int = 1,
 ) -> AsyncIterator[SimulatedDesk]:
     """Give a desk that is ready for its first session, with strategies that may trade then.
 
     Parameters
     ----------
     replay_from : time of day at the exchange at which a replay on a clock begins; None simulates
+    workers : threads that prepare what rebalancing needs
 
     Raises
     ------
@@ -69,6 +72,7 @@ async def run_of_desk(
         panel = await asyncio.to_thread(load_simulated_market, settings, say)
         hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
         with open_store(url, home=settings.home) as store:
+            began = process_time()
             found = await strategies_for(
                 store,
                 settings,
@@ -79,6 +83,7 @@ async def run_of_desk(
                 progress=context.progress,
                 stop=context.stop,
             )
+            research = process_time() - began
             first, last = panel.dates[0].item(), panel.dates[-1].item()
             origin = DataOrigin(
                 panel.market_id,
@@ -130,6 +135,8 @@ async def run_of_desk(
                             "cash": cash,
                             "market": settings.market,
                         },
+                        workers=workers,
+                        research=research,
                         replay_from=None
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
@@ -147,6 +154,8 @@ async def trade_session(desk: SimulatedDesk, session: SessionHours) -> None:
 async def trade_sessions(desk: SimulatedDesk) -> None:
     """Let every session happen, until the run is asked to stop."""
     days = desk.simulation.sessions
+    desk.context.progress.say("Preparing signals and risk models")
+    await asyncio.to_thread(desk.simulation.prepare)
     for number, session in enumerate(days):
         desk.context.progress.update("sessions", number, len(days), str(session.day))
         desk.run.check_not_stopped()
@@ -161,7 +170,7 @@ async def replay_session(desk: SimulatedDesk, *, speed: float, minutes: float) -
     Decisions are made again from the rows afterwards; one that differs fails the run.
     """
     simulation, stop = desk.simulation, desk.context.stop
-    await asyncio.to_thread(simulation.floor.prepare)
+    await asyncio.to_thread(simulation.prepare)
     clock = ReplayClock(simulation.began_at, speed, stop.is_set)
     until = simulation.began_at + round(minutes * 60 * speed)
     punctuality = await asyncio.to_thread(simulation.replay, clock, speed, until, stop.is_set)
