@@ -162,6 +162,11 @@ class DeskSimulation:
             self.floor.prepare([one.day for one in self.sessions])
         self._preparing = time.process_time() - began
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether sessions are left."""
+        return self.simulator.now < self.sessions[-1].closes
+
     def run_session(self, session: SessionHours) -> str:
         """Let one session happen, with the nights before it; return a line about it."""
         began = time.process_time()

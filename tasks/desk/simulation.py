@@ -1,10 +1,11 @@
-"""A simulated desk: one flow run, one task run a session."""
+"""A simulated desk: one flow run, one task run a session, or a few sessions of a long one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -28,6 +29,9 @@ from alphafoundry.settings import load_settings
 from alphafoundry.store import DataOrigin, open_store
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
+
+TASK_RUNS = 50
+"""Most task runs of a simulation: nobody looks at more, and the server writes rows for each."""
 
 
 @dataclass(frozen=True)
@@ -144,22 +148,33 @@ async def run_of_desk(
                     yield SimulatedDesk(simulation, run, context)
 
 
-@task(name="session", task_run_name="session {session.day}", cache_policy=NO_CACHE)
-async def trade_session(desk: SimulatedDesk, session: SessionHours) -> None:
-    """Let one session happen, with the nights before it."""
-    line = await asyncio.to_thread(desk.simulation.run_session, session)
-    get_run_logger().info("%s", line)
+@task(name="session", task_run_name="{name}", cache_policy=NO_CACHE)
+async def trade_part(desk: SimulatedDesk, name: str, days: Sequence[SessionHours]) -> None:
+    """Let sessions happen, with the nights before them, until the run is asked to stop."""
+    every = desk.simulation.sessions
+    lines = []
+    for session in days:
+        if desk.context.stop.is_set():
+            break
+        place = every.index(session)
+        desk.context.progress.update("sessions", place, len(every), str(session.day))
+        lines.append(await asyncio.to_thread(desk.simulation.run_session, session))
+    get_run_logger().info("%s", "\n".join(lines))
 
 
 async def trade_sessions(desk: SimulatedDesk) -> None:
-    """Let every session happen, until the run is asked to stop."""
+    """Let every session happen, each in a task run of its own, or some in a row where many are."""
     days = desk.simulation.sessions
     desk.context.progress.say("Preparing signals and risk models")
     await asyncio.to_thread(desk.simulation.prepare)
-    for number, session in enumerate(days):
-        desk.context.progress.update("sessions", number, len(days), str(session.day))
+    size = math.ceil(len(days) / TASK_RUNS)
+    for start in range(0, len(days), size):
+        part = days[start : start + size]
+        first, last = part[0].day, part[-1].day
         desk.run.check_not_stopped()
-        await trade_session(desk, session)
+        await trade_part(desk, f"session {first}" if size == 1 else f"{first} to {last}", part)
+    if desk.simulation.unfinished:
+        desk.run.check_not_stopped()
     desk.context.progress.update("sessions", len(days), len(days))
 
 
