@@ -21,6 +21,7 @@ async def desk(
     seed: int | None = None,
     restart: bool = False,
     like: str | None = None,
+    workers: int = 1,
 ) -> DeskReport:
     """Let the desk trade the last sessions of a market on a simulated clock."""
     async with run_of_desk(
@@ -33,6 +34,7 @@ async def desk(
         seed=seed,
         restart=restart,
         like=like,
+        workers=workers,
     ) as ready:
         await trade_sessions(ready)
         return await publish_desk(ready)

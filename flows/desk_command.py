@@ -33,6 +33,7 @@ from flows.stopping import EXIT_ERROR
 from flows.terminal import report_console
 
 EXIT_DIFFERENT = 3
+MOST_WORKERS = 64
 _COMMON = ("schedule", "environment", "cash", "seeding")
 
 HELP = """usage: python -m flows.desk COMMAND
@@ -98,6 +99,13 @@ def _add_simulation(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="begin anew; without it a simulation of the same that was cut goes on where it was",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads that prepare signals and risk models; no row depends on it (default: 1)",
+    )
     _add_common(parser)
 
 
@@ -117,12 +125,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_simulation(arguments: Parameters) -> Parameters:
-    given = {name: arguments.pop(name) for name in _COMMON}
+    given = {name: arguments.pop(name) for name in (*_COMMON, "workers")}
     text, restart = arguments.pop("sessions"), arguments.pop("restart")
     found = re.fullmatch(r"([1-9][0-9]*)d?", text)
     if found is None:
         raise ConfigurationError(f"{text!r} is no number of sessions; write it as 5d")
     _check_common(given)
+    if not 1 <= given["workers"] <= MOST_WORKERS:
+        raise ConfigurationError(f"--workers {given['workers']}: must be 1 to {MOST_WORKERS}")
     return {**given, "sessions": int(found[1]), "restart": restart}
 
 

@@ -71,6 +71,7 @@ class TradingFloor:
     simulated : whether host measures are drawn and facts are kept until something changes
     sample_age : seconds after which a sample of the host is not believed
     samples_kept : how long samples of the host are kept
+    workers : threads that prepare what rebalancing needs
     data_until : last day whose bars were taken in
     rules : limits and costs
     stops : positions that were stopped so far
@@ -86,6 +87,7 @@ class TradingFloor:
     simulated: bool
     sample_age: int
     samples_kept: timedelta
+    workers: int = 1
     data_until: date | None = None
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -286,14 +288,19 @@ class TradingFloor:
         """Return the portfolio's programme over the strategies; made once, it takes seconds."""
         if self._rebalancer is None:
             self._rebalancer = Rebalancer(
-                self.panel, self.strategies, limits=self.rules.limits, costs=self.rules.costs
+                self.panel,
+                self.strategies,
+                limits=self.rules.limits,
+                costs=self.rules.costs,
+                workers=self.workers,
             )
         return self._rebalancer
 
-    def prepare(self) -> None:
+    def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""
         if self.strategies:
-            self.rebalancer()
+            self.rebalancer().programme(sessions[0])
+            self.rebalancer().prepare(sessions)
 
     def volatility(self) -> str | None:
         """Return where the market's 20-day volatility lies among those of the past year.

@@ -53,7 +53,9 @@ class DeskReport:
     risk : newest figures of risk_management
     synthetic : whether prices were generated
     began_with : equity in dollars
-    seconds, cpu : length of the simulation, and processor seconds by agent
+    seconds, cpu : processor seconds of the sessions, all and by agent
+    preparing, research : processor seconds before them: of signals, programme and risk models, and
+        of the search for strategies
     digest : of every row
     left_out : (key, why) of what the schedule asks for and nothing here gives
     clock : "simulated", or "replay" of a past session
@@ -74,6 +76,8 @@ class DeskReport:
     seconds: float
     cpu: Mapping[str, float]
     digest: str
+    preparing: float = 0.0
+    research: float = 0.0
     left_out: Sequence[tuple[str, str]] = ()
     clock: str = "simulated"
     kind: str = "desk"
@@ -243,8 +247,10 @@ class DeskReport:
         cpu = sum(self.cpu.values())
         return (
             f"{len(self.evenings) / max(self.seconds, 1e-9):.2f} sessions a second, "
-            f"{(self.seconds - cpu) / ticks * 1e6:.0f} us a tick beside the agents' own "
-            f"{cpu:.1f} s"
+            f"{self.seconds / ticks * 1e6:.0f} us a tick, of which "
+            f"{(self.seconds - cpu) / ticks * 1e6:.0f} beside the agents' own {cpu:.1f} s; before "
+            f"them research {self.research:.1f} s, signals and models {self.preparing:.1f} s; all "
+            "of processor time"
         )
 
     def _tick_rows(self) -> list[dict[str, str]]:

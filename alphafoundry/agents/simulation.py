@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from threadpoolctl import threadpool_limits
 
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
@@ -118,6 +119,7 @@ def floor_for(
     strategies: Sequence[LiveStrategy],
     home: Path,
     simulated: bool,
+    workers: int = 1,
 ) -> TradingFloor:
     """Return the floor of a desk with this schedule."""
     return TradingFloor(
@@ -129,6 +131,7 @@ def floor_for(
         strategies=strategies,
         home=home,
         simulated=simulated,
+        workers=workers,
         rules=schedule.rules,
         sample_age=3 * round(schedule.orchestrator.health_check_interval_minutes * 60),
         samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
@@ -184,6 +187,7 @@ def open_floor(
             )
             if kept is not None:
                 floor.restore(kept["floor"])
+            floor.prepare([one.day for one in days])
             yield floor
 
 
@@ -214,6 +218,8 @@ class DeskSimulation:
         settings: Mapping[str, Any],
         replay_from: int | None = None,
         checkpoint: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        research: float = 0.0,
     ) -> None:
         """Record the desk, and make it ready for its first session.
 
@@ -221,11 +227,14 @@ class DeskSimulation:
         ----------
         replay_from : moment at which a replay on a clock begins; None simulates
         checkpoint : of a simulation that was cut, which this one goes on from
+        workers : threads that prepare what rebalancing needs; no row depends on it
+        research : processor seconds that finding the strategies took, for the report
         """
         self.name = name
         self.sessions = tuple(sessions)
         self.done = 0 if checkpoint is None else checkpoint["sessions"]
         self._store = store
+        self._research = research
         self._panel = panel
         self._schedule = schedule
         simulated = replay_from is None
@@ -250,6 +259,7 @@ class DeskSimulation:
             strategies=strategies,
             home=home,
             simulated=simulated,
+            workers=workers,
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -271,8 +281,21 @@ class DeskSimulation:
         self.ticks = TickCount()
         self._began_with = account.equity()
         self._cpu = 0.0
+        self._preparing = 0.0
         if checkpoint is not None:
             self._restore(checkpoint)
+
+    def prepare(self) -> None:
+        """Make what takes seconds, before the first session: signals, programme, risk models."""
+        began = time.process_time()
+        with threadpool_limits(1):
+            self.floor.prepare([one.day for one in self.sessions])
+        self._preparing = time.process_time() - began
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether sessions are left."""
+        return self.done < len(self.sessions)
 
     def run_session(self, session: SessionHours) -> str:
         """Let one session happen, with the nights before it; return a line about it.
@@ -280,7 +303,8 @@ class DeskSimulation:
         All of it is one transaction: a process that dies within leaves the store as it was.
         """
         began = time.process_time()
-        with self._store.together():
+        # Matrices of this size are slower on many threads, whose waiting takes the other cores.
+        with threadpool_limits(1), self._store.together():
             quiet = self.simulator.run_session(session)
             if session is self.sessions[-1]:
                 self.simulator.finish()
@@ -327,7 +351,8 @@ class DeskSimulation:
                 began_at=self.began_at,
                 spent=lambda: time.process_time() + worker.cpu,
             )
-            living.run(self.began_at + round(minutes * 60 * speed), asked_to_stop)
+            with threadpool_limits(1):
+                living.run(self.began_at + round(minutes * 60 * speed), asked_to_stop)
             self.simulator.now = clock.now()
         assert worker.kept is not None
         self.floor.account.reload(worker.kept["account"])
@@ -384,6 +409,8 @@ class DeskSimulation:
             synthetic=self._panel.synthetic,
             began_with=self._began_with,
             seconds=self._cpu,
+            preparing=self._preparing,
+            research=self._research,
             cpu=dict(self.simulator.cpu),
             digest=digest.hexdigest(),
             left_out=(

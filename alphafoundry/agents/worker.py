@@ -212,7 +212,6 @@ def _answers(pipe: Connection) -> Iterator[tuple[str, Any, Kept | None, float]]:
                 if what == "open":
                     make, before = given
                     floor = stack.enter_context(make(before))
-                    floor.prepare()
                 elif what == "facts":
                     assert floor is not None
                     answer = floor.facts(given[0])

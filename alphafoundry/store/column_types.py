@@ -28,7 +28,7 @@ def _sqlite_time(value: datetime | None) -> str | None:
     """Return what SQLAlchemy writes for a time in a SQLite database."""
     if value is None:
         return None
-    return _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return _in_utc(value).isoformat(" ", "microseconds")[:-6]
 
 
 def _plain_text(value: str | None) -> str | None:

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -205,17 +204,11 @@ def execute_many(
         session.execute(statement, rows)
         return
     sql, names, kept = _driver_sql(statement, connection.dialect, tuple(rows[0]))
-    taken = itemgetter(*names)
-    connection.exec_driver_sql(
-        sql,
-        [
-            tuple(
-                value if keep is None else keep(value)
-                for keep, value in zip(kept, taken(row), strict=True)
-            )
-            for row in rows
-        ],
-    )
+    columns = [
+        [row[name] for row in rows] if keep is None else [keep(row[name]) for row in rows]
+        for name, keep in zip(names, kept, strict=True)
+    ]
+    connection.exec_driver_sql(sql, list(zip(*columns, strict=True)))
 
 
 def insert_rows(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:

@@ -186,25 +186,36 @@ def _bars(panel: Panel, symbols: list[str], row: int) -> dict[str, DayBar]:
         for name in ("open", "high", "low")
     }
     volume = panel.fields["volume"][row] if "volume" in panel.fields else np.zeros_like(close)
+    traded = np.where(np.isfinite(volume), volume, 0.0).astype(np.int64).tolist()
+    opens, highs, lows = (_ticks(rows[name]) for name in ("open", "high", "low"))
     found = {}
-    for column, symbol in enumerate(symbols):
-        last = float(raw[column])
-        if not math.isfinite(last) or last <= 0:
+    for column, end in enumerate(_ticks(np.where(raw > 0, raw, np.nan))):
+        if end is None:
             continue
-        end = _tick(last)
-        start, high, low = (
-            _tick(value) if math.isfinite(value := float(rows[name][column])) else end
-            for name in ("open", "high", "low")
-        )
-        traded = float(volume[column])
-        found[symbol] = DayBar(
-            start,
-            max(high, start, end),
-            min(low, start, end),
-            end,
-            int(traded) if math.isfinite(traded) else 0,
+        start, high, low = opens[column] or end, highs[column] or end, lows[column] or end
+        found[symbols[column]] = DayBar(
+            start, max(high, start, end), min(low, start, end), end, traded[column]
         )
     return found
+
+
+def _ticks(prices: NDArray[np.float64]) -> list[Decimal | None]:
+    """Return `_tick` of each price, None where it is not known."""
+    with np.errstate(invalid="ignore"):
+        cents = prices * 100.0
+        near = np.rint(cents)
+        # What lies half-way between two cents, or below a dollar, is rounded as it is written.
+        plain = (np.abs(np.abs(cents - near) - 0.5) > 1e-6) & (prices >= 1) & (near < 1e9)
+    whole = np.where(plain, near, 0.0).astype(np.int64).tolist()
+    return [
+        _cents(count) if count else (_tick(price) if math.isfinite(price) else None)
+        for count, price in zip(whole, prices.tolist(), strict=True)
+    ]
+
+
+@lru_cache(maxsize=1 << 16)
+def _cents(count: int) -> Decimal:
+    return Decimal(count).scaleb(-2)
 
 
 def _splits(panel: Panel, symbols: list[str], row: int, day: date) -> tuple[Split, ...]:

@@ -1,14 +1,16 @@
-"""A simulated desk: one flow run, one task run a session."""
+"""A simulated desk: one flow run, one task run a session, or a few sessions of a long one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import time
 from functools import partial
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from prefect import task
@@ -37,6 +39,9 @@ from alphafoundry.trading.portfolio import LiveStrategy
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
 
+TASK_RUNS = 50
+"""Most task runs of a simulation: nobody looks at more, and the server writes rows for each."""
+
 
 @dataclass(frozen=True)
 class SimulatedDesk:
@@ -61,6 +66,7 @@ async def run_of_desk(
     restart: bool = False,
     like: str | None = None,
     replay_from: time | None = None,
+    workers: int = 1,
 ) -> AsyncIterator[SimulatedDesk]:
     """Give a desk that is ready for its first session, with strategies that may trade then.
 
@@ -69,6 +75,7 @@ async def run_of_desk(
     restart : begin anew although a simulation of the same was cut
     like : name of a desk whose schedule and strategies are taken, whatever file and store say now
     replay_from : time of day at the exchange at which a replay on a clock begins; None simulates
+    workers : threads that prepare what rebalancing needs
 
     Raises
     ------
@@ -92,7 +99,7 @@ async def run_of_desk(
             "data_version": panel.fingerprint,
         }
         with open_store(url, home=settings.home) as store:
-            cut = None
+            cut, research = None, 0.0
             strategies: Sequence[LiveStrategy]
             if replay_from is None and not restart:
                 cut = cut_simulation(store, asked, plan)
@@ -101,6 +108,7 @@ async def run_of_desk(
                 plan = stored_schedule(earlier.schedule, environment=environment)
                 strategies = strategies_of(earlier)
             elif cut is None:
+                began = process_time()
                 found = await strategies_for(
                     store,
                     settings,
@@ -111,7 +119,7 @@ async def run_of_desk(
                     progress=context.progress,
                     stop=context.stop,
                 )
-                strategies = found.strategies
+                strategies, research = found.strategies, process_time() - began
             else:
                 strategies = strategies_of(cut)
                 done = 0 if cut.checkpoint is None else cut.checkpoint["sessions"]
@@ -175,6 +183,8 @@ async def run_of_desk(
                             "strategies": [one.to_json() for one in strategies],
                         },
                         checkpoint=checkpoint,
+                        workers=workers,
+                        research=research,
                         replay_from=None
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
@@ -182,22 +192,35 @@ async def run_of_desk(
                     yield SimulatedDesk(simulation, settings, run, context)
 
 
-@task(name="session", task_run_name="session {session.day}", cache_policy=NO_CACHE)
-async def trade_session(desk: SimulatedDesk, session: SessionHours) -> None:
-    """Let one session happen, with the nights before it."""
-    line = await asyncio.to_thread(desk.simulation.run_session, session)
-    get_run_logger().info("%s", line)
+@task(name="session", task_run_name="{name}", cache_policy=NO_CACHE)
+async def trade_part(desk: SimulatedDesk, name: str, days: Sequence[SessionHours]) -> None:
+    """Let sessions happen, with the nights before them, until the run is asked to stop."""
+    every = desk.simulation.sessions
+    lines = []
+    for session in days:
+        if desk.context.stop.is_set():
+            break
+        place = every.index(session)
+        desk.context.progress.update("sessions", place, len(every), str(session.day))
+        lines.append(await asyncio.to_thread(desk.simulation.run_session, session))
+    get_run_logger().info("%s", "\n".join(lines))
 
 
 async def trade_sessions(desk: SimulatedDesk) -> None:
-    """Let every session happen, until the run is asked to stop."""
+    """Let every session happen, each in a task run of its own, or some in a row where many are."""
     days = desk.simulation.sessions
-    for number, session in enumerate(days):
-        if number < desk.simulation.done:
-            continue
-        desk.context.progress.update("sessions", number, len(days), str(session.day))
+    days = desk.simulation.sessions
+    left = days[desk.simulation.done :]
+    desk.context.progress.say("Preparing signals and risk models")
+    await asyncio.to_thread(desk.simulation.prepare)
+    size = math.ceil(len(days) / TASK_RUNS)
+    for start in range(0, len(left), size):
+        part = left[start : start + size]
+        first, last = part[0].day, part[-1].day
         desk.run.check_not_stopped()
-        await trade_session(desk, session)
+        await trade_part(desk, f"session {first}" if size == 1 else f"{first} to {last}", part)
+    if desk.simulation.unfinished:
+        desk.run.check_not_stopped()
     desk.context.progress.update("sessions", len(days), len(days))
 
 

@@ -44,7 +44,7 @@ class Faults:
 
     def of_order(self, seed: int, client_order_id: str, attempt: int) -> tuple[str, bool]:
         """Return the fault of a request ("" for none), and whether the order arrives."""
-        if attempt >= self.tries:
+        if attempt >= self.tries or not (self.answer_lost + self.gateway_timeout + self.too_many):
             return "", True
         stream = generator(seed, "fault", client_order_id, attempt)
         drawn, arrives = stream.random(2).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
@@ -141,6 +142,14 @@ class Rebalancing:
         ]
 
 
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What a session's rebalancing needs and no book changes."""
+
+    model: RiskModel
+    combination: Combination
+
+
 class Rebalancer:
     """Rebalances a book of one market session after session.
 
@@ -156,6 +165,7 @@ class Rebalancer:
     limits, costs, aversion : of the programme
     memory_days : days of information coefficients looked back at
     prior : deviation of a signal's coefficient before anything is seen
+    workers : threads that evaluate the alphas, and that `prepare` uses; no result depends on it
 
     Raises what `signal_history` raises. Belongs to one thread at a time.
     """
@@ -170,11 +180,14 @@ class Rebalancer:
         aversion: float = 100.0,
         memory_days: int = 504,
         prior: float = 0.01,
+        workers: int = 1,
     ) -> None:
         self.panel = panel
         self.limits = limits or Limits()
         self.costs = costs or TradingCosts()
-        self.history: SignalHistory = signal_history(panel, strategies)
+        self.history: SignalHistory = signal_history(panel, strategies, workers=workers)
+        self._workers = workers
+        self._ahead: dict[date, Future[dict[date, Outlook]]] = {}
         self._aversion = aversion
         self._memory_days = memory_days
         self._prior = prior
@@ -227,10 +240,8 @@ class Rebalancer:
         held = self._shares(holdings)
         price = self._price(row, actions or {})
         volume = self._dollar_volume(row)
-        model = self.risk_model(session)
-        combination = combine(
-            self.history, self.panel.dates, row, days=self._memory_days, prior=self._prior
-        )
+        outlook = self._outlook(session, row)
+        model, combination = outlook.model, outlook.combination
         parts = forecast_parts(combination, self.history.scores[:, row], np.sqrt(model.specific))
         held_weights = np.where(np.isfinite(price), held * np.nan_to_num(price) / equity, 0.0)
         question = Question(
@@ -272,15 +283,51 @@ class Rebalancer:
 
     def risk_model(self, session: date) -> RiskModel:
         """Return the risk model of the session's week: of 252 days before its Monday."""
-        monday = session - timedelta(days=session.weekday())
+        monday = _monday(session)
         if monday not in self._models:
             # One week's model is asked for again and again, older ones are not.
             self._models.clear()
-            last = int(np.searchsorted(self.panel.dates, np.datetime64(monday, "D"))) - 1
-            returns = self.panel.fields["returns"][max(last + 1 - DAYS, 0) : last + 1]
-            groups = self.panel.groups.get("industry", self.panel.groups["market"])
-            self._models[monday] = fit_risk_model(returns, groups[max(last, 0)])
+            self._models[monday] = self._fit(monday)
         return self._models[monday]
+
+    def prepare(self, sessions: Sequence[date]) -> None:
+        """Let other threads work out ahead what these sessions need and no book changes.
+
+        With one worker nothing is done ahead.
+        """
+        if self._workers == 1:
+            return
+        weeks: dict[date, list[date]] = {}
+        for session in sessions:
+            weeks.setdefault(_monday(session), []).append(session)
+        threads = ThreadPoolExecutor(self._workers - 1, thread_name_prefix="outlook")
+        for days in weeks.values():
+            week = threads.submit(self._week, days)
+            self._ahead.update(dict.fromkeys(days, week))
+        threads.shutdown(wait=False)
+
+    def _outlook(self, session: date, row: int) -> Outlook:
+        ahead = self._ahead.pop(session, None)
+        if ahead is None:
+            return Outlook(self.risk_model(session), self._combine(row))
+        found = ahead.result()[session]
+        self._models = {_monday(session): found.model}
+        return found
+
+    def _week(self, sessions: Sequence[date]) -> dict[date, Outlook]:
+        model = self._fit(_monday(sessions[0]))
+        return {day: Outlook(model, self._combine(self._last_row(day))) for day in sessions}
+
+    def _fit(self, monday: date) -> RiskModel:
+        last = int(np.searchsorted(self.panel.dates, np.datetime64(monday, "D"))) - 1
+        returns = self.panel.fields["returns"][max(last + 1 - DAYS, 0) : last + 1]
+        groups = self.panel.groups.get("industry", self.panel.groups["market"])
+        return fit_risk_model(returns, groups[max(last, 0)])
+
+    def _combine(self, row: int) -> Combination:
+        return combine(
+            self.history, self.panel.dates, row, days=self._memory_days, prior=self._prior
+        )
 
     def programme(self, session: date) -> Programme:
         """Return the programme of a session; the same one while sectors and factors stay."""
@@ -427,3 +474,7 @@ class Rebalancer:
                 )
             )
         return tuple(orders)
+
+
+def _monday(session: date) -> date:
+    return session - timedelta(days=session.weekday())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,12 +78,21 @@ class Combination:
 
 
 def signal_history(
-    panel: Panel, strategies: Sequence[LiveStrategy], *, evaluators: EvaluatorCache | None = None
+    panel: Panel,
+    strategies: Sequence[LiveStrategy],
+    *,
+    evaluators: EvaluatorCache | None = None,
+    workers: int = 1,
 ) -> SignalHistory:
     """Return scores and information coefficients of alphas on every day of `panel`.
 
     Bars that were masked or repaired because of later ones are seen as they are in this panel:
     on a market with such revisions, give `panel.until(day)`.
+
+    Parameters
+    ----------
+    evaluators : to share with others; belongs to one thread
+    workers : threads over which the alphas are spread; the values are the same with any number
 
     Raises ExpressionError or ConfigurationError where an alpha cannot run on the market, and
     PortfolioError where there are none or one has delay 0.
@@ -95,8 +105,7 @@ def signal_history(
                 f"{one.alpha_id}: delay {one.settings.delay} cannot be traded, since its data end "
                 "with the close at which it trades; simulate it with delay 1"
             )
-    shared = evaluators or EvaluatorCache(panel)
-    weights = np.stack([_weights(one, shared) for one in strategies])
+    weights = np.stack(_all_weights(panel, strategies, evaluators, workers))
     residuals = _residual_returns(panel)
     volatility = trailing_deviation(residuals, VOLATILITY_DAYS, least=_LEAST_VOLATILITY_DAYS)
     scores = np.empty_like(weights)
@@ -210,6 +219,25 @@ def trailing_deviation(values: Array, days: int, *, least: int) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.sqrt(np.maximum(squares, 0.0) / counts)
     return np.where((counts >= least) & (found > 1e-12), found, np.nan)
+
+
+def _all_weights(
+    panel: Panel,
+    strategies: Sequence[LiveStrategy],
+    evaluators: EvaluatorCache | None,
+    workers: int,
+) -> list[Array]:
+    if workers == 1 or evaluators is not None:
+        shared = evaluators or EvaluatorCache(panel)
+        return [_weights(one, shared) for one in strategies]
+
+    def share(number: int) -> list[Array]:
+        own = EvaluatorCache(panel)
+        return [_weights(one, own) for one in strategies[number::workers]]
+
+    with ThreadPoolExecutor(workers) as threads:
+        shares = list(threads.map(share, range(min(workers, len(strategies)))))
+    return [shares[place % workers][place // workers] for place in range(len(strategies))]
 
 
 def _weights(strategy: LiveStrategy, shared: EvaluatorCache) -> Array:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphafoundry.agents.due_times import all_due, due_times, last_due, next_due
+from alphafoundry.agents.due_times import all_due, due_times, is_due, last_due, next_due
 from alphafoundry.agents.hours import ExchangeHours
 from alphafoundry.market.sessions import sessions
 from tests.library.agents.desks import at, hours_of, schedule_of
@@ -153,3 +153,25 @@ def _tasks():
 
 
 _TASKS = _tasks()
+
+
+def test_what_is_due_now_is_what_is_listed(tasks):
+    for task in tasks.values():
+        for moment in range(at("2024-01-03"), at("2024-12-28"), 7 * 86_400 + 5003):
+            listed = due_times(task, YEAR, moment - 86_400, moment + 86_400)
+            for one in (moment, *listed[::7], *(found + 1 for found in listed[::7])):
+                assert is_due(task, YEAR, one) == (one in due_times(task, YEAR, one - 1, one))
+
+
+def test_sessions_that_overlap_a_span_are_those_that_looking_at_each_finds():
+    first, last = YEAR.sessions[20].opens, YEAR.sessions[22].closes
+    for after in range(first - 7200, last + 7200, 1800):
+        until = after + 5400
+        slow = [one for one in YEAR.sessions if one.closes + 1800 > after and one.opens <= until]
+        assert list(YEAR.overlapping(after, until)) == slow
+
+
+@pytest.mark.parametrize("day", ["2024-03-10", "2024-07-01", "2024-11-03"])
+def test_the_day_at_the_exchange_is_that_of_its_zone(day):
+    for moment in range(at(day), at(day) + 2 * 86_400, 450):
+        assert YEAR.local_day(moment) == datetime.fromtimestamp(moment, NEW_YORK).date()

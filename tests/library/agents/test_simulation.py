@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from alphafoundry.agents.paper_account import open_paper_account
 from alphafoundry.agents.report import DeskReport
@@ -19,11 +20,26 @@ from alphafoundry.market import load_market
 from alphafoundry.runs import Report
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.store import Store, open_store
+from alphafoundry.store.agent_tables import AgentTickRow, HealthSampleRow
 from alphafoundry.store.agents import count_ticks, read_ticks
+from alphafoundry.store.desk_tables import (
+    BalanceRow,
+    DeskRow,
+    FillRow,
+    LedgerEntryRow,
+    LedgerLineRow,
+    MarkRow,
+    OrderEventRow,
+    OrderRow,
+)
 from alphafoundry.trading.portfolio import LiveStrategy
 
 SCHEDULE = Path(__file__).resolve().parents[3] / "config" / "task_schedule.yaml"
 SESSIONS = 2
+NAMES = {
+    *("id", "desk", "desk_id", "order_id", "entry_id", "client_order_id"),
+    *("broker_order_id", "broker_fill_id", "reference"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +48,9 @@ def panel(tmp_path_factory):
     return load_market("calibration", cache_dir=cache, progress=None)
 
 
-def simulated(store: Store, panel, name: str, home: Path) -> tuple[DeskSimulation, DeskReport]:
+def simulated(
+    store: Store, panel, name: str, home: Path, *, alone: bool = False, workers: int = 1
+) -> tuple[DeskSimulation, DeskReport]:
     schedule = checked_schedule(SCHEDULE)
     hours, days = sessions_of(panel, "XNYS", SESSIONS)
     strategy = LiveStrategy(
@@ -44,7 +62,14 @@ def simulated(store: Store, panel, name: str, home: Path) -> tuple[DeskSimulatio
         seeded=True,
     )
     account = open_paper_account(
-        store, name=name, panel=panel, hours=hours, sessions=days, cash=1_000_000.0, seed=3
+        store,
+        name=name,
+        panel=panel,
+        hours=hours,
+        sessions=days,
+        cash=1_000_000.0,
+        seed=3,
+        alone=alone,
     )
     with account:
         desk = DeskSimulation(
@@ -60,25 +85,55 @@ def simulated(store: Store, panel, name: str, home: Path) -> tuple[DeskSimulatio
             seed=3,
             home=home,
             settings={},
+            workers=workers,
         )
+        desk.prepare()
         for session in days:
             desk.run_session(session)
         return desk, desk.report()
+
+
+def rows_of(store: Store, desk: str) -> list[list[tuple[object, ...]]]:
+    """Every row of a desk, without what names the desk or is drawn."""
+    with store.session() as session:
+        (number,) = session.scalars(select(DeskRow.id).where(DeskRow.name == desk))
+        orders = select(OrderRow.id).where(OrderRow.desk_id == number)
+        entries = select(LedgerEntryRow.id).where(LedgerEntryRow.desk_id == number)
+        found = []
+        for table, key, owner in (
+            (AgentTickRow, "desk", desk),
+            (HealthSampleRow, "desk", desk),
+            (OrderRow, "desk_id", number),
+            (OrderEventRow, "order_id", orders),
+            (FillRow, "desk_id", number),
+            (LedgerEntryRow, "desk_id", number),
+            (LedgerLineRow, "entry_id", entries),
+            (BalanceRow, "desk_id", number),
+            (MarkRow, "desk_id", number),
+        ):
+            columns = table.__table__.columns
+            named = [columns[name] for name in columns.keys() if name not in NAMES]  # noqa: SIM118
+            own = columns[key] == owner if isinstance(owner, int | str) else columns[key].in_(owner)
+            listed = session.execute(select(*named).where(own))
+            found.append(sorted(tuple(map(str, row)) for row in listed))
+        return found
 
 
 @pytest.mark.slow
 def test_a_desk_of_two_sessions(tmp_path, panel):
     with open_store(home=tmp_path) as store:
         desk, report = simulated(store, panel, "first", tmp_path)
-        _, again = simulated(store, panel, "second", tmp_path)
+        _, again = simulated(store, panel, "second", tmp_path, alone=True, workers=3)
 
         # The broker's own book, kept by other code, says the same to the cent.
         assert report.totals.differences == []
         assert report.totals.orders["filled"] > 100
         assert report.totals.costs["commission"] > 0
 
-        # The same desk gives the same rows.
+        # The same desk gives the same rows, whatever is kept in memory and however many prepare.
         assert again.digest == report.digest
+        assert rows_of(store, "second") == rows_of(store, "first")
+        assert report.preparing > 0 and "us a tick" in dict(report.summary())["speed"]
 
         # Every tick that the report counts is a row, and each agent did its work.
         rows = Counter({(agent, outcome): n for agent, outcome, n in count_ticks(store, "first")})

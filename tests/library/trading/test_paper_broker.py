@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from alphafoundry.errors import BrokerRefused, ConfigurationError
+from alphafoundry.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from alphafoundry.market.sessions import sessions
 from alphafoundry.store import Store
 from alphafoundry.trading import (
@@ -40,6 +40,7 @@ from alphafoundry.trading import (
     PaperBroker,
     in_process,
 )
+from alphafoundry.trading.market_day import _tick, _ticks
 from alphafoundry.trading.paper_broker import PaperApplication
 from alphafoundry.trading.paper_broker.intraday import price_path, volume_share
 from tests.library.trading.week import FIRST, START, make_desk, market, run_week
@@ -278,6 +279,11 @@ def test_activities_come_in_pages() -> None:
     ]
     client = BrokerClient("http://paper", transport=in_process(broker))
     assert [one.id for one in client.activities()] == [f"{n:05d}" for n in range(250)]
+    broker.activities[3] = {"id": "00003", "activity_type": "FILL"}
+    with pytest.raises(BrokerUnavailable, match="cannot be read"):
+        client.activities()
+    fresh = client.activities(known=lambda ids: {*ids[:100], "00200"})
+    assert [one.id for one in fresh] == [f"{n:05d}" for n in range(100, 250) if n != 200]
 
 
 @pytest.fixture
@@ -427,3 +433,21 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(
         number = taken.getsockname()[1]
         assert main(["broker", "--port", str(number), "--market", "no such market"]) == 2
     assert f"cannot listen on 127.0.0.1:{number}" in capsys.readouterr().err
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(1e-6, 1e10),
+            st.integers(1, 10**8).map(lambda n: n / 1000),
+            st.integers(1, 10**7).map(lambda n: (n + 0.5) / 100),
+            st.just(float("nan")),
+        ),
+        max_size=30,
+    )
+)
+def test_prices_of_a_day_are_rounded_as_each_alone(prices: list[float]) -> None:
+    alone = [None if price != price else str(_tick(price)) for price in prices]
+    together = _ticks(np.array(prices, dtype=np.float64))
+    assert [None if one is None else str(one) for one in together] == alone

@@ -317,3 +317,15 @@ def test_what_rounding_leaves_of_the_net_is_cut_from_new_positions_only(
     assert found.target.tolist() == [100, bought_back_to, opened]
     assert found.target @ price <= abs(weights.sum()) * equity + 1e-6
     assert found.steps["net repair"].tolist() == [0, 0, (opened - 20) * MICRO]
+
+
+def test_nothing_depends_on_how_many_threads_prepare_it(desk: Rebalancer) -> None:
+    many = Rebalancer(PANEL, [REVERSAL, TREND, CALM], limits=ROOM, workers=3)
+    np.testing.assert_array_equal(many.history.scores, desk.history.scores)
+    np.testing.assert_array_equal(many.history.information, desk.history.information)
+    many.prepare([day(row) for row in range(300, 312)])
+    for row in (300, 301, 306, 311, 312, 301):
+        one, other = (each.rebalance(day(row), {"S01": 500}, EQUITY) for each in (desk, many))
+        assert one.orders == other.orders
+        assert one.answer.prices == other.answer.prices
+        assert one.combination.horizon == other.combination.horizon

@@ -1,0 +1,156 @@
+"""Many readings and writings as one transaction, and many rows as one statement."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import DateTime, Dialect, func, select
+from sqlalchemy.dialects import sqlite
+
+from alphafoundry.clock import utc_now
+from alphafoundry.store import RunRow, Store, begin_run, read_runs
+from alphafoundry.store.column_types import PlainText, UtcDateTime
+from alphafoundry.store.database import add_rows
+from alphafoundry.store.desk_tables import DeskRow
+from tests.library.store.conftest import SERVICE
+
+
+def desk(name: str) -> DeskRow:
+    return DeskRow(
+        name=name,
+        epoch="0" * 16,
+        exchange="XNYS",
+        broker="paper",
+        account_number=name,
+        synthetic=True,
+        state="active",
+        foreign_rule="halt",
+        next_sequence=1,
+        created_at=utc_now(),
+    )
+
+
+def seen(store: Store) -> list[str]:
+    """Names as another thread sees them, which has a connection of its own."""
+    found: list[str] = []
+
+    def look() -> None:
+        with store.session() as session:
+            found.extend(session.scalars(select(DeskRow.name).order_by(DeskRow.name)))
+
+    other = threading.Thread(target=look)
+    other.start()
+    other.join()
+    return found
+
+
+def count(store: Store) -> int:
+    with store.session() as session:
+        return session.scalar(select(func.count()).select_from(DeskRow)) or 0
+
+
+def test_others_see_what_was_done_together_at_its_end(store: Store) -> None:
+    with store.together():
+        with store.write() as session:
+            session.add(desk("one"))
+        assert count(store) == 1
+        with store.write() as session:
+            session.add(desk("two"))
+        assert (count(store), seen(store)) == (2, [])
+    assert seen(store) == ["one", "two"]
+
+
+def test_a_write_that_fails_is_undone_alone(store: Store) -> None:
+    with store.together():
+        with store.write() as session:
+            session.add(desk("kept"))
+        with pytest.raises(ZeroDivisionError), store.write() as session:
+            session.add(desk("undone"))
+            session.flush()
+            _ = 1 / 0
+        assert count(store) == 1
+    assert seen(store) == ["kept"]
+
+
+def test_what_breaks_the_block_undoes_all_of_it(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.together():
+        with store.write() as session:
+            session.add(desk("undone"))
+        _ = 1 / 0
+    assert count(store) == 0
+    with store.write() as session:
+        session.add(desk("after"))
+    assert seen(store) == ["after"]
+
+
+def test_a_row_that_was_read_before_is_read_anew(store: Store) -> None:
+    with store.write() as session:
+        session.add(desk("one"))
+    with store.together():
+        with store.session() as session:
+            before = session.scalars(select(DeskRow)).one()
+        with store.write() as session:
+            session.execute(DeskRow.__table__.update().values(state="halted"))
+        with store.session() as session:
+            after = session.scalars(select(DeskRow)).one()
+        assert (before.state, after.state) == ("active", "halted")
+        # As after any other reading, changing what was read changes no row.
+        after.state = "reducing"
+        with store.session() as session:
+            assert session.scalars(select(DeskRow.state)).one() == "halted"
+
+
+def test_many_rows_are_the_rows_that_single_ones_would_be(store: Store) -> None:
+    moment = datetime(2024, 3, 8, 15, 59, 59, 1, timezone(timedelta(hours=-5)))
+    values: dict[str, Any] = {
+        "flow": "desk",
+        "service": SERVICE,
+        "status": "running",
+        "host": "a host",
+        "pid": 7,
+        "process_started": 1.5,
+        "started_at": moment,
+        "heartbeat_at": moment,
+        "settings": {"share": float("nan"), "names": ("a", "b")},
+        "market_label": "nul \0 and \udc80",
+    }
+    with store.write() as session:
+        session.add(RunRow(**values))
+        add_rows(session, RunRow, [values, values])
+    one, *others = read_runs(store)
+    columns = [c.name for c in RunRow.__table__.columns if c.name != "id"]
+    assert len(others) == 2
+    for other in others:
+        assert [getattr(other, name) for name in columns] == [
+            getattr(one, name) for name in columns
+        ]
+    assert begin_run(store, flow="daily", service=SERVICE).id > max(row.id for row in others)
+
+
+SQLITE: Dialect = sqlite.dialect()
+
+
+@settings(deadline=None)
+@given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))])))
+def test_times_are_written_as_sqlalchemy_writes_them(moment: datetime) -> None:
+    theirs = DateTime().dialect_impl(SQLITE).bind_processor(SQLITE)
+    ours = UtcDateTime().bind_processor(SQLITE)
+    try:
+        wanted = moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        return
+    assert theirs is not None
+    assert ours(moment) == theirs(wanted)
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=())))
+def test_text_is_made_plain_character_by_character(text: str) -> None:
+    bad = {"\0", *map(chr, range(0xD800, 0xE000))}
+    wanted = "".join("\ufffd" if char in bad else char for char in text)
+    assert PlainText().bind_processor(SQLITE)(text) == wanted
