@@ -6,11 +6,17 @@ own file.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
+import os
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core.caching import InTreeCacheLocator
 from numpy.typing import NDArray
 
 FloatPanel = NDArray[np.float64]
@@ -32,6 +38,59 @@ NARROW = 256
 first-level cache."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+LIBRARY = Path(__file__).parent
+_config: Any = numba.config
+
+
+class KernelFolder(InTreeCacheLocator):
+    """Tells numba where compiled kernels lie: in the user's cache folder, by content of the file.
+
+    A second checkout, a fresh clone or a new environment finds what this machine has compiled
+    before; another version of a file has a folder of its own. Where that folder cannot be written,
+    where `NUMBA_CACHE_DIR` says another, and for functions of other packages numba decides.
+    """
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)  # type: ignore[no-untyped-call]
+        self._stamp = _digest(file)
+        self._cache_path = str(kernel_folder() / f"{Path(file).stem}-{self._stamp[:20]}")
+
+    def get_source_stamp(self) -> str:
+        """Return what tells one version of the file from another."""
+        return self._stamp
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> Self | None:
+        """Return the folder for a kernel of this library, None where numba should decide."""
+        if _config.CACHE_DIR or not Path(file).is_relative_to(LIBRARY):
+            return None
+        with contextlib.suppress(RuntimeError):  # no home is known
+            found = super().from_function(function, file)  # type: ignore[no-untyped-call]
+            return cast("Self | None", found)
+        return None
+
+
+def kernel_folder() -> Path:
+    """Return the folder of the compiled kernels, in the user's cache folder.
+
+    Raises RuntimeError where neither `XDG_CACHE_HOME` nor a home folder is known.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(caches) / "alphafoundry" / "kernels"
+
+
+@functools.cache
+def _digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+if not _config.CACHE_LOCATOR_CLASSES:
+    _config.CACHE_LOCATOR_CLASSES = (
+        f"{__name__}.{KernelFolder.__name__},UserProvidedCacheLocator,InTreeCacheLocator,"
+        "UserWideCacheLocator,IPythonCacheLocator,ZipCacheLocator"
+    )
 
 
 def kernel(function: Function) -> Function:

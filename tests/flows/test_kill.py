@@ -70,6 +70,7 @@ def check_the_report(place: WorkingFolder, counts: dict[str, int]) -> None:
     assert statuses == [("interrupted",), ("finished",)]
 
 
+@pytest.mark.long
 def test_on_a_temporary_server(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     children = kill_when(place, 5)

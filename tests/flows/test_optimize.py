@@ -115,6 +115,7 @@ async def test_what_is_best_and_how_it_does_later(place: WorkingFolder) -> None:
     assert report.market.startswith("SYNTHETIC")
 
 
+@pytest.mark.long
 async def test_runners_and_modes_agree(place: WorkingFolder) -> None:
     kept = {}
     for runner in RUNNERS:
@@ -143,6 +144,7 @@ async def test_without_prefect_the_numbers_are_the_same(place: WorkingFolder) ->
     assert keys[0] == keys[1]
 
 
+@pytest.mark.long
 async def test_checkpoints_of_other_code_are_made_again(place: WorkingFolder) -> None:
     """Files of Prefect that are whole and hold something else."""
     first = results(await run(place, FOUR_PHASES))
@@ -301,7 +303,7 @@ async def test_a_second_run_of_the_same_workflow_waits_outside(place: WorkingFol
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_many_times_the_numbers_are_the_same(
     working_folder: WorkingFolder, tmp_path: Path, times: int
 ) -> None:

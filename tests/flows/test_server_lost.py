@@ -57,7 +57,7 @@ def check_one_line(place: WorkingFolder, module: str, status: str = "interrupted
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flow", ["generate", "optimize"])
+@pytest.mark.parametrize("flow", ["generate", pytest.param("optimize", marks=pytest.mark.long)])
 def test_a_temporary_server_that_dies(lonely_folder: WorkingFolder, flow: str) -> None:
     place = lonely_folder
     with under_way(place, flow) as (module, process):
@@ -68,6 +68,7 @@ def test_a_temporary_server_that_dies(lonely_folder: WorkingFolder, flow: str) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     with contextlib.ExitStack() as stack:
@@ -84,6 +85,7 @@ def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_hangs_is_left_by_the_second_signal(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     with under_way(place, "generate") as (module, process):
