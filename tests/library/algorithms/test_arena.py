@@ -303,14 +303,14 @@ def test_a_smoke_run_explains_itself() -> None:
     "answer",
     [
         '("BUY", -1)',
-        '("SELL", 1.5)',
+        '("SELL", 0.5)',
         '("BUY", float("nan"))',
         '("BUY", 10**30)',
         '("BUY", True)',
         '("BUY", "7")',
         '"BUY"',
         '("BUY",)',
-        "None",
+        '("BUY", "7 shares")',
         "['SELL', 1, 2]",
         "{'BUY': 1}",
     ],
@@ -333,6 +333,7 @@ def test_what_is_no_order_is_refused(answer: str) -> None:
         '("HOLD",)',
         '["HOLD", 7]',
         '" hold "',
+        "None",
     ],
 )
 def test_an_order_for_nothing_is_hold(answer: str) -> None:
@@ -342,7 +343,17 @@ def test_an_order_for_nothing_is_hold(answer: str) -> None:
     assert (row.trades, row.failed_calls, row.out) == (0, 0, None)
 
 
-@pytest.mark.parametrize("buy", ['["BUY", 5]', '("buy", 5.0)', '("Buy ", np.float64(5))'])
+@pytest.mark.parametrize(
+    "buy",
+    [
+        '["BUY", 5]',
+        '("buy", 5.9)',
+        '("Buy ", np.float64(5))',
+        '{"action": "BUY", "quantity": 5}',
+        '(5, "BUY")',
+        '"buy 5"',
+    ],
+)
 def test_one_order_has_several_forms(buy: str) -> None:
     source = "def execute_trade(a, b, c, d, held):\n    return {} if held == 0 else 'HOLD'\n"
     entries = [
