@@ -317,6 +317,7 @@ class OllamaSettings(_Settings):
     """The Ollama server and how it is asked.
 
     models : the fleet; see `fleet`
+    think : whether a model that can reason is to do so; None leaves it to the model
     timeout : seconds until one answer must be there
     """
 
@@ -329,12 +330,13 @@ class OllamaSettings(_Settings):
         ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
         ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
         ModelSettings(name="phi3:mini", memory_mb=2200),
-        ModelSettings(name="llama3:3b", memory_mb=2048),
+        ModelSettings(name="llama3.2:3b", memory_mb=2048),
         ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
     )
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.3
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.9
-    num_predict: Count = 1000
+    num_predict: Count = 4000
+    think: bool | None = False
     timeout: Annotated[Number, Field(gt=0)] = 360.0
 
     def fleet(self) -> tuple[str, ...]:
@@ -382,6 +384,8 @@ class AlgorithmsSettings(_Settings):
     request_timeout, connect_timeout : seconds for one request, and for its connection
     race_days : most days of the race, the last ones of the data
     candidates : how many of the best a race marks for other flows
+    repairs : how often a program that the check refused goes back to its model
+    blind : whether tickers, dates and price levels are hidden from models and their programs
     """
 
     provider: Annotated[
@@ -429,6 +433,14 @@ class AlgorithmsSettings(_Settings):
     ] = False
     race_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=20)] = 756
     candidates: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 3
+    repairs: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=2)] = 2
+    blind: Annotated[
+        bool,
+        Flag("on|off"),
+        Field(
+            description="hide tickers, dates and price levels from the models and their programs"
+        ),
+    ] = False
 
 
 class FoundrySettings(_Settings):

@@ -210,6 +210,19 @@ def test_the_best_are_those_above_buy_and_hold() -> None:
     assert BUY_AND_HOLD not in [row.name for row in result.best(5)]
 
 
+def test_candidates_earn_something_and_decide_differently() -> None:
+    falling = rising_bars()
+    falling = TickerBars("DOWN", falling.dates, *(200.0 - getattr(falling, f) for f in _FIELDS))
+    late = CROSSING.replace(">", "!=").replace("fast <", "False and fast <")
+    down = race([Entry("late", late)], [falling], ArenaSettings(rank_by="return", warm_up=20))
+    assert down.best(5) == (), "less of a loss than buy-and-hold is no gain"
+    entries = [Entry("one", CROSSING), Entry("again", CROSSING + "# the same\n")]
+    both = race(entries, [walking_bars(days=400)], ArenaSettings(warm_up=40))
+    held = both.held["one"]
+    assert (held == both.held["again"]).all() and held.any() and not held.all()
+    assert len(both.best(5)) <= 1
+
+
 def test_missing_bars_and_missing_opens() -> None:
     gaps = walking_bars("GAPS", 80)
     close, open_ = gaps.close.copy(), gaps.open.copy()
