@@ -131,7 +131,8 @@ class Choices:
         if wrong:
             errors["settings"] = wrong
             return None
-        values.pop("maxPosition", None)
+        for name in ("maxPosition", "simulationMode"):
+            values.pop(name, None)
         return (SuperSettings if of_super else SimulationSettings).model_validate(values)
 
     def _readers(self) -> dict[str, tuple[bool, Reader]]:
@@ -147,8 +148,9 @@ class Choices:
             "unitHandling": (True, _one_of("VERIFY")),
             "nanHandling": (True, _one_of(*_ON_OFF)),
             "language": (True, _one_of("FASTEXPR")),
-            "maxTrade": (False, _one_of("OFF")),
+            "maxTrade": (False, _one_of(*_ON_OFF)),
             "maxPosition": (False, _one_of("OFF")),
+            "simulationMode": (False, _one_of("QUICK", "FULL")),
             "visualization": (False, _boolean),
             "testPeriod": (False, _test_period),
         }
@@ -166,7 +168,7 @@ class Choices:
             "pasteurization": _choice("Pasteurization", _labelled(_ON_OFF)),
             "unitHandling": _choice("Unit handling", _labelled(["VERIFY"])),
             "nanHandling": _choice("NaN handling", _labelled(_ON_OFF)),
-            "maxTrade": _choice("Max trade", _labelled(["OFF"]), required=False),
+            "maxTrade": _choice("Max trade", _labelled(_ON_OFF), required=False),
             "language": _choice("Language", _labelled(["FASTEXPR"])),
             "visualization": {"type": "boolean", "required": False, "label": "Visualization"},
             "testPeriod": {"type": "string", "required": False, "label": "Test period"},
