@@ -221,11 +221,14 @@ class SubmissionSettings(_Settings):
     daily_limit : most submissions in one US Eastern day, 0 submits nothing
     max_correlation : largest daily-PnL correlation with what was submitted before
     least_verdict : alphas whose verdict is worse stay behind; see docs/truth.md
+    rank_by : "verdict", or "gain": what the service says an alpha adds to the pool of those that
+        were submitted (`score.after - score.before`)
     """
 
     daily_limit: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 4
     max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
     least_verdict: Literal["found", "unproven", "not confirmed"] = "unproven"
+    rank_by: Literal["verdict", "gain"] = "verdict"
 
 
 class HoldoutSettings(_Settings):
@@ -248,6 +251,19 @@ class HoldoutSettings(_Settings):
     ] = 0.3
     least_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=60)] = 252
     embargo_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=252)] = 5
+
+
+class FieldSettings(_Settings):
+    """Which data fields expressions may use.
+
+    datasets : ids of data sets; empty is all
+    coverage : least share of instruments that have a value, 0 to 1
+    user_count : fewest users of a field, as the service counts them
+    """
+
+    datasets: tuple[Text, ...] = ()
+    coverage: Share = 0.0
+    user_count: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 0
 
 
 Basis = Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=10_000)]
@@ -510,6 +526,7 @@ class FoundrySettings(_Settings):
     ] = "grammar"
     server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
+    fields: FieldSettings = FieldSettings()
     ideas: IdeasSettings = IdeasSettings()
     mining: MiningSettings = MiningSettings()
     holdout: HoldoutSettings = HoldoutSettings()

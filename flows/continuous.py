@@ -38,25 +38,25 @@ async def continuous(
     async with run_of_research("continuous", locals()) as run:
         budget, interval = run.budget, run.settings.mining_interval_hours * HOUR
         seen: set[str] = set()
-        orchestrator, generator, miner = map(side_log, ("continuous", "generate", "mine"))
+        orchestrator, generating, mining = map(side_log, ("continuous", "generate", "mine"))
         orchestrator.info("Max concurrent simulations: %d", run.lanes)
 
         async def generate_round(number: int) -> None:
-            generator.info("Round %d begins", number + 1)
+            generating.info("Round %d begins", number + 1)
             report = await generate(simulations=budget, seed=run.settings.seed + number)
-            generator.info("Round %d: %s", number + 1, report.one_line())
+            generating.info("Round %d: %s", number + 1, report.one_line())
 
         async def mine_round(_: int) -> None:
             found = await until_hopeful(run, interval, seen)
-            miner.info("Found %d alphas to mine", found)
+            mining.info("Found %d alphas to mine", found)
             if found:
                 report = await mine(simulations=budget)
-                miner.info("Mined: %s", report.one_line())
+                mining.info("Mined: %s", report.one_line())
 
         orchestrator.info("Alpha generator started with PID: %d", os.getpid())
         sides = asyncio.gather(
-            keep_running(run, "Alpha generator", generate_round, generator),
-            keep_running(run, "Alpha miner", mine_round, miner),
+            keep_running(run, "Alpha generator", generate_round, generating),
+            keep_running(run, "Alpha miner", mine_round, mining),
         )
         orchestrator.info("Both alpha generator and expression miner are running concurrently")
         await sides

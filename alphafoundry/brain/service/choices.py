@@ -10,12 +10,10 @@ from typing import Any
 from alphafoundry.brain.service.replies import NOT_PERMITTED, RefusedError
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import UNIVERSE_SIZES
-from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.simulation.settings import REGIONS, SimulationSettings
 from alphafoundry.simulation.super_settings import FEWEST_SELECTED, MOST_SELECTED, SuperSettings
 
-OTHER_REGIONS = frozenset(
-    {"GLB", "EUR", "ASI", "CHN", "AMR", "IND", "JPN", "HKG", "TWN", "KOR", "MEA", "GBR", "DEU"}
-)
+OTHER_REGIONS = frozenset(REGIONS[1:])
 """Regions that the service has and an ordinary account may not use."""
 
 MOST_DECAY = 512

@@ -293,6 +293,9 @@ async def test_the_merged_pool_before_and_after_an_alpha(
     sharpe = np.sqrt(252) * merged.mean() / merged.std(ddof=0)
     assert found["score"]["after"] == pytest.approx(sharpe, abs=0.02)
     assert found["score"]["before"] == submitted["is"]["sharpe"]
+    gain = await client.gain_to_pool(other)
+    assert gain == pytest.approx(found["score"]["after"] - found["score"]["before"])
+    assert await client.gain_to_pool("unknown") is None
     assert found["stats"]["after"]["pnl"] == pytest.approx(merged.sum(), abs=1)
     assert found["pnl"]["records"][-1][2] == pytest.approx(merged.sum(), abs=1)
 
