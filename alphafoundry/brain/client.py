@@ -343,11 +343,12 @@ class BrainClient:
         except BrainRequestError:
             return None
         score = content.get("score")
-        before, after = (
-            (score.get("before"), score.get("after")) if isinstance(score, dict) else (None, None)
-        )
-        known = isinstance(before, int | float) and isinstance(after, int | float)
-        return float(after) - float(before) if known else None
+        if not isinstance(score, dict):
+            return None
+        before, after = score.get("before"), score.get("after")
+        if not isinstance(before, int | float) or not isinstance(after, int | float):
+            return None
+        return float(after) - float(before)
 
     async def submit(
         self, alpha_id: str, *, deadline: float = SUBMISSION_DEADLINE

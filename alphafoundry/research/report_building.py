@@ -81,8 +81,10 @@ def build_report(run: ResearchRun) -> AlphasReport:
         _line(run, alpha, by_alpha.get(alpha.alpha_id), submissions.get(alpha.alpha_id))
         for alpha in hopeful
     ]
-    lines.sort(key=lambda line: not line.submitted)
-    lines = lines[:MOST_LINES]
+    in_all = len(lines)
+    # What was submitted is shown in any case, in its place by fitness.
+    first = sorted(range(len(lines)), key=lambda place: not lines[place].submitted)
+    lines = [lines[place] for place in sorted(first[:MOST_LINES])]
     if run.top_level:
         beside = evidence_of_alphas(run, [alphas[line.alpha_id] for line in lines])
         lines = [replace(line, evidence=beside[line.alpha_id]) for line in lines]
@@ -95,6 +97,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
         synthetic=run.synthetic,
         seconds=round(run.record.seconds, 2),
         rule=str(run.hopeful),
+        alphas_in_all=in_all,
         counts=counts,
         best_gain=_best_gain(mined, run),
         reasons=dict(_reasons(ended, run, unfinished=len(rows) - len(ended)).most_common()),
