@@ -153,6 +153,9 @@ def _list(
     limit, offset = page_of(request, default=default, most=most)
     found = items(*_place(request, brain))
     for condition in read_query(request.url.query):
+        if condition.values == ("",):
+            # Clients send every filter, empty where nothing is wanted.
+            continue
         found = [item for item in found if _meets(item, condition)]
     order = request.query_params.get("order", "")
     if order:
@@ -182,7 +185,7 @@ def _place(request: Request, brain: LocalBrain) -> tuple[str, int, str]:
             errors[name] = [f'"{value}" is not a valid choice.']
     given = request.query_params
     for name, known in (("theme", ("true", "false")), ("category", CATEGORIES)):
-        if given.get(name, known[0]) not in known:
+        if given.get(name) and given[name] not in known:
             errors[name] = [f'"{given[name]}" is not a valid choice.']
     if errors:
         raise RefusedError(400, errors)

@@ -311,6 +311,8 @@ async def test_the_account_itself_and_what_is_unknown_of_it(
     for name in ("theme", "category"):
         wrong = await http.get("/data-sets", params={**PLACE, name: "ALL"})
         assert (wrong.status_code, list(wrong.json())) == (400, [name])
+    empty = await http.get("/data-fields", params={**PLACE, "dataset.id": "", "category": ""})
+    assert empty.json()["count"] > 0
     themed = await http.get("/data-fields", params={**PLACE, "theme": "true"})
     assert themed.json()["count"] == 0
 
