@@ -112,6 +112,7 @@ class AlphasReport:
     reasons : why simulations ended without an alpha, or wait; reason to count
     alphas : the best of the run by fitness, those that were submitted among them, at most 20
     alphas_in_all : how many there were
+    stopped : why and where the run was asked to end; empty where it was not
     notes : lines for the end of the report
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
@@ -138,6 +139,7 @@ class AlphasReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     alphas: list[AlphaLine] = field(default_factory=list)
     alphas_in_all: int = 0
+    stopped: str = ""
     notes: list[str] = field(default_factory=list)
     data: str = ""
     evidence: Evidence | None = None
@@ -176,7 +178,8 @@ class AlphasReport:
         )
         if counts.resumed:
             tried += f"; {counts.resumed} of them left by an interrupted run"
-        rows = [("data", self.data)] if self.data else []
+        rows = [("stopped", self.stopped)] if self.stopped else []
+        rows += [("data", self.data)] if self.data else []
         if self.evidence is not None:
             rows += self.evidence.summary()
         rows.append(("tried", tried))

@@ -53,9 +53,11 @@ class Tally:
     resume_at : monotonic time before which it need not be asked again
     opening : id of the opening that judged the finalists of this run, None without one
     unfinished : simulation that this run has put aside to the reason
+    phase : what was simulated last, "generate" or "mine"
     """
 
     def __init__(self) -> None:
+        self.phase = ""
         self.proposed = 0
         self.planned = 0
         self.halted = False

@@ -170,6 +170,7 @@ class SimulationQueue:
     def __init__(self, run: ResearchRun, rows: Sequence[SimulationRow], *, phase: str) -> None:
         self.run = run
         self.phase = phase
+        run.tally.phase = phase
         self.total = len(rows)
         self.queue = Queue(rows)
         self.unsure: list[SimulationRow] = []
