@@ -9,6 +9,7 @@ execute_trade. Everything else stays as it is, line by line, and is left for the
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -149,9 +150,12 @@ def _loaded(tree: ast.AST) -> set[str]:
         n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # An annotation may be a text.
-            names.update(node.value.replace("[", " ").replace("]", " ").replace(",", " ").split())
+        for field in ("annotation", "returns"):
+            annotation = getattr(node, field, None)
+            if isinstance(annotation, ast.AST):
+                # An annotation, or a part of it, may be a text.
+                parts = [n.value for n in ast.walk(annotation) if isinstance(n, ast.Constant)]
+                names.update(word for text in parts for word in re.findall(r"\w+", str(text)))
     return names
 
 

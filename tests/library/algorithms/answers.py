@@ -269,6 +269,13 @@ BODY = START + BUY + SELL
 METHOD = indented("def execute_trade(self, ticker, cash_balance, shares_held):\n" + indented(BODY))
 take(
     unused_sys_free=fenced("import warnings\nimport logging\n" + SIMPLE),
+    unused_named_in_a_text=fenced(
+        "import random\n"
+        + SIMPLE.replace(
+            "    close = history.close\n",
+            '    """No random numbers."""\n    close = history.close\n',
+        )
+    ),
     unused_random=fenced("import random\n" + SIMPLE),
     unused_datetime=fenced("from datetime import datetime, timedelta\n" + SIMPLE),
     unused_talib_try=fenced(
