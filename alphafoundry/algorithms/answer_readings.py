@@ -212,7 +212,7 @@ def _without_shell(text: str) -> str | None:
 def _indented_part(text: str) -> str | None:
     """Return the lines that stand indented between lines of prose."""
     lines = [line.expandtabs(4) for line in text.split("\n")]
-    kept = [line for line in lines if not line.strip() or line.startswith("    ")]
+    kept = [line for line in lines if not line.strip() or line.startswith("  ")]
     return "\n".join(kept) + "\n" if any(line.strip() for line in kept) else None
 
 

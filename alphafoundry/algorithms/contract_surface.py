@@ -53,7 +53,7 @@ MODULES: dict[str, frozenset[str] | None] = {
 
 UNUSED_MODULES = _words(
     """abc array calendar cmath contextlib copy datetime decimal fractions json logging numbers
-    operator queue random re string textwrap time traceback typing_extensions uuid warnings
+    operator os queue random re string sys textwrap time traceback typing_extensions uuid warnings
     zoneinfo backtrader bt matplotlib numba pandas_ta plotly pytz quantstats scipy seaborn sklearn
     statsmodels ta talib tqdm yfinance"""
 )

@@ -87,11 +87,12 @@ def _without_silent_calls(code: str, tree: ast.Module) -> str:
         for name, module in _imported(node)
         if module.partition(".")[0] in _SILENT
     }
-    if not silent:
-        return code
     drop: list[ast.stmt] = []
     for node in ast.walk(tree):
         match node:
+            case ast.Expr(value=ast.Call(func=seed)) if ast.unparse(seed).endswith("random.seed"):
+                # Where nothing else draws a number, a seed changes nothing.
+                drop.append(node)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if (
                 _root(call.func) in silent
             ):
@@ -271,7 +272,8 @@ def _function_behind(value: ast.expr | None, tree: ast.Module) -> tuple[Function
         case ast.Name(id=name):
             found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
             return (found[0], 0) if len(found) == 1 else None
-        case ast.Attribute(attr=name):
+        case ast.Call(func=ast.Name()) | ast.Attribute():
+            name = value.attr if isinstance(value, ast.Attribute) else "__call__"
             methods = [
                 (each, _bound(each))
                 for kind in tree.body

@@ -320,6 +320,13 @@ take(
     class_other_method_name=fenced(
         "class MeanStrategy:\n" + METHOD.replace("execute_trade", "decide")
     ),
+    class_called=fenced(
+        "class Strategy:\n"
+        + METHOD.replace("execute_trade", "__call__")
+        + "\n\nexecute_trade = Strategy()\n"
+    ),
+    unused_seed=fenced("import os\nimport numpy as np\n\nnp.random.seed(42)\n" + SIMPLE),
+    yaml_block="strategy: mean\ncode: |\n" + indented(SIMPLE, "  "),
     async_plain=fenced(SIMPLE.replace("def execute_trade", "async def execute_trade")),
     async_helper=fenced(
         SIMPLE.replace("def ", "async def ").replace("level = average", "level = await average")
