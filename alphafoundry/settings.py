@@ -221,11 +221,14 @@ class SubmissionSettings(_Settings):
     daily_limit : most submissions in one US Eastern day, 0 submits nothing
     max_correlation : largest daily-PnL correlation with what was submitted before
     least_verdict : alphas whose verdict is worse stay behind; see docs/truth.md
+    rank_by : "verdict", or "gain": what the service says an alpha adds to the pool of those that
+        were submitted (`score.after - score.before`)
     """
 
     daily_limit: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 4
     max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
     least_verdict: Literal["found", "unproven", "not confirmed"] = "unproven"
+    rank_by: Literal["verdict", "gain"] = "verdict"
 
 
 class HoldoutSettings(_Settings):
@@ -248,6 +251,19 @@ class HoldoutSettings(_Settings):
     ] = 0.3
     least_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=60)] = 252
     embargo_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=252)] = 5
+
+
+class FieldSettings(_Settings):
+    """Which data fields expressions may use.
+
+    datasets : ids of data sets; empty is all
+    coverage : least share of instruments that have a value, 0 to 1
+    user_count : fewest users of a field, as the service counts them
+    """
+
+    datasets: tuple[Text, ...] = ()
+    coverage: Share = 0.0
+    user_count: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 0
 
 
 Basis = Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=10_000)]
@@ -317,6 +333,7 @@ class OllamaSettings(_Settings):
     """The Ollama server and how it is asked.
 
     models : the fleet; see `fleet`
+    think : whether a model that can reason is to do so; None leaves it to the model
     timeout : seconds until one answer must be there
     """
 
@@ -329,12 +346,13 @@ class OllamaSettings(_Settings):
         ModelSettings(name="deepseek-r1:8b", memory_mb=5200),
         ModelSettings(name="deepseek-r1:7b", memory_mb=4700),
         ModelSettings(name="phi3:mini", memory_mb=2200),
-        ModelSettings(name="llama3:3b", memory_mb=2048),
+        ModelSettings(name="llama3.2:3b", memory_mb=2048),
         ModelSettings(name="deepseek-r1:1.5b", memory_mb=1100),
     )
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.3
     top_p: Annotated[Number, Field(gt=0, le=1)] = 0.9
-    num_predict: Count = 1000
+    num_predict: Count = 4000
+    think: bool | None = False
     timeout: Annotated[Number, Field(gt=0)] = 360.0
 
     def fleet(self) -> tuple[str, ...]:
@@ -382,6 +400,8 @@ class AlgorithmsSettings(_Settings):
     request_timeout, connect_timeout : seconds for one request, and for its connection
     race_days : most days of the race, the last ones of the data
     candidates : how many of the best a race marks for other flows
+    repairs : how often a program that the check refused goes back to its model
+    blind : whether tickers, dates and price levels are hidden from models and their programs
     """
 
     provider: Annotated[
@@ -429,6 +449,14 @@ class AlgorithmsSettings(_Settings):
     ] = False
     race_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=20)] = 756
     candidates: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 3
+    repairs: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=2)] = 2
+    blind: Annotated[
+        bool,
+        Flag("on|off"),
+        Field(
+            description="hide tickers, dates and price levels from the models and their programs"
+        ),
+    ] = False
 
 
 class FoundrySettings(_Settings):
@@ -498,6 +526,7 @@ class FoundrySettings(_Settings):
     ] = "grammar"
     server_hosts: HostNames = ()
     hopeful: HopefulSettings = HopefulSettings()
+    fields: FieldSettings = FieldSettings()
     ideas: IdeasSettings = IdeasSettings()
     mining: MiningSettings = MiningSettings()
     holdout: HoldoutSettings = HoldoutSettings()

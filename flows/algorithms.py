@@ -21,6 +21,7 @@ async def algorithms(
     seed: int | None = None,
     timeout: float | None = None,
     cache: bool | None = None,
+    blind: bool | None = None,
     ollama_url: str | None = None,
 ) -> AlgorithmsReport:
     """Have language models write trading algorithms, check them, and race them."""

@@ -7,7 +7,7 @@ import os
 
 from prefect import flow
 
-from alphafoundry.research.continuous import keep_running, log_files, until_hopeful
+from alphafoundry.research.continuous import keep_running, side_log, until_hopeful
 from alphafoundry.research.report import AlphasReport
 from flows.generate import generate
 from flows.mine import mine
@@ -38,33 +38,31 @@ async def continuous(
     async with run_of_research("continuous", locals()) as run:
         budget, interval = run.budget, run.settings.mining_interval_hours * HOUR
         seen: set[str] = set()
-        with log_files() as logs:
-            logs["orchestrator"].info("Max concurrent simulations: %d", run.lanes)
+        orchestrator, generating, mining = map(side_log, ("continuous", "generate", "mine"))
+        orchestrator.info("Max concurrent simulations: %d", run.lanes)
 
-            async def generate_round(number: int) -> None:
-                logs["generator"].info("Round %d begins", number + 1)
-                report = await generate(simulations=budget, seed=run.settings.seed + number)
-                logs["generator"].info("Round %d: %s", number + 1, report.one_line())
+        async def generate_round(number: int) -> None:
+            generating.info("Round %d begins", number + 1)
+            report = await generate(simulations=budget, seed=run.settings.seed + number)
+            generating.info("Round %d: %s", number + 1, report.one_line())
 
-            async def mine_round(_: int) -> None:
-                found = await until_hopeful(run, interval, seen)
-                logs["miner"].info("Found %d alphas to mine", found)
-                if found:
-                    report = await mine(simulations=budget)
-                    logs["miner"].info("Mined: %s", report.one_line())
+        async def mine_round(_: int) -> None:
+            found = await until_hopeful(run, interval, seen)
+            mining.info("Found %d alphas to mine", found)
+            if found:
+                report = await mine(simulations=budget)
+                mining.info("Mined: %s", report.one_line())
 
-            logs["orchestrator"].info("Alpha generator started with PID: %d", os.getpid())
-            sides = asyncio.gather(
-                keep_running(run, "Alpha generator", generate_round, logs["generator"]),
-                keep_running(run, "Alpha miner", mine_round, logs["miner"]),
-            )
-            logs["orchestrator"].info(
-                "Both alpha generator and expression miner are running concurrently"
-            )
-            await sides
-            report = await publish_research(run)
-            logs["orchestrator"].info("Stopped: %s", report.one_line())
-            return report
+        orchestrator.info("Alpha generator started with PID: %d", os.getpid())
+        sides = asyncio.gather(
+            keep_running(run, "Alpha generator", generate_round, generating),
+            keep_running(run, "Alpha miner", mine_round, mining),
+        )
+        orchestrator.info("Both alpha generator and expression miner are running concurrently")
+        await sides
+        report = await publish_research(run)
+        orchestrator.info("Stopped: %s", report.one_line())
+        return report
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def race(
         rows=tuple(rows),
         dates=course.dates,
         equity={each.entry.name: each.equity for each in outcomes},
+        held={each.entry.name: each.held for each in outcomes},
         failures=tuple(each.failure for each in outcomes if each.failure is not None),
         tickers=tuple(bars.ticker for bars in course.bars),
         walls=tuple(wall for wall in walls if all(wall in each for each in stood)),
@@ -118,6 +119,7 @@ class _Outcome:
     entry: Entry
     accounts: list[Account]
     equity: NDArray[np.float64]
+    held: NDArray[np.bool_]
     failure: Failure | None = None
     walls: tuple[str, ...] = ()
     calls: int = 0
@@ -138,7 +140,8 @@ def _outcome(entry: Entry, course: RaceDays, settings: ArenaSettings) -> _Outcom
     costs = Costs(commission_per_share=0.0, commission_bps=0.0, slippage_bps=settings.cost_bps)
     accounts = [Account(settings.cash, costs) for _ in course.bars]
     equity = np.full(len(course.dates), np.nan)
-    return _Outcome(entry, accounts, equity, prices=[0.0] * len(accounts))
+    held = np.zeros((len(course.dates), len(accounts)), bool)
+    return _Outcome(entry, accounts, equity, held, prices=[0.0] * len(accounts))
 
 
 def _never() -> bool:
@@ -213,6 +216,7 @@ def _advance(
             outcome.accounts[call.ticker].place(None)
         else:
             outcome.accounts[call.ticker].place(decision)
+    outcome.held[index] = [account.shares > 0 for account in outcome.accounts]
     pairs = zip(outcome.accounts, outcome.prices, strict=True)
     outcome.equity[index] = sum(account.value(price) for account, price in pairs)
 

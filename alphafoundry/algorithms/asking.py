@@ -18,6 +18,7 @@ from alphafoundry.algorithms.generation import (
     GeneratedAlgorithm,
     no_answer,
     read_answer,
+    repair_of,
 )
 from alphafoundry.algorithms.run import AlgorithmsRun
 from alphafoundry.errors import FoundryError, ModelRequestError, StoreError
@@ -77,6 +78,8 @@ class Asking:
         self.deadline = deadline
         self._refused_by_circuit: Counter[int] = Counter()
         self._judging: dict[int, asyncio.Task[None]] = {}
+        self._tries: Counter[int] = Counter()
+        self._refused: dict[int, GeneratedAlgorithm] = {}
 
     async def in_lanes(
         self, open_lane: Callable[[int], Coroutine[Any, Any, None]], *, cap: int
@@ -99,6 +102,8 @@ class Asking:
             if self.unsettled:
                 # An answer that has come is paid for: a run that ends keeps it.
                 await self.judged()
+                for position in sorted(self._refused):
+                    self.keep(self._refused[position])
 
     async def lane(self, number: int, ask: Ask) -> None:
         """Ask one model after another, as lane `number`."""
@@ -128,16 +133,37 @@ class Asking:
     async def ask_and_keep(self, one: Assignment, ask: Ask) -> None:
         """Ask a model and keep what came of it, or put it off."""
         self.run.reporter.started(one.model, one.position + 1)
+        asked: Assignment | None = one
         try:
-            await ask(self, one)
+            while asked is not None:
+                one = asked
+                await ask(self, one)
+                await self.judged(one.position)
+                asked = self._repair_of(one)
         except AskLater as problem:
             self.put_off(one, problem)
         except FoundryError as problem:
-            self.keep(no_answer(one, str(problem), requests=self.sent[one.position]))
-        else:
-            await self.judged(one.position)
+            self._give_up(one, str(problem))
         finally:
             self.queue.changed.set()
+
+    def _repair_of(self, one: Assignment) -> Assignment | None:
+        """Return how to ask again for a program that was refused; without that, it is kept."""
+        written = self._refused.get(one.position)
+        if written is None:
+            return None
+        again = repair_of(one, written, most=self.run.settings.algorithms.repairs)
+        if again is None or self.run.stop.is_set() or time.monotonic() >= self.deadline:
+            self.keep(written)
+            return None
+        self._tries[one.position] = 0
+        log.info("%s: %s", one.model, again.about)
+        return again
+
+    def _give_up(self, one: Assignment, reason: str) -> None:
+        """Keep what there is of a model that is not asked again."""
+        before = self._refused.get(one.position)
+        self.keep(before or no_answer(one, reason, requests=self.sent[one.position]))
 
     async def send(self, one: Assignment) -> Completion:
         """Send one request; the answer is stored when it comes.
@@ -148,14 +174,16 @@ class Asking:
         ModelRequestError : no answer; not transient any more once it was sent four times
         """
         self.sent[one.position] += 1
-        number = self.sent[one.position]
+        self._tries[one.position] += 1
+        number = self._tries[one.position]
         try:
             completion = await self.run.endpoint.send_once(
-                one.known_as, one.prompt.text, number=number, name=one.model
+                one.known_as, one.prompt.text, number=number, name=one.model, about=one.about
             )
         except ModelRequestError as problem:
             if problem.kind == "circuit":
                 self.sent[one.position] -= 1
+                self._tries[one.position] -= 1
                 raise AskLater(problem.retry_after or SHORT_WAIT, problem) from None
             if number >= MOST_SENT:
                 problem.transient = False
@@ -168,7 +196,8 @@ class Asking:
                 await asyncio.sleep(max(0.0, asked - least))
             raise
         try:
-            self.run.keep_answer(one.position, completion, requests=number)
+            sent = self.sent[one.position]
+            self.run.keep_answer(one.position, completion, requests=sent)
         except StoreError as problem:
             # Raised, it would have the model asked again; the answer is stored once more when read.
             log.warning("%s: its answer is not stored yet: %s", one.model, problem)
@@ -178,6 +207,7 @@ class Asking:
     def keep(self, written: GeneratedAlgorithm) -> None:
         """Record what came of a model."""
         self.run.keep(written)
+        self._refused.pop(written.position, None)
         self.unsettled.discard(written.position)
         self.queue.changed.set()
 
@@ -192,7 +222,12 @@ class Asking:
         await asyncio.gather(*(asyncio.shield(self._judging[position]) for position in waited))
 
     async def _judge(self, one: Assignment, completion: Completion, requests: int) -> None:
-        self.keep(await asyncio.to_thread(read_answer, one, completion, requests=requests))
+        written = await asyncio.to_thread(read_answer, one, completion, requests=requests)
+        if written.draft is None or written.status != "refused":
+            self.keep(written)
+        else:
+            # It may be mended; `ask_and_keep` decides.
+            self._refused[one.position] = written
 
     def put_off(self, one: Assignment, problem: AskLater) -> None:
         """Ask again later, or give up where that would be too late."""
@@ -205,7 +240,7 @@ class Asking:
         else:
             self.queue.put_off(one, problem.seconds)
             return
-        self.keep(no_answer(one, reason, requests=self.sent[one.position]))
+        self._give_up(one, reason)
 
 
 async def judge_unread(run: AlgorithmsRun, planned: Sequence[Assignment]) -> list[Assignment]:

@@ -9,10 +9,12 @@ and races what they wrote.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,12 +22,14 @@ import httpx
 
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.generation import (
+    MOST_REPAIRS,
     Assignment,
     GeneratedAlgorithm,
     Generation,
     assign,
     no_answer,
     read_answer,
+    repair_of,
     sort_out,
 )
 from alphafoundry.algorithms.program_files import new_folder, save_generation
@@ -55,6 +59,21 @@ OVERALL_SECONDS = 400.0
 log = logging.getLogger(__name__)
 
 
+_SLOTS = threading.BoundedSemaphore(MOST_REQUESTS)
+_LOOK_SECONDS = 0.02
+
+
+@contextlib.asynccontextmanager
+async def _one_of_the_process() -> AsyncIterator[None]:
+    """Hold one of the six requests that all threads of this process may have under way."""
+    while not _SLOTS.acquire(blocking=False):  # noqa: ASYNC110 - no event spans threads
+        await asyncio.sleep(_LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        _SLOTS.release()
+
+
 async def generate_algorithm_async(
     client: httpx.AsyncClient,
     model_id: str,
@@ -79,7 +98,8 @@ async def generate_algorithm_async(
         provider = _provider(settings, client)
         endpoint = make_endpoint(settings, provider, most_requests=MOST_REQUESTS)
         try:
-            completion = await endpoint.ask(model_id, prompt_text, max_retries=max_retries)
+            async with _one_of_the_process():
+                completion = await endpoint.ask(model_id, prompt_text, max_retries=max_retries)
         finally:
             await provider.aclose()
         return validate(extract_code(completion.text)).source
@@ -96,6 +116,7 @@ async def generate_algorithms(
     progress_callback: Callback | None = None,
     timeout: float = OVERALL_SECONDS,
     seed: int = 0,
+    repairs: int = MOST_REPAIRS,
 ) -> Generation:
     """Ask all models at once and return what each wrote, in their order.
 
@@ -104,6 +125,7 @@ async def generate_algorithms(
     endpoint : what is asked, and how many requests may be under way
     timeout : seconds for all; who has not answered by then is a placeholder, and everything that
         has finished is kept
+    repairs : how often a program that the check refused goes back to its model
 
     Raises
     ------
@@ -112,10 +134,11 @@ async def generate_algorithms(
     assignments = assign(models, note, seed=seed)
     progress = ProgressReporter(progress_callback, len(assignments))
     results: dict[int, GeneratedAlgorithm] = {}
-    at_once = asyncio.Semaphore(endpoint.concurrency.cap)
 
     def keep(written: GeneratedAlgorithm) -> None:
         results[written.position] = written
+        if written.status != "ready":
+            log.warning("%s: %s", written.model, written.reason)
         if written.status == "ready":
             progress.succeeded(written.model, written.source or "")
         elif written.status == "skipped":
@@ -124,9 +147,9 @@ async def generate_algorithms(
             progress.failed(written.model, written.reason or "error")
 
     async def write(one: Assignment) -> None:
-        async with at_once:
+        async with _one_of_the_process():
             progress.started(one.model, one.position + 1)
-            keep(await _write(endpoint, one))
+            keep(await _write(endpoint, one, repairs=repairs))
 
     deadline = asyncio.get_running_loop().time() + timeout
     kept, skipped = await sort_out(endpoint.provider, assignments)
@@ -156,23 +179,37 @@ async def generate_algorithms(
     return generation
 
 
-async def _write(endpoint: ModelEndpoint, one: Assignment) -> GeneratedAlgorithm:
+async def _write(endpoint: ModelEndpoint, one: Assignment, *, repairs: int) -> GeneratedAlgorithm:
     sent = 0
 
     def count(record: RequestRecord) -> None:
         nonlocal sent
         sent += record.outcome != "cached"
 
-    try:
-        completion = await endpoint.ask(one.known_as, one.prompt.text, name=one.model, record=count)
-    except ModelRequestError as problem:
-        return no_answer(one, str(problem), requests=sent)
-    reading = asyncio.ensure_future(asyncio.to_thread(read_answer, one, completion, requests=sent))
-    try:
-        return await asyncio.shield(reading)
-    except asyncio.CancelledError:
-        # The answer came in time, and is paid for.
-        return await reading
+    written: GeneratedAlgorithm | None = None
+    asked: Assignment | None = one
+    while asked is not None:
+        try:
+            completion = await endpoint.ask(
+                asked.known_as, asked.prompt.text, name=one.model, about=asked.about, record=count
+            )
+        except ModelRequestError as problem:
+            return written or no_answer(one, str(problem), requests=sent)
+        except asyncio.CancelledError:
+            if written is None:
+                raise
+            return written
+        reading = asyncio.ensure_future(
+            asyncio.to_thread(read_answer, one, completion, requests=sent)
+        )
+        try:
+            written = await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            # The answer came in time, and is paid for.
+            return await reading
+        asked = repair_of(asked, written, most=repairs)
+    assert written is not None
+    return written
 
 
 async def _generate_algorithms_for_agents_async(
@@ -214,11 +251,11 @@ async def _generate_algorithms_for_agents_async(
             progress_callback=progress_callback,
             timeout=settings.algorithms.timeout,
             seed=settings.seed,
+            repairs=settings.algorithms.repairs,
         )
     finally:
         await provider.aclose()
-    if generation.ready:
-        save_generation(generation, folder or new_folder(settings.home, ticker))
+    save_generation(generation, folder or new_folder(settings.home, ticker))
     return bool(generation.ready)
 
 

@@ -35,6 +35,7 @@ MODULES: dict[str, frozenset[str] | None] = {
     "heapq": None,
     "collections": frozenset({"deque", "defaultdict", "Counter", "OrderedDict", "namedtuple"}),
     "functools": frozenset({"reduce", "partial", "lru_cache", "cache", "cmp_to_key"}),
+    "enum": frozenset({"Enum", "IntEnum", "StrEnum", "auto", "unique"}),
     "dataclasses": frozenset({"dataclass", "field"}),
     "typing": _words(
         """Any Callable ClassVar Deque Dict Final Iterable Iterator List Literal Mapping
@@ -49,6 +50,14 @@ MODULES: dict[str, frozenset[str] | None] = {
     "__future__": frozenset({"annotations"}),
 }
 """Importable module to the names that it shows; None is its public names that are no modules."""
+
+UNUSED_MODULES = _words(
+    """abc array calendar cmath contextlib copy datetime decimal fractions json logging numbers
+    operator os queue random re string sys textwrap time traceback typing_extensions uuid warnings
+    zoneinfo backtrader bt matplotlib numba pandas_ta plotly pytz quantstats scipy seaborn sklearn
+    statsmodels ta talib tqdm yfinance"""
+)
+"""Modules that an answer may name and not use; `program_shape` drops their imports."""
 
 HIDDEN_NAMES = _words(
     """DataSource chararray ctypeslib eval fromfile fromregex genfromtxt get_include info load

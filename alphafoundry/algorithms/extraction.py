@@ -8,8 +8,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
+from alphafoundry.algorithms.answer_readings import readings
 from alphafoundry.algorithms.contract import NoCode, RefusedCode
 from alphafoundry.algorithms.contract_syntax import parse
+from alphafoundry.algorithms.program_shape import defines, in_contract_shape
 from alphafoundry.algorithms.validation import validate
 
 LONGEST_ANSWER: Final = 1_000_000
@@ -22,11 +24,17 @@ _FENCE: Final = re.compile(
     r"|(?:(?!```|~~~)[^\n])+(`{3,}|~{3,})[ \t]*([\w+.-]*)[ \t]*)$",
     re.MULTILINE,
 )
-_THINKING: Final = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL)
+_THINKING: Final = re.compile(
+    r"<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE
+)
+_THOUGHT_BEFORE: Final = re.compile(r"\A.*</(?:think|thinking)>", re.DOTALL | re.IGNORECASE)
+_ANALYSIS: Final = re.compile(r"<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)", re.DOTALL)
 _CODE_START: Final = re.compile(
     r"^(?:import |from \S+ import |def |class |@\w|#|[A-Za-z_]\w*(?:\s*:\s*[^=\n]+)?\s*=[^=])"
 )
-_LANGUAGES: Final = frozenset({"", "python", "python3", "py", "py3"})
+_NO_CODE: Final = frozenset(
+    {"bash", "sh", "shell", "console", "json", "yaml", "toml", "diff", "csv"}
+)
 _MOST_LINES: Final = 3_000
 _MOST_BLOCKS_CHECKED: Final = 20
 _MOST_CHARACTERS_TRIED: Final = 20_000_000
@@ -39,22 +47,67 @@ def extract_code(answer: str) -> str:
     The code may be fenced, cut off before the closing fence, spread over several fenced blocks, or
     stand in prose without a fence; a fence may stand behind prose on its line. Of several complete
     blocks the last that `validate` accepts is taken, because models correct themselves, and then
-    show a stub or a variant that cannot run; where none is accepted, the last one. An
-    `if __name__ == "__main__":` part is dropped, because nothing runs it.
+    show a stub or a variant that cannot run; where none is accepted, the last one. Where the text
+    as it stands holds no program, it is read in other ways (`answer_readings`), and a program
+    whose meaning is plain is brought into the shape of the contract (`program_shape`).
 
     Raises `NoCode` where the answer holds no definition of execute_trade. The code is not checked
     here: what Python cannot parse is returned as it stands, for `validate` to say where.
     """
-    text = answer[:LONGEST_ANSWER].replace("\r\n", "\n").replace("\ufeff", "").replace("\0", "")
-    text = _THINKING.sub("", text)
+    text = answer[:LONGEST_ANSWER].replace("\r\n", "\n").replace("\r", "\n")
+    text = _THINKING.sub("", text.replace("\ufeff", "").replace("\0", ""))
+    text = _ANALYSIS.sub("", _THOUGHT_BEFORE.sub("", text))
     if not text.strip():
         raise NoCode("the answer is empty")
-    raw = _continued([block for language, block in _fenced(text) if language in _LANGUAGES])
+    literal: str | None = None
+    problem: NoCode | None = None
+    try:
+        literal = _extract(text)
+        if not _of_another_form(literal):
+            return literal
+    except NoCode as error:
+        problem = error
+    for reading in readings(text):
+        try:
+            code = _extract(reading)
+        except NoCode:
+            continue
+        if _accepted(code):
+            return code
+    if literal is not None:
+        return literal
+    assert problem is not None
+    raise problem
+
+
+def _accepted(code: str) -> bool:
+    try:
+        validate(code)
+    except RefusedCode:
+        return False
+    return True
+
+
+def _of_another_form(code: str) -> bool:
+    """Return whether a refusal of the code may come from the way in which it is written down."""
+    try:
+        validate(code)
+    except RefusedCode as error:
+        return any(
+            each.reason.startswith(("syntax", "execute_trade is", "never answers"))
+            or each.reason.endswith("is not defined")
+            for each in error.refusals
+        )
+    return False
+
+
+def _extract(text: str) -> str:
+    raw = _continued([block for language, block in _fenced(text) if language not in _NO_CODE])
     blocks = [_tidy(block) for block in raw]
     for candidate in _candidates(text, raw, blocks):
         tree = _parsed(candidate)
-        if tree is not None and _defines(tree):
-            return _without_main(candidate, tree)
+        if tree is not None and defines(tree):
+            return _tidy(in_contract_shape(candidate))
     unparsed = [block for block in (*blocks, _unfenced(text)) if f"def {_FUNCTION}" in block]
     if unparsed:
         return _tidy(unparsed[0])
@@ -64,7 +117,7 @@ def extract_code(answer: str) -> str:
 
 
 def _candidates(text: str, raw: list[str], blocks: list[str]) -> Iterator[str]:
-    complete = [b for b in blocks if (t := _parsed(b)) is not None and _defines(t)]
+    complete = [b for b in blocks if (t := _parsed(b)) is not None and defines(t)]
     if complete:
         # A later block with the function replaces an earlier one; blocks without it are helpers
         # where the chosen one needs their names, and examples of use where it does not.
@@ -78,17 +131,17 @@ def _candidates(text: str, raw: list[str], blocks: list[str]) -> Iterator[str]:
         yield _tidy("\n".join(block.strip("\n") for block in raw))
     if not blocks:
         yield from _runs_of_code(text)
+    for block in blocks:
+        if _defines_in(block) and _parsed(block) is None:
+            # Prose stands in the block too.
+            runs = _runs_of_code(block)
+            yield from (run for run in runs if _accepted(in_contract_shape(run)))
 
 
 def _last_accepted(complete: list[str], blocks: list[str]) -> str:
     for block in complete[: -_MOST_BLOCKS_CHECKED - 1 : -1]:
-        whole = _with_helpers(block, blocks)
-        tree = _parsed(whole)
-        try:
-            validate(whole if tree is None else _without_main(whole, tree))
-        except RefusedCode:
-            continue
-        return block
+        if _accepted(in_contract_shape(_with_helpers(block, blocks))):
+            return block
     return complete[-1]
 
 
@@ -138,7 +191,7 @@ def _with_helpers(chosen: str, blocks: list[str]) -> str:
     helpers = []
     for block in blocks:
         other = _parsed(block)
-        if block == chosen or other is None or _defines(other):
+        if block == chosen or other is None or defines(other):
             continue
         if _top_level(other) & missing:
             helpers.append(block)
@@ -166,6 +219,9 @@ def _runs_of_code(text: str) -> Iterator[str]:
             # The text behind the code is what does not parse: cut there, then a line at a time.
             cut = start + error - 1
             end = cut if start < cut < end else end - 1
+            while end > start and next((line for line in lines[end:] if line), "")[:1] == " ":
+                # What is indented belongs to the code, and is not cut off from it.
+                end -= 1
 
 
 def _unfenced(text: str) -> str:
@@ -191,10 +247,6 @@ def _parsed(code: str) -> ast.Module | None:
         return parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
-
-
-def _defines(tree: ast.Module) -> bool:
-    return any(isinstance(n, ast.FunctionDef) and n.name == _FUNCTION for n in tree.body)
 
 
 def _used(tree: ast.AST) -> set[str]:
@@ -226,17 +278,6 @@ def _top_level(tree: ast.Module) -> set[str]:
             case _:
                 pass
     return names
-
-
-def _without_main(code: str, tree: ast.Module) -> str:
-    lines = code.split("\n")
-    for node in reversed(tree.body):
-        match node:
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))) if not node.orelse:
-                del lines[node.lineno - 1 : node.end_lineno]
-            case _:
-                pass
-    return _tidy("\n".join(lines))
 
 
 def _tidy(code: str) -> str:

@@ -10,10 +10,13 @@ from typing import Literal
 from alphafoundry.algorithms.contract import NoCode, RefusedCode, Signature
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.leader_board import BUY_AND_HOLD
-from alphafoundry.algorithms.prompts import MarketNote, Prompt, build_prompt
+from alphafoundry.algorithms.prompts import MarketNote, Prompt, build_prompt, repair_prompt
 from alphafoundry.algorithms.validation import validate
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.llm import Completion, Provider
+
+MOST_REPAIRS = 2
+"""How often a refused program goes back to its model."""
 
 Status = Literal["ready", "refused", "failed", "skipped"]
 
@@ -29,6 +32,7 @@ class Assignment:
     prompt : what it is asked
     known_as : as the service names it, where that differs by the suffix ":free"
     occurrence : 0 where the model is named for the first time in this run, then 1, ...
+    repair : 0 for a first answer, 1 where a refused program went back once, ...
     """
 
     position: int
@@ -36,6 +40,12 @@ class Assignment:
     prompt: Prompt
     known_as: str
     occurrence: int = 0
+    repair: int = 0
+
+    @property
+    def about(self) -> str | None:
+        """What is kept with a request, besides what it took: None for a first answer."""
+        return f"repair {self.repair}: {self.prompt.mends}" if self.repair else None
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class GeneratedAlgorithm:
     source, signature : the program, None where it is not ready
     reason : one line, None where it is ready
     requests : how many were sent
+    draft : a program that the check refused, None where there is none
     """
 
     position: int
@@ -60,6 +71,7 @@ class GeneratedAlgorithm:
     signature: Signature | None = None
     reason: str | None = None
     requests: int = 0
+    draft: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,14 +160,30 @@ def read_answer(
         answer=completion.text,
         requests=requests,
     )
+    draft = None
     try:
-        checked = validate(extract_code(completion.text))
+        draft = extract_code(completion.text)
+        checked = validate(draft)
     except (NoCode, RefusedCode) as problem:
         reason = str(problem)
         if "def execute_trade" not in completion.text:
             reason = f"missing_execute_trade: {reason}"
-        return replace(result, reason=" ".join(reason.split()))
+        return replace(result, reason=" ".join(reason.split()), draft=draft)
     return replace(result, status="ready", source=checked.source, signature=checked.signature)
+
+
+def repair_of(
+    one: Assignment, written: GeneratedAlgorithm, *, most: int = MOST_REPAIRS
+) -> Assignment | None:
+    """Return how the model is asked to mend what the check refused.
+
+    None where nothing was refused, where the answer held no program, which asking again would not
+    change, or where its program has gone back `most` times.
+    """
+    if written.draft is None or written.status != "refused" or one.repair >= most:
+        return None
+    prompt = repair_prompt(one.prompt, written.draft, written.reason or "")
+    return replace(one, prompt=prompt, repair=one.repair + 1)
 
 
 def no_answer(assignment: Assignment, reason: str, *, requests: int = 0) -> GeneratedAlgorithm:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -95,6 +95,7 @@ class RaceResult:
     settings : how it was run
     label : what the bars are, one line; starts with SYNTHETIC where they are
     has_opens : whether the bars have opening prices; orders are filled at the close without
+    held : name to bool array of shape (n_days, n_tickers), whether shares were held at the close
     raced_before : other algorithms that were ever raced on this market, in earlier races
     """
 
@@ -108,6 +109,7 @@ class RaceResult:
     label: str
     has_opens: bool = True
     raced_before: int = 0
+    held: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def trials(self) -> int:
@@ -136,16 +138,33 @@ class RaceResult:
         )
 
     def best(self, count: int) -> tuple[Row, ...]:
-        """Return up to `count` algorithms that finished and rank above buy-and-hold."""
-        above = []
+        """Return up to `count` algorithms that finished and rank above buy-and-hold.
+
+        Each has a Sharpe ratio above 0, and of several that hold shares on the same days the
+        first alone is taken.
+        """
+        above: list[Row] = []
+        seen: set[bytes] = set()
         for row in self.rows:
             if row.name == BUY_AND_HOLD or row.out is not None:
                 break
+            decisions = self.held[row.name].tobytes() if row.name in self.held else None
+            if not row.trades or not row.sharpe > 0 or decisions in seen:
+                continue
+            if decisions is not None:
+                seen.add(decisions)
             above.append(row)
-        return tuple(row for row in above if row.trades)[:count]
+        return tuple(above[:count])
 
     def __repr__(self) -> str:
         return leader_board_text(self)
+
+
+def missing_wall(walls: Collection[str]) -> str:
+    """Return what a person must know of a sandbox that lacks a wall, or nothing."""
+    if "seccomp" in walls:
+        return ""
+    return "NO SYSTEM CALL FILTER on this machine, run only code that you trust"
 
 
 def leader_board_rows(result: RaceResult) -> list[dict[str, str]]:
@@ -233,8 +252,8 @@ def measured_on(result: RaceResult) -> str:
     settings = result.settings
     days = f"{result.dates[0]} to {result.dates[-1]}, {len(result.dates)} days"
     walls = ", ".join(result.walls) or "not needed"
-    if result.walls and "seccomp" not in result.walls:
-        walls += "; NO SYSTEM CALL FILTER on this machine, run only code that you trust"
+    if result.walls and missing_wall(result.walls):
+        walls += f"; {missing_wall(result.walls)}"
     tickers = ", ".join(result.tickers[:8]) + (" and more" if len(result.tickers) > 8 else "")
     fills = "next open" if result.has_opens else "close of the next day (no opens here)"
     return (

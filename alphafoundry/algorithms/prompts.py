@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from string import Template
 
@@ -32,6 +32,8 @@ _ANSWERS = {
 }
 
 
+_REFUSED = "YOUR PROGRAM WAS REFUSED"
+
 _FILLED = {
     True: "at the open of the next day, at its close where there is no open",
     False: "at the close of the next day",
@@ -47,11 +49,13 @@ class Prompt:
     text : the whole prompt
     version : of the template and of its text, as "v1-3f2a9c10"
     directives : what this model alone is told
+    mends : what was refused, where this asks to mend a program
     """
 
     text: str
     version: str
     directives: Directives
+    mends: str = ""
 
     def __repr__(self) -> str:
         kind = f"{self.directives.strategy}, {self.directives.signature}"
@@ -74,7 +78,9 @@ class MarketNote:
     has_opens: bool = True
 
 
-def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int) -> MarketNote:
+def describe_bars(
+    bars: Sequence[TickerBars], *, label: str, first_race_day: int, without_dates: bool = False
+) -> MarketNote:
     """Describe the data of a race by the days before it, so that no model is told the future.
 
     Parameters
@@ -82,6 +88,7 @@ def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int
     bars : of each ticker; the first one's last rows before the race are shown
     label : what the market is; starts with SYNTHETIC where prices were generated
     first_race_day : row of the first day that is raced on
+    without_dates : number the days instead, -1 is the last one before the race
     """
     lines = [
         "- What you are told here ends before the race begins; the race is on later days.",
@@ -94,8 +101,9 @@ def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int
         returns = np.diff(np.log(close))
         year = bars_a_year(one.dates)
         first, last = (str(one.dates[row].astype("datetime64[D]")) for row in (0, len(close) - 1))
+        when = "" if without_dates else f", {first} to {last}"
         lines.append(
-            f"- {one.ticker}: {len(close)} days, {first} to {last}; close {close.min():.2f} to "
+            f"- {one.ticker}: {len(close)} days{when}; close {close.min():.2f} to "
             f"{close.max():.2f}, mean return {year * returns.mean():+.1%} a year, "
             f"volatility {np.sqrt(year) * returns.std():.1%} a year."
         )
@@ -114,10 +122,13 @@ def describe_bars(bars: Sequence[TickerBars], *, label: str, first_race_day: int
             )
             if np.isfinite(values[:first_race_day]).any()
         }
-        lines.append(",".join(["Date", *columns]))
+        lines.append(",".join(["Day" if without_dates else "Date", *columns]))
         for row in range(start, min(first_race_day, len(shown))):
             cells = [_cell(values[row], form) for values, form in columns.values()]
-            lines.append(",".join([str(shown.dates[row].astype("datetime64[D]")), *cells]))
+            day = str(row - first_race_day)
+            if not without_dates:
+                day = str(shown.dates[row].astype("datetime64[D]"))
+            lines.append(",".join([day, *cells]))
     return MarketNote(
         "\n".join(lines),
         has_volume=any(bool(np.isfinite(one.volume[:first_race_day]).any()) for one in bars),
@@ -150,6 +161,20 @@ def build_prompt(model_id: str, note: MarketNote, *, occurrence: int = 0, seed: 
         example=example,
     )
     return Prompt(text, prompt_version(), directives)
+
+
+def repair_prompt(prompt: Prompt, program: str, refusals: str) -> Prompt:
+    """Return the prompt that sends a refused program back: contract, program, lines and reasons.
+
+    program : as it was checked, so that the lines of `refusals` are its lines
+    """
+    contract = prompt.text.partition(_REFUSED)[0]
+    text = (
+        f"{contract.rstrip()}\n\n{_REFUSED}\nThis program of yours was checked and not run:\n\n"
+        f"```python\n{program}```\n\nWhat is wrong with it: {refusals}\n\n"
+        "Mend exactly that, keep the strategy, and answer with the whole program.\n"
+    )
+    return replace(prompt, text=text, mends=refusals)
 
 
 def prompt_version() -> str:

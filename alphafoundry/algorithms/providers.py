@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from alphafoundry.algorithms.template_provider import DEFAULT_NAMES, TemplateProvider
+from alphafoundry.algorithms.template_provider import TemplateProvider
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.llm import (
     OPENROUTER_URL,
@@ -70,7 +70,9 @@ def make_provider(
         return TemplateProvider(seed=settings.seed)
     if name == "ollama":
         return OllamaProvider(
-            chosen.base_url or settings.ollama.url, timeout=chosen.request_timeout
+            chosen.base_url or settings.ollama.url,
+            timeout=chosen.request_timeout,
+            think=settings.ollama.think,
         )
     own = {"openrouter": OPENROUTER_URL, "openai": OPENAI_URL}[name]
     base_url = chosen.base_url or own
@@ -120,9 +122,9 @@ def answer_cache_folder(home: Path) -> Path:
 
 
 async def choose_models(settings: AlgorithmsSettings, provider: Provider) -> tuple[str, ...]:
-    """Return the models of the settings, or up to six that the provider lists.
+    """Return the models of the settings, or the six best suited that the provider lists.
 
-    Of OpenRouter's those that cost nothing, in alphabetical order.
+    Of OpenRouter's those that cost nothing; see `best_suited`.
 
     Raises
     ------
@@ -130,14 +132,10 @@ async def choose_models(settings: AlgorithmsSettings, provider: Provider) -> tup
     """
     if settings.models:
         return settings.models
-    if provider.name == "templates":
-        return DEFAULT_NAMES
-    listed = sorted(await provider.available() or ())
-    if provider.name == "openrouter":
-        listed = [name for name in listed if name.endswith(":free")]
-    if not listed:
+    suited = await provider.suited()
+    if not suited:
         raise ConfigurationError(
             f"{provider.endpoint} does not answer or lists no usable models; is it "
             "the right address? If so, name some with `--models a,b,c`"
         )
-    return tuple(listed[:DEFAULT_COUNT])
+    return suited[:DEFAULT_COUNT]

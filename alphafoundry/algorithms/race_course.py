@@ -10,12 +10,16 @@ from datetime import date
 import numpy as np
 
 from alphafoundry.algorithms.arena_settings import ArenaSettings
+from alphafoundry.algorithms.blind_bars import hide
 from alphafoundry.algorithms.contract import WARM_UP
+from alphafoundry.algorithms.leader_board import RaceResult
 from alphafoundry.algorithms.prompts import MarketNote, describe_bars
 from alphafoundry.errors import MarketError
 from alphafoundry.finance.bars import TickerBars
 from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import FoundrySettings
+
+_BLIND_LABEL = "daily bars of stocks; their names, dates and price levels are hidden"
 
 MOST_TRADED = 4
 FEWEST_DAYS = 120
@@ -35,6 +39,7 @@ class RaceCourse:
     first_race_day : row of the panel on which the first decision is taken
     note : one line on a choice that a person may want to know, or ""
     kept_apart : what is said of the days after the race
+    blind : whether tickers, dates and price levels are hidden from prompts and programs
     """
 
     panel: Panel
@@ -43,6 +48,7 @@ class RaceCourse:
     first_race_day: int
     note: str = ""
     kept_apart: str = ""
+    blind: bool = False
 
     def before_sealed_days(
         self, settings: FoundrySettings, *, search_to: date, sealed_from: date
@@ -61,20 +67,39 @@ class RaceCourse:
 
     def prompt_note(self) -> MarketNote:
         """Return what prompts may say: nothing of the days that are raced on."""
-        before = [
-            self._before(TickerBars.from_panel(self.panel, ticker)) for ticker in self.tickers
-        ]
+        before = [self._before(bars) for bars in self._bars()]
         longest = max(len(bars) for bars in before)
-        return describe_bars(before, label=self.panel.label, first_race_day=longest)
+        label = _BLIND_LABEL if self.blind else self.panel.label
+        if self.blind and self.panel.synthetic:
+            label = f"SYNTHETIC: {label}"
+        return describe_bars(before, label=label, first_race_day=longest, without_dates=self.blind)
+
+    def arena(self) -> tuple[Panel | list[TickerBars], ArenaSettings]:
+        """Return what is raced on and how, as programs may see it."""
+        if not self.blind:
+            return self.panel, self.settings
+        return self._bars(), replace(self.settings, tickers=())
+
+    def shown(self, result: RaceResult) -> RaceResult:
+        """Return the outcome of a race with the real tickers and the market's name."""
+        if not self.blind:
+            return result
+        names = {
+            bars.ticker: ticker for bars, ticker in zip(self._bars(), self.tickers, strict=True)
+        }
+        label = f"{self.panel.label}; blind: tickers, dates and price levels were hidden"
+        return replace(result, tickers=tuple(names[one] for one in result.tickers), label=label)
+
+    def _bars(self) -> list[TickerBars]:
+        bars = [TickerBars.from_panel(self.panel, ticker) for ticker in self.tickers]
+        return [hide(one, n) for n, one in enumerate(bars, 1)] if self.blind else bars
 
     def smoke_bars(self) -> TickerBars:
         """Return real bars before the race, on which an algorithm is tried.
 
         They are of the first ticker that has the most of them: a young one may have none.
         """
-        before = (
-            self._before(TickerBars.from_panel(self.panel, ticker)) for ticker in self.tickers
-        )
+        before = (self._before(bars) for bars in self._bars())
         bars = max(before, key=len)
         rows = slice(max(0, len(bars) - SMOKE_DAYS), None)
         return bars.rows(rows)
@@ -127,6 +152,7 @@ def _course(
         ),
         first,
         note,
+        blind=settings.algorithms.blind,
     )
 
 

@@ -437,6 +437,15 @@ class Sandbox:
         checked = validate(algorithm) if isinstance(algorithm, str) else algorithm
         return RunningAlgorithm(checked, tickers, past, self.limits)
 
+    def walls(self) -> tuple[str, ...]:
+        """Return the walls that stand around an algorithm on this machine, without any of them.
+
+        Raises `AlgorithmFailed` of the kind "start" where the sandbox does not start.
+        """
+        nothing = Validated("def execute_trade(*_):\n    return 'HOLD'\n", "simple")
+        with self.start(nothing, [], {}) as running:
+            return running.walls
+
     def smoke(
         self,
         source: Validated | str,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from enum import Enum
 from types import FrameType, ModuleType, TracebackType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -152,37 +154,80 @@ class BadOrder(Exception):
     """The algorithm's answer is no order."""
 
 
+_SIDES: Final = {"BUY": wire.BUY, "SELL": wire.SELL}
+_SIDE_KEYS: Final = ("action", "side", "signal", "order", "decision")
+_QUANTITY_KEYS: Final = ("quantity", "qty", "shares")
+_ORDER_IN_A_TEXT: Final = re.compile(r"(BUY|SELL) (\d+)")
+
+
 def read_decision(answer: object, *, full: bool) -> tuple[int, int]:
-    """Return (what, quantity) of an answer; raises `BadOrder`."""
-    sides = {"BUY": wire.BUY, "SELL": wire.SELL}
-    if isinstance(answer, str):
-        word = str(answer).strip().upper()
-        if word == "HOLD":
-            return wire.HOLD, wire.ALL
-        if not full and word in sides:
-            return sides[word], wire.ALL
-        raise BadOrder(f"answered {str(answer)!r:.60}")
-    if not isinstance(answer, (tuple, list)) or not 1 <= len(answer) <= 2:
-        raise BadOrder(f"answered a {type(answer).__name__:.40}, not an order")
-    side = answer[0]
-    word = str(side).strip().upper() if isinstance(side, str) else ""
-    if word == "HOLD":
+    """Return (what, quantity) of an answer; raises `BadOrder`.
+
+    An order may be written in any form that has one meaning: a side, a side and a quantity as a
+    pair in either order, as a dict or as a text, each with a reason besides; a function that ends
+    without an answer orders nothing. A quantity above 1 is rounded down to whole shares.
+    """
+    if answer is None:
         return wire.HOLD, wire.ALL
-    if not full or len(answer) != 2:
-        raise BadOrder(f"answered a {type(answer).__name__:.40} of {len(answer)}, not an order")
-    if word not in sides:
+    side, quantity = _side_and_quantity(answer)
+    if side == "HOLD":
+        return wire.HOLD, wire.ALL
+    if side not in _SIDES:
         raise BadOrder("answered a side that is neither BUY nor SELL")
-    quantity = answer[1]
-    if isinstance(quantity, (bool, np.bool_)) or not isinstance(
-        quantity, (int, float, np.integer, np.floating)
-    ):
-        raise BadOrder("answered a quantity that is no number")
-    if not 0 <= quantity <= wire.LARGEST_QUANTITY or quantity != int(quantity):
+    if quantity is None:
+        if full:
+            raise BadOrder(f"answered {side} without a quantity")
+        return _SIDES[side], wire.ALL
+    if not 0 <= quantity <= wire.LARGEST_QUANTITY or 0 < quantity < 1:
         raise BadOrder(f"answered the quantity {quantity!s:.30}, not a whole number from 0 up")
     if quantity == 0:
         # An order for nothing, as a program gives it whose cash or shares are used up.
         return wire.HOLD, wire.ALL
-    return sides[word], int(quantity)
+    return _SIDES[side], int(quantity)
+
+
+def _side_and_quantity(answer: object) -> tuple[str, int | float | None]:
+    """Take an order apart; the quantity is None where there is none."""
+    word = _word(answer)
+    if word is not None:
+        found = _ORDER_IN_A_TEXT.fullmatch(word)
+        if found:
+            return found.group(1), int(found.group(2))
+        if word not in ("HOLD", *_SIDES):
+            raise BadOrder(f"answered {word!r:.60}")
+        return word, None
+    if isinstance(answer, dict):
+        sides = [answer[key] for key in _SIDE_KEYS if key in answer]
+        answer = [*sides, *(answer[key] for key in _QUANTITY_KEYS if key in answer)]
+        if len(sides) != 1:
+            raise BadOrder("answered a dict without one key 'action'")
+    if not isinstance(answer, (tuple, list)) or not 1 <= len(answer) <= 3:
+        raise BadOrder(f"answered a {type(answer).__name__:.40}, not an order")
+    parts = list(answer)
+    if len(parts) > 1 and _is_number(parts[0]) and _word(parts[1]) is not None:
+        parts[:2] = parts[1], parts[0]
+    side = _word(parts[0]) or ""
+    if side == "HOLD":
+        return side, None
+    numbers = [part for part in parts[1:] if _is_number(part)]
+    if len(numbers) > 1 or not all(_is_number(p) or _word(p) is not None for p in parts[1:]):
+        raise BadOrder(f"answered a {type(answer).__name__:.40} that is not an order")
+    if len(parts) > 1 and (_word(parts[1]) or "")[:1].isdigit():
+        raise BadOrder("answered a quantity that is no number")
+    return side, numbers[0] if numbers else None
+
+
+def _word(value: object) -> str | None:
+    """Return a text, or the text of a member of an enumeration, in capitals."""
+    if isinstance(value, Enum):
+        value = value.value
+    return str(value).strip().upper() if isinstance(value, str) else None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
+        value, (bool, np.bool_)
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -41,6 +41,10 @@ class TemplateProvider:
         """Return None: every name is there."""
         return None
 
+    async def suited(self) -> tuple[str, ...]:
+        """Return the names that are taken where none are given."""
+        return DEFAULT_NAMES
+
     async def aclose(self) -> None:
         """Close nothing."""
 

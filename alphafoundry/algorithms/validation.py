@@ -7,6 +7,7 @@ holds: code that finds a way past it meets the process of `sandbox`.
 from __future__ import annotations
 
 import ast
+import re
 import string
 from collections.abc import Iterator
 from typing import Final
@@ -20,6 +21,7 @@ from alphafoundry.algorithms.contract import (
 )
 from alphafoundry.algorithms.contract_surface import (
     BUILTINS,
+    GIVEN,
     HIDDEN_NAMES,
     MODULES,
     hidden,
@@ -53,6 +55,7 @@ _METHODS: Final = frozenset(
         "__bool__",
     }
 )
+_SIDE: Final = re.compile(r"\s*(?:buy|sell)\b", re.IGNORECASE)
 _PRIVATE_OF_TUPLES: Final = frozenset({"_asdict", "_replace", "_fields", "_make"})
 _CLOCK: Final = frozenset({"now", "today", "utcnow"})
 _REASONS: Final = {
@@ -78,7 +81,8 @@ def validate(source: str) -> Validated:
     Refused are a wrong or missing execute_trade, one that cannot trade, imports outside
     `contract_surface.MODULES`, names outside `contract_surface.BUILTINS`, dunder names, attributes
     that lead to files, processes, frames or dynamic code, formats that read attributes, random
-    numbers, the clock, coroutines, and more than 64 KiB or 20,000 syntax nodes.
+    numbers, the clock, coroutines, names that nothing defines, and more than 64 KiB or 20,000
+    syntax nodes.
     """
     tree = _parse(source)
     if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
@@ -138,14 +142,22 @@ def _signature(tree: ast.Module) -> Signature:
         raise RefusedCode([Refusal(function.lineno, "execute_trade is defined twice")])
     if _is_empty(function):
         raise RefusedCode([Refusal(function.lineno, "execute_trade is empty")])
-    texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
-    if not texts & {"BUY", "SELL"}:
+    documentation = set(_documentation(tree))
+    texts = (
+        n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in documentation
+    )
+    if not any(isinstance(text, str) and _SIDE.match(text) for text in texts):
         raise RefusedCode([Refusal(function.lineno, "never answers BUY or SELL")])
+    own = list(_own_nodes(function))
+    if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in own):
+        raise RefusedCode([Refusal(function.lineno, "execute_trade yields; let it return")])
+    if not any(isinstance(n, ast.Return) and n.value is not None for n in own):
+        raise RefusedCode([Refusal(function.lineno, "execute_trade never returns an order")])
     arguments = function.args
     names = _positional(function)
     required = len(names) - len(arguments.defaults)
     strict = [d for d in arguments.kw_defaults if d is None]
-    if strict or arguments.vararg or required > len(names):
+    if strict:
         names, required = [], -1
     forms: dict[Signature, int] = {"simple": 3, "full": 5}
     for form, count in forms.items():
@@ -161,6 +173,16 @@ def _signature(tree: ast.Module) -> Signature:
             )
         ]
     )
+
+
+def _own_nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    """Yield the nodes of a function, without those of functions and classes inside it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _check_names(function: ast.FunctionDef, names: list[str], known: tuple[str, ...]) -> None:
@@ -199,6 +221,8 @@ class _Check:
         self.documentation = set(_documentation(tree))
         self.private = _own_attributes(tree)
         self.bound = _bound_names(tree)
+        self.known = self.bound | _other_bound_names(tree) | BUILTINS | frozenset(GIVEN)
+        self.unread = set(_names_never_read(tree))
         self.format_calls = {
             id(node.func)
             for node in ast.walk(tree)
@@ -298,8 +322,11 @@ class _Check:
             yield _REASONS[name]
         elif name in _ALL_BUILTINS and name not in BUILTINS:
             yield f"{name!r} is not available"
-        elif name in ("getattr", "hasattr", "setattr") and id(node) not in self.attribute_calls:
-            yield f"{name} needs the attribute's name as a plain text"
+        elif name in ("getattr", "hasattr", "setattr"):
+            if id(node) not in self.attribute_calls:
+                yield f"{name} needs the attribute's name as a plain text"
+        elif name not in self.known and id(node) not in self.unread:
+            yield f"{name!r} is not defined"
 
     def _attribute(self, node: ast.Attribute) -> Iterator[str]:
         name = node.attr
@@ -371,6 +398,35 @@ def _bound_names(tree: ast.Module) -> set[str]:
             case _:
                 pass
     return bound - {"getattr", "setattr", "hasattr"}
+
+
+def _other_bound_names(tree: ast.Module) -> set[str]:
+    """Return the names that imports, handlers and patterns bind."""
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                bound.update((alias.asname or alias.name).partition(".")[0] for alias in names)
+            case (
+                ast.ExceptHandler(name=str() as name)
+                | ast.MatchAs(name=str() as name)
+                | ast.MatchStar(name=str() as name)
+                | ast.MatchMapping(rest=str() as name)
+            ):
+                bound.add(name)
+            case _:
+                pass
+    return bound
+
+
+def _names_never_read(tree: ast.Module) -> Iterator[int]:
+    """Yield the ids of the names in annotations that Python does not evaluate."""
+    future = any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree.body)
+    for node in ast.walk(tree) if future else ():
+        for field in ("annotation", "returns"):
+            annotation = getattr(node, field, None)
+            if isinstance(annotation, ast.AST):
+                yield from (id(n) for n in ast.walk(annotation))
 
 
 def _constant_format(function: ast.expr) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -144,8 +144,12 @@ class BrainClient:
         dataset: str | None = None,
         type: str | None = None,
         search: str | None = None,
+        least_coverage: float = 0.0,
+        least_users: int = 0,
     ) -> list[DataFieldInfo]:
         """Return all data fields for the region, delay and universe of `settings`.
+
+        Where there are more than BRAIN shows in one list, each data set is asked for its own.
 
         Parameters
         ----------
@@ -153,21 +157,36 @@ class BrainClient:
         dataset : id of a data set
         type : MATRIX, VECTOR or GROUP
         search : text in the name or description
+        least_coverage : least share of instruments that have a value
+        least_users : fewest users of a field
         """
-        chosen = settings or SimulationSettings()
         query: dict[str, object] = {
-            "instrumentType": chosen.instrument_type,
-            "region": chosen.region,
-            "delay": chosen.delay,
-            "universe": chosen.universe,
-            "limit": _FIELD_PAGE,
+            **_place(settings),
+            "dataset.id": dataset,
+            "type": type,
+            "search": search,
+            "coverage>=": least_coverage or None,
+            "userCount>=": least_users or None,
         }
-        optional = {"dataset.id": dataset, "type": type, "search": search}
-        query |= {key: value for key, value in optional.items() if value is not None}
-        fields: list[DataFieldInfo] = []
-        async for response, item in self._pages("/data-fields", urlencode(query)):
-            fields.append(read_model(response, DataFieldInfo, item))
-        return fields
+        if dataset is None:
+            first = await self._get(f"/data-fields?{filter_query({**query, 'limit': 1})}")
+            if _count(read_object(first)) > _LAST_OFFSET:
+                sets = await self.data_sets(settings)
+                queries = [{**query, "dataset.id": one} for one in sets]
+                return [field for each in queries for field in await self._data_fields(each)]
+        return await self._data_fields(query)
+
+    async def data_sets(self, settings: SimulationSettings | None = None) -> list[str]:
+        """Return the ids of all data sets for the region, delay and universe of `settings`."""
+        query = filter_query({**_place(settings), "limit": _FIELD_PAGE})
+        return [str(item.get("id")) async for _, item in self._pages("/data-sets", query)]
+
+    async def _data_fields(self, query: Mapping[str, object]) -> list[DataFieldInfo]:
+        written = filter_query({**query, "limit": _FIELD_PAGE})
+        return [
+            read_model(response, DataFieldInfo, item)
+            async for response, item in self._pages("/data-fields", written)
+        ]
 
     async def post_simulation(
         self, expression: str, settings: SimulationSettings | Mapping[str, object]
@@ -311,6 +330,26 @@ class BrainClient:
         response = await self._computed(f"{_alpha_path(alpha_id)}/check", deadline)
         return list(read_checks(response))
 
+    async def gain_to_pool(
+        self, alpha_id: str, *, deadline: float = CHECK_DEADLINE
+    ) -> float | None:
+        """Return what an alpha would add to the score of the account's submitted alphas.
+
+        None where BRAIN does not compare this alpha, or gives no scores.
+        """
+        path = f"/users/self{_alpha_path(alpha_id)}/before-and-after-performance"
+        try:
+            content = read_object(await self._computed(path, deadline))
+        except BrainRequestError:
+            return None
+        score = content.get("score")
+        if not isinstance(score, dict):
+            return None
+        before, after = score.get("before"), score.get("after")
+        if not isinstance(before, int | float) or not isinstance(after, int | float):
+            return None
+        return float(after) - float(before)
+
     async def submit(
         self, alpha_id: str, *, deadline: float = SUBMISSION_DEADLINE
     ) -> SubmissionOutcome:
@@ -444,6 +483,16 @@ def _regular(
 
 def _settings(settings: SimulationSettings | Mapping[str, object]) -> dict[str, object]:
     return settings.to_brain() if isinstance(settings, SimulationSettings) else dict(settings)
+
+
+def _place(settings: SimulationSettings | None) -> dict[str, object]:
+    chosen = settings or SimulationSettings()
+    return {
+        "instrumentType": chosen.instrument_type,
+        "region": chosen.region,
+        "delay": chosen.delay,
+        "universe": chosen.universe,
+    }
 
 
 def _count(content: Mapping[str, Any]) -> int:

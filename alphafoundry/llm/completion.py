@@ -69,6 +69,10 @@ class Provider(Protocol):
         """Return the models that the service lists, None where it does not list them."""
         ...
 
+    async def suited(self) -> tuple[str, ...]:
+        """Return the listed models that can write a program, the best suited first."""
+        ...
+
     async def aclose(self) -> None:
         """Close the connections."""
         ...

@@ -103,6 +103,7 @@ class ModelEndpoint:
         *,
         number: int = 1,
         name: str | None = None,
+        about: str | None = None,
         record: Callable[[RequestRecord], None] | None = None,
     ) -> Completion:
         """Send one request and count what came of it; waits while too many are under way.
@@ -111,6 +112,7 @@ class ModelEndpoint:
         ----------
         number : 1 for the first request of this answer, 2 for its first retry, ...
         name : the model as reports call it, where the service knows it by another name
+        about : what the answer is for, where that is not the first; kept with the request
         record : called with this request too, besides that of the endpoint
 
         Raises
@@ -125,7 +127,7 @@ class ModelEndpoint:
                 self._keep(RequestRecord(name, number, "cached", None, 0.0), record)
                 return kept
         async with self.concurrency.permit():
-            answer = await self._send(model, prompt, number, name, record)
+            answer = await self._send(model, prompt, number, name, about, record)
         if self._cache is not None:
             try:
                 self._cache.put(endpoint, model, prompt, self.sampling, answer)
@@ -139,6 +141,7 @@ class ModelEndpoint:
         prompt: str,
         number: int,
         name: str,
+        about: str | None,
         record: Callable[[RequestRecord], None] | None,
     ) -> Completion:
         probe = self.circuit.enter(self.provider.endpoint)
@@ -180,6 +183,7 @@ class ModelEndpoint:
                 answer.prompt_tokens,
                 answer.completion_tokens,
                 answer.cost,
+                reason=about,
             ),
             record,
         )
@@ -193,6 +197,7 @@ class ModelEndpoint:
         max_retries: int = 3,
         backoff: Backoff | None = None,
         name: str | None = None,
+        about: str | None = None,
         record: Callable[[RequestRecord], None] | None = None,
     ) -> Completion:
         """Return the answer, after at most `max_retries` more requests than the first.
@@ -209,7 +214,7 @@ class ModelEndpoint:
         while True:
             try:
                 return await self.send_once(
-                    model, prompt, number=failures + 1, name=name, record=record
+                    model, prompt, number=failures + 1, name=name, about=about, record=record
                 )
             except ModelRequestError as problem:
                 if problem.kind == "circuit" and not self.circuit.failed_probes:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from alphafoundry.clock import Clock, utc_now
-from alphafoundry.errors import ConfigurationError, ModelMemoryError, ModelNotFoundError
+from alphafoundry.errors import (
+    ConfigurationError,
+    LanguageModelError,
+    ModelMemoryError,
+    ModelNotFoundError,
+)
 from alphafoundry.llm.ollama import OllamaClient
 from alphafoundry.whole_file import replace_file
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODELS = (
     "deepseek-r1:8b",
@@ -57,8 +65,10 @@ class ModelFleet:
     client : the server that holds the models
     models : names, largest first
     state_path : file that keeps the state over restarts (`model_fleet_state.json`), None keeps
-        it in memory. An unreadable file, or one about a model outside the fleet, is a fresh start
-    pull_missing : let the server download a model that it does not hold
+        it in memory. An unreadable file, or one about another server or a model outside the
+        fleet, is a fresh start
+    pull_missing : let the server download a model that it does not hold; one that it cannot have
+        is left out
     now : the clock, aware datetimes
     """
 
@@ -89,6 +99,7 @@ class ModelFleet:
         self.step_up_after = step_up_after
         self.pull_missing = pull_missing
         self._now = now
+        self._missing: set[str] = set()
         self._index, self._errors, self._changed = self._load()
         self._successes = 0
 
@@ -113,7 +124,8 @@ class ModelFleet:
         *,
         temperature: float = 0.3,
         top_p: float = 0.9,
-        num_predict: int = 1000,
+        num_predict: int = 4000,
+        think: bool | None = None,
     ) -> str:
         """Return the answer of the largest model that fits; see `OllamaClient.generate`.
 
@@ -126,13 +138,23 @@ class ModelFleet:
             model = self.current_model
             try:
                 answer = await self.client.generate(
-                    model, prompt, temperature=temperature, top_p=top_p, num_predict=num_predict
+                    model,
+                    prompt,
+                    temperature=temperature,
+                    top_p=top_p,
+                    num_predict=num_predict,
+                    think=think,
                 )
-            except ModelNotFoundError:
-                if not self.pull_missing or model in pulled:
+            except ModelNotFoundError as error:
+                if model in pulled:
                     raise
-                await self.client.pull(model)
-                pulled.add(model)
+                if await self._pull(model):
+                    pulled.add(model)
+                elif not self._leave_out(model):
+                    raise ModelNotFoundError(
+                        f"none of the {len(self.models)} models of the fleet is at "
+                        f"{self.client.base_url} or can be pulled: {error}"
+                    ) from error
             except ModelMemoryError as error:
                 if not self._fits_after_error(model):
                     raise ModelMemoryError(
@@ -144,16 +166,53 @@ class ModelFleet:
                 self._count_success(model)
                 return answer
 
+    async def _pull(self, model: str) -> bool:
+        """Let the server download a model; False where it cannot have it."""
+        if not self.pull_missing:
+            return False
+        try:
+            await self.client.pull(model)
+        except LanguageModelError as problem:
+            if problem.transient or problem.kind in ("network", "time-out"):
+                raise
+            log.warning("%s is left out: %s", model, problem)
+            return False
+        return True
+
+    def _leave_out(self, model: str) -> bool:
+        """Never take a model again that the server cannot have; False where none is left."""
+        self._missing.add(model)
+        if model != self.current_model:
+            return True
+        smaller = (i for i in range(self._index + 1, len(self.models)) if self._is_there(i))
+        larger = (i for i in range(self._index - 1, -1, -1) if self._is_there(i))
+        other = next(smaller, next(larger, None))
+        if other is None:
+            return False
+        self._move_to(other)
+        return True
+
+    def _is_there(self, index: int) -> bool:
+        return self.models[index] not in self._missing
+
     def reset(self) -> None:
         """Go back to the largest model and forget the errors."""
         self._move_to(0)
 
     def step_down(self) -> bool:
         """Take the next smaller model; False where this is the smallest."""
-        if self._index + 1 >= len(self.models):
+        smaller = (i for i in range(self._index + 1, len(self.models)) if self._is_there(i))
+        index = next(smaller, None)
+        if index is None:
             return False
-        self._move_to(self._index + 1)
+        self._move_to(index)
         return True
+
+    def _step_up(self) -> None:
+        larger = (i for i in range(self._index - 1, -1, -1) if self._is_there(i))
+        index = next(larger, None)
+        if index is not None:
+            self._move_to(index)
 
     def _fits_after_error(self, model: str) -> bool:
         """Count a memory error of `model`; False when nothing smaller is left to try."""
@@ -178,7 +237,7 @@ class ModelFleet:
         self._errors = 0
         self._successes += 1
         if self._index > 0 and self._successes >= self.successes_to_step_up:
-            self._move_to(self._index - 1)
+            self._step_up()
         elif had_errors:
             self._save()
 
@@ -186,7 +245,7 @@ class ModelFleet:
         if self.step_up_after is None or self._index == 0:
             return
         if self._now() - self._changed >= self.step_up_after:
-            self._move_to(self._index - 1)
+            self._step_up()
 
     def _move_to(self, index: int) -> None:
         self._index = index
@@ -199,6 +258,7 @@ class ModelFleet:
         fresh = (0, 0, self._now())
         if self.state_path is None:
             return fresh
+        own = self.client.base_url
         try:
             state = json.loads(self.state_path.read_text(encoding="utf-8"))
             model = state["current_model"]
@@ -206,7 +266,7 @@ class ModelFleet:
             changed = datetime.fromisoformat(str(state["timestamp"]))
         except (OSError, ValueError, KeyError, TypeError):
             return fresh
-        if model not in self.models:
+        if model not in self.models or state.get("address", own) != own:
             return fresh
         if changed.tzinfo is None:
             changed = changed.astimezone(UTC)
@@ -220,6 +280,7 @@ class ModelFleet:
             "current_model_index": self._index,
             "vram_error_count": self._errors,
             "current_model": self.current_model,
+            "address": self.client.base_url,
             "timestamp": self._changed.isoformat(),
         }
         replace_file(self.state_path, json.dumps(state, indent=2).encode(), durable=True)

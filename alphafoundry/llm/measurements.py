@@ -20,7 +20,7 @@ class RequestRecord:
     status : HTTP status, None where there was none
     seconds : until the answer or the failure
     prompt_tokens, completion_tokens, cost : see `Completion`
-    reason : one line on a failure, None for an answer
+    reason : one line on a failure; of an answer what it mends, None for a first one
     """
 
     model: str
@@ -45,7 +45,8 @@ class ModelMetrics:
     answers : requests that were answered
     success_rate : answers over requests, NaN without a request
     p50, p90, p99 : percentiles of the seconds of answers, linear between two, NaN without one
-    prompt_tokens, completion_tokens : sums of what the service reported, None where it did not
+    prompt_tokens, completion_tokens : sums of what the service reported, unusable answers
+        included, None where it did not
     cost : US dollars, None where the service reports none
     """
 
@@ -79,7 +80,7 @@ def _measure(model: str, records: list[RequestRecord]) -> ModelMetrics:
         if answered
         else (float("nan"),) * 3
     )
-    costs = [record.cost for record in answered if record.cost is not None]
+    costs = [record.cost for record in sent if record.cost is not None]
     return ModelMetrics(
         model=model,
         requests=len(sent),
@@ -90,8 +91,8 @@ def _measure(model: str, records: list[RequestRecord]) -> ModelMetrics:
         p50=p50,
         p90=p90,
         p99=p99,
-        prompt_tokens=_total(record.prompt_tokens for record in answered),
-        completion_tokens=_total(record.completion_tokens for record in answered),
+        prompt_tokens=_total(record.prompt_tokens for record in sent),
+        completion_tokens=_total(record.completion_tokens for record in sent),
         cost=sum(costs) if costs else None,
     )
 

@@ -29,6 +29,17 @@ _MEMORY_PHRASES = (
 )
 
 
+class EmptyAnswer(LanguageModelError):
+    """A model answered without a text, and what that took."""
+
+    def __init__(
+        self, message: str, *, prompt_tokens: int | None, completion_tokens: int | None
+    ) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+        super().__init__(message, transient=True)
+
+
 class OllamaClient:
     """Talks to one Ollama server; `async with OllamaClient() as ollama: ...`.
 
@@ -54,6 +65,7 @@ class OllamaClient:
         address = base_url.strip().rstrip("/")
         self.base_url = address if "://" in address else f"http://{address}"
         self.timeout = timeout
+        self._without_think: set[str] = set()
         try:
             self._http = httpx.AsyncClient(
                 base_url=self.base_url,
@@ -90,11 +102,14 @@ class OllamaClient:
         *,
         temperature: float = 0.3,
         top_p: float = 0.9,
-        num_predict: int = 1000,
+        num_predict: int = 4000,
+        think: bool | None = None,
     ) -> str:
         """Return the model's answer to `prompt`; never an empty text.
 
-        temperature 0..2, top_p (0, 1], num_predict in tokens.
+        temperature 0..2, top_p (0, 1], num_predict in tokens, reasoning included. think tells a
+        model that can reason whether to; None leaves it to the model, and a server or model that
+        refuses the word is asked once more without it.
 
         Raises
         ------
@@ -103,7 +118,12 @@ class OllamaClient:
         LanguageModelError : no server, a time-out, an HTTP error or an unreadable answer
         """
         completion = await self.complete(
-            model, prompt, temperature=temperature, top_p=top_p, num_predict=num_predict
+            model,
+            prompt,
+            temperature=temperature,
+            top_p=top_p,
+            num_predict=num_predict,
+            think=think,
         )
         return completion.text
 
@@ -114,24 +134,26 @@ class OllamaClient:
         *,
         temperature: float = 0.3,
         top_p: float = 0.9,
-        num_predict: int = 1000,
+        num_predict: int = 4000,
+        think: bool | None = None,
     ) -> Completion:
         """Return the same answer as `generate`, with the tokens that the server counted."""
-        body = await self._json(
-            "POST",
-            "/api/generate",
-            {
-                "model": model,
-                "prompt": prompt,
-                "stream": False,
-                "options": {
-                    "temperature": temperature,
-                    "top_p": top_p,
-                    "num_predict": num_predict,
-                },
-            },
-            model=model,
-        )
+        request: dict[str, Any] = {
+            "model": model,
+            "prompt": prompt,
+            "stream": False,
+            "options": {"temperature": temperature, "top_p": top_p, "num_predict": num_predict},
+        }
+        if think is not None and model not in self._without_think:
+            request["think"] = think
+        try:
+            body = await self._json("POST", "/api/generate", request, model=model)
+        except LanguageModelError as problem:
+            if problem.status != 400 or "think" not in str(problem) or "think" not in request:
+                raise
+            self._without_think.add(model)
+            del request["think"]
+            body = await self._json("POST", "/api/generate", request, model=model)
         answer = body.get("response")
         if not isinstance(answer, str):
             raise LanguageModelError(
@@ -139,10 +161,11 @@ class OllamaClient:
                 "is this an Ollama server?"
             )
         if not answer.strip():
-            raise LanguageModelError(
+            raise EmptyAnswer(
                 f"{model} at {self.base_url} answered with an empty text "
                 f"(done_reason {body.get('done_reason')!r}); raise num_predict above {num_predict}",
-                transient=True,
+                prompt_tokens=whole_number(body.get("prompt_eval_count")),
+                completion_tokens=whole_number(body.get("eval_count")),
             )
         return Completion(
             answer,
@@ -153,6 +176,10 @@ class OllamaClient:
 
     async def models(self) -> tuple[str, ...]:
         """Return the names of the models that the server holds, as it lists them."""
+        return tuple(item["name"] for item in await self.listed())
+
+    async def listed(self) -> tuple[dict[str, Any], ...]:
+        """Return what the server says of each model that it holds."""
         body = await self._json("GET", "/api/tags", None)
         listed = body.get("models")
         if not isinstance(listed, list):
@@ -160,7 +187,7 @@ class OllamaClient:
                 f"{self.base_url}/api/tags: the answer has no list of models; "
                 "is this an Ollama server?"
             )
-        return tuple(item["name"] for item in listed if isinstance(item, dict) and "name" in item)
+        return tuple(item for item in listed if isinstance(item, dict) and "name" in item)
 
     async def pull(self, model: str, *, progress: Callable[[str], None] | None = None) -> None:
         """Let the server download a model; returns when it is there.

@@ -11,7 +11,8 @@ from alphafoundry.errors import (
     ModelRequestError,
 )
 from alphafoundry.llm.completion import Completion, Sampling
-from alphafoundry.llm.ollama import DEFAULT_URL, OllamaClient
+from alphafoundry.llm.ollama import DEFAULT_URL, EmptyAnswer, OllamaClient
+from alphafoundry.llm.suited_models import best_suited
 
 
 class OllamaProvider:
@@ -21,11 +22,15 @@ class OllamaProvider:
     ----------
     base_url : address of the server
     timeout : seconds until one answer must be there, whole
+    think : whether a model that can reason is to do so; None leaves it to the model
     """
 
     name = "ollama"
 
-    def __init__(self, base_url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self, base_url: str = DEFAULT_URL, *, timeout: float = 60.0, think: bool | None = None
+    ) -> None:
+        self.think = think
         self._ollama = OllamaClient(base_url, timeout=timeout, otherwise="leave out `--provider`")
         self.timeout = timeout
 
@@ -56,6 +61,7 @@ class OllamaProvider:
                     temperature=sampling.temperature,
                     top_p=sampling.top_p,
                     num_predict=sampling.max_tokens,
+                    think=self.think,
                 )
         except TimeoutError:
             problem = ModelRequestError(
@@ -66,11 +72,26 @@ class OllamaProvider:
             raise
         except (ModelMemoryError, ModelNotFoundError) as error:
             problem = ModelRequestError(str(error), kind="refused")
+        except EmptyAnswer as error:
+            problem = ModelRequestError(
+                str(error),
+                kind="unusable",
+                prompt_tokens=error.prompt_tokens,
+                completion_tokens=error.completion_tokens,
+            )
         except LanguageModelError as error:
             problem = ModelRequestError(
                 str(error), kind=error.kind, status=error.status, retry_after=error.retry_after
             )
         raise problem
+
+    async def suited(self) -> tuple[str, ...]:
+        """Return the models that can write a program, the best first."""
+        try:
+            async with asyncio.timeout(min(10.0, self.timeout)):
+                return best_suited(await self._ollama.listed())
+        except (LanguageModelError, TimeoutError):
+            return ()
 
     async def available(self) -> frozenset[str] | None:
         """Return the models that the server holds; None where it does not answer."""

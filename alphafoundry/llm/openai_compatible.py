@@ -19,6 +19,7 @@ import httpx
 from alphafoundry.errors import ConfigurationError, ModelRequestError
 from alphafoundry.llm.completion import Completion, Sampling, amount, whole_number
 from alphafoundry.llm.secret import ApiKey
+from alphafoundry.llm.suited_models import best_suited
 from alphafoundry.retry_after import retry_after
 
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
@@ -82,7 +83,7 @@ class OpenAICompatible:
         self._owns_client = client is None
         self._client = client or new_http_client(timeout=timeout, connect_timeout=connect_timeout)
         self._refused: dict[str, list[str]] = {}
-        self._listed: tuple[float, frozenset[str] | None] | None = None
+        self._listed: tuple[float, list[Mapping[str, Any]] | None] | None = None
 
     def __repr__(self) -> str:
         return f"OpenAICompatible({self.endpoint!r}, name={self.name!r}, timeout={self.timeout:g})"
@@ -137,6 +138,15 @@ class OpenAICompatible:
 
         None where the service does not answer that question; then every model counts as there.
         """
+        models = await self._models()
+        return None if models is None else frozenset(str(one["id"]) for one in models)
+
+    async def suited(self) -> tuple[str, ...]:
+        """Return the models that can write a program, the best first, of OpenRouter's the free."""
+        names = best_suited(await self._models() or ())
+        return tuple(n for n in names if self.name != "openrouter" or n.endswith(":free"))
+
+    async def _models(self) -> list[Mapping[str, Any]] | None:
         if self._listed is not None and time.monotonic() - self._listed[0] < LIST_IS_FRESH:
             return self._listed[1]
         try:
@@ -353,12 +363,13 @@ def _checked_address(base_url: str) -> str:
     return address
 
 
-def _listed_models(body: Mapping[str, Any]) -> frozenset[str] | None:
+def _listed_models(body: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     listed = body.get("data")
     if not isinstance(listed, list):
         return None
-    names = (item.get("id") for item in listed if isinstance(item, dict))
-    return frozenset(name for name in names if isinstance(name, str)) or None
+    return [
+        one for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)
+    ] or None
 
 
 def _content(content: object) -> str:

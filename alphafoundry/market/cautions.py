@@ -8,8 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year, calendar_name
 from alphafoundry.market.groups import AS_OF_THE_DAY
 
+FEWEST_BARS = 10
+SPARSE_SHARE = 0.5
 RECENT_ROWS = 5
 SURVIVORS_SHARE = 0.99
 
@@ -19,6 +22,10 @@ class Cautioned(Protocol):
 
     @property
     def synthetic(self) -> bool: ...
+    @property
+    def dates(self) -> NDArray[np.datetime64]: ...
+    @property
+    def symbols(self) -> NDArray[np.str_]: ...
     @property
     def fields(self) -> Mapping[str, NDArray[np.float64]]: ...
     @property
@@ -60,6 +67,7 @@ def cautions(panel: Cautioned) -> tuple[str, ...]:
                 "Members by day are not known: every name counts on all of its days, whoever "
                 f"chose the names ({alive} of {all_names} still trade at the end)"
             )
+    found += _of_other_frequency(panel)
     fixed = sorted(
         name
         for name in panel.groups
@@ -71,3 +79,28 @@ def cautions(panel: Cautioned) -> tuple[str, ...]:
             "its business is compared with what it became"
         )
     return tuple(found)
+
+
+def _of_other_frequency(panel: Cautioned) -> list[str]:
+    """Name the series whose bars are further apart than those of the market."""
+    usual = bars_a_year(panel.dates)
+    if usual < DAYS_A_YEAR:
+        return []
+    present = ~np.isnan(panel.fields["close"])
+    first = present.argmax(axis=0)
+    last = len(present) - 1 - present[::-1].argmax(axis=0)
+    counts = np.count_nonzero(present, axis=0)
+    sparse = (counts >= FEWEST_BARS) & (counts < SPARSE_SHARE * (last - first + 1))
+    coarse: dict[str, list[str]] = {}
+    for column in np.flatnonzero(sparse):
+        own = bars_a_year(panel.dates[present[:, column]])
+        if own < DAYS_A_YEAR / 2:
+            coarse.setdefault(calendar_name(own), []).append(str(panel.symbols[column]))
+    found = []
+    for kind, names in coarse.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        found.append(
+            f"{kind.capitalize()} bars among daily ones: {', '.join(names[:5])}{more}; their moves "
+            "are of more than a day: give daily bars, or leave these out"
+        )
+    return found

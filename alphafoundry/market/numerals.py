@@ -22,6 +22,8 @@ _CURRENCY = re.compile(r"[$€£¥₹₩]|^(?:USD|EUR|GBP|JPY|CHF|US\$|Rs\.?)\s*
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}")
 _GROUPED = {",": _THOUSANDS, ".": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")}
+_POINT = re.compile(r"[+-]?\d+\.\d+")
+_ODD_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 _COMMA = re.compile(r"[+-]?\d*,\d+")
 
 
@@ -66,9 +68,12 @@ def read_numbers(
         return {label: array for label, array in found.items() if array is not None}, None
     cells = {label: _different(texts[label].cast(pa.string())) for label in texts}
     mark = decimal or _decimal_mark([cells[label][0] for label in others], source, semicolons)
+    odd: list[str] = []
     for label in texts if mark == "," else others:
         different, codes = cells[label]
         numbers = np.array([_number(text, mark) for text in different], dtype=object)
+        if decimal is None and mark == ".":
+            odd += _read_odd_commas(different, numbers)
         wrong = [place for place, number in enumerate(numbers) if number is None]
         if wrong:
             row = int(np.flatnonzero(codes == wrong[0])[0])
@@ -78,12 +83,28 @@ def read_numbers(
             )
         found[label] = numbers.astype(np.float64)[codes]
     commas = any("," in text for label in texts for text in cells[label][0] if text)
-    note = None
-    if mark == ",":
-        note = "decimal comma: 1.234,5 is read as 1234.5"
-    elif commas:
-        note = "commas divide thousands: 1,234.5 is read as 1234.5"
+    note = _note(mark, commas=commas, odd=odd)
     return {label: array for label, array in found.items() if array is not None}, note
+
+
+def _read_odd_commas(texts: list[str | None], numbers: NDArray[np.object_]) -> list[str]:
+    """Read 50,42 among numbers with points as 50.42; return the texts that were read so."""
+    odd = []
+    for at, text in enumerate(texts):
+        if numbers[at] is None and text and _ODD_COMMA.fullmatch(_bare(text)):
+            numbers[at] = _number(text, ",")
+            odd.append(text)
+    return odd
+
+
+def _note(mark: Decimal, *, commas: bool, odd: list[str]) -> str | None:
+    """Return what commas were taken for, in a line."""
+    if mark == ",":
+        return "decimal comma: 1.234,5 is read as 1234.5"
+    if odd:
+        many = f"{len(odd)} cells" if len(odd) > 1 else "one cell"
+        return f"decimal comma in {many}: {odd[0]!r} is read as {_number(odd[0], ',')}"
+    return "commas divide thousands: 1,234.5 is read as 1234.5" if commas else None
 
 
 def is_number(text: str) -> bool:
@@ -154,6 +175,9 @@ def _decimal_mark(columns: list[list[str | None]], source: str, semicolons: bool
     if points:
         return "," if points[0].rfind(",") > points[0].rfind(".") else "."
     if not cells:
+        return "."
+    plain = sum(1 for column in columns for text in column if text and _POINT.fullmatch(text))
+    if plain > len(cells) and all(_ODD_COMMA.fullmatch(text) for text in cells):
         return "."
     if not all(_THOUSANDS.fullmatch(text) for text in cells):
         return "," if any(_COMMA.fullmatch(text) for text in cells) else "."

@@ -11,6 +11,7 @@ from alphafoundry.brain.credentials import Credentials, load_credentials
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.settings import FoundrySettings
+from alphafoundry.simulation.settings import REGIONS
 
 
 def check_research(
@@ -27,10 +28,23 @@ def check_research(
     ------
     FoundryError : no such market, unreadable data, or malformed credentials
     """
+    check_region(settings)
     if settings.brain == "local":
         load_simulated_market(settings, say)
     else:
         credentials_at_hand(settings, os.environ, must_exist="credentials" in given)
+
+
+def check_region(settings: FoundrySettings) -> None:
+    """Raise ConfigurationError where the region is none, or none of the simulator here."""
+    region = settings.alpha.region
+    known = REGIONS[:1] if settings.brain == "local" else REGIONS
+    if region not in known:
+        where = "a local market has USA alone" if region in REGIONS else "it is no region"
+        raise ConfigurationError(
+            f"alpha.region: {region!r}: {where}; choose {'one of ' * (len(known) > 1)}"
+            f"{', '.join(known)}"
+        )
 
 
 def credentials_at_hand(

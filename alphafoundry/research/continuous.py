@@ -21,9 +21,22 @@ LOGS_KEPT = 5
 
 LOG_FILES = {
     "orchestrator": "alpha_orchestrator.log",
-    "generator": "alpha_generator.log",
+    "generator": "alpha_generator_ollama.log",
     "miner": "alpha_miner.log",
 }
+
+
+SIDES = {"generate": "generator", "mine": "miner"}
+"""Flow to the side that it is of; every other is the orchestrator's."""
+
+
+def side_log(flow: str) -> logging.Logger:
+    """Return the logger of a flow; within `log_files` it writes to the file of its side."""
+    return _logger(SIDES.get(flow, "orchestrator"))
+
+
+def _logger(side: str) -> logging.Logger:
+    return logging.getLogger(f"alphafoundry.continuous.{side}")
 
 
 @contextlib.contextmanager
@@ -32,9 +45,11 @@ def log_files(folder: Path = Path()) -> Iterator[dict[str, logging.Logger]]:
     loggers = {}
     handlers = []
     for side, name in LOG_FILES.items():
-        handler = RotatingFileHandler(folder / name, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT)
+        handler = RotatingFileHandler(
+            folder / name, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, delay=True
+        )
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger = logging.getLogger(f"alphafoundry.continuous.{side}")
+        logger = _logger(side)
         logger.setLevel(logging.INFO)
         logger.propagate = False
         logger.addHandler(handler)

@@ -104,4 +104,5 @@ async def generator_of(run: ResearchRun) -> AsyncIterator[Proposer]:
             temperature=ollama.temperature,
             top_p=ollama.top_p,
             num_predict=ollama.num_predict,
+            think=ollama.think,
         )

@@ -40,7 +40,7 @@ class OllamaGenerator:
     per_request : how many expressions one request asks for
     fields_shown : most fields in a prompt, groups not counted
     operator_share : share of each category's operators in a prompt
-    temperature, top_p, num_predict : see `TextModel.generate`
+    temperature, top_p, num_predict, think : see `TextModel.generate`
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class OllamaGenerator:
         operator_share: float = 0.5,
         temperature: float = 0.3,
         top_p: float = 0.9,
-        num_predict: int = 1000,
+        num_predict: int = 4000,
+        think: bool | None = False,
     ) -> None:
         self.model = model
         self.fields = fields
@@ -67,7 +68,7 @@ class OllamaGenerator:
         self.per_request = per_request
         self.fields_shown = fields_shown
         self.operator_share = operator_share
-        self._sampling = (temperature, top_p, num_predict)
+        self._sampling = (temperature, top_p, num_predict, think)
         self._proposed = {
             expression.canonical
             for outcome in history
@@ -126,9 +127,9 @@ class OllamaGenerator:
     async def _ask(self) -> str:
         prompt = self.prompt(self._requests)
         self._requests += 1
-        temperature, top_p, num_predict = self._sampling
+        temperature, top_p, num_predict, think = self._sampling
         return await self.model.generate(
-            prompt, temperature=temperature, top_p=top_p, num_predict=num_predict
+            prompt, temperature=temperature, top_p=top_p, num_predict=num_predict, think=think
         )
 
     def _judged(self, text: str) -> Expression:

@@ -110,7 +110,9 @@ class AlphasReport:
     rule : the condition of a hopeful alpha, as text
     best_gain : (parent's fitness, variant's fitness) of the best improvement
     reasons : why simulations ended without an alpha, or wait; reason to count
-    alphas : the best of the run, submitted ones first, at most 20
+    alphas : the best of the run by fitness, those that were submitted among them, at most 20
+    alphas_in_all : how many there were
+    stopped : why and where the run was asked to end; empty where it was not
     notes : lines for the end of the report
     data : one line on the data version of this run, and on those that earlier alphas are from;
         "" where the service does not tell
@@ -136,6 +138,8 @@ class AlphasReport:
     best_gain: tuple[float, float] | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     alphas: list[AlphaLine] = field(default_factory=list)
+    alphas_in_all: int = 0
+    stopped: str = ""
     notes: list[str] = field(default_factory=list)
     data: str = ""
     evidence: Evidence | None = None
@@ -161,7 +165,9 @@ class AlphasReport:
     @property
     def table_title(self) -> str:
         """Heading of the table of alphas."""
-        return f"Hopeful alphas ({self.rule}), best first"
+        shown, found = len(self.alphas), self.alphas_in_all
+        part = f", {shown} of {found}" if shown < found else ""
+        return f"Hopeful alphas ({self.rule}), best first by fitness{part}"
 
     def summary(self) -> list[tuple[str, str]]:
         """Return (subject, sentence) pairs that tell the run at a glance."""
@@ -172,7 +178,8 @@ class AlphasReport:
         )
         if counts.resumed:
             tried += f"; {counts.resumed} of them left by an interrupted run"
-        rows = [("data", self.data)] if self.data else []
+        rows = [("stopped", self.stopped)] if self.stopped else []
+        rows += [("data", self.data)] if self.data else []
         if self.evidence is not None:
             rows += self.evidence.summary()
         rows.append(("tried", tried))
@@ -325,7 +332,8 @@ def _sure(line: AlphaLine) -> dict[str, str]:
 
 
 def _terminal_row(line: AlphaLine, *, planted: bool) -> dict[str, str]:
-    row = {"alpha": line.alpha_id} | _sure(line) | _numbers(line, "fitness", "turnover", "gain")
+    row = {"alpha": line.alpha_id} | _numbers(line, "fitness") | _sure(line)
+    row |= _numbers(line, "turnover", "gain")
     if planted:
         row["true sharpe"] = _shown(line.true_sharpe, ".2f")
         row["truth"] = (line.truth or "").removeprefix("planted: ")
@@ -336,8 +344,9 @@ def _terminal_row(line: AlphaLine, *, planted: bool) -> dict[str, str]:
 def _page_row(line: AlphaLine) -> dict[str, str]:
     return {
         "alpha": line.alpha_id,
+        **_numbers(line, "fitness"),
         **_sure(line),
-        **_numbers(line, "fitness", "turnover", "returns", "gain"),
+        **_numbers(line, "turnover", "returns", "gain"),
         "true sharpe": _shown(line.true_sharpe, ".2f"),
         "truth": line.truth or "",
         "outcome": line.outcome,
@@ -349,8 +358,9 @@ def _page_row(line: AlphaLine) -> dict[str, str]:
 def _artifact_row(line: AlphaLine) -> dict[str, str]:
     return {
         "alpha": line.alpha_id,
+        **_numbers(line, "fitness"),
         **_sure(line),
-        **_numbers(line, *NUMBERS),
+        **_numbers(line, *(name for name in NUMBERS if name != "fitness")),
         "true sharpe": _shown(line.true_sharpe, ".2f"),
         "truth": line.truth or "",
         "outcome": line.outcome,

@@ -81,8 +81,10 @@ def build_report(run: ResearchRun) -> AlphasReport:
         _line(run, alpha, by_alpha.get(alpha.alpha_id), submissions.get(alpha.alpha_id))
         for alpha in hopeful
     ]
-    lines.sort(key=lambda line: not line.submitted)
-    lines = lines[:MOST_LINES]
+    in_all = len(lines)
+    # What was submitted is shown in any case, in its place by fitness.
+    first = sorted(range(len(lines)), key=lambda place: not lines[place].submitted)
+    lines = [lines[place] for place in sorted(first[:MOST_LINES])]
     if run.top_level:
         beside = evidence_of_alphas(run, [alphas[line.alpha_id] for line in lines])
         lines = [replace(line, evidence=beside[line.alpha_id]) for line in lines]
@@ -95,6 +97,8 @@ def build_report(run: ResearchRun) -> AlphasReport:
         synthetic=run.synthetic,
         seconds=round(run.record.seconds, 2),
         rule=str(run.hopeful),
+        alphas_in_all=in_all,
+        stopped=_stopped(run),
         counts=counts,
         best_gain=_best_gain(mined, run),
         reasons=dict(_reasons(ended, run, unfinished=len(rows) - len(ended)).most_common()),
@@ -246,6 +250,15 @@ def _outcome(run: ResearchRun, alpha: AlphaRow, submission: SubmissionRow | None
         return run.tally.obstacles[alpha.alpha_id]
     against = obstacles([CheckInfo.model_validate(check) for check in alpha.checks])
     return "; ".join(map(str, against)) or "passes every check, not submitted in this run"
+
+
+def _stopped(run: ResearchRun) -> str:
+    """Return why and where the run was asked to end, in a sentence; empty where it was not."""
+    if not run.stop.is_set():
+        return ""
+    reason = run.stop.reason or "asked to end; what had finished is saved"
+    where = f" (it was at: {run.tally.phase})" if run.tally.phase else ""
+    return f"{reason[:1].upper()}{reason[1:]}{where}"
 
 
 def _advice(run: ResearchRun) -> list[str]:

@@ -8,11 +8,12 @@ import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
-from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo, kernels
+from alphafoundry.expressions import FieldInfo, kernels
+from alphafoundry.research.data_fields import usable_fields
 from alphafoundry.research.hopeful import HopefulRule
 from alphafoundry.research.seal import Seal, seal_of
 from alphafoundry.runs import Progress, Run, Stop, open_run
@@ -32,11 +33,6 @@ from alphafoundry.store import (
 if TYPE_CHECKING:
     from alphafoundry.market import Panel
 
-FIELD_TYPES: tuple[Literal["MATRIX"], Literal["VECTOR"], Literal["GROUP"]] = (
-    "MATRIX",
-    "VECTOR",
-    "GROUP",
-)
 COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
 IN_PROCESS_PATIENCE = 10
@@ -57,9 +53,11 @@ class Tally:
     resume_at : monotonic time before which it need not be asked again
     opening : id of the opening that judged the finalists of this run, None without one
     unfinished : simulation that this run has put aside to the reason
+    phase : what was simulated last, "generate" or "mine"
     """
 
     def __init__(self) -> None:
+        self.phase = ""
         self.proposed = 0
         self.planned = 0
         self.halted = False
@@ -253,7 +251,7 @@ async def sign_in(
 ) -> tuple[dict[str, FieldInfo], frozenset[str]]:
     """Sign in; return the data fields and the operators that expressions may use."""
     await brain.authenticate()
-    fields = await _fields(brain, settings)
+    fields = await usable_fields(brain, settings)
     operators = await brain.operators()
     # A service that does not tell the scope offers nothing but operators of regular alphas.
     return fields, frozenset(
@@ -420,15 +418,3 @@ def _possible(
 def _is_compiled() -> bool:
     """Tell whether the kernels' compiled code is there, next to their source."""
     return any(Path(kernels.__path__[0]).glob("__pycache__/*.nbi"))
-
-
-async def _fields(brain: BrainClient, settings: FoundrySettings) -> dict[str, FieldInfo]:
-    """Return what the market offers, with the unit where it is a known field."""
-    fields = {}
-    for field in await brain.data_fields(settings.alpha):
-        kind = next((known for known in FIELD_TYPES if known == field.type), None)
-        if kind is not None:
-            fields[field.id] = DEFAULT_FIELDS.get(field.id) or FieldInfo(
-                field.id, kind, "", field.description or ""
-            )
-    return fields

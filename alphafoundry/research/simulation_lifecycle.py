@@ -184,7 +184,9 @@ async def _settle_lost(run: ResearchRun, row: SimulationRow) -> Outcome | None:
     """Return how a lost simulation ended; None, and planned again, where that cannot be told.
 
     BRAIN lists no simulations, only alphas. So one that ended without an alpha cannot be told
-    from one that never arrived; it is sent once more, and not a third time.
+    from one that never arrived; it is sent once more, and not a third time. The simulator in a
+    process that died has taken its simulations with it: one of these is sent again at once, and
+    that does not count.
 
     Raises
     ------
@@ -193,6 +195,9 @@ async def _settle_lost(run: ResearchRun, row: SimulationRow) -> Outcome | None:
     lost = await _find_lost(run, row)
     if lost is not None:
         return Outcome(row, "complete", lost.id)
+    if run.settings.brain == "local":
+        mark_back_to_planned(run.store, row.id, "lost with the process that ran it", refused=True)
+        return None
     if row.status == "sending" and not _overdue(run, row):
         raise BrainUnavailable(
             "its request may have arrived and its simulation may still run", fate_unknown=True

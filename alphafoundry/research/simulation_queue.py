@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited, TakenOver
+from alphafoundry.llm import AdaptiveConcurrency
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import (
     Outcome,
@@ -163,11 +164,13 @@ class SimulationQueue:
     resume_at : moment of `time.monotonic` before which the service asked not to be called
     halted : why no further simulation may be sent, None while they may
     silent : failures since the service last gave a usable answer
+    concurrency : how many may be under way, fewer after a 429 and never more than the cap
     """
 
     def __init__(self, run: ResearchRun, rows: Sequence[SimulationRow], *, phase: str) -> None:
         self.run = run
         self.phase = phase
+        run.tally.phase = phase
         self.total = len(rows)
         self.queue = Queue(rows)
         self.unsure: list[SimulationRow] = []
@@ -177,6 +180,7 @@ class SimulationQueue:
         self.resume_at = 0.0
         self.halted: str | None = None
         self.silent = 0
+        self.concurrency = AdaptiveConcurrency(max(1, len(rows)))
         self._together = 1
 
     async def in_lanes(
@@ -193,12 +197,13 @@ class SimulationQueue:
             groups = cap * math.ceil(groups / cap)
         self._together = math.ceil(self.total / max(1, groups))
         lanes = min(cap, groups)
+        self.concurrency = AdaptiveConcurrency(max(1, cap))
         try:
             await run_in_lanes(
                 self.queue,
                 open_lane,
                 stop=self.run.stop,
-                allowed=lambda: lanes if self.may_send() else 0,
+                allowed=lambda: min(lanes, self.concurrency.limit) if self.may_send() else 0,
                 settled=self._settled,
                 next_moment=self._next_moment,
                 grace=GRACE_SECONDS,
@@ -217,7 +222,13 @@ class SimulationQueue:
                 group = Group(self, [first, *more])
                 await fetching.until_over(self._simulate(group, simulate), group.over())
 
-            await take_turns(self.queue, number, send, may_go_on=self.may_send)
+            await take_turns(
+                self.queue, number, send, may_go_on=lambda: self.may_send() and not self._crowded
+            )
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self.queue.lanes) > self.concurrency.limit
 
     def may_send(self) -> bool:
         """Return whether another simulation may be sent now."""
@@ -252,15 +263,19 @@ class SimulationQueue:
         """Count a simulation as ended."""
         self.ended.append(done)
         self.silent = 0
+        self.concurrency.succeeded()
         self._show(done.row.expression)
 
     async def _simulate(self, group: Group, simulate: Simulate) -> None:
+        generation = self.concurrency.generation
         with contextlib.suppress(BrainError, TakenOver):  # each is kept in its turn
             await simulate(group)
         left = [turn for turn in group.turns if turn.done is None]
         not_begun = [turn.row for turn in left if turn.problem is None]
         self.queue.waiting.extendleft(reversed(not_begun))
         for turn in left:
+            if isinstance(turn.problem, RateLimited) and turn.problem.kind != "daily":
+                self.concurrency.refused(generation)
             if isinstance(turn.problem, BrainUnavailable):
                 self.put_back(turn.row, turn.problem)
             elif isinstance(turn.problem, BrainError):

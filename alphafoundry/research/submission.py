@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
@@ -118,6 +119,8 @@ async def choose(
     chosen: list[AlphaRow] = []
     unanswered = 0
     ordered = _order(run, candidates, [row.alpha_id for row in done.values()], verdicts)
+    if run.settings.submission.rank_by == "gain":
+        ordered = await _by_gain(run, ordered[:MOST_CHECKED])
     for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
         if run.stop.is_set() or len(chosen) == free:
             break
@@ -137,6 +140,22 @@ async def choose(
     later = [alpha for alpha in ordered if alpha.alpha_id not in picked]
     _note(run, later, f"{waiting_on}: {free} could be submitted now, best verdict first")
     return chosen
+
+
+async def _by_gain(run: ResearchRun, ordered: Sequence[AlphaRow]) -> list[AlphaRow]:
+    """Return the alphas that the service says add most to the pool first, unknown ones last."""
+    gains: dict[str, float] = {}
+    for alpha in ordered:
+        if run.stop.is_set():
+            break
+        try:
+            gain = await run.brain.gain_to_pool(alpha.alpha_id)
+        except BrainUnavailable as problem:
+            log.warning("alpha %s: its gain is not known: %s", alpha.alpha_id, problem)
+            continue
+        if gain is not None:
+            gains[alpha.alpha_id] = gain
+    return sorted(ordered, key=lambda alpha: -gains.get(alpha.alpha_id, -math.inf))
 
 
 def _order(

@@ -9,6 +9,12 @@ from pydantic.alias_generators import to_camel
 
 OnOff = Literal["ON", "OFF"]
 
+REGIONS = (
+    *("USA", "GLB", "EUR", "ASI", "CHN", "AMR", "IND"),
+    *("JPN", "HKG", "TWN", "KOR", "MEA", "GBR", "DEU"),
+)
+"""Regions that BRAIN knows; an ordinary account has the first one alone."""
+
 Neutralization = Literal["NONE", "MARKET", "SECTOR", "INDUSTRY", "SUBINDUSTRY"]
 
 

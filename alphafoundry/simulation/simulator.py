@@ -99,6 +99,7 @@ def simulate(
                 note,
                 unknown_groups(groups, settings),
                 _unused(parsed),
+                _WITHOUT_TRADE_LIMIT if settings.max_trade == "ON" else None,
                 _switched(shared.conventions, order),
             )
             if text
@@ -228,8 +229,11 @@ def require_possible(
         raise ConfigurationError(
             f"region {settings.region!r}: not offered on a local market; choose USA"
         )
-    if settings.max_trade == "ON":
-        raise ConfigurationError("maxTrade 'ON': not offered on a local market; choose OFF")
+
+
+_WITHOUT_TRADE_LIMIT = (
+    "maxTrade is ON, and this simulator has no limit of trades: the numbers are those of OFF"
+)
 
 
 def _test_start(days: DailyPnl, period: str) -> int | None:

@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from alphafoundry.algorithms.arena import Entry, race
 from alphafoundry.algorithms.contract import AlgorithmError, AlgorithmFailed, RefusedCode
 from alphafoundry.algorithms.generation import GeneratedAlgorithm
-from alphafoundry.algorithms.leader_board import Failure, RaceResult
+from alphafoundry.algorithms.leader_board import Failure, RaceResult, missing_wall
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.algorithms.report import entry_names, keep_race
 from alphafoundry.algorithms.run import AlgorithmsRun
@@ -53,6 +53,8 @@ async def try_algorithms(run: AlgorithmsRun) -> None:
     at_once = asyncio.Semaphore(SMOKE_TESTS_AT_ONCE)
     written = run.ready()
     over = 0
+    if written and not run.stop.is_set():
+        await _tell_missing_wall(run)
 
     async def try_one(one: GeneratedAlgorithm) -> None:
         nonlocal over
@@ -68,6 +70,17 @@ async def try_algorithms(run: AlgorithmsRun) -> None:
         run.progress.update("try", over, len(written), one.model)
 
     await asyncio.gather(*(try_one(one) for one in written))
+
+
+async def _tell_missing_wall(run: AlgorithmsRun) -> None:
+    """Say which wall of the sandbox this machine lacks, before any code of a model runs."""
+    try:
+        missing = missing_wall(await asyncio.to_thread(Sandbox().walls))
+    except AlgorithmFailed:
+        # Each trial says so of its own algorithm.
+        return
+    if missing:
+        run.progress.say(f"sandbox: {missing}")
 
 
 @task(name="race", task_run_name="race {count} algorithms", cache_policy=NO_CACHE)
@@ -91,15 +104,17 @@ async def _race(
     def finished(name: str, failure: Failure | None) -> None:
         loop.call_soon_threadsafe(tell, name, failure, context=context)
 
+    market, settings = course.arena()
     try:
-        return await asyncio.to_thread(
+        result = await asyncio.to_thread(
             race,
             entries,
-            course.panel,
-            course.settings,
+            market,
+            settings,
             on_finish=finished,
             stopped=record.stop.is_set,
         )
+        return course.shown(result)
     except AlgorithmError as problem:
         if not record.stop.is_set():
             raise

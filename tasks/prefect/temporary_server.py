@@ -15,8 +15,10 @@ Nothing here imports Prefect before it is needed.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +28,8 @@ import time
 from pathlib import Path
 
 START_SECONDS = 90
+LONGEST_START_SECONDS = 600
+LOOK_SECONDS = 5.0
 LOG = "temporary-server.log"
 
 ENVIRONMENT = {
@@ -40,6 +44,34 @@ ENVIRONMENT = {
 FEW_COLLECTIONS = (20_000, 50, 10)
 """Thresholds of the garbage collector: with Python's own a quarter of the time that imports take
 is spent looking for garbage among the classes that they make."""
+
+
+class _Patience:
+    """How long a server that starts is waited for: as long as it gets on."""
+
+    def __init__(self, process: int) -> None:
+        import psutil
+
+        self._process = psutil.Process(process)
+        self._began = self._got_on = time.monotonic()
+        self._used = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"the server had not answered after {time.monotonic() - self._began:.0f} s, and had "
+            f"used {self._used:.1f} s of processor time"
+        )
+
+    def is_over(self) -> bool:
+        """Return whether it has stood still for 90 s, or has taken ten minutes."""
+        import psutil
+
+        now = time.monotonic()
+        with contextlib.suppress(psutil.Error):
+            used = sum(self._process.cpu_times()[:2])
+            if used > self._used + 0.1:
+                self._used, self._got_on = used, now
+        return now - self._got_on > START_SECONDS or now - self._began > LONGEST_START_SECONDS
 
 
 class TemporaryServer:
@@ -81,19 +113,29 @@ class TemporaryServer:
             self._process.stdin.flush()
 
     def wait(self) -> bool:
-        """Return True once it answers, False where it ended or took longer than 90 s."""
+        """Return True once it answers, False where it ended or does not get on.
+
+        A busy machine may take minutes; given up is a server that has used no processor time for
+        90 s, or has not answered after ten minutes. Its log then says so, and where it stands.
+        """
         import httpx
 
-        deadline = time.monotonic() + START_SECONDS
-        # The port listens already, so the first question waits for its answer. If the server
-        # ends, the kernel refuses it.
+        patience = _Patience(self._process.pid)
+        # The port listens already, so a question waits for its answer. If the server ends, the
+        # kernel refuses it.
         with httpx.Client(trust_env=False) as client:
-            while (left := deadline - time.monotonic()) > 0 and self._process.poll() is None:
+            while self._process.poll() is None and not patience.is_over():
                 try:
-                    if client.get(f"{self.url}/health", timeout=left).is_success:
+                    if client.get(f"{self.url}/health", timeout=LOOK_SECONDS).is_success:
                         return True
                 except httpx.HTTPError:
                     time.sleep(0.05)
+        if self._process.poll() is None:
+            # It writes where each of its threads stands.
+            self._process.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+            self._early_messages.seek(0, os.SEEK_END)
+            self._early_messages.write(f"{patience}\n".encode())
         self._keep_early_messages()
         self.discard()
         return False
@@ -169,6 +211,7 @@ def _wait_for_parent(told: threading.Event) -> None:
 
 def main() -> None:
     """Import Prefect's server, wait to be told, and serve on the socket that was inherited."""
+    faulthandler.register(signal.SIGUSR1)
     told = threading.Event()
     threading.Thread(target=_wait_for_parent, args=[told], daemon=True).start()
     gc.set_threshold(*FEW_COLLECTIONS)

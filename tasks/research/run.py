@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.expressions import FieldInfo
+from alphafoundry.research.continuous import log_files, side_log
 from alphafoundry.research.json_views import import_hopeful, write_views
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.report_building import build_report
@@ -55,7 +56,13 @@ async def run_of_research(flow: str, given: Mapping[str, Any]) -> AsyncIterator[
     if outer is not None:
         run, context = outer
         context.cancellation.watch()
+        # Continuous runs tell their rounds themselves.
+        log = side_log(flow) if run.flow != "continuous" else None
+        if log is not None:
+            log.info("Run %d: %s begins", run.run_id, flow)
         yield run.for_phase(flags.get("simulations"), flags.get("seed"))
+        if log is not None:
+            log.info("Run %d: %s ended", run.run_id, flow)
         return
     settings = load_settings(**flags)
     async with (
@@ -71,11 +78,17 @@ async def run_of_research(flow: str, given: Mapping[str, Any]) -> AsyncIterator[
         ) as run,
     ):
         token = _current.set((run, context))
-        try:
-            await import_hopeful(run)
-            yield run
-        finally:
-            _current.reset(token)
+        with log_files():
+            side_log(flow).info("Run %d: %s begins", run.run_id, flow)
+            try:
+                await import_hopeful(run)
+                yield run
+            except Exception as problem:
+                side_log(flow).error("Run %d: %s failed: %s", run.run_id, flow, problem)
+                raise
+            finally:
+                _current.reset(token)
+            side_log(flow).info("Run %d: %s ended", run.run_id, flow)
 
 
 async def publish_research(run: ResearchRun) -> AlphasReport:
@@ -83,6 +96,7 @@ async def publish_research(run: ResearchRun) -> AlphasReport:
     report = build_report(run)
     run.record.report = report.to_json()
     if run.top_level:
+        side_log(run.flow).info("Run %d: %s", run.run_id, report.one_line())
         write_views(run)
         await publish(report)
     return report

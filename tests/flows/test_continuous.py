@@ -18,7 +18,7 @@ from alphafoundry.runs import NoProgress, Stop
 from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import TIMEOUT, WorkingFolder, wait_until
 
-LOGS = ("alpha_orchestrator.log", "alpha_generator.log", "alpha_miner.log")
+LOGS = ("alpha_orchestrator.log", "alpha_generator_ollama.log", "alpha_miner.log")
 
 
 def logged(place: WorkingFolder, name: str) -> str:
@@ -60,7 +60,7 @@ def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) ->
 @pytest.mark.slow
 def test_ctrl_c_ends_it_and_its_temporary_server(lonely_folder: WorkingFolder) -> None:
     flags = ("--simulations", "5")
-    run_until(lonely_folder, "Round 1 begins", "alpha_generator.log", signal.SIGINT, *flags)
+    run_until(lonely_folder, "Round 1 begins", "alpha_generator_ollama.log", signal.SIGINT, *flags)
     assert lonely_folder.rows("SELECT status FROM runs") == [("interrupted",)]
 
 
@@ -83,7 +83,7 @@ def test_a_used_up_quota_is_waited_for(working_folder: WorkingFolder, tmp_path: 
         assert process.wait(TIMEOUT) == 0
     assert planned <= 2 * 10
     assert posted <= 6 + 2 * 3
-    rounds = logged(working_folder, "alpha_generator.log").count("begins")
+    rounds = logged(working_folder, "alpha_generator_ollama.log").count("begins")
     assert rounds + logged(working_folder, "alpha_miner.log").count("Found") <= 4
 
 

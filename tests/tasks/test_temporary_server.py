@@ -19,7 +19,7 @@ import pytest
 from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from tasks.prefect import ready_database
+from tasks.prefect import ready_database, temporary_server
 from tasks.prefect.discovery import SERVER_LOCK, home_without_server, locked
 from tasks.prefect.temporary_server import LOG, TemporaryServer
 from tests.working_folder import ROOT, WorkingFolder, plain_environment, wait_until
@@ -272,3 +272,15 @@ def content(database: Path) -> dict[str, int]:
             else 0
             for kind, name, sql in made
         }
+
+
+def test_one_that_does_not_get_on_is_given_up_and_its_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary_server, "START_SECONDS", 0.5)
+    monkeypatch.setattr(temporary_server, "LOOK_SECONDS", 0.2)
+    server = TemporaryServer(tmp_path)
+    server._process.send_signal(signal.SIGSTOP)
+    server.begin()
+    assert not server.wait()
+    assert "had not answered after" in (tmp_path / LOG).read_text()

@@ -128,12 +128,15 @@ def _code(expression: Expression) -> dict[str, Any]:
 
 def with_checks(document: Mapping[str, Any], checks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the alpha with other checks, and the correlation that they found."""
-    correlation = next(
-        (check.get("value") for check in checks if check["name"] == "SELF_CORRELATION"), None
-    )
+    found = {check["name"]: check.get("value") for check in checks}
     return {
         **document,
-        "is": {**document["is"], "selfCorrelation": correlation, "checks": checks},
+        "is": {
+            **document["is"],
+            "selfCorrelation": found.get("SELF_CORRELATION"),
+            "prodCorrelation": found.get("PROD_CORRELATION"),
+            "checks": checks,
+        },
     }
 
 
@@ -144,6 +147,7 @@ def as_submitted(document: Mapping[str, Any], moment: datetime) -> dict[str, Any
         **document,
         "stage": "OS",
         "status": "ACTIVE",
+        "os": {"startDate": text[:10]},
         "dateSubmitted": text,
         "dateModified": text,
     }

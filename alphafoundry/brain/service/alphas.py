@@ -19,6 +19,10 @@ COLORS = ("RED", "YELLOW", "GREEN", "BLUE", "PURPLE")
 LONGEST_NAME = 256
 LONGEST_DESCRIPTION = 10_000
 MOST_TAGS = 100
+CATEGORIES = (
+    *("NONE", "PRICE_REVERSION", "PRICE_MOMENTUM", "VOLUME", "FUNDAMENTAL", "ANALYST"),
+    *("PRICE_VOLUME", "RELATION", "SENTIMENT"),
+)
 CODES = ("regular", "combo", "selection")
 """Parts of an alpha that have a description."""
 
@@ -141,6 +145,10 @@ def _color_problem(value: Any) -> str | None:
     return None if value is None or value in COLORS else f'"{value}" is not a valid choice.'
 
 
+def _category_problem(value: Any) -> str | None:
+    return None if value is None or value in CATEGORIES else f'"{value}" is not a valid choice.'
+
+
 def _tags_problem(value: Any) -> str | None:
     if not isinstance(value, list):
         return f'Expected a list of items but got type "{type(value).__name__}".'
@@ -156,7 +164,7 @@ def _boolean_problem(value: Any) -> str | None:
 _RULES: dict[str, Callable[[Any], str | None]] = {
     "name": _name_problem,
     "color": _color_problem,
-    "category": _name_problem,
+    "category": _category_problem,
     "tags": _tags_problem,
     "favorite": _boolean_problem,
     "hidden": _boolean_problem,

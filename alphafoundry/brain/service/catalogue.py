@@ -11,16 +11,12 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from alphafoundry.brain.filters import Condition, read_query
+from alphafoundry.brain.service.data_sets import CATEGORIES, DataSet, data_set_of
 from alphafoundry.brain.service.local_brain import LocalBrain
 from alphafoundry.brain.service.pages import page, page_of
 from alphafoundry.brain.service.replies import RefusedError, not_found
-from alphafoundry.brain.service.simulation_requests import CATEGORY_ID, DATASET_ID
 from alphafoundry.expressions import DEFAULT_FIELDS, OPERATORS
 from alphafoundry.market.panel import Panel
-
-CATEGORY = {"id": CATEGORY_ID, "name": "Price Volume"}
-SUBCATEGORY = {"id": "pv-price-volume", "name": "Price Volume"}
-DATASET = {"id": DATASET_ID, "name": "Price Volume Data for Equity"}
 
 _REQUIRED = ("instrumentType", "region", "delay", "universe")
 
@@ -40,12 +36,15 @@ def catalogue_routes(brain: LocalBrain) -> APIRouter:
             for name, share in coverage().items()
         ]
 
-    def data_set(region: str, delay: int, universe: str) -> Item:
-        return _data_set(brain.panel, fields(region, delay, universe)) | {
-            "region": region,
-            "delay": delay,
-            "universe": universe,
-        }
+    def data_sets_at(region: str, delay: int, universe: str) -> list[Item]:
+        grouped: dict[DataSet, list[Item]] = {}
+        for item in fields(region, delay, universe):
+            grouped.setdefault(data_set_of(item["id"]), []).append(item)
+        return [
+            _data_set(brain.panel, known, items)
+            | {"region": region, "delay": delay, "universe": universe}
+            for known, items in sorted(grouped.items(), key=lambda pair: pair[0].id)
+        ]
 
     @router.get("/operators")
     def operators() -> list[Item]:
@@ -53,17 +52,22 @@ def catalogue_routes(brain: LocalBrain) -> APIRouter:
 
     @router.get("/data-categories")
     def categories() -> list[Item]:
-        return [CATEGORY | {"children": [SUBCATEGORY]}]
+        found = {data_set_of(item["id"]) for item in fields("USA", 1, "TOP3000")}
+        return [
+            {**each.of_category(), "children": [each.of_subcategory()]}
+            for each in sorted(found, key=lambda each: each.category)
+        ]
 
     @router.get("/data-sets")
     def data_sets(request: Request) -> dict[str, Any]:
-        return _list(request, brain, lambda *place: [data_set(*place)], default=20, most=50)
+        return _list(request, brain, data_sets_at, default=20, most=50)
 
     @router.get("/data-sets/{identity}")
     def one_data_set(identity: str) -> Item:
-        if identity != DATASET["id"]:
-            raise not_found()
-        return data_set("USA", 1, "TOP3000")
+        for item in data_sets_at("USA", 1, "TOP3000"):
+            if item["id"] == identity:
+                return item
+        raise not_found()
 
     @router.get("/data-fields")
     def data_fields(request: Request) -> dict[str, Any]:
@@ -107,9 +111,9 @@ def _field(panel: Panel, name: str, share: float, uses: int) -> Item:
     return {
         "id": name,
         "description": text,
-        "dataset": DATASET,
-        "category": CATEGORY,
-        "subcategory": SUBCATEGORY,
+        "dataset": data_set_of(name).reference(),
+        "category": data_set_of(name).of_category(),
+        "subcategory": data_set_of(name).of_subcategory(),
         "type": "GROUP" if name in panel.groups else "MATRIX",
         "dateCoverage": 1.0,
         "coverage": share,
@@ -120,12 +124,12 @@ def _field(panel: Panel, name: str, share: float, uses: int) -> Item:
     }
 
 
-def _data_set(panel: Panel, fields: list[Item]) -> Item:
+def _data_set(panel: Panel, known: DataSet, fields: list[Item]) -> Item:
     return {
-        **DATASET,
+        **known.reference(),
         "description": panel.label,
-        "category": CATEGORY,
-        "subcategory": SUBCATEGORY,
+        "category": known.of_category(),
+        "subcategory": known.of_subcategory(),
         "dateCoverage": 1.0,
         "coverage": round(float(np.mean([item["coverage"] for item in fields])), 4),
         "valueScore": None,
@@ -149,6 +153,9 @@ def _list(
     limit, offset = page_of(request, default=default, most=most)
     found = items(*_place(request, brain))
     for condition in read_query(request.url.query):
+        if condition.values == ("",):
+            # Clients send every filter, empty where nothing is wanted.
+            continue
         found = [item for item in found if _meets(item, condition)]
     order = request.query_params.get("order", "")
     if order:
@@ -176,6 +183,10 @@ def _place(request: Request, brain: LocalBrain) -> tuple[str, int, str]:
             errors[name] = ["This field is required."]
         elif value not in allowed[name]:
             errors[name] = [f'"{value}" is not a valid choice.']
+    given = request.query_params
+    for name, known in (("theme", ("true", "false")), ("category", CATEGORIES)):
+        if given.get(name) and given[name] not in known:
+            errors[name] = [f'"{given[name]}" is not a valid choice.']
     if errors:
         raise RefusedError(400, errors)
     query = request.query_params
@@ -187,10 +198,13 @@ def _meets(item: Item, condition: Condition) -> bool:
     match condition.name:
         case "search":
             return value.lower() in f"{item['id']} {item['description']}".lower()
-        case "dataset.id":
-            return item.get("dataset", item)["id"] in condition.values
-        case "category":
-            return item["category"]["id"] in condition.values
+        case "dataset.id" | "category":
+            known = (
+                item.get("dataset", item) if condition.name == "dataset.id" else item["category"]
+            )
+            return known["id"] in condition.values
+        case "theme":
+            return value == "false" or bool(item["themes"])
         case "type":
             return item.get("type", "MATRIX") in condition.values
         case "coverage" | "alphaCount" | "userCount" | "fieldCount":

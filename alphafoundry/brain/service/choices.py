@@ -10,12 +10,10 @@ from typing import Any
 from alphafoundry.brain.service.replies import NOT_PERMITTED, RefusedError
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import UNIVERSE_SIZES
-from alphafoundry.simulation.settings import SimulationSettings
+from alphafoundry.simulation.settings import REGIONS, SimulationSettings
 from alphafoundry.simulation.super_settings import FEWEST_SELECTED, MOST_SELECTED, SuperSettings
 
-OTHER_REGIONS = frozenset(
-    {"GLB", "EUR", "ASI", "CHN", "AMR", "IND", "JPN", "HKG", "TWN", "KOR", "MEA", "GBR", "DEU"}
-)
+OTHER_REGIONS = frozenset(REGIONS[1:])
 """Regions that the service has and an ordinary account may not use."""
 
 MOST_DECAY = 512
@@ -131,7 +129,8 @@ class Choices:
         if wrong:
             errors["settings"] = wrong
             return None
-        values.pop("maxPosition", None)
+        for name in ("maxPosition", "simulationMode"):
+            values.pop(name, None)
         return (SuperSettings if of_super else SimulationSettings).model_validate(values)
 
     def _readers(self) -> dict[str, tuple[bool, Reader]]:
@@ -147,8 +146,9 @@ class Choices:
             "unitHandling": (True, _one_of("VERIFY")),
             "nanHandling": (True, _one_of(*_ON_OFF)),
             "language": (True, _one_of("FASTEXPR")),
-            "maxTrade": (False, _one_of("OFF")),
+            "maxTrade": (False, _one_of(*_ON_OFF)),
             "maxPosition": (False, _one_of("OFF")),
+            "simulationMode": (False, _one_of("QUICK", "FULL")),
             "visualization": (False, _boolean),
             "testPeriod": (False, _test_period),
         }
@@ -166,7 +166,7 @@ class Choices:
             "pasteurization": _choice("Pasteurization", _labelled(_ON_OFF)),
             "unitHandling": _choice("Unit handling", _labelled(["VERIFY"])),
             "nanHandling": _choice("NaN handling", _labelled(_ON_OFF)),
-            "maxTrade": _choice("Max trade", _labelled(["OFF"]), required=False),
+            "maxTrade": _choice("Max trade", _labelled(_ON_OFF), required=False),
             "language": _choice("Language", _labelled(["FASTEXPR"])),
             "visualization": {"type": "boolean", "required": False, "label": "Visualization"},
             "testPeriod": {"type": "string", "required": False, "label": "Test period"},

@@ -11,13 +11,17 @@ from fastapi.responses import JSONResponse
 
 from alphafoundry.brain.service.alphas import find_alpha
 from alphafoundry.brain.service.local_brain import LocalBrain
+from alphafoundry.brain.service.merged_pool import before_and_after
 from alphafoundry.brain.service.replies import (
     NOT_PERMITTED,
     RefusedError,
     come_again,
     not_found,
 )
-from alphafoundry.brain.service.self_correlation import correlation_table, related_alphas
+from alphafoundry.brain.service.self_correlation import (
+    correlation_table,
+    related_alphas,
+)
 from alphafoundry.simulation.record_sets import record_set
 
 _TITLES = {"pnl": "PnL", "daily-pnl": "Daily PnL"}
@@ -59,6 +63,14 @@ def record_set_routes(brain: LocalBrain) -> APIRouter:
         if not brain.delays.done_after_begin("correlations", alpha_id):
             return come_again(brain.poll_seconds)
         return JSONResponse(correlation_table(related_alphas(brain.state, alpha_id)))
+
+    @router.get("/users/self/alphas/{alpha_id}/before-and-after-performance")
+    @router.get("/alphas/{alpha_id}/performance-comparison")
+    def comparison(alpha_id: str) -> Response:
+        document = find_alpha(brain, alpha_id)
+        if not brain.delays.done_after_begin("comparison", alpha_id):
+            return come_again(brain.poll_seconds)
+        return JSONResponse(before_and_after(brain.state, document))
 
     return router
 

@@ -47,6 +47,17 @@ def related_alphas(state: State, alpha_id: str) -> list[Related]:
     return sorted(found, key=lambda other: -other.correlation)
 
 
+def correlation_checks(
+    document: Mapping[str, Any], related: Sequence[Related]
+) -> list[dict[str, Any]]:
+    """Return the checks SELF_CORRELATION and PROD_CORRELATION.
+
+    They are alike, since this server has one account: all submitted alphas are its own.
+    """
+    own = self_correlation_check(document, related)
+    return [own, {**own, "name": "PROD_CORRELATION"}]
+
+
 def self_correlation_check(
     document: Mapping[str, Any], related: Sequence[Related]
 ) -> dict[str, Any]:
@@ -82,6 +93,11 @@ COLUMNS = (
 )
 
 
+def _schema(name: str, title: str, columns: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    properties = [{"name": one, "title": shown, "type": kind} for one, shown, kind in columns]
+    return {"name": name, "title": title, "properties": properties}
+
+
 def correlation_table(related: Sequence[Related]) -> dict[str, Any]:
     """Return the answer of GET /alphas/{id}/correlations/self."""
     rows = []
@@ -101,13 +117,7 @@ def correlation_table(related: Sequence[Related]) -> dict[str, Any]:
         )
     values = [round(other.correlation, 4) for other in related]
     return {
-        "schema": {
-            "name": "selfCorrelation",
-            "title": "Self Correlation",
-            "properties": [
-                {"name": name, "title": title, "type": kind} for name, title, kind in COLUMNS
-            ],
-        },
+        "schema": _schema("selfCorrelation", "Self Correlation", COLUMNS),
         "max": max(values, default=0.0),
         "min": min(values, default=0.0),
         "records": rows,

@@ -142,6 +142,11 @@ def session_routes(sessions: Sessions) -> APIRouter:
         left = sessions.seconds_left(request)
         return Response(status_code=204) if left is None else JSONResponse(account(left))
 
+    @router.get("/users/self")
+    async def own_account(request: Request) -> dict[str, Any]:
+        await sessions.required(request)
+        return {"id": USER, "email": None, "firstName": None, "lastName": None}
+
     @router.delete("/authentication")
     def sign_out(request: Request) -> Response:
         if not sessions.close(request):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from alphafoundry.brain.service.choices import SimulationRequest
+from alphafoundry.brain.service.data_sets import data_sets_of
 from alphafoundry.brain.service.self_correlation import related_alphas
 from alphafoundry.brain.service.service_store import State
 from alphafoundry.errors import ExpressionError
@@ -21,10 +22,6 @@ from alphafoundry.simulation.super_settings import SuperSettings
 from alphafoundry.simulation.super_simulation import SuperResult, simulate_super
 
 SettingsT = TypeVar("SettingsT", bound=SimulationSettings)
-
-DATASET_ID = "pv1"
-CATEGORY_ID = "pv"
-"""Where all fields of a local market are from."""
 
 
 class Simulations:
@@ -140,12 +137,9 @@ def _stored(document: Mapping[str, Any], **more: Property) -> StoredAlpha:
         "short_count": statistics["shortCount"],
         "operator_count": float(expression.operator_count),
         "datafield_count": float(len(fields)),
-        "dataset_count": float(bool(fields)),
-        "datacategory_count": float(bool(fields)),
         "tags": document["tags"],
         "datafields": fields,
-        "datasets": (DATASET_ID,) if fields else (),
-        "datacategories": (CATEGORY_ID,) if fields else (),
+        **data_sets_of(fields),
         "classifications": [found["name"] for found in document["classifications"]],
         "competitions": (),
         **{name: statistics[name] for name in _STATISTICS},

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from alphafoundry.brain.service.alpha_document import as_submitted, with_checks
 from alphafoundry.brain.service.local_brain import LocalBrain
 from alphafoundry.brain.service.replies import RefusedError, come_again, not_found
-from alphafoundry.brain.service.self_correlation import related_alphas, self_correlation_check
+from alphafoundry.brain.service.self_correlation import correlation_checks, related_alphas
 from alphafoundry.brain.service.submission_rows import Submission
 from alphafoundry.clock import eastern_day
 
@@ -20,7 +20,9 @@ ALREADY_SUBMITTED = {"name": "ALREADY_SUBMITTED", "result": "FAIL"}
 DAILY_SUPER_SUBMISSIONS = 1
 """SUPER alphas that are accepted per US Eastern day."""
 
-_COMPUTED = frozenset({"SELF_CORRELATION", "REGULAR_SUBMISSION", "SUPER_SUBMISSION"})
+_COMPUTED = frozenset(
+    {"SELF_CORRELATION", "PROD_CORRELATION", "REGULAR_SUBMISSION", "SUPER_SUBMISSION"}
+)
 
 
 def settle(brain: LocalBrain) -> None:
@@ -35,7 +37,7 @@ def settle(brain: LocalBrain) -> None:
 def _decide(brain: LocalBrain, submission: Submission) -> None:
     document = _existing(brain, submission.alpha)
     checks = _without_computed(document)
-    checks.append(self_correlation_check(document, related_alphas(brain.state, submission.alpha)))
+    checks += correlation_checks(document, related_alphas(brain.state, submission.alpha))
     changed = with_checks(document, checks)
     accepted_at = None if _failed(checks) else brain.now()
     if accepted_at is not None:
@@ -61,7 +63,7 @@ def submission_routes(brain: LocalBrain) -> APIRouter:
         with brain.deciding:
             document = _existing(brain, alpha_id)
             related = related_alphas(brain.state, alpha_id)
-            checks = [*_without_computed(document), self_correlation_check(document, related)]
+            checks = [*_without_computed(document), *correlation_checks(document, related)]
             if document["status"] != "ACTIVE":
                 brain.state.alphas.change(alpha_id, with_checks(document, checks))
             return JSONResponse({"is": {"checks": [*checks, _quota_check(brain, document)]}})

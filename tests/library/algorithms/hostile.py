@@ -167,7 +167,7 @@ GREEDY: dict[str, tuple[str, set[str]]] = {
         {"output"},
     ),
     "answer nonsense": (SIGNATURE + "    return {'BUY': 'SELL'}\n", {"bad-order"}),
-    "answer nothing": (SIGNATURE + "    x = 'BUY'\n", {"bad-order"}),
+    "answer a number": (in_call("x = 'BUY'\nreturn 1"), {"bad-order"}),
     "divide by zero": (in_call("1 / (shares_held - shares_held)", before=""), {"error"}),
 }
 """Code that the check of the source may let pass, and the kinds of failure that it ends as."""

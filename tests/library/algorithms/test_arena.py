@@ -210,6 +210,19 @@ def test_the_best_are_those_above_buy_and_hold() -> None:
     assert BUY_AND_HOLD not in [row.name for row in result.best(5)]
 
 
+def test_candidates_earn_something_and_decide_differently() -> None:
+    falling = rising_bars()
+    falling = TickerBars("DOWN", falling.dates, *(200.0 - getattr(falling, f) for f in _FIELDS))
+    late = CROSSING.replace(">", "!=").replace("fast <", "False and fast <")
+    down = race([Entry("late", late)], [falling], ArenaSettings(rank_by="return", warm_up=20))
+    assert down.best(5) == (), "less of a loss than buy-and-hold is no gain"
+    entries = [Entry("one", CROSSING), Entry("again", CROSSING + "# the same\n")]
+    both = race(entries, [walking_bars(days=400)], ArenaSettings(warm_up=40))
+    held = both.held["one"]
+    assert (held == both.held["again"]).all() and held.any() and not held.all()
+    assert len(both.best(5)) <= 1
+
+
 def test_missing_bars_and_missing_opens() -> None:
     gaps = walking_bars("GAPS", 80)
     close, open_ = gaps.close.copy(), gaps.open.copy()
@@ -303,14 +316,14 @@ def test_a_smoke_run_explains_itself() -> None:
     "answer",
     [
         '("BUY", -1)',
-        '("SELL", 1.5)',
+        '("SELL", 0.5)',
         '("BUY", float("nan"))',
         '("BUY", 10**30)',
         '("BUY", True)',
         '("BUY", "7")',
         '"BUY"',
         '("BUY",)',
-        "None",
+        '("BUY", "7 shares")',
         "['SELL', 1, 2]",
         "{'BUY': 1}",
     ],
@@ -333,6 +346,7 @@ def test_what_is_no_order_is_refused(answer: str) -> None:
         '("HOLD",)',
         '["HOLD", 7]',
         '" hold "',
+        "None",
     ],
 )
 def test_an_order_for_nothing_is_hold(answer: str) -> None:
@@ -342,7 +356,17 @@ def test_an_order_for_nothing_is_hold(answer: str) -> None:
     assert (row.trades, row.failed_calls, row.out) == (0, 0, None)
 
 
-@pytest.mark.parametrize("buy", ['["BUY", 5]', '("buy", 5.0)', '("Buy ", np.float64(5))'])
+@pytest.mark.parametrize(
+    "buy",
+    [
+        '["BUY", 5]',
+        '("buy", 5.9)',
+        '("Buy ", np.float64(5))',
+        '{"action": "BUY", "quantity": 5}',
+        '(5, "BUY")',
+        '"buy 5"',
+    ],
+)
 def test_one_order_has_several_forms(buy: str) -> None:
     source = "def execute_trade(a, b, c, d, held):\n    return {} if held == 0 else 'HOLD'\n"
     entries = [

@@ -21,6 +21,7 @@ from alphafoundry.errors import ModelRequestError, StoreUnavailable
 from alphafoundry.llm import Completion, ModelEndpoint, Sampling
 from alphafoundry.llm.circuit import CircuitBreaker
 from alphafoundry.runs import Stop
+from alphafoundry.settings import FoundrySettings
 from tests.library.llm.chat_server import PROGRAM
 
 ANSWER = Completion(f"```python\n{PROGRAM}```\n")
@@ -155,3 +156,43 @@ def test_every_algorithm_of_a_race_has_a_name_of_its_own() -> None:
     )
     assert named[1] == "b" and named[0] == "a (1)"
     assert len(set(named.values())) == len(models)
+
+
+class Careless(Provider):
+    """Answers as often as it is told with a program that the check refuses, then with another."""
+
+    async def complete(self, model: str, prompt: str, sampling: Sampling) -> Completion:
+        self.asked += 1
+        if self.asked <= self.failures:
+            return Completion(ANSWER.text.replace("np.mean", "talib.mean"))
+        return ANSWER
+
+
+@pytest.mark.parametrize(("broken", "status", "sent"), [(2, "ready", 3), (3, "refused", 3)])
+async def test_a_refused_program_is_asked_for_again_within_its_slot(
+    broken: int, status: str, sent: int
+) -> None:
+    provider = Careless(failures=broken)
+    run, kept = a_run(ModelEndpoint(provider))
+    run.settings = FoundrySettings()
+    (one,) = assign(["m"], describe_ticker("AAPL"))
+    asking = Asking(run, [one], deadline=time.monotonic() + 60)
+    await asking.in_lanes(partial(asking.one, ask=Asking.send), cap=6)
+    assert [(each.status, each.requests) for each in kept] == [(status, sent)]
+    assert provider.asked == sent
+
+
+async def test_a_refused_program_is_kept_where_no_time_is_left() -> None:
+    run, kept = a_run(ModelEndpoint(Careless(failures=1)))
+    run.settings = FoundrySettings()
+    (one,) = assign(["m"], describe_ticker("AAPL"))
+
+    async def ask(asking: Asking, one: Assignment) -> Completion:
+        completion = await asking.send(one)
+        await asking.judged(one.position)
+        asking.deadline = 0.0
+        return completion
+
+    asking = Asking(run, [one], deadline=time.monotonic() + 60)
+    await asking.in_lanes(partial(asking.one, ask=ask), cap=6)
+    assert [each.status for each in kept] == ["refused"]

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,12 @@ from alphafoundry.algorithms import (
     read_message,
     validate,
 )
-from alphafoundry.algorithms.generation import GeneratedAlgorithm, assign, sort_out
+from alphafoundry.algorithms.generation import (
+    GeneratedAlgorithm,
+    Generation,
+    assign,
+    sort_out,
+)
 from alphafoundry.algorithms.program_files import file_name
 from alphafoundry.algorithms.progress import ProgressReporter
 from alphafoundry.algorithms.prompts import MarketNote
@@ -30,6 +36,7 @@ from alphafoundry.llm import (
     CircuitBreaker,
     ModelEndpoint,
     OpenAICompatible,
+    measure_models,
 )
 from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
 from tests.library.llm.chat_server import (
@@ -85,6 +92,60 @@ def saved(tmp_path: Path) -> dict[str, object]:
     (index,) = (tmp_path / "home" / "algorithms").glob("*/generation.json")
     document: dict[str, object] = json.loads(index.read_text())
     return document
+
+
+BROKEN = PROGRAM.replace("float(np.mean(close[-WINDOW:]))", "talib.SMA(close)")
+
+
+def requests_of(generation: Generation) -> list[int]:
+    return [one.requests for one in generation.results]
+
+
+async def test_a_refused_program_goes_back_with_its_lines(server: ChatServer) -> None:
+    broken = chat(f"```python\n{BROKEN}```", prompt_tokens=10, completion_tokens=5, cost=0.1)
+    server.script("mends", broken, broken, program(prompt_tokens=10, completion_tokens=5))
+    server.script("never", broken, broken, broken, program())
+    server.script("declines", chat("I cannot help with trading."), program())
+    endpoint = ModelEndpoint(OpenAICompatible(server.url))
+    generation = await generate_algorithms(["mends", "never", "declines"], NOTE, endpoint=endpoint)
+    await endpoint.aclose()
+    assert [one.status for one in generation.results] == ["ready", "refused", "refused"]
+    assert requests_of(generation) == [3, 3, 1]
+    asked = [one["messages"][0]["content"] for one in server.bodies if one["model"] == "mends"]
+    assert "line 10: 'talib' is not defined" in asked[1]
+    assert asked[1].startswith(asked[0].rstrip()) and asked[2] == asked[1]
+    records = [one for one in endpoint.records if one.model == "mends"]
+    assert [one.number for one in records] == [1, 1, 1]
+    assert [str(one.reason)[:9] for one in records] == ["None", "repair 1:", "repair 2:"]
+    (measured, *_) = [m for m in measure_models(endpoint.records) if m.model == "mends"]
+    assert (measured.prompt_tokens, measured.cost) == (30, pytest.approx(0.2))
+
+
+def test_six_requests_are_the_most_over_all_threads(server: ChatServer, tmp_path: Path) -> None:
+    server.default = program(delay=0.2)
+    chosen = settings(server, tmp_path)
+    with ThreadPoolExecutor(3) as threads:
+        done = threads.map(
+            lambda n: generate_algorithms_for_agents(SIX[:4], "AAPL", settings=chosen), range(3)
+        )
+        assert all(done)
+    assert server.peak == 6
+
+
+def test_what_failed_is_kept_where_all_fail(
+    server: ChatServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.default = problem(404, "no such model")
+    assert not generate_algorithms_for_agents(["a"], "AAPL", settings=settings(server, tmp_path))
+    (only,) = saved(tmp_path)["results"]  # type: ignore[misc, attr-defined]
+    assert "HTTP 404" in only["reason"] and "a: " in caplog.text
+
+
+def test_older_programs_find_the_functions_under_their_name(tmp_path: Path) -> None:
+    from open_router import algo_gen
+
+    assert algo_gen.generate_algorithms_for_agents is generate_algorithms_for_agents
+    assert "def execute_trade" in (algo_gen.generate_algorithm("any", "write one") or "")
 
 
 # The document's five tests.

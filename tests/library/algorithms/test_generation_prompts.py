@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphafoundry.algorithms import Sandbox, race_course, validate
+from alphafoundry.algorithms import Entry, Sandbox, race, race_course, validate
 from alphafoundry.algorithms.prompt_directives import STRATEGIES, directives_for
 from alphafoundry.algorithms.prompts import (
     MarketNote,
@@ -26,6 +28,7 @@ from alphafoundry.finance.bars import TickerBars
 from alphafoundry.llm import Sampling
 from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
+from tests.library.llm.chat_server import PROGRAM
 
 NOTE = MarketNote("- nothing is known")
 
@@ -206,3 +209,19 @@ def test_directives_can_be_followed_with_the_form_and_the_data() -> None:
     whole = build_prompt("m", describe_bars([bars(300)], label="L", first_race_day=200)).text
     assert "filled at the open of the next day" in whole
     assert "Date,Open,High,Low,Close,Volume\n" in whole
+
+
+def test_a_blind_course_shows_neither_ticker_nor_date_nor_level(tmp_path: Path) -> None:
+    market = FoundrySettings(home=tmp_path, market="sample")
+    algorithms = market.algorithms.model_copy(update={"blind": True, "tickers": ("AAPL", "MSFT")})
+    course = lay_out(market.model_copy(update={"algorithms": algorithms}))
+    text = course.prompt_note().text
+    assert "AAPL" not in text and "sample" not in text and not re.search(r"(19|20)\\d\\d-", text)
+    bars, chosen = course.arena()
+    assert not isinstance(bars, Panel) and chosen.tickers == ()
+    open_ = TickerBars.from_panel(course.panel, "AAPL")
+    assert bars[0].ticker == "STOCK1" and bars[0].close[0] == pytest.approx(100.0)
+    assert np.diff(np.log(bars[0].close)) == pytest.approx(np.diff(np.log(open_.close)))
+    days = replace(chosen, first_day=None)
+    result = course.shown(race([Entry("one", PROGRAM)], bars, days))
+    assert result.tickers == ("AAPL", "MSFT") and "blind" in result.label

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from alphafoundry.algorithms.leader_board import missing_wall
+from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.sandbox_child_seccomp import SYSTEMS, filter_program
 from tests.library.algorithms.hostile import in_call
 
@@ -246,3 +248,10 @@ def _alive(process: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+@linux
+def test_the_walls_are_known_before_any_program_runs() -> None:
+    walls = Sandbox().walls()
+    assert "seccomp" in walls and missing_wall(walls) == ""
+    assert "NO SYSTEM CALL FILTER" in missing_wall(("limits", "audit"))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from fastapi import FastAPI
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.brain.filters import Condition, filter_query, read_query
-from alphafoundry.brain.server import in_process
+from alphafoundry.brain.server import close_app, create_app, in_process
 from alphafoundry.errors import BrainRequestError
 from alphafoundry.expressions import OPERATORS
 from alphafoundry.market.panel import Panel
@@ -269,3 +273,64 @@ async def test_operators_are_those_of_the_language(client: BrainClient) -> None:
     operators = {operator.name: operator for operator in await client.operators()}
     assert operators.keys() == OPERATORS.keys()
     assert operators["rank"].level == "ALL" and operators["rank"].description
+
+
+async def test_the_merged_pool_before_and_after_an_alpha(
+    client: BrainClient, http: httpx.AsyncClient, made: dict[str, str]
+) -> None:
+    outcome = await client.submit(made[GOOD])
+    assert outcome.status == "accepted"
+    submitted = (await http.get(f"/alphas/{made[GOOD]}")).json()
+    assert submitted["os"]["startDate"] == submitted["dateSubmitted"][:10]
+    other = made["rank(cap)"]
+    path = f"/users/self/alphas/{other}/before-and-after-performance"
+    while "retry-after" in (response := await http.get(path)).headers:
+        await asyncio.sleep(0.01)
+    found = response.json()
+    lines = [await client.daily_pnl(alpha) for alpha in (made[GOOD], other)]
+    days = pd.DataFrame({n: pd.Series(pnl, dates) for n, (dates, pnl) in enumerate(lines)})
+    merged = days.fillna(0).mean(axis=1)
+    sharpe = np.sqrt(252) * merged.mean() / merged.std(ddof=0)
+    assert found["score"]["after"] == pytest.approx(sharpe, abs=0.02)
+    assert found["score"]["before"] == submitted["is"]["sharpe"]
+    gain = await client.gain_to_pool(other)
+    assert gain == pytest.approx(found["score"]["after"] - found["score"]["before"])
+    assert await client.gain_to_pool("unknown") is None
+    assert found["stats"]["after"]["pnl"] == pytest.approx(merged.sum(), abs=1)
+    assert found["pnl"]["records"][-1][2] == pytest.approx(merged.sum(), abs=1)
+
+
+async def test_the_account_itself_and_what_is_unknown_of_it(
+    http: httpx.AsyncClient, made: dict[str, str]
+) -> None:
+    assert (await http.get("/users/self")).json()["id"] == (
+        await http.get(f"/alphas/{made[GOOD]}")
+    ).json()["author"]
+    answer = await http.patch(f"/alphas/{made[GOOD]}", json={"category": "NONSENSE"})
+    assert answer.json() == {"category": ['"NONSENSE" is not a valid choice.']}
+    for name in ("theme", "category"):
+        wrong = await http.get("/data-sets", params={**PLACE, name: "ALL"})
+        assert (wrong.status_code, list(wrong.json())) == (400, [name])
+    empty = await http.get("/data-fields", params={**PLACE, "dataset.id": "", "category": ""})
+    assert empty.json()["count"] > 0
+    themed = await http.get("/data-fields", params={**PLACE, "theme": "true"})
+    assert themed.json()["count"] == 0
+
+
+async def test_a_check_tells_of_production_too(client: BrainClient, made: dict[str, str]) -> None:
+    checks = {check.name: check.result for check in await client.check(made[GOOD])}
+    assert checks["PROD_CORRELATION"] == checks["SELF_CORRELATION"] == "PASS"
+
+
+async def test_columns_of_a_file_belong_to_their_data_sets(panel: Panel, tmp_path: Path) -> None:
+    fields = {**panel.fields, "sales": panel.fields["cap"], "my_score": panel.fields["cap"]}
+    app = create_app(replace(panel, fields=fields), state=tmp_path / "other.sqlite")
+    async with httpx.AsyncClient(
+        transport=in_process(app), base_url="http://x", auth=("a", "b")
+    ) as http:
+        sets = (await http.get("/data-sets", params=PLACE)).json()["results"]
+        assert [one["id"] for one in sets] == ["fundamental6", "other1", "pv1"]
+        query = {**PLACE, "category": "fundamental"}
+        found = (await http.get("/data-fields", params=query)).json()["results"]
+        assert [one["id"] for one in found] == ["sales"]
+    close_app(app)

@@ -405,3 +405,11 @@ def test_a_day_may_have_23_or_25_hours() -> None:
     assert seconds_until_midnight(datetime(2026, 3, 8, 5, tzinfo=UTC)) == 23 * 3600
     assert seconds_until_midnight(datetime(2026, 11, 1, 4, tzinfo=UTC)) == 25 * 3600
     assert eastern_day(datetime(2026, 11, 1, 3, 59, tzinfo=UTC)).isoformat() == "2026-10-31"
+
+
+async def test_max_trade_is_taken_and_its_alpha_says_what_it_does(http: httpx.AsyncClient) -> None:
+    sent = body(maxTrade="ON", simulationMode="FULL")
+    answer = await finished(http, (await http.post("/simulations", json=sent)).headers["location"])
+    alpha = (await http.get(f"/alphas/{answer.json()['alpha']}")).json()
+    assert alpha["settings"]["maxTrade"] == "ON"
+    assert any("maxTrade is ON" in note for note in alpha["notes"])

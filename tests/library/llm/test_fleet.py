@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from alphafoundry.errors import ConfigurationError, LanguageModelError, ModelMemoryError
+from alphafoundry.errors import (
+    ConfigurationError,
+    LanguageModelError,
+    ModelMemoryError,
+    ModelNotFoundError,
+)
 from alphafoundry.llm import ModelFleet, OllamaClient
 from tests.library.llm.ollama_server import OllamaServer, error, text
 
@@ -39,6 +44,7 @@ async def test_three_memory_errors_take_the_next_smaller_model(
         "current_model_index": 1,
         "vram_error_count": 0,
         "current_model": "middle",
+        "address": server.url,
         "timestamp": START.isoformat(),
     }
     assert [path.name for path in state.parent.iterdir()] == ["model_fleet_state.json"]
@@ -54,6 +60,27 @@ async def test_a_restart_goes_on_where_the_state_file_stands(
         again = ModelFleet(ollama, MODELS, state_path=state, now=Clock())
     assert again.current_model == "middle"
     assert again.status.vram_error_count == 0
+
+
+async def test_the_state_belongs_to_an_address(server: OllamaServer, tmp_path: Path) -> None:
+    state = tmp_path / "model_fleet_state.json"
+    server.rules = {"large": FULL, "middle": text("first")}
+    async with OllamaClient(server.url) as ollama, OllamaClient("other:11434") as other:
+        await ModelFleet(ollama, MODELS, state_path=state, now=Clock()).generate("hello")
+        assert ModelFleet(other, MODELS, state_path=state, now=Clock()).current_model == "large"
+
+
+async def test_a_model_that_cannot_be_had_is_left_out(server: OllamaServer) -> None:
+    gone = error("model 'middle' not found", 404)
+    server.rules = {"large": FULL, "middle": gone, "small": text("rank(close)")}
+    server.pull_lines = [{"error": "pull model manifest: file does not exist"}]
+    async with OllamaClient(server.url) as ollama:
+        fleet = ModelFleet(ollama, MODELS, successes_to_step_up=1, now=Clock())
+        assert await fleet.generate("hello") == "rank(close)"
+        assert fleet.current_model == "large"
+        server.rules = dict.fromkeys(MODELS, gone)
+        with pytest.raises(ModelNotFoundError, match="none of the 3 models"):
+            await fleet.generate("hello")
 
 
 @pytest.mark.parametrize(

@@ -127,3 +127,13 @@ async def test_a_pull_that_does_not_end_well_is_an_error(
         with pytest.raises(LanguageModelError) as caught:
             await ollama.pull("m")
     assert caught.value.transient is transient
+
+
+async def test_a_model_that_refuses_to_be_told_about_thinking_is_asked_without(
+    server: OllamaServer,
+) -> None:
+    server.replies.extend([error('"m" does not support thinking', 400), text("a"), text("b")])
+    async with OllamaClient(server.url) as ollama:
+        assert await ollama.generate("m", "hello", think=True) == "a"
+        assert await ollama.generate("m", "hello", think=True) == "b"
+    assert [body.get("think") for _, body in server.requests] == [True, None, None]

@@ -822,3 +822,13 @@ def test_the_given_download_with_three_header_rows() -> None:
 
 def test_the_given_exchange_codes() -> None:
     assert read(case("05_codes.csv")).symbols[0] == "000001"
+
+
+def test_a_decimal_comma_in_one_quoted_cell_is_read_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    rows = [f"2020-01-{day:02},A,50.{day:02},1000" for day in range(1, 25)]
+    rows[5] = '2020-01-06,A,"50,42",1000'
+    path.write_text("date,symbol,close,volume\n" + "\n".join(rows) + "\n")
+    bars = read(path)
+    assert bars.values["close"][5, 0] == 50.42
+    assert "'50,42' is read as 50.42" in notes_of(bars, "decimal")

@@ -226,3 +226,17 @@ def test_the_books_of_the_cases(name: str, pnl: float, tmp_path: Path) -> None:
     panel = load_market(str(CASES / f"{name}.csv"), cache_dir=tmp_path)
     found = simulate("1", panel, BOOK).statistics
     assert found.pnl == pytest.approx(pnl, abs=1.0)
+
+
+def test_weekly_bars_in_a_folder_of_daily_ones_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    for name, days in (
+        ("DAY", pd.bdate_range("2018-01-01", periods=700)),
+        ("WEEK", pd.date_range("2018-01-05", periods=130, freq="W-FRI")),
+    ):
+        close = 50 + np.arange(len(days)) * 0.01
+        pd.DataFrame({"date": days, "close": close}).to_csv(folder / f"{name}.csv", index=False)
+    cautions = load_market(str(folder), cache_dir=tmp_path / "cache").screen().cautions
+    (told,) = [line for line in cautions if "among daily ones" in line]
+    assert told.startswith("Weekly bars among daily ones: WEEK;")

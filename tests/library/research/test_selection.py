@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,7 +19,11 @@ from alphafoundry.research import (
     obstacles,
     submittable,
 )
+from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.selection import worthiest_first
+from alphafoundry.research.submission import _by_gain
+from alphafoundry.runs import Stop
+from alphafoundry.store import AlphaRow
 
 DATES = np.arange("2020-01-01", "2021-06-01", dtype="datetime64[D]")
 
@@ -183,3 +189,15 @@ def test_the_better_verdict_goes_first_and_within_it_what_is_fit_and_new() -> No
     order = worthiest_first([twin, odd, alike, fresh, proven], [submitted], rank)
     assert [one.alpha_id for one in order.placed] == ["proven", "fresh", "alike", "odd"]
     assert [one.alpha_id for one in order.dropped] == ["twin"]
+
+
+async def test_submissions_can_go_by_what_they_add_to_the_pool() -> None:
+    gains = {"a": 0.1, "b": None, "c": 0.4}
+
+    async def gain_to_pool(alpha_id: str) -> float | None:
+        return gains[alpha_id]
+
+    alphas = [SimpleNamespace(alpha_id=name) for name in gains]
+    run = SimpleNamespace(brain=SimpleNamespace(gain_to_pool=gain_to_pool), stop=Stop())
+    ordered = await _by_gain(cast(ResearchRun, run), cast(list[AlphaRow], alphas))
+    assert [alpha.alpha_id for alpha in ordered] == ["c", "a", "b"]

@@ -254,3 +254,20 @@ async def test_results_that_are_slow_to_fetch_do_not_pile_up(
             assert len(service.asked) == simulation_queue.MOST_BEHIND + 1
             fetched.set()
             assert len(await running) == 9
+
+
+async def test_a_429_halves_what_is_under_way_and_answers_raise_it_again(
+    simulate_all: Simulating,
+) -> None:
+    refused: set[int] = set()
+
+    def answer(number: int) -> BaseException | None:
+        if number < 4 and number not in refused:
+            refused.add(number)
+            return RateLimited("too many", kind="concurrent", retry_after=0.0)
+        return None
+
+    work, service = await simulate_all(a_run(), 40, answer, cap=4)
+    assert service.peak == 4 and work.concurrency.lowest == 2
+    assert work.concurrency.limit == 4
+    assert len(work.ended) == 40

@@ -139,7 +139,6 @@ def test_train_and_test_split_the_period(simulator: Simulator) -> None:
     ("change", "message"),
     [
         ({"region": "EUR"}, "region 'EUR': not offered on a local market; choose USA"),
-        ({"max_trade": "ON"}, "maxTrade 'ON': not offered on a local market; choose OFF"),
         ({"neutralization": "COUNTRY"}, "choose one of NONE, MARKET, SECTOR"),
         ({"test_period": "P6Y0M"}, "testPeriod 'P6Y0M': leaves no day to train on"),
     ],

@@ -1,0 +1,238 @@
+"""Other ways to read a model's answer, where the text as it stands holds no usable program.
+
+Models and the services between put programs into JSON, escape them, quote them, number their
+lines, show them as a diff or a session, and typeset their quotes. Each reading here undoes one of
+these. None is a guess about the program's meaning: what comes out is checked like any other.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from alphafoundry.algorithms.typography import plain_typography
+
+LONGEST_READ: Final = 200_000
+"""Characters of an answer that is read in another way; a longer one is taken as it stands."""
+
+_DEPTH: Final = 3
+_MOST_READINGS: Final = 60
+_MOST_JSON: Final = 20
+_DEEPEST_JSON: Final = 8
+
+_FENCE_LINE: Final = re.compile(
+    r"^[ \t>]*(?:`{3,}|~{3,}|'''(?=\w*$)|``(?=\w*$))[^\n`]*$", re.MULTILINE
+)
+_TAG: Final = re.compile(
+    r"</?(?:pre|code|br|p|div|span|python|answer|artifact|program|algorithm)\b[^<>\n]*>"
+    r"|<!\[CDATA\[|\]\]>|<\|[\w ]+\|>|\[/?(?:code|python)\]",
+    re.IGNORECASE,
+)
+_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\n", '"': '"', "'": "'", "\\": "\\", "/": "/"}
+_SESSION: Final = re.compile(r"^[ \t]*(?:>>>|\.\.\.|In ?\[\d*\]:|\.\.\.:)(?: (.*)|)$")
+_NUMBERED: Final = re.compile(r"^ *\d+(?:[:.|)]| {1,3}\||(?=  |$)) ?(.*)$")
+_HUNK: Final = re.compile(r"^@@ .* @@")
+_HEREDOC: Final = re.compile(
+    r"<<-?[ ]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)\n[ \t]*\1[ \t]*$", re.DOTALL | re.M
+)
+
+
+def readings(text: str) -> Iterator[str]:
+    """Yield the answer read in other ways, one step undone, then two, then three."""
+    if len(text) > LONGEST_READ:
+        return
+    seen = {text}
+    level = [text]
+    for _ in range(_DEPTH):
+        following = []
+        for one in level:
+            for read in _READINGS:
+                other = read(one)
+                if other and other not in seen and len(other) <= 2 * LONGEST_READ:
+                    seen.add(other)
+                    following.append(other)
+                    yield other
+                    if len(seen) > _MOST_READINGS:
+                        return
+        level = following
+
+
+def _without_fences(text: str) -> str | None:
+    """Make every line that is a fence the border of a block, however the fences are paired."""
+    pieces = _FENCE_LINE.split(text)
+    if len(pieces) < 2:
+        return None
+    return "\n".join(f"~~~~~~~\n{piece}\n~~~~~~~\n" for piece in pieces if piece.strip())
+
+
+def _from_json(text: str) -> str | None:
+    """Return the texts of the JSON in the answer, each as a block."""
+    found: list[str] = []
+    for document in _documents(text):
+        found.extend(_texts(document, 0))
+    whole = "\n".join(
+        piece if "```" in piece or "~~~" in piece else f"~~~~~~~\n{piece}\n~~~~~~~"
+        for piece in found
+        if "\n" in piece or "=" in piece or "import" in piece
+    )
+    return whole or None
+
+
+def _documents(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder(strict=False)
+    stripped = text.strip()
+    if stripped[:1] in "{[" and stripped[-1:] in "}]" and "'" in stripped:
+        try:
+            yield ast.literal_eval(stripped)
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            pass
+        else:
+            return
+    position = 0
+    starts = re.compile(r'[{\[]|^\s*"', re.MULTILINE)
+    for _ in range(_MOST_JSON):
+        start = starts.search(text, position)
+        if start is None:
+            return
+        begin = start.end() - 1
+        try:
+            document, position = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            position = begin + 1
+            continue
+        if isinstance(document, (dict, list, str)):
+            yield document
+
+
+def _texts(document: Any, depth: int) -> Iterator[str]:
+    if depth > _DEEPEST_JSON:
+        return
+    if isinstance(document, str):
+        if document.lstrip()[:1] in ("{", "["):
+            try:
+                yield from _texts(json.loads(document, strict=False), depth + 1)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                return
+        yield document
+    elif isinstance(document, dict):
+        for value in document.values():
+            yield from _texts(value, depth + 1)
+    elif isinstance(document, list) and document and all(isinstance(x, str) for x in document):
+        ended = sum(line.endswith("\n") for line in document) * 2 >= len(document)
+        yield ("" if ended else "\n").join(document)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _texts(value, depth + 1)
+
+
+def _unescaped(text: str) -> str | None:
+    r"""Undo \n, \t and \" where they stand for line breaks, tabs and quotes."""
+    if "\\n" not in text and '\\"' not in text:
+        return None
+    stripped = text.strip()
+    if stripped[:1] == stripped[-1:] == '"':
+        text = stripped[1:-1]
+
+    def undo(found: re.Match[str]) -> str:
+        mark = found.group(1)
+        if mark[0] == "u" and len(mark) == 5:
+            return chr(int(mark[1:], 16))
+        return _ESCAPED.get(mark, found.group(0))
+
+    return _ESCAPE.sub(undo, text)
+
+
+def _from_html(text: str) -> str | None:
+    """Drop tags and special tokens, and read entities."""
+    return html.unescape(_TAG.sub("\n", text))
+
+
+def _from_markdown(text: str) -> str | None:
+    return re.sub(r"\\([_*#<>\[\]()])", r"\1", text)
+
+
+def _from_session(text: str) -> str | None:
+    """Return what was typed in a session of Python or IPython."""
+    return _kept(text, _SESSION)
+
+
+def _without_line_numbers(text: str) -> str | None:
+    return _kept(text, _NUMBERED)
+
+
+def _kept(text: str, pattern: re.Pattern[str]) -> str | None:
+    """Return what the pattern leaves of the lines that match it; None where there are few."""
+    lines = [found.group(1) or "" for line in text.split("\n") if (found := pattern.match(line))]
+    return "\n".join(lines) + "\n" if len(lines) >= 3 else None
+
+
+def _without_quote_marks(text: str) -> str | None:
+    """Drop the mark that stands before every line of a quotation or a table."""
+    for mark in ("> ", "| "):
+        lines = text.split("\n")
+        marked = [line.startswith(mark) or line == mark.strip() for line in lines]
+        if sum(marked) >= 3:
+            kept = [line[len(mark) :] for line, one in zip(lines, marked, strict=True) if one]
+            return "\n".join(kept) + "\n"
+    return None
+
+
+def _from_diff(text: str) -> str | None:
+    """Return the text after a diff: lines with a plus or a blank, none with a minus."""
+    lines = text.split("\n")
+    hunks = any(_HUNK.match(line) for line in lines)
+    if not hunks and sum(line.startswith("+") for line in lines) < 3:
+        return None
+    kept = []
+    for line in lines:
+        if line.startswith(("+++", "---", "diff ", "index ", "new file")) or _HUNK.match(line):
+            continue
+        if line.startswith(("+", " ")):
+            kept.append(line[1:])
+        elif not line:
+            kept.append("")
+    return "\n".join(kept) + "\n"
+
+
+def _without_shell(text: str) -> str | None:
+    """Return the file that a shell command or a notebook's cell writes."""
+    found = _HEREDOC.search(text)
+    if found:
+        return found.group(2) + "\n"
+    return re.sub(r"^[ \t]*[%!][a-zA-Z%][^\n]*$", "", text, flags=re.MULTILINE)
+
+
+def _indented_part(text: str) -> str | None:
+    """Return the lines that stand indented between lines of prose."""
+    lines = [line.expandtabs(4) for line in text.split("\n")]
+    kept = [line for line in lines if not line.strip() or line.startswith("  ")]
+    return "\n".join(kept) + "\n" if any(line.strip() for line in kept) else None
+
+
+def _wide_tabs(text: str) -> str | None:
+    """Take a tab for eight columns, as Python does, instead of four."""
+    return text.expandtabs(8) if "\t" in text else None
+
+
+_READINGS: Final[tuple[Callable[[str], str | None], ...]] = (
+    _without_fences,
+    plain_typography,
+    _from_json,
+    _unescaped,
+    _from_html,
+    _from_markdown,
+    _without_quote_marks,
+    _from_session,
+    _without_line_numbers,
+    _from_diff,
+    _without_shell,
+    _indented_part,
+    _wide_tabs,
+)

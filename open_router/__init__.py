@@ -1,0 +1,1 @@
+"""The name under which older programs import the generation of algorithms."""
