@@ -28,9 +28,13 @@ from alphafoundry.algorithms.template_provider import TemplateProvider
 from alphafoundry.algorithms.validation import validate
 from alphafoundry.finance.bars import TickerBars
 
+Bars = TickerBars
+"""What it was called first; code that others wrote imports it by this name."""
+
 __all__ = [
     "AlgorithmFailed",
     "ArenaSettings",
+    "Bars",
     "Entry",
     "GeneratedAlgorithm",
     "Generation",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alphafoundry import algorithms
 from alphafoundry.algorithms.arena import Entry, race
 from alphafoundry.algorithms.arena_settings import ArenaSettings
 from alphafoundry.algorithms.contract import (
@@ -472,3 +473,7 @@ def _scaled_after(bars: TickerBars, name: str, day: int) -> np.ndarray:
     values = getattr(bars, name).copy()
     values[day:] *= 1.7
     return values
+
+
+def test_bars_of_a_ticker_have_their_first_name_too() -> None:
+    assert algorithms.Bars is algorithms.TickerBars
