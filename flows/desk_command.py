@@ -47,7 +47,7 @@ HELP = """usage: python -m flows.desk COMMAND
                        what an order (its number) is made of
   pause AGENT REASON   let an agent rest until it is resumed
   resume [AGENT]       let an agent, or the whole desk, go on
-  halt REASON          send nothing but what reduces; resume ends it
+  halt REASON          send nothing; resume ends it
   flatten REASON       cancel open orders and close every position of a desk that runs
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from alphafoundry.agents.account import STATES
+from alphafoundry.agents.bodies.meta_control import OWN as META_CONTROL
 from alphafoundry.agents.control import change_desk
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, seconds, utc
 from alphafoundry.errors import FoundryError
@@ -59,8 +59,10 @@ def flatten_desk(store: Store, reason: str, *, desk: str | None, at: datetime) -
             f"desk {found.name}: no process runs it, so nobody would send the orders; start it "
             "first (python -m flows.desk run)"
         )
-    # A ledger that is halted although nobody has halted the desk has done so by itself.
-    if ledger.state == "halted" != STATES[found.mode]:
+    # A ledger that is halted although nobody has halted the desk has done so by itself, and
+    # meta_control passes that on.
+    by_itself = found.mode != "HALTED" or found.mode_actor == META_CONTROL
+    if ledger.state == "halted" and by_itself:
         raise FoundryError(
             f"desk {found.name}: its ledger is halted ({ledger.state_reason}), so its positions "
             "are not certain; see python -m flows.desk reconcile, then resume, then flatten"
@@ -68,9 +70,10 @@ def flatten_desk(store: Store, reason: str, *, desk: str | None, at: datetime) -
     now = _desk_time(store, found, at)
     hours = ExchangeHours(ledger.exchange, now.date(), now.date() + timedelta(days=10))
     with store.together():
-        if found.mode != "REDUCING":
-            change_desk(store, "REDUCING", f"{BATCH}: {reason}", desk=found.name, at=now)
         cancelled, orders = _write(store, ledger.id, _session(hours, now), now, reason)
+        # What is halted and has nothing to close stays halted.
+        if found.mode == "ACTIVE" or (found.mode == "HALTED" and orders):
+            change_desk(store, "REDUCING", f"{BATCH}: {reason}", desk=found.name, at=now)
         if not cancelled and not orders:
             return f"desk {found.name}: nothing to do, every position is closed or being closed"
         with desk_transaction(store, found.name) as rows:

@@ -24,11 +24,11 @@ class TickCount:
         default_factory=lambda: defaultdict(Counter)
     )
 
-    def add(self, agent: str, outcome: str, reason: str) -> None:
-        """Count one tick."""
-        self.by_agent[agent][outcome] += 1
+    def add(self, agent: str, outcome: str, reason: str, count: int = 1) -> None:
+        """Count ticks that ended alike."""
+        self.by_agent[agent][outcome] += count
         if outcome != "ran":
-            self.reasons[agent][outcome, reason] += 1
+            self.reasons[agent][outcome, reason] += count
 
     def total(self, outcome: str | None = None) -> int:
         """Return how many ticks ended so, or all."""

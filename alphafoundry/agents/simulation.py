@@ -33,6 +33,7 @@ from alphafoundry.market.panel import Panel
 from alphafoundry.store import RunRow, Store, is_alive, open_store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import (
+    count_reasons,
     desk_transaction,
     open_agent_desk,
     read_agent_alerts,
@@ -357,8 +358,7 @@ class DeskSimulation:
         assert worker.kept is not None
         self.floor.account.reload(worker.kept["account"])
         self.floor.restore(worker.kept["floor"])
-        for row in read_ticks(self._store, self.name):
-            self.ticks.add(row.agent, row.outcome, row.reason)
+        self._count_stored()
         for agent, spent in living.punctuality.cpu.items():
             self.simulator.cpu[agent] = sum(spent)
         return living.punctuality
@@ -445,6 +445,10 @@ class DeskSimulation:
                 }
         samples.clear()
 
+    def _count_stored(self) -> None:
+        for agent, outcome, reason, count in count_reasons(self._store, self.name):
+            self.ticks.add(agent, outcome, reason, count)
+
     def _restore(self, checkpoint: Mapping[str, Any]) -> None:
         self.floor.restore(checkpoint["floor"])
         self.desk.book.restore(checkpoint["book"])
@@ -453,5 +457,4 @@ class DeskSimulation:
         )
         self.simulator.restore(checkpoint["simulator"])
         self._began_with, self._cpu = checkpoint["began_with"], checkpoint["seconds"]
-        for row in read_ticks(self._store, self.name):
-            self.ticks.add(row.agent, row.outcome, row.reason)
+        self._count_stored()

@@ -111,7 +111,11 @@ class FloorWorker:
         """
         if self._process is None:
             return Facts()
-        found: Facts = self._ask(("facts", now), START_SECONDS)
+        try:
+            found: Facts = self._ask(("facts", now), START_SECONDS)
+        except FoundryError:
+            # The next agent that is run starts another process.
+            return Facts()
         return found
 
     def agents(self, agents: Mapping[str, Agent]) -> dict[str, Agent]:

@@ -266,6 +266,18 @@ def count_ticks(store: Store, desk: str) -> list[tuple[str, str, int]]:
         return [(agent, outcome, count) for agent, outcome, count in session.execute(query)]
 
 
+def count_reasons(store: Store, desk: str) -> list[tuple[str, str, str, int]]:
+    """Return (agent, outcome, reason, how many) of a desk's ticks, in the order of the first."""
+    query = (
+        select(AgentTickRow.agent, AgentTickRow.outcome, AgentTickRow.reason, func.count())
+        .where(AgentTickRow.desk == desk)
+        .group_by(AgentTickRow.agent, AgentTickRow.outcome, AgentTickRow.reason)
+        .order_by(func.min(AgentTickRow.position))
+    )
+    with store.session() as session:
+        return [(agent, outcome, why, n) for agent, outcome, why, n in session.execute(query)]
+
+
 def read_agent_states(store: Store, desk: str) -> dict[str, dict[str, Any]]:
     """Return agent to its state."""
     with store.session() as session:

@@ -68,5 +68,7 @@ def test_a_simulation_that_is_killed_goes_on_by_itself(
     assert place.json("cut.json")["digest"] == place.json("whole.json")["digest"]
     assert len(place.rows("SELECT name FROM agent_desks")) == 2
 
+    again = place.run(DESK, "replay", timeout=600)
+    assert again.returncode == 0 and "replay: every row is the same" in again.stdout
     again = place.run(DESK, "reconcile")
     assert (again.returncode, again.stdout.count("reconciled to $0.00")) == (0, 1)

@@ -75,7 +75,11 @@ def small_desk(
             account=account,
             seed=3,
             home=home,
-            settings=SETTINGS,
+            settings={
+                **SETTINGS,
+                "sessions": sessions,
+                "strategies": [one.to_json() for one in traded],
+            },
             replay_from=replay_from,
             checkpoint=checkpoint,
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from alphafoundry.agents import decisions
 from alphafoundry.agents.clocks import ReplayClock
+from alphafoundry.agents.due_times import due_times
 from alphafoundry.agents.living import LivingDesk
 from alphafoundry.agents.registry import Agent, AgentContext, AgentResult, Parameters
 from alphafoundry.errors import MarketError
@@ -85,3 +88,23 @@ def test_a_replay_goes_as_fast_as_it_is_told():
     clock = ReplayClock(NOON, 1000.0)
     clock.sleep_until(NOON + 50)
     assert clock.now() >= NOON + 50
+
+
+def test_the_first_tick_in_which_two_desks_differ_is_shown(tmp_path):
+    schedule = schedule_of(tmp_path, "  first: {interval_minutes: 1}\n")
+
+    def body(context: AgentContext, *, odd: int | None) -> AgentResult:
+        return AgentResult(figures={"orders": 7 if context.due_at == odd else 3})
+
+    due = due_times(schedule.tasks["first"], HOURS, NOON, NOON + 600)
+    with open_store(home=tmp_path) as store:
+        for name, odd in (("one", None), ("same", None), ("other", due[5])):
+            book = stored_book(store, schedule, NOON, name)
+            desk = desk_of(schedule, HOURS, NOON, {"first": partial(body, odd=odd)}, book=book)
+            living = LivingDesk(desk, Stepping(NOON), speed=1.0, began_at=NOON)
+            living.run(NOON + 600, lambda: False)
+        assert decisions.first_difference(store, "one", "same") is None
+        told = decisions.first_difference(store, "one", "other")
+        assert told is not None
+        assert f"{datetime.fromtimestamp(due[5], UTC):%Y-%m-%d %H:%M:%S} ran" in told
+        assert '"orders": 3' in told and '"orders": 7' in told

@@ -6,19 +6,32 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
+from alphafoundry.agents.control import change_desk
 from alphafoundry.agents.decisions import replayed
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.living import LivingDesk
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.errors import FoundryError
 from alphafoundry.runs import open_run
-from alphafoundry.store import open_store
+from alphafoundry.store import Store, open_store
 from alphafoundry.store.agent_tables import AgentTickRow
-from alphafoundry.store.agents import read_agent_desk, read_control_decisions
-from alphafoundry.trading import read_orders
+from alphafoundry.store.agents import (
+    desk_transaction,
+    read_agent_desk,
+    read_control_decisions,
+)
+from alphafoundry.store.desk_tables import DeskRow
+from alphafoundry.trading import read_orders, set_state
 from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
 from tests.library.agents.test_living import Stepping
+
+
+def store_id(store: Store, name: str) -> int:
+    with store.session() as session:
+        return session.scalar(select(DeskRow.id).where(DeskRow.name == name))
+
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -108,6 +121,25 @@ def test_what_cannot_be_flattened_is_told_in_a_line(tmp_path):
             pytest.raises(FoundryError, match="no process runs it"),
         ):
             flatten_desk(store, "a test", desk="gone", at=NOW)
+        with (
+            open_run(store, flow="desk", service="desk") as run,
+            small_desk(
+                store, panel, tmp_path, name="here", sessions=2, replay_from=start, run_id=run.id
+            ),
+        ):
+            ledger = store_id(store, "here")
+            # A person's halt is no doubt about the positions; the ledger's own is.
+            change_desk(store, "HALTED", "a look", desk="here", at=NOW)
+            assert "nothing to do" in flatten_desk(store, "a test", desk="here", at=NOW)
+            assert read_agent_desk(store, "here").mode == "HALTED"
+            change_desk(store, "ACTIVE", "resumed", desk="here", at=NOW)
+            set_state(store, ledger, "halted", reason="cash differs")
+            with pytest.raises(FoundryError, match=r"its ledger is halted \(cash differs\)"):
+                flatten_desk(store, "a test", desk="here", at=NOW)
+            with desk_transaction(store, "here") as rows:
+                rows.desk().mode, rows.desk().mode_actor = "HALTED", "meta_control"
+            with pytest.raises(FoundryError, match=r"its ledger is halted \(cash differs\)"):
+                flatten_desk(store, "a test", desk="here", at=NOW)
         with pytest.raises(FoundryError, match="there is no book of its broker"):
             (tmp_path / "desks" / "past.sqlite").unlink()
             reconcile_desk(store, tmp_path, desk="past")

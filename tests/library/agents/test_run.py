@@ -1,0 +1,73 @@
+"""A desk on a clock whose agents' process is killed: another goes on, and the books hold."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from functools import partial
+
+import psutil
+import pytest
+
+from alphafoundry.agents.reconciling import reconcile_desk
+from alphafoundry.agents.simulation import open_floor
+from alphafoundry.store import open_store
+from alphafoundry.store.agents import read_ticks
+from alphafoundry.trading import read_orders
+from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
+
+
+def _workers() -> list[psutil.Process]:
+    found = []
+    for one in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "alphafoundry.agents.worker" in one.cmdline():
+                found.append(one)
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path):
+    panel = small_panel()
+    day = panel.dates[-1].item()
+    # A quarter of an hour before the orders for the close are written, to after its last fills.
+    start = int(datetime(day.year, day.month, day.day, 19, 25, tzinfo=UTC).timestamp())
+    killed: list[int] = []
+    with (
+        open_store(home=tmp_path) as store,
+        small_desk(
+            store,
+            panel,
+            tmp_path,
+            sessions=1,
+            replay_from=start,
+            schedule=patient_schedule(tmp_path),
+        ) as desk,
+    ):
+
+        def asked_to_stop() -> bool:
+            if not killed and read_orders(store, 1):
+                for one in _workers():
+                    killed.append(one.pid)
+                    one.kill()
+            return False
+
+        desk.replay(
+            partial(open_floor, desk="small", url=None, home=tmp_path, load=small_panel),
+            speed=60.0,
+            minutes=1.1,
+            asked_to_stop=asked_to_stop,
+        )
+        assert len(killed) == 1 and _workers() == []
+        rows = read_ticks(store, "small")
+        assert len({(row.agent, row.due_at) for row in rows}) == len(rows) > 100
+        assert {row.outcome for row in rows} <= {"ran", "idle", "blocked", "missed", "failed"}
+        assert "all alike" in desk.decided_alike()
+        report = desk.report()
+        assert report.ticks.total() == len(rows)
+        assert report.totals.differences == []
+        # An order is at the broker once, whoever sent it.
+        ids = [one.client_order_id for one in desk.floor.account._paper.orders.values()]
+        assert len(ids) == len(set(ids))
+        assert set(ids) <= {one.client_order_id for one in read_orders(store, 1)}
+        assert reconcile_desk(store, tmp_path).agrees
