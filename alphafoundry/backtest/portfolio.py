@@ -46,14 +46,19 @@ def cut_losers_and_winners(
 
 
 @kernel
-def keep_strongest(signals: FloatMatrix, most: int) -> None:
-    """Keep the `most` largest absolute signals of each day, equal ones in row order; 0 the rest."""
+def keep_strongest(signals: FloatMatrix, preference: FloatMatrix, most: int) -> None:
+    """Keep the `most` largest absolute signals of each day; 0 the rest.
+
+    preference : shape of signals; of equal signals the one with the larger value goes first, NaN
+        last, and then the one in the earlier row
+    """
     rows, days = signals.shape
     counts = np.zeros(days)
     for i in range(rows):
         for t in range(days):
             counts[t] += 1.0 if signals[i, t] != 0.0 else 0.0
     strength = np.empty(rows)
+    order = np.empty(rows)
     for t in range(days):
         if counts[t] <= most:
             continue
@@ -67,9 +72,16 @@ def keep_strongest(signals: FloatMatrix, most: int) -> None:
             above += strength[i] > least
         room = most - above
         for i in range(rows):
+            wish = preference[i, t]
+            tied = strength[i] == least
+            order[i] = (-wish if wish == wish else math.inf) if tied else math.nan
             if strength[i] < least:
                 signals[i, t] = 0.0
-            elif strength[i] == least:
+        # Not a number comes last: those are the ones that are not equal to the least.
+        places = np.argsort(order, kind="mergesort")
+        for place in range(rows):
+            i = places[place]
+            if strength[i] == least:
                 if room > 0:
                     room -= 1
                 else:
@@ -228,6 +240,7 @@ def trade_all(
     close: FloatMatrix,
     returns: FloatMatrix,
     rates: FloatMatrix,
+    preference: FloatMatrix,
     rules: FloatRow,
     first: int,
     last: int,
@@ -241,6 +254,8 @@ def trade_all(
     signals : shape (n_trials, n_instruments, n_days); stops and limits change them
     close, returns, rates : shape (n_instruments, n_days): close, return of the day, and cost of
         trading one unit of value at the day's close
+    preference : of equal signals the one with the larger value is held, where positions are
+        limited; may be of shape (0, 0) where they are not
     rules : share of equity per unit of signal, most gross exposure over equity, fall from the
         peak of equity that closes everything, stop loss, take profit, most positions; inf turns
         one off
@@ -270,7 +285,7 @@ def trade_all(
         if rules[3] < math.inf or rules[4] < math.inf:
             cut_losers_and_winners(mine, close, rules[3], rules[4])
         if rules[5] < mine.shape[0]:
-            keep_strongest(mine, int(rules[5]))
+            keep_strongest(mine, preference, int(rules[5]))
         page = book[trial]
         if first > 0:
             page[3, 0] = _open(mine, rates, size, most_exposure, first - 1, page)
