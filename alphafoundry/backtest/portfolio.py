@@ -49,8 +49,8 @@ def cut_losers_and_winners(
 def keep_strongest(signals: FloatMatrix, preference: FloatMatrix, most: int) -> None:
     """Keep the `most` largest absolute signals of each day; 0 the rest.
 
-    preference : shape of signals; of equal signals the one with the larger value goes first, NaN
-        last, and then the one in the earlier row
+    preference : shape of signals; of equal signals the one with the larger value goes first, and
+        then the one in the earlier row
     """
     rows, days = signals.shape
     counts = np.zeros(days)
@@ -74,18 +74,13 @@ def keep_strongest(signals: FloatMatrix, preference: FloatMatrix, most: int) -> 
         for i in range(rows):
             wish = preference[i, t]
             tied = strength[i] == least
-            order[i] = (-wish if wish == wish else math.inf) if tied else math.nan
+            order[i] = -wish if tied else math.inf
             if strength[i] < least:
                 signals[i, t] = 0.0
-        # Not a number comes last: those are the ones that are not equal to the least.
         places = np.argsort(order, kind="mergesort")
-        for place in range(rows):
-            i = places[place]
+        for i in places[room:]:
             if strength[i] == least:
-                if room > 0:
-                    room -= 1
-                else:
-                    signals[i, t] = 0.0
+                signals[i, t] = 0.0
 
 
 @kernel

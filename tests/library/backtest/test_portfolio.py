@@ -106,15 +106,6 @@ def test_a_gap_is_earned_when_the_price_is_back_and_a_missing_price_costs_nothin
     np.testing.assert_allclose(result.daily_returns, [0.0, 0.0, 0.1, 0.0], atol=1e-15)
 
 
-def test_of_equal_signals_those_with_the_largest_dollar_volume_are_held() -> None:
-    """Symbols in alphabetical order are no reason to hold the first of them."""
-    close = np.full((30, 4), 10.0)
-    bars = bars_of(close, volume=np.tile([1e4, 4e4, 2e4, 3e4], (30, 1)))
-    signals = np.tile([1.0, -1.0, 0.5, 1.0], (30, 1))
-    held = backtest_signals(bars, signals, Execution(sizing=Sizing(0.1, max_positions=2)))
-    np.testing.assert_array_equal(held.positions[-1] != 0.0, [False, True, False, True])
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
