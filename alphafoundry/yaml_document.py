@@ -36,7 +36,7 @@ class YamlDocument:
     lines: dict[KeyPath, int] = field(default_factory=dict)
 
 
-MOST_NODES = 50_000
+MOST_NODES = 20_000
 """Keys, values and list items of the largest document that is read, aliases written out."""
 
 MOST_BYTES = 2_000_000

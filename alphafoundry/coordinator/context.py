@@ -187,10 +187,11 @@ class PhaseContext:
     ) -> None:
         """Raise PhaseFailed where a strategy of the user's own looks ahead; asked once each.
 
-        strategy : `StrategyUse.source.to_json()`
+        strategy : `StrategyUse.source.to_json()`. One that takes a seed is not asked: what it
+            draws for a day may depend on how many days there are
         """
         name = strategy["type"]
-        if ":" not in name or name in self._honest:
+        if ":" not in name or name in self._honest or SEED_PARAMETER in parameters:
             return
         self._honest.add(name)
         component = {"strategy": strategy, "parameters": parameters}

@@ -180,7 +180,7 @@ def test_settings_cannot_be_changed() -> None:
         ("market: 5", "foundry.yaml:1: market: '5' is not text; put it in quotes"),
         ("seed: x\nbrain: y", "foundry.yaml:2: brain: 'y' is not a service; choose one of local, "
          "worldquant, http(s)://HOST:PORT\nfoundry.yaml:1: seed: 'x' is not a whole number"),
-        ("a: &a [*a]", "foundry.yaml: more than 50000 keys, values and list items, aliases written "
+        ("a: &a [*a]", "foundry.yaml: more than 20000 keys, values and list items, aliases written "
          "out; make it smaller"),
         ("seed: 1\nseed: 2", "foundry.yaml:2: seed: stands twice; first in line 1"),
         ("- seed", "foundry.yaml: the file is not a mapping of keys to values"),
