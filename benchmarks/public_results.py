@@ -148,7 +148,7 @@ def main() -> None:
     width = max(len(row["what"]) for row in found)
     for row in found:
         sys.stdout.write(f"{row['what']:{width}}  {row['alphas']:4}  {row['found']}\n")
-    sys.stdout.write(f"{write_result("public", found, ['numpy', 'numba'])}\n")
+    sys.stdout.write(f"{write_result('public', found, ['numpy', 'numba'])}\n")
 
 
 if __name__ == "__main__":
