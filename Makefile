@@ -18,7 +18,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search clean leaks \
+        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
         bench-startup bench-truth
 
 help: ## List the commands
@@ -98,6 +98,9 @@ bench-library: install-dev ## Measure single steps of the library: markets, host
 bench-search: ## Race the search against others at equal budgets (FLAGS='--whole' takes hours)
 	@$(ENVIRONMENT) dev bench
 	@$(BIN)/python -m benchmarks.search $(FLAGS)
+
+bench-public: install-dev ## Compare statistics with results that users of BRAIN published (FLAGS='--results FILE')
+	@$(BIN)/python -m benchmarks.public_results $(FLAGS)
 
 bench-truth: install-dev ## Count false finds on markets without effects, and true ones (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.truth $(FLAGS)

@@ -1,4 +1,4 @@
-"""Read a YAML file into a typed model; every mistake is one line that says where it is.
+"""Read a YAML file into a typed model; every mistake is told, in a line that says where it is.
 
 Values come from the file, then from environment variables, then from flags; the later win. A
 message names what the value came from: `file:line: key.path`, the variable, or the flag.
@@ -22,6 +22,9 @@ from alphafoundry.errors import ConfigurationError
 from alphafoundry.yaml_document import KeyPath, YamlDocument, dotted, parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+
+MOST_MISTAKES = 30
+"""Mistakes of one file that are shown."""
 
 
 def load_yaml(
@@ -89,6 +92,39 @@ def read_part(
         return model.model_validate(layers.values)
     except ValidationError as error:
         raise ConfigurationError(layers.describe(error)) from None
+
+
+class Mistakes:
+    """Collects the ConfigurationErrors of checks that do not need each other.
+
+    `with mistakes:` around a check keeps its error and goes on behind the block.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, ConfigurationError):
+            return False
+        self._texts.extend(str(error).split("\n"))
+        return True
+
+    def raise_any(self) -> None:
+        """Raise one ConfigurationError with a line for each mistake, if there are any."""
+        if self._texts:
+            raise ConfigurationError(_lines(self._texts))
+
+
+def _lines(mistakes: Iterable[str]) -> str:
+    """Return the mistakes, each once, as lines, at most MOST_MISTAKES of them."""
+    lines = list(dict.fromkeys(mistakes))
+    shown = lines[:MOST_MISTAKES]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown)} more mistakes")
+    return "\n".join(shown)
 
 
 def mistake(
@@ -161,10 +197,8 @@ class _Layers:
         self.origins[key] = origin
 
     def describe(self, error: ValidationError) -> str:
-        """Return one line about the first mistake, and how many more there are."""
-        first, *others = error.errors(include_url=False)
-        more = f" (and {len(others)} more)" if others else ""
-        return f"{self._describe_one(first)}{more}"
+        """Return a line for each mistake."""
+        return _lines(map(self._describe_one, error.errors(include_url=False)))
 
     def _describe_one(self, detail: ErrorDetails) -> str:
         key = self._as_written(detail["loc"])

@@ -36,8 +36,28 @@ class YamlDocument:
     lines: dict[KeyPath, int] = field(default_factory=dict)
 
 
+MOST_NODES = 20_000
+"""Keys, values and list items of the largest document that is read, aliases written out."""
+
+MOST_BYTES = 2_000_000
+"""Bytes of the largest file that is read."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe loader where ON, OFF, yes and 14:30 stay text, as in YAML 1.2."""
+    """Safe loader where ON, OFF, yes and 14:30 stay text, as in YAML 1.2; stops at MOST_NODES."""
+
+    composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node, which counts."""
+        self.composed += 1
+        if self.composed > MOST_NODES:
+            raise _TooLargeError
+        return super().compose_node(parent, index)
+
+
+class _TooLargeError(Exception):
+    """A document has more nodes than are read."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -65,7 +85,13 @@ def read_yaml(path: Path) -> YamlDocument:
     ConfigurationError : no such file, not text, not YAML, a key twice, or not a mapping
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            read = file.read(MOST_BYTES + 1)
+        if len(read) > MOST_BYTES:
+            raise ConfigurationError(
+                f"{path}: larger than {MOST_BYTES // 10**6} MB; make it smaller"
+            )
+        text = read.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such file") from None
     except OSError as error:
@@ -93,6 +119,8 @@ def _parse(text: str, *, source: str) -> tuple[Any, dict[KeyPath, int]]:
             lines: dict[KeyPath, int] = {}
             if node is None:
                 return None, lines
+            if _written_out(node, {}) > MOST_NODES:
+                raise _TooLargeError
             _walk(node, (), lines, set(), source)
             return loader.construct_document(node), lines
         finally:
@@ -106,10 +134,29 @@ def _parse(text: str, *, source: str) -> tuple[Any, dict[KeyPath, int]]:
         raise ConfigurationError(
             f"{source}: not YAML: character {error.position + 1} is not allowed"
         ) from None
+    except _TooLargeError:
+        raise ConfigurationError(
+            f"{source}: more than {MOST_NODES} keys, values and list items, aliases written out; "
+            "make it smaller"
+        ) from None
     except RecursionError:
         raise ConfigurationError(f"{source}: not YAML: nested too deeply") from None
     except ValueError as error:
         raise ConfigurationError(f"{source}: not YAML: {error}") from None
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many nodes the document has with its aliases written out."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MOST_NODES + 1  # what holds itself has no end
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [child for pair in node.value for child in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    known[id(node)] = 1 + sum(_written_out(child, known) for child in children)
+    return known[id(node)]
 
 
 def _walk(

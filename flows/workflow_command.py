@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.coordinator.data import load_bars_of
+from alphafoundry.coordinator.importing import import_workflow
 from alphafoundry.coordinator.json_schema import workflow_schema
 from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.machine_sections import TaskRunnerName
@@ -61,6 +62,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--schema", action="store_true", help="print the JSON Schema of workflows, for editors"
     )
     parser.add_argument(
+        "--import",
+        dest="import_file",
+        type=Path,
+        metavar="FILE",
+        help="print a file of ADMF-PC as a workflow of ours, with what was left out; nothing runs",
+    )
+    parser.add_argument(
         "--restart", action="store_true", help="do everything again; checkpoints are passed over"
     )
     parser.add_argument(
@@ -97,8 +105,12 @@ class _Reproduction:
         path, folder = arguments.pop("workflow"), arguments.pop("reproduce")
         restart, task_runner = arguments.pop("restart"), arguments.pop("task_runner")
         check, schema = arguments.pop("check"), arguments.pop("schema")
+        import_file = arguments.pop("import_file")
         if schema:
             print(json.dumps(workflow_schema(), indent=2))
+            return 0
+        if import_file is not None:
+            print(import_workflow(import_file).to_yaml(), end="")
             return 0
         if (path is None) == (folder is None):
             raise ConfigurationError("give the FILE of a workflow, or --reproduce FOLDER")

@@ -9,6 +9,7 @@ from alphafoundry.backtest.ensembles import (
 )
 from alphafoundry.backtest.execution import Execution, Sizing
 from alphafoundry.backtest.expression_strategies import expression_strategy
+from alphafoundry.backtest.look_ahead import look_ahead
 from alphafoundry.backtest.market_features import market_features, market_returns
 from alphafoundry.backtest.objectives import OBJECTIVES, score
 from alphafoundry.backtest.regimes import (
@@ -58,6 +59,7 @@ __all__ = [
     "best_per_regime",
     "expression_strategy",
     "fit_regimes",
+    "look_ahead",
     "market_features",
     "market_returns",
     "metrics_of",

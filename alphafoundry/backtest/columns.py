@@ -16,6 +16,9 @@ from alphafoundry.compilation import CountMatrix, FloatMatrix
 from alphafoundry.finance.bars import Bars
 from alphafoundry.market.returns import last_known, simple_returns
 
+BRIDGED_DAYS = 5
+"""Days that the last close stands for missing ones in the windows of strategies."""
+
 KEPT = 24
 """Rolling matrices that are kept; a grid reuses the same windows again and again."""
 
@@ -56,14 +59,24 @@ class Columns:
         return self.close.shape
 
     @cached_property
+    def bridged(self) -> FloatMatrix:
+        """Closes, the last known one for up to 5 missing days; what windows of days look at.
+
+        So a missing close costs a strategy that day, and not every window that holds it.
+        """
+        return rolling.bridged(self.close, BRIDGED_DAYS)
+
+    @cached_property
     def high(self) -> FloatMatrix:
-        """Highs, NaN is missing."""
-        return np.ascontiguousarray(self._high.T)
+        """Highs, the bridged close where one is missing."""
+        high = np.ascontiguousarray(self._high.T)
+        return np.where(np.isnan(high), self.bridged, high)
 
     @cached_property
     def low(self) -> FloatMatrix:
-        """Lows, NaN is missing."""
-        return np.ascontiguousarray(self._low.T)
+        """Lows, the bridged close where one is missing."""
+        low = np.ascontiguousarray(self._low.T)
+        return np.where(np.isnan(low), self.bridged, low)
 
     @cached_property
     def last_close(self) -> FloatMatrix:
@@ -82,18 +95,18 @@ class Columns:
 
     @cached_property
     def age(self) -> CountMatrix:
-        """Number of days in a row, today included, with a close; 0 where today's is missing."""
-        return rolling.ages(self.close)
+        """Number of days in a row with a bridged close; 0 where today's close is missing."""
+        return np.where(np.isnan(self.close), 0, rolling.ages(self.bridged)).astype(np.int32)
 
     @cached_property
     def sums(self) -> tuple[FloatMatrix, FloatMatrix]:
-        """Cumulative sums of the close in double-double arithmetic: high and low parts.
+        """Cumulative sums of the bridged close in double-double arithmetic: high and low parts.
 
         Both have shape (n_instruments, n_days + 1) and start with 0; missing closes add nothing.
         The difference of two entries is exact to about 1e-30 of the total, so that a window's sum
         does not carry rounding from prices long gone.
         """
-        return rolling.double_sums(self.close)
+        return rolling.double_sums(self.bridged)
 
     def kept(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """Return what `make` gives for `key`, keeping the latest of them."""
@@ -111,16 +124,19 @@ class Columns:
     def moments(self, series: str, window: int) -> tuple[FloatMatrix, FloatMatrix]:
         """Return rolling mean and population standard deviation of a series.
 
-        series : "close", "returns" (NaN where the close is missing or first) or "log_close"
+        series : "close" or "returns", of the bridged closes
         """
 
         def make() -> tuple[FloatMatrix, FloatMatrix]:
-            return rolling.moments(self.series(series), window)
+            values = self.bridged
+            if series == "returns":
+                values = np.ascontiguousarray(simple_returns(values.T).T)
+            return rolling.moments(values, window)
 
         return self.kept(("moments", series, window), make)  # type: ignore[no-any-return]
 
     def series(self, name: str) -> FloatMatrix:
-        """Return the series of that name, see `moments`."""
+        """Return "close", "returns" (NaN where the close is missing or first) or "log_close"."""
         if name == "close":
             return self.close
         if name == "returns":

@@ -15,8 +15,9 @@ class Sizing:
     Attributes
     ----------
     position_size_pct : share of equity in a position whose signal is 1
-    max_positions : positions held at once, the strongest signals first, equal ones in the order
-        of the symbols; None is without limit
+    max_positions : positions held at once, the strongest signals first, of equal ones those with
+        the largest mean dollar volume of 20 days, then in the order of the symbols; None is
+        without limit
     max_exposure_pct : most gross exposure, long and short together, over equity; all positions
         shrink alike above it
     stop_loss_pct : a position is closed at the first close that has moved this far against it

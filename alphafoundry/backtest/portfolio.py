@@ -46,14 +46,19 @@ def cut_losers_and_winners(
 
 
 @kernel
-def keep_strongest(signals: FloatMatrix, most: int) -> None:
-    """Keep the `most` largest absolute signals of each day, equal ones in row order; 0 the rest."""
+def keep_strongest(signals: FloatMatrix, preference: FloatMatrix, most: int) -> None:
+    """Keep the `most` largest absolute signals of each day; 0 the rest.
+
+    preference : shape of signals; of equal signals the one with the larger value goes first, and
+        then the one in the earlier row
+    """
     rows, days = signals.shape
     counts = np.zeros(days)
     for i in range(rows):
         for t in range(days):
             counts[t] += 1.0 if signals[i, t] != 0.0 else 0.0
     strength = np.empty(rows)
+    order = np.empty(rows)
     for t in range(days):
         if counts[t] <= most:
             continue
@@ -67,13 +72,15 @@ def keep_strongest(signals: FloatMatrix, most: int) -> None:
             above += strength[i] > least
         room = most - above
         for i in range(rows):
+            wish = preference[i, t]
+            tied = strength[i] == least
+            order[i] = -wish if tied else math.inf
             if strength[i] < least:
                 signals[i, t] = 0.0
-            elif strength[i] == least:
-                if room > 0:
-                    room -= 1
-                else:
-                    signals[i, t] = 0.0
+        places = np.argsort(order, kind="mergesort")
+        for i in places[room:]:
+            if strength[i] == least:
+                signals[i, t] = 0.0
 
 
 @kernel
@@ -228,6 +235,7 @@ def trade_all(
     close: FloatMatrix,
     returns: FloatMatrix,
     rates: FloatMatrix,
+    preference: FloatMatrix,
     rules: FloatRow,
     first: int,
     last: int,
@@ -241,6 +249,8 @@ def trade_all(
     signals : shape (n_trials, n_instruments, n_days); stops and limits change them
     close, returns, rates : shape (n_instruments, n_days): close, return of the day, and cost of
         trading one unit of value at the day's close
+    preference : of equal signals the one with the larger value is held, where positions are
+        limited; may be of shape (0, 0) where they are not
     rules : share of equity per unit of signal, most gross exposure over equity, fall from the
         peak of equity that closes everything, stop loss, take profit, most positions; inf turns
         one off
@@ -270,7 +280,7 @@ def trade_all(
         if rules[3] < math.inf or rules[4] < math.inf:
             cut_losers_and_winners(mine, close, rules[3], rules[4])
         if rules[5] < mine.shape[0]:
-            keep_strongest(mine, int(rules[5]))
+            keep_strongest(mine, preference, int(rules[5]))
         page = book[trial]
         if first > 0:
             page[3, 0] = _open(mine, rates, size, most_exposure, first - 1, page)

@@ -46,7 +46,8 @@ def _fill_rsi(bars: Bars, values: Values, out: FloatMatrix) -> None:
 
     def make() -> FloatMatrix:
         index = np.empty(columns_of(bars).shape)
-        strength(columns_of(bars).close, window, index)
+        strength(columns_of(bars).bridged, window, index)
+        index[np.isnan(columns_of(bars).close)] = np.nan
         return index
 
     index = columns_of(bars).kept(("rsi", window), make)
@@ -57,10 +58,13 @@ def _fill_pairs(bars: Bars, values: Values, out: FloatMatrix) -> None:
     window = int(values["window"])
 
     def make() -> FloatMatrix:
-        logs = columns_of(bars).series("log_close")
-        paired = len(logs) // 2 * 2
-        ratio = np.ascontiguousarray(logs[0:paired:2] - logs[1:paired:2])
-        return _scored(ratio, *rolling.moments(ratio, window))
+        columns = columns_of(bars)
+        paired = len(columns.close) // 2 * 2
+        today, ratio = (
+            np.ascontiguousarray(logs[0:paired:2] - logs[1:paired:2])
+            for logs in (columns.series("log_close"), np.log(columns.bridged))
+        )
+        return _scored(today, *rolling.moments(ratio, window))
 
     scores = columns_of(bars).kept(("pairs", window), make)
     revert_pairs(scores, float(values["entry"]), float(values["exit"]), out)

@@ -26,6 +26,20 @@ def ages(x: FloatMatrix) -> CountMatrix:
 
 
 @kernel
+def bridged(x: FloatMatrix, most: int) -> FloatMatrix:
+    """Return x with the last value in place of NaN, for at most `most` days in a row."""
+    out = np.empty_like(x)
+    for i in range(x.shape[0]):
+        last = math.nan
+        missing = 0
+        for t in range(x.shape[1]):
+            missing = missing + 1 if math.isnan(x[i, t]) else 0
+            last = last if missing > 0 else x[i, t]
+            out[i, t] = last if missing <= most else math.nan
+    return out
+
+
+@kernel
 def double_sums(x: FloatMatrix) -> tuple[FloatMatrix, FloatMatrix]:
     """Return cumulative sums as unevaluated pairs high + low (Knuth's two-sum, 1969)."""
     rows, days = x.shape

@@ -31,7 +31,8 @@ def _check_cross(values: Values) -> None:
 
 
 def _fill_momentum(bars: Bars, values: Values, out: FloatMatrix) -> None:
-    close = columns_of(bars).close
+    columns = columns_of(bars)
+    close = columns.bridged
     skip, lookback = int(values["skip"]), int(values["lookback"])
     threshold = float(values["threshold"])
     out[:] = 0.0
@@ -41,7 +42,7 @@ def _fill_momentum(bars: Bars, values: Values, out: FloatMatrix) -> None:
     with np.errstate(invalid="ignore", divide="ignore"):
         gained = close[:, lookback : lookback + days] / close[:, :days] - 1.0
         # A missing close today is no position, however old the prices that decide are.
-        known = np.isfinite(gained) & np.isfinite(close[:, skip + lookback :])
+        known = np.isfinite(gained) & np.isfinite(columns.close[:, skip + lookback :])
     found = out[:, skip + lookback :]
     found[known & (gained > threshold)] = 1.0
     found[known & (gained < -threshold)] = down(values)
@@ -70,12 +71,13 @@ def _check_breakout(values: Values) -> None:
 
 
 def _fill_volatility(bars: Bars, values: Values, out: FloatMatrix) -> None:
-    _, deviations = columns_of(bars).moments("returns", int(values["window"]))
+    columns = columns_of(bars)
+    _, deviations = columns.moments("returns", int(values["window"]))
     yearly = deviations * math.sqrt(bars.bars_a_year)
     with np.errstate(invalid="ignore", divide="ignore"):
         np.minimum(float(values["target"]) / yearly, 1.0, out=out)
     # A price that never moved has no risk to scale by: no position rather than the largest.
-    out[~(yearly > 0.0)] = 0.0
+    out[~(yearly > 0.0) | np.isnan(columns.close)] = 0.0
 
 
 MOVING_AVERAGE_CROSS = Strategy(

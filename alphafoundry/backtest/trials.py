@@ -28,6 +28,11 @@ CHUNK = 8
 CHUNK_BYTES = 32 * 2**20
 """Most memory of a thread's signals; large markets are taken in smaller chunks."""
 
+PREFERRED_DAYS = 20
+"""Days whose dollar volume decides which of equal signals are held."""
+
+_NOTHING: FloatMatrix = np.empty((0, 0))
+
 Measured = tuple[int, int]
 """First row and the row after the last one; see `run_trials`."""
 
@@ -108,6 +113,10 @@ class Desk:
         )
         self._capital = execution.initial_capital
         self._rules = _rules(execution.sizing)
+        most = execution.sizing.max_positions
+        self._preference = _NOTHING
+        if most is not None and most < columns.shape[0]:
+            self._preference = columns.kept(("dollar volume",), lambda: _dollar_volume(bars))
         self.signals = np.empty((trials, *columns.shape))
         self._book = np.empty((trials, 4, self.last - self.first + 1))
 
@@ -129,6 +138,7 @@ class Desk:
             self._columns.close,
             self._columns.returns,
             self._rates,
+            self._preference,
             self._rules,
             self.first,
             self.last,
@@ -283,6 +293,20 @@ def _rows(bars: Bars, measured: Measured | None) -> Measured:
     if not 0 <= first < last <= days:
         raise BacktestError(f"rows {first} to {last} are not within the {days} days of the bars")
     return first, last
+
+
+def _dollar_volume(bars: Bars) -> FloatMatrix:
+    """Return the mean dollar volume of the last 20 days, shape (n_instruments, n_days).
+
+    Days without a close or a volume count as 0; without any volume all is 0.
+    """
+    if not bars.has("volume"):
+        return np.zeros((bars.shape[1], bars.shape[0]))
+    traded = np.nan_to_num(bars.close * bars.volume, nan=0.0, posinf=0.0, neginf=0.0).T
+    total = np.zeros(traded.shape)
+    for back in range(min(PREFERRED_DAYS, traded.shape[1])):
+        total[:, back:] += traded[:, : traded.shape[1] - back]
+    return total / PREFERRED_DAYS
 
 
 def _rates(last_close: FloatMatrix, costs: Costs) -> FloatMatrix:

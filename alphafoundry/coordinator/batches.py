@@ -25,6 +25,7 @@ from alphafoundry.backtest import (
     SignalStore,
     Sizing,
     Strategy,
+    look_ahead,
     replay,
     run_trials,
     stacked,
@@ -294,6 +295,19 @@ def _signals(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _
         strategy = source_from_json(item["strategy"]).strategy()
         store.signals(bars, strategy, item["parameters"])
         results.append(store.key(bars, strategy, item["parameters"]))
+    return results, None
+
+
+@_work("look ahead", is_trial=False, names=("found",))
+def _look_ahead(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _Answer:
+    """Say of each component how its signals know the future, "" where they do not."""
+    bars = _part(setting, batch.options)
+    results = []
+    for place, item in enumerate(batch.items):
+        if begun is not None:
+            begun(place)
+        strategy = source_from_json(item["strategy"]).strategy()
+        results.append(look_ahead(bars, strategy, item["parameters"]) or "")
     return results, None
 
 

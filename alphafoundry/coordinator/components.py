@@ -53,6 +53,7 @@ def store_signals(context: PhaseContext, components: Sequence[Component]) -> lis
                 f"{dict(component.parameters)} could not be computed: {failure.message}"
             )
         keys.append(str(trial.numbers["key"]))
+        context.require_honest(component.source.to_json(), component.parameters)
     _repair(context, components, keys)
     return keys
 

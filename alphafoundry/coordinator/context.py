@@ -80,6 +80,7 @@ class PhaseContext:
     peak: int = 0
     _batches: int = 0
     _numbers: int = 0
+    _honest: set[str] = field(default_factory=set)
     _begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -174,7 +175,34 @@ class PhaseContext:
                 batch.numbers, batch.items, outcome.results, strict=True
             ):
                 results[place].append(Trial(number, item, batch_kind(kind).named(found)))
+        if kind == "trials":
+            for (_, options), trials in zip(listed, results, strict=True):
+                done = next((trial.item for trial in trials if trial.numbers is not None), None)
+                if done is not None:
+                    self.require_honest(options["strategy"], done, options.get("rows"))
         return results
+
+    def require_honest(
+        self, strategy: Mapping[str, Any], parameters: Any, rows: Sequence[int] | None = None
+    ) -> None:
+        """Raise PhaseFailed where a strategy of the user's own looks ahead; asked once each.
+
+        strategy : `StrategyUse.source.to_json()`. One that takes a seed is not asked: what it
+            draws for a day may depend on how many days there are
+        """
+        name = strategy["type"]
+        if ":" not in name or name in self._honest or SEED_PARAMETER in parameters:
+            return
+        self._honest.add(name)
+        component = {"strategy": strategy, "parameters": parameters}
+        options = {} if rows is None else {"rows": list(rows)}
+        ((trial,),) = self.work("look ahead", [([component], options)])
+        found = "" if trial.numbers is None else trial.numbers["found"]
+        if found:
+            raise PhaseFailed(
+                f"phase {self.phase.name}: strategy {name} looks ahead: {found}; a signal may use "
+                "bars up to its own day only"
+            )
 
     def _seeded(self, item: Any, number: int, options: Mapping[str, Any]) -> Any:
         """Return the item with the trial's own seed where its strategy takes one."""

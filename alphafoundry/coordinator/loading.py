@@ -8,6 +8,7 @@ from typing import Any
 
 import alphafoundry.coordinator.phases  # noqa: F401  (registers the types)
 from alphafoundry.backtest import Costs, Execution, Sizing
+from alphafoundry.configuration import Mistakes
 from alphafoundry.coordinator.document_file import DocumentFile, as_name, read_document
 from alphafoundry.coordinator.graph import generations
 from alphafoundry.coordinator.phase_loading import (
@@ -18,8 +19,10 @@ from alphafoundry.coordinator.phase_loading import (
     type_of_section,
 )
 from alphafoundry.coordinator.phase_sections import phase_sections
+from alphafoundry.coordinator.phase_types import PhaseType
+from alphafoundry.coordinator.strategies import StrategyUse
 from alphafoundry.coordinator.strategy_loading import load_strategies
-from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.coordinator.workflow import InputRef, Phase, Workflow
 from alphafoundry.yaml_document import KeyPath
 
 
@@ -28,29 +31,38 @@ def load_workflow(source: Path | str | Mapping[str, Any]) -> Workflow:
 
     Raises
     ------
-    ConfigurationError : file:line: key, what is wrong and what is allowed
+    ConfigurationError : file:line: key, what is wrong and what is allowed; a line per mistake.
+        What a key may be is checked first, what keys say together only where that is right
     """
     return _workflow(read_document(source))
 
 
 def _workflow(file: DocumentFile) -> Workflow:
     document = file.document
-    _check_once(file, ("execution_mode",), "workflow", "coordinator")
-    _check_once(file, ("monitoring",), None, "coordinator")
-    strategies = load_strategies(file)
+    mistakes = Mistakes()
+    strategies: tuple[StrategyUse, ...] = ()
+    with mistakes:
+        _check_once(file, ("execution_mode",), "workflow", "coordinator")
+    with mistakes:
+        _check_once(file, ("monitoring",), None, "coordinator")
+    with mistakes:
+        strategies = load_strategies(file)
     sections = phase_sections(file)
     names = [section.name for section, _ in sections]
+    kinds: dict[str, PhaseType] = {}
+    inputs: dict[str, tuple[InputRef, ...]] = {}
     for place, (section, key) in enumerate(sections):
-        if section.name in names[:place]:
-            raise file.wrong((*key, "name"), f"phase {section.name!r} is defined twice")
-    kinds = {section.name: type_of_section(file, section, key) for section, key in sections}
-    inputs = {
-        section.name: tuple(
-            load_input(file, text, (*key, "inputs", place), section.name, names)
-            for place, text in enumerate(section.inputs)
-        )
-        for section, key in sections
-    }
+        with mistakes:
+            if section.name in names[:place]:
+                raise file.wrong((*key, "name"), f"phase {section.name!r} is defined twice")
+        with mistakes:
+            kinds[section.name] = type_of_section(file, section, key)
+        found = []
+        for number, text in enumerate(section.inputs):
+            with mistakes:
+                found.append(load_input(file, text, (*key, "inputs", number), section.name, names))
+        inputs[section.name] = tuple(found)
+    mistakes.raise_any()
     needs = {name: tuple(dict.fromkeys(ref.phase for ref in refs)) for name, refs in inputs.items()}
     try:
         ordered = generations(needs)
@@ -58,10 +70,12 @@ def _workflow(file: DocumentFile) -> Workflow:
         first = str(problem).split(" -> ", 1)[0]
         key = next(key for section, key in sections if section.name == first)
         raise file.wrong((*key, "inputs"), f"phases wait for each other: {problem}") from None
-    phases = {
-        section.name: load_phase(file, section, key, kinds[section.name], inputs[section.name])
-        for section, key in sections
-    }
+    phases: dict[str, Phase] = {}
+    for section, key in sections:
+        with mistakes:
+            kind, before = kinds[section.name], inputs[section.name]
+            phases[section.name] = load_phase(file, section, key, kind, before)
+    mistakes.raise_any()
     workflow = Workflow(
         path=str(file.path),
         name=document.name or document.workflow.name or as_name(file.path.stem),
@@ -75,8 +89,11 @@ def _workflow(file: DocumentFile) -> Workflow:
         needs=needs,
     )
     for section, key in sections:
-        check_phase(file, workflow, section, key)
-    check_replay(file, workflow)
+        with mistakes:
+            check_phase(file, workflow, section, key)
+    with mistakes:
+        check_replay(file, workflow)
+    mistakes.raise_any()
     return workflow
 
 
@@ -92,6 +109,23 @@ def _check_once(file: DocumentFile, key: KeyPath, first: str | None, second: str
         )
 
 
+def _most_exposure(file: DocumentFile) -> float:
+    """Return the cap of exposure, by default as much as the leverage asks for.
+
+    Raises ConfigurationError where the document says both and the cap undoes the leverage.
+    """
+    risk, leverage = file.document.risk_management.params, file.document.portfolio.leverage
+    if "max_exposure_pct" not in risk.model_fields_set:
+        return max(risk.max_exposure_pct, leverage)
+    if leverage > 1.0 and leverage > risk.max_exposure_pct:
+        raise file.wrong(
+            ("portfolio", "leverage"),
+            f"{leverage:g} is above risk_management.params.max_exposure_pct "
+            f"{risk.max_exposure_pct:g}, which would undo it; raise that, or leave one of them out",
+        )
+    return risk.max_exposure_pct
+
+
 def _execution(file: DocumentFile) -> Execution:
     risk = file.document.risk_management.params
     costs = file.document.execution
@@ -105,7 +139,7 @@ def _execution(file: DocumentFile) -> Execution:
         sizing=Sizing(
             position_size_pct=risk.position_size_pct,
             max_positions=risk.max_positions,
-            max_exposure_pct=risk.max_exposure_pct,
+            max_exposure_pct=_most_exposure(file),
             stop_loss_pct=risk.stop_loss_pct,
             take_profit_pct=risk.take_profit_pct,
             max_drawdown_pct=risk.max_drawdown_pct,

@@ -175,7 +175,15 @@ def plan_workflow(
             "for fewer, or split the workflow"
         )
     lines = unenforced_limits(workflow, runner.name) + unused_keys(workflow, runner.name)
-    return Plan(tuple(phases), runner, trial_seconds, lines)
+    lines += tied_positions(workflow, instruments)
+    plan = Plan(tuple(phases), runner, trial_seconds, lines)
+    if plan.memory > 2 * manager.memory:
+        raise ConfigurationError(
+            f"{workflow.path}: the plan takes about {plan.memory / 1024**3:,.0f} GB, and "
+            f"{manager.memory / 1024**3:,.1f} GB are to be used; ask for fewer trials, days or "
+            "symbols, or for fewer workers"
+        )
+    return plan
 
 
 def choose_runner(
@@ -230,6 +238,18 @@ def unenforced_limits(workflow: Workflow, runner: str) -> tuple[str, ...]:
                 "process, which cannot cap or end one; task_runner processes does"
             )
     return tuple(lines)
+
+
+def tied_positions(workflow: Workflow, instruments: int) -> tuple[str, ...]:
+    """Return a line where `max_positions` chooses among signals that are often equal."""
+    most = workflow.execution.sizing.max_positions
+    if most is None or most >= instruments:
+        return ()
+    return (
+        f"risk_management.params.max_positions: {most} of {instruments} symbols are held; where "
+        "signals are equal, as those of a strategy that is only long or short are, the names with "
+        "the largest dollar volume of 20 days go first",
+    )
 
 
 def _is_limited(phase: Phase) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alphafoundry.configuration import suggest
+from alphafoundry.configuration import Mistakes, suggest
 from alphafoundry.coordinator.document import StrategySection
 from alphafoundry.coordinator.document_file import DocumentFile, as_name
 from alphafoundry.coordinator.parameter_space import ParameterSpec, default_spec
@@ -21,13 +21,17 @@ def load_strategies(file: DocumentFile) -> tuple[StrategyUse, ...]:
     if not enabled:
         raise file.wrong(("strategies",), "has no enabled strategy; enable at least one")
     uses: list[StrategyUse] = []
+    mistakes = Mistakes()
     for place, section in enabled:
-        uses.append(_strategy(file, place, section, len(enabled)))
-        if any(use.name == uses[-1].name for use in uses[:-1]):
-            raise file.wrong(
-                ("strategies", place),
-                f"a second strategy is called {uses[-1].name!r}; give each a name",
-            )
+        with mistakes:
+            use = _strategy(file, place, section, len(enabled))
+            if any(other.name == use.name for other in uses):
+                raise file.wrong(
+                    ("strategies", place),
+                    f"a second strategy is called {use.name!r}; give each a name",
+                )
+            uses.append(use)
+    mistakes.raise_any()
     shares = [section.allocation for _, section in enabled]
     if any(share is not None for share in shares):
         if any(share is None for share in shares):

@@ -24,8 +24,10 @@ def metrics_line(numbers: Mapping[str, float | None]) -> str:
         return "none" if value is None else format(value, form)
 
     known = numbers.get("turnover") is not None
-    turnover = f", turnover {shown('turnover', '.1%')} a day" if known else ""
+    trading = f", turnover {shown('turnover', '.1%')} a day" if known else ""
+    if numbers.get("cost") is not None:
+        trading += f", costs {shown('cost', '.1%')} of equity in all"
     return (
         f"sharpe {shown('sharpe', '.2f')}, return {shown('total_return', '+.1%')}, "
-        f"drawdown {shown('max_drawdown', '.1%')}{turnover}"
+        f"drawdown {shown('max_drawdown', '.1%')}{trading}"
     )

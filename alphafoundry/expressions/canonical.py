@@ -7,7 +7,16 @@ import math
 from alphafoundry.expressions.binding import bind, keyword_node, read_keyword, same_value
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.registry import Kind, Operator
-from alphafoundry.expressions.tree import Boolean, Call, Field, Node, Number, Text, walk_once
+from alphafoundry.expressions.tree import (
+    Boolean,
+    Call,
+    Field,
+    Node,
+    Number,
+    Text,
+    opposite,
+    walk_once,
+)
 
 
 class CanonicalForm:
@@ -53,8 +62,8 @@ class CanonicalForm:
             arguments = [made[id(child)] for child in bound.arguments]
             if operator.name == "reverse" and len(arguments) == 1:
                 number = arguments[0]
-                if isinstance(number, Number) and not bound.keywords:
-                    return self._leaf(Number(-number.value, node.position))
+                if isinstance(number, Number | Boolean) and not bound.keywords:
+                    return self._leaf(Number(opposite(float(number.value)), node.position))
             arguments = self._arguments(operator, arguments)
             keywords = self._keywords(operator, bound.keywords, made)
         keywords.sort(key=lambda item: item[0])

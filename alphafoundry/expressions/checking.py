@@ -172,12 +172,16 @@ class _Checker:
             case Text() if self.scope == "SELECTION":
                 return Kind.TEXT, None
             case Field(name):
-                info = self.fields.get(name)
+                info = self.fields.get(name) or self._other_case(name)
                 if info is None:
                     hint = _suggestion(name, self.fields)
                     self.refuse(f'Attempted to use unknown variable "{name}"{hint}', node)
                 return Kind(info.type.lower()), parse_unit(info.unit)
         return None, None
+
+    def _other_case(self, name: str) -> FieldInfo | None:
+        """Return the field whose name in lower case this is."""
+        return next((info for key, info in self.fields.items() if key.lower() == name), None)
 
     def _call(self, node: Call) -> tuple[Kind, Unit | None]:
         operator = OPERATORS.get(node.operator)

@@ -26,6 +26,30 @@ Where the official texts are silent or disagree, the definition says what is don
 it names a convention, `alphafoundry.expressions.Conventions` has a switch for the other reading.
 A lookback may be as long as the market's history: one official page says less than 512, official
 examples use 1000.
+
+Names of operators, fields, keywords and variables may be written in any case; two variables whose
+names differ only in case are one.
+
+## NaN, infinity and the range of numbers
+
+What a definition does not say otherwise:
+
+- Cell by cell, NaN in one input gives NaN; a comparison with NaN is NaN, not false.
+- A window of days is full or NaN: NaN until d days are there, and as long as one of them is NaN.
+  After a NaN exactly d days are NaN.
+- Across a day and inside groups, NaN cells are left out and stay NaN. So are infinite ones, but
+  `rank` and `group_rank` put them first or last.
+- Division by zero gives inf, -inf or (0/0) NaN. There is one zero: -0 is 0 where it is written, and
+  1 / -0 is inf. A computed zero may have a sign, as IEEE 754 says.
+- An alpha's infinite values take no position, as NaN takes none.
+- With `nanHandling` on, a time-series operator gives 0 where its whole window is NaN, and a group
+  operator gives the group's value to members with NaN.
+- Values that rounding alone keeps apart are equal to ranks. `==`, `ts_arg_max`, `ts_arg_min` and
+  `kth_element` compare exactly.
+- Moments, deviations, correlations and regressions do not lose digits at a high level: adding 1e6
+  to the data leaves 1e-9 of the answer. What needs the square of a number beyond 1e140, or below
+  1e-140, is computed in other units or NaN, with two exceptions: a standard deviation over days
+  below 1e-160 is 0, and so is a weighted group mean whose products are below 1e-308.
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from alphafoundry.expressions.vectors import VectorField
 
 FloatPanel = NDArray[np.float64]
 GroupPanel = NDArray[np.int32]
+Values = TypeVar("Values")
 
 _LARGEST_LABEL = 65_536
 
@@ -42,16 +43,16 @@ class Inputs:
         mask: NDArray[np.bool_] | None,
         kept_as: type[np.float64] | type[np.float32] = np.float64,
     ) -> None:
-        self._fields = dict(fields)
-        self._groups = dict(groups)
-        self._vectors = dict(vectors)
+        self._fields = _lowered(fields)
+        self._groups = _lowered(groups)
+        self._vectors = _lowered(vectors)
         self._kept_as = kept_as
         named: list[tuple[str, Any]] = [
             *self._fields.items(),
             *self._groups.items(),
             *self._vectors.items(),
         ]
-        if len({name for name, _ in named}) < len(named):
+        if len({name for name, _ in named}) < len(fields) + len(groups) + len(vectors):
             raise ValueError("a field, group or vector has the name of another")
         self.shape = _common_shape([*named, *([] if mask is None else [("mask", mask)])])
         self.outside = None if mask is None or bool(np.all(mask)) else ~np.asarray(mask, bool)
@@ -102,6 +103,11 @@ class Inputs:
         infos.update({name: FieldInfo(name, "GROUP") for name in self._groups})
         infos.update({name: FieldInfo(name, "VECTOR") for name in self._vectors})
         return infos
+
+
+def _lowered(named: Mapping[str, Values]) -> dict[str, Values]:
+    """Return the same with names as expressions have them: in lower case."""
+    return {name.lower() if name.isidentifier() else name: found for name, found in named.items()}
 
 
 def _common_shape(named: Iterable[tuple[str, Any]]) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from alphafoundry.expressions.tree import (
     Number,
     Position,
     Text,
+    opposite,
     walk_once,
 )
 
@@ -92,6 +93,8 @@ def parse(text: str) -> Expression:
 
     Operators and fields need not exist: `check` says whether they do. Raises ExpressionError
     with the place of the offending token, and nothing else, for any text that is not FASTEXPR.
+
+    Names may be written in any case; the tree has them in lower case.
 
     An Expression cannot change, so a text that was read lately gives the same one again.
     """
@@ -195,13 +198,14 @@ def _inline(
         inlined.append(node)
         if name is None:
             continue
-        if name.lower() in ("true", "false", "nan"):
+        lowered = name.lower()
+        if lowered in ("true", "false", "nan"):
             raise _RefusedError(f'"{name}" cannot be assigned', _place(name))
-        if name in assigned:
+        if lowered in assigned:
             raise _RefusedError(
                 f'Re-assignment of variable "{name}" is not permitted', _place(name)
             )
-        assigned[str(name)] = node
+        assigned[lowered] = node
     return inlined[-1], tuple(inlined)
 
 
@@ -210,7 +214,7 @@ def _unused(statements: list[tuple[Token | None, Node]]) -> tuple[str, ...]:
     needed: set[str] = set()
     unused: list[str] = []
     for name, written in reversed(statements):
-        if name is None or name in needed or written is statements[-1][1]:
+        if name is None or name.lower() in needed or written is statements[-1][1]:
             needed.update(node.name for node in walk_once(written) if isinstance(node, Field))
         else:
             unused.append(str(name))
@@ -305,7 +309,7 @@ class _Builder(Transformer[Token, Any]):
         if isinstance(operand, Number):
             place = _place(sign)
             position = replace(place, end_column=max(place.end_column, operand.position.end_column))
-            return Number(-operand.value, position)
+            return Number(opposite(operand.value), position)
         return _call("reverse", (operand,), (), _place(sign))
 
     def name(self, token: Token) -> Node:
@@ -314,7 +318,7 @@ class _Builder(Transformer[Token, Any]):
             return Boolean(lowered == "true", _place(token))
         if lowered == "nan":
             return Number(math.nan, _place(token))
-        return Field(_word(token), _place(token))
+        return Field(_word(token).lower(), _place(token))
 
     def number(self, token: Token) -> Node:
         value = float(token)
@@ -349,12 +353,13 @@ class _Builder(Transformer[Token, Any]):
                     )
                 arguments.append(value)
                 continue
-            if keyword in keywords:
+            spelled = known.spelled(_word(keyword)) if known else _word(keyword)
+            if spelled in keywords:
                 raise _RefusedError(f'Attribute "{keyword}" is given twice', _place(keyword))
-            declared = known.keyword(str(keyword)) if known else None
+            declared = known.keyword(spelled) if known else None
             if declared and declared.kind is KeywordKind.TEXT and isinstance(value, Field):
                 value = Text(value.name, value.position)
-            keywords[_word(keyword)] = value
+            keywords[spelled] = value
         return _call(operator, tuple(arguments), tuple(keywords.items()), _place(name))
 
 

@@ -197,6 +197,13 @@ class Operator:
         """Return the keyword of that name, or None."""
         return next((keyword for keyword in self.keywords if keyword.name == name), None)
 
+    def spelled(self, name: str) -> str:
+        """Return the declared name that was written in any case, or what was written."""
+        lowered = name.lower()
+        declared = [keyword.name for keyword in self.keywords]
+        declared += [known for item in self.inputs for known in item.names]
+        return next((known for known in declared if known.lower() == lowered), name)
+
     def input_at(self, index: int, count: int) -> Input:
         """Return the input that the given place belongs to, where so many are given.
 
@@ -241,7 +248,7 @@ def _show(default: Option) -> str:
 
 
 class Registry(Mapping[str, Operator]):
-    """Operators by canonical name; `resolve` also knows aliases and omitted underscores."""
+    """Operators by canonical name; `resolve` knows aliases, left-out underscores, any case."""
 
     def __init__(self, operators: tuple[Operator, ...]) -> None:
         self._operators = {operator.name: operator for operator in operators}
@@ -252,7 +259,7 @@ class Registry(Mapping[str, Operator]):
             self._other.setdefault(operator.name.replace("_", ""), operator.name)
         for operator in operators:
             for alias in operator.aliases:
-                self._other[alias] = operator.name
+                self._other[alias.lower()] = operator.name
 
     def __getitem__(self, name: str) -> Operator:
         return self._operators[name]
@@ -269,4 +276,5 @@ class Registry(Mapping[str, Operator]):
 
     def resolve(self, written: str) -> str:
         """Return the canonical name, or what was written where no operator has that name."""
-        return written if written in self._operators else self._other.get(written, written)
+        name = written.lower()
+        return name if name in self._operators else self._other.get(name, written)

@@ -86,6 +86,11 @@ class Call:
 Node = Number | Text | Boolean | Field | Call
 
 
+def opposite(value: float) -> float:
+    """Return minus a constant. Zero has one sign: -0 is 0, so that 1 / -0 is 1 / 0."""
+    return 0.0 - value
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """Return the nodes directly below: arguments, then values of keywords."""
     if isinstance(node, Call):

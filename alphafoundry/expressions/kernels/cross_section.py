@@ -14,12 +14,16 @@ from alphafoundry.compilation import FloatPanel, kernel
 
 Row = NDArray[np.float64]
 
+_SMALLEST, _LARGEST = 1e-280, 1e280
+"""A sum of squares outside these has lost digits, or is infinite."""
+
 
 @kernel
-def mean_and_deviation(row: Row) -> tuple[float, float]:
-    """Return mean and population deviation of the finite cells, NaN where there are none.
+def mean_and_deviation(row: Row) -> tuple[float, float, float]:
+    """Return the first finite cell, the mean less it, and the population deviation, or NaN.
 
-    Taken relative to the first finite cell, so equal cells have a deviation of exactly 0.
+    Differences from the mean are taken in two steps, first from that cell, so that nothing is
+    lost at a high level, and equal cells have a deviation of exactly 0.
     """
     base = math.nan
     total = 0.0
@@ -31,14 +35,23 @@ def mean_and_deviation(row: Row) -> tuple[float, float]:
             count += 1
             total += row[j] - base
     if count == 0:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     middle = total / count
     squares = 0.0
+    largest = 0.0
     for j in range(row.shape[0]):
         if math.isfinite(row[j]):
             gap = row[j] - base - middle
             squares += gap * gap
-    return base + middle, math.sqrt(squares / count)
+            largest = max(largest, abs(gap))
+    if largest == 0.0 or _SMALLEST < squares < _LARGEST:
+        return base, middle, math.sqrt(squares / count)
+    squares = 0.0
+    for j in range(row.shape[0]):
+        if math.isfinite(row[j]):
+            gap = (row[j] - base - middle) / largest
+            squares += gap * gap
+    return base, middle, largest * math.sqrt(squares / count)
 
 
 @kernel
@@ -50,9 +63,9 @@ def normalized(
     limit : clips to -limit..limit where it is not 0. NaN for a day of equal cells if divide.
     """
     for t in range(first, last):
-        mean, deviation = mean_and_deviation(x[t])
+        base, middle, deviation = mean_and_deviation(x[t])
         for j in range(x.shape[1]):
-            value = x[t, j] - mean if math.isfinite(x[t, j]) else math.nan
+            value = x[t, j] - base - middle if math.isfinite(x[t, j]) else math.nan
             if divide:
                 value = value / deviation if deviation > 0.0 else math.nan
             if limit != 0.0 and not math.isnan(value):
@@ -64,9 +77,9 @@ def normalized(
 def winsorized(x: FloatPanel, std: float, out: FloatPanel, first: int, last: int) -> None:
     """Fill out with x limited to the day's mean -/+ std population deviations."""
     for t in range(first, last):
-        mean, deviation = mean_and_deviation(x[t])
-        low = mean - std * deviation
-        high = mean + std * deviation
+        base, middle, deviation = mean_and_deviation(x[t])
+        low = base + middle - std * deviation
+        high = base + middle + std * deviation
         for j in range(x.shape[1]):
             value = x[t, j]
             out[t, j] = min(max(value, low), high) if math.isfinite(value) else math.nan
@@ -147,7 +160,8 @@ def neutralized(
     """Fill out with y minus its projection on x over the day's pairs.
 
     centred : the residual of a line with intercept; else of a line through the origin. NaN where
-    either is missing, and for a day on which x explains nothing.
+    either is missing, for a day on which x explains nothing, and where a sum of squares leaves
+    the range of numbers.
     """
     for t in range(first, last):
         base_x = 0.0
@@ -163,17 +177,20 @@ def neutralized(
                 count += 1
                 sum_x += x[t, j] - base_x
                 sum_y += y[t, j] - base_y
-        mean_x = base_x + sum_x / count if centred and count > 0 else 0.0
-        mean_y = base_y + sum_y / count if centred and count > 0 else 0.0
+        mean_x = sum_x / count if centred and count > 0 else 0.0
+        mean_y = sum_y / count if centred and count > 0 else 0.0
         xx = 0.0
         xy = 0.0
         for j in range(x.shape[1]):
             if math.isfinite(x[t, j]) and math.isfinite(y[t, j]):
-                xx += (x[t, j] - mean_x) ** 2
-                xy += (x[t, j] - mean_x) * (y[t, j] - mean_y)
+                gap = x[t, j] - base_x - mean_x
+                xx += gap * gap
+                xy += gap * (y[t, j] - base_y - mean_y)
         for j in range(x.shape[1]):
-            if xx > 0.0 and math.isfinite(x[t, j]) and math.isfinite(y[t, j]):
-                out[t, j] = y[t, j] - mean_y - xy / xx * (x[t, j] - mean_x)
+            known = math.isfinite(x[t, j]) and math.isfinite(y[t, j])
+            if known and _SMALLEST < xx < _LARGEST and math.isfinite(xy):
+                gap = x[t, j] - base_x - mean_x
+                out[t, j] = y[t, j] - base_y - mean_y - xy / xx * gap
             else:
                 out[t, j] = math.nan
 

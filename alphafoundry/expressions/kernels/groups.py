@@ -9,8 +9,39 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alphafoundry.compilation import FloatPanel, GroupPanel, kernel
+
+Row = NDArray[np.float64]
+Labels = NDArray[np.int32]
+
+_SMALLEST, _LARGEST = 1e-280, 1e280
+"""A sum of squares outside these has lost digits, or is infinite."""
+
+
+@kernel
+def _in_range(squares: Row) -> bool:
+    """Whether the sums of squares have all their digits; NaN counts as in range."""
+    for k in range(squares.shape[0]):
+        if squares[k] > _LARGEST or squares[k] < _SMALLEST:
+            return False
+    return True
+
+
+@kernel
+def _sum_squares(x: Row, g: Labels, base: Row, mean: Row, size: float, squares: Row) -> float:
+    """Fill squares with each group's sum of squared gaps, in units of size; return the largest."""
+    squares[:] = 0.0
+    largest = 0.0
+    for j in range(x.shape[0]):
+        k = g[j]
+        if k >= 0 and math.isfinite(x[j]):
+            gap = x[j] - base[k] - mean[k]
+            largest = max(largest, abs(gap))
+            gap /= size
+            squares[k] += gap * gap
+    return largest
 
 
 @kernel
@@ -33,7 +64,6 @@ def group_centred(
     count = np.empty(labels)
     for t in range(first, last):
         mean[:] = 0.0
-        squares[:] = 0.0
         count[:] = 0.0
         for j in range(x.shape[1]):
             k = g[t, j]
@@ -44,11 +74,12 @@ def group_centred(
                 mean[k] += x[t, j] - base[k]
         for k in range(labels):
             mean[k] /= count[k]
+        size = 1.0
         if divide:
-            for j in range(x.shape[1]):
-                k = g[t, j]
-                if k >= 0 and math.isfinite(x[t, j]):
-                    squares[k] += (x[t, j] - base[k] - mean[k]) ** 2
+            largest = _sum_squares(x[t], g[t], base, mean, size, squares)
+            if largest > 0.0 and not _in_range(squares):
+                size = largest
+                _sum_squares(x[t], g[t], base, mean, size, squares)
         for j in range(x.shape[1]):
             k = g[t, j]
             if k < 0 or not math.isfinite(x[t, j]):
@@ -56,12 +87,13 @@ def group_centred(
                 continue
             value = x[t, j] - base[k] - mean[k]
             if divide:
-                value = value / math.sqrt(squares[k] / count[k]) if squares[k] > 0 else math.nan
+                spread = math.sqrt(squares[k] / count[k])
+                value = value / size / spread if squares[k] > 0 else math.nan
             out[t, j] = value
 
 
 @kernel
-def group_statistic(  # noqa: PLR0912
+def group_statistic(  # noqa: PLR0912, PLR0915
     x: FloatPanel,
     w: FloatPanel,
     g: GroupPanel,
@@ -81,6 +113,7 @@ def group_statistic(  # noqa: PLR0912
     total = np.empty(labels)
     weight = np.empty(labels)
     base = np.empty(labels)
+    mean = np.empty(labels)
     for t in range(first, last):
         start = 0.0
         if mode == 3:
@@ -112,19 +145,20 @@ def group_statistic(  # noqa: PLR0912
                 total[k] += value - base[k]
         if mode == 0:
             for k in range(labels):
-                total[k] = total[k] / weight[k] if weight[k] != 0.0 else math.nan
+                lost = weight[k] == 0.0 or not 0.0 <= abs(total[k]) < math.inf
+                total[k] = math.nan if lost else total[k] / weight[k]
         elif mode == 2:
             total[:] = weight
         elif mode == 5:
             for k in range(labels):
-                base[k] += total[k] / weight[k]
-            total[:] = 0.0
-            for j in range(x.shape[1]):
-                k = g[t, j]
-                if k >= 0 and math.isfinite(x[t, j]):
-                    total[k] += (x[t, j] - base[k]) ** 2
+                mean[k] = total[k] / weight[k]
+            size = 1.0
+            largest = _sum_squares(x[t], g[t], base, mean, size, total)
+            if largest > 0.0 and not _in_range(total):
+                size = largest
+                _sum_squares(x[t], g[t], base, mean, size, total)
             for k in range(labels):
-                total[k] = math.sqrt(total[k] / weight[k])
+                total[k] = size * math.sqrt(total[k] / weight[k])
         for j in range(x.shape[1]):
             k = g[t, j]
             shown = k >= 0 and (spread or math.isfinite(x[t, j]))

@@ -18,6 +18,15 @@ from alphafoundry.compilation import WIDTH, FloatPanel, kernel
 Row = NDArray[np.float64]
 
 _SMALLEST, _LARGEST = 1e-280, 1e280
+_LOST = 1e-300
+_LEAST, _MOST = 1e-120, 1e120
+"""Where a sum of squares lies between these, fourth powers have all their digits."""
+
+_NO_DEVIATION = 1e-150
+"""The square of a deviation below this has lost digits."""
+
+_NO_CORRELATION = 1e-14
+"""Below this a correlation is what rounding left of 0, and is 0."""
 
 
 @kernel
@@ -70,7 +79,8 @@ def _enter_and_deviate(
         mean[j] = moved
         squares[j] = squared
         gap = moved - older_mean[j]
-        out[j] = math.sqrt((squared + older_squares[j] + gap * gap * both) / d)
+        found = math.sqrt((squared + older_squares[j] + gap * gap * both) / d)
+        out[j] = found if found < math.inf else math.nan
 
 
 @kernel
@@ -78,15 +88,18 @@ def _finish(mode: int, d: int, x: Row, base: Row, mean: Row, squares: Row, out: 
     """Turn statistics into the answer; mode 0 std, 1 z-score, 2 mean over std."""
     if mode == 0:
         for j in range(x.shape[0]):
-            out[j] = math.sqrt(squares[j] / d)
+            found = math.sqrt(squares[j] / d)
+            out[j] = found if found < math.inf else math.nan
     elif mode == 1:
         for j in range(x.shape[0]):
             deviation = math.sqrt(squares[j] / d)
-            out[j] = (x[j] - base[j] - mean[j]) / deviation if deviation != 0 else math.nan
+            known = (deviation > _NO_DEVIATION) & (deviation < math.inf)
+            out[j] = (x[j] - base[j] - mean[j]) / deviation if known else math.nan
     else:
         for j in range(x.shape[0]):
             deviation = math.sqrt(squares[j] / d)
-            out[j] = (base[j] + mean[j]) / deviation if deviation != 0 else math.nan
+            known = (deviation > _NO_DEVIATION) & (deviation < math.inf)
+            out[j] = (base[j] + mean[j]) / deviation if known else math.nan
 
 
 @kernel
@@ -188,8 +201,10 @@ def _correlate_extremes(sums: Row, end: Row, share: float, out: Row) -> None:
         xx = sums[2 * WIDTH + j] + end[2 * WIDTH + j] - sum_x * sum_x * share
         yy = sums[3 * WIDTH + j] + end[3 * WIDTH + j] - sum_y * sum_y * share
         xy = sums[4 * WIDTH + j] + end[4 * WIDTH + j] - sum_x * sum_y * share
-        if xx > 0.0 and yy > 0.0:
-            out[j] = min(max(xy / math.sqrt(xx) / math.sqrt(yy), -1.0), 1.0)
+        known = (_LOST < xx < math.inf) and (_LOST < yy < math.inf)
+        if known and math.isfinite(xy):
+            found = min(max(xy / math.sqrt(xx) / math.sqrt(yy), -1.0), 1.0)
+            out[j] = 0.0 if abs(found) < _NO_CORRELATION else found
         else:
             out[j] = math.nan
 
@@ -223,6 +238,7 @@ def _correlate(
         found = xy / math.sqrt(scale)
         found = 1.0 if found > 1.0 else found
         found = -1.0 if found < -1.0 else found
+        found = 0.0 if abs(found) < _NO_CORRELATION else found
         varied = (xx > 0.0) & (yy > 0.0)
         extreme += 1 if varied & ((scale < _SMALLEST) | (scale > _LARGEST)) else 0
         out[j] = found if varied else math.nan
@@ -247,7 +263,8 @@ def _covary(
         sums[4 * WIDTH + j] = product
         sum_x += end[j]
         sum_y += end[WIDTH + j]
-        out[j] = (product + end[4 * WIDTH + j] - sum_x * sum_y * share) * share
+        found = (product + end[4 * WIDTH + j] - sum_x * sum_y * share) * share
+        out[j] = found if abs(found) < math.inf else math.nan
 
 
 @kernel
@@ -318,17 +335,28 @@ def rolling_standardized_moment(
             mean = 0.0
             for i in range(t - d + 1, t + 1):
                 mean += x[i, j] - shift
-            mean = shift + mean / d
+            mean /= d
             total = 0.0
             squares = 0.0
             for i in range(t - d + 1, t + 1):
-                gap = x[i, j] - mean
+                gap = x[i, j] - shift - mean
                 squares += gap * gap
                 total += gap**order
+            if standard and (squares <= _LEAST or squares >= _MOST):
+                largest = 0.0
+                for i in range(t - d + 1, t + 1):
+                    largest = max(largest, abs(x[i, j] - shift - mean))
+                unit = 1.0 / largest if largest > 0.0 else 1.0
+                total = 0.0
+                squares = 0.0
+                for i in range(t - d + 1, t + 1):
+                    gap = (x[i, j] - shift - mean) * unit
+                    squares += gap * gap
+                    total += gap**order
             if math.isnan(squares) or (standard and squares == 0.0):
                 out[t, j] = math.nan
             elif not standard:
-                out[t, j] = total / d
+                out[t, j] = total / d if math.isfinite(total) else math.nan
             else:
                 out[t, j] = (total / d) / math.sqrt(squares / d) ** order
 

@@ -1,9 +1,12 @@
 """Ranks and percentiles across a day, with rounding noise taken for ties.
 
-Values are rounded to 9 decimals before they are compared, so that values which are equal in
-mathematics, such as correlations of three ranks, are equal here whatever order their sums were
-computed in. In a row whose typical size (geometric mean of |x|) is below about 0.001 the rounding
-step shrinks with that size, so small numbers keep their order. Infinite values are compared like
+Values are rounded before they are compared, so that values which are equal in mathematics, such as
+correlations of three ranks, are equal here whatever order their sums were computed in. The step is
+2^-30 (about 1e-9) of the row's typical distance, the geometric mean of the differences between
+neighbouring columns (of the first 512 where these suffice), and at least 2^-50 (1e-15) of its
+typical size. So neither a factor nor a level that is added changes a rank, as far as the values
+themselves keep their differences. Differences below 2^-40 of the size are left out of the mean:
+they may be noise, and would not raise the step above its least. Infinite values are compared like
 any other.
 
 A row is sorted in three steps: every cell becomes one word of a short key, which never contradicts
@@ -33,27 +36,50 @@ _FARTHEST = float(1 << 20)
 _BEYOND = 1 << 62
 _WHOLE = 4.5e15
 _FEW = 24
+_ALIKE = 30
+_NOISE = 40
+_DIGITS = 50
+_PAIRS = 512
+_LEAST_PAIRS = 8
+_LARGEST_SCALE = 1020.0
 
 
 @kernel
-def _scale(bits: Bits) -> tuple[float, float]:
-    """Return one over the rounding step of values whose bits are given, and their typical size."""
+def _typical(bits: Bits, least: int) -> tuple[int, int]:
+    """Return sum and number of the exponents above `least` of the values whose bits are given."""
     total = np.int64(0)
     counted = 0
     for j in range(bits.shape[0]):
         exponent = np.int64((bits[j] >> np.uint64(52)) & _EXPONENT)
-        fits = 1 if (exponent > 0) & (exponent < 0x7FF) else 0
+        fits = 1 if (exponent > least) & (exponent < 0x7FF) else 0
         total += (exponent - 1023) * fits
         counted += fits
+    return int(total), counted
+
+
+@kernel
+def _scale(row: Row, room: Row) -> tuple[float, float]:
+    """Return one over the rounding step of a row, and its typical size; room is as long."""
+    total, counted = _typical(row.view(np.uint64), 0)
     if counted == 0:
-        return 1e9, 1.0
-    typical = total / counted
-    size = math.pow(2.0, typical)
-    if typical > 900.0:
-        return 1.0, size
-    if typical >= -10.0:
-        return 1e9, size
-    return 1e9 * math.pow(2.0, min(-10.0 - math.floor(typical), 990.0)), size
+        return 1.0, 1.0
+    level = total / counted
+    size = math.pow(2.0, level)
+    finest = _DIGITS - math.floor(level)
+    pairs = min(row.shape[0] - 1, _PAIRS)
+    for j in range(pairs):
+        room[j] = row[j + 1] - row[j]
+    least = max(1023 + math.floor(level) - _NOISE, 0)
+    total, counted = _typical(room[:pairs].view(np.uint64), least)
+    if counted < _LEAST_PAIRS:
+        before = math.nan
+        for j in range(row.shape[0]):
+            room[j] = row[j] - before
+            before = before if math.isnan(row[j]) else row[j]
+        total, counted = _typical(room.view(np.uint64), least)
+    if counted > 0:
+        finest = min(finest, _ALIKE - math.floor(total / counted))
+    return math.pow(2.0, min(max(finest, -_LARGEST_SCALE), _LARGEST_SCALE)), size
 
 
 @kernel
@@ -241,7 +267,7 @@ def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
     for t in range(first, last):
         row = x[t]
         answer = out[t]
-        scale, typical = _scale(row.view(np.uint64))
+        scale, typical = _scale(row, keys.view(np.float64))
         low, high, count = _fill_keys(row, scale, typical * scale, keys)
         if count < 2:
             for j in range(names):
@@ -306,7 +332,7 @@ def _order_row(
     """Put the row's words and its rounded values in order; return how many are not NaN."""
     above = np.uint32(place_bits)
     place = np.uint32((1 << place_bits) - 1)
-    scale, typical = _scale(row.view(np.uint64))
+    scale, typical = _scale(row, keys.view(np.float64))
     low, high, count = _fill_keys(row, scale, typical * scale, keys)
     _fill_words(keys, low, high, place_bits, words)
     _sort_words(words, place_bits, other, tally, tally_high, rank)

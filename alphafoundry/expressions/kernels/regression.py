@@ -14,6 +14,10 @@ Row = NDArray[np.float64]
 _COUNT, _BASE_X, _BASE_Y, _X, _Y, _XX, _YY, _XY, _ERRORS = (NARROW * place for place in range(9))
 
 
+_SMALLEST, _LARGEST = 1e-280, 1e280
+"""A sum of squares outside these has lost digits, or is infinite."""
+
+
 @kernel
 def _add(x: Row, y: Row, state: Row) -> None:
     """Count a row's pairs and sum their sides, relative to the first valid pair."""
@@ -54,14 +58,15 @@ def _add_errors(x: Row, y: Row, state: Row) -> None:
 
 
 @kernel
-def _answer(kind: int, x: float, y: float, state: Row, j: int) -> float:  # noqa: PLR0911
+def _answer(kind: int, x: float, y: float, state: Row, j: int) -> float:  # noqa: PLR0911, PLR0912
     count = float(state[_COUNT + j])
     if count < 2.0:
         return math.nan
     if kind == 5:
-        return float(state[_YY + j])
+        yy = float(state[_YY + j])
+        return yy if yy < math.inf else math.nan
     xx = float(state[_XX + j])
-    if xx == 0.0:
+    if not _SMALLEST < xx < _LARGEST or not math.isfinite(state[_XY + j]):
         return math.nan
     slope = float(state[_XY + j] / xx)
     middle = float(state[_BASE_X + j] + state[_X + j])
@@ -69,13 +74,16 @@ def _answer(kind: int, x: float, y: float, state: Row, j: int) -> float:  # noqa
     estimate = float(level + slope * (x - state[_BASE_X + j] - state[_X + j]))
     errors = float(state[_ERRORS + j])
     if kind == 0:
-        return y - estimate
+        rise = slope * (x - state[_BASE_X + j] - state[_X + j])
+        return float(y - state[_BASE_Y + j] - state[_Y + j] - rise)
     if kind == 1:
         return level - slope * middle
     if kind == 2:
         return slope
     if kind == 3:
         return estimate
+    if kind > 3 and not errors < math.inf:
+        return math.nan
     if kind == 4:
         return errors
     if kind == 6:

@@ -76,30 +76,6 @@ def resolved_ties(
 
 
 @kernel
-def rolling_rank_of_ties(
-    x: FloatPanel, d: int, rule: int, out: FloatPanel, first: int, last: int
-) -> None:
-    """Fill out with the rank 0..1 of today's value among d rows.
-
-    rule : 1 the lowest place of equal values, 2 the highest, 3 older ones before today's. With
-    d = 1 it is 0.5; NaN until d rows are there and where one of them is NaN.
-    """
-    for j in range(first, last):
-        for t in range(x.shape[0]):
-            out[t, j] = math.nan
-            if t < d - 1:
-                continue
-            lower = 0
-            missing = False
-            for i in range(t - d + 1, t + 1):
-                missing = missing or math.isnan(x[i, j])
-                below = x[i, j] < x[t, j] or (rule > 1 and i < t and x[i, j] == x[t, j])
-                lower += 1 if below else 0
-            if not missing:
-                out[t, j] = lower / (d - 1) if d > 1 else 0.5
-
-
-@kernel
 def normal_shares(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
     """Fill out with the standard normal distribution function of x."""
     for t in range(first, last):

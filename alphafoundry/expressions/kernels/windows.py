@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 from alphafoundry.compilation import NARROW, WIDTH, FloatPanel, kernel
 
 Row = NDArray[np.float64]
+Bits = NDArray[np.uint64]
+
+_MANTISSA = np.uint64(52)
+_EXPONENT = np.uint64(0x7FF)
+_AS_NUMBER = np.uint64(0x433 << 52)
+_WHOLE = 2.0**52
+_NO_NUMBER = 2047.0
+_ALIKE = 30.0
+_NOISE = 2.0**-40
+_DIGITS = 2.0**-50
 
 
 @kernel
@@ -30,27 +40,81 @@ def shifted(x: FloatPanel, d: int, change: bool, out: FloatPanel, first: int, la
 
 
 @kernel
-def _compare(other: Row, now: Row, doubled: Row) -> None:
-    """Add 2 where other is below now, 1 where they are equal."""
-    for j in range(now.shape[0]):
-        doubled[j] += (1.0 if other[j] < now[j] else 0.0) + (1.0 if other[j] <= now[j] else 0.0)
+def _compare(other: Row, low: Row, high: Row, doubled: Row) -> None:
+    """Add 2 where other is below low, 1 where it lies from low to high."""
+    for j in range(low.shape[0]):
+        doubled[j] += (1.0 if other[j] < low[j] else 0.0) + (1.0 if other[j] <= high[j] else 0.0)
 
 
 @kernel
-def _compare_four(a: Row, b: Row, c: Row, e: Row, now: Row, fresh: bool, doubled: Row) -> None:
+def _compare_four(
+    a: Row, b: Row, c: Row, e: Row, low: Row, high: Row, fresh: bool, doubled: Row
+) -> None:
     """Do what `_compare` does for four rows; fresh begins at 0."""
     kept = 0.0 if fresh else 1.0
-    for j in range(now.shape[0]):
-        value = now[j]
+    for j in range(low.shape[0]):
+        value = low[j]
         total = 1.0 if a[j] < value else 0.0
         total = total + 1.0 if b[j] < value else total
         total = total + 1.0 if c[j] < value else total
         total = total + 1.0 if e[j] < value else total
+        value = high[j]
         total = total + 1.0 if a[j] <= value else total
         total = total + 1.0 if b[j] <= value else total
         total = total + 1.0 if c[j] <= value else total
         total = total + 1.0 if e[j] <= value else total
         doubled[j] = doubled[j] * kept + total
+
+
+@kernel
+def _distances(now: Row, before: Row, room: Row, bits: Bits) -> None:
+    """Fill room with the exponents of the distances between two rows, 0 for one that may be noise.
+
+    bits : those of room. An integer below 2^52 is read as a number by setting the exponent of 2^52
+    """
+    for j in range(now.shape[0]):
+        change = now[j] - before[j]
+        room[j] = change if abs(change) > abs(now[j]) * _NOISE else 0.0
+    for j in range(now.shape[0]):
+        bits[j] = ((bits[j] >> _MANTISSA) & _EXPONENT) | _AS_NUMBER
+
+
+@kernel
+def _replace_distances(room: Row, old: Row, sums: Row, counted: Row) -> None:
+    """Take old exponents out of their sums and numbers, and put new ones in, which replace them."""
+    for j in range(room.shape[0]):
+        exponent = room[j] - _WHOLE
+        exponent = exponent if exponent < _NO_NUMBER else 0.0
+        sums[j] += exponent - old[j]
+        counted[j] += (1.0 if exponent > 0.0 else 0.0) - (1.0 if old[j] > 0.0 else 0.0)
+        old[j] = exponent
+
+
+@kernel
+def _neighbourhood(
+    now: Row, sums: Row, counted: Row, rule: int, room: Row, bits: Bits, low: Row, high: Row
+) -> None:
+    """Fill low and high with the bounds of what is equal to now.
+
+    rule : by 1 what is equal counts as above now, by 2 as below
+    """
+    for j in range(now.shape[0]):
+        number = counted[j] if counted[j] > 1.0 else 1.0
+        typical = sums[j] / number - _ALIKE
+        room[j] = (typical if typical > 0.0 else 0.0) + _WHOLE
+    for j in range(now.shape[0]):
+        bits[j] <<= _MANTISSA
+    for j in range(now.shape[0]):
+        least = abs(now[j]) * _DIGITS
+        step = room[j] if room[j] > least else least
+        low[j] = now[j] - step
+        high[j] = now[j] + step
+    if rule == 1:
+        for j in range(now.shape[0]):
+            high[j] = np.nextafter(low[j], -math.inf)
+    elif rule == 2:
+        for j in range(now.shape[0]):
+            low[j] = np.nextafter(high[j], math.inf)
 
 
 @kernel
@@ -61,17 +125,29 @@ def _count_valid(now: Row, valid: Row) -> None:
 
 @kernel
 def rolling_rank(
-    x: FloatPanel, d: int, constant: float, out: FloatPanel, first: int, last: int
+    x: FloatPanel, d: int, constant: float, rule: int, out: FloatPanel, first: int, last: int
 ) -> None:
     """Fill out with today's rank among d rows, 0 lowest to 1 highest, plus constant.
 
-    Ties share the mean of their ranks; with d = 1 the rank is 0.5. NaN before d rows are there
-    and where the window holds NaN. Every row of the window is compared, four at a time: that is
-    faster than keeping a sorted window up to some hundreds of rows.
+    rule : 0 ties share the mean of their ranks, by 1 today's value is the lowest of them, by 2
+    the highest. With d = 1 the rank is 0.5. NaN before d rows are there and where the window
+    holds NaN. Every row of the window is compared, four at a time: that is faster than keeping a
+    sorted window up to some hundreds of rows.
+
+    Equal are values as near to each other as `ranking` says, with neighbouring days in place of
+    neighbouring columns, and today's value in place of the typical size.
     """
     days = x.shape[0]
     doubled_row = np.zeros(WIDTH)
     valid_row = np.empty(WIDTH)
+    low_row = np.empty(WIDTH)
+    high_row = np.empty(WIDTH)
+    room_row = np.empty(WIDTH)
+    bits_row = room_row.view(np.uint64)
+    sums_row = np.empty(WIDTH)
+    counted_row = np.empty(WIDTH)
+    kept = max(min(d, days) - 1, 1)
+    exponents = np.empty((kept, WIDTH))
     share = 0.5 / (d - 1) if d > 1 else 0.0
     start = 0.5 + constant if d == 1 else constant
     for left in range(first, last, WIDTH):
@@ -79,14 +155,27 @@ def rolling_rank(
         width = right - left
         doubled = doubled_row[:width]
         valid = valid_row[:width]
+        low = low_row[:width]
+        high = high_row[:width]
+        room = room_row[:width]
+        bits = bits_row[:width]
+        sums = sums_row[:width]
+        counted = counted_row[:width]
         valid[:] = 0.0
+        sums[:] = 0.0
+        counted[:] = 0.0
+        exponents[:] = 0.0
         for t in range(days):
             now = x[t, left:right]
             answer = out[t, left:right]
+            if t > 0:
+                _distances(now, x[t - 1, left:right], room, bits)
+                _replace_distances(room, exponents[t % kept, :width], sums, counted)
             if t < d - 1:
                 _count_valid(now, valid)
                 answer[:] = math.nan
                 continue
+            _neighbourhood(now, sums, counted, rule, room, bits, low, high)
             i = t - d + 1
             if i + 4 > t:
                 doubled[:] = 0.0
@@ -96,13 +185,14 @@ def rolling_rank(
                     x[i + 1, left:right],
                     x[i + 2, left:right],
                     x[i + 3, left:right],
-                    now,
+                    low,
+                    high,
                     i == t - d + 1,
                     doubled,
                 )
                 i += 4
             while i < t:
-                _compare(x[i, left:right], now, doubled)
+                _compare(x[i, left:right], low, high, doubled)
                 i += 1
             for j in range(width):
                 known = 0.0 if math.isnan(now[j]) else valid[j] + 1.0

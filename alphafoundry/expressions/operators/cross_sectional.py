@@ -130,8 +130,8 @@ OPERATORS = (
         _rank(day_ranks),
         "Rank of the day, evenly spaced from 0 (lowest) to 1. Equal values share the mean of their "
         "ranks, for which no rule is published (convention rank_ties); a single name gets 0.5. "
-        "Values are rounded to 9 decimals before they are compared (finer where the day's typical "
-        "size is below 0.001), so that rounding noise makes no order. Every rate sorts exactly.",
+        "Values that differ by less than about 1e-9 of the day's typical distance between names "
+        "are equal, so that rounding noise makes no order. Every rate sorts exactly.",
         keywords=(number("rate", 2.0),),
         idempotent=True,
         **_of_ranks(_rank),

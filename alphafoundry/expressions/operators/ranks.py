@@ -21,8 +21,7 @@ _RULES = {"lowest": 1, "highest": 2, "order": 3}
 day_ranks = across("ranking", "ranks")
 _group_ordered = across("ranking", "group_ordered")
 _resolved = across("ties", "resolved_ties")
-_rolling_rank = along_time("windows", "rolling_rank")
-_rolling_tied = along_time("ties", "rolling_rank_of_ties")
+_rolling_rank = {rule: along_time("windows", "rolling_rank", rule) for rule in (0, 1, 2)}
 
 
 def group_ranks(x: FloatPanel, g: GroupPanel) -> FloatPanel:
@@ -32,7 +31,7 @@ def group_ranks(x: FloatPanel, g: GroupPanel) -> FloatPanel:
 
 def rolling_ranks(x: FloatPanel, d: int) -> FloatPanel:
     """Return today's rank 0..1 among d days; equal values share the mean of their places."""
-    return _rolling_rank(x, d, 0.0)
+    return _rolling_rank[0](x, d, 0.0)
 
 
 def day_ranks_under(conventions: Conventions) -> Ranks:
@@ -56,7 +55,8 @@ def rolling_ranks_under(conventions: Conventions) -> RollingRanks:
     rule = _RULES.get(conventions.rank_ties)
     if rule is None:
         return rolling_ranks
-    return lambda x, d: _rolling_tied(x, d, rule)
+    # Of equal values today's is the newest: after the older ones it is the last.
+    return lambda x, d: _rolling_rank[min(rule, 2)](x, d, 0.0)
 
 
 def means_gap(panels: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -31,14 +31,18 @@ X = Input("x")
 Y = Input("y")
 D = Input("d", Kind.LOOKBACK)
 CORRELATION, COVARIANCE = range(2)
+_SMALLEST = 1e-280
+"""A sum of squares below this has lost digits."""
+
 correlation = along_time("moments", "rolling_comoment", CORRELATION)
 _joint = along_time("moments", "rolling_joint_moment")
 
 
 def _projection(x: FloatPanel, y: FloatPanel, d: int) -> FloatPanel:
     total_of = total(SUM)
-    squares = total_of(y * y, d)
-    result: FloatPanel = np.where(squares > 0, y * total_of(x * y, d) / squares, np.nan)
+    squares, products = total_of(y * y, d), total_of(x * y, d)
+    known = (squares > _SMALLEST) & (squares < np.inf) & np.isfinite(products)
+    result: FloatPanel = np.where(known, y * (products / squares), np.nan)
     return result
 
 
@@ -61,7 +65,8 @@ OPERATORS = (
         "ts_corr",
         (X, Y, D),
         correlation,
-        "Pearson correlation of x and y over d days; NaN where one of them is constant.",
+        "Pearson correlation of x and y over d days; NaN where one of them is constant, 0 where "
+        "rounding left less than 1e-14.",
         dimensionless,
         commutative=True,
         aliases=("correlation",),

@@ -210,8 +210,8 @@ OPERATORS = (
         (X, D),
         _rank(rolling_ranks),
         "Rank of today's value among the last d, from 0 to 1, plus constant. Equal values share "
-        "the mean of their ranks (convention rank_ties); with d = 1 it is 0.5. Values are compared "
-        "exactly.",
+        "the mean of their ranks (convention rank_ties); with d = 1 it is 0.5. Values that "
+        "differ by less than about 1e-9 of the window's typical distance between days are equal.",
         dimensionless,
         keywords=(number("constant", 0.0),),
         conventions=("rank_ties",),

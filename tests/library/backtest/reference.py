@@ -108,8 +108,10 @@ def limited(bars: Bars, signals: NDArray[np.float64], execution: Execution) -> N
             if stopped:
                 out[day, i] = 0.0
     if sizing.max_positions is not None:
-        for row in out:
-            strongest = sorted(range(len(row)), key=lambda i: (-abs(row[i]), i))
+        dollars = np.nan_to_num(bars.close * bars.volume)
+        for day, row in enumerate(out):
+            recent = dollars[max(day - 19, 0) : day + 1].sum(axis=0)
+            strongest = sorted(range(len(row)), key=lambda i: (-abs(row[i]), -recent[i], i))
             for i in strongest[sizing.max_positions :]:
                 row[i] = 0.0
     return out

@@ -127,3 +127,11 @@ def test_signals_and_rows_must_fit_the_bars() -> None:
         backtest_signals(bars, np.ones((3, 3)))
     with pytest.raises(BacktestError, match="rows 50 to 500"):
         backtest_signals(bars, np.ones(bars.shape), measured=(50, 500))
+
+
+def test_of_equal_signals_those_with_the_largest_dollar_volume_are_held() -> None:
+    """That symbols are in alphabetical order is no reason to hold the first of them."""
+    bars = bars_of(np.full((30, 4), 10.0), volume=np.tile([1e4, 4e4, 2e4, 3e4], (30, 1)))
+    signals = np.tile([1.0, -1.0, 0.5, 1.0], (30, 1))
+    found = backtest_signals(bars, signals, Execution(sizing=Sizing(0.1, max_positions=2)))
+    np.testing.assert_array_equal(found.positions[-1] != 0.0, [False, True, False, True])

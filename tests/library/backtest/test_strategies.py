@@ -64,23 +64,31 @@ def stateful(enter: Callable[[int], float], leave: Callable[[int, float], bool],
     return out
 
 
+def bridged(close: pd.Series) -> pd.Series:
+    """The close that windows see: the last known one for up to 5 days."""
+    return close.ffill(limit=5)
+
+
 def cross(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
-    fast, slow = close.rolling(4).mean(), close.rolling(15).mean()
-    return list(np.sign(fast - slow).fillna(0.0))
+    seen = bridged(close)
+    fast, slow = seen.rolling(4).mean(), seen.rolling(15).mean()
+    return list(np.sign(fast - slow).where(close.notna(), 0.0).fillna(0.0))
 
 
 def momentum(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
-    gain = close.shift(3) / close.shift(15) - 1.0
+    gain = bridged(close).shift(3) / bridged(close).shift(15) - 1.0
     side = (gain > 0.02).astype(float) - (gain < -0.02)
     return list(side.where(close.notna(), 0.0))
 
 
 def mean_reversion(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
-    score = (close - close.rolling(10).mean()) / close.rolling(10).std(ddof=0)
+    windows = bridged(close).rolling(10)
+    score = (close - windows.mean()) / windows.std(ddof=0)
     return list((-score / 1.5).clip(-1.0, 1.0).fillna(0.0))
 
 
 def breakout(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
+    high, low = high.fillna(bridged(close)), low.fillna(bridged(close))
     top, bottom = high.rolling(12).max().shift(), low.rolling(12).min().shift()
     roof, floor = high.rolling(5).max().shift(), low.rolling(5).min().shift()
 
@@ -98,10 +106,11 @@ def breakout(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
 def rsi(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
     index = np.full(len(close), np.nan)
     changes: list[float] = []
+    seen = bridged(close)
     for day in range(1, len(close)):
-        change = close[day] - close[day - 1]
+        change = seen[day] - seen[day - 1]
         changes = [] if np.isnan(change) else [*changes, change]
-        if len(changes) < 6:
+        if len(changes) < 6 or np.isnan(close[day]):
             continue
         ups, falls = np.maximum(changes, 0.0), np.maximum(-np.array(changes), 0.0)
         up, fall = ups[:6].mean(), falls[:6].mean()
@@ -121,10 +130,11 @@ def rsi(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
 
 
 def bollinger(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
-    middle, spread = close.rolling(10).mean(), close.rolling(10).std(ddof=0)
+    windows = bridged(close).rolling(10)
+    middle, spread = windows.mean(), windows.std(ddof=0)
 
     def enter(day: int) -> float:
-        if np.isnan(middle[day]):
+        if np.isnan(middle[day] + close[day]):
             return np.nan
         return float(close[day] <= middle[day] - 1.5 * spread[day]) - float(
             close[day] >= middle[day] + 1.5 * spread[day]
@@ -137,9 +147,10 @@ def bollinger(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
 
 
 def volatility_targeting(close: pd.Series, high: pd.Series, low: pd.Series) -> list[float]:
-    change = (close.ffill() / close.ffill().shift() - 1.0).where(close.notna())
+    seen = bridged(close)
+    change = (seen.ffill() / seen.ffill().shift() - 1.0).where(seen.notna())
     yearly = change.rolling(10).std(ddof=0) * np.sqrt(252.0)
-    return list((0.2 / yearly).clip(upper=1.0).fillna(0.0))
+    return list((0.2 / yearly).clip(upper=1.0).where(close.notna()).fillna(0.0))
 
 
 RULES: dict[str, Rule] = {
@@ -162,6 +173,18 @@ def test_signals_are_those_of_pandas(name: str, gaps: float) -> None:
     for column in range(bars.shape[1]):
         series = [pd.Series(values[:, column]) for values in (bars.close, bars.high, bars.low)]
         np.testing.assert_allclose(found[:, column], RULES[name](*series), atol=1e-9)
+
+
+def test_a_missing_close_costs_its_own_day_only() -> None:
+    """A gap of up to five days is bridged; a longer one starts the windows anew."""
+    close = 50.0 * np.exp(np.cumsum(np.random.default_rng(4).normal(0, 0.02, (700, 2)), axis=0))
+    with_gaps = close.copy()
+    with_gaps[400, 0] = np.nan
+    with_gaps[400:410, 1] = np.nan
+    strategy, values = strategy_named("moving_average_cross"), {"fast": 16, "slow": 268}
+    found = signals_of(bars_of(with_gaps), strategy, values)
+    assert found[400, 0] == 0.0 and (found[401:, 0] != 0.0).all()
+    assert not found[400:677, 1].any() and (found[677:, 1] != 0.0).all()
 
 
 def test_pairs_trade_both_sides_of_the_ratio() -> None:

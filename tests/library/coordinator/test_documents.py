@@ -502,3 +502,28 @@ def test_an_empty_file_is_no_workflow(write: Callable[[str], Path], text: str) -
     path = write(text)
     with pytest.raises(ConfigurationError, match=r"flow.yaml: the file is empty; give"):
         load_workflow(path)
+
+
+def test_all_mistakes_of_a_document_are_told_at_once(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(
+            "strategies:\n"
+            "  - {type: moving_average_cros}\n"
+            "  - {type: momentum, params: {loockback: 3}}\n"
+            "phases:\n"
+            "  - {name: b, type: backtestt}\n"
+            '  - {name: c, type: backtest, inputs: ["x.y"]}\n'
+        )
+    told = str(refused.value).split("\n")
+    assert [re.search(r":(\d+): ", line)[1] for line in told] == ["2", "3", "5", "6"]  # type: ignore[index]
+
+
+def test_leverage_is_obeyed_or_refused(load: Load) -> None:
+    phases = "phases: [{name: b, type: backtest}]\n"
+    assert load(f"{phases}portfolio: {{leverage: 3}}\n").execution.sizing.max_exposure_pct == 3.0
+    assert load(phases).execution.sizing.max_exposure_pct == 1.0
+    with pytest.raises(ConfigurationError, match=r":2: portfolio.leverage: 3 is above"):
+        load(
+            f"{phases}portfolio: {{leverage: 3}}\n"
+            "risk_management: {params: {max_exposure_pct: 2}}\n"
+        )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from alphafoundry.backtest import Bars, backtest, strategy_named
 from alphafoundry.coordinator import run_workflow
@@ -185,3 +186,21 @@ def test_interrupted_it_goes_on_where_it_was(place: Path) -> None:
         printed, said = process.communicate(timeout=120)
     assert (process.returncode, printed) == (0, "30\n"), said
     assert len(log.read_text().splitlines()) <= 30 + 3
+
+
+@pytest.mark.parametrize(
+    "phase", ["{name: s, type: optimization, container_count: 3}", "{name: b, type: backtest}"]
+)
+def test_a_strategy_that_looks_ahead_is_told(phase: str) -> None:
+    document = {
+        **DOCUMENT,
+        "strategies": [{"type": "tests.own_strategies:CHEAT", "parameters": {"lookback": [2, 9]}}],
+        "phases": [yaml.safe_load(phase)],
+    }
+    if "backtest" in phase:
+        document["strategies"][0] = {
+            "type": "tests.own_strategies:CHEAT",
+            "params": {"lookback": 5},
+        }
+    with pytest.raises(PhaseFailed, match=r"CHEAT looks ahead: the signal of \w on 2020"):
+        run_workflow(document, task_runner="in_process")

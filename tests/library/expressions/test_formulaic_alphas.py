@@ -1,10 +1,10 @@
 """Twenty of the 101 Formulaic Alphas against pandas, cell by cell.
 
 The pandas formulas are those of the benchmark, with four rules of ours put in: ranks are made of
-values rounded to 9 decimals, a window of equal values has no correlation, 1 to the power NaN is
-NaN, and linear decay of nothing but NaN is NaN. Two alphas put values in order that are equal in
-mathematics and not in floating point (71 by ts_rank, 98 by ts_arg_min); there both sides round
-before they compare.
+values rounded to 1e-9 of what is usual between them, a window of equal values has no correlation,
+1 to the power NaN is NaN, and linear decay of nothing but NaN is NaN. Two alphas put values in
+order that are equal in mathematics and not in floating point (71 by ts_rank, 98 by ts_arg_min);
+there both sides round before they compare.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ class CarefulPandas(PandasVocabulary):
         ranks = x.rank(axis=1).sub(1).div(count - 1, axis=0)
         return ranks.where(count > 1, 0.5).where(x.notna())
 
+    def ts_rank(self, x: pd.DataFrame, d: int) -> pd.DataFrame:
+        return super().ts_rank(x.round(9), d)
+
     def std(self, x: pd.DataFrame, d: int) -> pd.DataFrame:
         return over_windows(lambda w: np.where(np.ptp(w, -1) == 0, 0.0, w.std(-1)), d, x)
 
@@ -61,11 +64,20 @@ class CarefulPandas(PandasVocabulary):
 
 
 def one_over_step(days: np.ndarray) -> np.ndarray:
-    """One over what rank rounds to: 1e-9, less on days whose typical size is below 2^-10."""
-    counted = np.isfinite(days) & (days != 0)
-    powers = np.where(counted, np.frexp(np.where(counted, days, 1.0))[1] - 1, 0)
-    typical = powers.sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    return 1e9 * 2.0 ** np.maximum(-10 - np.floor(typical), 0)
+    """One over what rank rounds to: 2^-30 of the typical distance of neighbours of a day."""
+    steps = np.ones(len(days))
+    for place, row in enumerate(days):
+        known = row[np.isfinite(row)]
+        sizes = np.log2(np.abs(known[known != 0]))
+        if not len(sizes):
+            continue
+        apart = np.abs(np.diff(known))
+        apart = apart[apart > 2.0 ** (np.floor(sizes.mean()) - 40)]
+        finest = 50 - sizes.mean()
+        if len(apart):
+            finest = min(finest, 30 - np.log2(apart).mean())
+        steps[place] = 2.0 ** np.floor(finest)
+    return steps
 
 
 class Rounding71(CarefulPandas):
