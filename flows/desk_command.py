@@ -24,6 +24,7 @@ from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, open_store
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
+from flows.desk_report import report
 from flows.stopping import EXIT_ERROR
 from flows.terminal import report_console
 
@@ -41,6 +42,7 @@ HELP = """usage: python -m flows.desk COMMAND
   pause AGENT REASON   let an agent rest until it is resumed
   resume [AGENT]       let an agent, or the whole desk, go on
   halt REASON          send nothing but what reduces; resume ends it
+  report [DESK]        write the tear sheet and the state: --output report.html, .json or .png
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
 
 `python -m flows.desk COMMAND --help` lists the flags of one. DESK is the newest where left out.
@@ -323,5 +325,6 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pause": _pause,
     "resume": _resume,
     "halt": _halt,
+    "report": report,
     "check": _check,
 }

@@ -15,6 +15,7 @@ from sqlalchemy import text, update
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.hours import ExchangeHours, utc
 from alphafoundry.agents.registry import AgentContext
+from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
@@ -63,6 +64,7 @@ class TradingFloor:
     sample_age : seconds after which a sample of the host is not believed
     samples_kept : how long samples of the host are kept
     data_until : last day whose bars were taken in
+    rephraser : language model that rephrases explanations; None leaves them as they are
     """
 
     store: Store
@@ -76,6 +78,7 @@ class TradingFloor:
     sample_age: int
     samples_kept: timedelta
     data_until: date | None = None
+    rephraser: Rephraser | None = None
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     broken_by: str | None = None

@@ -12,12 +12,14 @@ from typing import Any
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
 from alphafoundry.agents.clocks import ReplayClock
+from alphafoundry.agents.closing import close_books
 from alphafoundry.agents.decisions import differing_decisions
 from alphafoundry.agents.desk import Desk
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
+from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.report import DeskReport, TickCount
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.simulator import Simulator
@@ -88,12 +90,14 @@ class DeskSimulation:
         home: Path,
         settings: Mapping[str, Any],
         replay_from: int | None = None,
+        rephraser: Rephraser | None = None,
     ) -> None:
         """Record the desk, and make it ready for its first session.
 
         Parameters
         ----------
         replay_from : moment at which a replay on a clock begins; None simulates
+        rephraser : language model that rephrases explanations, None leaves them as they are
         """
         self.name = name
         self.sessions = tuple(sessions)
@@ -124,6 +128,7 @@ class DeskSimulation:
             simulated=simulated,
             sample_age=sample_age,
             samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
+            rephraser=rephraser,
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -222,6 +227,7 @@ class DeskSimulation:
             clock="simulated" if self.floor.simulated else "replay",
         )
         save_desk_report(self._store, self.name, report.to_json())
+        close_books(self.desk, self.floor, self.simulator.now)
         return report
 
     def _write(self) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple
+from datetime import date, time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 
 from alphafoundry.agents.floor import TradingFloor
@@ -13,9 +17,17 @@ from alphafoundry.errors import PerformanceError
 from alphafoundry.performance.attribution import Attribution, attribute
 from alphafoundry.performance.beside_market import beside_market
 from alphafoundry.performance.desk_books import SessionFacts, read_session_facts
+from alphafoundry.performance.page import sheet_page
+from alphafoundry.performance.sheet import TearSheet
 from alphafoundry.store.desk_tables import DeskRow
-from alphafoundry.store.performance import newest_performance, record_performance
+from alphafoundry.store.performance import (
+    newest_performance,
+    read_explanations,
+    record_performance,
+)
+from alphafoundry.trading.market_day import MarketDay, MarketDays
 from alphafoundry.trading.money import MONEY, dollars
+from alphafoundry.whole_file import replace_file
 
 
 def record_sessions(floor: TradingFloor, now: int) -> list[Attribution]:
@@ -28,14 +40,13 @@ def record_sessions(floor: TradingFloor, now: int) -> list[Attribution]:
     days = [one.day for one in floor.evenings if newest is None or one.day > newest.session]
     if not days:
         return []
-    opens = {one.day: utc(one.opens) for one in floor.hours.between(days[0], days[-1])}
     with floor.store.session() as transaction:
         desk_id = transaction.scalars(select(DeskRow.id).where(DeskRow.name == floor.desk)).one()
     facts = read_session_facts(
         floor.store,
         desk_id,
-        [(day, opens[day]) for day in days],
-        floor.panel.until(days[-1]),
+        [(day, utc(floor.hours.local_moment(day, time()))) for day in days],
+        _market(floor, days[0], days[-1]),
         entries_from=0 if newest is None else newest.entries_to,
     )
     before = None if newest is None else newest.net_asset_value
@@ -52,6 +63,14 @@ def record_sessions(floor: TradingFloor, now: int) -> list[Attribution]:
         before = one.net_asset_value
     record_performance(floor.store, floor.desk, rows)
     return found
+
+
+def _market(floor: TradingFloor, first: date, last: date) -> Mapping[date, MarketDay]:
+    """Return these sessions and the one before, as the panel tells them today."""
+    panel = floor.panel.until(last)
+    before = panel.dates[panel.dates < np.datetime64(first)]
+    begins = before[-1].item() if len(before) else first
+    return MarketDays.from_panel(panel, begins, last, exchange=floor.hours.exchange).days
 
 
 def _check(facts: SessionFacts, told: Attribution, before: int, came: int) -> None:
@@ -91,3 +110,31 @@ def _row(
         "factors": dict(beside.factors),
         "entries_to": facts.entries_to,
     }
+
+
+def sheet_folder(home: Path, desk: str) -> Path:
+    """Return where the files of a desk are."""
+    return home / "desks" / desk
+
+
+def write_tear_sheet(floor: TradingFloor, sheet: TearSheet) -> Path:
+    """Write the tear sheet of a desk, with what was told of its last session; return the file.
+
+    Raises PerformanceError where it cannot be written.
+    """
+    path = sheet_folder(floor.home, floor.desk) / "report.html"
+    told = read_explanations(floor.store, floor.desk)
+    passages = [(f"{one.kind.replace('_', ' ')}, {one.session}", [one.text]) for one in told]
+    write_file(path, sheet_page(sheet, passages=passages).encode("utf-8"))
+    return path
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises PerformanceError where it cannot be written."""
+    try:
+        replace_file(path, content)
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        raise PerformanceError(
+            f"{path}: {reason}; name a file that can be written with --output"
+        ) from None

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Transaction
 
-from alphafoundry.market.panel import Panel
 from alphafoundry.performance.attribution import (
     FOREIGN,
     Cost,
@@ -35,7 +34,7 @@ from alphafoundry.store.desk_tables import (
     OrderRow,
 )
 from alphafoundry.trading.ledger import ACCRUALS
-from alphafoundry.trading.market_day import MarketDay, MarketDays
+from alphafoundry.trading.market_day import MarketDay
 from alphafoundry.trading.money import amount_of, price_units
 
 _COSTS = ("fees", "borrow", "interest")
@@ -78,7 +77,7 @@ def read_session_facts(
     store: Store,
     desk_id: int,
     sessions: Sequence[tuple[date, datetime]],
-    panel: Panel,
+    market: Mapping[date, MarketDay],
     *,
     entries_from: int = 0,
 ) -> list[SessionFacts]:
@@ -86,8 +85,9 @@ def read_session_facts(
 
     Parameters
     ----------
-    sessions : day and open, ascending; entries before the first open belong to the first session
-    panel : as it is known today; its closes are what revisions are told by
+    sessions : day and its first moment at the exchange, ascending; what was booked before that of
+        the first one belongs to it too
+    market : these days and the one before, as they are told today; revisions are told by them
     entries_from : newest entry that an earlier session has
     """
     days = [day for day, _ in sessions]
@@ -95,7 +95,7 @@ def read_session_facts(
         lines = _lines(transaction, desk_id, entries_from)
         of_day: defaultdict[date, list[_Line]] = defaultdict(list)
         for line in lines:
-            started = [day for day, opens in sessions if opens <= line.at]
+            started = [day for day, begins in sessions if begins <= line.at]
             of_day[started[-1] if started else days[0]].append(line)
         orders = _orders_of_fills(transaction, desk_id, lines)
         held, wealth = _balances(transaction, desk_id)
@@ -109,7 +109,6 @@ def read_session_facts(
                     wealth -= line.amount
         evenings.append((date.min, dict(held), wealth))
         evenings.reverse()
-        market = _market_days(panel, days)
         found = []
         entries_to = entries_from
         for (_, began, _), (day, ended, cash) in pairwise(evenings):
@@ -329,14 +328,6 @@ def _split_days(transaction: Transaction, desk_id: int) -> dict[str, list[date]]
         _, symbol, day = reference.split(":")
         found[symbol].append(date.fromisoformat(day))
     return found
-
-
-def _market_days(panel: Panel, days: Sequence[date]) -> dict[date, MarketDay]:
-    """Return the sessions, and the one before the first, as the panel has them today."""
-    known: list[date] = panel.dates.tolist()
-    before = [day for day in known if day < days[0]]
-    first = before[-1] if before else days[0]
-    return dict(MarketDays.from_panel(panel, first, days[-1]).days)
 
 
 def _revisions(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from alphafoundry.performance.returns import Array
 from alphafoundry.performance.sheet import TearSheet
 from alphafoundry.performance.statistics import (
     WINDOW,
@@ -81,7 +82,9 @@ def _dated(axes: Axes) -> None:
 
 def _growth(axes: Axes, sheet: TearSheet) -> None:
     series = sheet.series
-    axes.plot(series.dates, 100.0 * (series.growth - 1.0), color=BLUE, linewidth=1.4, label="net")
+    # From the evening before the first day, when nothing was earned yet.
+    dates = np.concatenate((series.dates[:1] - 1, series.dates))
+    axes.plot(dates, _earned(series.returns), color=BLUE, linewidth=1.4, label="net")
     if series.benchmark is not None and np.isfinite(series.benchmark).any():
         other = np.cumprod(1.0 + np.nan_to_num(series.benchmark))
         axes.plot(series.dates, 100.0 * (other - 1.0), color=GREY, linewidth=1.0, label="benchmark")
@@ -90,6 +93,11 @@ def _growth(axes: Axes, sheet: TearSheet) -> None:
     made = " on generated prices (SYNTHETIC)" if sheet.synthetic else ""
     _plain(axes, f"Cumulative return, %{made}")
     _dated(axes)
+
+
+def _earned(returns: Array) -> Array:
+    """Return percent earned so far, a 0 before the first day."""
+    return np.concatenate(([0.0], 100.0 * (np.cumprod(1.0 + returns) - 1.0)))
 
 
 def _fall(axes: Axes, sheet: TearSheet) -> None:
@@ -130,7 +138,8 @@ def _rolling_risk(axes: Axes, sheet: TearSheet) -> None:
         label="volatility, % a year",
     )
     lines, names = axes.get_legend_handles_labels()
-    if series.benchmark is not None and np.isfinite(series.benchmark).any():
+    enough = len(series) >= window
+    if enough and series.benchmark is not None and np.isfinite(series.benchmark).any():
         beta = axes.twinx()
         beta.plot(
             series.dates,
@@ -142,7 +151,8 @@ def _rolling_risk(axes: Axes, sheet: TearSheet) -> None:
         beta.tick_params(labelsize=8)
         more = beta.get_legend_handles_labels()
         lines, names = lines + more[0], names + more[1]
-    axes.legend(lines, names, loc="upper left", frameon=False, fontsize=7)
+    if enough:
+        axes.legend(lines, names, loc="upper left", frameon=False, fontsize=7)
     _plain(axes, f"Risk of the last {window} days")
     _enough(axes, sheet)
     _dated(axes)
@@ -165,6 +175,7 @@ def _enough(axes: Axes, sheet: TearSheet) -> None:
             color=GREY,
         )
         axes.set_xlim(sheet.series.dates[0], sheet.series.dates[-1] + np.timedelta64(1, "D"))
+        axes.set_yticks([])
 
 
 def _exposure(axes: Axes, sheet: TearSheet) -> None:
@@ -176,8 +187,9 @@ def _exposure(axes: Axes, sheet: TearSheet) -> None:
         (sheet.trading.turnover, GREY, "turnover"),
     ):
         axes.plot(dates, 100.0 * values, color=colour, linewidth=1.0, label=name)
-    axes.legend(loc="center left", frameon=False, fontsize=8)
-    _plain(axes, "Exposure and turnover, % of net asset value")
+    axes.legend(loc="lower center", ncols=3, frameon=False, fontsize=8, bbox_to_anchor=(0.5, 0.98))
+    axes.set_ylim(bottom=min(-5.0, 110.0 * float(sheet.trading.net.min())))
+    _plain(axes, "Exposure, %")
     _dated(axes)
 
 

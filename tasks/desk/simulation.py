@@ -17,13 +17,14 @@ from prefect.logging import get_run_logger
 from alphafoundry.agents.clocks import ReplayClock
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.paper_account import most_shares, open_paper_account
+from alphafoundry.agents.rephrasing import Rephraser, rephraser
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for
 from alphafoundry.agents.simulation import DeskSimulation, sessions_of
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
-from alphafoundry.settings import load_settings
+from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import DataOrigin, open_store
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
@@ -67,6 +68,7 @@ async def run_of_desk(
     async with run_context() as context:
         say = context.progress.say
         panel = await asyncio.to_thread(load_simulated_market, settings, say)
+        model = await _rephraser(settings)
         hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
         with open_store(url, home=settings.home) as store:
             found = await strategies_for(
@@ -129,11 +131,22 @@ async def run_of_desk(
                             "cash": cash,
                             "market": settings.market,
                         },
+                        rephraser=model,
                         replay_from=None
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
                     )
                     yield SimulatedDesk(simulation, run, context)
+
+
+async def _rephraser(settings: FoundrySettings) -> Rephraser | None:
+    """Return the model that rephrases explanations, its key from the environment or a block."""
+    if settings.explanation.provider == "none":
+        return None
+    from tasks.algorithms.run import api_key
+
+    key = await api_key(settings.explanation.provider)
+    return await asyncio.to_thread(rephraser, settings, key)
 
 
 @task(name="session", task_run_name="session {session.day}", cache_policy=NO_CACHE)
