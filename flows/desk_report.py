@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from alphafoundry.agents.status import DeskStatus, desk_status
-from alphafoundry.agents.track_record import sheet_folder, write_file
+from alphafoundry.agents.track_record import sheet_folder, told_passages, write_file
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.performance.page import sheet_page
 from alphafoundry.performance.picture import draw_sheet
@@ -100,21 +100,11 @@ def _content(
             ],
         }
         return json.dumps(plain, indent=2, ensure_ascii=False).encode("utf-8")
-    passages = [
-        (f"{one.kind.replace('_', ' ').capitalize()}, {one.session}", [one.text, *_by(one)])
-        for one in told
-    ]
     return sheet_page(
         sheet,
-        passages=[*passages, ("State", list(status.lines()))],
+        passages=[*told_passages(told), ("State", list(status.lines()))],
         tables=[("Agents", status.headings(), status.rows())],
     ).encode("utf-8")
-
-
-def _by(one: ExplanationRow) -> list[str]:
-    if one.refused is not None:
-        return [f"A model's text was not taken: {one.refused}"]
-    return [] if one.written_by == "template" else [f"Rephrased by {one.written_by}."]
 
 
 def _lines(sheet: TearSheet) -> list[str]:

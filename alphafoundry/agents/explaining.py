@@ -151,7 +151,12 @@ def _risk(floor: TradingFloor, session: date, mode: str) -> Iterator[str]:
         ("drawdown", "drawdown"),
         ("stress", "worst stress"),
     )
-    shares = [f"{name} {seen[key]:.2%}" for key, name in named if seen.get(key) is not None]
+    # A rounded 0 has no sign.
+    shares = [
+        f"{name} {round(seen[key], 4) + 0.0:.2%}"
+        for key, name in named
+        if seen.get(key) is not None
+    ]
     if shares:
         yield f"As shares of equity: {', '.join(shares)}."
     if seen.get("exceptions"):

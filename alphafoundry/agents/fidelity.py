@@ -29,8 +29,8 @@ def invented(text: str, facts: Sequence[str]) -> str | None:
 
     Refused are: a number, date, id, ticker or other name that no fact has; a number with another
     sign or unit; a number in words; a number in a sentence about a name that belongs to another
-    one; a purchase that was a sale, and the other way round; a text that is empty or four times as
-    long as the facts.
+    one; a purchase that was a sale, or the other way round; talk of trading without a trade; a text
+    that is empty, leaves out most of the facts, or is four times as long as they are.
     """
     return next(_objections(text, facts), None)
 
@@ -54,7 +54,11 @@ def _objections(text: str, facts: Sequence[str]) -> Iterator[str]:
             yield f"{word!r} is a number that is not among the facts"
         for name in sorted(found.names - words):
             yield f"{name!r} is not among the facts"
+        if found.words & (_BUYS | _SELLS) and not found.tokens:
+            yield "it speaks of trading without saying which trade"
         yield from _misplaced(found, lines)
+    if 2 * len(_Sentence.read(text).tokens & known) < len(known):
+        yield "it leaves out most of the facts"
 
 
 def _all(sets: Iterable[frozenset[str]]) -> frozenset[str]:

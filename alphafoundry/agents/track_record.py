@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from datetime import date, time
 from pathlib import Path
@@ -25,6 +25,7 @@ from alphafoundry.store.performance import (
     read_explanations,
     record_performance,
 )
+from alphafoundry.store.performance_tables import ExplanationRow
 from alphafoundry.trading.market_day import MarketDay, MarketDays
 from alphafoundry.trading.money import MONEY, dollars
 from alphafoundry.whole_file import replace_file
@@ -123,10 +124,22 @@ def write_tear_sheet(floor: TradingFloor, sheet: TearSheet) -> Path:
     Raises PerformanceError where it cannot be written.
     """
     path = sheet_folder(floor.home, floor.desk) / "report.html"
-    told = read_explanations(floor.store, floor.desk)
-    passages = [(f"{one.kind.replace('_', ' ')}, {one.session}", [one.text]) for one in told]
-    write_file(path, sheet_page(sheet, passages=passages).encode("utf-8"))
+    told = told_passages(read_explanations(floor.store, floor.desk))
+    write_file(path, sheet_page(sheet, passages=told).encode("utf-8"))
     return path
+
+
+def told_passages(rows: Sequence[ExplanationRow]) -> list[tuple[str, Sequence[str]]]:
+    """Return (heading, lines) of what was told about a session, with who wrote it."""
+    found: list[tuple[str, Sequence[str]]] = []
+    for row in rows:
+        lines = list(row.facts) if row.written_by == "template" else [row.text]
+        if row.refused is not None:
+            lines.append(f"A model's text was not taken: {row.refused}")
+        elif row.written_by != "template":
+            lines.append(f"Rephrased by {row.written_by}.")
+        found.append((f"{row.kind.replace('_', ' ').capitalize()}, {row.session}", lines))
+    return found
 
 
 def write_file(path: Path, content: bytes) -> None:
