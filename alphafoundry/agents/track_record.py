@@ -148,6 +148,4 @@ def write_file(path: Path, content: bytes) -> None:
         replace_file(path, content)
     except OSError as problem:
         reason = problem.strerror or type(problem).__name__
-        raise PerformanceError(
-            f"{path}: {reason}; name a file that can be written with --output"
-        ) from None
+        raise PerformanceError(f"{path}: {reason}; choose a place that can be written") from None

@@ -32,8 +32,7 @@ def draw_sheet(sheet: TearSheet, kind: Literal["png", "svg"] = "png") -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    style = {"svg.fonttype": "none", "svg.hashsalt": "tear sheet", "font.size": 9}
-    with rc_context(style):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "tear sheet", "font.size": 9}):
         rows = 3 if sheet.trading is not None else 2
         figure = Figure(figsize=(11, 2.6 * rows + 2.2), dpi=110, layout="constrained")
         grid = figure.add_gridspec(rows + 1, 2, height_ratios=(1.5, *([1] * rows)))
@@ -75,9 +74,9 @@ def _plain(axes: Axes, title: str) -> None:
 def _dated(axes: Axes) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _growth(axes: Axes, sheet: TearSheet) -> None:
@@ -86,8 +85,8 @@ def _growth(axes: Axes, sheet: TearSheet) -> None:
     dates = np.concatenate((series.dates[:1] - 1, series.dates))
     axes.plot(dates, _earned(series.returns), color=BLUE, linewidth=1.4, label="net")
     if series.benchmark is not None and np.isfinite(series.benchmark).any():
-        other = np.cumprod(1.0 + np.nan_to_num(series.benchmark))
-        axes.plot(series.dates, 100.0 * (other - 1.0), color=GREY, linewidth=1.0, label="benchmark")
+        other = _earned(np.nan_to_num(series.benchmark))
+        axes.plot(dates, other, color=GREY, linewidth=1.0, label="benchmark")
     axes.axhline(0.0, color=INK, linewidth=0.6)
     axes.legend(loc="upper left", frameon=False, fontsize=8)
     made = " on generated prices (SYNTHETIC)" if sheet.synthetic else ""
@@ -121,7 +120,8 @@ def _rolling(axes: Axes, sheet: TearSheet) -> None:
     axes.plot(
         sheet.series.dates, rolling_sharpe(sheet.series.returns, window), color=BLUE, linewidth=1.0
     )
-    axes.axhline(0.0, color=INK, linewidth=0.6)
+    if len(sheet.series) >= window:
+        axes.axhline(0.0, color=INK, linewidth=0.6)
     _plain(axes, f"Sharpe ratio of the last {window} days; whole: {sheet.sharpe}")
     axes.title.set_fontsize(8)
     _enough(axes, sheet)
