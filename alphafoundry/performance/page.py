@@ -23,7 +23,7 @@ border-radius:4px;padding:2px 8px;font-weight:600;margin-bottom:8px}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:10px 12px}
 .card b{display:block;font-size:18px}.card span{color:var(--dim);font-size:12px}
-.card.wide{grid-column:span 2}
+.card.wide{grid-column:span 2}.card.wide b{font-size:15px}
 svg{width:100%;height:auto}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}

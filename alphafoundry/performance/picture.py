@@ -120,7 +120,7 @@ def _rolling(axes: Axes, sheet: TearSheet) -> None:
     axes.plot(
         sheet.series.dates, rolling_sharpe(sheet.series.returns, window), color=BLUE, linewidth=1.0
     )
-    if len(sheet.series) >= window:
+    if _draws_a_line(sheet):
         axes.axhline(0.0, color=INK, linewidth=0.6)
     _plain(axes, f"Sharpe ratio of the last {window} days; whole: {sheet.sharpe}")
     axes.title.set_fontsize(8)
@@ -138,7 +138,7 @@ def _rolling_risk(axes: Axes, sheet: TearSheet) -> None:
         label="volatility, % a year",
     )
     lines, names = axes.get_legend_handles_labels()
-    enough = len(series) >= window
+    enough = _draws_a_line(sheet)
     if enough and series.benchmark is not None and np.isfinite(series.benchmark).any():
         beta = axes.twinx()
         beta.plot(
@@ -163,18 +163,16 @@ def _window(sheet: TearSheet) -> int:
     return WINDOW if len(sheet.series) >= 4 * WINDOW else 20
 
 
+def _draws_a_line(sheet: TearSheet) -> bool:
+    """Return whether there are more days than one rolling figure takes."""
+    return len(sheet.series) > _window(sheet)
+
+
 def _enough(axes: Axes, sheet: TearSheet) -> None:
-    window = _window(sheet)
-    if len(sheet.series) < window:
-        axes.text(
-            0.5,
-            0.5,
-            f"needs {window} days",
-            transform=axes.transAxes,
-            ha="center",
-            color=GREY,
-        )
-        axes.set_xlim(sheet.series.dates[0], sheet.series.dates[-1] + np.timedelta64(1, "D"))
+    axes.set_xlim(sheet.series.dates[0], sheet.series.dates[-1] + np.timedelta64(1, "D"))
+    if not _draws_a_line(sheet):
+        told = f"needs more than {_window(sheet)} days"
+        axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", color=GREY)
         axes.set_yticks([])
 
 
