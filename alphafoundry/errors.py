@@ -62,6 +62,10 @@ class PortfolioError(FoundryError):
     """A portfolio or its risk was asked for with arrays or settings that do not fit."""
 
 
+class PerformanceError(FoundryError):
+    """A track record was asked for from values that give none, or its parts do not add up."""
+
+
 class WorkflowError(FoundryError):
     """A workflow cannot go on, or cannot be compared with an earlier run."""
 

@@ -459,6 +459,21 @@ class AlgorithmsSettings(_Settings):
     ] = False
 
 
+class ExplanationSettings(_Settings):
+    """The language model that rephrases what the desk's agent `explanation` tells.
+
+    provider : "none" leaves the facts as they are
+    base_url : None is that of the provider
+    timeout : seconds until the answer must be there
+    """
+
+    provider: Literal["none", "openrouter", "openai", "ollama"] = "none"
+    base_url: WebAddress | None = None
+    model: Text | None = None
+    timeout: Annotated[Number, Field(gt=0)] = 60.0
+    max_tokens: Count = 2_000
+
+
 class FoundrySettings(_Settings):
     """Everything that a run needs to know; `config/foundry.yaml` explains each key.
 
@@ -535,6 +550,7 @@ class FoundrySettings(_Settings):
     submission: SubmissionSettings = SubmissionSettings()
     ollama: OllamaSettings = OllamaSettings()
     algorithms: AlgorithmsSettings = AlgorithmsSettings()
+    explanation: ExplanationSettings = ExplanationSettings()
     alpha: SimulationSettings = SimulationSettings(decay=4)
 
 

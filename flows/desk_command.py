@@ -29,6 +29,7 @@ from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
+from flows.desk_report import report
 from flows.stopping import EXIT_ERROR
 from flows.terminal import report_console
 
@@ -49,6 +50,7 @@ HELP = """usage: python -m flows.desk COMMAND
   resume [AGENT]       let an agent, or the whole desk, go on
   halt REASON          send nothing; resume ends it
   flatten REASON       cancel open orders and close every position of a desk that runs
+  report [DESK]        write the tear sheet and the state: --output report.html, .json or .png
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
 
 `python -m flows.desk COMMAND --help` lists the flags of one. DESK is the newest where left out.
@@ -415,5 +417,6 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "halt": _halt,
     "flatten": _flatten,
     "reconcile": _reconcile,
+    "report": report,
     "check": _check,
 }

@@ -15,6 +15,7 @@ from sqlalchemy import text, update
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.hours import ExchangeHours, utc
 from alphafoundry.agents.registry import AgentContext
+from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
@@ -75,6 +76,7 @@ class TradingFloor:
     data_until : last day whose bars were taken in
     rules : limits and costs
     stops : positions that were stopped so far
+    rephraser : language model that rephrases explanations; None leaves them as they are
     """
 
     store: Store
@@ -89,6 +91,7 @@ class TradingFloor:
     samples_kept: timedelta
     workers: int = 1
     data_until: date | None = None
+    rephraser: Rephraser | None = None
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     broken_by: str | None = None

@@ -99,7 +99,8 @@ class DeskReport:
         """What is left out, and how to ask for more."""
         return (
             *(f"Left out: {key}: {why}" for key, why in self.left_out),
-            "python -m flows.desk why AGENT tells about an agent's last ticks; status the rest",
+            "python -m flows.desk why AGENT tells about an agent's last ticks, status the rest; "
+            "report writes the tear sheet",
         )
 
     @property

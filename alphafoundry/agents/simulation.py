@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
 from alphafoundry.agents.clocks import ReplayClock
+from alphafoundry.agents.closing import close_books
 from alphafoundry.agents.decisions import differing_decisions
 from alphafoundry.agents.desk import Desk
 from alphafoundry.agents.floor import TradingFloor
@@ -24,6 +25,7 @@ from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
+from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.report import DeskReport, TickCount
 from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.agents.simulator import Simulator
@@ -121,6 +123,7 @@ def floor_for(
     home: Path,
     simulated: bool,
     workers: int = 1,
+    rephraser: Rephraser | None = None,
 ) -> TradingFloor:
     """Return the floor of a desk with this schedule."""
     return TradingFloor(
@@ -133,6 +136,7 @@ def floor_for(
         home=home,
         simulated=simulated,
         workers=workers,
+        rephraser=rephraser,
         rules=schedule.rules,
         sample_age=3 * round(schedule.orchestrator.health_check_interval_minutes * 60),
         samples_kept=timedelta(days=schedule.orchestrator.metrics_retention_days),
@@ -147,6 +151,7 @@ def open_floor(
     url: str | None,
     home: Path,
     load: Callable[[], Panel],
+    rephrase: Callable[[], Rephraser | None] = lambda: None,
 ) -> Iterator[TradingFloor]:
     """Give the floor of a desk that the store knows, for another process to run its agents on.
 
@@ -155,6 +160,7 @@ def open_floor(
     kept : what it knew when it was last left
     url, home : of the store
     load : loads the market
+    rephrase : makes what rephrases explanations, with a key of the environment
     """
     with open_store(url, home=home) as store:
         found = read_agent_desk(store, desk)
@@ -185,6 +191,7 @@ def open_floor(
                 strategies=strategies_of(found),
                 home=home,
                 simulated=False,
+                rephraser=rephrase(),
             )
             if kept is not None:
                 floor.restore(kept["floor"])
@@ -221,6 +228,7 @@ class DeskSimulation:
         checkpoint: Mapping[str, Any] | None = None,
         workers: int = 1,
         research: float = 0.0,
+        rephraser: Rephraser | None = None,
     ) -> None:
         """Record the desk, and make it ready for its first session.
 
@@ -230,6 +238,7 @@ class DeskSimulation:
         checkpoint : of a simulation that was cut, which this one goes on from
         workers : threads that prepare what rebalancing needs; no row depends on it
         research : processor seconds that finding the strategies took, for the report
+        rephraser : language model that rephrases explanations, None leaves them as they are
         """
         self.name = name
         self.sessions = tuple(sessions)
@@ -261,6 +270,7 @@ class DeskSimulation:
             home=home,
             simulated=simulated,
             workers=workers,
+            rephraser=rephraser,
         )
         intervals = {one.name: one.interval for one in schedule.tasks.values()}
         book = (
@@ -424,6 +434,7 @@ class DeskSimulation:
             clock="simulated" if self.floor.simulated else "replay",
         )
         save_desk_report(self._store, self.name, report.to_json())
+        close_books(self.desk, self.floor, self.simulator.now)
         return report
 
     def _write(self, *, quiet: bool) -> None:

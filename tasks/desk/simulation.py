@@ -19,6 +19,7 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
+from alphafoundry.agents.rephrasing import Rephraser, rephraser
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule import stored_schedule
 from alphafoundry.agents.schedule_check import checked_schedule
@@ -88,6 +89,7 @@ async def run_of_desk(
     async with run_context() as context:
         say = context.progress.say
         panel = await asyncio.to_thread(load_simulated_market, settings, say)
+        model = await _rephraser(settings)
         hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
         asked = {
             "sessions": sessions,
@@ -185,11 +187,22 @@ async def run_of_desk(
                         checkpoint=checkpoint,
                         workers=workers,
                         research=research,
+                        rephraser=model,
                         replay_from=None
                         if replay_from is None
                         else hours.local_moment(days[0].day, replay_from),
                     )
                     yield SimulatedDesk(simulation, settings, run, context)
+
+
+async def _rephraser(settings: FoundrySettings) -> Rephraser | None:
+    """Return the model that rephrases explanations, its key from the environment or a block."""
+    if settings.explanation.provider == "none":
+        return None
+    from tasks.algorithms.run import api_key
+
+    key = await api_key(settings.explanation.provider)
+    return await asyncio.to_thread(rephraser, settings, key)
 
 
 @task(name="session", task_run_name="{name}", cache_policy=NO_CACHE)
@@ -240,6 +253,7 @@ async def replay_session(desk: SimulatedDesk, *, speed: float, minutes: float) -
             url=url,
             home=settings.home.resolve(),
             load=partial(load_simulated_market, settings),
+            rephrase=partial(rephraser, settings),
         ),
         speed=speed,
         minutes=minutes,

@@ -3,7 +3,9 @@
 from alphafoundry.agents.bodies import (
     data_sync,
     execution,
+    explanation,
     meta_control,
+    performance_analysis,
     portfolio_rebalancing,
     risk_management,
     system_health,
@@ -12,7 +14,9 @@ from alphafoundry.agents.bodies import (
 __all__ = [
     "data_sync",
     "execution",
+    "explanation",
     "meta_control",
+    "performance_analysis",
     "portfolio_rebalancing",
     "risk_management",
     "system_health",

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from alphafoundry.store import agent_tables, desk_tables  # noqa: F401
+from alphafoundry.store import agent_tables, desk_tables, performance_tables  # noqa: F401
 from alphafoundry.store.migrations import VERSION_TABLE
 from alphafoundry.store.tables import Table
 

@@ -17,6 +17,7 @@ from alphafoundry.agents.simulation import DeskSimulation, sessions_of
 from alphafoundry.agents.status import desk_status, why
 from alphafoundry.errors import FoundryError
 from alphafoundry.market import load_market
+from alphafoundry.performance.sheet import desk_sheet
 from alphafoundry.runs import Report
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.store import Store, open_store
@@ -32,6 +33,7 @@ from alphafoundry.store.desk_tables import (
     OrderEventRow,
     OrderRow,
 )
+from alphafoundry.store.performance import read_explanations, read_performance
 from alphafoundry.trading.portfolio import LiveStrategy
 
 SCHEDULE = Path(__file__).resolve().parents[3] / "config" / "task_schedule.yaml"
@@ -157,8 +159,27 @@ def test_a_desk_of_two_sessions(tmp_path, panel):
         assert report.headline.startswith("SYNTHETIC")
         assert "reconciled to $0.00" in dict(report.summary())["ledger"]
         assert isinstance(report.to_json()["digest"], str)
-        told: Report = report
-        assert told.kind == "desk"
+        shown: Report = report
+        assert shown.kind == "desk"
+
+        # Each session is written down once; its parts lead from evening to evening, and its costs
+        # are those that the account has booked.
+        sessions = read_performance(store, "first")
+        assert [one.session for one in sessions] == [one.day for one in desk.sessions]
+        wealth = 1_000_000_0000
+        for one in sessions:
+            assert sum(one.parts.values()) == one.pnl
+            wealth += one.pnl
+            assert one.net_asset_value == wealth
+        told = desk_sheet(store, "first")
+        sources = dict(told.sources())
+        assert sources["commission"] == pytest.approx(-report.totals.costs["commission"])
+        assert sources["execution gap"] == pytest.approx(-report.totals.costs["impact"], abs=0.05)
+        held = sum(one.hypothetical for one in desk.floor.evenings)
+        assert sources["strategies"] + sources["optimiser"] == pytest.approx(held, abs=20.0)
+        page = (tmp_path / "desks" / "first" / "report.html").read_text("utf-8")
+        assert "SYNTHETIC" in page and "Trade decision" in page
+        assert len(read_explanations(store, "first", day=desk.sessions[-1].day)) == 3
 
         status = desk_status(store, "first")
         assert status.overall_health == 1.0 and status.desk.mode == "ACTIVE"

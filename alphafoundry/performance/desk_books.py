@@ -1,0 +1,361 @@
+"""What the store says of a desk's sessions: positions, values, movements and costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as Transaction
+
+from alphafoundry.performance.attribution import (
+    FOREIGN,
+    Cost,
+    Movement,
+    Parts,
+    SessionBooks,
+    fitted,
+    per_share_revision,
+    reasons,
+)
+from alphafoundry.store import Store
+from alphafoundry.store.database import in_chunks
+from alphafoundry.store.desk_tables import (
+    BalanceRow,
+    FillRow,
+    LedgerEntryRow,
+    LedgerLineRow,
+    MarkRow,
+    OrderRow,
+)
+from alphafoundry.trading.ledger import ACCRUALS
+from alphafoundry.trading.market_day import MarketDay
+from alphafoundry.trading.money import amount_of, price_units
+
+_COSTS = ("fees", "borrow", "interest")
+_KEEPS = ("split", "delisting")
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """One session of a desk.
+
+    Attributes
+    ----------
+    books : for the attribution
+    net_asset_value : at its evening, from cash, accruals and marks
+    positions : symbol to value at the evening's marks
+    traded : bought and sold
+    entries_to : newest entry of the ledger that is in it
+    """
+
+    books: SessionBooks
+    net_asset_value: int
+    positions: Mapping[str, int]
+    traded: int
+    entries_to: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    entry: int
+    kind: str
+    reference: str
+    at: datetime
+    account: str
+    symbol: str
+    amount: int
+    quantity: int
+
+
+def read_session_facts(
+    store: Store,
+    desk_id: int,
+    sessions: Sequence[tuple[date, datetime]],
+    market: Mapping[date, MarketDay],
+    *,
+    entries_from: int = 0,
+) -> list[SessionFacts]:
+    """Return what happened in consecutive sessions, the last of which has just closed.
+
+    Parameters
+    ----------
+    sessions : day and its first moment at the exchange, ascending; what was booked before that of
+        the first one belongs to it too
+    market : these days and the one before, as they are told today; revisions are told by them
+    entries_from : newest entry that an earlier session has
+    """
+    days = [day for day, _ in sessions]
+    with store.session() as transaction:
+        lines = _lines(transaction, desk_id, entries_from)
+        of_day: defaultdict[date, list[_Line]] = defaultdict(list)
+        for line in lines:
+            started = [day for day, begins in sessions if begins <= line.at]
+            of_day[started[-1] if started else days[0]].append(line)
+        orders = _orders_of_fills(transaction, desk_id, lines)
+        held, wealth = _balances(transaction, desk_id)
+        evenings: list[tuple[date, dict[str, int], int]] = []
+        for day in reversed(days):
+            evenings.append((day, dict(held), wealth))
+            for line in of_day[day]:
+                if line.account == "position":
+                    held[line.symbol] = held.get(line.symbol, 0) - line.quantity
+                if line.account in ("cash", *ACCRUALS):
+                    wealth -= line.amount
+        evenings.append((date.min, dict(held), wealth))
+        evenings.reverse()
+        found = []
+        entries_to = entries_from
+        for (_, began, _), (day, ended, cash) in pairwise(evenings):
+            own = of_day[day]
+            entries_to = max((line.entry for line in own), default=entries_to)
+            found.append(
+                _session(
+                    transaction, desk_id, day, began, ended, cash, own, orders, market, entries_to
+                )
+            )
+    return found
+
+
+def _session(
+    transaction: Transaction,
+    desk_id: int,
+    day: date,
+    began: Mapping[str, int],
+    ended: Mapping[str, int],
+    cash: int,
+    lines: Sequence[_Line],
+    orders: Mapping[str, OrderRow],
+    market: Mapping[date, MarketDay],
+    entries_to: int,
+) -> SessionFacts:
+    held = {name: quantity for name, quantity in began.items() if quantity}
+    marks_before = _marks(transaction, desk_id, held, day, included=False)
+    marks_after = _marks(transaction, desk_id, ended, day, included=True)
+    before = {name: amount_of(n, marks_before.get(name, 0)) for name, n in held.items()}
+    after = {name: amount_of(n, marks_after.get(name, 0)) for name, n in ended.items() if n}
+    today = market.get(day)
+    close = dict(marks_after)
+    if today is not None:
+        close |= {name: price_units(bar.close) for name, bar in today.bars.items()}
+        # A position is valued at its mark; what was traded in it is held against the same price.
+        close |= {name: marks_after[name] for name in after if name in marks_after}
+    parts_before = _reasons(transaction, desk_id, held, day, included=False)
+    parts_after = _reasons(transaction, desk_id, ended, day, included=True)
+    movements, costs, traded = [], [], 0
+    dividends: defaultdict[str, int] = defaultdict(int)
+    transfers = 0
+    for line in lines:
+        order = orders.get(line.reference.removeprefix("reversal:"))
+        if line.account == "position":
+            keeps = line.kind in _KEEPS
+            origin = "order" if order is not None else "foreign"
+            if keeps or line.kind == "claim paid":
+                origin = "corporate"
+            wanted = order.facts.get("parts", {}) if order is not None else {}
+            movements.append(
+                Movement(line.symbol, line.quantity, line.amount, origin, keeps, wanted)  # type: ignore[arg-type]
+            )
+            traded += abs(line.amount) if order is not None else 0
+        elif line.account == "dividends":
+            dividends[line.symbol] -= line.amount
+        elif line.account == "transfers":
+            transfers -= line.amount
+        elif line.account in _COSTS:
+            costs.append(Cost(line.account, line.amount, _paid_for(line, parts_after, lines)))
+    books = SessionBooks(
+        session=day,
+        held=held,
+        before=before,
+        after=after,
+        parts=parts_before,
+        close=close,
+        dividends=dividends,
+        movements=movements,
+        costs=costs,
+        revised=_revisions(held, day, marks_before, marks_after, market),
+        transfers=transfers,
+    )
+    return SessionFacts(books, cash + sum(after.values()), after, traded, entries_to)
+
+
+def _paid_for(line: _Line, after: Mapping[str, Parts], lines: Sequence[_Line]) -> Parts:
+    """Return the reasons behind a cost: those of its name, or of all names that were traded."""
+    if line.symbol:
+        return after.get(line.symbol, {})
+    if line.account != "fees":
+        return {}
+    total: defaultdict[str, int] = defaultdict(int)
+    for one in lines:
+        if one.account == "position":
+            for name, quantity in after.get(one.symbol, {}).items():
+                total[name] += abs(quantity)
+    return total
+
+
+def _lines(transaction: Transaction, desk_id: int, after: int) -> list[_Line]:
+    query = (
+        select(
+            LedgerEntryRow.id,
+            LedgerEntryRow.kind,
+            LedgerEntryRow.reference,
+            LedgerEntryRow.at,
+            LedgerLineRow.account,
+            LedgerLineRow.symbol,
+            LedgerLineRow.amount,
+            LedgerLineRow.quantity,
+        )
+        .join(LedgerLineRow, LedgerLineRow.entry_id == LedgerEntryRow.id)
+        .where(LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.id > after)
+        .order_by(LedgerEntryRow.id, LedgerLineRow.number)
+    )
+    return [_Line(*row) for row in transaction.execute(query)]
+
+
+def _orders_of_fills(
+    transaction: Transaction, desk_id: int, lines: Iterable[_Line]
+) -> dict[str, OrderRow]:
+    """Return reference of an entry to the order that it fills."""
+    wanted = {
+        line.reference.removeprefix("reversal:").removeprefix("fill:")
+        for line in lines
+        if "fill:" in line.reference
+    }
+    found: dict[str, OrderRow] = {}
+    for part in in_chunks(sorted(wanted)):
+        query = (
+            select(FillRow.broker_fill_id, OrderRow)
+            .join(OrderRow, OrderRow.id == FillRow.order_id)
+            .where(FillRow.desk_id == desk_id, FillRow.broker_fill_id.in_(part))
+        )
+        found |= {f"fill:{name}": order for name, order in transaction.execute(query)}
+    return found
+
+
+def _balances(transaction: Transaction, desk_id: int) -> tuple[dict[str, int], int]:
+    """Return (symbol to quantity, cash and accruals) as they are now."""
+    query = select(
+        BalanceRow.account, BalanceRow.symbol, BalanceRow.amount, BalanceRow.quantity
+    ).where(
+        BalanceRow.desk_id == desk_id,
+        BalanceRow.account.in_(("cash", "position", *ACCRUALS)),
+    )
+    held, wealth = {}, 0
+    for account, symbol, amount, quantity in transaction.execute(query):
+        if account == "position":
+            held[symbol] = quantity
+        else:
+            wealth += amount
+    return held, wealth
+
+
+def _marks(
+    transaction: Transaction,
+    desk_id: int,
+    held: Mapping[str, int],
+    day: date,
+    *,
+    included: bool,
+) -> dict[str, int]:
+    """Return symbol to its newest mark up to a day."""
+    until = MarkRow.session <= day if included else MarkRow.session < day
+    found: dict[str, int] = {}
+    for part in in_chunks(sorted(name for name, quantity in held.items() if quantity)):
+        newest = (
+            select(MarkRow.symbol, func.max(MarkRow.session).label("session"))
+            .where(MarkRow.desk_id == desk_id, MarkRow.symbol.in_(part), until)
+            .group_by(MarkRow.symbol)
+            .subquery()
+        )
+        query = (
+            select(MarkRow.symbol, MarkRow.price)
+            .join(
+                newest,
+                (MarkRow.symbol == newest.c.symbol) & (MarkRow.session == newest.c.session),
+            )
+            .where(MarkRow.desk_id == desk_id)
+        )
+        found |= {row.symbol: row.price for row in transaction.execute(query)}
+    return found
+
+
+def _reasons(
+    transaction: Transaction,
+    desk_id: int,
+    held: Mapping[str, int],
+    day: date,
+    *,
+    included: bool,
+) -> dict[str, Parts]:
+    """Return symbol to why it is held: what its newest order up to a day was made of."""
+    names = sorted(name for name, quantity in held.items() if quantity)
+    until = OrderRow.session <= day if included else OrderRow.session < day
+    newest: dict[str, OrderRow] = {}
+    for part in in_chunks(names):
+        last = (
+            select(func.max(OrderRow.id))
+            .where(OrderRow.desk_id == desk_id, OrderRow.symbol.in_(part), until)
+            .group_by(OrderRow.symbol)
+        )
+        query = select(OrderRow).where(OrderRow.id.in_(last))
+        newest |= {order.symbol: order for order in transaction.scalars(query)}
+    splits = _split_days(transaction, desk_id)
+    found: dict[str, Parts] = {}
+    for name in names:
+        order = newest.get(name)
+        given: Mapping[str, Any] = {} if order is None else order.facts
+        if order is None or "parts" not in given:
+            found[name] = {FOREIGN: held[name]}
+            continue
+        sign = 1 if order.side == "buy" else -1
+        why = reasons(given["parts"], signed=sign * order.quantity, filled=sign * order.filled)
+        since = any(order.session < one for one in splits.get(name, ()))
+        found[name] = fitted(why, held[name], split=since)
+    return found
+
+
+def _split_days(transaction: Transaction, desk_id: int) -> dict[str, list[date]]:
+    query = select(LedgerEntryRow.reference).where(
+        LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.kind == "split"
+    )
+    found: defaultdict[str, list[date]] = defaultdict(list)
+    for reference in transaction.scalars(query):
+        _, symbol, day = reference.split(":")
+        found[symbol].append(date.fromisoformat(day))
+    return found
+
+
+def _revisions(
+    held: Mapping[str, int],
+    day: date,
+    marks_before: Mapping[str, int],
+    marks_after: Mapping[str, int],
+    market: Mapping[date, MarketDay],
+) -> dict[str, int]:
+    """Return what today's bars say that a share earned beyond what was known, where they do."""
+    today = market.get(day)
+    earlier = [one for one in market if one < day]
+    if today is None or not earlier:
+        return {}
+    yesterday = market[max(earlier)]
+    ratios = {one.symbol: Fraction(one.new, one.old) for one in today.splits}
+    found = {}
+    for name in held:
+        bars = yesterday.bars.get(name), today.bars.get(name)
+        if bars[0] is None or bars[1] is None:
+            continue
+        if name not in marks_before or name not in marks_after:
+            continue
+        revision = per_share_revision(
+            (marks_before[name], marks_after[name]),
+            (price_units(bars[0].close), price_units(bars[1].close)),
+            ratios.get(name, Fraction(1)),
+        )
+        if revision:
+            found[name] = revision
+    return found
