@@ -57,6 +57,8 @@ def _leave(*_: object) -> None:
 # Flags with which a command ends without a run.
 _TELLING = {"-h", "--help", "--check", "--schema"}
 _TELLING |= {"status", "why", "pause", "resume", "halt", "check"}
+# Commands that are no flow.
+_TELLING |= {"flows.supervise", "flows.dashboard", "flows.platform"}
 
 # Python sets argv so while it imports this package for `python -m flows.NAME`. The imports that
 # follow take seconds; until the command can handle a signal, nothing is there to be saved.
