@@ -333,7 +333,10 @@ class Core:
         )
 
     def terminate(self, config: ProcessConfig, life: int) -> None:
-        """Have the stop signal sent."""
+        """Have the stop signal sent; one that writes its stacks ends by that."""
+        of_life = self._lives.get(self._mark(config.name, life))
+        if of_life is not None and of_life.aborted:
+            return
         self._order(
             {
                 "do": "signal",
@@ -500,7 +503,7 @@ class Core:
             self._selector.unregister(descriptor)
             life.held.discard(descriptor)
             os.close(descriptor)
-            del life.streams[descriptor]
+            life.closed.append(life.streams.pop(descriptor))
             return
         life.size += len(data)
         self._take(life, name, stream, stream.feed(data))
@@ -638,7 +641,8 @@ class Core:
 
     def _record_crash(self, life: Life, event: Exited) -> None:
         """Keep the last lines of a life that failed, with the last one as the error."""
-        streams = sorted(life.streams.values(), key=lambda one: one[0])  # stderr, then stdout
+        # stderr, then stdout
+        streams = sorted([*life.streams.values(), *life.closed], key=lambda one: one[0])
         lines: list[str] = []
         stream = "stderr"
         for name, content in streams:
@@ -719,6 +723,7 @@ class Core:
             return
         if now - life.beat_at > longest and self._state(life) == "running":
             life.beat_at = None
+            life.aborted = True
             # With PYTHONFAULTHANDLER a Python program writes its stacks before it ends.
             self._order(
                 {"do": "signal", "life": life.mark, "signal": signal.SIGABRT, "main_only": True}

@@ -36,7 +36,9 @@ class Life:
     mark : id/name:number
     begun : moment of its start
     streams : descriptor of a pipe to its name and lines
+    closed : the same of pipes that have ended
     held : descriptors that are not read, since disk or matcher have no room
+    aborted : whether it was told to write its stacks and end
     beat_at : last sign of life
     errors : moments of lines that matched
     unwell : checks in a row with bad health
@@ -49,6 +51,7 @@ class Life:
     pid: int = 0
     started: int = 0
     streams: dict[int, tuple[str, Stream]] = field(default_factory=dict)
+    closed: list[tuple[str, Stream]] = field(default_factory=list)
     held: set[int] = field(default_factory=set)
     notify: socket.socket | None = None
     notify_path: Path | None = None
@@ -59,6 +62,7 @@ class Life:
     dropped: int = 0
     size: int = 0
     ready: bool = False
+    aborted: bool = False
     beat_at: float | None = None
     probe_at: float | None = None
     probing: bool = False

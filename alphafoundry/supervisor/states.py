@@ -423,7 +423,10 @@ def _wake(standing: Standing, event: Event, moment: _Moment) -> Step:
 
 
 def _end_idle(standing: Standing, event: Event, moment: _Moment) -> Step:
-    return _to(standing, "stopped", moment, cause="end", why="the supervision has ended"), ()
+    why = "the supervision has ended"
+    if standing.state == "backing off":
+        why = f"{standing.why}; then the supervision ended"
+    return _to(standing, "stopped", moment, cause="end", why=why), ()
 
 
 def _end_alive(standing: Standing, event: Event, moment: _Moment) -> Step:

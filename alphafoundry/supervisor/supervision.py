@@ -95,10 +95,10 @@ class Supervision:
         config, before = self.configs[name], self.standings[name]
         after, actions = states.step(before, event, config, now=now, draw=self._random)
         self.standings[name] = after
-        for action in actions:
-            self._do(config, after, action, now)
         if after != before:
             self._journal.changed(config, before, after)
+        for action in actions:
+            self._do(config, after, action, now)
         self._draw_along(config, before, after, now)
 
     def _do(
