@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,13 +25,16 @@ from alphafoundry.supervisor.guardian import sweep
 from alphafoundry.supervisor.plan import Plan, read_plan, with_added, write_plan
 from alphafoundry.supervisor.processes import (
     PROCESSES,
+    Probe,
     ProcessConfig,
     SupervisorSettings,
     chosen,
     load_processes,
 )
+from tasks.prefect.discovery import running_server
 
 EXIT_ERROR = 2
+PREFECT_PORT = 4200
 TEST_MINUTES = 5.0
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="say what would be supervised, and start nothing"
     )
     parser.add_argument(
+        "--no-session", action="store_true", help="show nothing of it as a flow run in Prefect"
+    )
+    parser.add_argument(
         "--tied", action="store_true", help="end when standard input closes, for other programs"
     )
     return parser
@@ -118,7 +125,13 @@ def _main(given: argparse.Namespace) -> None:
         show(["--watch"] if sys.stdout.isatty() else [])
         return
     become_guardian(
-        home, given.config, settings, only=only, added=[], minutes=minutes, tied=given.tied
+        home,
+        given.config,
+        settings,
+        only=only,
+        added=for_prefect(settings, session=not given.no_session),
+        minutes=minutes,
+        tied=given.tied,
     )
 
 
@@ -135,6 +148,66 @@ def _minutes(given: argparse.Namespace, settings: SupervisorSettings) -> float:
     if not 0 <= minutes < 1e7:
         raise ConfigurationError(f"--runtime {minutes:g}: must be a number of minutes from 0")
     return minutes
+
+
+def for_prefect(
+    settings: SupervisorSettings, *, session: bool = True, port: int | None = None
+) -> list[ProcessConfig]:
+    """Return the processes that Prefect adds: a server where none runs, and the view of all.
+
+    There is no server where no process needs one, and no view where there is no server.
+
+    port : where the server listens; None is 4200 where that is free, otherwise any that is
+    """
+    if settings.prefect == "off":
+        return []
+    running = os.environ.get("PREFECT_API_URL") or running_server(_prefect_home())
+    added = []
+    needed = any(one.flow or "prefect" in one.depends_on for one in settings.processes)
+    if not running and needed:
+        added.append(_server(port or free_port(PREFECT_PORT)))
+    if session and (running or added):
+        added.append(
+            ProcessConfig(
+                name="session",
+                flow="flows.session",
+                priority=0,
+                depends_on={"prefect": "ready"} if added else {},
+                stop_seconds=20,
+                slow="none",
+            )
+        )
+    return added
+
+
+def _server(port: int) -> ProcessConfig:
+    return ProcessConfig(
+        name="prefect",
+        module="tasks.prefect.server",
+        args=("--port", str(port)),
+        priority=-1,
+        restart="always",
+        restart_delay=2,
+        start_seconds=150,
+        probe=Probe(http=f"http://127.0.0.1:{port}/api/health", timeout=10, failures=6),
+        stop_seconds=15,
+        output="drop",
+        slow="none",
+    )
+
+
+def _prefect_home() -> Path:
+    return Path(os.environ.get("PREFECT_HOME", ".foundry/prefect"))
+
+
+def free_port(wanted: int) -> int:
+    """Return a port of this machine that nobody listens on, the wanted one if it can be had."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise ConfigurationError("this machine has no free port")
 
 
 def _print_check(settings: SupervisorSettings, minutes: float) -> None:

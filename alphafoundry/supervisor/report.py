@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alphafoundry.runs import Figure, Passage, Table
+from alphafoundry.runs.report import Place
 from alphafoundry.supervisor.fingerprints import advice
 from alphafoundry.supervisor.reading import (
     health_told,
@@ -20,7 +21,7 @@ from alphafoundry.supervisor.reading import (
     span,
 )
 
-_PAGES = frozenset({"terminal", "page"})
+_PAGES: frozenset[Place] = frozenset({"terminal", "page"})
 
 
 @dataclass(frozen=True)

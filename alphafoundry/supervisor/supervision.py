@@ -160,11 +160,14 @@ class Supervision:
                 self.handle(config.name, states.Go(), now)
 
     def _earlier_one_starts(self, config: ProcessConfig) -> bool:
-        """Return whether one that comes first is on its way up for the first time."""
+        """Return whether one that comes first is on its way up for the first time.
+
+        What the supervisor adds for Prefect holds nobody up but those that say they need it.
+        """
         if self.standings[config.name].life > 0:
             return False
         return any(
-            other.priority < config.priority
+            1 <= other.priority < config.priority
             and not other.requires_loop
             and self.standings[other.name].life == 1
             and self.standings[other.name].state == "starting"
