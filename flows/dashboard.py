@@ -44,9 +44,25 @@ from alphafoundry.supervisor.reading import (
 
 EXIT_ERROR = 2
 EXIT_TROUBLE = 3
-WIDE = 160
+WIDE = 180
 LOG_LINES = 50
 ACTIONS = (*COMMANDS, "reload", "end")
+
+_COLUMNS = (
+    ("process", 13, False),
+    ("state", 11, False),
+    ("health", 6, False),
+    ("prio", 4, True),
+    ("up", 8, True),
+    ("turns", 5, True),
+    ("restarts", 8, True),
+    ("cpu", 4, True),
+    ("memory", 7, True),
+    ("", 4, False),
+    ("next", 16, False),
+    ("last error", 10, False),
+)
+"""Heading, least width, and whether it is set to the right."""
 
 _COLOURS = {
     "running": "green",
@@ -182,23 +198,11 @@ def _shown(status: Status, *, running: bool) -> RenderableType:
         who = row["process"] or "supervisor"
         parts.append(Text(f"needs you: {row['at'][11:19]} {who}: {row['text']}", style="bold red"))
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, right in (
-        ("process", False),
-        ("state", False),
-        ("health", False),
-        ("prio", True),
-        ("up", True),
-        ("turns", True),
-        ("restarts", True),
-        ("cpu", True),
-        ("memory", True),
-        ("", False),
-        ("next", False),
-        ("last error", False),
-    ):
+    for heading, width, right in _COLUMNS:
         table.add_column(
             heading,
             justify="right" if right else "left",
+            min_width=width,
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -241,7 +245,7 @@ def _cells(row: Row, status: Status, now: datetime, *, running: bool) -> list[st
         "" if used is None else f"{used / 2**20:.0f} MB",
         sparkline(memory) if used is not None else "",
         next_action(row, now) or (row["status"] or ""),
-        escape(status.errors.get(row["name"], ""))[:60],
+        escape(status.errors.get(row["name"], "")[:60]),
     ]
 
 

@@ -92,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="say what would be supervised, and start nothing"
     )
     parser.add_argument(
+        "--drill",
+        action="store_true",
+        help="break a copy on purpose, and say which promises hold; a minute or two",
+    )
+    parser.add_argument(
         "--no-session", action="store_true", help="show nothing of it as a flow run in Prefect"
     )
     parser.add_argument(
@@ -101,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(given: argparse.Namespace) -> None:
+    if given.drill:
+        from flows.drill import drill
+
+        sys.exit(drill())
     settings = load_processes(given.config)
     only = _names(given.only)
     if only is not None:
@@ -151,19 +160,24 @@ def _minutes(given: argparse.Namespace, settings: SupervisorSettings) -> float:
 
 
 def for_prefect(
-    settings: SupervisorSettings, *, session: bool = True, port: int | None = None
+    settings: SupervisorSettings,
+    *,
+    session: bool = True,
+    port: int | None = None,
+    always: bool = False,
 ) -> list[ProcessConfig]:
     """Return the processes that Prefect adds: a server where none runs, and the view of all.
 
     There is no server where no process needs one, and no view where there is no server.
 
     port : where the server listens; None is 4200 where that is free, otherwise any that is
+    always : whether there is a server even if no process needs one
     """
     if settings.prefect == "off":
         return []
-    running = os.environ.get("PREFECT_API_URL") or running_server(_prefect_home())
+    running = os.environ.get("PREFECT_API_URL") or running_server(prefect_home())
     added = []
-    needed = any(one.flow or "prefect" in one.depends_on for one in settings.processes)
+    needed = always or any(one.flow or "prefect" in one.depends_on for one in settings.processes)
     if not running and needed:
         added.append(_server(port or free_port(PREFECT_PORT)))
     if session and (running or added):
@@ -196,7 +210,8 @@ def _server(port: int) -> ProcessConfig:
     )
 
 
-def _prefect_home() -> Path:
+def prefect_home() -> Path:
+    """Return the folder of Prefect's own files, without importing Prefect."""
     return Path(os.environ.get("PREFECT_HOME", ".foundry/prefect"))
 
 

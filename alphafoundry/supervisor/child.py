@@ -20,6 +20,11 @@ def ready() -> None:
     _notify("READY=1")
 
 
+def stopping() -> None:
+    """Say that the end has begun."""
+    _notify("STOPPING=1")
+
+
 def beat() -> None:
     """Say that the process is not hung; call it at least every half of `watchdog_seconds`."""
     _notify("WATCHDOG=1")
@@ -35,7 +40,7 @@ def obey() -> None:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         _stop.set()
-        _notify("STOPPING=1")
+        stopping()
 
     signal.signal(signal.SIGTERM, stop)
 

@@ -757,6 +757,9 @@ class Core:
             self._look_at_limits(life, now)
             self._look_at_memory(life, now)
             self._look_at_health(life, now)
+        for name, standing in self._supervision.standings.items():
+            if standing.state == "waiting":
+                self._recorder.waiting(name, self._supervision.waits_for(name))
         own = [os.getppid(), *linux.tree_of(os.getpid(), children)]
         self._recorder.sample(OWN_NAME, self._own.measure(os.getpid(), samples, own, now), None, at)
         self._look_at_machine(now, at)

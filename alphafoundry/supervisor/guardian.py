@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from alphafoundry.supervisor import linux, wire
+from alphafoundry.supervisor import child, linux, wire
 
 BEAT_LIMIT = 30.0
 """Seconds of silence after which the core counts as hung."""
@@ -79,6 +79,7 @@ class Guardian:
         self._asked: float | None = None
         self._status: int | None = None
         self._tied = tied
+        self._said_ready = False
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
@@ -107,6 +108,7 @@ class Guardian:
             self._status = EXIT_STOPPED
             return
         self._asked = time.monotonic()
+        child.stopping()
         self._tell({"say": "stop", "signal": number})
 
     def _wait(self) -> None:
@@ -147,7 +149,11 @@ class Guardian:
     def _obey(self, message: wire.Message) -> None:
         self._beat = time.monotonic()
         order = message["do"]
-        if order == "start":
+        if order == "beat":
+            # Where systemd started this, it hears that core and guardian are both alive.
+            (child.beat if self._said_ready else child.ready)()
+            self._said_ready = True
+        elif order == "start":
             self._start(message)
         elif order == "signal":
             life = self._lives.get(message["life"])

@@ -215,6 +215,10 @@ class Recorder:
         if rows:
             self._writer.put(rows)
 
+    def waiting(self, name: str, what: str | None) -> None:
+        """Record what a process waits for."""
+        self._writer.put([("UPDATE processes SET waits_for = ? WHERE name = ?", (what, name))])
+
     def status(self, name: str, text: str) -> None:
         """Record what a process says of itself."""
         self._writer.put([("UPDATE processes SET status = ? WHERE name = ?", (text, name))])

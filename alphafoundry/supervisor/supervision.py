@@ -301,6 +301,9 @@ class Supervision:
             if self._turns_under_way() and now < self._phase_since + self._settings.finish_seconds:
                 return
             self.phase, self._phase_since = "stopping", now
+            # Nothing waits for the end of a turn, so those that took too long end side by side.
+            for name in self._turns_under_way():
+                self.handle(name, states.Stop("the supervision ends", by="end"), now)
         if self.phase == "stopping":
             if now >= self._phase_since + STOP_SECONDS and not self._killed:
                 self._killed = True
@@ -310,11 +313,12 @@ class Supervision:
                 self.kill_all(now)
             self._stop_next_level(now)
 
-    def _turns_under_way(self) -> bool:
-        return any(
-            standing.state in ("starting", "running") and self.configs[name].requires_loop
+    def _turns_under_way(self) -> list[str]:
+        return [
+            name
             for name, standing in self.standings.items()
-        )
+            if standing.state in ("starting", "running") and self.configs[name].requires_loop
+        ]
 
     def _stop_next_level(self, now: float) -> None:
         """Stop the last level that lives, side by side; the one above when it is gone."""

@@ -63,6 +63,24 @@ def test_the_end_comes_within_a_minute_turn_under_way_included(turn: float) -> N
     assert len(machine.started) == begun, "something began after the end"
 
 
+def test_turns_that_take_too_long_end_side_by_side() -> None:
+    names = ["a", "b", "c"]
+    machine = SimulatedMachine({name: one_shot(1000) for name in names}, stop_takes=20.0)
+    machine.supervise(
+        processes(
+            *(
+                {"name": name, "requires_loop": True, "priority": n + 1, "stop_seconds": 25}
+                for n, name in enumerate(names)
+            )
+        )
+    )
+    machine.run(10)
+    machine.supervision.end(10, "end")
+    machine.run(100)
+    assert machine.now == pytest.approx(10 + 30 + 20)
+    assert not machine.events("killed")
+
+
 def test_what_ignores_every_signal_is_killed_within_the_minute() -> None:
     machine = SimulatedMachine({"a": endless(), "b": endless()}, stop_takes=10_000.0)
     machine.supervise(
