@@ -258,7 +258,8 @@ def take_care(connection: sqlite3.Connection, retention: Retention, *, now: date
     except sqlite3.Error:
         connection.execute("ROLLBACK")
         raise
-    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+    # `execute` would give back one page: only `executescript` steps to the end.
+    connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
 
 def _keep_output_small(connection: sqlite3.Connection, most: int) -> None:

@@ -289,8 +289,9 @@ class Supervision:
 
     def kill_all(self, now: float) -> None:
         """Kill whatever lives."""
-        for name, standing in self.standings.items():
+        for name, standing in list(self.standings.items()):
             if standing.alive:
+                self.handle(name, states.Stop("the supervision ends", by="end"), now)
                 self._launcher.kill(self.configs[name], standing.life)
 
     def _go_on_ending(self, now: float) -> None:
