@@ -88,7 +88,9 @@ def output_of_100_mb(run: TrialRun) -> Row:
     run.write(
         f"processes: [{{name: loud, script: loud.py, error_patterns: {patterns}}}]",
         loud="import sys\n"
-        f"for n in range({LINES}):\n    sys.stdout.write('%09d %s\\n' % (n, 'x' * 39))\n",
+        f"for start in range(0, {LINES}, 1000):\n"
+        "    lines = ('%09d %s\\n' % (n, 'x' * 39) for n in range(start, start + 1000))\n"
+        "    sys.stdout.write(''.join(lines))\n",
     )
     run.start()
     run.becomes("loud", "finished")

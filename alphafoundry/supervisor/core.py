@@ -29,7 +29,15 @@ from alphafoundry.supervisor.lives import (
     Life,
 )
 from alphafoundry.supervisor.matcher import ERRORS, Match, Matcher
-from alphafoundry.supervisor.output import PIECE, TAIL_LINES, Bucket, LogFiles, Stream, first_lines
+from alphafoundry.supervisor.output import (
+    PIECE,
+    TAIL_LINES,
+    Bucket,
+    LogFiles,
+    Stream,
+    first_lines,
+    plain,
+)
 from alphafoundry.supervisor.plan import read_plan
 from alphafoundry.supervisor.probes import Prober
 from alphafoundry.supervisor.processes import ErrorPattern, ProcessConfig, differences
@@ -499,24 +507,24 @@ class Core:
             data = b""
         name, stream = life.streams[descriptor]
         if not data:
-            self._take(life, name, stream, stream.finish())
+            self._take(life, name, stream.finish())
             self._selector.unregister(descriptor)
             life.held.discard(descriptor)
             os.close(descriptor)
             life.closed.append(life.streams.pop(descriptor))
             return
         life.size += len(data)
-        self._take(life, name, stream, stream.feed(data))
+        self._take(life, name, stream.feed(data))
 
     def _read_to_the_end(self, life: Life, descriptor: int) -> None:
         name, stream = life.streams[descriptor]
         with contextlib.suppress(OSError):
             while data := os.read(descriptor, PIECE):
                 life.size += len(data)
-                self._take(life, name, stream, stream.feed(data))
-        self._take(life, name, stream, stream.finish())
+                self._take(life, name, stream.feed(data))
+        self._take(life, name, stream.finish())
 
-    def _take(self, life: Life, name: str, stream: Stream, whole: bytes) -> None:
+    def _take(self, life: Life, name: str, whole: bytes) -> None:
         """Pass whole lines on: to the file, to the patterns, some to the database."""
         if not whole:
             return
@@ -529,8 +537,7 @@ class Core:
         life.not_stored += count - len(kept)
         if kept:
             self._recorder.lines(life.config.name, life.number, name, kept)
-        context = "\n".join(stream.tail())
-        self._matcher.submit((life.mark, name, context), self._patterns(life, name), whole)
+        self._matcher.submit(f"{life.mark} {name}", self._patterns(life, name), whole)
 
     def _patterns(self, life: Life, stream: str) -> list[str]:
         found = [ERRORS]
@@ -584,7 +591,8 @@ class Core:
         self._recorder.tell("", "pattern_off", text, "alert", now)
 
     def _matched(self, match: Match, now: float) -> None:
-        mark, stream, context = match.tag
+        mark, stream = match.key.split(" ")
+        context = "\n".join(map(plain, match.context))
         name, number = _name_and_number(mark)
         life = self._lives.get(mark)
         for line in match.lines:

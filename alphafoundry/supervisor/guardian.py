@@ -290,29 +290,29 @@ class Guardian:
         )
 
     def _reap(self) -> None:
+        ended: list[tuple[Life, int, resource.struct_rusage]] = []
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                break
             if pid == 0:
-                return
+                break
             if pid == self._core:
                 self._core = 0
-                self._serve_core_to_its_end()
+                self._serve_core()  # "over" may be among what it had still sent
                 continue
             life = self._by_pid.pop(pid, None)
             if life is not None:
-                self._ended(life, status, usage)
+                life.ended = True
+                linux.kill_group(life.pid)
+                ended.append((life, status, usage))
+        if ended:
+            left = self._end_orphans([life for life, _, _ in ended])
+            for life, status, usage in ended:
+                self._tell_end(life, status, usage, left)
 
-    def _serve_core_to_its_end(self) -> None:
-        """Read what the core had still sent; "over" among it makes its end an orderly one."""
-        if self._channel is not None:
-            self._serve_core()
-
-    def _ended(self, life: Life, status: int, usage: resource.struct_rusage) -> None:
-        life.ended = True
-        left = self._kill_tree(life)
+    def _tell_end(self, life: Life, status: int, usage: resource.struct_rusage, left: int) -> None:
         code = os.waitstatus_to_exitcode(status)
         message: wire.Message = {
             "say": "exited",
@@ -326,32 +326,38 @@ class Guardian:
         life.told.append(message)
         self._tell(message)
 
-    def _kill_tree(self, life: Life) -> int:
-        """Kill a child and all that it has started, detached processes included."""
+    def _end_orphans(self, lives: list[Life]) -> int:
+        """Kill what lives that have ended have left; return how many cannot be killed.
+
+        Whatever loses its parent becomes a child of this process, detached or not, so its children
+        are all that has to be looked at.
+        """
+        marks = {life.mark for life in lives}
+        sessions = {life.pid for life in lives}
+
+        def orphans() -> list[int]:
+            found = []
+            for pid in linux.children(os.getpid()):
+                if pid == self._core or pid in self._by_pid:
+                    continue
+                one = linux.sample(pid)
+                if one is None:
+                    continue
+                if one.zombie:
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitpid(pid, os.WNOHANG)
+                elif one.session in sessions or marks.intersection(linux.marks(pid, linux.PROCESS)):
+                    found.append(pid)
+            return found
+
+        return linux.kill_until_gone(orphans)
+
+    def _kill_tree(self, life: Life) -> None:
+        """Kill a child that lives, and all that it has started."""
+        children = linux.children_of(linux.sample_all())
+        for pid in linux.tree_of(life.pid, children):
+            linux.kill(pid)
         linux.kill_group(life.pid)
-        return linux.kill_until_gone(lambda: self._of(life), self._reap_strangers)
-
-    def _of(self, life: Life) -> list[int]:
-        """Return what is left of a life: by its marker, or by the session that it leads."""
-        own = os.getpid()
-        found = []
-        for pid in linux.pids():
-            if pid in (own, self._core):
-                continue
-            one = linux.sample(pid)
-            if one is None or one.zombie:
-                continue
-            if one.session == life.pid or life.mark in linux.marks(pid, linux.PROCESS):
-                found.append(pid)
-        return found
-
-    def _reap_strangers(self) -> None:
-        """Reap orphans, but leave the children themselves to `_reap`."""
-        children = linux.children_of(linux.sample_all()).get(os.getpid(), [])
-        for pid in children:
-            if pid != self._core and pid not in self._by_pid:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
 
     def _forget(self, mark: str) -> None:
         life = self._lives.pop(mark, None)

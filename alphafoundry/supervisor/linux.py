@@ -103,6 +103,15 @@ def sample_all() -> dict[int, ProcessSample]:
     return {pid: found for pid in pids() if (found := sample(pid)) is not None}
 
 
+def children(pid: int) -> list[int]:
+    """Return the children of a process that has one thread."""
+    try:
+        text = Path("/proc", str(pid), "task", str(pid), "children").read_text("ascii")
+    except OSError:  # a kernel that does not tell
+        return children_of(sample_all()).get(pid, [])
+    return [int(one) for one in text.split()]
+
+
 def children_of(samples: dict[int, ProcessSample]) -> dict[int, list[int]]:
     """Return the pids of the children of each process."""
     children: dict[int, list[int]] = {}

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 LONGEST_LINE = 4096
 SLOW_SECONDS = 1.0
@@ -32,10 +32,16 @@ MOST_MATCHES = 20
 """Lines of one piece and pattern that are given back; the rest is counted."""
 
 ERRORS = (
-    r"^\s*[\w.]*(?:Error|Exception|KeyboardInterrupt)\b(?::|$)"
+    r"^[ \t]*[\w.]*(?:Error|Exception|KeyboardInterrupt)\b(?::|$)"
     r"|\b(?:ERROR|CRITICAL|FATAL)\b|^(?:error|fatal|Error|Fatal)(?:\s?\[\w*\])?:"
 )
 """What counts as an error in every output, whatever patterns a process has."""
+
+_SIGNS = ("rror", "xception", "ERROR", "CRITICAL", "FATAL", "atal", "KeyboardInterrupt")
+"""A text without any of these has no line that `ERRORS` matches; finding that out is fast."""
+
+CONTEXT_LINES = 50
+_REMEMBERED = 8192
 
 
 class _TooSlow(Exception):
@@ -46,17 +52,18 @@ def _alarm(_number: int, _frame: FrameType | None) -> None:
     raise _TooSlow
 
 
-def search(pattern: re.Pattern[str], lines: Iterable[str]) -> tuple[list[str], int, bool]:
+def search(pattern: re.Pattern[str], lines: Iterable[str]) -> tuple[list[int], int, bool]:
     """Return the first lines that match, how many did, and whether the pattern was too slow."""
-    found: list[str] = []
+    found: list[int] = []
     count = 0
+    matches = pattern.search
     try:
         signal.setitimer(signal.ITIMER_PROF, SLOW_SECONDS)
-        for line in lines:
-            if pattern.search(line):
+        for number, line in enumerate(lines):
+            if matches(line):
                 count += 1
                 if len(found) < MOST_MATCHES:
-                    found.append(line)
+                    found.append(number)
     except _TooSlow:
         return found, count, True
     finally:
@@ -69,14 +76,16 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
     signal.signal(signal.SIGPROF, _alarm)
     compiled: dict[str, re.Pattern[str]] = {}
     off: set[str] = set()
-    quick = re.compile(ERRORS, re.MULTILINE)
+    before: dict[str, str] = {}
     for header in iter(source.readline, b""):
         frame = json.loads(header)
         text = source.read(frame["size"]).decode("utf-8", "replace")
         lines: list[str] | None = None
         matches, slow = [], []
         for expression in frame["patterns"]:
-            if expression in off or (expression == ERRORS and not quick.search(text)):
+            if expression in off:
+                continue
+            if expression == ERRORS and not any(sign in text for sign in _SIGNS):
                 continue
             if lines is None:
                 lines = [line[:LONGEST_LINE] for line in text.split("\n")]
@@ -86,7 +95,14 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
                 off.add(expression)
                 slow.append(expression)
             if count:
-                matches.append({"pattern": expression, "lines": found, "count": count})
+                of_frame = [lines[number] for number in found]
+                earlier = before.get(frame["key"], "").split("\n")[-CONTEXT_LINES:]
+                context = [*earlier, *lines[: found[0] + 1]][-CONTEXT_LINES:]
+                matches.append(
+                    {"pattern": expression, "lines": of_frame, "count": count, "context": context}
+                )
+        rest = f"{before.get(frame['key'], '')}\n{text}"[-_REMEMBERED:]
+        before[frame["key"]] = rest.strip("\n")
         told = {"frame": frame["frame"], "matches": matches, "slow": slow}
         answer.write(json.dumps(told).encode() + b"\n")
         answer.flush()
@@ -94,17 +110,25 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
 
 @dataclass(frozen=True)
 class Match:
-    """Lines of one process that matched a pattern."""
+    """Lines that matched a pattern.
 
-    tag: Any
+    Attributes
+    ----------
+    key : what `submit` was given
+    lines : the first of them
+    context : the first with the lines before it
+    """
+
+    key: str
     pattern: str
     lines: list[str]
     count: int
+    context: list[str]
 
 
 @dataclass
 class _Frame:
-    tag: Any
+    key: str
     patterns: list[str]
     size: int
     sent: float
@@ -161,7 +185,7 @@ class Matcher:
         """Whether it keeps up."""
         return len(self._outgoing) < ROOM
 
-    def submit(self, tag: Any, patterns: Iterable[str], text: bytes) -> None:
+    def submit(self, key: str, patterns: Iterable[str], text: bytes) -> None:
         """Have whole lines looked at; what finds no room is counted as unseen."""
         wanted = [one for one in patterns if one not in self.off]
         if not wanted:
@@ -170,8 +194,8 @@ class Matcher:
             self.unseen += len(text)
             return
         self._number += 1
-        header = {"frame": self._number, "size": len(text), "patterns": wanted}
-        self._frames[self._number] = _Frame(tag, wanted, len(text), time.monotonic())
+        header = {"frame": self._number, "key": key, "size": len(text), "patterns": wanted}
+        self._frames[self._number] = _Frame(key, wanted, len(text), time.monotonic())
         self._outgoing += json.dumps(header).encode() + b"\n" + text
         self.write()
 
@@ -179,7 +203,7 @@ class Matcher:
         """Write what the pipe takes."""
         try:
             while self._outgoing:
-                sent = os.write(self._input, self._outgoing[: 1 << 16])
+                sent = os.write(self._input, self._outgoing[: 1 << 18])
                 del self._outgoing[:sent]
         except BlockingIOError:
             return
@@ -205,7 +229,7 @@ class Matcher:
                     yield pattern
             if frame is not None:
                 for one in told["matches"]:
-                    yield Match(frame.tag, one["pattern"], one["lines"], one["count"])
+                    yield Match(frame.key, **one)
 
     def watch(self, now: float) -> Iterator[str]:
         """Replace the process where it hangs; give the patterns that are off for it."""

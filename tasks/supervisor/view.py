@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sqlite3
 import subprocess
@@ -106,8 +107,8 @@ class View:
         self._path = home / database.FILE
         self._seen: int | None = None
         self._progress: UUID | None = None
-        self._progress_at = 0.0
-        self._table_at = 0.0
+        self._progress_at = -math.inf
+        self._table_at = -math.inf
         self._states: dict[str, str] = {}
 
     async def follow(self, stop: Stop) -> None:

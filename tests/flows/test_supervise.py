@@ -304,8 +304,8 @@ processes:
     stacks = folder.rows("SELECT context FROM process_errors WHERE process = 'word'")
     log = (folder.path / "home/supervisor/logs/word.log").read_text()
     assert "word.py" in log and "Fatal Python error: Aborted" in log, stacks
-    usage = folder.rows("SELECT * FROM resource_usage WHERE process = 'after'")
-    assert usage and usage[-1]["processes"] == 3
+    text = "SELECT * FROM resource_usage WHERE process = 'after' AND processes = 3"
+    wait_until(lambda: folder.rows(text), WAIT, "samples of the whole tree")
 
 
 def test_reload_and_the_second_supervisor(folder: Folder) -> None:

@@ -99,6 +99,19 @@ def test_errors_are_found_and_a_catastrophic_pattern_is_switched_off() -> None:
         matcher.close()
 
 
+def test_an_error_comes_with_the_lines_before_it_also_of_earlier_pieces() -> None:
+    matcher = Matcher()
+    try:
+        matcher.submit("a stderr", [ERRORS], b"row 16\nrow 17\n")
+        matcher.submit("b stderr", [ERRORS], b"of another\n")
+        matcher.submit("a stderr", [ERRORS], b"  in parse\nValueError: wrong\nafter\n")
+        (found,) = wait_for(matcher, 1)
+        assert isinstance(found, Match) and found.key == "a stderr"
+        assert found.context == ["row 16", "row 17", "  in parse", "ValueError: wrong"]
+    finally:
+        matcher.close()
+
+
 def test_a_killed_matcher_is_replaced() -> None:
     import os
     import signal
