@@ -88,12 +88,14 @@ class Guardian:
         """Start the core and serve it."""
         linux.adopt_orphans()
         self._obey_signals()
-        self._start_core()
-        while self._status is None:
-            self._wait()
-            self._reap()
-            self._watch_core()
-        self._end_everything()
+        try:
+            self._start_core()
+            while self._status is None:
+                self._wait()
+                self._reap()
+                self._watch_core()
+        finally:
+            self._end_everything()
         return self._status
 
     def _obey_signals(self) -> None:
@@ -300,7 +302,8 @@ class Guardian:
                 break
             if pid == self._core:
                 self._core = 0
-                self._serve_core()  # "over" may be among what it had still sent
+                if self._channel is not None:
+                    self._serve_core()  # "over" may be among what it had still sent
                 continue
             life = self._by_pid.pop(pid, None)
             if life is not None:
