@@ -122,6 +122,7 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
             child.wait(WAIT)
 
 
+@pytest.mark.slow
 def test_the_faults_of_the_first_version(folder: Folder) -> None:
     folder.write(
         """
@@ -216,6 +217,7 @@ def test_kill_9_of_guardian_and_core_at_once_is_cleaned_up_by_the_next_start(
     assert "had left behind" in folder.output()
 
 
+@pytest.mark.slow
 def test_a_new_core_takes_over_what_runs_and_a_stop_stays(folder: Folder) -> None:
     folder.write(
         "processes:\n  - {name: counter, script: counter.py}\n  - {name: rest, script: tree.py}\n",
@@ -329,6 +331,7 @@ def test_reload_and_the_second_supervisor(folder: Folder) -> None:
     assert "a supervisor runs here already" in folder.output()
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line_and_start_nothing(folder: Folder) -> None:
     folder.write("processes:\n  - {name: a, script: a.py, max_restart: 1}")
     child = folder.supervise()
@@ -341,3 +344,51 @@ def test_mistakes_are_one_line_and_start_nothing(folder: Folder) -> None:
     for words in (["stop", "x"], ["--explain", "x"], ["--logs", "x"], ["--report"], []):
         done = folder.dashboard(*words)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_the_list_that_comes_along_can_be_started() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.supervise", "--check"],
+        cwd=ROOT,
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "7 processes, 360 minutes" in done.stdout and "MISSING" not in done.stdout
+
+
+def test_it_ends_when_whoever_started_it_is_gone(folder: Folder) -> None:
+    folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    read, write = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flows.supervise", "--tied"],
+        cwd=folder.path,
+        env=folder.environment,
+        stdin=read,
+        stdout=(folder.path / "out.txt").open("a"),
+        text=True,
+    )
+    folder.children.append(child)
+    os.close(read)
+    folder.becomes("tree", "running")
+    os.close(write)
+    assert child.wait(WAIT) == 0
+    folder.ends_with_nothing_left()
+
+
+@pytest.mark.long
+def test_every_promise_is_kept_when_a_copy_is_broken(folder: Folder) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.supervise", "--drill"],
+        cwd=folder.path,
+        env=folder.environment,
+        capture_output=True,
+        text=True,
+        timeout=450,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "11 of 11 promises kept" in done.stdout
