@@ -307,6 +307,23 @@ class Core:
             self._supervision.handle(config.name, NotLaunched(missing, permanent=True), now)
             return
         new = self._new_life(config.name, life, now)
+        try:
+            order = self._start_order(new)
+        except (OSError, ValueError) as problem:
+            self._drop(new)
+            self._supervision.handle(config.name, NotLaunched(str(problem)), now)
+        else:
+            self._order(order)
+
+    def _start_order(self, new: Life) -> wire.Message:
+        """Return what the guardian needs to start a life, with its socket open.
+
+        Raises
+        ------
+        ValueError : command and environment are too large
+        OSError : there is no socket to be had
+        """
+        config = new.config
         inherited = os.environ.get(linux.PROCESS)
         environment = {
             **config.environment,
@@ -328,17 +345,18 @@ class Core:
         if config.resource_limits.file_mb is not None:
             limits["FSIZE"] = config.resource_limits.file_mb * 2**20
         first, last = _OOM_SCORES
-        self._order(
-            {
-                "do": "start",
-                "life": new.mark,
-                "command": config.command_line(),
-                "folder": str(config.folder.absolute()),
-                "environment": environment,
-                "limits": limits,
-                "oom_score": first + max(0, config.priority - 1) * (last - first) // 9,
-            }
-        )
+        order = {
+            "do": "start",
+            "life": new.mark,
+            "command": config.command_line(),
+            "folder": str(config.folder.absolute()),
+            "environment": environment,
+            "limits": limits,
+            "oom_score": first + max(0, config.priority - 1) * (last - first) // 9,
+        }
+        if len(json.dumps(order)) > wire.LARGEST:
+            raise ValueError(f"args and environment are more than {wire.LARGEST // 1024} KB")
+        return order
 
     def terminate(self, config: ProcessConfig, life: int) -> None:
         """Have the stop signal sent; one that writes its stacks ends by that."""
@@ -480,7 +498,8 @@ class Core:
             os.close(descriptor)
         life.streams.clear()
         if life.notify is not None:
-            self._selector.unregister(life.notify)
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(life.notify)
         life.forget_sockets()
         self._lives.pop(life.mark, None)
         self._order({"do": "forget", "life": life.mark})

@@ -39,6 +39,8 @@ EXIT_BUG = 1
 _CORE_DEATHS = 3
 _CORE_WINDOW = 60.0
 _LATE = 5.0
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+_MOST_FILES = 65_536
 _DUMP_SECONDS = 2.0
 _OWN_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -156,7 +158,11 @@ class Guardian:
             (child.beat if self._said_ready else child.ready)()
             self._said_ready = True
         elif order == "start":
-            self._start(message)
+            try:
+                self._start(message)
+            except OSError as problem:  # no room for another process, or for its pipes
+                why = problem.strerror or str(problem)
+                self._tell({"say": "failed", "life": message["life"], "why": why})
         elif order == "signal":
             life = self._lives.get(message["life"])
             if life is not None and not life.ended:
@@ -265,13 +271,19 @@ class Guardian:
     def _start(self, order: wire.Message) -> None:
         """Fork a child, and tell the core its pid and pipes, or why there is none."""
         mark = order["life"]
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
-        fail_read, fail_write = os.pipe()
-        for end in (out_write, err_write):
-            linux.widen_pipe(end)
-        guardian = os.getpid()
-        pid = os.fork()
+        opened: list[int] = []
+        try:
+            for _ in range(3):
+                opened += os.pipe()
+            out_read, out_write, err_read, err_write, fail_read, fail_write = opened
+            for end in (out_write, err_write):
+                linux.widen_pipe(end)
+            guardian = os.getpid()
+            pid = os.fork()
+        except OSError:
+            for end in opened:
+                os.close(end)
+            raise
         if pid == 0:
             _become_child(order, guardian, (out_write, err_write, fail_write))
         for end in (out_write, err_write, fail_write):
@@ -403,6 +415,7 @@ def _become_child(order: wire.Message, guardian: int, ends: tuple[int, int, int]
         os.umask(0o077)
         step = "chdir"
         os.chdir(order["folder"])
+        resource.setrlimit(resource.RLIMIT_NOFILE, _FILES)
         for kind, size in order["limits"].items():
             number = getattr(resource, f"RLIMIT_{kind}")
             hard = resource.getrlimit(number)[1]
@@ -433,6 +446,11 @@ def _become_child(order: wire.Message, guardian: int, ends: tuple[int, int, int]
         os._exit(127)
 
 
+def _most_files() -> int:
+    hard = _FILES[1]
+    return _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+
+
 def _plain_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (*_SIGNALS, signal.SIGCHLD, signal.SIGPIPE):
@@ -460,6 +478,8 @@ def main() -> None:
     parser.add_argument("supervision")
     parser.add_argument("--tied", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
+    # Two pipes for each child: with the usual 1024 files there would be room for 500.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files(), _FILES[1]))
     lock = os.open(given.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

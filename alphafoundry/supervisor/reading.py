@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from alphafoundry.supervisor import database
@@ -16,7 +16,9 @@ from alphafoundry.supervisor.fingerprints import advice
 
 Row = sqlite3.Row
 SPARKS = "▁▂▃▄▅▆▇█"
-OWN_NAME = "supervisor"
+NEWS = timedelta(hours=1)
+"""How long an alert is shown that nothing takes back."""
+
 _SPARKS_SHOWN = 12
 
 
@@ -29,7 +31,7 @@ class Status:
     supervision : its row
     processes : rows of its processes, by priority
     machine : the last row about the machine
-    needs_you : the last alert of each process whose trouble lasts, (moment, process, text)
+    needs_you : the last alert of each process that is not well again, or that is new
     errors : process to its last error
     memory : process to its last samples of memory, ascending
     """
@@ -80,7 +82,7 @@ def read_status(path: Path) -> Status:
             (supervision["id"],),
         ).fetchall()
         alerts = connection.execute(
-            "SELECT at, process, text, max(id) FROM process_events "
+            "SELECT at, process, kind, text, max(id) FROM process_events "
             "WHERE supervision = ? AND severity = 'alert' GROUP BY process ORDER BY at",
             (supervision["id"],),
         ).fetchall()
@@ -96,10 +98,17 @@ def read_status(path: Path) -> Status:
             machine=connection.execute(
                 "SELECT * FROM machine_usage ORDER BY at DESC LIMIT 1"
             ).fetchone(),
-            needs_you=[row for row in alerts if row["process"] not in well],
+            needs_you=[row for row in alerts if _lasts(row, well)],
             errors={row["process"]: row["sample"] for row in errors},
             memory={row["name"]: _memory(connection, row["name"]) for row in rows},
         )
+
+
+def _lasts(alert: Row, well: set[str]) -> bool:
+    """Return whether an alert still is one: its process is not well again, or it is new."""
+    if alert["kind"] in ("quarantined", "crash_loop"):
+        return alert["process"] not in well
+    return datetime.now(UTC) - moment_of(alert["at"]) < NEWS
 
 
 def _memory(connection: sqlite3.Connection, name: str) -> list[int]:

@@ -282,7 +282,11 @@ processes:
   - {name: greedy, script: greedy.py, resource_limits: {memory_mb: 150}, restart_delay: 0.1}
   - {name: limited, script: limited.py,
      error_patterns: [{match: "429", action: pause, at: 3, within: 60}]}
-""",
+  - {name: files, script: files.py, resource_limits: {open_files: 77}}
+  - {name: large, script: files.py, environment: {LARGE: "%s"}}
+"""
+        % ("x" * 200_000),
+        files="import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE))\n",
         word="import time\nfrom alphafoundry.supervisor import child\n"
         "time.sleep(0.5)\nchild.status('at work')\nchild.ready()\nchild.beat()\ntime.sleep(1000)\n",
         tree=TREE,
@@ -301,6 +305,9 @@ processes:
 
     wait_until(lambda: ended("word", "watchdog"), WAIT, "the watchdog")
     wait_until(lambda: ended("greedy", "limit"), WAIT, "the limit")
+    assert folder.rows("SELECT * FROM process_output WHERE line = '(77, 77)'")
+    large = folder.rows("SELECT * FROM processes WHERE name = 'large'")[0]
+    assert large["state"] == "backing off" and "more than 128 KB" in large["why"]
     word = folder.rows("SELECT * FROM processes WHERE name = 'word'")[0]
     assert word["status"] == "at work"
     stacks = folder.rows("SELECT context FROM process_errors WHERE process = 'word'")
