@@ -22,6 +22,10 @@ from flows.drill import TrialRun, trial_run
 WARM_UP = 0.25
 """Share of the time before which nothing is compared."""
 
+SETTLED = 90.0
+"""Seconds after which a new core has what it needs."""
+
+LEAST_WATCHED = 300.0
 MOST_MB_AN_HOUR = 5.0
 TURN_SECONDS = 5.0
 
@@ -87,12 +91,9 @@ def _stop_and_go(run: TrialRun) -> str:
     return "the core held for 10 s"
 
 
-FAULTS: tuple[Callable[[TrialRun], str], ...] = (
-    _kill("steady"),
-    _kill("tree"),
-    _stop_and_go,
-    _kill_core,
-)
+FAULTS: tuple[Callable[[TrialRun], str], ...] = (_kill("steady"), _kill("tree"), _stop_and_go)
+CORE_MINUTE = 2
+"""The core is killed once and early, so that the new one can be watched for growth."""
 
 
 def soak(run: TrialRun, minutes: float) -> int:
@@ -110,10 +111,11 @@ def soak(run: TrialRun, minutes: float) -> int:
         while time.monotonic() < next_at:
             time.sleep(2)
             measured.append(_measure(run, begun))
-        told = fault(run)
-        if fault is _kill_core:
-            time.sleep(3)
+        if number == CORE_MINUTE:
+            told = _kill_core(run)
             core_since = time.monotonic() - begun
+        else:
+            told = fault(run)
         moment, memory, files = measured[-1]
         print(f"{moment / 60:5.1f} min  {memory:6.1f} MB  {files:3} files  {told}", flush=True)
     return _judge(run, measured, core_since, child.poll())
@@ -121,11 +123,13 @@ def soak(run: TrialRun, minutes: float) -> int:
 
 def _judge(run: TrialRun, measured: list[Measured], core_since: float, ended: int | None) -> int:
     last = measured[-1][0]
-    kept = [one for one in measured if one[0] > max(core_since, WARM_UP * last)]
+    kept = [one for one in measured if one[0] > max(core_since + SETTLED, WARM_UP * last)]
     problems = []
     if ended is not None:
         problems.append(f"the supervisor has ended: exit {ended}")
-    if len(kept) > 10:
+    if not kept or last - kept[0][0] < LEAST_WATCHED:
+        print(f"less than {LEAST_WATCHED / 60:.0f} minutes to watch: growth is not judged")
+    else:
         part = max(1, len(kept) // 4)
         first, final = kept[:part], kept[-part:]
         grown = min(one[1] for one in final) - min(one[1] for one in first)

@@ -34,6 +34,7 @@ class SupervisionReport:
     errors: list[dict[str, Any]]
     alerts: list[dict[str, Any]]
     resources: list[dict[str, Any]]
+    said: list[dict[str, Any]]
     next: dict[str, str]
 
     kind = "supervision"
@@ -78,7 +79,7 @@ class SupervisionReport:
         ]
 
     def tables(self) -> Sequence[Table]:
-        """Return processes, alerts, restarts by cause, errors and resources."""
+        """Return processes, last lines, alerts, ends by cause, errors and resources."""
         return [
             Table(
                 "Processes",
@@ -98,6 +99,15 @@ class SupervisionReport:
                 ],
                 key="supervised-processes",
                 wide="why",
+            ),
+            Table(
+                "What they said last",
+                [
+                    {"process": row["process"], "at": row["at"][11:19], "line": row["line"][:300]}
+                    for row in self.said
+                ],
+                places=_PAGES,
+                wide="line",
             ),
             Table(
                 "Needed a person",
@@ -179,6 +189,7 @@ class SupervisionReport:
             "errors": self.errors,
             "alerts": self.alerts,
             "resources": self.resources,
+            "said": self.said,
         }
 
 
@@ -230,6 +241,11 @@ def read_report(path: Path) -> SupervisionReport:
                 "avg(rss) AS rss, max(rss) AS most_rss, count(*) AS samples "
                 "FROM resource_usage WHERE at >= ? GROUP BY process ORDER BY process",
                 since,
+            ),
+            said=rows(
+                "SELECT process, at, line, max(id) FROM process_output WHERE supervision = ? "
+                "AND trim(line) != '' GROUP BY process ORDER BY process",
+                this,
             ),
             next={row["name"]: next_action(row, now) for row in processes},
         )

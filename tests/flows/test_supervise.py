@@ -170,7 +170,7 @@ processes:
         done = folder.dashboard("--report", "--output", f"status.{suffix}")
         assert done.returncode == 0, done.stderr
         text = (folder.path / f"status.{suffix}").read_text()
-        assert "performance_tracker" in text and "gone" in text
+        assert "performance_tracker" in text and "gone" in text and "fetched" in text
     assert json.loads((folder.path / "status.json").read_text())["kind"] == "supervision"
 
 
