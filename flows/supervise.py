@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -281,7 +282,9 @@ def become_guardian(
 def _end_leftovers(folder: Path) -> None:
     """End the processes of a supervision whose guardian and core died at once."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        count = sweep(read_plan(folder).id)
+        plan = read_plan(folder)
+        count = sweep(plan.id)
+        shutil.rmtree(plan.sockets, ignore_errors=True)
         if count:
             print(f"ended {count} processes that an earlier supervision had left behind")
 

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import selectors
+import shutil
 import signal
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +40,7 @@ from alphafoundry.supervisor.output import (
     first_lines,
     plain,
 )
-from alphafoundry.supervisor.plan import read_plan
+from alphafoundry.supervisor.plan import read_plan, write_plan
 from alphafoundry.supervisor.probes import Prober
 from alphafoundry.supervisor.processes import ErrorPattern, ProcessConfig, differences
 from alphafoundry.supervisor.recording import Recorder
@@ -212,17 +214,19 @@ class Core:
             self._attach(life, message, descriptors)
             standing = self._supervision.standings[name]
             if standing.life != number or not standing.alive:
-                standing = Standing(
-                    state="running",
+                # The life had begun just before the core died, and nothing of it was written.
+                standing = replace(
+                    standing,
+                    state="starting",
                     life=number,
                     since=now,
                     started=now,
-                    ready=True,
-                    turns=standing.turns,
-                    restarts=standing.restarts,
+                    until=now + life.config.start_seconds,
+                    ready=False,
                 )
                 self._supervision.restore(name, standing)
             life.ready = standing.ready
+            self._watch(life, now)
         for name, standing in self._supervision.standings.items():
             if standing.alive and name not in self._by_name():
                 self._supervision.restore(name, Standing(life=standing.life, since=now))
@@ -234,6 +238,8 @@ class Core:
         """Supervise until the end; return the exit status."""
         while self._supervision.phase != "over" and not self._guardian_gone:
             for key, mask in self._selector.select(self._wait()):
+                if self._selector.get_map().get(key.fd) is not key:
+                    continue  # what came before in this round has closed it
                 react: Callable[[int], None] = key.data
                 react(mask)
                 if self._guardian_gone:
@@ -433,15 +439,19 @@ class Core:
             self._record(life.config.name)
             if not life.config.requires_loop:
                 self._recorder.tell(life.config.name, "started", f"pid {life.pid}", "info", now)
-            if life.config.watchdog_seconds is not None:
-                life.beat_at = now
-            if life.config.probe is not None and life.config.probe.output is None:
-                life.probe_at = now
+            self._watch(life, now)
         elif said == "failed":
             self._drop(life)
             self._handle(life, NotLaunched(f"could not be started: {message['why']}"), now)
         elif said == "exited":
             self._ended(life, message, now)
+
+    def _watch(self, life: Life, now: float) -> None:
+        """Expect signs of life from now on, and begin to probe."""
+        if life.config.watchdog_seconds is not None:
+            life.beat_at = now
+        if life.config.probe is not None and life.config.probe.output is None:
+            life.probe_at = now
 
     def _attach(self, life: Life, message: wire.Message, descriptors: list[int]) -> None:
         life.pid, life.started = message["pid"], message["started"]
@@ -967,6 +977,9 @@ class Core:
         changes = differences(self._supervision.settings, settings)
         if not only_check:
             self._supervision.reload(settings, now)
+            # A core that takes over later goes on with these.
+            self._plan = replace(self._plan, settings=settings.model_dump(mode="json"))
+            write_plan(self._folder, self._plan)
             for name in self._supervision.configs:
                 self._record(name)
         told = ", ".join(f"{name} {change}" for name, change in changes.items())
@@ -999,10 +1012,7 @@ class Core:
         self._matcher.close()
         self._prober.close()
         self._server.close()
-        for path in self._sockets.glob("*"):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._sockets.rmdir()
+        shutil.rmtree(self._sockets, ignore_errors=True)
         self._order({"do": "over", "status": 0})
 
     def _summary(self) -> Iterable[str]:
@@ -1041,6 +1051,7 @@ class Core:
                 ]
             )
             self._writer.close(2.0)
+        shutil.rmtree(self._sockets, ignore_errors=True)
         self._matcher.close()
 
 

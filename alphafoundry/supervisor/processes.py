@@ -295,7 +295,7 @@ def _check(document: YamlDocument, path: Path, settings: SupervisorSettings) -> 
         )
 
 
-RESERVED = ("prefect", "session", "deploy", "worker")
+RESERVED = ("prefect", "session", "deploy", "worker", "supervisor")
 """Names of the processes that the supervisor adds by itself."""
 
 

@@ -62,8 +62,12 @@ LEAST_KINDS = frozenset(
 
 
 def inside_supervision() -> bool:
-    """Return whether this process was started by a supervisor."""
-    return linux.SUPERVISION in os.environ
+    """Return whether a supervisor has started this process to be its view.
+
+    A worker may be supervised, too; what it runs is not the view.
+    """
+    marks = os.environ.get(linux.PROCESS, "").split()
+    return bool(marks) and marks[-1].rpartition("/")[2].startswith("session:")
 
 
 @contextlib.asynccontextmanager

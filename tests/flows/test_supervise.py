@@ -399,3 +399,26 @@ def test_every_promise_is_kept_when_a_copy_is_broken(folder: Folder) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "11 of 11 promises kept" in done.stdout
+
+
+def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
+    folder.write("processes: [{name: a, script: tree.py}]", tree=TREE)
+    folder.supervise()
+    folder.becomes("a", "running")
+    # The probe passes until there is a file, so that it fails under the second core alone.
+    probe = "probe: {command: [test, '!', -e, broken], interval: 0.2, failures: 2}"
+    folder.write(
+        "processes:\n  - {name: a, script: tree.py}\n"
+        f"  - {{name: b, script: tree.py, restart_delay: 0, {probe}}}\n",
+        tree=TREE,
+    )
+    assert folder.dashboard("reload").stdout == "b new\n"
+    folder.becomes("b", "running")
+    core = folder.core()
+    os.kill(core, signal.SIGKILL)
+    wait_until(lambda: folder.core() != core, WAIT, "a new core")
+    folder.becomes("b", "running")
+    (folder.path / "broken").touch()
+    wait_until(
+        lambda: folder.rows("SELECT 1 FROM process_runs WHERE cause = 'probe'"), WAIT, "a probe"
+    )
