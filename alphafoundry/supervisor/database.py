@@ -6,6 +6,7 @@ Moments are UTC as text, so that plain SQL reads and compares them.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -106,6 +107,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     sqlite3.Error : it cannot be opened, or was written by newer code
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        # What programs print may be private; the files beside it get the same permissions.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")

@@ -78,6 +78,14 @@ def test_what_the_disk_refuses_is_counted_and_nobody_waits(path: Path) -> None:
     assert count == len(done) and writer.lost + count == 4
 
 
+def test_nobody_else_may_read_what_programs_print(path: Path) -> None:
+    writer = Writer(path, Retention())
+    writer.put([("INSERT INTO operator_actions (at, action) VALUES ('now', 'stop')", ())])
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+    writer.close()
+    assert modes[database.FILE] == 0o600 and set(modes.values()) == {0o600}
+
+
 def test_a_database_of_newer_code_is_refused(path: Path) -> None:
     with contextlib.closing(database.open_for_writing(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
