@@ -42,6 +42,7 @@ _SIGNS = ("rror", "xception", "ERROR", "CRITICAL", "FATAL", "atal", "KeyboardInt
 
 CONTEXT_LINES = 50
 _REMEMBERED = 8192
+_MOST_STREAMS = 400
 
 
 class _TooSlow(Exception):
@@ -101,6 +102,8 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
                 matches.append(
                     {"pattern": expression, "lines": of_frame, "count": count, "context": context}
                 )
+        if len(before) >= _MOST_STREAMS and frame["key"] not in before:
+            del before[next(iter(before))]  # the oldest; its life is over most likely
         rest = f"{before.get(frame['key'], '')}\n{text}"[-_REMEMBERED:]
         before[frame["key"]] = rest.strip("\n")
         told = {"frame": frame["frame"], "matches": matches, "slow": slow}
