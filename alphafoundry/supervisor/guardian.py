@@ -39,6 +39,13 @@ EXIT_BUG = 1
 _CORE_DEATHS = 3
 _CORE_WINDOW = 60.0
 _LATE = 5.0
+_MEMORY = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+}
+"""Pieces of output go back to the system at once; otherwise the core's heap grows for days."""
+
 _FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MOST_FILES = 65_536
 _DUMP_SECONDS = 2.0
@@ -201,6 +208,8 @@ class Guardian:
         environment = dict(os.environ)
         environment[linux.SUPERVISION] = f"{inherited}:{self._id}" if inherited else self._id
         environment.pop("NOTIFY_SOCKET", None)
+        for name, value in _MEMORY.items():
+            environment.setdefault(name, value)
         pid = os.fork()
         if pid == 0:
             self._become_core(other, environment)

@@ -6,6 +6,7 @@ never goes back.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -60,6 +61,7 @@ class Standing:
     why : the same in a sentence
     last_code : exit status of the last life, None after a signal
     held : no turn begins after this one
+    due : moment at which the turn was due, where turns keep a beat
     """
 
     state: State = "waiting"
@@ -79,6 +81,7 @@ class Standing:
     why: str = ""
     last_code: int | None = None
     held: bool = False
+    due: float | None = None
 
     @property
     def alive(self) -> bool:
@@ -237,6 +240,8 @@ def step(
 
 def _to(standing: Standing, state: State, moment: _Moment, **changes: object) -> Standing:
     changes.setdefault("until", None)
+    if state not in ALIVE:
+        changes.setdefault("due", None)
     return replace(standing, state=state, since=moment.now, **changes)  # type: ignore[arg-type]
 
 
@@ -419,7 +424,7 @@ def _trial(standing: Standing, event: Event, moment: _Moment) -> Step:
 
 
 def _wake(standing: Standing, event: Event, moment: _Moment) -> Step:
-    return _to(standing, "waiting", moment), ()
+    return _to(standing, "waiting", moment, due=standing.due), ()
 
 
 def _end_idle(standing: Standing, event: Event, moment: _Moment) -> Step:
@@ -481,8 +486,10 @@ def _turn_over(standing: Standing, moment: _Moment) -> Step:
     begun = now if standing.started is None else standing.started
     due, skipped = now + config.loop_interval, 0
     if config.loop_from == "start":
-        beats = max(1, -int(-(now - begun) // config.loop_interval))
-        due, skipped = begun + beats * config.loop_interval, beats - 1
+        # From when the turn was due, not from when it began: a late beat does not move the next.
+        first = begun if standing.due is None else standing.due
+        beats = max(1, math.ceil((now - first) / config.loop_interval))
+        due, skipped = first + beats * config.loop_interval, beats - 1
     changes: dict[str, object] = {
         "turns": standing.turns + 1,
         "skipped": standing.skipped + skipped,
@@ -494,11 +501,11 @@ def _turn_over(standing: Standing, moment: _Moment) -> Step:
         changes |= {"trial": False, "restarts": ()}
         told = (Tell("recovered", "the trial went well; the quarantine is over"),)
     if skipped:
-        told = (*told, Tell("late", f"skipped {skipped} beats: a turn took {now - begun:.0f} s"))
+        told = (*told, Tell("late", f"skipped {skipped} beats: the last turn ended too late"))
     if standing.held:
         return _to(standing, "paused", moment, **changes), told
     changes["why"] = "a turn ended well"
-    return _to(standing, "sleeping", moment, until=due, **changes), told
+    return _to(standing, "sleeping", moment, until=due, due=due, **changes), told
 
 
 def _where_it_led(standing: Standing, moment: _Moment) -> Step:

@@ -182,3 +182,14 @@ def test_a_fixed_beat_does_not_drift_and_skips_what_it_missed(
     rules = config(requires_loop=True, loop_interval=100, loop_from="start")
     turn = after([(0, Go()), (lived, Exited(0))], rules)
     assert (turn.until, turn.skipped) == (due, skipped)
+
+
+def test_a_late_beat_does_not_move_the_next_and_a_missed_one_is_counted() -> None:
+    rules = config(requires_loop=True, loop_interval=100, loop_from="start")
+    late = [(0, Go()), (10, Exited(0)), (107, Time()), (107, Go()), (110, Exited(0))]
+    assert (after(late, rules).until, after(late, rules).skipped) == (200, 0)
+    held = [*late, (350, Time()), (350, Go()), (355, Exited(0))]
+    assert (after(held, rules).until, after(held, rules).skipped) == (400, 1)
+    crashed = [*late, (200, Time()), (200, Go()), (210, Exited(1)), (5000, Time()), (5000, Go())]
+    again = after([*crashed, (5001, Exited(0))], rules)
+    assert (again.until, again.skipped) == (5100, 0)
