@@ -37,6 +37,7 @@ from tasks.prefect.discovery import running_server
 EXIT_ERROR = 2
 PREFECT_PORT = 4200
 TEST_MINUTES = 5.0
+LONGEST_FOLDER = 50
 ROOT = Path(__file__).resolve().parent.parent
 
 HELP = """Keep the processes of config/processes.yaml alive: start them in their order, restart what
@@ -267,7 +268,7 @@ def become_guardian(
         begun=time.clock_gettime(time.CLOCK_BOOTTIME),
         folder=str(Path.cwd()),
         search=[str(Path.cwd()), *sys.path],
-        sockets=tempfile.mkdtemp(prefix="foundry-", dir=os.environ.get("XDG_RUNTIME_DIR")),
+        sockets=_folder_for_sockets(),
         commit=_commit(),
     )
     write_plan(folder, plan)
@@ -277,6 +278,13 @@ def become_guardian(
     command = [sys.executable, "-m", "alphafoundry.supervisor.guardian"]
     command += [str(folder.absolute()), supervision, *(["--tied"] if tied else [])]
     os.execv(sys.executable, command)
+
+
+def _folder_for_sockets() -> str:
+    """Make a folder of this user's own; the address of a socket has at most 107 bytes."""
+    wanted = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = len(wanted) <= LONGEST_FOLDER and os.access(wanted, os.W_OK)
+    return tempfile.mkdtemp(prefix="foundry-", dir=wanted if usable else None)
 
 
 def _end_leftovers(folder: Path) -> None:
