@@ -16,7 +16,7 @@ endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
+.PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
         bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
         bench-startup bench-truth
@@ -41,6 +41,21 @@ algorithms: install ## Have models write trading algorithms and race them (FLAGS
 
 desk: install ## Let a desk of agents trade five sessions of a generated market (DAYS=252d, FLAGS='--seed 7')
 	@$(BIN)/python -m flows.desk simulate $(or $(DAYS),5d) $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+supervise: install ## Keep the processes of config/processes.yaml alive (FLAGS='--test --only alphas')
+	@$(BIN)/python -m flows.supervise $(FLAGS)
+
+up: install ## Start the whole platform for days: Prefect server, worker, processes (PORT is --port)
+	@$(BIN)/python -m flows.platform up $(if $(filter command line,$(origin PORT)),--port $(PORT)) $(FLAGS)
+
+down: ## End the platform
+	@$(BIN)/python -m flows.platform down
+
+status: ## Show what the platform does
+	@$(BIN)/python -m flows.platform status
+
+unit: ## Print the platform as a service for systemd
+	@$(BIN)/python -m flows.platform unit
 
 test: install-dev ## Run the tests, all but those that take minutes
 	@$(PYTEST) -m 'not long and not fresh' $(FLAGS)
@@ -107,6 +122,12 @@ bench-truth: install-dev ## Count false finds on markets without effects, and tr
 
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go
 	@$(BIN)/python -m benchmarks.startup $(FLAGS)
+
+bench-supervisor: install-dev ## Measure what survives, restarts, output and idle children (FLAGS=--quick)
+	@$(BIN)/python -m benchmarks.supervisor $(FLAGS)
+
+soak: install-dev ## Run the supervisor with faults each minute and print what grows (MINUTES=20)
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) $(FLAGS)
 
 bench-engine: ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (FLAGS='--rounds 3')
 	@$(ENVIRONMENT) dev bench

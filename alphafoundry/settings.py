@@ -32,8 +32,14 @@ LIMITS_FILE = Path("config/limits.yaml")
 
 PREFIX = "FOUNDRY_"
 
-READ_ELSEWHERE = ("FOUNDRY_BRAIN_EMAIL", "FOUNDRY_BRAIN_PASSWORD", "FOUNDRY_TEST_DATA")
-"""FOUNDRY_* variables that are not settings: credentials and the data of the tests."""
+READ_ELSEWHERE = (
+    "FOUNDRY_BRAIN_EMAIL",
+    "FOUNDRY_BRAIN_PASSWORD",
+    "FOUNDRY_PROCESS",
+    "FOUNDRY_SUPERVISION",
+    "FOUNDRY_TEST_DATA",
+)
+"""FOUNDRY_* variables that are no settings: credentials, marks of the supervisor, data of tests."""
 
 
 def _not_true_or_false(value: object) -> object:

@@ -58,9 +58,12 @@ def _leave(*_: object) -> None:
 _TELLING = {"-h", "--help", "--check", "--schema"}
 _TELLING |= {"status", "why", "pause", "resume", "halt", "check"}
 
+# Commands that are no flow: they have no server, and nothing to save.
+_WITHOUT_FLOW = {"flows.supervise", "flows.dashboard", "flows.platform"}
+
 # Python sets argv so while it imports this package for `python -m flows.NAME`. The imports that
 # follow take seconds; until the command can handle a signal, nothing is there to be saved.
-if sys.argv[:1] == ["-m"]:
+if sys.argv[:1] == ["-m"] and not _WITHOUT_FLOW.intersection(sys.orig_argv):
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

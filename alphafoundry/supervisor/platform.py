@@ -1,0 +1,95 @@
+"""The whole platform: what is in `config/platform.yaml`, and the unit for systemd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from alphafoundry.configuration import load_yaml
+from alphafoundry.supervisor.processes import PROCESSES, Interval, Whole
+
+PLATFORM = Path("config/platform.yaml")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class PrefectRetention(BaseModel):
+    """How long Prefect's server keeps what it records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    events_days: Interval = 1.0
+    heartbeats_hours: Interval = 1.0
+    runs_days: Annotated[float, Field(gt=1 / 24)] = 14.0
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell the server."""
+        heartbeats = int(3600 * self.heartbeats_hours)
+        return {
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(86400 * self.runs_days)),
+            "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"PT{int(86400 * self.events_days)}S",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": (
+                f'{{"prefect.flow-run.heartbeat": {heartbeats}}}'
+            ),
+        }
+
+
+class PlatformSettings(BaseModel):
+    """Everything in `config/platform.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    port: Port | Literal["auto"] = "auto"
+    processes: Path = PROCESSES
+    worker: bool = True
+    least_disk_mb: Whole = 2048
+    prefect: PrefectRetention = PrefectRetention()
+
+
+def load_platform(path: Path = PLATFORM) -> PlatformSettings:
+    """Return the settings in a file; ConfigurationError names file, line and key of a mistake."""
+    return load_yaml(path, PlatformSettings)
+
+
+UNIT = """\
+# Alpha Foundry as a service of a user:
+#   mkdir -p ~/.config/systemd/user && cp foundry.service ~/.config/systemd/user/
+#   systemctl --user daemon-reload && systemctl --user enable --now foundry
+#   loginctl enable-linger        # so that it runs without a login
+[Unit]
+Description=Alpha Foundry: Prefect server, worker and research processes
+After=network-online.target
+
+[Service]
+Type=notify
+NotifyAccess=main
+WorkingDirectory={folder}
+Environment=FOUNDRY_HOME={home}
+ExecStart={python} -m flows.platform up --foreground
+WatchdogSec=60
+KillMode=mixed
+TimeoutStartSec=120
+TimeoutStopSec=120
+Restart=on-failure
+RestartSec=10
+Delegate=yes
+OOMPolicy=continue
+UMask=0077
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def unit(*, folder: Path, home: Path, python: str) -> str:
+    """Return a systemd unit for this checkout; no key of it is newer than systemd 252."""
+    return UNIT.format(folder=_quoted(folder), home=_quoted(home), python=_quoted(python))
+
+
+def _quoted(path: Path | str) -> str:
+    """Return a path as units write it: % doubled, in quotes where it has spaces."""
+    text = str(path).replace("%", "%%")
+    return f'"{text}"' if " " in text else text

@@ -1,0 +1,170 @@
+"""What the supervisor leaves behind, how fast it restarts, what it costs: `make bench-supervisor`.
+
+Prints a table beside what supervisord 4.3.0 and circus 0.19.0 gave on the same work, and writes
+`benchmarks/results/supervisor.json`. Times depend on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from alphafoundry.supervisor import linux
+from alphafoundry.supervisor.control import folder_of, running_pid
+from benchmarks.results_file import write_result
+from flows.drill import TREE, TrialRun, trial_run
+
+LINES = 2_000_000
+"""Of 50 bytes: 100 MB."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement beside what others gave."""
+
+    what: str
+    here: str
+    supervisord: str
+    circus: str
+    value: float
+
+
+def survivors_of_a_stop(run: TrialRun) -> Row:
+    _start_tree(run)
+    run.end()
+    left = len(run.left())
+    return Row("survivors of a tree of three, clean stop", str(left), "1", "2", left)
+
+
+def survivors_of_kill_9(run: TrialRun) -> Row:
+    _start_tree(run)
+    assert run.child is not None
+    run.child.kill()
+    run.child.wait()
+    took = run.until(lambda: not run.left(), "end of all")
+    return Row("kill -9 of the main process", f"0 after {took:.2f} s", "3", "3", took)
+
+
+def _start_tree(run: TrialRun) -> None:
+    run.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    run.start()
+    run.becomes("tree", "running")
+
+
+def restart_after_a_crash(run: TrialRun) -> Row:
+    """Kill a child 20 times; the gap is from its end to the start of the next, by the kernel."""
+    run.write(
+        "processes: [{name: sleeper, command: [sleep, '100000'], restart_delay: 0, "
+        "max_restarts: 100}]"
+    )
+    run.start()
+    run.becomes("sleeper", "running")
+    gaps = []
+    for _ in range(20):
+        pid = _pid(run) or 0
+        time.sleep(0.5)
+        killed = time.clock_gettime(time.CLOCK_BOOTTIME)
+        linux.kill(pid)
+        run.until(lambda before=pid: _pid(run) not in (before, None), "restart")  # type: ignore[misc]
+        found = linux.sample(_pid(run) or 0)
+        assert found is not None
+        # The kernel counts whole ticks of 10 ms; the later end of one is taken.
+        gaps.append((found.started + 1) / linux.TICKS - killed)
+    median = statistics.median(gaps)
+    told = f"median {median:.2f} s, worst {max(gaps):.2f} s"
+    return Row("restart after kill -9, delay 0", told, "1.05 s", "0.7 s", median)
+
+
+def _pid(run: TrialRun) -> int | None:
+    pid: int | None = run.rows("SELECT pid FROM processes")[0]["pid"]
+    return pid
+
+
+def output_of_100_mb(run: TrialRun) -> Row:
+    """The files keep the last 50 MB; what came before is counted by its bytes."""
+    patterns = "[{match: never}, {match: no}]"
+    run.write(
+        f"processes: [{{name: loud, script: loud.py, error_patterns: {patterns}}}]",
+        loud="import sys\n"
+        f"for start in range(0, {LINES}, 1000):\n"
+        "    lines = ('%09d %s\\n' % (n, 'x' * 39) for n in range(start, start + 1000))\n"
+        "    sys.stdout.write(''.join(lines))\n",
+    )
+    run.start()
+    run.becomes("loud", "finished")
+    life = run.rows("SELECT * FROM process_runs")[0]
+    run.end()
+    logs = sorted((folder_of(run.home) / "logs").glob("loud.log*"), reverse=True)
+    numbers = [int(line[:9]) for path in logs for line in path.read_bytes().splitlines()]
+    whole = numbers == list(range(LINES - len(numbers), LINES))
+    lost = LINES * 50 - life["output_bytes"]
+    told = f"{life['seconds']:.1f} s, {lost} bytes lost, the kept files whole: {whole}"
+    return Row("100 MB of output, three patterns on", told, "2.8 s", "13 s", life["seconds"])
+
+
+def _start_100(run: TrialRun) -> None:
+    lines = (f"  - {{name: s{n}, command: [sleep, '100000']}}\n" for n in range(100))
+    run.write("processes:\n" + "".join(lines))
+    run.start()
+    text = "SELECT count(*) AS n FROM processes WHERE state = 'running'"
+    run.until(lambda: (run.rows(text) or [{"n": 0}])[0]["n"] == 100, "100 running")
+
+
+def idle_children(run: TrialRun) -> Row:
+    """100 sleeping children, each sampled every 5 s, for half a minute."""
+    _start_100(run)
+    time.sleep(6)
+    own = [running_pid(run.home) or 0, run.core()]
+    before = [linux.sample(pid) for pid in own]
+    begun = time.monotonic()
+    time.sleep(30)
+    after = [linux.sample(pid) for pid in own]
+    spent = sum(b.cpu - a.cpu for a, b in zip(before, after, strict=True) if a and b)
+    share = 100 * spent / (time.monotonic() - begun)
+    memory = sum(one.rss for one in after if one) / 2**20
+    told = f"{share:.2f} % of a core, {memory:.0f} MB"
+    return Row("100 idle children", told, "0.10 %, 27 MB (no samples)", "1.05 %, 36 MB", share)
+
+
+def stop_of_100(run: TrialRun) -> Row:
+    _start_100(run)
+    begun = time.monotonic()
+    run.end()
+    took = time.monotonic() - begun
+    return Row("stop of 100", f"{took:.1f} s", "1.8 s", "4.8 s", took)
+
+
+MEASUREMENTS: tuple[Callable[[TrialRun], Row], ...] = (
+    survivors_of_a_stop,
+    survivors_of_kill_9,
+    restart_after_a_crash,
+    output_of_100_mb,
+    idle_children,
+    stop_of_100,
+)
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.supervisor")
+    parser.add_argument("--quick", action="store_true", help="leave out the long ones")
+    quick = parser.parse_args().quick
+    rows = []
+    for measure in MEASUREMENTS[:3] if quick else MEASUREMENTS:
+        with trial_run() as run:
+            rows.append(measure(run))
+        row = rows[-1]
+        print(f"{row.what:<42} {row.here:<52} {row.supervisord:<28} {row.circus}", flush=True)
+    if not quick:
+        write_result(
+            "supervisor",
+            [asdict(row) | {"value": round(row.value, 3)} for row in rows],
+            ["psutil", "pydantic"],
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""The whole platform: `python -m flows.platform up`, `down`, `status`, `unit`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.settings import load_settings
+from alphafoundry.supervisor import database
+from alphafoundry.supervisor.control import (
+    SupervisorError,
+    ask,
+    folder_of,
+    is_running,
+    running_pid,
+)
+from alphafoundry.supervisor.platform import PLATFORM, PlatformSettings, load_platform, unit
+from alphafoundry.supervisor.processes import ProcessConfig, load_processes
+from alphafoundry.supervisor.reading import read_status
+from flows.supervise import (
+    EXIT_ERROR,
+    PREFECT_PORT,
+    become_guardian,
+    for_prefect,
+    free_port,
+    prefect_home,
+)
+from tasks.prefect.discovery import running_server
+
+START_SECONDS = 300.0
+DOWN_SECONDS = 110.0
+FAILED_STARTS = 3
+LOG = "platform.log"
+EXIT_DOWN = 1
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Do what was asked, and end the process."""
+    try:
+        status = _run(_parser().parse_args(words))
+    except FoundryError as problem:
+        line, status = str(problem), EXIT_ERROR
+    except OSError as problem:
+        line, status = os_error_in_one_line(problem), EXIT_ERROR
+    except KeyboardInterrupt:
+        sys.exit(130)
+    else:
+        sys.exit(status)
+    sys.stderr.write(f"error: {line}\n")
+    sys.exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.platform",
+        description="Prefect server, deployments, worker and every process of "
+        "config/processes.yaml, for days. up starts them, down ends them, status shows them, unit "
+        "prints a service for systemd.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", choices=["up", "down", "status", "unit"])
+    parser.add_argument("--port", metavar="N|auto", help="of the Prefect server")
+    parser.add_argument(
+        "--config", type=Path, default=PLATFORM, metavar="FILE", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--foreground", action="store_true", help="stay in this terminal, or in systemd's service"
+    )
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    home = load_settings().home
+    if given.action == "up":
+        return _up(home, given)
+    if given.action == "down":
+        return _down(home)
+    if given.action == "unit":
+        print(unit(folder=Path.cwd(), home=home.absolute(), python=sys.executable), end="")
+        return 0
+    if not is_running(home):
+        print("the platform is down; `make up` starts it")
+        return EXIT_DOWN
+    from flows.dashboard import main as show
+
+    show([])
+    return 0
+
+
+def _up(home: Path, given: argparse.Namespace) -> int:
+    settings = load_platform(given.config)
+    supervised = load_processes(settings.processes)
+    if is_running(home):
+        print(f"runs already (pid {running_pid(home)})")
+        _tell_where(home)
+        return 0
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free / 2**20
+    if free < settings.least_disk_mb:
+        raise ConfigurationError(
+            f"{home}: {free:.0f} MB are free, {given.config} wants least_disk_mb "
+            f"{settings.least_disk_mb}; make room"
+        )
+    added = platform_processes(settings, _port(given.port, settings))
+    if given.foreground:
+        become_guardian(home, settings.processes, supervised, only=None, added=added, minutes=0)
+    child = _start_in_background(home, given)
+    return _wait_until_up(home, child)
+
+
+def _port(flag: str | None, settings: PlatformSettings) -> int:
+    """Return the port of the server, which is free.
+
+    Raises
+    ------
+    ConfigurationError : it is no port, or another program has it
+    """
+    wanted: int | str = settings.port
+    if flag is not None:
+        wanted = flag if flag == "auto" else _number(flag)
+    if wanted == "auto":
+        return free_port(PREFECT_PORT)
+    port = int(wanted)
+    if free_port(port) != port:
+        raise ConfigurationError(
+            f"port {port} is taken by {_owner(port)}; choose another --port, or --port auto"
+        )
+    return port
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ConfigurationError(f"--port {text}: is not a port from 1 to 65535, nor auto")
+    return int(text)
+
+
+def _owner(port: int) -> str:
+    """Return the program that listens on a port."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for one in psutil.net_connections("tcp"):
+            of_port = getattr(one.laddr, "port", None) == port
+            if of_port and one.status == psutil.CONN_LISTEN and one.pid:
+                return f"{psutil.Process(one.pid).name()} (pid {one.pid})"
+    return "another program"
+
+
+def platform_processes(settings: PlatformSettings, port: int) -> list[ProcessConfig]:
+    """Return what the platform adds: server, session, deployments and worker.
+
+    Raises
+    ------
+    ConfigurationError : the processes are set not to use Prefect
+    """
+    supervised = load_processes(settings.processes)
+    if supervised.prefect == "off":
+        raise ConfigurationError(f"{settings.processes}: prefect: is off; the platform needs auto")
+    added = for_prefect(supervised, port=port, always=True)
+    address = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    configured = os.environ.get("PREFECT_API_URL") or running_server(prefect_home())
+    if configured:
+        address = {"PREFECT_API_URL": configured}
+    ready = {"prefect": "ready"}
+    retention = settings.prefect.environment()
+    added = [
+        one.model_copy(update={"environment": retention}) if one.name == "prefect" else one
+        for one in added
+    ]
+    if settings.worker:
+        for more in (
+            {
+                "name": "deploy",
+                "module": "deployments.deploy",
+                "restart_delay": 5,
+                "max_restarts": 5,
+                "depends_on": ready,
+            },
+            {
+                "name": "worker",
+                "module": "prefect",
+                "args": ["worker", "start", "--pool", "local", "--type", "process"],
+                "depends_on": ready | {"deploy": "finished"},
+                "restart": "always",
+                "stop_main_only": True,
+                "stop_seconds": 15,
+                "slow": "none",
+            },
+        ):
+            added.append(
+                ProcessConfig.model_validate({"priority": 1, "environment": address} | more)
+            )
+    return added
+
+
+def _start_in_background(home: Path, given: argparse.Namespace) -> subprocess.Popen[bytes]:
+    folder = folder_of(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "flows.platform", "up", "--foreground"]
+    command += ["--config", str(given.config)]
+    command += [] if given.port is None else ["--port", given.port]
+    with (folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _wait_until_up(home: Path, child: subprocess.Popen[bytes]) -> int:
+    """Wait until the Prefect server answers, and say where everything is."""
+    log = folder_of(home) / LOG
+    deadline = time.monotonic() + START_SECONDS
+    print("starting ...", flush=True)
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise SupervisorError(f"the platform has ended again; {log} says why")
+        with contextlib.suppress(SupervisorError):
+            rows = {
+                row["name"]: row["state"] for row in read_status(home / database.FILE).processes
+            }
+            mine = read_status(home / database.FILE).supervision["pid"] == child.pid
+            if mine and rows.get("prefect", "running") == "running" and "session" in rows:
+                _tell_where(home)
+                return 0
+            if mine and rows.get("prefect") == "quarantined":
+                break
+        time.sleep(0.5)
+    raise SupervisorError(
+        f"the Prefect server is not ready; {folder_of(home) / 'logs/prefect.log'} says why, and "
+        "`python -m flows.dashboard --explain prefect`; `make down` ends the platform"
+    )
+
+
+def _tell_where(home: Path) -> None:
+    address = os.environ.get("PREFECT_API_URL") or running_server(prefect_home())
+    ui = (address or "").removesuffix("/api")
+    print(f"Prefect    {ui or 'starts'}")
+    if ui:
+        port = ui.rsplit(":", 1)[-1]
+        print(f"from afar  ssh -L {port}:127.0.0.1:{port} THIS_MACHINE")
+    print("processes  python -m flows.dashboard --watch")
+    print(f"log        {folder_of(home) / LOG}")
+    print("end        make down")
+
+
+def _down(home: Path) -> int:
+    pid = running_pid(home)
+    if pid is None:
+        print("the platform is down already")
+        return 0
+    try:
+        ask(home, {"do": "end", "why": "make down"})
+    except SupervisorError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    print("stopping ...", flush=True)
+    deadline = time.monotonic() + DOWN_SECONDS
+    while is_running(home):
+        if time.monotonic() > deadline:
+            raise SupervisorError(
+                f"pid {pid} has not ended within {DOWN_SECONDS:.0f} s; `kill -9 {pid}` ends all"
+            )
+        time.sleep(0.2)
+    print("down")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The platform: configuration, retention, the unit for systemd, and a whole life of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from alphafoundry.errors import ConfigurationError
+from alphafoundry.supervisor.platform import (
+    PlatformSettings,
+    PrefectRetention,
+    load_platform,
+    unit,
+)
+from tests.servers import free_port
+from tests.working_folder import ROOT, plain_environment, wait_until
+
+PROCESSES = """
+processes:
+  - {name: beat, command: [sh, -c, "echo beat"], requires_loop: true, loop_interval: 5}
+"""
+
+
+def test_the_file_that_comes_along_has_the_defaults() -> None:
+    assert load_platform(ROOT / "config/platform.yaml") == PlatformSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("prot: 1", "unknown key 'prot'"),
+        ("port: 70000", "port"),
+        ("prefect: {runs_days: 0}", "prefect.runs_days: '0' is not greater than"),
+    ],
+)
+def test_mistakes_in_the_platform_s_file_name_the_line(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=re.escape(f"{path}:1: ")) as caught:
+        load_platform(path)
+    assert complaint in str(caught.value)
+
+
+def test_prefect_reads_the_retention_that_the_platform_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from prefect.settings.models.server.events import ServerEventsSettings
+    from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
+
+    for name, value in PrefectRetention().environment().items():
+        monkeypatch.setenv(name, value)
+    vacuum = ServerServicesDBVacuumSettings()
+    assert ServerEventsSettings().retention_period == timedelta(days=1)
+    assert vacuum.retention_period == timedelta(days=14)
+    assert vacuum.enabled_vacuum_types == {"events", "flow_runs"}
+    overrides = vacuum.event_retention_overrides
+    assert overrides == {"prefect.flow-run.heartbeat": timedelta(hours=1)}
+
+
+def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    text = unit(folder=tmp_path / "a folder", home=tmp_path, python=sys.executable)
+    assert "Type=notify" in text and f'WorkingDirectory="{tmp_path}/a folder"' in text
+    path = tmp_path / "foundry.service"
+    path.write_text(unit(folder=tmp_path, home=tmp_path, python=sys.executable))
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
+    )
+    assert "foundry.service" not in done.stderr, done.stderr
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder for a platform of its own."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/processes.yaml").write_text(PROCESSES)
+    (tmp_path / "config/platform.yaml").write_text("least_disk_mb: 1\n")
+    shutil.copy(ROOT / "prefect.toml", tmp_path)
+    env = plain_environment() | {
+        "PYTHONPATH": str(ROOT),
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "PREFECT_HOME": str(tmp_path / ".foundry/prefect"),
+    }
+    yield tmp_path, env
+    run(tmp_path, env, "down")
+
+
+def run(folder: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.platform", *words],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def test_systemd_hears_that_it_is_ready_and_lives(
+    platform: tuple[Path, dict[str, str]],
+) -> None:
+    folder, env = platform
+    (folder / "config/processes.yaml").write_text(f"prefect: 'off'\n{PROCESSES.lstrip()}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind(str(folder / "notify"))
+        end.settimeout(60)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "flows.supervise", "--runtime", "0"],
+            cwd=folder,
+            env=env | {"NOTIFY_SOCKET": str(folder / "notify")},
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            assert end.recv(100) == b"READY=1"
+            assert end.recv(100) == b"WATCHDOG=1"
+        finally:
+            child.terminate()
+        heard = b""
+        while heard != b"STOPPING=1":
+            heard = end.recv(100)
+        assert child.wait(90) == 0
+
+
+def test_a_port_of_another_program_is_told_by_its_name(
+    platform: tuple[Path, dict[str, str]],
+) -> None:
+    folder, env = platform
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(folder, env, "up", "--port", str(port))
+    assert done.returncode == 2
+    assert (
+        f"port {port} is taken by python" in done.stderr and f"(pid {os.getpid()})" in done.stderr
+    )
+    assert run(folder, env, "status").returncode == 1
+    assert run(folder, env, "up", "--port", "x").returncode == 2
+
+
+@pytest.mark.long
+def test_the_platform_goes_up_twice_and_down(platform: tuple[Path, dict[str, str]]) -> None:
+    folder, env = platform
+    port = free_port()
+    up = run(folder, env, "up", "--port", str(port))
+    assert up.returncode == 0, up.stderr + up.stdout
+    assert f"http://127.0.0.1:{port}" in up.stdout
+    again = run(folder, env, "up")
+    assert again.returncode == 0 and "runs already" in again.stdout
+    api = f"http://127.0.0.1:{port}/api"
+
+    def answer(path: str) -> list[dict[str, object]]:
+        with contextlib.suppress(httpx.HTTPError):
+            found = httpx.post(f"{api}/{path}/filter", json={}, timeout=20, trust_env=False)
+            return found.json() if found.is_success else []
+        return []
+
+    wait_until(
+        lambda: {"daily", "supervise"} <= {str(one["name"]) for one in answer("deployments")},
+        300,
+        "the deployments",
+    )
+    wait_until(lambda: answer("flow_runs"), 300, "the session's flow run")
+    wait_until(lambda: run(folder, env, "status").stdout.count("running") >= 3, 300, "the worker")
+    assert run(folder, env, "down").returncode == 0
+    assert run(folder, env, "status").returncode == 1

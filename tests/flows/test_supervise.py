@@ -1,0 +1,424 @@
+"""`python -m flows.supervise` and `python -m flows.dashboard` with real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.working_folder import ROOT, plain_environment, wait_until
+
+TREE = """
+import subprocess, sys, time
+subprocess.Popen(["sleep", "4711"])
+subprocess.Popen(["setsid", "sleep", "4712"])
+print("up", flush=True)
+while True:
+    time.sleep(1)
+"""
+WAIT = 90.0
+
+
+class Folder:
+    """A folder with processes to supervise."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "config").mkdir()
+        self.environment = plain_environment() | {
+            "PYTHONPATH": str(ROOT),
+            "FOUNDRY_HOME": str(path / "home"),
+            "XDG_RUNTIME_DIR": str(path),
+        }
+        self.children: list[subprocess.Popen[str]] = []
+
+    def write(self, configuration: str, **scripts: str) -> None:
+        (self.path / "config/processes.yaml").write_text(configuration)
+        for name, text in scripts.items():
+            (self.path / f"{name}.py").write_text(text)
+
+    def supervise(self, *flags: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "flows.supervise", *flags],
+            cwd=self.path,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=(self.path / "out.txt").open("a"),
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.children.append(child)
+        return child
+
+    def dashboard(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.dashboard", *words],
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=False,
+        )
+
+    def rows(self, text: str, *values: Any) -> list[Any]:
+        path = self.path / "home/supervisor.db"
+        if not path.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            try:
+                return connection.execute(text, values).fetchall()
+            except sqlite3.OperationalError:
+                return []  # the tables are about to be made
+
+    def state(self, name: str) -> str | None:
+        found = self.rows("SELECT state FROM processes WHERE name = ?", name)
+        return found[0]["state"] if found else None
+
+    def becomes(self, name: str, state: str) -> None:
+        wait_until(lambda: self.state(name) == state, WAIT, f"{name} {state}\n{self.output()}")
+
+    def output(self) -> str:
+        return (self.path / "out.txt").read_text()
+
+    def core(self) -> int:
+        return int(json.loads((self.path / "home/supervisor/running.json").read_text())["core"])
+
+    def left(self) -> list[str]:
+        """Return the command lines of whatever runs in this folder."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                here = process.pid != os.getpid() and process.cwd() == str(self.path)
+                if here and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline()))
+        return found
+
+    def ends_with_nothing_left(self) -> None:
+        wait_until(lambda: not self.left(), WAIT, "the end of every process")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    made = Folder(tmp_path)
+    yield made
+    for child in made.children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            child.send_signal(signal.SIGTERM)
+            child.wait(WAIT)
+
+
+@pytest.mark.slow
+def test_the_faults_of_the_first_version(folder: Folder) -> None:
+    folder.write(
+        """
+processes:
+  - {name: gone, script: gone.py, priority: 1}
+  - {name: collector, script: once.py, requires_loop: true, loop_interval: 1}
+  - {name: demo, script: once.py}
+  - {name: broken, script: broken.py, restart_delay: 0.5}
+  - {name: tree, script: tree.py}
+""",
+        once="print('fetched')",
+        broken="import sys\nprint('row 17', file=sys.stderr)\nimport performance_tracker\n",
+        tree=TREE,
+    )
+    begun = time.monotonic()
+    child = folder.supervise("--runtime", "0.12")
+    assert child.wait(WAIT) == 0, folder.output()
+    assert time.monotonic() - begun >= 0.12 * 60
+    folder.ends_with_nothing_left()
+    lives = {
+        row["name"]: row for row in folder.rows("SELECT * FROM processes WHERE supervision != ''")
+    }
+    # A script that is not there is told once, and held nobody up.
+    assert (lives["gone"]["state"], lives["gone"]["restarts"]) == ("quarantined", 0)
+    assert "there is no script gone.py" in lives["gone"]["why"]
+    # One that ends is no crash: turns for one, the end for the other.
+    assert lives["collector"]["turns"] >= 2 and lives["collector"]["restarts"] == 0
+    assert (lives["demo"]["state"], lives["demo"]["life"]) == ("finished", 1)
+    # What it wrote on stderr is kept with what stood before it.
+    assert lives["broken"]["restarts"] >= 2
+    errors = folder.rows("SELECT * FROM process_errors WHERE process = 'broken'")
+    assert [row["sample"] for row in errors] == [
+        "ModuleNotFoundError: No module named 'performance_tracker'"
+    ]
+    assert "row 17" in errors[0]["context"] and errors[0]["count"] >= 2
+    causes = {
+        (row["process"], row["cause"])
+        for row in folder.rows("SELECT DISTINCT process, cause FROM process_runs")
+    }
+    assert {("collector", "turn"), ("demo", "finished"), ("broken", "crash")} <= causes
+    assert folder.rows("SELECT * FROM process_output WHERE line = 'fetched'")
+    told = folder.dashboard("--explain", "broken").stdout
+    assert "ended by exit 1" in told and "make install" in told
+    for suffix in ("txt", "md", "html", "json"):
+        done = folder.dashboard("--report", "--output", f"status.{suffix}")
+        assert done.returncode == 0, done.stderr
+        text = (folder.path / f"status.{suffix}").read_text()
+        assert "performance_tracker" in text and "gone" in text and "fetched" in text
+    assert json.loads((folder.path / "status.json").read_text())["kind"] == "supervision"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything(folder: Folder, number: int) -> None:
+    folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    child = folder.supervise()
+    folder.becomes("tree", "running")
+    child.send_signal(number)
+    assert child.wait(WAIT) == 0, folder.output()
+    folder.ends_with_nothing_left()
+    assert [row["status"] for row in folder.rows("SELECT status FROM supervisions")] == [
+        "interrupted"
+    ]
+
+
+def test_kill_9_of_the_main_process_leaves_nothing(folder: Folder) -> None:
+    folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    child = folder.supervise()
+    folder.becomes("tree", "running")
+    assert len(folder.left()) >= 6  # guardian, core, matcher, and a tree of three
+    child.kill()
+    child.wait()
+    folder.ends_with_nothing_left()
+
+
+def test_kill_9_of_guardian_and_core_at_once_is_cleaned_up_by_the_next_start(
+    folder: Folder,
+) -> None:
+    folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    child = folder.supervise()
+    folder.becomes("tree", "running")
+    os.kill(folder.core(), signal.SIGSTOP)
+    core = folder.core()
+    child.kill()
+    os.kill(core, signal.SIGKILL)
+    child.wait()
+    assert any("4712" in line for line in folder.left())
+    again = folder.supervise("--runtime", "0.05")
+    assert again.wait(WAIT) == 0, folder.output()
+    folder.ends_with_nothing_left()
+    statuses = [row["status"] for row in folder.rows("SELECT * FROM supervisions ORDER BY rowid")]
+    assert statuses == ["killed", "finished"]
+    assert "had left behind" in folder.output()
+
+
+@pytest.mark.slow
+def test_a_new_core_takes_over_what_runs_and_a_stop_stays(folder: Folder) -> None:
+    folder.write(
+        "processes:\n  - {name: counter, script: counter.py}\n  - {name: rest, script: tree.py}\n",
+        counter="import itertools, time\n"
+        "for n in itertools.count():\n    print(n, flush=True)\n    time.sleep(0.02)\n",
+        tree=TREE,
+    )
+    folder.supervise()
+    folder.becomes("counter", "running")
+    folder.becomes("rest", "running")
+    assert folder.dashboard("stop", "rest").returncode == 0
+    pid = folder.rows("SELECT pid FROM processes WHERE name = 'counter'")[0]["pid"]
+    core = folder.core()
+    os.kill(core, signal.SIGKILL)
+    wait_until(lambda: folder.core() != core, WAIT, "a new core")
+    told = folder.dashboard()
+    wait_until(
+        lambda: folder.rows("SELECT * FROM process_events WHERE kind = 'core'"), WAIT, "its word"
+    )
+    rows = {row["name"]: row for row in folder.rows("SELECT * FROM processes")}
+    assert (rows["counter"]["pid"], rows["counter"]["life"]) == (pid, 1), told.stdout
+    assert (rows["rest"]["state"], rows["rest"]["desired"]) == ("stopped", "stop")
+    log = folder.path / "home/supervisor/logs/counter.log"
+    seen = len(log.read_text().splitlines())
+    wait_until(lambda: len(log.read_text().splitlines()) > seen + 20, WAIT, "more output")
+    assert folder.dashboard("end").returncode == 0
+    assert folder.children[0].wait(WAIT) == 0
+    # The next supervision leaves it stopped, too, until a person starts it.
+    folder.supervise()
+    folder.becomes("counter", "running")
+    assert folder.state("rest") == "stopped"
+    assert folder.dashboard("start", "rest").returncode == 0
+    folder.becomes("rest", "running")
+
+
+def test_output_is_kept_whole(folder: Folder) -> None:
+    folder.write(
+        "processes: [{name: loud, script: loud.py, error_patterns: [{match: 'never'}]}]",
+        loud="import sys\nfor n in range(200_000):\n    print(f'{n:09} {\"x\" * 40}')\n",
+    )
+    folder.supervise()
+    folder.becomes("loud", "finished")
+    assert folder.dashboard("end").returncode == 0
+    folder.children[0].wait(WAIT)
+    logs = sorted((folder.path / "home/supervisor/logs").glob("loud.log*"), reverse=True)
+    lines = "".join(path.read_text() for path in logs).splitlines()
+    assert [int(line[:9]) for line in lines] == list(range(200_000))
+    life = folder.rows("SELECT * FROM process_runs WHERE process = 'loud'")[0]
+    stored = folder.rows("SELECT count(*) AS n FROM process_output")[0]["n"]
+    assert life["lines_not_stored"] + stored == 200_000 and stored >= 200
+
+
+def test_ready_beats_probes_limits_and_patterns(folder: Folder) -> None:
+    folder.write(
+        """
+sample_seconds: 0.2
+processes:
+  - {name: word, script: word.py, notify: true, watchdog_seconds: 1.5, restart_delay: 0.1}
+  - {name: after, script: tree.py, depends_on: {word: ready}}
+  - {name: port, command: [python3, -m, http.server, "0", --bind, 127.0.0.1],
+     probe: {output: "Serving HTTP"}}
+  - {name: greedy, script: greedy.py, resource_limits: {memory_mb: 150}, restart_delay: 0.1}
+  - {name: limited, script: limited.py,
+     error_patterns: [{match: "429", action: pause, at: 3, within: 60}]}
+  - {name: files, script: files.py, resource_limits: {open_files: 77}}
+  - {name: large, script: files.py, environment: {LARGE: "%s"}}
+"""
+        % ("x" * 200_000),
+        files="import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE))\n",
+        word="import time\nfrom alphafoundry.supervisor import child\n"
+        "time.sleep(0.5)\nchild.status('at work')\nchild.ready()\nchild.beat()\ntime.sleep(1000)\n",
+        tree=TREE,
+        greedy="import time\nx = bytearray(400_000_000)\nx[::4096] = b'x' * len(x[::4096])\n"
+        "time.sleep(1000)\n",
+        limited="import time\nwhile True:\n    print('HTTP 429', flush=True)\n    time.sleep(.1)\n",
+    )
+    folder.supervise()
+    folder.becomes("after", "running")
+    folder.becomes("port", "running")
+    folder.becomes("limited", "paused")
+
+    def ended(name: str, cause: str) -> bool:
+        text = "SELECT * FROM process_runs WHERE process = ? AND cause = ?"
+        return bool(folder.rows(text, name, cause))
+
+    wait_until(lambda: ended("word", "watchdog"), WAIT, "the watchdog")
+    wait_until(lambda: ended("greedy", "limit"), WAIT, "the limit")
+    assert folder.rows("SELECT * FROM process_output WHERE line = '(77, 77)'")
+    large = folder.rows("SELECT * FROM processes WHERE name = 'large'")[0]
+    assert large["state"] == "backing off" and "more than 128 KB" in large["why"]
+    word = folder.rows("SELECT * FROM processes WHERE name = 'word'")[0]
+    assert word["status"] == "at work"
+    stacks = folder.rows("SELECT context FROM process_errors WHERE process = 'word'")
+    log = (folder.path / "home/supervisor/logs/word.log").read_text()
+    assert "word.py" in log and "Fatal Python error: Aborted" in log, stacks
+    text = "SELECT * FROM resource_usage WHERE process = 'after' AND processes = 3"
+    wait_until(lambda: folder.rows(text), WAIT, "samples of the whole tree")
+
+
+def test_reload_and_the_second_supervisor(folder: Folder) -> None:
+    first = "processes:\n  - {name: a, script: tree.py}\n  - {name: b, script: tree.py}\n"
+    folder.write(first, tree=TREE)
+    folder.supervise()
+    folder.becomes("b", "running")
+    lives = "SELECT name, life FROM processes"
+    folder.write(first.replace("b, script", "b, stop_seconds: 3, script") + "  - {name: c, bad: 1}")
+    refused = folder.dashboard("reload")
+    assert refused.returncode == 2 and "processes.yaml:4: processes[2].bad" in refused.stderr
+    folder.write(first.replace("b, script", "b, stop_seconds: 3, script"))
+    assert folder.dashboard("reload", "--check").stdout == "b changed\n"
+    assert dict(tuple(row) for row in folder.rows(lives)) == {"a": 1, "b": 1}
+    assert folder.dashboard("reload").stdout == "b changed\n"
+    wait_until(
+        lambda: dict(tuple(row) for row in folder.rows(lives)) == {"a": 1, "b": 2}, WAIT, "reload"
+    )
+    second = folder.supervise()
+    assert second.wait(WAIT) == 0
+    assert "a supervisor runs here already" in folder.output()
+
+
+@pytest.mark.slow
+def test_mistakes_are_one_line_and_start_nothing(folder: Folder) -> None:
+    folder.write("processes:\n  - {name: a, script: a.py, max_restart: 1}")
+    child = folder.supervise()
+    assert child.wait(WAIT) == 2
+    assert folder.output().startswith("error: config/processes.yaml:2: processes[0].max_restart:")
+    folder.write("processes:\n  - {name: a, script: a.py}")
+    assert folder.supervise("--only", "b").wait(WAIT) == 2
+    assert folder.supervise("--check").wait(WAIT) == 0
+    assert "MISSING: there is no script a.py" in folder.output()
+    for words in (["stop", "x"], ["--explain", "x"], ["--logs", "x"], ["--report"], []):
+        done = folder.dashboard(*words)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_the_list_that_comes_along_can_be_started() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.supervise", "--check"],
+        cwd=ROOT,
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "7 processes, 360 minutes" in done.stdout and "MISSING" not in done.stdout
+
+
+def test_it_ends_when_whoever_started_it_is_gone(folder: Folder) -> None:
+    folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    read, write = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flows.supervise", "--tied"],
+        cwd=folder.path,
+        env=folder.environment,
+        stdin=read,
+        stdout=(folder.path / "out.txt").open("a"),
+        text=True,
+    )
+    folder.children.append(child)
+    os.close(read)
+    folder.becomes("tree", "running")
+    os.close(write)
+    assert child.wait(WAIT) == 0
+    folder.ends_with_nothing_left()
+
+
+@pytest.mark.long
+def test_every_promise_is_kept_when_a_copy_is_broken(folder: Folder) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.supervise", "--drill"],
+        cwd=folder.path,
+        env=folder.environment,
+        capture_output=True,
+        text=True,
+        timeout=450,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "11 of 11 promises kept" in done.stdout
+
+
+def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
+    folder.write("processes: [{name: a, script: tree.py}]", tree=TREE)
+    folder.supervise()
+    folder.becomes("a", "running")
+    # The probe passes until there is a file, so that it fails under the second core alone.
+    probe = "probe: {command: [test, '!', -e, broken], interval: 0.2, failures: 2}"
+    folder.write(
+        "processes:\n  - {name: a, script: tree.py}\n"
+        f"  - {{name: b, script: tree.py, restart_delay: 0, {probe}}}\n",
+        tree=TREE,
+    )
+    assert folder.dashboard("reload").stdout == "b new\n"
+    folder.becomes("b", "running")
+    core = folder.core()
+    os.kill(core, signal.SIGKILL)
+    wait_until(lambda: folder.core() != core, WAIT, "a new core")
+    folder.becomes("b", "running")
+    (folder.path / "broken").touch()
+    wait_until(
+        lambda: folder.rows("SELECT 1 FROM process_runs WHERE cause = 'probe'"), WAIT, "a probe"
+    )

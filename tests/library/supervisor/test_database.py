@@ -1,0 +1,128 @@
+"""`supervisor.db`: what it keeps, for how long, and what happens when the disk refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from alphafoundry.supervisor import database
+from alphafoundry.supervisor.control import SupervisorError
+from alphafoundry.supervisor.database import Writer, stamp, take_care
+from alphafoundry.supervisor.desired import set_desired
+from alphafoundry.supervisor.housekeeping import KEPT, back_up
+from alphafoundry.supervisor.processes import Retention
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / database.FILE
+
+
+def test_sums_by_minute_and_hour_outlive_the_samples(path: Path) -> None:
+    with contextlib.closing(database.open_for_writing(path)) as connection:
+        for second in range(0, 7200, 10):
+            at = stamp(NOW - timedelta(hours=3) + timedelta(seconds=second))
+            connection.execute(
+                "INSERT INTO resource_usage VALUES ('a', ?, ?, 100, 3, 1, 1, 0.5)",
+                (at, second % 60),
+            )
+        take_care(connection, Retention(), now=NOW)
+        take_care(connection, Retention(), now=NOW)
+        minutes = connection.execute("SELECT * FROM resource_usage_minute").fetchall()
+        hours = connection.execute("SELECT samples, cpu_mean FROM resource_usage_hour").fetchall()
+        assert len(minutes) == 120 and {row[2] for row in minutes} == {6}
+        assert {row[3:6] for row in minutes} == {(0, 25.0, 50)}
+        assert hours == [(360, 25.0), (360, 25.0)]
+        take_care(connection, Retention(), now=NOW + timedelta(days=3))
+        count = "SELECT count(*) FROM "
+        assert connection.execute(f"{count} resource_usage").fetchone() == (0,)
+        assert connection.execute(f"{count} resource_usage_hour").fetchone() == (2,)
+
+
+def test_output_stays_below_its_size_and_the_file_shrinks(path: Path) -> None:
+    with contextlib.closing(database.open_for_writing(path)) as connection:
+        connection.execute("BEGIN")
+        for number in range(3000):
+            connection.execute(
+                "INSERT INTO process_output (supervision, process, life, at, stream, line) "
+                "VALUES ('s', 'a', 1, ?, 'stdout', ?)",
+                (stamp(NOW), f"{number:06}" + "x" * 1000),
+            )
+        connection.execute("COMMIT")
+        before = connection.execute("PRAGMA page_count").fetchone()[0]
+        for _ in range(5):
+            take_care(connection, Retention(output_mb=1), now=NOW)
+        size, last = connection.execute(
+            "SELECT sum(length(line)), max(line) FROM process_output"
+        ).fetchone()
+        assert 0.8 * 2**20 < size <= 1.02 * 2**20 and last.startswith("002999")
+        assert connection.execute("PRAGMA page_count").fetchone()[0] < 0.6 * before
+
+
+def test_what_the_disk_refuses_is_counted_and_nobody_waits(path: Path) -> None:
+    writer = Writer(path, Retention())
+    writer.put([("INSERT INTO no_such_table VALUES (?)", (1,))] * 3)
+    done: list[bool] = []
+    action = "INSERT INTO operator_actions (at, action) VALUES ('now', ?)"
+    writer.put([(action, ("stop",))], then=lambda: done.append(True))
+    writer.close()
+    with contextlib.closing(database.open_for_reading(path)) as connection:
+        count = connection.execute("SELECT count(*) FROM operator_actions").fetchone()[0]
+    # Whatever was written is acknowledged, and nothing else is.
+    assert count == len(done) and writer.lost + count == 4
+
+
+def test_nobody_else_may_read_what_programs_print(path: Path) -> None:
+    writer = Writer(path, Retention())
+    writer.put([("INSERT INTO operator_actions (at, action) VALUES ('now', 'stop')", ())])
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+    writer.close()
+    assert modes[database.FILE] == 0o600 and set(modes.values()) == {0o600}
+
+
+def test_a_database_of_newer_code_is_refused(path: Path) -> None:
+    with contextlib.closing(database.open_for_writing(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(sqlite3.DatabaseError, match="newer code"):
+        database.open_for_writing(path)
+
+
+def test_start_and_stop_without_a_supervisor_are_noted(path: Path) -> None:
+    with pytest.raises(SupervisorError, match="nothing has been supervised"):
+        set_desired(path, "a", "stop")
+    with contextlib.closing(database.open_for_writing(path)) as connection:
+        connection.execute(
+            "INSERT INTO processes (name, supervision, state, desired, since, standing) "
+            "VALUES ('a', 's', 'stopped', 'run', ?, '{}')",
+            (stamp(NOW),),
+        )
+    with pytest.raises(SupervisorError, match="no process 'b'"):
+        set_desired(path, "b", "stop")
+    assert "leave it stopped" in set_desired(path, "a", "stop")
+    with contextlib.closing(database.open_for_reading(path)) as connection:
+        assert connection.execute("SELECT desired FROM processes").fetchone()[0] == "stop"
+        actions = connection.execute("SELECT action, process FROM operator_actions").fetchall()
+    assert [tuple(row) for row in actions] == [("stop", "a")]
+
+
+def test_housekeeping_copies_once_a_day_and_keeps_seven(path: Path) -> None:
+    home = path.parent
+    database.open_for_writing(path).close()
+    first = date(2026, 3, 1)
+    for day in range(10):
+        made = back_up(home, today=first + timedelta(days=day))
+        assert [one.name for one in made] == [f"2026-03-{day + 1:02}-{database.FILE}"]
+        assert back_up(home, today=first + timedelta(days=day)) == []
+    copies = sorted((home / "backups").iterdir())
+    assert len(copies) == KEPT and copies[-1].name.startswith("2026-03-10")
+    with contextlib.closing(database.open_for_reading(copies[-1])) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(SupervisorError, match="not a database"):
+        back_up(home, today=date(2026, 4, 1))
