@@ -1,7 +1,7 @@
 """What the supervisor leaves behind, how fast it restarts, what it costs: `make bench-supervisor`.
 
-Prints a table beside what supervisord 4.3.0 and circus 0.19.0 gave on the same work, and writes
-`benchmarks/results/supervisor.json`. Times depend on what else the machine does.
+Prints a table and writes `benchmarks/results/supervisor.json`. Times depend on what else the machine
+does; no other supervisor is measured beside it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ LINES = 2_000_000
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement beside what others gave."""
+    """One measurement."""
 
     what: str
     here: str
-    supervisord: str
-    circus: str
     value: float
 
 
@@ -36,7 +34,7 @@ def survivors_of_a_stop(run: TrialRun) -> Row:
     _start_tree(run)
     run.end()
     left = len(run.left())
-    return Row("survivors of a tree of three, clean stop", str(left), "1", "2", left)
+    return Row("survivors of a tree of three, clean stop", str(left), left)
 
 
 def survivors_of_kill_9(run: TrialRun) -> Row:
@@ -45,7 +43,7 @@ def survivors_of_kill_9(run: TrialRun) -> Row:
     run.child.kill()
     run.child.wait()
     took = run.until(lambda: not run.left(), "end of all")
-    return Row("kill -9 of the main process", f"0 after {took:.2f} s", "3", "3", took)
+    return Row("kill -9 of the main process", f"0 after {took:.2f} s", took)
 
 
 def _start_tree(run: TrialRun) -> None:
@@ -75,7 +73,7 @@ def restart_after_a_crash(run: TrialRun) -> Row:
         gaps.append((found.started + 1) / linux.TICKS - killed)
     median = statistics.median(gaps)
     told = f"median {median:.2f} s, worst {max(gaps):.2f} s"
-    return Row("restart after kill -9, delay 0", told, "1.05 s", "0.7 s", median)
+    return Row("restart after kill -9, delay 0", told, median)
 
 
 def _pid(run: TrialRun) -> int | None:
@@ -102,7 +100,7 @@ def output_of_100_mb(run: TrialRun) -> Row:
     whole = numbers == list(range(LINES - len(numbers), LINES))
     lost = LINES * 50 - life["output_bytes"]
     told = f"{life['seconds']:.1f} s, {lost} bytes lost, the kept files whole: {whole}"
-    return Row("100 MB of output, three patterns on", told, "2.8 s", "13 s", life["seconds"])
+    return Row("100 MB of output, three patterns on", told, life["seconds"])
 
 
 def _start_100(run: TrialRun) -> None:
@@ -126,7 +124,7 @@ def idle_children(run: TrialRun) -> Row:
     share = 100 * spent / (time.monotonic() - begun)
     memory = sum(one.rss for one in after if one) / 2**20
     told = f"{share:.2f} % of a core, {memory:.0f} MB"
-    return Row("100 idle children", told, "0.10 %, 27 MB (no samples)", "1.05 %, 36 MB", share)
+    return Row("100 idle children", told, share)
 
 
 def stop_of_100(run: TrialRun) -> Row:
@@ -134,7 +132,7 @@ def stop_of_100(run: TrialRun) -> Row:
     begun = time.monotonic()
     run.end()
     took = time.monotonic() - begun
-    return Row("stop of 100", f"{took:.1f} s", "1.8 s", "4.8 s", took)
+    return Row("stop of 100", f"{took:.1f} s", took)
 
 
 MEASUREMENTS: tuple[Callable[[TrialRun], Row], ...] = (
@@ -157,7 +155,7 @@ def main() -> None:
         with trial_run() as run:
             rows.append(measure(run))
         row = rows[-1]
-        print(f"{row.what:<42} {row.here:<52} {row.supervisord:<28} {row.circus}", flush=True)
+        print(f"{row.what:<42} {row.here}", flush=True)
     if not quick:
         write_result(
             "supervisor",
