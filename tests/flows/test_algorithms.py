@@ -80,7 +80,8 @@ FAULTS: dict[str, tuple[list[Reply], str, int, str]] = {
     "empty": ([Reply(body=b'{"choices": []}')], "refused-by-client", 1, "no choices"),
     "long": ([chat("x" * 10_000_000)], "refused-by-client", 1, "larger than"),
     "other": ([chat("```python\nx = 1\n```")], "refused", 1, "missing_execute_trade"),
-    "crash": ([chat(PROGRAM.replace("WINDOW:", "UNKNOWN:"))], "refused", 1, "smoke run"),
+    "mended": ([chat(PROGRAM.replace("WINDOW:", "UNKNOWN:")), program()], "ready", 2, ""),
+    "crash": ([chat(PROGRAM.replace("WINDOW:", "(WINDOW,)[1]:"))], "refused", 1, "smoke run"),
     "gone": ([problem(404, "unknown model")], "failed", 1, "unknown model"),
 }
 
@@ -121,7 +122,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
     }  # fmt: skip
     ready = [one.model for one in report.models if one.status == "ready"]
     assert len(race) == len(ready) + 1
-    assert {"buy-and-hold", "last (16)", "last (17)"} <= {one.name for one in race}
+    assert {"buy-and-hold", "last (17)", "last (18)"} <= {one.name for one in race}
     assert len(candidates) == len(report.candidates)
     metrics = {one.model: one for one in report.metrics}
     assert (metrics["503"].requests, metrics["503"].retries, metrics["503"].answers) == (4, 3, 0)
