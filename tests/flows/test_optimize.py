@@ -218,6 +218,7 @@ async def test_trials_that_misbehave_are_left_out(
     said = {
         json.loads(item)["kind"]: (status, attempts, message)
         for item, status, attempts, message in rows
+        if "strategy" not in item
     }
     assert said["fine"] == ("done", 1, None)
     for kind, words in {
@@ -347,7 +348,10 @@ def test_killed_many_times_the_numbers_are_the_same(
     )
     assert later == [(0,)], "a finished phase was worked on again"
     calls = len(log.read_text().splitlines())
-    trials = place.count("SELECT count(*) FROM workflow_trials WHERE phase = 'search'")
+    # The look for strategies that know the future is work of the phase, and no trial.
+    trials = place.count(
+        "SELECT count(*) FROM workflow_trials WHERE phase = 'search' AND item NOT LIKE '%strategy%'"
+    )
     assert trials == 48
     # Only what was under way at a kill is done again: a batch per worker, and the signals.
     workers, batch, components = 2, 8, 20
