@@ -177,11 +177,12 @@ def plan_workflow(
     lines = unenforced_limits(workflow, runner.name) + unused_keys(workflow, runner.name)
     lines += tied_positions(workflow, instruments)
     plan = Plan(tuple(phases), runner, trial_seconds, lines)
-    if plan.memory > 2 * manager.memory:
+    largest = max(phases, key=lambda phase: phase.memory, default=None)
+    if largest is not None and largest.memory > 2 * manager.memory:
         raise ConfigurationError(
-            f"{workflow.path}: the plan takes about {plan.memory / 1024**3:,.0f} GB, and "
-            f"{manager.memory / 1024**3:,.1f} GB are to be used; ask for fewer trials, days or "
-            "symbols, or for fewer workers"
+            f"{workflow.path}: phase {largest.name} takes about {largest.memory / 1024**3:,.1f} "
+            f"GB, and {manager.memory / 1024**3:,.1f} GB are to be used; ask for fewer trials, "
+            "days or symbols"
         )
     return plan
 

@@ -453,6 +453,7 @@ def test_the_board_escapes_what_code_says() -> None:
     source = """
 def execute_trade(ticker, cash_balance, shares_held):
     if history: raise ValueError("<script>|**[x](y)" + "BUY")
+    return "HOLD"
 """
     how = ArenaSettings(tolerated_failures=0)
     result = race([Entry("evil|<b>$x$", source, "from\nhere")], [walking_bars()], how)

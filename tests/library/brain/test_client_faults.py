@@ -26,10 +26,10 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def slow_seconds() -> float:
     """How long a slow answer takes: longer than `IMPATIENT`, which is enough for any other."""
-    return 1.5
+    return 4.5
 
 
-IMPATIENT = 1.0
+IMPATIENT = 3.0
 
 
 @pytest.mark.parametrize("fault", ["429-concurrent", "429-rate", "503"])

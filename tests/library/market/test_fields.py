@@ -38,6 +38,7 @@ def test_a_return_is_the_close_over_the_last_known_close(close: np.ndarray) -> N
     np.testing.assert_allclose(simple_returns(close), expected, rtol=1e-12, atol=1e-15)
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_no_gap_loses_a_return(close: np.ndarray) -> None:
     close = close + 1.0
