@@ -1,7 +1,7 @@
 """What the supervisor leaves behind, how fast it restarts, what it costs: `make bench-supervisor`.
 
-Prints a table and writes `benchmarks/results/supervisor.json`. Times depend on what else the machine
-does; no other supervisor is measured beside it.
+Prints a table and writes `benchmarks/results/supervisor.json`. Times depend on what else the
+machine does; no other supervisor is measured beside it.
 """
 
 from __future__ import annotations
