@@ -166,6 +166,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument("--minutes", type=float, default=20.0)
     given = parser.parse_args()
+    if not given.minutes >= 1:
+        parser.error(f"--minutes {given.minutes:g}: must be at least 1")
     with trial_run() as run:
         problems = soak(run, given.minutes)
     print("nothing grew, nothing was lost" if not problems else f"{problems} problems")

@@ -122,6 +122,8 @@ def _run(given: argparse.Namespace) -> int:
         raise SupervisorError("--output needs --report")
     if given.follow and given.logs is None:
         raise SupervisorError("--follow needs --logs NAME")
+    if given.check and given.action != "reload":
+        raise SupervisorError("--check needs reload")
     if given.action is not None:
         return _act(home, given.action, given.name, check=given.check)
     if given.report:

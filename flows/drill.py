@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alphafoundry.errors import FoundryError
 from alphafoundry.supervisor import database, linux
 from alphafoundry.supervisor.control import ask, folder_of, is_running
 
@@ -355,7 +356,7 @@ def drill() -> int:
         with trial_run() as run:
             try:
                 told, kept = promise.check(run), True
-            except (BrokenPromise, subprocess.TimeoutExpired) as problem:
+            except (BrokenPromise, FoundryError, OSError, subprocess.TimeoutExpired) as problem:
                 told, kept = str(problem), False
         broken += not kept
         print(f"{'pass' if kept else 'FAIL'}  {promise.text}  ({told})", flush=True)

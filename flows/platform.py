@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from alphafoundry.supervisor.control import (
     is_running,
     running_pid,
 )
+from alphafoundry.supervisor.output import last_lines
 from alphafoundry.supervisor.platform import PLATFORM, PlatformSettings, load_platform, unit
 from alphafoundry.supervisor.processes import ProcessConfig, load_processes
 from alphafoundry.supervisor.reading import read_status
@@ -87,7 +89,10 @@ def _run(given: argparse.Namespace) -> int:
     if given.action == "down":
         return _down(home)
     if given.action == "unit":
-        print(unit(folder=Path.cwd(), home=home.absolute(), python=sys.executable), end="")
+        environment = {"FOUNDRY_HOME": str(home.absolute())}
+        if "PREFECT_HOME" in os.environ:
+            environment["PREFECT_HOME"] = str(prefect_home().absolute())
+        print(unit(folder=Path.cwd(), environment=environment, python=sys.executable), end="")
         return 0
     if not is_running(home):
         print("the platform is down; `make up` starts it")
@@ -221,7 +226,8 @@ def _wait_until_up(home: Path, child: subprocess.Popen[bytes]) -> int:
     print("starting ...", flush=True)
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise SupervisorError(f"the platform has ended again; {log} says why")
+            said = "".join(last_lines(log, 1)).removeprefix("error: ")
+            raise SupervisorError(f"the platform has ended again: {said} ({log})")
         with contextlib.suppress(SupervisorError):
             rows = {
                 row["name"]: row["state"] for row in read_status(home / database.FILE).processes
@@ -243,8 +249,9 @@ def _tell_where(home: Path) -> None:
     address = os.environ.get("PREFECT_API_URL") or running_server(prefect_home())
     ui = (address or "").removesuffix("/api")
     print(f"Prefect    {ui or 'starts'}")
-    if ui:
-        port = ui.rsplit(":", 1)[-1]
+    place = urllib.parse.urlsplit(ui)
+    if place.hostname in ("127.0.0.1", "localhost") and place.port:
+        port = place.port
         print(f"from afar  ssh -L {port}:127.0.0.1:{port} THIS_MACHINE")
     print("processes  python -m flows.dashboard --watch")
     print(f"log        {folder_of(home) / LOG}")

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,8 +22,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.file_lock import file_lock
 from alphafoundry.settings import load_settings
-from alphafoundry.supervisor.control import folder_of, is_running, running_pid
+from alphafoundry.supervisor import database
+from alphafoundry.supervisor.control import (
+    LOCK,
+    SupervisorError,
+    folder_of,
+    is_running,
+    running_pid,
+)
 from alphafoundry.supervisor.guardian import sweep
 from alphafoundry.supervisor.plan import Plan, read_plan, with_added, write_plan
 from alphafoundry.supervisor.processes import (
@@ -38,6 +48,7 @@ EXIT_ERROR = 2
 PREFECT_PORT = 4200
 TEST_MINUTES = 5.0
 LONGEST_FOLDER = 50
+LOCK_SECONDS = 2.0
 ROOT = Path(__file__).resolve().parent.parent
 
 HELP = """Keep the processes of config/processes.yaml alive: start them in their order, restart what
@@ -115,6 +126,8 @@ def _main(given: argparse.Namespace) -> None:
     settings = load_processes(given.config)
     only = _names(given.only)
     if only is not None:
+        if not only:
+            raise ConfigurationError("--only: names no process")
         try:
             settings = chosen(settings, only)
         except KeyError as problem:
@@ -256,35 +269,45 @@ def become_guardian(
     folder = folder_of(home)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    _end_leftovers(folder)
     supervision = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    plan = Plan(
-        id=supervision,
-        settings=with_added(settings, added).model_dump(mode="json"),
-        config=str(config.absolute()),
-        only=only,
-        added=[one.model_dump(mode="json") for one in added],
-        runtime_minutes=minutes,
-        begun=time.clock_gettime(time.CLOCK_BOOTTIME),
-        folder=str(Path.cwd()),
-        search=[str(Path.cwd()), *sys.path],
-        sockets=_folder_for_sockets(),
-        commit=_commit(),
-    )
-    write_plan(folder, plan)
-    length = f"for {minutes:g} minutes" if minutes else "until it is stopped"
-    print(f"supervising {len(plan.settings['processes'])} processes {length}; Ctrl-C ends it")
-    sys.stdout.flush()
-    command = [sys.executable, "-m", "alphafoundry.supervisor.guardian"]
-    command += [str(folder.absolute()), supervision, *(["--tied"] if tied else [])]
-    os.execv(sys.executable, command)
+    # Held from here on, by the guardian too: of two that start at once one touches nothing of the
+    # other. Who looks whether a supervisor runs has the lock for a moment as well.
+    with file_lock(folder / LOCK, wait=LOCK_SECONDS) as lock:
+        if lock is None:
+            raise SupervisorError(f"{folder}: a supervisor runs here already")
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps({"pid": os.getpid(), "id": supervision}).encode(), 0)
+        os.set_inheritable(lock, True)
+        _end_leftovers(folder)
+        _check_database(home / database.FILE)
+        plan = Plan(
+            id=supervision,
+            settings=with_added(settings, added).model_dump(mode="json"),
+            config=str(config.absolute()),
+            only=only,
+            added=[one.model_dump(mode="json") for one in added],
+            runtime_minutes=minutes,
+            begun=time.clock_gettime(time.CLOCK_BOOTTIME),
+            folder=str(Path.cwd()),
+            search=[str(Path.cwd()), *sys.path],
+            sockets=_folder_for_sockets(),
+            commit=_commit(),
+        )
+        write_plan(folder, plan)
+        length = f"for {minutes:g} minutes" if minutes else "until it is stopped"
+        print(f"supervising {len(plan.settings['processes'])} processes {length}; Ctrl-C ends it")
+        sys.stdout.flush()
+        command = [sys.executable, "-m", "alphafoundry.supervisor.guardian"]
+        command += [str(folder.absolute()), supervision, "--lock", str(lock)]
+        command += ["--tied"] if tied else []
+        os.execv(sys.executable, command)
 
 
 def _folder_for_sockets() -> str:
     """Make a folder of this user's own; the address of a socket has at most 107 bytes."""
-    wanted = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = len(wanted) <= LONGEST_FOLDER and os.access(wanted, os.W_OK)
-    return tempfile.mkdtemp(prefix="foundry-", dir=wanted if usable else None)
+    places = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir())
+    usable = (one for one in places if len(one) <= LONGEST_FOLDER and os.access(one, os.W_OK))
+    return tempfile.mkdtemp(prefix="foundry-", dir=next(usable, "/tmp"))  # noqa: S108
 
 
 def _end_leftovers(folder: Path) -> None:
@@ -295,6 +318,17 @@ def _end_leftovers(folder: Path) -> None:
         shutil.rmtree(plan.sockets, ignore_errors=True)
         if count:
             print(f"ended {count} processes that an earlier supervision had left behind")
+
+
+def _check_database(path: Path) -> None:
+    """Find a database that cannot be written before anything starts."""
+    try:
+        with contextlib.closing(database.open_for_writing(path)) as connection:
+            connection.execute("SELECT count(*) FROM supervisions")
+    except sqlite3.Error as problem:
+        raise SupervisorError(
+            f"{path}: {problem}; make room or mend it, or move it away, and a new one is made"
+        ) from None
 
 
 def _commit() -> str:

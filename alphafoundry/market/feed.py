@@ -46,14 +46,21 @@ class SourceFailed(MarketError):
     Attributes
     ----------
     unknown : names that it does not know
+    asked : whether it was called at all; a source that rests is not
     """
 
     def __init__(
-        self, message: str, *, transient: bool = True, unknown: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        transient: bool = True,
+        unknown: Sequence[str] = (),
+        asked: bool = True,
     ) -> None:
         super().__init__(message)
         self.transient = transient
         self.unknown = tuple(unknown)
+        self.asked = asked
 
 
 @dataclass(frozen=True)
@@ -257,7 +264,9 @@ class Chain:
                 bars, fetched_at = link.fetch(symbols)
             except MarketError as problem:
                 why = str(problem)
-                self._note(link, 0, why)
+                # A rest that counted as a failure would never end.
+                if not isinstance(problem, SourceFailed) or problem.asked:
+                    self._note(link, 0, why)
                 if not problem.transient:
                     break
                 continue

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -129,12 +130,16 @@ def _collect(given: argparse.Namespace, environment: Mapping[str, str]) -> str:
     if feed.provenance.source in ("historical", "synthetic"):
         mode = market_status(now, force_historical=forced).mode
         store.note_history(feed, mode, *period)
-    return _told(feed)
+    return _told(feed, symbols)
 
 
-def _told(feed: Feed) -> str:
-    count = len({bar.symbol for bar in feed.bars})
-    return f"{len(feed.bars)} bars of {count} names: {feed.provenance.told()}"
+def _told(feed: Feed, symbols: Sequence[str]) -> str:
+    """Return what there is and where it is from; real bars that lack a name say which."""
+    names = {bar.symbol for bar in feed.bars}
+    missing = [name for name in symbols if name not in names]
+    lacks = missing and feed.provenance.source != "synthetic"
+    without = f" (without {', '.join(missing)})" if lacks else ""
+    return f"{len(feed.bars)} bars of {len(names)} names{without}: {feed.provenance.told()}"
 
 
 def _links(
@@ -176,21 +181,26 @@ def _links(
 
 
 def _live_label(live: str) -> str:
-    return "yfinance" if live == "yfinance" else live.split("://", 1)[-1].split("/", 1)[0]
+    """Return what a source is called: of an address its host, without user and password."""
+    return urllib.parse.urlsplit(live).netloc.rpartition("@")[2] or live
 
 
 def _live(live: str, store: FeedStore, now: datetime) -> Fetch:
     if live != "yfinance" and not live.startswith(("http://", "https://")):
-        raise MarketError(f"--live {live}: write none, yfinance or an http(s) address")
+        raise MarketError(f"--live {_live_label(live)}: write none, yfinance or an http(s) address")
 
     def fetch(symbols: Sequence[str]) -> tuple[list[FeedBar], datetime]:
         wanted = store.without_unknown(symbols, now)
         if not wanted:
-            raise SourceFailed("every name was refused within a day", transient=False)
+            raise SourceFailed("every name was refused within a day", transient=False, asked=False)
         if store.circuit_open(now):
-            raise SourceFailed("it failed three times in a row; it rests", transient=False)
+            raise SourceFailed(
+                "it failed three times in a row; it rests", transient=False, asked=False
+            )
         if store.calls_since(now - timedelta(minutes=1)) >= CALLS_A_MINUTE:
-            raise SourceFailed(f"{CALLS_A_MINUTE} calls within a minute", transient=False)
+            raise SourceFailed(
+                f"{CALLS_A_MINUTE} calls within a minute", transient=False, asked=False
+            )
         moment = datetime.now(UTC)
         try:
             if live == "yfinance":

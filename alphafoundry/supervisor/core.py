@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from alphafoundry.errors import ConfigurationError
+from alphafoundry.errors import ConfigurationError, os_error_in_one_line
 from alphafoundry.supervisor import control, database, linux, wire
 from alphafoundry.supervisor.fingerprints import fingerprint
 from alphafoundry.supervisor.leaks import memory_rise
@@ -67,6 +67,7 @@ from alphafoundry.supervisor.states import (
     Unwell,
 )
 from alphafoundry.supervisor.supervision import Supervision
+from alphafoundry.whole_file import replace_file
 
 LOGS = "logs"
 LOOK_SECONDS = 1.0
@@ -76,8 +77,14 @@ MEMORY_SECONDS = 60.0
 CRITICAL_PAUSE = 10.0
 SUSPENDED_SECONDS = 5.0
 SOFT = 0.8
+MOST_LAST_WORDS = 400
+"""Lives whose last line is remembered, until the matcher has answered for it."""
+
 OWN_NAME = "supervisor"
 """Name under which core, guardian and matcher are measured."""
+
+FROM_START = ("max_runtime_minutes", "prefect", "retention")
+"""Keys of the file that a reload does not take over."""
 
 _OOM_SCORES = (200, 900)
 """Of the first and of the last priority: what the kernel ends first when memory is gone."""
@@ -118,6 +125,7 @@ class Core:
         self._beat_at = 0.0
         self._ahead = _ahead()
         self._told: set[str] = set()
+        self._last_words: dict[str, str] = {}
         self._interrupted = False
         self._guardian_gone = False
         self._supervision = Supervision(
@@ -135,9 +143,7 @@ class Core:
     def _begin(self, now: float, *, again: bool) -> None:
         self._server = control.ControlServer(self._sockets / "control")
         running = {"socket": str(self._sockets / "control"), "core": os.getpid(), "id": self._id}
-        path = self._folder / control.RUNNING
-        path.write_text(json.dumps(running), "utf-8")
-        path.chmod(0o600)
+        replace_file(self._folder / control.RUNNING, json.dumps(running).encode())
         for end, react in (
             (self._channel, self._hear_guardian),
             (self._server, self._hear_newcomer),
@@ -481,6 +487,9 @@ class Core:
         if before.state != "stopping" and (event.code != 0):
             self._record_crash(life, event)
         size, not_stored = life.size, life.not_stored
+        if life.dropped:
+            text = f"{life.dropped} lines of its output were dropped: the disk was too slow"
+            self._recorder.tell(life.config.name, "dropped", text, "warning", now)
         if message["left"]:
             text = f"{message['left']} processes of its tree cannot be killed"
             self._recorder.tell(life.config.name, "left", text, "alert", now)
@@ -624,21 +633,25 @@ class Core:
         context = "\n".join(map(plain, match.context))
         name, number = _name_and_number(mark)
         life = self._lives.get(mark)
-        for line in match.lines:
-            if life is not None and line in life.seen:
-                continue
-            if life is not None:
-                life.seen.append(line)
-            if match.pattern == ERRORS or self._is_error_pattern(name, match.pattern):
-                self._recorder.error(
-                    name,
-                    number,
-                    stream,
-                    fingerprint=fingerprint(line),
-                    sample=line[:1000],
-                    context=context,
-                    count=1,
-                )
+        if match.pattern == ERRORS or self._is_error_pattern(name, match.pattern):
+            for line, count in match.errors:
+                same = fingerprint(line)
+                if life is not None:
+                    life.seen.append(same)
+                # The last line was counted when the life ended, if the matcher answers after that.
+                known = life is None and self._last_words.get(mark) == same
+                if known:
+                    del self._last_words[mark]
+                if count > known:
+                    self._recorder.error(
+                        name,
+                        number,
+                        stream,
+                        fingerprint=same,
+                        sample=line[:1000],
+                        context=context,
+                        count=count - known,
+                    )
         if life is None:
             return
         if match.pattern == ERRORS:
@@ -688,14 +701,17 @@ class Core:
             if any(lines):
                 break
         sample = next((line for line in reversed(lines) if line.strip()), event.told())
-        if sample in life.seen:
+        same = fingerprint(sample)
+        if same in life.seen:
             return
-        life.seen.append(sample)
+        self._last_words[life.mark] = same
+        if len(self._last_words) > MOST_LAST_WORDS:
+            del self._last_words[next(iter(self._last_words))]
         self._recorder.error(
             life.config.name,
             life.number,
             stream,
-            fingerprint=fingerprint(sample),
+            fingerprint=same,
             sample=sample[:1000],
             context="\n".join(lines),
             count=1,
@@ -711,6 +727,8 @@ class Core:
                 self._now_ready(life, now)
             elif key == "WATCHDOG" and value == "1":
                 life.beat_at = now
+                if not life.config.notify and life.config.probe is None:
+                    self._now_ready(life, now)
             elif key == "STATUS":
                 self._recorder.status(life.config.name, value[:200])
 
@@ -813,7 +831,8 @@ class Core:
             if most is None:
                 continue
             told = f"{what} {used:.0f} of {most}{' MB' if what == 'memory' else ''}"
-            if used > most:
+            # The kernel lets nobody have more open files, so all of them is the limit.
+            if used > most or (used == most and what == "open files"):
                 self._handle(life, Unwell("limit", told), now)
                 return
             if used > SOFT * most and what not in life.told:
@@ -881,6 +900,12 @@ class Core:
         self._recorder.machine(usage, self._level, at)
         if usage.disk_free < limits.least_disk_mb * 2**20:
             self._tell_once("disk", f"{usage.disk_free / 2**20:.0f} MB left on the disk", now)
+        if self._logs.lost or self._writer.lost:
+            text = "the disk refuses what is to be kept; output and rows of this database are lost"
+            self._tell_once("disk_refuses", text, now)
+        if self._matcher.unseen:
+            text = "no pattern has seen part of the output: it came too fast, or the matcher ended"
+            self._tell_once("output_unseen", text, now)
         if self._level != before:
             text = f"the machine is {self._level}: {usage.memory_percent:.0f} % of memory"
             severity, held = _AT_LEVEL[self._level]
@@ -974,7 +999,11 @@ class Core:
             settings = self._plan.read_again()
         except KeyError as problem:
             raise control.SupervisorError(f"{self._plan.config}: no process {problem}") from None
-        changes = differences(self._supervision.settings, settings)
+        before = self._supervision.settings
+        told = [f"{name} {change}" for name, change in differences(before, settings).items()]
+        for key in type(settings).model_fields:
+            if key != "processes" and getattr(before, key) != getattr(settings, key):
+                told.append(f"{key} changed{' (for the next start)' if key in FROM_START else ''}")
         if not only_check:
             self._supervision.reload(settings, now)
             # A core that takes over later goes on with these.
@@ -982,8 +1011,7 @@ class Core:
             write_plan(self._folder, self._plan)
             for name in self._supervision.configs:
                 self._record(name)
-        told = ", ".join(f"{name} {change}" for name, change in changes.items())
-        return told or "nothing has changed"
+        return ", ".join(told) or "nothing has changed"
 
     def _record(self, name: str) -> None:
         config = self._supervision.configs[name]
@@ -1025,6 +1053,8 @@ class Core:
                 f"{name:<{width}}  {one.state}, {one.life} lives{turns}{late}, "
                 f"{len(one.restarts)} restarts of {config.max_restarts}"
             )
+        if self._logs.lost:
+            yield f"{self._logs.lost} bytes of output are lost: the disk refused them"
         yield "report: python -m flows.dashboard --report"
 
     def _end_what_is_left(self) -> None:
@@ -1093,11 +1123,15 @@ def main() -> None:
     folder, supervision, descriptor = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    status = 1
     try:
-        status = Core(Path(folder), supervision, int(descriptor)).run()
+        core = Core(Path(folder), supervision, int(descriptor))
     except sqlite3.Error as problem:
-        sys.stderr.write(f"error: {folder}/../{database.FILE}: {problem}\n")
-        status = 1
+        sys.stderr.write(f"error: {Path(folder).parent / database.FILE}: {problem}\n")
+    except OSError as problem:
+        sys.stderr.write(f"error: {os_error_in_one_line(problem)}\n")
+    else:
+        status = core.run()
     sys.stdout.flush()
     os._exit(status)
 

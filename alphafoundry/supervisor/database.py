@@ -121,7 +121,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     elif version > VERSION:
         connection.close()
         raise sqlite3.DatabaseError(
-            f"{path} was written by newer code (version {version}); update, or move the file away"
+            f"it was written by newer code (version {version}), which must be used"
         )
     return connection
 
@@ -130,7 +130,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open the database without the right to write; FileNotFoundError where there is none."""
     if not path.exists():
         raise FileNotFoundError(path)
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=WAIT)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=WAIT)
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -216,7 +216,7 @@ class Writer:
                 for text, values in job.statements:
                     connection.execute(text, values)
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except (sqlite3.Error, ValueError, OverflowError):  # the last two: no text or number of SQL
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             self.lost += sum(len(job.statements) for job in jobs)

@@ -10,9 +10,6 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import errno
-import fcntl
-import json
 import os
 import resource
 import select
@@ -32,7 +29,6 @@ BEAT_LIMIT = 30.0
 END_LIMIT = 75.0
 """Seconds after the first signal within which the core must have ended everything."""
 
-LOCK = "lock"
 EXIT_STOPPED = 130
 EXIT_BUG = 1
 
@@ -409,8 +405,10 @@ class Guardian:
         linux.kill_until_gone(descendants, reap_all)
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(f"guardian: {text}\n")
-        sys.stderr.flush()
+        # A full disk or a closed terminal must not end the guardian.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"guardian: {text}\n")
+            sys.stderr.flush()
 
 
 def _become_child(order: wire.Message, guardian: int, ends: tuple[int, int, int]) -> NoReturn:
@@ -485,19 +483,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m alphafoundry.supervisor.guardian")
     parser.add_argument("folder", type=Path)
     parser.add_argument("supervision")
+    parser.add_argument(
+        "--lock", type=int, required=True, help="descriptor of the lock that is held"
+    )
     parser.add_argument("--tied", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
     # Two pipes for each child: with the usual 1024 files there would be room for 500.
     resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files(), _FILES[1]))
-    lock = os.open(given.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        if problem.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        sys.exit(f"error: {given.folder}: a supervisor runs here already")
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, json.dumps({"pid": os.getpid(), "id": given.supervision}).encode(), 0)
+    os.set_inheritable(given.lock, False)
     status = Guardian(given.folder, given.supervision, tied=given.tied).run()
     sys.stdout.flush()
     os._exit(status)

@@ -47,7 +47,7 @@ def back_up(home: Path, *, today: date) -> list[Path]:
         draft.unlink(missing_ok=True)
         try:
             with contextlib.closing(
-                sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)
+                sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
             ) as connection:
                 connection.execute("VACUUM INTO ?", (str(draft),))
         except sqlite3.Error as problem:

@@ -9,7 +9,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alphafoundry.supervisor import linux
 from alphafoundry.supervisor.health import Health, Signs, health
 from alphafoundry.supervisor.leaks import Rise
 from alphafoundry.supervisor.output import Bucket, Stream
@@ -40,6 +39,7 @@ class Life:
     held : descriptors that are not read, since disk or matcher have no room
     aborted : whether it was told to write its stacks and end
     beat_at : last sign of life
+    seen : fingerprints of errors that were counted
     errors : moments of lines that matched
     unwell : checks in a row with bad health
     """
@@ -77,7 +77,6 @@ class Life:
     memory: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=4000))
     memory_at: float = 0.0
     rise: Rise | None = None
-    rise_seen: int = 0
     told: set[str] = field(default_factory=set)
 
     @property
@@ -171,8 +170,3 @@ class Life:
     def members(self) -> set[tuple[int, int]]:
         """Return pid and start of every process of its tree that was seen."""
         return self.meter.members | {(self.pid, self.started)}
-
-    def still_there(self) -> bool:
-        """Return whether its main process is the one that was started."""
-        found = linux.sample(self.pid)
-        return found is not None and found.started == self.started

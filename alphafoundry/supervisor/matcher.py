@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import IO
 
+from alphafoundry.supervisor.fingerprints import fingerprint
+
 LONGEST_LINE = 4096
 SLOW_SECONDS = 1.0
 """Processor seconds that one pattern may take for one piece of output."""
@@ -53,23 +55,31 @@ def _alarm(_number: int, _frame: FrameType | None) -> None:
     raise _TooSlow
 
 
-def search(pattern: re.Pattern[str], lines: Iterable[str]) -> tuple[list[int], int, bool]:
-    """Return the first lines that match, how many did, and whether the pattern was too slow."""
+def search(pattern: re.Pattern[str], lines: Iterable[str]) -> tuple[list[int], bool]:
+    """Return the numbers of the lines that match, and whether the pattern was too slow."""
     found: list[int] = []
-    count = 0
     matches = pattern.search
     try:
         signal.setitimer(signal.ITIMER_PROF, SLOW_SECONDS)
         for number, line in enumerate(lines):
             if matches(line):
-                count += 1
-                if len(found) < MOST_MATCHES:
-                    found.append(number)
+                found.append(number)
     except _TooSlow:
-        return found, count, True
+        return found, True
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return found, count, False
+    return found, False
+
+
+def same_errors(lines: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the first line of each different error, and how many lines are the same."""
+    counts: dict[str, int] = {}
+    firsts: dict[str, str] = {}
+    for line in lines:
+        mark = fingerprint(line)
+        firsts.setdefault(mark, line)
+        counts[mark] = counts.get(mark, 0) + 1
+    return [(first, counts[mark]) for mark, first in firsts.items()]
 
 
 def serve(source: IO[bytes], answer: IO[bytes]) -> None:
@@ -83,6 +93,7 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
         text = source.read(frame["size"]).decode("utf-8", "replace")
         lines: list[str] | None = None
         matches, slow = [], []
+        counted: set[int] = set()
         for expression in frame["patterns"]:
             if expression in off:
                 continue
@@ -91,16 +102,24 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
             if lines is None:
                 lines = [line[:LONGEST_LINE] for line in text.split("\n")]
             pattern = compiled.setdefault(expression, re.compile(expression))
-            found, count, too_slow = search(pattern, lines)
+            found, too_slow = search(pattern, lines)
             if too_slow:
                 off.add(expression)
                 slow.append(expression)
-            if count:
-                of_frame = [lines[number] for number in found]
+            if found:
+                # A line that several patterns match is one error.
+                errors = same_errors(lines[number] for number in found if number not in counted)
+                counted.update(found)
                 earlier = before.get(frame["key"], "").split("\n")[-CONTEXT_LINES:]
                 context = [*earlier, *lines[: found[0] + 1]][-CONTEXT_LINES:]
                 matches.append(
-                    {"pattern": expression, "lines": of_frame, "count": count, "context": context}
+                    {
+                        "pattern": expression,
+                        "lines": [lines[number] for number in found[:MOST_MATCHES]],
+                        "count": len(found),
+                        "context": context,
+                        "errors": errors,
+                    }
                 )
         if len(before) >= _MOST_STREAMS and frame["key"] not in before:
             del before[next(iter(before))]  # the oldest; its life is over most likely
@@ -120,6 +139,8 @@ class Match:
     key : what `submit` was given
     lines : the first of them
     context : the first with the lines before it
+    errors : first line of each different error, and its count; what an earlier pattern of the same
+        piece has matched is not counted again
     """
 
     key: str
@@ -127,6 +148,7 @@ class Match:
     lines: list[str]
     count: int
     context: list[str]
+    errors: list[tuple[str, int]]
 
 
 @dataclass
@@ -232,6 +254,7 @@ class Matcher:
                     yield pattern
             if frame is not None:
                 for one in told["matches"]:
+                    one["errors"] = [(line, count) for line, count in one["errors"]]
                     yield Match(frame.key, **one)
 
     def watch(self, now: float) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from alphafoundry.configuration import load_yaml
-from alphafoundry.supervisor.processes import PROCESSES, Interval, Whole
+from alphafoundry.supervisor.processes import PROCESSES, Kept, Whole
 
 PLATFORM = Path("config/platform.yaml")
 
@@ -20,9 +21,9 @@ class PrefectRetention(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    events_days: Interval = 1.0
-    heartbeats_hours: Interval = 1.0
-    runs_days: Annotated[float, Field(gt=1 / 24)] = 14.0
+    events_days: Kept = 1.0
+    heartbeats_hours: Kept = 1.0
+    runs_days: Annotated[Kept, Field(gt=1 / 24)] = 14.0
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell the server."""
@@ -67,7 +68,7 @@ After=network-online.target
 Type=notify
 NotifyAccess=main
 WorkingDirectory={folder}
-Environment=FOUNDRY_HOME={home}
+{environment}
 ExecStart={python} -m flows.platform up --foreground
 WatchdogSec=60
 KillMode=mixed
@@ -84,12 +85,19 @@ WantedBy=default.target
 """
 
 
-def unit(*, folder: Path, home: Path, python: str) -> str:
+def unit(*, folder: Path, environment: Mapping[str, str], python: str) -> str:
     """Return a systemd unit for this checkout; no key of it is newer than systemd 252."""
-    return UNIT.format(folder=_quoted(folder), home=_quoted(home), python=_quoted(python))
+    return UNIT.format(
+        # WorkingDirectory takes a path as it is; quotes would be part of it.
+        folder=str(folder).replace("%", "%%"),
+        environment="\n".join(
+            f"Environment={_quoted(f'{name}={value}')}" for name, value in environment.items()
+        ),
+        python=_quoted(python),
+    )
 
 
-def _quoted(path: Path | str) -> str:
-    """Return a path as units write it: % doubled, in quotes where it has spaces."""
-    text = str(path).replace("%", "%%")
+def _quoted(word: str) -> str:
+    """Return a word as units write it: % doubled, in quotes where it has spaces."""
+    text = word.replace("%", "%%")
     return f'"{text}"' if " " in text else text

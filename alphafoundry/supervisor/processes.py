@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -47,12 +48,45 @@ def _expression(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
-Interval = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_number), Field(ge=0)]
-Positive = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+def _command(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    try:
+        words = _words(value)
+    except ValueError as problem:
+        raise ValueError(f"is no command: {problem}") from None
+    if not words:
+        raise ValueError("is no command: it is empty")
+    return value
+
+
+def _http_address(value: str) -> str:
+    parts = urllib.parse.urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("is no address; write http://127.0.0.1:8787/health")
+    return value
+
+
+def _port(value: str) -> str:
+    if not 1 <= int(value.rpartition(":")[2]) <= 65535:
+        raise ValueError("has no port from 1 to 65535")
+    return value
+
+
+LARGEST = 1_000_000_000
+"""Of any number: seconds of thirty years. More would leave what dates and SQLite can hold."""
+
+LONGEST_KEPT = 36_500.0
+
+Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Interval = Annotated[float, BeforeValidator(_number), Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+Kept = Annotated[float, BeforeValidator(_number), Field(gt=0, le=LONGEST_KEPT)]
+"""Days or hours for which something is kept."""
+
+Whole = Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, le=LARGEST)]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Command = Annotated[str | tuple[Text, ...], AfterValidator(_command)]
 Expression = Annotated[Text, AfterValidator(_expression)]
+Address = Annotated[str, StringConstraints(pattern=r"^[^:\s]+:[0-9]{1,5}$"), AfterValidator(_port)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,40}$")]
 
 
@@ -88,9 +122,9 @@ class ErrorPattern(_Part):
 class Probe(_Part):
     """How a process is asked whether it is well; exactly one of http, tcp, command, output."""
 
-    http: Text | None = None
-    tcp: Annotated[str, StringConstraints(pattern=r"^[^:\s]+:[0-9]{1,5}$")] | None = None
-    command: Text | tuple[Text, ...] | None = None
+    http: Annotated[Text, AfterValidator(_http_address)] | None = None
+    tcp: Address | None = None
+    command: Command | None = None
     output: Expression | None = None
     interval: Interval = 10.0
     timeout: Interval = 5.0
@@ -110,7 +144,7 @@ class ProcessConfig(_Part):
     name: Name
     script: Text | None = None
     module: Text | None = None
-    command: Text | tuple[Text, ...] | None = None
+    command: Command | None = None
     flow: Text | None = None
     args: tuple[str, ...] = ()
     environment: dict[Text, str] = Field(default_factory=dict)
@@ -221,23 +255,23 @@ class Machine(_Part):
 class Retention(_Part):
     """How long what is recorded is kept."""
 
-    samples_hours: Interval = 48.0
-    minutes_days: Interval = 30.0
-    output_days: Interval = 7.0
+    samples_hours: Kept = 48.0
+    minutes_days: Kept = 30.0
+    output_days: Kept = 7.0
     output_mb: Positive = 500
-    events_days: Interval = 90.0
+    events_days: Kept = 90.0
 
 
 class SupervisorSettings(_Part):
     """Everything in `config/processes.yaml`.
 
     max_runtime_minutes : 0 is without end
-    finish_seconds : what a turn under way gets at the end
+    finish_seconds : what a turn under way gets at the end, of the minute that the end may take
     prefect : auto runs a server of its own where a flow needs one and none runs; off never
     """
 
-    max_runtime_minutes: Annotated[float, BeforeValidator(_number), Field(ge=0)] = 360.0
-    finish_seconds: Seconds = 30.0
+    max_runtime_minutes: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1e7)] = 360.0
+    finish_seconds: Annotated[float, BeforeValidator(_number), Field(ge=0, le=45)] = 30.0
     sample_seconds: Interval = 5.0
     prefect: Literal["auto", "off"] = "auto"
     machine: Machine = Machine()

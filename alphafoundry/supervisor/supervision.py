@@ -17,6 +17,9 @@ from alphafoundry.supervisor.states import Event, Severity, Standing
 STOP_SECONDS = 50.0
 """Everything is killed that long after stopping has begun."""
 
+END_SECONDS = 55.0
+"""The same after the end has begun, the turns under way included: within the minute, always."""
+
 HEALTH_RESTARTS = 3
 HEALTH_WINDOW = 600.0
 """At most so many restarts for bad health in so many seconds, over all processes."""
@@ -80,6 +83,7 @@ class Supervision:
         self.standings = {name: known.get(name, Standing(since=now)) for name in self.configs}
         self.phase: Phase = "running"
         self._phase_since = now
+        self._end_since = now
         self._health_restarts: list[float] = []
         self._told_health = False
         self._held_back: Literal["nothing", "low", "all"] = "nothing"
@@ -146,7 +150,7 @@ class Supervision:
         if self.phase == "finishing":
             moments.append(self._phase_since + self._settings.finish_seconds)
         elif self.phase == "stopping" and not self._killed:
-            moments.append(self._phase_since + STOP_SECONDS)
+            moments.append(self._kill_at())
         return min(moments, default=None)
 
     def _start_what_may(self, now: float) -> None:
@@ -260,16 +264,18 @@ class Supervision:
         new = {one.name: one for one in settings.processes}
         for name, change in changes.items():
             if change == "gone":
-                if self.standings[name].alive:
-                    self._journal.tell(name, "reload", "is not in the file any more", "info", now)
-                    self.handle(name, states.Stop("it left the file", by="end"), now)
-                else:
+                self._journal.tell(name, "reload", "is not in the file any more", "info", now)
+                self.handle(name, states.Stop("it left the file", by="end"), now)
+                if not self.standings[name].alive:
                     del self.standings[name], self.configs[name]
                 continue
             self.configs[name] = new[name]
             self._journal.tell(name, "reload", f"is {change} in the file", "info", now)
             if change == "new":
-                self.standings.setdefault(name, Standing(since=now))
+                if name not in self.standings:
+                    self.standings[name] = Standing(since=now)
+                elif self.standings[name].desired == "run":  # it had left the file while it ran
+                    self.handle(name, states.Start("it is in the file again"), now)
             elif self.standings[name].state in ("finished", "quarantined") or (
                 self.standings[name].alive and self.standings[name].after != "stopped"
             ):
@@ -281,7 +287,7 @@ class Supervision:
         """Begin the end: no start, no restart, no turn; a turn under way may end."""
         if self.phase != "running":
             return
-        self.phase, self._phase_since = "finishing", now
+        self.phase, self._phase_since, self._end_since = "finishing", now, now
         self._journal.tell("", "ending", why, "info", now)
         for name in list(self.standings):
             self.handle(name, states.End(), now)
@@ -306,13 +312,17 @@ class Supervision:
             for name in self._turns_under_way():
                 self.handle(name, states.Stop("the supervision ends", by="end"), now)
         if self.phase == "stopping":
-            if now >= self._phase_since + STOP_SECONDS and not self._killed:
+            if now >= self._kill_at() and not self._killed:
                 self._killed = True
+                took = now - self._end_since
                 self._journal.tell(
-                    "", "killed", f"not all had ended after {STOP_SECONDS:.0f} s", "alert", now
+                    "", "killed", f"not all had ended after {took:.0f} s", "alert", now
                 )
                 self.kill_all(now)
             self._stop_next_level(now)
+
+    def _kill_at(self) -> float:
+        return min(self._phase_since + STOP_SECONDS, self._end_since + END_SECONDS)
 
     def _turns_under_way(self) -> list[str]:
         return [

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from prefect.artifacts import (
     acreate_progress_artifact,
@@ -203,13 +203,16 @@ def end_supervision(home: Path, why: str) -> None:
 
 def _emit(row: dict[str, Any]) -> None:
     name = row["process"] or "supervisor"
+    # A view that was started again tells everything again: by its id, the server keeps one.
     emit_event(
         event=f"foundry.process.{row['kind']}",
         resource={
             "prefect.resource.id": f"foundry.process.{name}",
             "prefect.resource.name": name,
         },
+        occurred=moment_of(row["at"]),
         payload={key: row[key] for key in ("at", "severity", "text", "supervision")},
+        id=uuid5(NAMESPACE_OID, f"{row['supervision']} {row['id']}"),
     )
 
 

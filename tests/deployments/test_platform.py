@@ -42,6 +42,7 @@ def test_the_file_that_comes_along_has_the_defaults() -> None:
         ("prot: 1", "unknown key 'prot'"),
         ("port: 70000", "port"),
         ("prefect: {runs_days: 0}", "prefect.runs_days: '0' is not greater than"),
+        ("prefect: {runs_days: 1e300}", "prefect.runs_days: '1e+300' is not at most"),
     ],
 )
 def test_mistakes_in_the_platform_s_file_name_the_line(
@@ -71,10 +72,18 @@ def test_prefect_reads_the_retention_that_the_platform_gives(
 
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    text = unit(folder=tmp_path / "a folder", home=tmp_path, python=sys.executable)
-    assert "Type=notify" in text and f'WorkingDirectory="{tmp_path}/a folder"' in text
+    spaced = tmp_path / "a folder"
+    spaced.mkdir()
+    text = unit(
+        folder=spaced,
+        environment={"FOUNDRY_HOME": str(spaced), "PREFECT_HOME": f"{tmp_path}/50%"},
+        python=sys.executable,
+    )
+    assert "Type=notify" in text and f"WorkingDirectory={spaced}\n" in text
+    assert f'Environment="FOUNDRY_HOME={spaced}"\n' in text
+    assert f"Environment=PREFECT_HOME={tmp_path}/50%%\n" in text
     path = tmp_path / "foundry.service"
-    path.write_text(unit(folder=tmp_path, home=tmp_path, python=sys.executable))
+    path.write_text(text)
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     done = subprocess.run(

@@ -187,6 +187,19 @@ def test_a_signal_ends_everything(folder: Folder, number: int) -> None:
     ]
 
 
+def test_of_many_that_start_at_once_one_supervises(folder: Folder) -> None:
+    folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
+    children = [folder.supervise("--no-session") for _ in range(4)]
+    folder.becomes("tree", "running")
+    wait_until(lambda: sum(one.poll() is None for one in children) == 1, WAIT, "one that is left")
+    assert {one.poll() for one in children} <= {None, 0, 2}
+    # Nothing of the one that runs was ended or overwritten by the others.
+    supervisions = folder.rows("SELECT id FROM supervisions")
+    plan = json.loads((folder.path / "home/supervisor/plan.json").read_text())
+    assert [row["id"] for row in supervisions] == [plan["id"]]
+    assert folder.rows("SELECT life FROM processes WHERE name = 'tree'")[0]["life"] == 1
+
+
 def test_kill_9_of_the_main_process_leaves_nothing(folder: Folder) -> None:
     folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
     child = folder.supervise()
@@ -283,10 +296,19 @@ processes:
   - {name: limited, script: limited.py,
      error_patterns: [{match: "429", action: pause, at: 3, within: 60}]}
   - {name: files, script: files.py, resource_limits: {open_files: 77}}
+  - {name: hoards, script: hoards.py, resource_limits: {open_files: 40}, restart_delay: 0.1}
+  - {name: beats, script: beats.py, watchdog_seconds: 50}
+  - {name: errors, script: errors.py}
   - {name: large, script: files.py, environment: {LARGE: "%s"}}
 """
         % ("x" * 200_000),
         files="import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE))\n",
+        hoards="import contextlib, time\nkept = []\nwith contextlib.suppress(OSError):\n"
+        "    while True:\n        kept.append(open('/dev/null'))\ntime.sleep(1000)\n",
+        beats="import time\nfrom alphafoundry.supervisor import child\n"
+        "child.beat()\ntime.sleep(1000)\n",
+        errors="import time\nfor n in range(7):\n    print('ERROR: busy', flush=True)\n"
+        "    time.sleep(0.1)\nprint('ValueError: wrong')\nraise SystemExit(1)\n",
         word="import time\nfrom alphafoundry.supervisor import child\n"
         "time.sleep(0.5)\nchild.status('at work')\nchild.ready()\nchild.beat()\ntime.sleep(1000)\n",
         tree=TREE,
@@ -305,6 +327,15 @@ processes:
 
     wait_until(lambda: ended("word", "watchdog"), WAIT, "the watchdog")
     wait_until(lambda: ended("greedy", "limit"), WAIT, "the limit")
+    wait_until(lambda: ended("hoards", "limit"), WAIT, "the limit of files")
+    folder.becomes("beats", "running")
+    folder.becomes("errors", "backing off")
+    counts = "SELECT sample, count FROM process_errors WHERE process = 'errors' AND count > ?"
+    wait_until(lambda: folder.rows(counts, 6), WAIT, "seven errors")
+    assert {tuple(row) for row in folder.rows(counts, 0)} == {
+        ("ERROR: busy", 7),
+        ("ValueError: wrong", 1),
+    }
     assert folder.rows("SELECT * FROM process_output WHERE line = '(77, 77)'")
     large = folder.rows("SELECT * FROM processes WHERE name = 'large'")[0]
     assert large["state"] == "backing off" and "more than 128 KB" in large["why"]
@@ -329,10 +360,16 @@ def test_reload_and_the_second_supervisor(folder: Folder) -> None:
     folder.write(first.replace("b, script", "b, stop_seconds: 3, script"))
     assert folder.dashboard("reload", "--check").stdout == "b changed\n"
     assert dict(tuple(row) for row in folder.rows(lives)) == {"a": 1, "b": 1}
+    assert folder.dashboard("stop", "b", "--check").returncode == 2
     assert folder.dashboard("reload").stdout == "b changed\n"
     wait_until(
         lambda: dict(tuple(row) for row in folder.rows(lives)) == {"a": 1, "b": 2}, WAIT, "reload"
     )
+    told = "retention changed (for the next start)\n"
+    folder.write(
+        (folder.path / "config/processes.yaml").read_text() + "retention: {output_days: 3}"
+    )
+    assert folder.dashboard("reload").stdout == told
     second = folder.supervise()
     assert second.wait(WAIT) == 0
     assert "a supervisor runs here already" in folder.output()
@@ -348,6 +385,14 @@ def test_mistakes_are_one_line_and_start_nothing(folder: Folder) -> None:
     assert folder.supervise("--only", "b").wait(WAIT) == 2
     assert folder.supervise("--check").wait(WAIT) == 0
     assert "MISSING: there is no script a.py" in folder.output()
+    assert folder.supervise("--only", ",").wait(WAIT) == 2
+    (folder.path / "home").mkdir(exist_ok=True)
+    (folder.path / "home/supervisor.db").write_text("no database, but long enough to be read so")
+    before = folder.output()
+    assert folder.supervise().wait(WAIT) == 2
+    told = folder.output().removeprefix(before)
+    assert told.count("\n") == 1 and "supervisor.db: file is not a database" in told
+    (folder.path / "home/supervisor.db").unlink()
     for words in (["stop", "x"], ["--explain", "x"], ["--logs", "x"], ["--report"], []):
         done = folder.dashboard(*words)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr

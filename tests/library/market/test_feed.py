@@ -170,6 +170,28 @@ def test_live_bars_are_kept_and_serve_when_the_source_fails(
     assert not store.circuit_open(datetime.now(UTC) + timedelta(minutes=20))
     service.gives(AAPL=11.0)
     assert "it rests" in collect(tmp_path, capsys, *flags)[1]
+    # Turns during the rest are no calls: they do not make it longer.
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        live = "FROM data_fetches WHERE source = 'live'"
+        assert connection.execute(f"SELECT count(*) {live}").fetchone()[0] == 4
+        connection.execute(
+            "UPDATE data_fetches SET at = ?",
+            ((datetime.now(UTC) - timedelta(minutes=16)).isoformat(timespec="milliseconds"),),
+        )
+        connection.commit()
+    told = collect(tmp_path, capsys, *flags)[1]
+    assert "1 bars of 1 names (without MSFT): 127.0.0.1" in told
+
+
+def test_a_login_in_an_address_is_not_told(
+    tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.gives(AAPL=10.0)
+    address = service.address.replace("://", "://me:secret-word@")
+    told = collect(tmp_path, capsys, "--live", address, "--symbols", "AAPL")[1]
+    assert "1 bars of 1 names: 127.0.0.1:" in told and "secret-word" not in told
+    assert b"secret-word" not in (tmp_path / FILE).read_bytes()
+    assert "secret-word" not in collect(tmp_path, capsys, "--live", "ftp://me:secret-word@x")[1]
 
 
 def test_synthetic_bars_say_so_everywhere_and_can_be_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +77,31 @@ def test_what_the_disk_refuses_is_counted_and_nobody_waits(path: Path) -> None:
         count = connection.execute("SELECT count(*) FROM operator_actions").fetchone()[0]
     # Whatever was written is acknowledged, and nothing else is.
     assert count == len(done) and writer.lost + count == 4
+
+
+def test_a_value_that_sqlite_cannot_hold_does_not_end_the_writing(path: Path) -> None:
+    writer = Writer(path, Retention())
+    action = "INSERT INTO operator_actions (at, action) VALUES (?, 'stop')"
+    for value in (10**30, "\ud800"):
+        refused = writer.lost
+        writer.put([(action, (value,))])
+        deadline = time.monotonic() + 60
+        while writer.lost == refused:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    writer.put([(action, ("now",))])
+    writer.close()
+    with contextlib.closing(database.open_for_reading(path)) as connection:
+        assert connection.execute("SELECT at FROM operator_actions").fetchall()[0][0] == "now"
+
+
+def test_a_home_may_have_any_name(tmp_path: Path) -> None:
+    home = tmp_path / "50% #1?"
+    with contextlib.closing(database.open_for_writing(home / database.FILE)):
+        pass
+    with contextlib.closing(database.open_for_reading(home / database.FILE)) as connection:
+        assert connection.execute("SELECT count(*) FROM processes").fetchone()[0] == 0
+    assert back_up(home, today=date(2026, 3, 10))
 
 
 def test_nobody_else_may_read_what_programs_print(path: Path) -> None:

@@ -99,6 +99,19 @@ def test_errors_are_found_and_a_catastrophic_pattern_is_switched_off() -> None:
         matcher.close()
 
 
+def test_every_line_of_an_error_is_counted_and_each_once() -> None:
+    matcher = Matcher()
+    try:
+        text = b"ERROR: 429 for row 1\nfine\n" + b"ERROR: 429 for row 2\n" * 60 + b"429 again\n"
+        matcher.submit("a", [ERRORS, "429"], text)
+        found = {one.pattern: one for one in wait_for(matcher, 2) if isinstance(one, Match)}
+        assert found[ERRORS].errors == [("ERROR: 429 for row 1", 61)]
+        assert found["429"].errors == [("429 again", 1)]
+        assert (found["429"].count, len(found["429"].lines)) == (62, 20)
+    finally:
+        matcher.close()
+
+
 def test_an_error_comes_with_the_lines_before_it_also_of_earlier_pieces() -> None:
     matcher = Matcher()
     try:

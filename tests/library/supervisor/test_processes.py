@@ -48,6 +48,23 @@ def write(tmp_path: Path, text: str) -> Path:
         ("processes:\n  - name: a\n    script: a\n    probe: {tcp: nowhere}", 4, "of the form"),
         ("processes:\n  - name: a\n    script: a\n    probe: {interval: 3}", 4, "exactly one of"),
         ("max_runtime_minutes: -1", 1, "is not at least 0"),
+        ("max_runtime_minutes: 1e300", 1, "is not less than"),
+        ("retention: {output_days: 999999}", 1, "is not at most 36500"),
+        (
+            "processes:\n  - name: a\n    script: a\n    max_restarts: 99999999999999999999",
+            4,
+            "at most",
+        ),
+        ("processes:\n  - name: a\n    script: a\n    quarantine_retry: 1e300", 4, "at most"),
+        ("processes:\n  - name: a\n    command: echo 'x", 3, "is no command: No closing quotation"),
+        ("processes:\n  - name: a\n    command: ' '", 3, "is no command: it is empty"),
+        ("processes:\n  - name: a\n    command: []", 3, "is no command: it is empty"),
+        (
+            "processes:\n  - name: a\n    script: a\n    probe: {http: 'here:80'}",
+            4,
+            "is no address",
+        ),
+        ("processes:\n  - name: a\n    script: a\n    probe: {tcp: 'a:99999'}", 4, "has no port"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, line: int, complaint: str) -> None:

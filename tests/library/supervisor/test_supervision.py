@@ -94,6 +94,22 @@ def test_what_ignores_every_signal_is_killed_within_the_minute() -> None:
     assert machine.supervision.phase == "over" and machine.now <= 70
 
 
+def test_a_long_turn_does_not_make_the_end_longer_than_a_minute() -> None:
+    names = ["first", "second", "turn"]
+    machine = SimulatedMachine({name: endless() for name in names}, stop_takes=10_000.0)
+    machine.supervise(
+        processes(
+            {"name": "first", "priority": 1, "stop_seconds": 20},
+            {"name": "second", "priority": 2, "stop_seconds": 20},
+            {"name": "turn", "priority": 9, "stop_seconds": 20, "requires_loop": True},
+        )
+    )
+    machine.run(10)
+    machine.supervision.end(10, "end")
+    machine.run(100)
+    assert machine.supervision.phase == "over" and machine.now <= 70
+
+
 def test_dependencies_wait_and_are_stopped_after_those_that_need_them() -> None:
     machine = SimulatedMachine({"server": endless(), "client": endless(), "after": one_shot()})
     machine.supervise(
@@ -197,6 +213,23 @@ def test_reload_restarts_only_what_changed() -> None:
     assert machine.alive() == {"a", "b", "d"}
     lives = {name: machine.supervision.standings[name].life for name in "abd"}
     assert lives == {"a": 1, "b": 2, "d": 1}
+
+
+def test_what_left_the_file_and_came_back_runs_again() -> None:
+    machine = SimulatedMachine({"a": endless(), "b": endless(), "turns": one_shot()})
+    every = ({"name": "a"}, {"name": "b"}, {"name": "turns", "requires_loop": True})
+    supervision = machine.supervise(processes(*every))
+    machine.run(10)
+    assert supervision.standings["turns"].state == "sleeping"
+    supervision.reload(processes({"name": "a"}), 10.0)
+    # What was between two turns is told as stopped, not as sleeping for ever.
+    assert machine.events("stopped", "turns") == ["stays stopped: it left the file"]
+    machine.run(20)
+    assert machine.alive() == {"a"}
+    supervision.reload(processes(*every), 20.0)
+    machine.run(30)
+    assert machine.alive() == {"a", "b"}
+    assert supervision.standings["turns"].turns == 1
 
 
 def test_no_room_begins_nothing_and_stops_what_allows_it_until_there_is_room() -> None:
