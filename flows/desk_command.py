@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +35,8 @@ from flows.terminal import report_console
 
 EXIT_DIFFERENT = 3
 MOST_WORKERS = 64
+MOST_CASH = 1e12
+"""Dollars; the ledger counts 1/10,000 of them in 64 bits."""
 _COMMON = ("schedule", "environment", "cash", "seeding")
 
 HELP = """usage: python -m flows.desk COMMAND
@@ -46,9 +48,9 @@ HELP = """usage: python -m flows.desk COMMAND
   status [DESK]        state, health and last ticks of every agent
   why WHAT [DESK]      why an agent did not run, what became of a tick (AGENT@2024-01-05T15:40),
                        what an order (its number) is made of
-  pause AGENT REASON   let an agent rest until it is resumed
+  pause AGENT REASON   let an agent of a desk that runs rest until it is resumed
   resume [AGENT]       let an agent, or the whole desk, go on
-  halt REASON          send nothing; resume ends it
+  halt REASON          let a desk that runs send nothing; resume ends it
   flatten REASON       cancel open orders and close every position of a desk that runs
   report [DESK]        write the tear sheet and the state: --output report.html, .json or .png
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
@@ -139,8 +141,8 @@ def _prepare_simulation(arguments: Parameters) -> Parameters:
 
 
 def _check_common(given: Mapping[str, Any]) -> None:
-    if not given["cash"] > 0:
-        raise ConfigurationError(f"--cash {given['cash']:g}: must be above 0")
+    if not 0 < given["cash"] <= MOST_CASH:
+        raise ConfigurationError(f"--cash {given['cash']:g}: must be above 0 and at most 1e12")
     if given["seeding"] < 1:
         raise ConfigurationError(f"--seeding {given['seeding']}: must be at least 1")
 
@@ -189,15 +191,13 @@ def _prepare_run(arguments: Parameters) -> Parameters:
     given = {
         name: arguments.pop(name) for name in ("start", "speed", "minutes", "sessions", *_COMMON)
     }
-    try:
-        time.fromisoformat(given["start"])
-    except ValueError:
-        raise ConfigurationError(
-            f"--start {given['start']}: is no time of day; write 11:25"
-        ) from None
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", given["start"]):
+        raise ConfigurationError(f"--start {given['start']}: is no time of day; write 11:25")
     for name in ("speed", "minutes", "sessions"):
-        if not given[name] > 0:
-            raise ConfigurationError(f"--{name} {given[name]:g}: must be above 0")
+        if not 0 < given[name] <= 1e6:
+            raise ConfigurationError(
+                f"--{name} {given[name]:g}: must be above 0 and at most 1,000,000"
+            )
     _check_common(given)
     return given
 

@@ -128,7 +128,7 @@ class Account(Protocol):
         ...
 
     def fill_quality(self, session: date, tolerance: float) -> float | None:
-        """Return the share of a session's fills within a fraction of the close; None without."""
+        """Return the share of fills of orders for the close within a fraction of it; or None."""
         ...
 
     def totals(self, now: int) -> Totals:

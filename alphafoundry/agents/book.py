@@ -132,7 +132,7 @@ class TickBook:
             line = json.dumps([at, actor, subject, before, after, wanted.reason])
             self._lines.update(line.encode())
 
-        if wanted.mode is not None and wanted.mode != self.mode:
+        if wanted.mode is not None and (wanted.mode, actor) != (self.mode, self.mode_actor):
             back = "resume" if self.mode == "ACTIVE" else "halt"
             decide("desk", self.mode, wanted.mode, back if wanted.mode != "ACTIVE" else "halt")
             self.mode, self.mode_actor, self.mode_reason = wanted.mode, actor, wanted.reason

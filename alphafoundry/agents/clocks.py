@@ -1,33 +1,9 @@
-"""The clocks of a desk that is not simulated: the true one, and one that replays the past."""
+"""The clock of a desk that is not simulated, which replays the past."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-
-SKEW = 2
-"""Seconds by which the true clock may be set while a desk runs before somebody is told."""
-
-
-class WallClock:
-    """The true time.
-
-    Parameters
-    ----------
-    asked_to_stop : looked at while it sleeps
-    """
-
-    def __init__(self, asked_to_stop: Callable[[], bool] = lambda: False) -> None:
-        self._asked_to_stop = asked_to_stop
-
-    def now(self) -> int:
-        """Return seconds since 1970."""
-        return int(time.time())
-
-    def sleep_until(self, moment: int) -> None:
-        """Return at that moment, or when asked to stop."""
-        while not self._asked_to_stop() and (left := moment - time.time()) > 0:
-            time.sleep(min(left, 0.25))
 
 
 class ReplayClock:

@@ -10,7 +10,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from pydantic import ValidationError
 
@@ -19,9 +19,9 @@ from alphafoundry.agents.due_times import due_times, is_due, last_due
 from alphafoundry.agents.gate import Decision, Tick, decide
 from alphafoundry.agents.health import Outcome
 from alphafoundry.agents.hours import ExchangeHours, utc
-from alphafoundry.agents.registry import Agent, AgentContext, AgentResult, Parameters
+from alphafoundry.agents.registry import Agent, AgentContext, AgentResult, Control, Parameters
 from alphafoundry.agents.schedule import Schedule, Task
-from alphafoundry.agents.snapshot import Facts, Snapshot
+from alphafoundry.agents.snapshot import DeskMode, Facts, Snapshot
 from alphafoundry.configuration import suggest
 from alphafoundry.errors import ConfigurationError, FoundryError
 
@@ -257,7 +257,7 @@ class Desk:
                 state.fills_seen, state.score = step.fills, ended.score
                 state.inputs_version = ended.figures.get("inputs_version", state.inputs_version)
                 if ended.control is not None:
-                    book.control(task.name, ended.control, now)
+                    book.control(task.name, _still(ended.control, step, book), now)
             self._tell(book, task, record, now, tripped=tripped, too_long=too_long)
 
     def step(self, agent: str, clock: Clock, *, due_at: int | None = None, **given: Any) -> Step:
@@ -433,6 +433,21 @@ def _parameters(agent: Agent, given: Mapping[str, Any], where: str) -> Parameter
         else:
             tail = first["msg"]
         raise ConfigurationError(f"{where}.{key}: {tail}") from None
+
+
+def _still(wanted: Control, step: Step, book: TickBook) -> Control:
+    """Return what holds of a change although others may have changed the desk during the run.
+
+    A state that is not the one that the agent saw is only made graver.
+    """
+    assert step.context is not None
+    if wanted.mode is None:
+        return wanted
+    unchanged = (step.context.mode, step.context.mode_actor) == (book.mode, book.mode_actor)
+    gravity = get_args(DeskMode).index
+    graver = gravity(wanted.mode) > gravity(book.mode)
+    holds = graver or (unchanged and wanted.mode != book.mode)
+    return wanted if holds else replace(wanted, mode=None)
 
 
 def _plain(facts: Facts) -> dict[str, Any]:

@@ -55,18 +55,6 @@ def last_due(task: Task, hours: ExchangeHours, now: int) -> int | None:
     return found[-1] if found else None
 
 
-def next_due(task: Task, hours: ExchangeHours, now: int) -> int | None:
-    """Return the agent's first due time after `now`, within ten days; None without one."""
-    span = task.interval
-    while span <= 10 * 86_400:
-        found = due_times(task, hours, now, now + span)
-        if found:
-            return found[0]
-        span *= 4
-    found = due_times(task, hours, now, now + 10 * 86_400)
-    return found[0] if found else None
-
-
 def all_due(tasks: Iterable[Task], hours: ExchangeHours, after: int, until: int) -> Iterator[Due]:
     """Yield every agent's due times in (after, until], ordered by moment, rank and name."""
     return merge(

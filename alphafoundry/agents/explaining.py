@@ -137,6 +137,8 @@ def _one_order(order: OrderRow, paid: tuple[int, int] | None) -> str:
         first = sorted(wanted.items(), key=lambda one: -abs(one[1]))[:3]
         told = ", ".join(f"{name} {amount / SHARE:+,.2f}" for name, amount in first)
         text += f"; most of it by {told} shares"
+    elif "reason" in facts:
+        text += f", for this reason: {facts['reason']}"
     return f"{text}."
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import math
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
 from alphafoundry.agents.bodies.meta_control import OWN as META_CONTROL
-from alphafoundry.agents.control import change_desk
+from alphafoundry.agents.control import change_desk, desk_time
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, seconds, utc
 from alphafoundry.errors import FoundryError
 from alphafoundry.store import RunRow, Store, is_alive
-from alphafoundry.store.agent_tables import AgentDeskRow
-from alphafoundry.store.agents import desk_transaction, read_agent_desk, read_ticks
+from alphafoundry.store.agents import desk_transaction, read_agent_desk
 from alphafoundry.store.desk_tables import DeskRow
 from alphafoundry.trading import (
+    OrderLimits,
     OrderRequest,
     books_of,
     intend_orders,
@@ -24,6 +26,8 @@ from alphafoundry.trading import (
     read_orders,
     request_cancel,
 )
+from alphafoundry.trading.desks import limits_in
+from alphafoundry.trading.money import PRICE, SHARE
 from alphafoundry.trading.orders import CLOSING_CUTOFF
 
 BATCH = "flatten"
@@ -67,12 +71,12 @@ def flatten_desk(store: Store, reason: str, *, desk: str | None, at: datetime) -
             f"desk {found.name}: its ledger is halted ({ledger.state_reason}), so its positions "
             "are not certain; see python -m flows.desk reconcile, then resume, then flatten"
         )
-    now = _desk_time(store, found, at)
+    now = desk_time(store, found, at)
     hours = ExchangeHours(ledger.exchange, now.date(), now.date() + timedelta(days=10))
     with store.together():
         cancelled, orders = _write(store, ledger.id, _session(hours, now), now, reason)
         # What is halted and has nothing to close stays halted.
-        if found.mode == "ACTIVE" or (found.mode == "HALTED" and orders):
+        if found.mode != "HALTED" or orders:
             change_desk(store, "REDUCING", f"{BATCH}: {reason}", desk=found.name, at=now)
         if not cancelled and not orders:
             return f"desk {found.name}: nothing to do, every position is closed or being closed"
@@ -107,15 +111,17 @@ def _write(
         else:
             closing[order.symbol] += order.quantity - order.filled
     cancelled = request_cancel(store, ledger, others, now=now, reason=BATCH)
-    requests = []
+    with store.session() as transaction:
+        limits = limits_in(transaction, ledger)
+    requests: list[OrderRequest] = []
     for symbol, holding in sorted(books_of(store, ledger).holdings.items()):
         rest = abs(holding.quantity) - closing[symbol]
         if rest > 0:
-            requests.append(
+            requests.extend(
                 OrderRequest(
                     symbol,
                     "sell" if holding.quantity > 0 else "buy",
-                    rest,
+                    quantity,
                     session.day,
                     time_in_force="day",
                     reduce_only=True,
@@ -123,6 +129,7 @@ def _write(
                     reference_price=holding.mark or None,
                     facts={"reason": f"{BATCH}: {reason}"},
                 )
+                for quantity in _allowed(rest, holding.mark, limits)
             )
     number = len({one.batch for one in read_orders(store, ledger) if one.batch.startswith(BATCH)})
     if requests:
@@ -130,15 +137,18 @@ def _write(
     return cancelled, len(requests)
 
 
+def _allowed(quantity: int, price: int | None, limits: OrderLimits) -> Iterator[int]:
+    """Yield parts of a quantity that the limits of a single order let through."""
+    most = [math.inf if limits.max_order_shares is None else limits.max_order_shares]
+    if limits.max_order_value is not None and price:
+        most.append(limits.max_order_value * PRICE / price)
+    size = max(1.0, min(most))
+    part = quantity if math.isinf(size) else int(size) * SHARE
+    for start in range(0, quantity, part):
+        yield min(part, quantity - start)
+
+
 def _session(hours: ExchangeHours, now: datetime) -> SessionHours:
     """Return the session at hand, or the next one where little of it is left."""
     last = seconds(now) + round(CLOSING_CUTOFF.total_seconds())
     return next(one for one in hours.sessions if one.closes > last)
-
-
-def _desk_time(store: Store, found: AgentDeskRow, at: datetime) -> datetime:
-    """Return the time of the desk's clock: of one in the past, that of its newest tick."""
-    if found.clock == "wall":
-        return at
-    newest = read_ticks(store, found.name, limit=1)
-    return newest[0].claimed_at if newest else found.began_at

@@ -146,7 +146,9 @@ class TradingFloor:
             )
 
     def close_session(self, day: date, now: int) -> Evening:
-        """Value the book at the closes of a session, and remember what the session was."""
+        """Value the book at the closes of a session, and remember what the session was, once."""
+        if self.evenings and self.evenings[-1].day == day:
+            return self.evenings[-1]
         opened = self._held
         before = self.evenings[-1].equity if self.evenings else self.account.equity()
         self.account.close_session(day, now)
@@ -301,7 +303,7 @@ class TradingFloor:
 
     def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""
-        if self.strategies:
+        if self.strategies and sessions:
             self.rebalancer().programme(sessions[0])
             self.rebalancer().prepare(sessions)
 

@@ -164,6 +164,7 @@ class PaperAccount:
         )
         self._state, self.version = kept["state"], kept["version"]
         self._seen = None if kept["seen"] is None else tuple(kept["seen"])
+        self._kept = _Kept(self._store, self._id)
 
     def positions(self) -> Mapping[str, int]:
         """Return symbol to whole shares, below 0 is short."""
@@ -305,7 +306,7 @@ class PaperAccount:
         self._changed()
 
     def fill_quality(self, session: date, tolerance: float) -> float | None:
-        """Return the share of a session's fills within a fraction of the close; None without."""
+        """Return the share of fills of orders for the close within a fraction of it; or None."""
         if self._quality[0] == (self.version, session, tolerance):
             return self._quality[1]
         day = self._days.days[session]
@@ -315,6 +316,8 @@ class PaperAccount:
             .where(
                 OrderRow.desk_id == self._id,
                 OrderRow.session == session,
+                # What closes a position from the open on does not aim at the close.
+                OrderRow.time_in_force == "cls",
                 FillRow.desk_id == self._id,
                 FillRow.at >= day.session.opens,
             )

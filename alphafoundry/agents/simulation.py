@@ -300,7 +300,7 @@ class DeskSimulation:
         """Make what takes seconds, before the first session: signals, programme, risk models."""
         began = time.process_time()
         with threadpool_limits(1):
-            self.floor.prepare([one.day for one in self.sessions])
+            self.floor.prepare([one.day for one in self.sessions[self.done :]])
         self._preparing = time.process_time() - began
 
     @property
@@ -433,8 +433,9 @@ class DeskSimulation:
             ),
             clock="simulated" if self.floor.simulated else "replay",
         )
-        save_desk_report(self._store, self.name, report.to_json())
+        # A desk with a report is done: a kill before would leave its last session untold.
         close_books(self.desk, self.floor, self.simulator.now)
+        save_desk_report(self._store, self.name, report.to_json())
         return report
 
     def _write(self, *, quiet: bool) -> None:

@@ -186,12 +186,16 @@ def _one_order(store: Store, found: AgentDeskRow, number: int) -> Iterator[str]:
             raise FoundryError(f"desk {found.name}: there is no order {number}")
         fills = list(session.scalars(select(FillRow).where(FillRow.order_id == order.id)))
     why_so = f" ({order.reason})" if order.reason else ""
+    when = "on the close of" if order.time_in_force == "cls" else "in the session of"
     yield (
         f"order {number} of desk {found.name}: {order.side} {order.quantity / SHARE:g} "
-        f"{order.symbol} on the close of {order.session}, {order.status}{why_so}"
+        f"{order.symbol} {when} {order.session}, {order.status}{why_so}"
     )
-    yield f"  from bars to {order.data_until} of market {order.market_id}, {order.data_version}"
     facts: Mapping[str, Any] = order.facts
+    if "reason" in facts:
+        yield f"  {facts['reason']}"
+    if order.data_until is not None:
+        yield f"  from bars to {order.data_until} of market {order.market_id}, {order.data_version}"
     if "parts" in facts:
         yield f"  held {facts['held']:+,d}, target {facts['target']:+,d}, at {facts['price']:,.4f}"
         parts: Mapping[str, int] = facts["parts"]

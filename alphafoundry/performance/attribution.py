@@ -165,15 +165,16 @@ def reasons(order_parts: Parts, *, signed: int, filled: int) -> dict[str, int]:
     return {name: quantity for name, quantity in found.items() if quantity}
 
 
-def fitted(parts: Parts, quantity: int, *, split: bool = False) -> dict[str, int]:
+def fitted(parts: Parts, quantity: int, *, alike: bool = False) -> dict[str, int]:
     """Return reasons that add to the shares that there are.
 
-    After a split all reasons grow alike; any other difference is a position from elsewhere.
+    alike : after a split all reasons grow alike, and shrink alike after an order that only closes;
+        any other difference is a position from elsewhere
     """
     total = sum(parts.values())
     if total == quantity:
         return dict(parts)
-    if split and total:
+    if alike and total:
         return apportion(quantity, parts)
     return {**parts, FOREIGN: parts.get(FOREIGN, 0) + quantity - total}
 

@@ -292,7 +292,11 @@ def _reasons(
     *,
     included: bool,
 ) -> dict[str, Parts]:
-    """Return symbol to why it is held: what its newest order up to a day was made of."""
+    """Return symbol to why it is held: what its newest order up to a day was made of.
+
+    An order that closes (a stop, flatten) has no reasons of its own: what it leaves is held for
+    those of the order before it, each as much smaller as the position.
+    """
     names = sorted(name for name, quantity in held.items() if quantity)
     until = OrderRow.session <= day if included else OrderRow.session < day
     newest: dict[str, OrderRow] = {}
@@ -304,6 +308,19 @@ def _reasons(
         )
         query = select(OrderRow).where(OrderRow.id.in_(last))
         newest |= {order.symbol: order for order in transaction.scalars(query)}
+    closing = {
+        name
+        for name, order in newest.items()
+        if order.origin == "desk" and "parts" not in order.facts
+    }
+    for name in closing:
+        earlier = (
+            select(OrderRow)
+            .where(OrderRow.desk_id == desk_id, OrderRow.symbol == name, until)
+            .order_by(OrderRow.id.desc())
+        )
+        with_parts = (one for one in transaction.scalars(earlier) if "parts" in one.facts)
+        newest[name] = next(with_parts, newest[name])
     splits = _split_days(transaction, desk_id)
     found: dict[str, Parts] = {}
     for name in names:
@@ -315,7 +332,9 @@ def _reasons(
         sign = 1 if order.side == "buy" else -1
         why = reasons(given["parts"], signed=sign * order.quantity, filled=sign * order.filled)
         since = any(order.session < one for one in splits.get(name, ()))
-        found[name] = fitted(why, held[name], split=since)
+        share = Fraction(held[name], sum(why.values()) or -1)
+        smaller = name in closing and 0 < share < 1
+        found[name] = fitted(why, held[name], alike=since or smaller)
     return found
 
 

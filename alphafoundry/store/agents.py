@@ -29,6 +29,8 @@ from alphafoundry.store.database import (
     insert_rows,
     lock_subject,
 )
+from alphafoundry.store.runs import is_alive
+from alphafoundry.store.tables import RunRow
 
 
 def open_agent_desk(
@@ -42,9 +44,19 @@ def open_agent_desk(
     settings: Mapping[str, Any],
     run_id: int | None = None,
 ) -> AgentDeskRow:
-    """Record a desk, or take up the one of that name with today's schedule and settings."""
+    """Record a desk, or take up the one of that name with today's schedule and settings.
+
+    Raises StoreError where another process is at work on it.
+    """
     with store.write() as session:
         found = session.get(AgentDeskRow, name)
+        if found is not None and found.run_id not in (None, run_id):
+            other = session.get(RunRow, found.run_id)
+            if other is not None and is_alive(other):
+                raise StoreError(
+                    f"desk {name}: process {other.pid} on {other.host} is at work on it; wait for "
+                    "its end, or begin another with --restart"
+                )
         if found is None:
             found = AgentDeskRow(
                 name=name,

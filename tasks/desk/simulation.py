@@ -222,7 +222,6 @@ async def trade_part(desk: SimulatedDesk, name: str, days: Sequence[SessionHours
 async def trade_sessions(desk: SimulatedDesk) -> None:
     """Let every session happen, each in a task run of its own, or some in a row where many are."""
     days = desk.simulation.sessions
-    days = desk.simulation.sessions
     left = days[desk.simulation.done :]
     desk.context.progress.say("Preparing signals and risk models")
     await asyncio.to_thread(desk.simulation.prepare)

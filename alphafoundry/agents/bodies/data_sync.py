@@ -48,8 +48,9 @@ def data_sync(context: AgentContext) -> AgentResult:
         return AgentResult(f"bars to {newest}", figures={"data_until": newest.isoformat()})
     figures: dict[str, object] = {"days": int(rows.sum()), "data_until": newest.isoformat()}
     for day in dates[rows].tolist():
-        floor.release(day)
+        # In this order, a session whose closing fails is closed by the next attempt.
         figures["equity"] = round(floor.close_session(day, context.now).equity, 4)
+        floor.release(day)
     if given.data_validation and rows.any():
         figures |= _gaps(floor.panel.fields["close"], np.flatnonzero(rows))
     what = f", {figures['gaps']} bars missing" if figures.get("gaps") else ""

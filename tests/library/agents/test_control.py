@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from alphafoundry.agents.bodies.meta_control import ControlParameters, meta_control
 from alphafoundry.agents.control import change_desk, pause_agent
@@ -14,7 +15,10 @@ from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control
 from alphafoundry.errors import FoundryError, StoreError
 from alphafoundry.store import open_store
-from alphafoundry.store.agents import read_control_decisions
+from alphafoundry.store.agent_tables import AgentDeskRow
+from alphafoundry.store.agents import read_agent_desk, read_control_decisions
+from alphafoundry.store.desk_tables import DeskRow
+from alphafoundry.trading import read_desk, set_state
 from tests.library.agents.desks import (
     GivenClock,
     at,
@@ -23,6 +27,7 @@ from tests.library.agents.desks import (
     schedule_of,
     stored_book,
 )
+from tests.library.trading import week
 
 HOURS = hours_of("2024-03-01", "2024-03-31")
 NOON = at("2024-03-08T17:00:00")
@@ -65,6 +70,62 @@ def test_a_desk_is_halted_and_resumed_with_a_row_each(store, desk):
     rows = read_control_decisions(store, "test")
     assert [(one.before, one.after) for one in rows] == [("HALTED", "ACTIVE"), ("ACTIVE", "HALTED")]
     assert rows[1].reason == "looks odd" and rows[1].undo == "resume"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "meant", "after"),
+    [
+        ("REDUCING", "ACTIVE", "HALTED", ("HALTED", "person")),
+        ("ACTIVE", "REDUCING", "REDUCING", ("REDUCING", "person")),
+        ("HALTED", "ACTIVE", "REDUCING", ("HALTED", "work")),
+        ("REDUCING", "ACTIVE", "REDUCING", ("REDUCING", "person")),
+    ],
+)
+def test_what_a_person_sets_while_an_agent_runs_stays(
+    tmp_path, store, wanted, before, meant, after
+):
+    schedule = schedule_of(tmp_path, "  work: {interval_minutes: 1}\n")
+    book = stored_book(store, schedule, NOON)
+
+    def work(context: AgentContext) -> AgentResult:
+        if context.now > NOON + 60:
+            change_desk(store, meant, "a person's word", desk="test", at=NOW)
+            return AgentResult(control=Control("what it saw", wanted))
+        return AgentResult(control=Control("at first", before) if before != "ACTIVE" else None)
+
+    desk = desk_of(schedule, HOURS, NOON, {"work": work}, book=book)
+    desk.step("work", GivenClock(NOON + 60))
+    desk.step("work", GivenClock(NOON + 120))
+    found = read_agent_desk(store, "test")
+    actor = "work" if found.mode_actor == "work" else "person"
+    assert (found.mode, actor) == after
+
+
+def test_a_ledger_that_halted_by_itself_is_resumed_although_the_desk_is_active(store, desk):
+    made = week.make_desk(store)
+    with store.write() as session:
+        session.execute(update(DeskRow).values(name="test"))
+    set_state(store, made.desk_id, "halted", reason="cash differs")
+    change_desk(store, "ACTIVE", "looked at it", desk="test", at=NOW)
+    assert read_desk(store, made.desk_id).state == "active"
+    assert "is ACTIVE already" in change_desk(store, "ACTIVE", "again", desk="test", at=NOW)
+
+
+def test_a_change_has_the_time_of_the_desk(store, desk):
+    with store.write() as session:
+        session.execute(update(AgentDeskRow).values(clock="replay"))
+    change_desk(store, "HALTED", "odd", desk=None, at=datetime(2026, 1, 1, tzinfo=UTC))
+    (row,) = read_control_decisions(store, "test")
+    assert row.at == NOW + timedelta(minutes=1)
+
+
+def test_a_simulation_is_changed_by_no_person(store, desk):
+    with store.write() as session:
+        session.execute(update(AgentDeskRow).values(clock="simulated"))
+    with pytest.raises(FoundryError, match="is a simulation"):
+        change_desk(store, "HALTED", "odd", desk=None, at=NOW)
+    with pytest.raises(FoundryError, match="is a simulation"):
+        pause_agent(store, "work", "odd", desk=None, at=NOW)
 
 
 def test_what_is_not_there_is_told(store, desk, tmp_path):

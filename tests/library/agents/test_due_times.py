@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphafoundry.agents.due_times import all_due, due_times, is_due, last_due, next_due
+from alphafoundry.agents.due_times import all_due, due_times, is_due, last_due
 from alphafoundry.agents.hours import ExchangeHours
 from alphafoundry.market.sessions import sessions
 from tests.library.agents.desks import at, hours_of, schedule_of
@@ -109,7 +109,6 @@ def test_the_days_may_be_cut_anywhere(start, spans):
         assert all(start < one <= whole for one in once)
         if once:
             assert last_due(task, YEAR, once[0]) == once[0]
-            assert next_due(task, YEAR, once[0] - 1) == once[0]
 
 
 def test_a_years_session_ticks_are_those_of_the_calendar_counted_apart(tasks):

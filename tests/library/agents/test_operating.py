@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -10,10 +11,10 @@ from sqlalchemy import select
 
 from alphafoundry.agents.control import change_desk
 from alphafoundry.agents.decisions import replayed
-from alphafoundry.agents.flatten import flatten_desk
+from alphafoundry.agents.flatten import _allowed, flatten_desk
 from alphafoundry.agents.living import LivingDesk
 from alphafoundry.agents.reconciling import reconcile_desk
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import FoundryError, StoreError
 from alphafoundry.runs import open_run
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.agent_tables import AgentTickRow
@@ -23,7 +24,7 @@ from alphafoundry.store.agents import (
     read_control_decisions,
 )
 from alphafoundry.store.desk_tables import DeskRow
-from alphafoundry.trading import read_orders, set_state
+from alphafoundry.trading import OrderLimits, read_orders, set_state
 from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
 from tests.library.agents.test_living import Stepping
 
@@ -105,6 +106,30 @@ def test_a_desk_is_flattened_once_and_its_ledger_holds(tmp_path):
             assert not found.agrees
             assert any(line.startswith("cash: ") and "$12.34" in line for line in found.differences)
             assert "S00: ledger 0 shares, broker 5" in found.differences
+
+
+def test_a_position_beyond_the_limits_of_an_order_is_closed_in_parts():
+    parts = list(_allowed(25_000_500_000, 0, OrderLimits(max_order_shares=10_000)))
+    assert parts == [10_000_000_000, 10_000_000_000, 5_000_500_000]
+    dollars = OrderLimits(max_order_shares=100, max_order_value=1_000)
+    assert list(_allowed(60_000_000, 40_000_000, dollars)) == [25_000_000, 25_000_000, 10_000_000]
+    assert list(_allowed(60_000_000, None, OrderLimits())) == [60_000_000]
+
+
+def test_a_desk_that_a_process_is_at_work_on_is_taken_up_by_no_other(tmp_path):
+    panel = small_panel()
+    with (
+        open_store(home=tmp_path) as store,
+        open_run(store, flow="desk", service="desk") as run,
+        open_run(store, flow="desk", service="desk") as other,
+    ):
+        with small_desk(store, panel, tmp_path, sessions=2, run_id=run.id):
+            pass
+        with (
+            pytest.raises(StoreError, match=f"process {os.getpid()} on .* is at work on it"),
+            small_desk(store, panel, tmp_path, sessions=2, run_id=other.id),
+        ):
+            pass
 
 
 def test_what_cannot_be_flattened_is_told_in_a_line(tmp_path):

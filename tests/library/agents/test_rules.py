@@ -14,6 +14,7 @@ from alphafoundry.agents.paper_account import order_limits
 from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.schedule import load_schedule, stored_schedule
 from alphafoundry.agents.simulation import plain_values
+from alphafoundry.agents.status import why
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.store import open_store
 from alphafoundry.trading import OrderLimits, read_orders
@@ -136,4 +137,11 @@ def test_a_stopped_position_is_closed_next_session_and_not_opened_again(tmp_path
         assert {one.status for one in orders} == {"filled"}
         assert {one.session for one in orders} == {third.day}
         assert all(one.sent_at - one.send_from < timedelta(minutes=5) for one in orders)
+        # A fill at the open is no miss of the close.
+        account = desk.floor.account
+        assert account.fill_quality(third.day, 0.001) == account.fill_quality(third.day, 0.2) == 1.0
+        told = list(why(store, str(orders[0].sequence), "small"))
+        assert f"in the session of {third.day}, filled" in told[0]
+        assert f"{orders[0].symbol}: stopped on {second.day} after -" in told[1]
+        assert not any("None" in line for line in told)
         assert desk.report().totals.differences == []

@@ -189,7 +189,7 @@ def test_a_bar_that_is_told_otherwise_today_moves_the_backtest_alone() -> None:
 
 def test_a_split_lets_all_reasons_grow_and_anything_else_is_from_elsewhere() -> None:
     why = {"strategy a": 30 * SHARE, "optimiser": -10 * SHARE}
-    assert fitted(why, 40 * SHARE, split=True) == {
+    assert fitted(why, 40 * SHARE, alike=True) == {
         "strategy a": 60 * SHARE,
         "optimiser": -20 * SHARE,
     }

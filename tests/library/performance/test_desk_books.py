@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
+from fractions import Fraction
 
 from alphafoundry.performance.attribution import attribute, summed
 from alphafoundry.performance.desk_books import read_session_facts
 from alphafoundry.store import open_store
-from alphafoundry.trading import BrokerRules, books_of
+from alphafoundry.trading import BrokerRules, books_of, read_orders
 from tests.library.trading import week
 
 SHARE = 1_000_000
+TUESDAY = date(2024, 3, 5)
 
 
 def with_reasons(day, held, target):
@@ -53,3 +55,35 @@ def test_a_week_is_accounted_for(tmp_path, monkeypatch) -> None:
         # Splits let reasons grow, so no share of the week is from elsewhere.
         assert "foreign positions" not in whole.parts
         assert whole.drift["a"]["data revision"] == 0
+
+
+def closing_on_the_second_day(day, held, target):
+    """The orders with their reasons; those of the second day only close, as a stop does."""
+    found = with_reasons(day, held, target)
+    if day.session.day == TUESDAY:
+        found = [one for one in found if target.get(one.symbol, 0) < held.get(one.symbol, 0)]
+        for one in found:
+            del one.facts["parts"]
+    return [one for one in found if day.session.day != TUESDAY or one.symbol in ("ACE", "BOW")]
+
+
+def test_what_an_order_that_closes_leaves_is_held_for_the_reasons_before_it(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(week, "requests_of", closing_on_the_second_day)
+    with open_store(home=tmp_path) as store:
+        desk = week.make_desk(store)
+        week.run_week(desk)
+        assert {one.facts.get("parts") is None for one in read_orders(store, desk.desk_id)} == {
+            True,
+            False,
+        }
+        days = dict(desk.paper.market.days)
+        sessions = [(day, datetime.combine(day, time(5), UTC)) for day in list(days)[:-1]]
+        facts = read_session_facts(store, desk.desk_id, sessions, days)
+        after = facts[2].books
+        assert after.held["ACE"] == 905 * SHARE == sum(after.parts["ACE"].values())
+        share = Fraction(905, 1001)
+        for name, quantity in facts[1].books.parts["ACE"].items():
+            assert abs(after.parts["ACE"][name] - share * quantity) < 1
+        assert "foreign positions" not in summed([attribute(one.books) for one in facts]).parts
