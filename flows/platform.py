@@ -225,14 +225,15 @@ def _wait_until_up(home: Path, child: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + START_SECONDS
     print("starting ...", flush=True)
     while time.monotonic() < deadline:
-        if child.poll() is not None:
+        # Where two started at once, both wait for the one that runs.
+        if child.poll() is not None and not is_running(home):
             said = "".join(last_lines(log, 1)).removeprefix("error: ")
             raise SupervisorError(f"the platform has ended again: {said} ({log})")
         with contextlib.suppress(SupervisorError):
             rows = {
                 row["name"]: row["state"] for row in read_status(home / database.FILE).processes
             }
-            mine = read_status(home / database.FILE).supervision["pid"] == child.pid
+            mine = read_status(home / database.FILE).supervision["pid"] == running_pid(home)
             if mine and rows.get("prefect", "running") == "running" and "session" in rows:
                 _tell_where(home)
                 return 0

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -272,7 +272,7 @@ def become_guardian(
     supervision = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     # Held from here on, by the guardian too: of two that start at once one touches nothing of the
     # other. Who looks whether a supervisor runs has the lock for a moment as well.
-    with file_lock(folder / LOCK, wait=LOCK_SECONDS) as lock:
+    with _naming(folder), file_lock(folder / LOCK, wait=LOCK_SECONDS) as lock:
         if lock is None:
             raise SupervisorError(f"{folder}: a supervisor runs here already")
         os.ftruncate(lock, 0)
@@ -318,6 +318,16 @@ def _end_leftovers(folder: Path) -> None:
         shutil.rmtree(plan.sockets, ignore_errors=True)
         if count:
             print(f"ended {count} processes that an earlier supervision had left behind")
+
+
+@contextlib.contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Let an error of the system say where it was, when it does not: a full disk tells no file."""
+    try:
+        yield
+    except OSError as problem:
+        problem.filename = problem.filename or str(folder)
+        raise
 
 
 def _check_database(path: Path) -> None:

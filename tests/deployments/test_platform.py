@@ -66,7 +66,7 @@ def test_prefect_reads_the_retention_that_the_platform_gives(
     vacuum = ServerServicesDBVacuumSettings()
     assert ServerEventsSettings().retention_period == timedelta(days=1)
     assert vacuum.retention_period == timedelta(days=14)
-    assert vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
+    assert vacuum.enabled_vacuum_types >= {"events", "flow_runs"}  # newer Prefects add orphans
     overrides = vacuum.event_retention_overrides
     assert overrides == {"prefect.flow-run.heartbeat": timedelta(hours=1)}
 
