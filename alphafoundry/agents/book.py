@@ -228,6 +228,9 @@ class StoredBook(TickBook):
             after = _plain_states(self.states, self.seen_until)
             rows.put_states({name: s for name, s in after.items() if s != before.get(name)})
             self._write_desk(rows)
+            moments = [one.ended_at or one.claimed_at for one in (*self.ended, *added)]
+            newest = [rows.desk().seen_until, *map(utc, moments)]
+            rows.desk().seen_until = max(newest)
         self._rows = None
         self._forget()
 

@@ -181,7 +181,7 @@ def _one_order(store: Store, found: AgentDeskRow, number: int) -> Iterator[str]:
         .where(DeskRow.name == found.name, OrderRow.sequence == number)
     )
     with store.session() as session:
-        order = session.scalars(query).one_or_none()
+        order = session.scalars(query).one_or_none() if number < 2**31 else None
         if order is None:
             raise FoundryError(f"desk {found.name}: there is no order {number}")
         fills = list(session.scalars(select(FillRow).where(FillRow.order_id == order.id)))

@@ -13,6 +13,7 @@ from alphafoundry.agents.control import change_desk, pause_agent
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control
+from alphafoundry.agents.status import desk_status, why
 from alphafoundry.errors import FoundryError, StoreError
 from alphafoundry.store import open_store
 from alphafoundry.store.agent_tables import AgentDeskRow
@@ -109,6 +110,13 @@ def test_a_ledger_that_halted_by_itself_is_resumed_although_the_desk_is_active(s
     change_desk(store, "ACTIVE", "looked at it", desk="test", at=NOW)
     assert read_desk(store, made.desk_id).state == "active"
     assert "is ACTIVE already" in change_desk(store, "ACTIVE", "again", desk="test", at=NOW)
+
+
+def test_the_status_of_a_desk_on_a_clock_is_of_its_newest_tick(store, desk):
+    told = list(desk_status(store).lines())
+    assert told[2] == "2 ticks to 2024-03-08 17:01 UTC of the desk"
+    with pytest.raises(FoundryError, match="there is no order 99999999999999999999"):
+        list(why(store, "9" * 20))
 
 
 def test_a_change_has_the_time_of_the_desk(store, desk):
