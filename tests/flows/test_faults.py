@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -183,18 +188,24 @@ def test_a_group_of_the_simulator_in_this_process_is_tried_again_from_where_it_w
     assert (report.counts.simulated, report.counts.unfinished) == (6, 0)
     assert sorted([*asked[:2], *asked[3:]]) == [1, 2, 3, 4, 5, 6] and asked[2] == asked[3]
     assert place.rows("SELECT DISTINCT attempts FROM simulations") == [(1,)]
-    (task_run,) = task_runs_of_the_newest_flow("simulate ")
+    (task_run,) = task_runs_of_the_last_flow("simulate ")
     assert task_run.name.endswith(" and 5 more") and task_run.run_count == 2
     assert task_run.state_type == StateType.COMPLETED
 
 
-def task_runs_of_the_newest_flow(beginning: str) -> list[TaskRun]:
+def task_runs_of_the_last_flow(beginning: str) -> list[TaskRun]:
     with get_client(sync_client=True) as prefect:
-        (newest,) = prefect.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
-        of_newest = FlowRunFilter(id=FlowRunFilterId(any_=[newest.id]))
+        # Other tests may have left scheduled runs at this server: only what has ended counts.
+        completed = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED]))
+        )
+        (last,) = prefect.read_flow_runs(
+            flow_run_filter=completed, sort=FlowRunSort.END_TIME_DESC, limit=1
+        )
+        of_last = FlowRunFilter(id=FlowRunFilterId(any_=[last.id]))
 
         def read() -> list[TaskRun]:
-            found = prefect.read_task_runs(flow_run_filter=of_newest)
+            found = prefect.read_task_runs(flow_run_filter=of_last)
             return [one for one in found if one.name.startswith(beginning)]
 
         # The server writes task runs down a moment later.
