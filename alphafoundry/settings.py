@@ -206,6 +206,27 @@ class IdeasSettings(_Settings):
         return self
 
 
+class ScreenSettings(_Settings):
+    """Ideas that are judged in bulk on search days before the best of them are simulated.
+
+    ideas : how many a run screens; 0 screens none
+    batch : ideas of one task run, which share their sub-expressions
+    """
+
+    ideas: Annotated[
+        int,
+        BeforeValidator(_not_true_or_false),
+        Flag("N", name="prescreen"),
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="ideas to judge in bulk on search days, so that the simulations go to the "
+            "best; each counts as a trial, 0 screens none",
+        ),
+    ] = 0
+    batch: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5_000)] = 250
+
+
 class MiningSettings(_Settings):
     """How the search goes on from what was found.
 
@@ -549,6 +570,7 @@ class FoundrySettings(_Settings):
     hopeful: HopefulSettings = HopefulSettings()
     fields: FieldSettings = FieldSettings()
     ideas: IdeasSettings = IdeasSettings()
+    screen: ScreenSettings = ScreenSettings()
     mining: MiningSettings = MiningSettings()
     holdout: HoldoutSettings = HoldoutSettings()
     placebo: PlaceboSettings = PlaceboSettings()

@@ -19,6 +19,7 @@ HOUR = 3600.0
 @flow(name="continuous", flow_run_name="generate and mine until stopped")
 async def continuous(
     simulations: int | None = None,
+    prescreen: int | None = None,
     mining_interval: float | None = None,
     generator: str | None = None,
     batch_size: int | None = None,

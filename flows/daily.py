@@ -15,6 +15,7 @@ from tasks.research.run import publish_research, run_of_research
 @flow(name="daily", flow_run_name="daily")
 async def daily(
     simulations: int | None = None,
+    prescreen: int | None = None,
     generator: str | None = None,
     batch_size: int | None = None,
     seed: int | None = None,

@@ -15,6 +15,7 @@ from tasks.research.simulation import simulate_all
 @flow(name="generate", flow_run_name="generate alphas")
 async def generate(
     simulations: int | None = None,
+    prescreen: int | None = None,
     generator: str | None = None,
     batch_size: int | None = None,
     seed: int | None = None,

@@ -62,6 +62,8 @@ class Counts:
     duplicates : proposals left out because they are known already
     invented, mined : simulations that ended in this run, by where they came from
     resumed : those among them that an interrupted run had left
+    screened : ideas that were judged in bulk before
+    chosen : those among them that were handed on to be simulated
     errors : simulations that ended without an alpha
     unfinished : simulations that wait for the next run
     hopeful : alphas of this run that met the rule
@@ -79,6 +81,8 @@ class Counts:
     invented: int = 0
     mined: int = 0
     resumed: int = 0
+    screened: int = 0
+    chosen: int = 0
     errors: int = 0
     unfinished: int = 0
     hopeful: int = 0
@@ -182,6 +186,11 @@ class AlphasReport:
         rows += [("data", self.data)] if self.data else []
         if self.evidence is not None:
             rows += self.evidence.summary()
+        if counts.screened:
+            tried = (
+                f"{counts.screened:,} ideas screened, the {counts.chosen} best of them simulated; "
+                f"{tried}"
+            )
         rows.append(("tried", tried))
         left_out = [
             f"{counts.duplicates} known already" if counts.duplicates else "",

@@ -25,6 +25,7 @@ from alphafoundry.store import (
     SubmissionRow,
     count_by_version,
     count_elsewhere,
+    count_screened,
     judged_pnl,
     read_alphas,
     read_daily_pnl,
@@ -58,6 +59,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
         for alpha in hopeful
         if alpha.alpha_id in by_alpha and alpha.planted is not None
     )
+    screened = count_screened(run.store, run.run_id)
     counts = Counts(
         proposed=run.tally.proposed,
         refused=len(read_refusals(run.store, run.run_id)),
@@ -65,6 +67,8 @@ def build_report(run: ResearchRun) -> AlphasReport:
         invented=len(ended) - len(mined),
         mined=len(mined),
         resumed=run.tally.resumed,
+        screened=screened.ideas,
+        chosen=screened.chosen,
         errors=sum(row.status not in WITH_ALPHA for row in ended),
         unfinished=len(rows) - len(ended),
         hopeful=sum(alpha.alpha_id in by_alpha for alpha in hopeful),

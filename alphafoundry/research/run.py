@@ -54,6 +54,7 @@ class Tally:
     opening : id of the opening that judged the finalists of this run, None without one
     unfinished : simulation that this run has put aside to the reason
     phase : what was simulated last, "generate" or "mine"
+    screened_seeds : seeds whose ideas this run has screened
     """
 
     def __init__(self) -> None:
@@ -66,6 +67,7 @@ class Tally:
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()
+        self.screened_seeds: set[int] = set()
         self.unfinished: dict[int, str] = {}
         self.obstacles: dict[str, str] = {}
         self.notes: list[str] = []

@@ -248,6 +248,12 @@ def _test_start(days: DailyPnl, period: str) -> int | None:
     return cut if cut < len(days) else None
 
 
+def searched_days(days: DailyPnl, period: str) -> DailyPnl:
+    """Return the days before the test period: those of an alpha's own numbers."""
+    cut = _test_start(days, period)
+    return days if cut is None else days.between(0, cut)
+
+
 def _sub_universe(
     weights: NDArray[np.float64],
     shared: EvaluatorCache,

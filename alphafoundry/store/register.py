@@ -9,30 +9,33 @@ from typing import Any
 from sqlalchemy import or_, select
 
 from alphafoundry.store.database import Store
-from alphafoundry.store.tables import SimulationRow
+from alphafoundry.store.tables import ScreenedRow, SimulationRow
 
 _TURNING = ("reverse(", "multiply(-1, ", "subtract(0, ")
 
 
 def count_trials(store: Store, service: str, market_id: str | None) -> int:
-    """Return how many different alphas were ever simulated to the end on these prices.
+    """Return how many different alphas were ever tried on these prices.
 
-    An alpha counts once however often it was simulated, by whichever rules and on whichever part of
-    the market's days; one and its reverse count once, since whoever sees one knows the other.
+    Tried is what was simulated to the end, and what was screened. An alpha counts once however
+    often that was, by whichever rules and on whichever part of the market's days; one and its
+    reverse count once, since whoever sees one knows the other.
 
     Parameters
     ----------
-    market_id : of a local market; None counts what this service has simulated
+    market_id : of a local market; None counts what was tried for this service
     """
-    query = select(SimulationRow.canonical, SimulationRow.settings).where(
+    simulated = select(SimulationRow.canonical, SimulationRow.settings).where(
         SimulationRow.status.in_(("complete", "warning"))
     )
-    ours = SimulationRow.service == service
-    query = query.where(
-        ours if market_id is None else or_(ours, SimulationRow.market_id == market_id)
-    )
+    screened = select(ScreenedRow.canonical, ScreenedRow.settings).where(ScreenedRow.reason == "")
+    found: set[tuple[str, str]] = set()
     with store.session() as session:
-        return len({trial_key(*row) for row in session.execute(query)})
+        for query, table in ((simulated, SimulationRow), (screened, ScreenedRow)):
+            ours = table.service == service
+            here = ours if market_id is None else or_(ours, table.market_id == market_id)
+            found.update(trial_key(*row) for row in session.execute(query.where(here)))
+    return len(found)
 
 
 def trial_key(canonical: str, settings: Mapping[str, Any]) -> tuple[str, str]:

@@ -442,6 +442,44 @@ class PlaceboRow(Table):
         return f"PlaceboRow({self.mirror!r}, {self.number}, best {self.best_sharpe})"
 
 
+class ScreenedRow(OfData, Table):
+    """An idea that was screened on search days: a trial like a simulation, though no alpha of it.
+
+    key : of the canonical expression and the settings, by `simulation_key`
+    run_id : the run that screened it, or took it over from one that was cut short
+    sharpe, fitness, turnover, returns, drawdown, margin : as of a simulation on `days` bars; None
+        where `reason` says why there are none
+    pnl_days, pnl_amounts : daily PnL of the best, as in `daily_pnl`
+    chosen_at : when it was handed on to be simulated, None before
+    """
+
+    __tablename__ = "screened"
+    __table_args__ = (Index(None, "service", "run_id"), Index(None, "service", "chosen_at"))
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    canonical: Mapped[str]
+    expression: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    origin: Mapped[str]
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    sharpe: Mapped[float | None]
+    fitness: Mapped[float | None]
+    turnover: Mapped[float | None]
+    returns: Mapped[float | None]
+    drawdown: Mapped[float | None]
+    margin: Mapped[float | None]
+    days: Mapped[int | None]
+    reason: Mapped[str]
+    pnl_days: Mapped[bytes | None]
+    pnl_amounts: Mapped[bytes | None]
+    screened_at: Mapped[datetime]
+    chosen_at: Mapped[datetime | None]
+
+    def __repr__(self) -> str:
+        return f"ScreenedRow({self.expression!r}, sharpe {self.sharpe})"
+
+
 class RefusalRow(Table):
     """A text that a generator or the miner gave and that was not simulated."""
 

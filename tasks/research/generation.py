@@ -9,11 +9,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from alphafoundry.research.generation import Inventor, generator_of
+from alphafoundry.research.generation import Inventor, Propose, generator_of
 from alphafoundry.research.proposals import KNOWN_ALREADY, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun
+from alphafoundry.research.screening import ScreenedIdeas, Screening
 from tasks.prefect.limits import holding_slot, require_limit
 from tasks.prefect.retries import TRANSIENT
+from tasks.research.screening import screen_all
 
 LANGUAGE_MODEL_CAP = "llm-request"
 
@@ -49,8 +51,8 @@ def _logged(proposals: Proposals) -> Proposals:
 
 
 @contextlib.asynccontextmanager
-async def inventor(run: ResearchRun) -> AsyncIterator[Inventor]:
-    """Give what invents alphas, by the generator of the settings.
+async def _source(run: ResearchRun) -> AsyncIterator[tuple[Proposer, Propose]]:
+    """Give the generator of the settings and the task that asks it.
 
     Raises
     ------
@@ -59,6 +61,27 @@ async def inventor(run: ResearchRun) -> AsyncIterator[Inventor]:
     by_grammar = run.settings.generator == "grammar"
     if not by_grammar:
         await require_limit(LANGUAGE_MODEL_CAP)
-    propose = propose_by_grammar if by_grammar else propose_by_language_model
     async with generator_of(run) as generator:
-        yield Inventor(run, generator, propose)
+        yield generator, propose_by_grammar if by_grammar else propose_by_language_model
+
+
+@contextlib.asynccontextmanager
+async def inventor(run: ResearchRun) -> AsyncIterator[Inventor]:
+    """Give what invents alphas; where the settings screen ideas, this screens them first.
+
+    Raises
+    ------
+    ConfigurationError : the cap on requests to language models is missing
+    """
+    async with _source(run) as (generator, propose):
+        if run.settings.screen.ideas:
+            best_first = ScreenedIdeas(await screen_all(run, generator, propose), generator)
+            yield Inventor(run, best_first, propose)
+        else:
+            yield Inventor(run, generator, propose)
+
+
+async def screened(run: ResearchRun) -> Screening:
+    """Screen as many ideas as the settings say."""
+    async with _source(run) as (source, propose):
+        return await screen_all(run, source, propose)

@@ -1,0 +1,286 @@
+"""Thousands of ideas judged in bulk on search days, so that the scarce simulations go to the best.
+
+Every idea that is screened is a trial: it counts in the luck line and in every deflated Sharpe
+ratio, as if it had been simulated. Of a service elsewhere, screening looks at the local market of
+the settings, which stands in for the prices of that service.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.expressions import Expression, parse
+from alphafoundry.market.frequency import bars_a_year
+from alphafoundry.research.combining import UNLIKE_PARTS, Combiner, Trial, lower_bound
+from alphafoundry.research.history import settings_of, simulated_alphas
+from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.run import ResearchRun, simulated_market
+from alphafoundry.research.seal import Seal, seal_of
+from alphafoundry.research.tree_edits import write
+from alphafoundry.research.variations import turned
+from alphafoundry.simulation.screening import Screened, Screener
+from alphafoundry.store import (
+    DailyPnl,
+    ScreenedIdea,
+    ScreenedRow,
+    candidates_of_screening,
+    mark_chosen,
+    pnl_of_screened,
+    read_screened,
+    record_screened,
+    take_over_screened,
+)
+
+PNL_KEPT = 0.25
+"""Share of a batch, the largest |Sharpe ratio| first, whose daily PnL is kept for the choice."""
+
+Array = NDArray[np.float64]
+
+
+class Screening:
+    """The ideas that one run screens, and the choice among them.
+
+    Parameters
+    ----------
+    run : gives the market, the settings of the alphas, and how many ideas to screen
+
+    Raises
+    ------
+    FoundryError : no market to screen on, or settings that are not possible on it
+
+    Attributes
+    ----------
+    wanted : ideas to screen, those that a run before was cut short in the middle of included
+    done : ideas that were screened
+    batch : ideas of one batch
+    periods : bars of a year of the market
+    """
+
+    def __init__(self, run: ResearchRun) -> None:
+        self._run = run
+        panel = simulated_market(run.settings, run.progress.say)
+        seal = run.seal
+        if run.settings.brain != "local":
+            seal = seal_of(panel, run.settings.holdout, run.store)
+        searched = seal.searched() if isinstance(seal, Seal) else panel
+        self.periods = bars_a_year(searched.dates)
+        self._screener = Screener(searched, threads=1)
+        self.wanted = run.settings.screen.ideas
+        self.batch = run.settings.screen.batch
+        taken = take_over_screened(run.store, run.service, run_id=run.run_id)
+        if taken:
+            run.progress.say(f"Taking over {taken} ideas that an earlier run had screened")
+        self.done = min(taken, self.wanted)
+        self._began, self._begun_with = time.monotonic(), self.done
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Screening({self.done} of {self.wanted})"
+
+    def known(self) -> set[str]:
+        """Return the canonical forms that were screened before."""
+        return {row.canonical for row in read_screened(self._run.store, self._run.service)}
+
+    def screen(self, ideas: Sequence[Proposal]) -> int:
+        """Screen a batch and keep what came of it; return how many have numbers.
+
+        Runs in a thread of its own, several side by side. A batch is kept whole or not at all.
+        """
+        run = self._run
+        found: list[Screened] = []
+        for one in self._screener.screen([(idea.expression, idea.settings) for idea in ideas]):
+            if run.stop.is_set():
+                return 0
+            found.append(one)
+        sharpe = [_strength(one) for one in found]
+        kept = set(np.argsort(sharpe)[::-1][: math.ceil(PNL_KEPT * len(found))].tolist())
+        record_screened(
+            run.store,
+            [
+                _idea(one, ideas[one.place], with_pnl=number in kept and sharpe[number] > 0)
+                for number, one in enumerate(found)
+            ],
+            service=run.service,
+            run_id=run.run_id,
+        )
+        with self._lock:
+            self.done += len(found)
+            self._tell()
+        return sum(one.statistics is not None for one in found)
+
+    def combine(self, count: int, number: int, known: Collection[str]) -> list[Proposal]:
+        """Return sums of the best unlike ideas so far, and variations of them, at most `count`.
+
+        number : of the round, from 0. known : canonical forms that are not proposed again
+        """
+        run, mining = self._run, self._run.settings.mining
+        combiner = Combiner(
+            run.fields,
+            run.operators,
+            settings=run.settings.alpha,
+            seed=run.settings.seed,
+            parts=mining.parts,
+            most_parts=mining.most_parts,
+            variations=mining.variations,
+        )
+        rows = candidates_of_screening(run.store, run.service)
+        trials = [
+            Trial(
+                row.key,
+                parse(row.expression),
+                settings_of(row.settings),
+                row.sharpe or 0.0,
+                row.days or 0,
+            )
+            for row in rows
+        ]
+        series = _standardized([pnl_of_screened(row) for row in rows])
+        steps = combiner.ask(
+            count,
+            trials,
+            series @ series.T,
+            number=number,
+            known=known,
+            periods=self.periods,
+        )
+        return [step.proposal for step in steps]
+
+    def choose(self, count: int) -> list[Proposal]:
+        """Return what `best` does as proposals, which are not returned again."""
+        chosen = self.best(count)
+        mark_chosen(self._run.store, self._run.service, [row.key for row in chosen])
+        return [_proposal(row) for row in chosen]
+
+    def best(self, count: int) -> list[ScreenedRow]:
+        """Return the best of all ideas that were screened and not chosen, at most `count`.
+
+        Best by the lower bound of the Sharpe ratio, which must be above 0; one that loses counts
+        as its reverse. None is more than 0.7 correlated in daily PnL with a better one.
+        """
+        run = self._run
+        known = simulated_alphas(run.store, run.service)
+        rows = [
+            row
+            for row in candidates_of_screening(run.store, run.service)
+            if (row.canonical, settings_of(row.settings)) not in known
+        ]
+        return best_unlike(rows, count, periods=self.periods)
+
+    def _tell(self) -> None:
+        seconds = time.monotonic() - self._began
+        rate = (self.done - self._begun_with) / seconds if seconds > 0 else 0.0
+        left = (self.wanted - self.done) / rate if rate > 0 else 0.0
+        note = f"{rate:.0f} a second, {left / 60:.0f} min left" if left >= 60 else ""
+        note = note or f"{rate:.0f} a second, {max(left, 0):.0f} s left"
+        self._run.progress.update("screen", min(self.done, self.wanted), self.wanted, note)
+
+
+class ScreenedIdeas:
+    """Hands on the best that were screened, and new ideas of the source when these are spent."""
+
+    def __init__(self, screening: Screening, source: Proposer) -> None:
+        self._screening = screening
+        self._source = source
+
+    async def propose(self, count: int) -> Proposals:
+        """Return up to `count` new proposals."""
+        best = self._screening.choose(count)
+        if len(best) == count:
+            return Proposals(best, [])
+        more = await self._source.propose(count - len(best))
+        return Proposals([*best, *more.kept], more.refused)
+
+
+def best_unlike(rows: Sequence[ScreenedRow], count: int, *, periods: float) -> list[ScreenedRow]:
+    """Return the rows with the highest lower bound of |Sharpe ratio|, unlike each other.
+
+    rows : with daily PnL; those whose bound is not above 0 are left out. periods : bars of a year
+    """
+    bounds = {row.key: lower_bound(row.sharpe or 0.0, row.days or 0, periods) for row in rows}
+    order = sorted(
+        (row for row in rows if bounds[row.key] > 0.0),
+        key=lambda row: (-bounds[row.key], len(row.canonical), row.canonical),
+    )
+    chosen: list[ScreenedRow] = []
+    lines = np.empty((0, 0))
+    series = _standardized([pnl_of_screened(row) for row in order])
+    for number, row in enumerate(order):
+        if len(chosen) == count:
+            break
+        sign = math.copysign(1.0, row.sharpe or 0.0)
+        line = sign * series[number]
+        if chosen and float((lines[: len(chosen)] @ line).max()) > UNLIKE_PARTS:
+            continue
+        if not chosen:
+            lines = np.empty((min(count, len(order)), len(line)))
+        lines[len(chosen)] = line
+        chosen.append(row)
+    return chosen
+
+
+def _standardized(several: Sequence[DailyPnl]) -> Array:
+    """Return each daily PnL with mean 0 and length 1 on the days of all, shape (n, n_days)."""
+    if not several:
+        return np.empty((0, 0))
+    dates = np.unique(np.concatenate([one.dates for one in several]))
+    found = np.zeros((len(several), len(dates)))
+    for number, one in enumerate(several):
+        found[number, np.searchsorted(dates, one.dates)] = np.nan_to_num(one.values)
+    found -= found.mean(axis=1, keepdims=True)
+    length = np.sqrt((found**2).sum(axis=1, keepdims=True))
+    return np.asarray(found / np.where(length > 0.0, length, 1.0))
+
+
+def _strength(one: Screened) -> float:
+    sharpe = one.statistics.sharpe if one.statistics is not None else math.nan
+    return abs(sharpe) if math.isfinite(sharpe) else 0.0
+
+
+def _idea(one: Screened, proposal: Proposal, *, with_pnl: bool) -> ScreenedIdea:
+    settings = proposal.settings.to_brain()
+    if one.statistics is None or one.days is None:
+        return ScreenedIdea(
+            proposal.canonical,
+            proposal.expression,
+            settings,
+            proposal.origin,
+            reason=one.reason,
+        )
+    numbers = one.statistics
+    return ScreenedIdea(
+        proposal.canonical,
+        proposal.expression,
+        settings,
+        proposal.origin,
+        sharpe=_plain(numbers.sharpe),
+        fitness=_plain(numbers.fitness),
+        turnover=_plain(numbers.turnover),
+        returns=_plain(numbers.returns),
+        drawdown=_plain(numbers.drawdown),
+        margin=_plain(numbers.margin),
+        days=len(one.days),
+        pnl=DailyPnl(one.days.dates, one.days.pnl) if with_pnl else None,
+    )
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def turned_to_earn(row: ScreenedRow) -> Expression:
+    """Return the expression of an idea, that of a loser reversed."""
+    expression = parse(row.expression)
+    if (row.sharpe or 0.0) < 0.0:
+        return parse(write(turned(expression.root)))
+    return expression
+
+
+def _proposal(row: ScreenedRow) -> Proposal:
+    expression = turned_to_earn(row)
+    return Proposal(expression.text, expression.canonical, settings_of(row.settings), row.origin)

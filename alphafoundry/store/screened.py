@@ -1,0 +1,182 @@
+"""Ideas that were screened in bulk, before the best of them are simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import defer
+
+from alphafoundry.clock import utc_now
+from alphafoundry.store.daily_pnl import DailyPnl
+from alphafoundry.store.database import Store, in_chunks, insert
+from alphafoundry.store.runs import data_of, interrupt_dead_runs
+from alphafoundry.store.simulations import simulation_key
+from alphafoundry.store.tables import RunRow, ScreenedRow
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenedIdea:
+    """What became of one idea; the fields are those of `ScreenedRow`."""
+
+    canonical: str
+    expression: str
+    settings: Mapping[str, Any]
+    origin: str
+    sharpe: float | None = None
+    fitness: float | None = None
+    turnover: float | None = None
+    returns: float | None = None
+    drawdown: float | None = None
+    margin: float | None = None
+    days: int | None = None
+    reason: str = ""
+    pnl: DailyPnl | None = None
+
+
+def record_screened(
+    store: Store,
+    ideas: Sequence[ScreenedIdea],
+    *,
+    service: str,
+    run_id: int,
+    now: datetime | None = None,
+) -> int:
+    """Keep a batch in one transaction; return how many were new."""
+    rows: dict[str, dict[str, Any]] = {}
+    for idea in ideas:
+        days, amounts = idea.pnl.to_bytes() if idea.pnl is not None else (None, None)
+        key = simulation_key(idea.canonical, idea.settings)
+        rows[key] = {
+            "service": service,
+            "key": key,
+            "canonical": idea.canonical,
+            "expression": idea.expression,
+            "settings": dict(idea.settings),
+            "origin": idea.origin,
+            "run_id": run_id,
+            "sharpe": idea.sharpe,
+            "fitness": idea.fitness,
+            "turnover": idea.turnover,
+            "returns": idea.returns,
+            "drawdown": idea.drawdown,
+            "margin": idea.margin,
+            "days": idea.days,
+            "reason": idea.reason,
+            "pnl_days": days,
+            "pnl_amounts": amounts,
+            "screened_at": now or utc_now(),
+        }
+    if not rows:
+        return 0
+    with store.write() as session:
+        data = data_of(session, run_id)
+        made = session.scalars(
+            insert(session, ScreenedRow)
+            .on_conflict_do_nothing(index_elements=["service", "key"])
+            .returning(ScreenedRow.key),
+            [rows[key] | data for key in sorted(rows)],
+        )
+        return len(made.all())
+
+
+def take_over_screened(
+    store: Store, service: str, *, run_id: int, now: datetime | None = None
+) -> int:
+    """Give the run what was screened by runs that were cut short before they chose; return how many
+    ideas these are.
+    """
+    with store.write() as session:
+        interrupt_dead_runs(session, now=now or utc_now())
+        cut_short = select(RunRow.id).where(RunRow.status.in_(("interrupted", "failed")))
+        chosen = select(ScreenedRow.run_id).where(ScreenedRow.chosen_at.is_not(None))
+        taken = session.execute(
+            update(ScreenedRow)
+            .where(
+                ScreenedRow.service == service,
+                ScreenedRow.run_id != run_id,
+                ScreenedRow.run_id.in_(cut_short),
+                ScreenedRow.run_id.not_in(chosen),
+            )
+            .values(run_id=run_id)
+            .returning(ScreenedRow.key)
+        )
+        return len(taken.all())
+
+
+def candidates_of_screening(store: Store, service: str) -> list[ScreenedRow]:
+    """Return every idea whose daily PnL was kept and that was not handed on, in a fixed order."""
+    query = (
+        select(ScreenedRow)
+        .where(
+            ScreenedRow.service == service,
+            ScreenedRow.chosen_at.is_(None),
+            ScreenedRow.pnl_days.is_not(None),
+        )
+        .order_by(ScreenedRow.key)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def mark_chosen(
+    store: Store, service: str, keys: Iterable[str], *, now: datetime | None = None
+) -> None:
+    """Record that these ideas were handed on to be simulated."""
+    with store.write() as session:
+        for some in in_chunks(sorted(keys)):
+            session.execute(
+                update(ScreenedRow)
+                .where(ScreenedRow.service == service, ScreenedRow.key.in_(some))
+                .values(chosen_at=now or utc_now())
+            )
+
+
+def read_screened(store: Store, service: str, *, limit: int | None = None) -> list[ScreenedRow]:
+    """Return what was screened, the latest first, without daily PnL."""
+    query = (
+        select(ScreenedRow)
+        .options(defer(ScreenedRow.pnl_days), defer(ScreenedRow.pnl_amounts))
+        .where(ScreenedRow.service == service)
+        .order_by(ScreenedRow.screened_at.desc(), ScreenedRow.key)
+        .limit(limit)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+@dataclass(frozen=True)
+class ScreenedCount:
+    """What a run screened.
+
+    Attributes
+    ----------
+    ideas : all of them
+    without : those that have no numbers
+    chosen : those that were handed on to be simulated
+    """
+
+    ideas: int
+    without: int
+    chosen: int
+
+
+def count_screened(store: Store, run_id: int) -> ScreenedCount:
+    """Return how many ideas belong to a run."""
+    query = select(
+        func.count(),
+        func.count().filter(ScreenedRow.reason != ""),
+        func.count(ScreenedRow.chosen_at),
+    ).where(ScreenedRow.run_id == run_id)
+    with store.session() as session:
+        return ScreenedCount(*session.execute(query).one())
+
+
+def pnl_of_screened(row: ScreenedRow) -> DailyPnl:
+    """Return the daily PnL that was kept; ValueError where none was."""
+    if row.pnl_days is None or row.pnl_amounts is None:
+        raise ValueError(f"no daily PnL of {row.expression!r} was kept")
+    return DailyPnl.from_bytes(row.pnl_days, row.pnl_amounts)
