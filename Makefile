@@ -16,9 +16,9 @@ endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
+.PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily screen continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
+        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-screen bench-public clean leaks \
         bench-startup bench-truth
 
 help: ## List the commands
@@ -32,6 +32,9 @@ install-dev: ## The same with the development tools
 
 daily: install ## Generate, mine and submit once (MARKET=path|sample|yfinance, FLAGS='--simulations 200')
 	@$(BIN)/python -m flows.daily $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+screen: install ## Judge thousands of ideas in bulk, on search days (FLAGS='--prescreen 5000')
+	@$(BIN)/python -m flows.screen $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
 continuous: install ## Generate and mine until Ctrl-C
 	@$(BIN)/python -m flows.continuous $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
@@ -122,6 +125,9 @@ bench-truth: install-dev ## Count false finds on markets without effects, and tr
 
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go
 	@$(BIN)/python -m benchmarks.startup $(FLAGS)
+
+bench-screen: install-dev ## Measure screening in ideas a second, and what it finds (FLAGS=--quick)
+	@$(BIN)/python -m benchmarks.screen $(FLAGS)
 
 bench-supervisor: install-dev ## Measure what survives, restarts, output and idle children (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.supervisor $(FLAGS)

@@ -124,7 +124,8 @@ class Evidence:
     opening, level : how often these days were looked at, this time included, and the level of the
         test; None without an opening
     reused : whether what was submitted after an earlier opening of these days steered this search
-    trials : all ever made on these prices; independent : clusters among them
+    trials : all ever made on these prices; screened : those among them that were only screened
+    independent : clusters among those that were simulated
     luck : mean of the best Sharpe ratio of such a search where there is nothing to find
     luck_high : what the best stays below in 95 of 100 such searches
     placebo : what a placebo of this market said, "" without one
@@ -161,6 +162,7 @@ class Evidence:
     placebo: str
     cautions: tuple[str, ...]
     judged: tuple[JudgedFinalist, ...] = ()
+    screened: int = 0
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the head of the report: (subject, sentence) pairs."""
@@ -169,8 +171,8 @@ class Evidence:
             rows.append(
                 (
                     "luck",
-                    f"{self.trials} trials, {self.independent} of them independent: with nothing "
-                    f"to find, the best Sharpe ratio of such a search would be about "
+                    f"{self.trials} trials{self._kinds()}: with nothing to find, the best Sharpe "
+                    f"ratio of such a search would be about "
                     f"{self.luck:.2f} (below {self.luck_high:.2f} in 95 of 100)",
                 )
             )
@@ -195,6 +197,11 @@ class Evidence:
             rows.append(("overfit", f"{text}; {self.placebo}" if self.placebo else text))
         rows.append(("cautions", "; ".join(self.cautions)))
         return rows
+
+    def _kinds(self) -> str:
+        if self.screened:
+            return f", {self.screened} of them screened in bulk"
+        return f", {self.independent} of them independent"
 
     def _verdicts(self) -> str:
         if self.opening is None:
@@ -298,6 +305,7 @@ def evidence_of(run: ResearchRun) -> Evidence:
         judged=tuple(_judged(row, opening.trials, known.periods) for row in finalists)
         if opening
         else (),
+        screened=trials - count_trials(run.store, run.service, run.market_id, screened=False),
     )
 
 

@@ -63,7 +63,7 @@ class Counts:
     invented, mined : simulations that ended in this run, by where they came from
     resumed : those among them that an interrupted run had left
     screened : ideas that were judged in bulk before
-    chosen : those among them that were handed on to be simulated
+    chosen : ideas of this and earlier screenings that were handed on to be simulated
     errors : simulations that ended without an alpha
     unfinished : simulations that wait for the next run
     hopeful : alphas of this run that met the rule
@@ -188,8 +188,8 @@ class AlphasReport:
             rows += self.evidence.summary()
         if counts.screened:
             tried = (
-                f"{counts.screened:,} ideas screened, the {counts.chosen} best of them simulated; "
-                f"{tried}"
+                f"{counts.screened:,} ideas screened, the {counts.chosen} best unlike ones of them "
+                f"simulated; {tried}"
             )
         rows.append(("tried", tried))
         left_out = [

@@ -59,7 +59,6 @@ def build_report(run: ResearchRun) -> AlphasReport:
         for alpha in hopeful
         if alpha.alpha_id in by_alpha and alpha.planted is not None
     )
-    screened = count_screened(run.store, run.run_id)
     counts = Counts(
         proposed=run.tally.proposed,
         refused=len(read_refusals(run.store, run.run_id)),
@@ -67,8 +66,8 @@ def build_report(run: ResearchRun) -> AlphasReport:
         invented=len(ended) - len(mined),
         mined=len(mined),
         resumed=run.tally.resumed,
-        screened=screened.ideas,
-        chosen=screened.chosen,
+        screened=count_screened(run.store, run.run_id).ideas,
+        chosen=run.tally.chosen,
         errors=sum(row.status not in WITH_ALPHA for row in ended),
         unfinished=len(rows) - len(ended),
         hopeful=sum(alpha.alpha_id in by_alpha for alpha in hopeful),

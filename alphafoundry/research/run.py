@@ -55,6 +55,7 @@ class Tally:
     unfinished : simulation that this run has put aside to the reason
     phase : what was simulated last, "generate" or "mine"
     screened_seeds : seeds whose ideas this run has screened
+    chosen : screened ideas, of earlier runs too, that were handed on to be simulated
     """
 
     def __init__(self) -> None:
@@ -68,6 +69,7 @@ class Tally:
         self.resumed = 0
         self.parents: set[str] = set()
         self.screened_seeds: set[int] = set()
+        self.chosen = 0
         self.unfinished: dict[int, str] = {}
         self.obstacles: dict[str, str] = {}
         self.notes: list[str] = []
@@ -86,6 +88,7 @@ class ResearchRun:
     fields, operators : what the service offers to expressions
     lanes : simulations at a time
     seal : the days that no search may see, or why there are none
+    panel : whole market of the simulator in this process, None of a service elsewhere
     stop : set when the run was asked to end
     progress : where to show how far it is
     budget : simulations that this phase may still plan
@@ -104,6 +107,7 @@ class ResearchRun:
         operators: frozenset[str],
         lanes: int,
         seal: Seal | str = NO_SEAL,
+        panel: Panel | None = None,
     ) -> None:
         self.record = record
         self.settings = settings
@@ -117,6 +121,7 @@ class ResearchRun:
         self.operators = operators
         self.lanes = lanes
         self.seal = seal
+        self.panel = panel
         self.tally = Tally()
         self.slowest = 0.0
         self.halted = False
@@ -290,7 +295,7 @@ async def research_run(
     url = settings.database_url.get_secret_value() if settings.database_url else None
     say = progress.say if progress else None
     with open_store(url, home=settings.home) as store:
-        client, seal = await _connect(
+        client, seal, market = await _connect(
             store, settings, credentials, lanes=lanes, say=say, panel=panel
         )
         async with client as brain:
@@ -315,6 +320,7 @@ async def research_run(
                     operators=operators,
                     lanes=lanes,
                     seal=seal,
+                    panel=market,
                 )
                 run.note(*change)
                 yield run
@@ -328,12 +334,12 @@ async def _connect(
     lanes: int,
     say: Callable[[str], None] | None,
     panel: Panel | None = None,
-) -> tuple[BrainClient, Seal | str]:
+) -> tuple[BrainClient, Seal | str, Panel | None]:
     if settings.brain == "local":
         return await asyncio.to_thread(_simulator_in_process, store, settings, lanes, say, panel)
     if settings.brain == "worldquant":
-        return BrainClient(credentials=credentials, on_persona=say), NO_SEAL
-    return BrainClient(settings.brain, credentials, on_persona=say), NO_SEAL
+        return BrainClient(credentials=credentials, on_persona=say), NO_SEAL, None
+    return BrainClient(settings.brain, credentials, on_persona=say), NO_SEAL, None
 
 
 def load_simulated_market(
@@ -374,7 +380,7 @@ def _simulator_in_process(
     lanes: int,
     say: Callable[[str], None] | None,
     panel: Panel | None,
-) -> tuple[BrainClient, Seal | str]:
+) -> tuple[BrainClient, Seal | str, Panel]:
     if panel is None:
         panel = simulated_market(settings, say)
     if say and not _is_compiled():
@@ -396,7 +402,7 @@ def _simulator_in_process(
         patience=IN_PROCESS_PATIENCE,
         screen=panel.screen(),
     )
-    return client, seal
+    return client, seal, panel
 
 
 def _possible(

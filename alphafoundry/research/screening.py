@@ -7,21 +7,25 @@ the settings, which stands in for the prices of that service.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions import Expression, parse
+from alphafoundry.expressions.threads import available_cores
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.research.combining import UNLIKE_PARTS, Combiner, Trial, lower_bound
+from alphafoundry.research.generation import FRUITLESS_REQUESTS, Propose
 from alphafoundry.research.history import settings_of, simulated_alphas
 from alphafoundry.research.proposals import Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, simulated_market
 from alphafoundry.research.seal import Seal, seal_of
+from alphafoundry.research.search import ROUNDS
 from alphafoundry.research.tree_edits import write
 from alphafoundry.research.variations import turned
 from alphafoundry.simulation.screening import Screened, Screener
@@ -64,9 +68,9 @@ class Screening:
 
     def __init__(self, run: ResearchRun) -> None:
         self._run = run
-        panel = simulated_market(run.settings, run.progress.say)
-        seal = run.seal
-        if run.settings.brain != "local":
+        panel, seal = run.panel, run.seal
+        if panel is None:
+            panel = simulated_market(run.settings, run.progress.say)
             seal = seal_of(panel, run.settings.holdout, run.store)
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
@@ -155,6 +159,7 @@ class Screening:
         """Return what `best` does as proposals, which are not returned again."""
         chosen = self.best(count)
         mark_chosen(self._run.store, self._run.service, [row.key for row in chosen])
+        self._run.tally.chosen += len(chosen)
         return [_proposal(row) for row in chosen]
 
     def best(self, count: int) -> list[ScreenedRow]:
@@ -179,6 +184,100 @@ class Screening:
         note = f"{rate:.0f} a second, {left / 60:.0f} min left" if left >= 60 else ""
         note = note or f"{rate:.0f} a second, {max(left, 0):.0f} s left"
         self._run.progress.update("screen", min(self.done, self.wanted), self.wanted, note)
+
+
+Screen = Callable[[Screening, list[Proposal]], Awaitable[None]]
+Combine = Callable[[Screening, int, int, set[str]], Awaitable[list[Proposal]]]
+
+
+async def screen_in_thread(screening: Screening, ideas: list[Proposal]) -> None:
+    """Screen a batch."""
+    await asyncio.to_thread(screening.screen, ideas)
+
+
+async def combine_in_thread(
+    screening: Screening, count: int, number: int, known: set[str]
+) -> list[Proposal]:
+    """Propose sums and variations of what was screened."""
+    return await asyncio.to_thread(screening.combine, count, number, known)
+
+
+class _Batches:
+    """Batches under way, as many at a time as there are cores."""
+
+    def __init__(self, screening: Screening, screen: Screen) -> None:
+        self._screening = screening
+        self._screen = screen
+        self._free = asyncio.Semaphore(available_cores())
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def hand(self, ideas: list[Proposal]) -> None:
+        """Begin with these ideas as soon as a core is free."""
+        for first in range(0, len(ideas), self._screening.batch):
+            await self._free.acquire()
+            part = ideas[first : first + self._screening.batch]
+            self._under_way.add(asyncio.create_task(self._one(part)))
+
+    async def done(self) -> None:
+        """Wait for all that were handed; the first failure is raised."""
+        under_way, self._under_way = self._under_way, set()
+        try:
+            await asyncio.gather(*under_way)
+        finally:
+            for one in under_way:
+                one.cancel()
+
+    async def _one(self, ideas: list[Proposal]) -> None:
+        try:
+            await self._screen(self._screening, ideas)
+        finally:
+            self._free.release()
+
+
+async def screen_all(
+    run: ResearchRun,
+    source: Proposer,
+    propose: Propose,
+    *,
+    screen: Screen = screen_in_thread,
+    combine: Combine = combine_in_thread,
+) -> Screening:
+    """Screen as many ideas as the settings say, once for each seed of a run.
+
+    First ideas of the source, then sums of the best unlike ones and variations of them, in the
+    shares that simulations have.
+
+    Parameters
+    ----------
+    propose : asks the source for so many ideas
+    screen, combine : do a batch, and propose sums and variations; tasks do the same
+    """
+    screening = await asyncio.to_thread(Screening, run)
+    if run.settings.seed in run.tally.screened_seeds:
+        return screening
+    run.tally.screened_seeds.add(run.settings.seed)
+    known = screening.known()
+    batches = _Batches(screening, screen)
+    handed, fruitless = screening.done, 0
+    invented = screening.wanted - round(screening.wanted * run.settings.mining.share)
+    while handed < invented and fruitless < FRUITLESS_REQUESTS and run.goes_on:
+        proposals = await propose(source, min(screening.batch, invented - handed))
+        ideas = [idea for idea in proposals.kept if idea.canonical not in known]
+        fruitless = 0 if ideas else fruitless + 1
+        known.update(idea.canonical for idea in ideas)
+        handed += len(ideas)
+        await batches.hand(ideas)
+    await batches.done()
+    for number in range(ROUNDS):
+        if handed >= screening.wanted or not run.goes_on:
+            break
+        asked = math.ceil((screening.wanted - handed) / (ROUNDS - number))
+        ideas = await combine(screening, asked, number, known)
+        known.update(idea.canonical for idea in ideas)
+        handed += len(ideas)
+        await batches.hand(ideas)
+        await batches.done()
+    return screening
 
 
 class ScreenedIdeas:

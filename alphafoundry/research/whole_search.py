@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from alphafoundry.research.generation import Inventor, generator_of
 from alphafoundry.research.proposals import Proposals, Proposer
 from alphafoundry.research.run import ResearchRun
+from alphafoundry.research.screening import ScreenedIdeas, screen_all
 from alphafoundry.research.search import Search
 from alphafoundry.research.simulation_lifecycle import Simulated
 from alphafoundry.research.simulation_queue import Group, SimulationQueue
@@ -29,7 +30,10 @@ async def search_all(run: ResearchRun) -> None:
 
 async def _invent(run: ResearchRun) -> None:
     async with generator_of(run) as generator:
-        inventor = Inventor(run, generator, _propose)
+        source: Proposer = generator
+        if run.settings.screen.ideas:
+            source = ScreenedIdeas(await screen_all(run, generator, _propose), generator)
+        inventor = Inventor(run, source, _propose)
         while ideas := await inventor.invent():
             await _simulate_all(run, ideas)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 
 from alphafoundry.store.database import Store
 from alphafoundry.store.tables import ScreenedRow, SimulationRow
@@ -14,7 +14,9 @@ from alphafoundry.store.tables import ScreenedRow, SimulationRow
 _TURNING = ("reverse(", "multiply(-1, ", "subtract(0, ")
 
 
-def count_trials(store: Store, service: str, market_id: str | None) -> int:
+def count_trials(
+    store: Store, service: str, market_id: str | None, *, screened: bool = True
+) -> int:
     """Return how many different alphas were ever tried on these prices.
 
     Tried is what was simulated to the end, and what was screened. An alpha counts once however
@@ -24,18 +26,26 @@ def count_trials(store: Store, service: str, market_id: str | None) -> int:
     Parameters
     ----------
     market_id : of a local market; None counts what was tried for this service
+    screened : False leaves out what was only screened
     """
     simulated = select(SimulationRow.canonical, SimulationRow.settings).where(
-        SimulationRow.status.in_(("complete", "warning"))
+        SimulationRow.status.in_(("complete", "warning")), _here(SimulationRow, service, market_id)
     )
-    screened = select(ScreenedRow.canonical, ScreenedRow.settings).where(ScreenedRow.reason == "")
+    in_bulk = select(ScreenedRow.canonical, ScreenedRow.settings).where(
+        ScreenedRow.reason == "", _here(ScreenedRow, service, market_id)
+    )
     found: set[tuple[str, str]] = set()
     with store.session() as session:
-        for query, table in ((simulated, SimulationRow), (screened, ScreenedRow)):
-            ours = table.service == service
-            here = ours if market_id is None else or_(ours, table.market_id == market_id)
-            found.update(trial_key(*row) for row in session.execute(query.where(here)))
+        for query in (simulated, in_bulk) if screened else (simulated,):
+            found.update(trial_key(*row) for row in session.execute(query))
     return len(found)
+
+
+def _here(
+    table: type[SimulationRow] | type[ScreenedRow], service: str, market_id: str | None
+) -> ColumnElement[bool]:
+    ours = table.service == service
+    return ours if market_id is None else or_(ours, table.market_id == market_id)
 
 
 def trial_key(canonical: str, settings: Mapping[str, Any]) -> tuple[str, str]:

@@ -156,12 +156,10 @@ class ScreenedCount:
     ----------
     ideas : all of them
     without : those that have no numbers
-    chosen : those that were handed on to be simulated
     """
 
     ideas: int
     without: int
-    chosen: int
 
 
 def count_screened(store: Store, run_id: int) -> ScreenedCount:
@@ -169,7 +167,6 @@ def count_screened(store: Store, run_id: int) -> ScreenedCount:
     query = select(
         func.count(),
         func.count().filter(ScreenedRow.reason != ""),
-        func.count(ScreenedRow.chosen_at),
     ).where(ScreenedRow.run_id == run_id)
     with store.session() as session:
         return ScreenedCount(*session.execute(query).one())

@@ -1,0 +1,205 @@
+"""Screening ideas in bulk: what it sees, what it counts, what it chooses, how it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alphafoundry.evidence import luck_line
+from alphafoundry.market import Panel
+from alphafoundry.research.generation import generator_of
+from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.run import ResearchRun, research_run
+from alphafoundry.research.screening import Screening, best_unlike, screen_all
+from alphafoundry.research.seal import Seal
+from alphafoundry.research.whole_search import search_all
+from alphafoundry.settings import load_settings
+from alphafoundry.simulation import SimulationSettings
+from alphafoundry.store import (
+    DailyPnl,
+    ScreenedIdea,
+    begin_run,
+    candidates_of_screening,
+    count_screened,
+    count_trials,
+    finish_run,
+    mark_chosen,
+    open_store,
+    read_screened,
+    read_simulations,
+    record_screened,
+    take_over_screened,
+)
+from tests.library.research.searches import make_market
+
+pytestmark = pytest.mark.filterwarnings("error")
+SETTINGS = SimulationSettings().to_brain()
+
+
+async def _propose(source: Proposer, count: int) -> Proposals:
+    return await source.propose(count)
+
+
+async def screened(market: Panel, home: Path, ideas: int, **flags: object) -> list[str]:
+    """Return what was screened as "canonical sharpe", sorted."""
+    settings = load_settings(
+        environment={}, home=home, screen={"ideas": ideas, "batch": 16}, **flags
+    )
+    async with research_run(settings, flow="screen", lanes=1, panel=market) as run:
+        async with generator_of(run) as source:
+            await screen_all(run, source, _propose)
+        rows = read_screened(run.store, run.service)
+    return sorted(f"{row.canonical} {row.sharpe}" for row in rows)
+
+
+async def test_so_many_ideas_are_screened_and_none_of_them_sees_a_sealed_day(
+    tmp_path: Path,
+) -> None:
+    market = make_market(3, reversal=0.05)
+    found = await screened(market, tmp_path / "a", 48)
+    assert len(found) == 48
+    settings = load_settings(environment={}, home=tmp_path / "a")
+    async with research_run(settings, flow="look", lanes=1, panel=market) as run:
+        assert isinstance(run.seal, Seal)
+        cut = int(np.searchsorted(market.dates, np.datetime64(run.seal.search_to))) + 1
+    fields = {name: values.copy() for name, values in market.fields.items()}
+    for values in fields.values():
+        values[cut:] = 1.0 + np.random.default_rng(0).random(values[cut:].shape)
+    other = replace(market, fields=fields)
+    assert await screened(other, tmp_path / "b", 48) == found
+
+
+async def test_each_idea_counts_as_a_trial_and_the_best_are_simulated(tmp_path: Path) -> None:
+    settings = load_settings(
+        environment={}, home=tmp_path, simulations=10, screen={"ideas": 60, "batch": 25}
+    )
+    market = make_market(3, reversal=0.05)
+    async with research_run(settings, flow="daily", lanes=2, panel=market) as run:
+        await search_all(run)
+        ideas = read_screened(run.store, run.service)
+        simulated = read_simulations(run.store, run_id=run.run_id)
+        trials = count_trials(run.store, run.service, run.market_id)
+        chosen = [row for row in ideas if row.chosen_at is not None]
+    assert len(ideas) == 60 and len(simulated) == 10
+    assert 60 <= trials <= 70
+    assert luck_line(trials, 700).mean > luck_line(10, 700).mean
+    bounds = sorted((abs(row.sharpe or 0.0) for row in ideas), reverse=True)
+    assert chosen and max(abs(row.sharpe or 0.0) for row in chosen) == bounds[0]
+    assert any(row.origin == "miner" for row in ideas)
+
+
+def pnl(*, seed: int, drift: float, like: DailyPnl | None = None) -> DailyPnl:
+    draw = np.random.default_rng(seed)
+    dates = np.arange("2020-01-01", "2022-09-27", dtype="datetime64[D]")
+    values = draw.standard_normal(len(dates)) + drift
+    if like is not None:
+        values = like.values + 0.3 * draw.standard_normal(len(dates))
+    return DailyPnl(dates, values)
+
+
+def idea(name: str, daily: DailyPnl | None, sharpe: float | None, **others: object) -> ScreenedIdea:
+    return ScreenedIdea(
+        name, name, SETTINGS, "grammar", sharpe=sharpe, days=1000, pnl=daily, **others
+    )
+
+
+def test_the_best_unlike_ones_are_chosen_whatever_the_order(tmp_path: Path) -> None:
+    first = pnl(seed=1, drift=0.2)
+    turned = DailyPnl(first.dates, -pnl(seed=2, drift=0.0, like=first).values)
+    ideas = [
+        idea("rank(close)", first, 3.0),
+        idea("rank(open)", turned, -2.9),  # a loser that moves against the best is like it
+        idea("rank(volume)", pnl(seed=3, drift=0.1), 2.0),
+        idea("rank(high)", pnl(seed=4, drift=-0.1), -2.5),
+        idea("rank(low)", pnl(seed=5, drift=0.0), 0.3),  # its bound is below 0
+        idea("rank(vwap)", None, 4.0),  # its daily PnL was not kept
+    ]
+    for number, order in enumerate(([0, 1, 2, 3, 4, 5], [5, 3, 1, 4, 2, 0])):
+        with open_store(home=tmp_path / str(number)) as store:
+            run = begin_run(store, flow="screen", service="here")
+            record_screened(store, [ideas[one] for one in order], service="here", run_id=run.id)
+            rows = candidates_of_screening(store, "here")
+        chosen = best_unlike(rows, 9, periods=252.0)
+        assert [row.canonical for row in chosen] == ["rank(close)", "rank(high)", "rank(volume)"]
+        assert [row.canonical for row in best_unlike(rows, 2, periods=252.0)] == [
+            "rank(close)",
+            "rank(high)",
+        ]
+
+
+def test_an_idea_its_reverse_and_its_simulation_are_one_trial(tmp_path: Path) -> None:
+    with open_store(home=tmp_path) as store:
+        run = begin_run(store, flow="screen", service="here")
+        ideas = [
+            idea("rank(close)", None, 1.0),
+            idea("reverse(rank(close))", None, -1.0),
+            idea("rank(open)", None, 1.0),
+            idea("rank(low)", None, None, reason="too short"),
+        ]
+        assert record_screened(store, ideas, service="here", run_id=run.id) == 4
+        assert record_screened(store, ideas, service="here", run_id=run.id) == 0
+        assert count_trials(store, "here", None) == 2
+        assert count_trials(store, "elsewhere", None) == 0
+        counted = count_screened(store, run.id)
+        assert (counted.ideas, counted.without) == (4, 1)
+
+
+def test_what_a_run_that_was_cut_short_screened_belongs_to_the_next(tmp_path: Path) -> None:
+    with open_store(home=tmp_path) as store:
+        runs = [begin_run(store, flow="screen", service="here") for _ in range(4)]
+        for number, run in enumerate(runs[:3]):
+            daily = pnl(seed=number, drift=0.2)
+            record_screened(
+                store, [idea(f"rank({number})", daily, 2.0)], service="here", run_id=run.id
+            )
+        finish_run(store, runs[0].id, "interrupted")
+        finish_run(store, runs[1].id, "finished")
+        assert take_over_screened(store, "here", run_id=runs[3].id) == 1
+        assert take_over_screened(store, "here", run_id=runs[3].id) == 0
+        mark_chosen(store, "here", [row.key for row in candidates_of_screening(store, "here")])
+        assert candidates_of_screening(store, "here") == []
+
+
+async def test_a_screening_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    market = make_market(3)
+    settings = load_settings(
+        environment={}, home=tmp_path, screen={"ideas": 40, "batch": 8}, mining={"share": 0.0}
+    )
+    handed = 0
+
+    async def screen(screening: Screening, ideas: list[Proposal]) -> None:
+        nonlocal handed
+        handed += 1
+        if handed == 3:
+            raise ZeroDivisionError
+        screening.screen(ideas)
+
+    with pytest.raises(ZeroDivisionError):
+        async with (
+            research_run(settings, flow="screen", lanes=1, panel=market) as run,
+            generator_of(run) as source,
+        ):
+            await screen_all(run, source, _propose, screen=screen)
+    with open_store(home=tmp_path) as store:
+        before = {row.canonical for row in read_screened(store, run.service)}
+    assert 16 <= len(before) < 40
+    await screened(market, tmp_path, 40, mining={"share": 0.0})
+    with open_store(home=tmp_path) as store:
+        rows = read_screened(store, run.service)
+    assert len(rows) == 40 and before <= {row.canonical for row in rows}
+    assert len({row.run_id for row in rows}) == 1
+
+
+async def test_what_was_screened_for_one_seed_is_not_screened_again(tmp_path: Path) -> None:
+    settings = load_settings(
+        environment={}, home=tmp_path, screen={"ideas": 16, "batch": 16}, simulations=4
+    )
+    async with research_run(settings, flow="daily", lanes=1, panel=make_market(3)) as run:
+        for seed, together in ((0, 16), (0, 16), (1, 32)):
+            part: ResearchRun = run.for_phase(seed=seed)
+            async with generator_of(part) as source:
+                await screen_all(part, source, _propose)
+            assert len(read_screened(run.store, run.service)) == together
