@@ -46,7 +46,7 @@ supervise: install ## Keep the processes of config/processes.yaml alive (FLAGS='
 	@$(BIN)/python -m flows.supervise $(FLAGS)
 
 up: install ## Start the whole platform for days: Prefect server, worker, processes (PORT is --port)
-	@$(BIN)/python -m flows.platform up $(if $(filter command line,$(origin PORT)),--port $(PORT)) $(FLAGS)
+	@$(BIN)/python -m flows.platform up $(if $(filter file,$(origin PORT)),,--port $(PORT)) $(FLAGS)
 
 down: ## End the platform
 	@$(BIN)/python -m flows.platform down

@@ -13,10 +13,11 @@ import time
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
-from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
 from alphafoundry.supervisor.control import (
@@ -30,8 +31,8 @@ from alphafoundry.supervisor.output import last_lines
 from alphafoundry.supervisor.platform import PLATFORM, PlatformSettings, load_platform, unit
 from alphafoundry.supervisor.processes import ProcessConfig, load_processes
 from alphafoundry.supervisor.reading import read_status
+from flows.plain_command import Parser, end_with
 from flows.supervise import (
-    EXIT_ERROR,
     PREFECT_PORT,
     become_guardian,
     for_prefect,
@@ -47,24 +48,13 @@ LOG = "platform.log"
 EXIT_DOWN = 1
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> NoReturn:
     """Do what was asked, and end the process."""
-    try:
-        status = _run(_parser().parse_args(words))
-    except FoundryError as problem:
-        line, status = str(problem), EXIT_ERROR
-    except OSError as problem:
-        line, status = os_error_in_one_line(problem), EXIT_ERROR
-    except KeyboardInterrupt:
-        sys.exit(130)
-    else:
-        sys.exit(status)
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(status)
+    end_with(lambda: _run(_parser().parse_args(words)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.platform",
         description="Prefect server, deployments, worker and every process of "
         "config/processes.yaml, for days. up starts them, down ends them, status shows them, unit "
@@ -121,7 +111,14 @@ def _up(home: Path, given: argparse.Namespace) -> int:
     if given.foreground:
         become_guardian(home, settings.processes, supervised, only=None, added=added, minutes=0)
     child = _start_in_background(home, given)
-    return _wait_until_up(home, child)
+    try:
+        return _wait_until_up(home, child)
+    except KeyboardInterrupt:
+        # It has a session of its own, and Ctrl-C has not reached it.
+        print(
+            "\nthe platform goes on in the background; `make status` shows it, `make down` ends it"
+        )
+        raise
 
 
 def _port(flag: str | None, settings: PlatformSettings) -> int:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.file_lock import file_lock
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
@@ -42,9 +42,9 @@ from alphafoundry.supervisor.processes import (
     chosen,
     load_processes,
 )
+from flows.plain_command import Parser, end_with
 from tasks.prefect.discovery import running_server
 
-EXIT_ERROR = 2
 PREFECT_PORT = 4200
 TEST_MINUTES = 5.0
 LONGEST_FOLDER = 50
@@ -60,24 +60,13 @@ For one that died the restart window decides (max_restarts in restart_window); h
 decides nothing. `python -m flows.dashboard` shows and steers them, now and afterwards."""
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> NoReturn:
     """Read the flags, check everything, and become the guardian."""
-    try:
-        _main(_parser().parse_args(words))
-    except FoundryError as problem:
-        line = str(problem)
-    except OSError as problem:
-        line = os_error_in_one_line(problem)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    else:
-        return
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(EXIT_ERROR)
+    end_with(lambda: _main(_parser().parse_args(words)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.supervise",
         description=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -118,11 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _main(given: argparse.Namespace) -> None:
+def _main(given: argparse.Namespace) -> int:
     if given.drill:
         from flows.drill import drill
 
-        sys.exit(drill())
+        return drill()
     settings = load_processes(given.config)
     only = _names(given.only)
     if only is not None:
@@ -141,13 +130,12 @@ def _main(given: argparse.Namespace) -> None:
     home = load_settings().home
     if given.check:
         _print_check(settings, minutes)
-        return
+        return 0
     if is_running(home):
         print(f"a supervisor runs here already (pid {running_pid(home)}); this is what it does:")
         from flows.dashboard import main as show
 
         show(["--watch"] if sys.stdout.isatty() else [])
-        return
     become_guardian(
         home,
         given.config,
@@ -227,7 +215,7 @@ def _server(port: int) -> ProcessConfig:
 
 def prefect_home() -> Path:
     """Return the folder of Prefect's own files, without importing Prefect."""
-    return Path(os.environ.get("PREFECT_HOME", ".foundry/prefect"))
+    return Path(os.environ.get("PREFECT_HOME") or ".foundry/prefect")
 
 
 def free_port(wanted: int) -> int:

@@ -171,8 +171,8 @@ class Core:
         self._recorder.put(
             [
                 (
-                    "UPDATE supervisions SET status = 'killed', ended_at = coalesce(ended_at, ?) "
-                    "WHERE status = 'running'",
+                    "UPDATE supervisions SET status = 'killed', ended_at = coalesce(ended_at, ?), "
+                    "why = coalesce(why, 'all of it died at once') WHERE status = 'running'",
                     (at,),
                 ),
                 (
@@ -1022,14 +1022,20 @@ class Core:
     def _finish(self) -> None:
         """Save everything, and tell how it went."""
         self._recorder.flush_samples()
-        why = "interrupted" if self._interrupted else "finished"
+        status = "interrupted" if self._interrupted else "finished"
         self._logs.close()
         self._recorder.put(
             [
                 (
-                    "UPDATE supervisions SET ended_at = ?, status = ?, statements_lost = ? "
-                    "WHERE id = ?",
-                    (database.stamp(datetime.now(UTC)), why, self._writer.lost, self._id),
+                    "UPDATE supervisions SET ended_at = ?, status = ?, why = ?, "
+                    "statements_lost = ? WHERE id = ?",
+                    (
+                        database.stamp(datetime.now(UTC)),
+                        status,
+                        self._supervision.why,
+                        self._writer.lost,
+                        self._id,
+                    ),
                 )
             ]
         )
@@ -1075,8 +1081,9 @@ class Core:
             self._recorder.put(
                 [
                     (
-                        "UPDATE supervisions SET ended_at = ?, status = 'killed' WHERE id = ?",
-                        (database.stamp(datetime.now(UTC)), self._id),
+                        "UPDATE supervisions SET ended_at = ?, status = 'killed', why = ? "
+                        "WHERE id = ?",
+                        (database.stamp(datetime.now(UTC)), "its main process died", self._id),
                     )
                 ]
             )

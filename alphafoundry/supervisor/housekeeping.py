@@ -64,7 +64,7 @@ def back_up(home: Path, *, today: date) -> list[Path]:
 def main(words: Sequence[str] | None = None) -> int:
     """Do one turn; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m alphafoundry.supervisor.housekeeping")
-    home = Path(os.environ.get("FOUNDRY_HOME", ".foundry"))
+    home = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
     parser.add_argument("--home", type=Path, default=home)
     given = parser.parse_args(words)
     try:
