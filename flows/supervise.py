@@ -25,6 +25,7 @@ from alphafoundry.errors import ConfigurationError
 from alphafoundry.file_lock import file_lock
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
+from alphafoundry.supervisor.alerts import sender_process
 from alphafoundry.supervisor.control import (
     LOCK,
     SupervisorError,
@@ -99,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         help="break a copy on purpose, and say which promises hold; a minute or two",
     )
     parser.add_argument(
+        "--test-alert",
+        action="store_true",
+        help="send a test to every address that alerts go to (FOUNDRY_ALERTS, config/alerts.yaml)",
+    )
+    parser.add_argument(
         "--no-session", action="store_true", help="show nothing of it as a flow run in Prefect"
     )
     parser.add_argument(
@@ -108,6 +114,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(given: argparse.Namespace) -> int:
+    if given.test_alert:
+        from alphafoundry.supervisor.alert_sender import send_test
+
+        print("\n".join(send_test(os.environ)))
+        return 0
     if given.drill:
         from flows.drill import drill
 
@@ -268,6 +279,7 @@ def become_guardian(
         os.set_inheritable(lock, True)
         _end_leftovers(folder)
         _check_database(home / database.FILE)
+        added = [*added, *sender_process()]
         plan = Plan(
             id=supervision,
             settings=with_added(settings, added).model_dump(mode="json"),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alphafoundry.errors import ConfigurationError, os_error_in_one_line
-from alphafoundry.supervisor import control, database, linux, wire
+from alphafoundry.supervisor import alerts, control, database, linux, wire
 from alphafoundry.supervisor.fingerprints import fingerprint
 from alphafoundry.supervisor.leaks import memory_rise
 from alphafoundry.supervisor.lives import (
@@ -77,6 +77,9 @@ MEMORY_SECONDS = 60.0
 CRITICAL_PAUSE = 10.0
 SUSPENDED_SECONDS = 5.0
 SOFT = 0.8
+ROOM_AGAIN = 1.2
+"""Of the least free disk: an alert about it is over from there on."""
+
 MOST_LAST_WORDS = 400
 """Lives whose last line is remembered, until the matcher has answered for it."""
 
@@ -345,6 +348,9 @@ class Core:
             linux.SUPERVISION: os.environ[linux.SUPERVISION],
             "NOTIFY_SOCKET": new.open_notify(self._sockets),
         }
+        if config.name == alerts.NAME:
+            secret = (linux.ALERTS, linux.HEARTBEAT)
+            environment |= {name: os.environ[name] for name in secret if name in os.environ}
         if config.watchdog_seconds is not None:
             environment["WATCHDOG_USEC"] = str(int(config.watchdog_seconds * 1e6))
         assert new.notify is not None
@@ -898,8 +904,12 @@ class Core:
         limits = self._supervision.settings.machine
         before, self._level = self._level, machine_level(self._level, usage.memory_percent, limits)
         self._recorder.machine(usage, self._level, at)
-        if usage.disk_free < limits.least_disk_mb * 2**20:
+        least = limits.least_disk_mb * 2**20
+        if usage.disk_free < least:
             self._tell_once("disk", f"{usage.disk_free / 2**20:.0f} MB left on the disk", now)
+        elif "disk" in self._told and usage.disk_free > ROOM_AGAIN * least:
+            self._told.discard("disk")
+            self._recorder.tell("", "disk", "there is room on the disk again", "info", now)
         if self._logs.lost or self._writer.lost:
             text = "the disk refuses what is to be kept; output and rows of this database are lost"
             self._tell_once("disk_refuses", text, now)

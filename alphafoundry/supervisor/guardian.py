@@ -45,7 +45,14 @@ _MEMORY = {
 _FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MOST_FILES = 65_536
 _DUMP_SECONDS = 2.0
-_OWN_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+_OWN_VARIABLES = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    # They hold passwords; the core gives them to the process that sends alerts.
+    linux.ALERTS,
+    linux.HEARTBEAT,
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
