@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from prefect.artifacts import (
@@ -124,6 +124,9 @@ class View:
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
         with contextlib.suppress(SupervisorError, sqlite3.Error):
             await self._tell_events()
+            with reading(self._path) as connection:
+                supervision = last_supervision(connection)["id"]
+            await asyncio.to_thread(_emit_of_supervisor, "ended", supervision)
 
     async def _show(self) -> None:
         await self._tell_events()
@@ -155,7 +158,7 @@ class View:
         with reading(self._path) as connection:
             row = last_supervision(connection)
         minutes = row["runtime_minutes"]
-        await asyncio.to_thread(_emit_beat, row["id"])
+        await asyncio.to_thread(_emit_of_supervisor, "beat", row["id"])
         if not minutes:
             return
         elapsed = (datetime.now(UTC) - moment_of(row["started_at"])).total_seconds()
@@ -216,9 +219,9 @@ def _emit(row: dict[str, Any]) -> None:
     )
 
 
-def _emit_beat(supervision: str) -> None:
+def _emit_of_supervisor(what: Literal["beat", "ended"], supervision: str) -> None:
     with contextlib.suppress(Exception):
         emit_event(
-            event="foundry.supervisor.beat",
+            event=f"foundry.supervisor.{what}",
             resource={"prefect.resource.id": f"foundry.supervision.{supervision}"},
         )
