@@ -16,7 +16,7 @@ endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
+.PHONY: up down status restore unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
         bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
         bench-startup bench-truth
@@ -53,6 +53,9 @@ down: ## End the platform
 
 status: ## Show what the platform does
 	@$(BIN)/python -m flows.platform status
+
+restore: install ## Put every database back as the newest whole copy has it (FLAGS='--check --from DAY')
+	@$(BIN)/python -m flows.platform restore $(FLAGS)
 
 unit: ## Print the platform as a service for systemd
 	@$(BIN)/python -m flows.platform unit

@@ -1,4 +1,4 @@
-"""The whole platform: `python -m flows.platform up`, `down`, `status`, `unit`."""
+"""The whole platform: `python -m flows.platform up`, `down`, `status`, `unit`, `restore`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ import psutil
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
+from alphafoundry.supervisor.backups import choose, databases, restore
 from alphafoundry.supervisor.control import (
     SupervisorError,
     ask,
@@ -58,10 +60,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m flows.platform",
         description="Prefect server, deployments, worker and every process of "
         "config/processes.yaml, for days. up starts them, down ends them, status shows them, unit "
-        "prints a service for systemd.",
+        "prints a service for systemd, restore puts the newest whole copy of every database back.",
         allow_abbrev=False,
     )
-    parser.add_argument("action", choices=["up", "down", "status", "unit"])
+    parser.add_argument("action", choices=["up", "down", "status", "unit", "restore"])
     parser.add_argument("--port", metavar="N|auto", help="of the Prefect server")
     parser.add_argument(
         "--config", type=Path, default=PLATFORM, metavar="FILE", help="(default: %(default)s)"
@@ -69,11 +71,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--foreground", action="store_true", help="stay in this terminal, or in systemd's service"
     )
+    parser.add_argument(
+        "--from", dest="copy", metavar="DAY", help="with restore: the copy of that day"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="with restore: say what would be done, and do nothing"
+    )
     return parser
 
 
 def _run(given: argparse.Namespace) -> int:
     home = load_settings().home
+    if given.action == "restore":
+        return _restore(home, given.copy, check=given.check)
+    if given.copy is not None or given.check:
+        raise SupervisorError("--from and --check need restore")
     if given.action == "up":
         return _up(home, given)
     if given.action == "down":
@@ -275,6 +287,27 @@ def _down(home: Path) -> int:
             )
         time.sleep(0.2)
     print("down")
+    return 0
+
+
+def _restore(home: Path, copy: str | None, *, check: bool) -> int:
+    """Put every database back as it was when a copy was made."""
+    if is_running(home):
+        raise SupervisorError(f"the platform runs (pid {running_pid(home)}); end it: make down")
+    server = running_server(prefect_home()) if prefect_home().is_dir() else None
+    if server is not None:
+        raise SupervisorError(f"the Prefect server at {server} runs; end it first")
+    files = databases(home, prefect_home())
+    chosen, passed = choose(home, files, copy)
+    for line in passed:
+        print(f"passed over {line}")
+    names = ", ".join(name for name in chosen.files if name in files)
+    if check:
+        print(f"would restore {names} from {chosen.folder}")
+        return 0
+    aside = restore(home, files, chosen, now=datetime.now(UTC))
+    print(f"restored {names} from {chosen.folder}")
+    print(f"what was there is in {aside}")
     return 0
 
 
