@@ -213,6 +213,18 @@ def platform_processes(settings: PlatformSettings, port: int) -> list[ProcessCon
             added.append(
                 ProcessConfig.model_validate({"priority": 1, "environment": address} | more)
             )
+    if settings.metrics_port is not None:
+        added.append(
+            ProcessConfig(
+                name="metrics",
+                module="alphafoundry.supervisor.metrics",
+                args=("--port", str(settings.metrics_port)),
+                priority=1,
+                restart="always",
+                notify=True,
+                slow="none",
+            )
+        )
     return added
 
 
