@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alphafoundry.errors import ConfigurationError, os_error_in_one_line
-from alphafoundry.supervisor import alerts, control, database, linux, wire
+from alphafoundry.supervisor import alerts, cgroups, control, database, linux, wire
 from alphafoundry.supervisor.fingerprints import fingerprint
 from alphafoundry.supervisor.leaks import memory_rise
 from alphafoundry.supervisor.lives import (
@@ -131,6 +131,7 @@ class Core:
         self._last_words: dict[str, str] = {}
         self._interrupted = False
         self._guardian_gone = False
+        self._held: tuple[str, ...] = ()
         self._supervision = Supervision(
             settings,
             launcher=self,
@@ -163,10 +164,32 @@ class Core:
                 text = f"stays stopped, as a person wants it; start it: `dashboard start {name}`"
                 self._recorder.tell(name, "stopped", text, "warning", now)
         self._take_over(now)
+        if not again:
+            self._tell_how_limits_hold(now)
         for name, config in self._supervision.configs.items():
             self._recorder.put(
                 self._recorder.standing_rows(config, self._supervision.standings[name])
             )
+
+    def _tell_how_limits_hold(self, now: float) -> None:
+        """Say which limits the kernel holds, and which are only looked at."""
+        keys = {"memory": "memory_mb", "cpu": "cpu_percent", "processes": "processes"}
+        asked = [
+            name
+            for name, key in keys.items()
+            if any(
+                getattr(one.resource_limits, key) is not None
+                for one in self._supervision.configs.values()
+            )
+        ]
+        watched = [name for name in asked if name not in self._held]
+        if watched:
+            every = self._supervision.settings.sample_seconds
+            text = (
+                f"limits of {', '.join(watched)} are watched every {every:g} s; the kernel holds "
+            )
+            text += f"{', '.join(self._held) or 'none'}: no cgroup v2 controller is delegated here"
+            self._recorder.tell("", "limits", text, "info", now)
 
     def _record_beginning(self) -> None:
         at = database.stamp(datetime.now(UTC))
@@ -211,6 +234,7 @@ class Core:
             if message["say"] == "alive":
                 alive[message["life"]] = (message, descriptors)
             elif message["say"] == "that is all":
+                self._held = tuple(message["held"])
                 break
             else:
                 later.append(message)
@@ -358,10 +382,11 @@ class Core:
             new.notify, selectors.EVENT_READ, lambda _mask: self._hear_life(new)
         )
         limits: dict[str, int] = {"CORE": 0}
-        if config.resource_limits.open_files is not None:
-            limits["NOFILE"] = config.resource_limits.open_files
-        if config.resource_limits.file_mb is not None:
-            limits["FSIZE"] = config.resource_limits.file_mb * 2**20
+        most = config.resource_limits
+        if most.open_files is not None:
+            limits["NOFILE"] = most.open_files
+        if most.file_mb is not None:
+            limits["FSIZE"] = most.file_mb * 2**20
         first, last = _OOM_SCORES
         order = {
             "do": "start",
@@ -370,6 +395,11 @@ class Core:
             "folder": str(config.folder.absolute()),
             "environment": environment,
             "limits": limits,
+            "most": {
+                "memory": None if most.memory_mb is None else most.memory_mb * 2**20,
+                "cpu": most.cpu_percent,
+                "processes": most.processes,
+            },
             "oom_score": first + max(0, config.priority - 1) * (last - first) // 9,
         }
         if len(json.dumps(order)) > wire.LARGEST:
@@ -488,6 +518,10 @@ class Core:
         self._hear_life(life)
         for descriptor in list(life.streams):
             self._read_to_the_end(life, descriptor)
+        if message["memory_gone"]:
+            most = life.config.resource_limits.memory_mb
+            why = f"the kernel has ended it at {most} MB of memory"
+            self._handle(life, Unwell("limit", why), now)
         before = self._supervision.standings[life.config.name]
         event = Exited(message["code"], message["signal"])
         if before.state != "stopping" and (event.code != 0):
@@ -1087,6 +1121,7 @@ class Core:
             return [pid for pid in dict.fromkeys(found) if pid not in (os.getpid(), matcher)]
 
         linux.kill_until_gone(left)
+        cgroups.sweep(self._id)
         with contextlib.suppress(Exception):
             self._recorder.put(
                 [
