@@ -16,10 +16,8 @@ endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily screen continuous desk test test-quick test-long test-fresh lint format \
-        docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-screen bench-public clean leaks \
-        bench-startup bench-truth
+# No command is a file.
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -49,13 +47,16 @@ supervise: install ## Keep the processes of config/processes.yaml alive (FLAGS='
 	@$(BIN)/python -m flows.supervise $(FLAGS)
 
 up: install ## Start the whole platform for days: Prefect server, worker, processes (PORT is --port)
-	@$(BIN)/python -m flows.platform up $(if $(filter command line,$(origin PORT)),--port $(PORT)) $(FLAGS)
+	@$(BIN)/python -m flows.platform up $(if $(filter file,$(origin PORT)),,--port $(PORT)) $(FLAGS)
 
 down: ## End the platform
 	@$(BIN)/python -m flows.platform down
 
 status: ## Show what the platform does
 	@$(BIN)/python -m flows.platform status
+
+restore: install ## Put every database back as the newest whole copy has it (FLAGS='--check --from DAY')
+	@$(BIN)/python -m flows.platform restore $(FLAGS)
 
 unit: ## Print the platform as a service for systemd
 	@$(BIN)/python -m flows.platform unit

@@ -33,13 +33,15 @@ LIMITS_FILE = Path("config/limits.yaml")
 PREFIX = "FOUNDRY_"
 
 READ_ELSEWHERE = (
+    "FOUNDRY_ALERTS",
     "FOUNDRY_BRAIN_EMAIL",
     "FOUNDRY_BRAIN_PASSWORD",
+    "FOUNDRY_HEARTBEAT",
     "FOUNDRY_PROCESS",
     "FOUNDRY_SUPERVISION",
     "FOUNDRY_TEST_DATA",
 )
-"""FOUNDRY_* variables that are no settings: credentials, marks of the supervisor, data of tests."""
+"""FOUNDRY_* variables that are no settings: credentials, addresses, marks, data of tests."""
 
 
 def _not_true_or_false(value: object) -> object:

@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=120, help="default: 120")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     given = parser.parse_args()
-    home = Path(os.environ.get("FOUNDRY_HOME", ".foundry"))
+    home = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
     print(json.dumps(measure(home, given.cache, count=given.simulations, rounds=given.rounds)))
 
 

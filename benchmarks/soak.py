@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from alphafoundry.supervisor import linux
@@ -96,8 +97,22 @@ CORE_MINUTE = 2
 """The core is killed once and early, so that the new one can be watched for growth."""
 
 
-def soak(run: TrialRun, minutes: float) -> int:
-    """Run it, print a line a minute, and return how many things went wrong."""
+@dataclass(frozen=True)
+class Verdict:
+    """What a soak has shown.
+
+    Attributes
+    ----------
+    problems : what went wrong
+    growth : what can be said of it; it says so where the time was too short to tell
+    """
+
+    problems: list[str]
+    growth: str
+
+
+def soak(run: TrialRun, minutes: float) -> Verdict:
+    """Run it, print a line a minute, and return what it has shown."""
     run.write(PROCESSES, **SCRIPTS)
     child = run.start("--runtime", "0")
     run.becomes("steady", "running")
@@ -121,14 +136,20 @@ def soak(run: TrialRun, minutes: float) -> int:
     return _judge(run, measured, core_since, child.poll())
 
 
-def _judge(run: TrialRun, measured: list[Measured], core_since: float, ended: int | None) -> int:
+def _judge(
+    run: TrialRun, measured: list[Measured], core_since: float, ended: int | None
+) -> Verdict:
     last = measured[-1][0]
     kept = [one for one in measured if one[0] > max(core_since + SETTLED, WARM_UP * last)]
     problems = []
     if ended is not None:
         problems.append(f"the supervisor has ended: exit {ended}")
     if not kept or last - kept[0][0] < LEAST_WATCHED:
-        print(f"less than {LEAST_WATCHED / 60:.0f} minutes to watch: growth is not judged")
+        watched = (last - kept[0][0]) / 60 if kept else 0.0
+        growth = (
+            f"growth is not judged: {watched:.1f} minutes to watch after the warm-up, "
+            f"{LEAST_WATCHED / 60:.0f} are needed"
+        )
     else:
         part = max(1, len(kept) // 4)
         first, final = kept[:part], kept[-part:]
@@ -136,7 +157,10 @@ def _judge(run: TrialRun, measured: list[Measured], core_since: float, ended: in
         hours = (final[0][0] - first[0][0]) / 3600
         slope = grown / hours if hours else 0.0
         files = min(one[2] for one in final) - min(one[2] for one in first)
-        print(f"memory of guardian and core {slope:+.1f} MB an hour, files {files:+}")
+        growth = (
+            f"memory of guardian and core {slope:+.1f} MB an hour ({MOST_MB_AN_HOUR:g} allowed), "
+            f"files {files:+}, over {(last - kept[0][0]) / 60:.0f} minutes"
+        )
         if slope > MOST_MB_AN_HOUR and grown > 1:
             problems.append(f"memory grows by {slope:.1f} MB an hour")
         if files > 0:
@@ -156,9 +180,7 @@ def _judge(run: TrialRun, measured: list[Measured], core_since: float, ended: in
     run.end()
     if run.left():
         problems.append(f"{len(run.left())} processes left behind")
-    for problem in problems:
-        print(f"FAIL  {problem}")
-    return len(problems)
+    return Verdict(problems, growth)
 
 
 def main() -> None:
@@ -169,9 +191,13 @@ def main() -> None:
     if not given.minutes >= 1:
         parser.error(f"--minutes {given.minutes:g}: must be at least 1")
     with trial_run() as run:
-        problems = soak(run, given.minutes)
-    print("nothing grew, nothing was lost" if not problems else f"{problems} problems")
-    sys.exit(1 if problems else 0)
+        found = soak(run, given.minutes)
+    print(found.growth)
+    for problem in found.problems:
+        print(f"FAIL  {problem}")
+    if not found.problems:
+        print("nothing was lost")
+    sys.exit(1 if found.problems else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Register every deployment of `prefect.yaml` and provision the limits: `make deploy`."""
+"""Register every deployment of `prefect.yaml`, the limits and the automations: `make deploy`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from prefect.exceptions import ObjectNotFound
 
 from alphafoundry.errors import FoundryError, os_error_in_one_line
 from alphafoundry.settings import load_limits
+from deployments.automations import (
+    AUTOMATIONS,
+    AutomationsFile,
+    ensure_automations,
+    load_automations,
+)
 from tasks.prefect.limits import ensure_limits
 from tasks.prefect.server import prefect_server
 
@@ -29,21 +35,24 @@ async def _ensure_work_pool() -> None:
             await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
 
 
-async def _provision(limits: dict[str, int]) -> None:
+async def _provision(limits: dict[str, int], automations: AutomationsFile) -> list[str]:
     await ensure_limits(limits)
     await _ensure_work_pool()
+    return await ensure_automations(automations)
 
 
 def deploy() -> None:
-    """Provision the limits and the work pool, then register the deployments.
+    """Provision limits, work pool and automations, then register the deployments.
 
     Raises
     ------
-    FoundryError : no server answers, or Prefect refused a deployment (its message is shown)
+    FoundryError : no server answers, a file has a mistake, or Prefect refused a deployment (its
+        message is shown)
     """
     limits = load_limits()
+    automations = load_automations(ROOT / AUTOMATIONS)
     with prefect_server(temporary=False) as server:
-        asyncio.run(_provision(limits))
+        changed = asyncio.run(_provision(limits, automations))
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=ROOT,
@@ -57,6 +66,9 @@ def deploy() -> None:
         raise FoundryError(f"prefect deploy failed:\n{done.stdout}{done.stderr}")
     caps = ", ".join(f"{name} {size}" for name, size in limits.items())
     print(f"Deployments of prefect.yaml are registered at {server.url}; limits: {caps}.")
+    print(
+        f"Automations: {len(automations.automations)}, {', '.join(changed) or 'all as they were'}."
+    )
     print(f"Next: export PREFECT_API_URL={server.url}")
     print("      .venv/bin/prefect deployment run 'daily/daily' --watch   (with `make worker`)")
 

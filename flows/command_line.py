@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import difflib
 import inspect
 import json
 import logging
@@ -31,9 +30,8 @@ from alphafoundry.runs import Report, Stop
 from alphafoundry.settings import FLAGS, FoundrySettings, load_limits, load_settings
 from alphafoundry.store import open_store
 from flows.later_imports import import_later_ones, import_plots_in_background
+from flows.plain_command import EXIT_ERROR, EXIT_INTERRUPTED, Parser
 from flows.stopping import (
-    EXIT_ERROR,
-    EXIT_INTERRUPTED,
     ServerWatch,
     Signals,
     leave,
@@ -148,22 +146,10 @@ async def _call(flow: Flow[..., Any], parameters: Parameters) -> Any:
     return await running
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as everything else does."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the command with what is wrong, the flag that was probably meant, and --help."""
-        flags = [flag for action in self._actions for flag in action.option_strings]
-        unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].split("=")[0]
-        near = difflib.get_close_matches(unknown, flags, n=1)
-        meant = f"; did you mean {near[0]}?" if near and near[0] != unknown else ""
-        self.exit(EXIT_ERROR, f"error: {message}{meant} (`{self.prog} --help` lists the flags)\n")
-
-
 def _parser(
     flow: Flow[..., Any], command: Command, settings: FoundrySettings
 ) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=f"python -m {command.module}",
         description=inspect.getdoc(flow.fn),
         formatter_class=argparse.RawDescriptionHelpFormatter,

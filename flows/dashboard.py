@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,7 +19,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from alphafoundry.errors import FoundryError, os_error_in_one_line
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
 from alphafoundry.supervisor.control import (
@@ -41,8 +41,8 @@ from alphafoundry.supervisor.reading import (
     span,
     sparkline,
 )
+from flows.plain_command import Parser, end_with
 
-EXIT_ERROR = 2
 EXIT_TROUBLE = 3
 WIDE = 180
 LOG_LINES = 50
@@ -78,24 +78,13 @@ _COLOURS = {
 }
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> NoReturn:
     """Do what the flags say, and end the process."""
-    try:
-        status = _run(_parser().parse_args(words))
-    except FoundryError as problem:
-        line, status = str(problem), EXIT_ERROR
-    except OSError as problem:
-        line, status = os_error_in_one_line(problem), EXIT_ERROR
-    except KeyboardInterrupt:
-        sys.exit(0)
-    else:
-        sys.exit(status)
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(status)
+    end_with(lambda: _run(_parser().parse_args(words)), interrupted=0)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.dashboard",
         description="Show what is supervised, and steer it. Without a flag: one look. Exit status "
         f"{EXIT_TROUBLE} where something needs a person.",
@@ -219,7 +208,8 @@ def _head(status: Status, now: datetime, *, running: bool) -> list[str]:
     if not running:
         ended = row["ended_at"]
         end = f"ended {ended[:19]} UTC" if ended else "its processes are gone"
-        return [f"no supervisor runs; the last one, {row['status']}: {end}"]
+        why = f", because: {row['why']}" if row["why"] else ""
+        return [f"no supervisor runs; the last one, {row['status']}: {end}{why}"]
     minutes = row["runtime_minutes"]
     length = f" of {span(60 * minutes)}" if minutes else ""
     line = f"supervision {row['id']}: {span((now - begun).total_seconds())}{length}"

@@ -30,7 +30,7 @@ from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
 from flows.desk_report import report
-from flows.stopping import EXIT_ERROR
+from flows.plain_command import EXIT_ERROR
 from flows.terminal import report_console
 
 EXIT_DIFFERENT = 3

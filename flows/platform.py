@@ -1,4 +1,4 @@
-"""The whole platform: `python -m flows.platform up`, `down`, `status`, `unit`."""
+"""The whole platform: `python -m flows.platform up`, `down`, `status`, `unit`, `restore`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
-from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
+from alphafoundry.supervisor.backups import choose, databases, restore
 from alphafoundry.supervisor.control import (
     SupervisorError,
     ask,
@@ -30,8 +33,8 @@ from alphafoundry.supervisor.output import last_lines
 from alphafoundry.supervisor.platform import PLATFORM, PlatformSettings, load_platform, unit
 from alphafoundry.supervisor.processes import ProcessConfig, load_processes
 from alphafoundry.supervisor.reading import read_status
+from flows.plain_command import Parser, end_with
 from flows.supervise import (
-    EXIT_ERROR,
     PREFECT_PORT,
     become_guardian,
     for_prefect,
@@ -47,31 +50,20 @@ LOG = "platform.log"
 EXIT_DOWN = 1
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> NoReturn:
     """Do what was asked, and end the process."""
-    try:
-        status = _run(_parser().parse_args(words))
-    except FoundryError as problem:
-        line, status = str(problem), EXIT_ERROR
-    except OSError as problem:
-        line, status = os_error_in_one_line(problem), EXIT_ERROR
-    except KeyboardInterrupt:
-        sys.exit(130)
-    else:
-        sys.exit(status)
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(status)
+    end_with(lambda: _run(_parser().parse_args(words)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.platform",
         description="Prefect server, deployments, worker and every process of "
         "config/processes.yaml, for days. up starts them, down ends them, status shows them, unit "
-        "prints a service for systemd.",
+        "prints a service for systemd, restore puts the newest whole copy of every database back.",
         allow_abbrev=False,
     )
-    parser.add_argument("action", choices=["up", "down", "status", "unit"])
+    parser.add_argument("action", choices=["up", "down", "status", "unit", "restore"])
     parser.add_argument("--port", metavar="N|auto", help="of the Prefect server")
     parser.add_argument(
         "--config", type=Path, default=PLATFORM, metavar="FILE", help="(default: %(default)s)"
@@ -79,11 +71,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--foreground", action="store_true", help="stay in this terminal, or in systemd's service"
     )
+    parser.add_argument(
+        "--from", dest="copy", metavar="DAY", help="with restore: the copy of that day"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="with restore: say what would be done, and do nothing"
+    )
     return parser
 
 
 def _run(given: argparse.Namespace) -> int:
     home = load_settings().home
+    if given.action == "restore":
+        return _restore(home, given.copy, check=given.check)
+    if given.copy is not None or given.check:
+        raise SupervisorError("--from and --check need restore")
     if given.action == "up":
         return _up(home, given)
     if given.action == "down":
@@ -121,7 +123,14 @@ def _up(home: Path, given: argparse.Namespace) -> int:
     if given.foreground:
         become_guardian(home, settings.processes, supervised, only=None, added=added, minutes=0)
     child = _start_in_background(home, given)
-    return _wait_until_up(home, child)
+    try:
+        return _wait_until_up(home, child)
+    except KeyboardInterrupt:
+        # It has a session of its own, and Ctrl-C has not reached it.
+        print(
+            "\nthe platform goes on in the background; `make status` shows it, `make down` ends it"
+        )
+        raise
 
 
 def _port(flag: str | None, settings: PlatformSettings) -> int:
@@ -204,6 +213,18 @@ def platform_processes(settings: PlatformSettings, port: int) -> list[ProcessCon
             added.append(
                 ProcessConfig.model_validate({"priority": 1, "environment": address} | more)
             )
+    if settings.metrics_port is not None:
+        added.append(
+            ProcessConfig(
+                name="metrics",
+                module="alphafoundry.supervisor.metrics",
+                args=("--port", str(settings.metrics_port)),
+                priority=1,
+                restart="always",
+                notify=True,
+                slow="none",
+            )
+        )
     return added
 
 
@@ -278,6 +299,27 @@ def _down(home: Path) -> int:
             )
         time.sleep(0.2)
     print("down")
+    return 0
+
+
+def _restore(home: Path, copy: str | None, *, check: bool) -> int:
+    """Put every database back as it was when a copy was made."""
+    if is_running(home):
+        raise SupervisorError(f"the platform runs (pid {running_pid(home)}); end it: make down")
+    server = running_server(prefect_home()) if prefect_home().is_dir() else None
+    if server is not None:
+        raise SupervisorError(f"the Prefect server at {server} runs; end it first")
+    files = databases(home, prefect_home())
+    chosen, passed = choose(home, files, copy)
+    for line in passed:
+        print(f"passed over {line}")
+    names = ", ".join(name for name in chosen.files if name in files)
+    if check:
+        print(f"would restore {names} from {chosen.folder}")
+        return 0
+    aside = restore(home, files, chosen, now=datetime.now(UTC))
+    print(f"restored {names} from {chosen.folder}")
+    print(f"what was there is in {aside}")
     return 0
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Future, wait
 from typing import Any, NoReturn, TypeVar
 
 from alphafoundry.runs import Stop, interrupt_open_runs
+from flows.plain_command import EXIT_ERROR, EXIT_INTERRUPTED
 from tasks.prefect.temporary_server import kill_temporary_servers
 
 T = TypeVar("T")
@@ -27,8 +28,6 @@ SAVING_SECONDS = 5.0
 CLOSING_SECONDS = 5.0
 """How long the event loop may take to end once the flow has."""
 
-EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 SHOW_CURSOR = "\x1b[?25h"
 
 

@@ -21,10 +21,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.file_lock import file_lock
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
+from alphafoundry.supervisor.alerts import sender_process
 from alphafoundry.supervisor.control import (
     LOCK,
     SupervisorError,
@@ -42,9 +43,9 @@ from alphafoundry.supervisor.processes import (
     chosen,
     load_processes,
 )
+from flows.plain_command import Parser, end_with
 from tasks.prefect.discovery import running_server
 
-EXIT_ERROR = 2
 PREFECT_PORT = 4200
 TEST_MINUTES = 5.0
 LONGEST_FOLDER = 50
@@ -60,24 +61,13 @@ For one that died the restart window decides (max_restarts in restart_window); h
 decides nothing. `python -m flows.dashboard` shows and steers them, now and afterwards."""
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> NoReturn:
     """Read the flags, check everything, and become the guardian."""
-    try:
-        _main(_parser().parse_args(words))
-    except FoundryError as problem:
-        line = str(problem)
-    except OSError as problem:
-        line = os_error_in_one_line(problem)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    else:
-        return
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(EXIT_ERROR)
+    end_with(lambda: _main(_parser().parse_args(words)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.supervise",
         description=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -110,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         help="break a copy on purpose, and say which promises hold; a minute or two",
     )
     parser.add_argument(
+        "--test-alert",
+        action="store_true",
+        help="send a test to every address that alerts go to (FOUNDRY_ALERTS, config/alerts.yaml)",
+    )
+    parser.add_argument(
         "--no-session", action="store_true", help="show nothing of it as a flow run in Prefect"
     )
     parser.add_argument(
@@ -118,11 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _main(given: argparse.Namespace) -> None:
+def _main(given: argparse.Namespace) -> int:
+    if given.test_alert:
+        from alphafoundry.supervisor.alert_sender import send_test
+
+        print("\n".join(send_test(os.environ)))
+        return 0
     if given.drill:
         from flows.drill import drill
 
-        sys.exit(drill())
+        return drill()
     settings = load_processes(given.config)
     only = _names(given.only)
     if only is not None:
@@ -141,13 +141,12 @@ def _main(given: argparse.Namespace) -> None:
     home = load_settings().home
     if given.check:
         _print_check(settings, minutes)
-        return
+        return 0
     if is_running(home):
         print(f"a supervisor runs here already (pid {running_pid(home)}); this is what it does:")
         from flows.dashboard import main as show
 
         show(["--watch"] if sys.stdout.isatty() else [])
-        return
     become_guardian(
         home,
         given.config,
@@ -227,7 +226,7 @@ def _server(port: int) -> ProcessConfig:
 
 def prefect_home() -> Path:
     """Return the folder of Prefect's own files, without importing Prefect."""
-    return Path(os.environ.get("PREFECT_HOME", ".foundry/prefect"))
+    return Path(os.environ.get("PREFECT_HOME") or ".foundry/prefect")
 
 
 def free_port(wanted: int) -> int:
@@ -280,6 +279,7 @@ def become_guardian(
         os.set_inheritable(lock, True)
         _end_leftovers(folder)
         _check_database(home / database.FILE)
+        added = [*added, *sender_process()]
         plan = Plan(
             id=supervision,
             settings=with_added(settings, added).model_dump(mode="json"),

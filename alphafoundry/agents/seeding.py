@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from sqlalchemy import select
 
 from alphafoundry.agents.hours import ExchangeHours
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import FoundryError, RunStopped
 from alphafoundry.market.panel import Panel
 from alphafoundry.research.run import research_run
 from alphafoundry.research.whole_search import search_all
@@ -53,6 +53,8 @@ async def strategies_for(
         seeding, flow="desk-seeding", lanes=LANES, progress=progress, stop=stop, panel=before
     ) as run:
         await search_all(run)
+    if stop.is_set():
+        raise RunStopped
     found = _known_strategies(store, panel, session)
     if not found.strategies:
         reasons = "; ".join(sorted(set(found.refused.values()))) or "the search found nothing"

@@ -84,7 +84,7 @@ class Provenance:
     ----------
     source : link of the chain
     label : for people; starts with SYNTHETIC where prices were generated
-    as_of : the last day of the bars
+    as_of : the last day of the bars, of the name that is furthest behind
     fetched_at : when they were fetched from where they come from
     stale_days : trading days between that day and the last one that has closed
     failures : why the links before gave nothing
@@ -238,8 +238,8 @@ class Chain:
             found = self._ask(link, symbols, failures)
             if found is not None:
                 bars, fetched_at = found
-                as_of = max(bar.day for bar in bars)
                 now = self.clock()
+                as_of = _furthest_behind(bars)
                 return Feed(
                     tuple(bars),
                     Provenance(
@@ -281,6 +281,14 @@ class Chain:
 
     def _note(self, link: Link, count: int, why: str) -> None:
         self.attempts.append(Attempt(link.source, link.label, not why, count, why, self.clock()))
+
+
+def _furthest_behind(bars: Sequence[FeedBar]) -> date:
+    """Return the last day of the name whose bars end first."""
+    last: dict[str, date] = {}
+    for bar in bars:
+        last[bar.symbol] = max(bar.day, last.get(bar.symbol, bar.day))
+    return min(last.values())
 
 
 def usable(feed: Feed, *, max_staleness: int | None, allow_synthetic: bool) -> Feed:

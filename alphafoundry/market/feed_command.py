@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("what", choices=["status", "collect"])
     parser.add_argument(
-        "--home", type=Path, default=Path(os.environ.get("FOUNDRY_HOME", ".foundry"))
+        "--home", type=Path, default=Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
     )
     parser.add_argument(
         "--live",

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from alphafoundry.errors import StoreError, StoreUnavailable
+from alphafoundry.sqlite_copy import copy_database
 from alphafoundry.store.address import Address, read_address
 from alphafoundry.store.column_types import to_json
 from alphafoundry.store.migrations import REVISION, read_revision, upgrade
@@ -299,6 +301,7 @@ def _migrate(engine: Engine, address: Address) -> None:
     with contextlib.ExitStack() as stack:
         if address.file is not None:
             stack.enter_context(store_lock(Path(f"{address.file}.lock")))
+            _copy_before(engine, address.file)
             with contextlib.closing(sqlite3.connect(address.file, timeout=SQLITE_WAIT)) as plain:
                 plain.execute("PRAGMA journal_mode = WAL")
         writer = engine.execution_options(foundry_write=True)
@@ -306,6 +309,23 @@ def _migrate(engine: Engine, address: Address) -> None:
         if address.file is None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         upgrade(connection, label=address.label)
+
+
+def _copy_before(engine: Engine, file: Path) -> None:
+    """Copy a file whose tables are about to change; one that another process has just changed not.
+
+    Raises
+    ------
+    CopyFailed : there is no room for a copy
+    """
+    with engine.connect() as connection:
+        before = read_revision(connection)
+    if before in (None, REVISION):
+        return
+    folder = f"{datetime.now(UTC).date().isoformat()}-before-{REVISION}"
+    copy = file.parent / "backups" / folder / "foundry.sqlite"
+    if not copy.exists():
+        copy_database(file, copy)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alphafoundry.errors import ConfigurationError, os_error_in_one_line
-from alphafoundry.supervisor import control, database, linux, wire
+from alphafoundry.supervisor import alerts, cgroups, control, database, linux, wire
 from alphafoundry.supervisor.fingerprints import fingerprint
 from alphafoundry.supervisor.leaks import memory_rise
 from alphafoundry.supervisor.lives import (
@@ -77,6 +77,9 @@ MEMORY_SECONDS = 60.0
 CRITICAL_PAUSE = 10.0
 SUSPENDED_SECONDS = 5.0
 SOFT = 0.8
+ROOM_AGAIN = 1.2
+"""Of the least free disk: an alert about it is over from there on."""
+
 MOST_LAST_WORDS = 400
 """Lives whose last line is remembered, until the matcher has answered for it."""
 
@@ -128,6 +131,7 @@ class Core:
         self._last_words: dict[str, str] = {}
         self._interrupted = False
         self._guardian_gone = False
+        self._held: tuple[str, ...] = ()
         self._supervision = Supervision(
             settings,
             launcher=self,
@@ -160,10 +164,32 @@ class Core:
                 text = f"stays stopped, as a person wants it; start it: `dashboard start {name}`"
                 self._recorder.tell(name, "stopped", text, "warning", now)
         self._take_over(now)
+        if not again:
+            self._tell_how_limits_hold(now)
         for name, config in self._supervision.configs.items():
             self._recorder.put(
                 self._recorder.standing_rows(config, self._supervision.standings[name])
             )
+
+    def _tell_how_limits_hold(self, now: float) -> None:
+        """Say which limits the kernel holds, and which are only looked at."""
+        keys = {"memory": "memory_mb", "cpu": "cpu_percent", "processes": "processes"}
+        asked = [
+            name
+            for name, key in keys.items()
+            if any(
+                getattr(one.resource_limits, key) is not None
+                for one in self._supervision.configs.values()
+            )
+        ]
+        watched = [name for name in asked if name not in self._held]
+        if watched:
+            every = self._supervision.settings.sample_seconds
+            text = (
+                f"limits of {', '.join(watched)} are watched every {every:g} s; the kernel holds "
+            )
+            text += f"{', '.join(self._held) or 'none'}: no cgroup v2 controller is delegated here"
+            self._recorder.tell("", "limits", text, "info", now)
 
     def _record_beginning(self) -> None:
         at = database.stamp(datetime.now(UTC))
@@ -171,8 +197,8 @@ class Core:
         self._recorder.put(
             [
                 (
-                    "UPDATE supervisions SET status = 'killed', ended_at = coalesce(ended_at, ?) "
-                    "WHERE status = 'running'",
+                    "UPDATE supervisions SET status = 'killed', ended_at = coalesce(ended_at, ?), "
+                    "why = coalesce(why, 'all of it died at once') WHERE status = 'running'",
                     (at,),
                 ),
                 (
@@ -208,6 +234,7 @@ class Core:
             if message["say"] == "alive":
                 alive[message["life"]] = (message, descriptors)
             elif message["say"] == "that is all":
+                self._held = tuple(message["held"])
                 break
             else:
                 later.append(message)
@@ -345,6 +372,9 @@ class Core:
             linux.SUPERVISION: os.environ[linux.SUPERVISION],
             "NOTIFY_SOCKET": new.open_notify(self._sockets),
         }
+        if config.name == alerts.NAME:
+            secret = (linux.ALERTS, linux.HEARTBEAT)
+            environment |= {name: os.environ[name] for name in secret if name in os.environ}
         if config.watchdog_seconds is not None:
             environment["WATCHDOG_USEC"] = str(int(config.watchdog_seconds * 1e6))
         assert new.notify is not None
@@ -352,10 +382,11 @@ class Core:
             new.notify, selectors.EVENT_READ, lambda _mask: self._hear_life(new)
         )
         limits: dict[str, int] = {"CORE": 0}
-        if config.resource_limits.open_files is not None:
-            limits["NOFILE"] = config.resource_limits.open_files
-        if config.resource_limits.file_mb is not None:
-            limits["FSIZE"] = config.resource_limits.file_mb * 2**20
+        most = config.resource_limits
+        if most.open_files is not None:
+            limits["NOFILE"] = most.open_files
+        if most.file_mb is not None:
+            limits["FSIZE"] = most.file_mb * 2**20
         first, last = _OOM_SCORES
         order = {
             "do": "start",
@@ -364,6 +395,11 @@ class Core:
             "folder": str(config.folder.absolute()),
             "environment": environment,
             "limits": limits,
+            "most": {
+                "memory": None if most.memory_mb is None else most.memory_mb * 2**20,
+                "cpu": most.cpu_percent,
+                "processes": most.processes,
+            },
             "oom_score": first + max(0, config.priority - 1) * (last - first) // 9,
         }
         if len(json.dumps(order)) > wire.LARGEST:
@@ -482,6 +518,10 @@ class Core:
         self._hear_life(life)
         for descriptor in list(life.streams):
             self._read_to_the_end(life, descriptor)
+        if message["memory_gone"]:
+            most = life.config.resource_limits.memory_mb
+            why = f"the kernel has ended it at {most} MB of memory"
+            self._handle(life, Unwell("limit", why), now)
         before = self._supervision.standings[life.config.name]
         event = Exited(message["code"], message["signal"])
         if before.state != "stopping" and (event.code != 0):
@@ -898,8 +938,12 @@ class Core:
         limits = self._supervision.settings.machine
         before, self._level = self._level, machine_level(self._level, usage.memory_percent, limits)
         self._recorder.machine(usage, self._level, at)
-        if usage.disk_free < limits.least_disk_mb * 2**20:
+        least = limits.least_disk_mb * 2**20
+        if usage.disk_free < least:
             self._tell_once("disk", f"{usage.disk_free / 2**20:.0f} MB left on the disk", now)
+        elif "disk" in self._told and usage.disk_free > ROOM_AGAIN * least:
+            self._told.discard("disk")
+            self._recorder.tell("", "disk", "there is room on the disk again", "info", now)
         if self._logs.lost or self._writer.lost:
             text = "the disk refuses what is to be kept; output and rows of this database are lost"
             self._tell_once("disk_refuses", text, now)
@@ -1022,14 +1066,20 @@ class Core:
     def _finish(self) -> None:
         """Save everything, and tell how it went."""
         self._recorder.flush_samples()
-        why = "interrupted" if self._interrupted else "finished"
+        status = "interrupted" if self._interrupted else "finished"
         self._logs.close()
         self._recorder.put(
             [
                 (
-                    "UPDATE supervisions SET ended_at = ?, status = ?, statements_lost = ? "
-                    "WHERE id = ?",
-                    (database.stamp(datetime.now(UTC)), why, self._writer.lost, self._id),
+                    "UPDATE supervisions SET ended_at = ?, status = ?, why = ?, "
+                    "statements_lost = ? WHERE id = ?",
+                    (
+                        database.stamp(datetime.now(UTC)),
+                        status,
+                        self._supervision.why,
+                        self._writer.lost,
+                        self._id,
+                    ),
                 )
             ]
         )
@@ -1071,12 +1121,14 @@ class Core:
             return [pid for pid in dict.fromkeys(found) if pid not in (os.getpid(), matcher)]
 
         linux.kill_until_gone(left)
+        cgroups.sweep(self._id)
         with contextlib.suppress(Exception):
             self._recorder.put(
                 [
                     (
-                        "UPDATE supervisions SET ended_at = ?, status = 'killed' WHERE id = ?",
-                        (database.stamp(datetime.now(UTC)), self._id),
+                        "UPDATE supervisions SET ended_at = ?, status = 'killed', why = ? "
+                        "WHERE id = ?",
+                        (database.stamp(datetime.now(UTC)), "its main process died", self._id),
                     )
                 ]
             )

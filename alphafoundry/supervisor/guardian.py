@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from alphafoundry.supervisor import child, linux, wire
+from alphafoundry.supervisor import cgroups, child, linux, wire
 
 BEAT_LIMIT = 30.0
 """Seconds of silence after which the core counts as hung."""
@@ -45,7 +45,14 @@ _MEMORY = {
 _FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MOST_FILES = 65_536
 _DUMP_SECONDS = 2.0
-_OWN_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+_OWN_VARIABLES = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    # They hold passwords; the core gives them to the process that sends alerts.
+    linux.ALERTS,
+    linux.HEARTBEAT,
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -57,12 +64,14 @@ class Life:
     ----------
     mark : id/name:number, as in the marker variable
     pipes : reading ends of its standard output and error
+    group : its control group, where there is one
     """
 
     mark: str
     pid: int
     started: int
     pipes: tuple[int, int]
+    group: Path | None = None
     ended: bool = False
     told: list[wire.Message] = field(default_factory=list)
 
@@ -75,6 +84,7 @@ class Guardian:
         self._id = supervision
         self._lives: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
+        self._groups: cgroups.Groups | None = None
         self._core = 0
         self._channel: socket.socket | None = None
         self._waiting: collections.deque[tuple[wire.Message, tuple[int, ...]]] = collections.deque()
@@ -93,6 +103,7 @@ class Guardian:
         """Start the core and serve it."""
         linux.adopt_orphans()
         self._obey_signals()
+        self._groups = cgroups.open_groups(self._id)
         try:
             self._start_core()
             while self._status is None:
@@ -220,7 +231,8 @@ class Guardian:
             )
             for message in life.told:
                 self._tell(message)
-        self._tell({"say": "that is all"})
+        held = list(self._groups.held) if self._groups is not None else []
+        self._tell({"say": "that is all", "held": held})
         if self._asked is not None:
             self._tell({"say": "stop", "signal": int(signal.SIGTERM)})
 
@@ -284,13 +296,14 @@ class Guardian:
             for end in (out_write, err_write):
                 linux.widen_pipe(end)
             guardian = os.getpid()
+            group = self._groups.make(mark, order["most"]) if self._groups is not None else None
             pid = os.fork()
         except OSError:
             for end in opened:
                 os.close(end)
             raise
         if pid == 0:
-            _become_child(order, guardian, (out_write, err_write, fail_write))
+            _become_child(order, guardian, group, (out_write, err_write, fail_write))
         for end in (out_write, err_write, fail_write):
             os.close(end)
         failure = os.read(fail_read, 500).decode("utf-8", "replace")
@@ -299,9 +312,11 @@ class Guardian:
         if failure:
             os.close(out_read)
             os.close(err_read)
+            if group is not None:
+                cgroups.remove(group)
             self._tell({"say": "failed", "life": mark, "why": failure})
             return
-        life = Life(mark, pid, found.started if found else 0, (out_read, err_read))
+        life = Life(mark, pid, found.started if found else 0, (out_read, err_read), group)
         self._lives[mark] = life
         self._by_pid[pid] = life
         self._tell(
@@ -326,6 +341,8 @@ class Guardian:
             if life is not None:
                 life.ended = True
                 linux.kill_group(life.pid)
+                if life.group is not None:
+                    cgroups.kill(life.group)
                 ended.append((life, status, usage))
         if ended:
             left = self._end_orphans([life for life, _, _ in ended])
@@ -342,7 +359,10 @@ class Guardian:
             "cpu": usage.ru_utime + usage.ru_stime,
             "peak": usage.ru_maxrss * 1024,
             "left": left,
+            "memory_gone": life.group is not None and cgroups.killed_for_memory(life.group),
         }
+        if life.group is not None:
+            cgroups.remove(life.group)
         life.told.append(message)
         self._tell(message)
 
@@ -378,6 +398,8 @@ class Guardian:
         for pid in linux.tree_of(life.pid, children):
             linux.kill(pid)
         linux.kill_group(life.pid)
+        if life.group is not None:
+            cgroups.kill(life.group)
 
     def _forget(self, mark: str) -> None:
         life = self._lives.pop(mark, None)
@@ -403,6 +425,8 @@ class Guardian:
                     pass
 
         linux.kill_until_gone(descendants, reap_all)
+        if self._groups is not None:
+            self._groups.close()
 
     def _say(self, text: str) -> None:
         # A full disk or a closed terminal must not end the guardian.
@@ -411,13 +435,17 @@ class Guardian:
             sys.stderr.flush()
 
 
-def _become_child(order: wire.Message, guardian: int, ends: tuple[int, int, int]) -> NoReturn:
+def _become_child(
+    order: wire.Message, guardian: int, group: Path | None, ends: tuple[int, int, int]
+) -> NoReturn:
     """Turn a fork of the guardian into the program of an order, or say why not."""
     out_write, err_write, fail_write = ends
     step = "start"
     try:
         os.setsid()
         linux.die_with_parent(guardian)
+        if group is not None:
+            cgroups.enter(group)
         _plain_signals()
         os.umask(0o077)
         step = "chdir"
@@ -475,6 +503,7 @@ def sweep(supervision: str) -> int:
     """End what an earlier supervision has left behind; return how many processes it was."""
     found = linux.marked(linux.SUPERVISION, supervision)
     linux.kill_until_gone(lambda: linux.marked(linux.SUPERVISION, supervision))
+    cgroups.sweep(supervision)
     return len(found)
 
 

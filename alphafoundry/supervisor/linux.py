@@ -18,6 +18,12 @@ SUPERVISION = "FOUNDRY_SUPERVISION"
 PROCESS = "FOUNDRY_PROCESS"
 """Variable with the lives that it belongs to, outermost first, with spaces: id/name:number."""
 
+ALERTS = "FOUNDRY_ALERTS"
+"""Variable with the addresses that alerts go to, with spaces between; they hold passwords."""
+
+HEARTBEAT = "FOUNDRY_HEARTBEAT"
+"""Variable with an address that is asked for every minute while the supervisor is well."""
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 PIPE_BYTES = 256 * 1024

@@ -329,7 +329,7 @@ def _check(document: YamlDocument, path: Path, settings: SupervisorSettings) -> 
         )
 
 
-RESERVED = ("prefect", "session", "deploy", "worker", "supervisor")
+RESERVED = ("prefect", "session", "deploy", "worker", "supervisor", "alerts", "metrics")
 """Names of the processes that the supervisor adds by itself."""
 
 

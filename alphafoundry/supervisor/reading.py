@@ -207,7 +207,8 @@ def explain(path: Path, name: str) -> list[str]:
         for error in connection.execute(
             "SELECT * FROM process_errors WHERE process = ? ORDER BY last_at DESC LIMIT 3", (name,)
         ):
-            lines += ["", f"error, {error['count']} times, last {error['last_at'][:19]}"]
+            times = f"{error['count']} times since {error['first_at'][:19]}"
+            lines += ["", f"error, {times}, last {error['last_at'][:19]}"]
             lines += [f"  | {line}" for line in error["context"].splitlines()[-12:]]
             hint = advice(error["sample"])
             lines += [f"  {hint}"] if hint else []

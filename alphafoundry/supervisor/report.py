@@ -36,6 +36,7 @@ class SupervisionReport:
     resources: list[dict[str, Any]]
     said: list[dict[str, Any]]
     next: dict[str, str]
+    counts: dict[str, int]
 
     kind = "supervision"
     version = 1
@@ -61,6 +62,11 @@ class SupervisionReport:
         lost = self.supervision["statements_lost"]
         return [f"{lost} rows could not be written"] if lost else []
 
+    def _cut(self, shown: Sequence[object], what: str) -> str:
+        """Return how many of all are shown, where that is not all of them."""
+        more = self.counts[what] > len(shown)
+        return f" ({len(shown)} of {self.counts[what]})" if more else ""
+
     def summary(self) -> Sequence[tuple[str, str]]:
         """Return what happened at a glance."""
         minutes = self.supervision["runtime_minutes"]
@@ -70,12 +76,13 @@ class SupervisionReport:
         unasked = sum(row["count"] for row in self.restarts)
         return [
             ("runtime", f"{self._length()} of {f'{minutes:g} min' if minutes else 'no limit'}"),
+            ("ended", self.supervision["why"] or "it runs"),
             ("code", self.supervision["git_commit"] or "no git commit"),
             ("states", ", ".join(f"{count} {state}" for state, count in states.items())),
             ("turns", f"{sum(row['turns'] for row in self.processes)} ended well"),
             ("restarts", f"{unasked} lives ended unasked"),
-            ("errors", f"{len(self.errors)} different errors"),
-            ("alerts", f"{len(self.alerts)}"),
+            ("errors", f"{self.counts['errors']} different errors"),
+            ("alerts", f"{self.counts['alerts']}"),
         ]
 
     def tables(self) -> Sequence[Table]:
@@ -110,7 +117,7 @@ class SupervisionReport:
                 wide="line",
             ),
             Table(
-                "Needed a person",
+                f"Needed a person{self._cut(self.alerts, 'alerts')}",
                 [
                     {"at": row["at"][:19], "process": row["process"] or "-", "what": row["text"]}
                     for row in self.alerts
@@ -132,11 +139,12 @@ class SupervisionReport:
                 places=_PAGES,
             ),
             Table(
-                "Errors",
+                f"Errors{self._cut(self.errors, 'errors')}",
                 [
                     {
                         "process": row["process"],
                         "count": str(row["count"]),
+                        "first": row["first_at"][:19],
                         "last": row["last_at"][:19],
                         "error": row["sample"][:200],
                         "what to do": advice(row["sample"]),
@@ -212,6 +220,9 @@ def read_report(path: Path) -> SupervisionReport:
             found: list[sqlite3.Row] = connection.execute(text, values).fetchall()
             return [dict(row) for row in found]
 
+        def count(text: str) -> int:
+            return int(connection.execute(text, this).fetchone()[0])
+
         return SupervisionReport(
             supervision=dict(supervision),
             processes=[
@@ -233,7 +244,7 @@ def read_report(path: Path) -> SupervisionReport:
             ),
             alerts=rows(
                 "SELECT at, process, kind, text FROM process_events "
-                "WHERE supervision = ? AND severity = 'alert' ORDER BY id LIMIT 100",
+                "WHERE supervision = ? AND severity = 'alert' ORDER BY id DESC LIMIT 100",
                 this,
             ),
             resources=rows(
@@ -247,5 +258,12 @@ def read_report(path: Path) -> SupervisionReport:
                 "AND trim(line) != '' GROUP BY process ORDER BY process",
                 this,
             ),
+            counts={
+                "errors": count("SELECT count(*) FROM process_errors WHERE supervision = ?"),
+                "alerts": count(
+                    "SELECT count(*) FROM process_events "
+                    "WHERE supervision = ? AND severity = 'alert'"
+                ),
+            },
             next={row["name"]: next_action(row, now) for row in processes},
         )

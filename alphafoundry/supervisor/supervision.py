@@ -62,6 +62,7 @@ class Supervision:
     ----------
     standings : where each process stands, by name
     phase : how far the end is
+    why : why it ends, "" while it does not
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Supervision:
         known = standings or {}
         self.standings = {name: known.get(name, Standing(since=now)) for name in self.configs}
         self.phase: Phase = "running"
+        self.why = ""
         self._phase_since = now
         self._end_since = now
         self._health_restarts: list[float] = []
@@ -288,6 +290,7 @@ class Supervision:
         if self.phase != "running":
             return
         self.phase, self._phase_since, self._end_since = "finishing", now, now
+        self.why = why
         self._journal.tell("", "ending", why, "info", now)
         for name in list(self.standings):
             self.handle(name, states.End(), now)

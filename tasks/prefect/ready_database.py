@@ -15,7 +15,14 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
+
+from alphafoundry.sqlite_copy import copy_database
+from alphafoundry.whole_file import replace_file
+
+MIGRATED = "prefect.db.migrations"
+"""Beside Prefect's database: what stands for the migrations that it has had."""
 
 
 def _migration_head(migrations: Path) -> str:
@@ -34,24 +41,32 @@ def _kept_copy() -> Path | None:
     return Path(sys.prefix, "share/alphafoundry", f"prefect-{_migration_head(migrations)}.db")
 
 
-def _new_database() -> Path | None:
-    """Return where Prefect's settings want a SQLite file that is not there yet, else None."""
+def _own_database() -> Path | None:
+    """Return Prefect's default SQLite file, there or not; None where its settings want another."""
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_HOME
 
     path = Path(PREFECT_HOME.value()) / "prefect.db"
     url = PREFECT_API_DATABASE_CONNECTION_URL.value()
-    return path if url == f"sqlite+aiosqlite:///{path}" and not path.exists() else None
+    return path if url == f"sqlite+aiosqlite:///{path}" else None
 
 
 def provide_database() -> None:
     """Make the database of a new home from the kept copy; where there is none, make and keep one.
 
     Only Prefect's default database is made. Its migrations run where this cannot help (no
-    virtual environment, or one that cannot be written).
+    virtual environment, or one that cannot be written). One that another Prefect has made is
+    copied to the backups of the home first: its tables are about to change.
+
+    Raises
+    ------
+    CopyFailed : there is no room for a copy
     """
-    database = _new_database()
-    copy = None if database is None else _kept_copy()
-    if database is None or copy is None:
+    database = _own_database()
+    if database is None:
+        return
+    _copy_before_migration(database)
+    copy = None if database.exists() else _kept_copy()
+    if copy is None:
         return
     with contextlib.suppress(OSError):
         if copy.exists():
@@ -60,6 +75,26 @@ def provide_database() -> None:
     _migrate()
     with contextlib.suppress(OSError, sqlite3.Error):
         _keep(database, copy)
+
+
+def _copy_before_migration(database: Path) -> None:
+    """Copy a database that another Prefect had last, and write down which has it from now on."""
+    import prefect
+    import prefect.server.database
+
+    migrations = Path(prefect.server.database.__file__).parent / "_migrations/versions/sqlite"
+    head, known = _migration_head(migrations), database.with_name(MIGRATED)
+    before = known.read_text("utf-8").strip() if known.exists() else None
+    if before == head:
+        return
+    if before is not None and database.exists():
+        from alphafoundry.settings import load_settings
+
+        today = datetime.now(UTC).date().isoformat()
+        folder = load_settings().home / "backups" / f"{today}-before-prefect-{prefect.__version__}"
+        if not (folder / database.name).exists():
+            copy_database(database, folder / database.name)
+    replace_file(known, f"{head}\n".encode())
 
 
 def _put(copy: Path, database: Path) -> None:

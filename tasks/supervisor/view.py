@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from prefect.artifacts import (
@@ -25,9 +25,11 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.events import emit_event
+from prefect.logging import get_run_logger
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.runs import Stop
+from alphafoundry.settings import load_limits
 from alphafoundry.supervisor import database, linux
 from alphafoundry.supervisor.control import SupervisorError, ask, is_running
 from alphafoundry.supervisor.reading import (
@@ -37,6 +39,7 @@ from alphafoundry.supervisor.reading import (
     next_action,
     reading,
 )
+from tasks.supervisor.throttle import CAP, Throttle
 
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 60.0
@@ -114,16 +117,23 @@ class View:
         self._progress_at = -math.inf
         self._table_at = -math.inf
         self._states: dict[str, str] = {}
+        self._throttle = Throttle(CAP, load_limits()[CAP])
 
     async def follow(self, stop: Stop) -> None:
         """Show what happens; returns when the supervision is over or `stop` is set."""
         while not stop.is_set() and is_running(self._home):
             with contextlib.suppress(SupervisorError, sqlite3.Error):
                 await self._show()
+                await self._hold_caps()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
         with contextlib.suppress(SupervisorError, sqlite3.Error):
             await self._tell_events()
+            with reading(self._path) as connection:
+                supervision = last_supervision(connection)["id"]
+            await asyncio.to_thread(_emit_of_supervisor, "ended", supervision)
+        with contextlib.suppress(Exception):
+            await self._throttle.give_back()
 
     async def _show(self) -> None:
         await self._tell_events()
@@ -151,11 +161,24 @@ class View:
                 with contextlib.suppress(Exception):
                     await asyncio.to_thread(_emit, dict(row))
 
+    async def _hold_caps(self) -> None:
+        """Lower the cap of simulations while memory is short, and give it back."""
+        with reading(self._path) as connection:
+            row = connection.execute(
+                "SELECT level FROM machine_usage ORDER BY at DESC LIMIT 1"
+            ).fetchone()
+        if row is not None:
+            # The server may be away, or the cap not made yet; the next look tries again.
+            with contextlib.suppress(Exception):
+                told = await self._throttle.follow(row["level"])
+                if told is not None:
+                    get_run_logger().warning(told)
+
     async def _show_progress(self) -> None:
         with reading(self._path) as connection:
             row = last_supervision(connection)
         minutes = row["runtime_minutes"]
-        await asyncio.to_thread(_emit_beat, row["id"])
+        await asyncio.to_thread(_emit_of_supervisor, "beat", row["id"])
         if not minutes:
             return
         elapsed = (datetime.now(UTC) - moment_of(row["started_at"])).total_seconds()
@@ -216,9 +239,9 @@ def _emit(row: dict[str, Any]) -> None:
     )
 
 
-def _emit_beat(supervision: str) -> None:
+def _emit_of_supervisor(what: Literal["beat", "ended"], supervision: str) -> None:
     with contextlib.suppress(Exception):
         emit_event(
-            event="foundry.supervisor.beat",
+            event=f"foundry.supervisor.{what}",
             resource={"prefect.resource.id": f"foundry.supervision.{supervision}"},
         )

@@ -24,7 +24,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import DEFAULT_LIMITS
+from deployments.automations import ensure_automations, load_automations
 from deployments.deploy import deploy
 from tests.flows.test_cancelling import (
     MANY,
@@ -54,6 +56,56 @@ def test_an_entrypoint_is_a_flow_of_that_name(deployment: dict[str, Any]) -> Non
     assert isinstance(found, Flow)
     assert found.name == deployment["name"]
     assert deployment["description"]
+
+
+AUTOMATIONS = ROOT / "config/automations.yaml"
+
+
+def test_automations_expect_what_prefect_and_the_supervisor_emit() -> None:
+    from tasks.supervisor.view import LEAST_KINDS
+
+    found = load_automations(AUTOMATIONS)
+    expected = {one for each in found.automations for one in each.trigger.expect}
+    processes = {one for one in expected if one.startswith("foundry.process.")}
+    assert processes <= {f"foundry.process.{kind}" for kind in LEAST_KINDS}
+    assert all(one.name.startswith("foundry: ") and one.description for one in found.automations)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("notify: slack", r":1: notify: 'slack' is not of the form"),
+        ("automations: [{name: a, trigger: {type: event, posture: Reactive, threshold: 1, "
+         "within: 0}, actions: []}]\nnotfy: x", "unknown key 'notfy'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_automations_names_the_line(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "automations.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_automations(path)
+
+
+@pytest.mark.slow
+async def test_an_automation_is_made_once_and_stays_off_where_a_person_switched_it_off(
+    prefect_url: str, in_process: WorkingFolder
+) -> None:
+    found = load_automations(AUTOMATIONS)
+    await ensure_automations(found)
+    assert await ensure_automations(found) == []
+    first = found.automations[0]
+    async with get_client() as client:
+        (made,) = await client.read_automations_by_name(first.name)
+        await client.pause_automation(made.id)
+        changed = first.model_copy(update={"description": "changed"})
+        done = await ensure_automations(found.model_copy(update={"automations": (changed,)}))
+        assert done == [f"updated {first.name!r}"]
+        (again,) = await client.read_automations_by_name(first.name)
+    assert (again.id, again.enabled, again.description) == (made.id, False, "changed")
+    with pytest.raises(ConfigurationError, match="there is no block"):
+        await ensure_automations(found.model_copy(update={"notify": "slack-webhook/nobody"}))
 
 
 async def registered() -> dict[str, Any]:

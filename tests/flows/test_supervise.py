@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.library.supervisor.mailbox import Mailbox
 from tests.working_folder import ROOT, plain_environment, wait_until
 
 TREE = """
@@ -467,3 +468,26 @@ def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
     wait_until(
         lambda: folder.rows("SELECT 1 FROM process_runs WHERE cause = 'probe'"), WAIT, "a probe"
     )
+
+
+@pytest.mark.slow
+def test_people_are_told_of_alerts_and_no_child_or_file_has_the_address(folder: Folder) -> None:
+    folder.write(
+        """
+processes:
+  - {name: gone, script: gone.py}
+  - {name: curious, command: [env]}
+"""
+    )
+    (folder.path / "config/alerts.yaml").write_text("gather_seconds: 0\n")
+    mailbox = Mailbox()
+    folder.environment["FOUNDRY_ALERTS"] = f"json://user:s3cret@127.0.0.1:{mailbox.port}"
+    child = folder.supervise("--runtime", "0")
+    wait_until(lambda: mailbox.taken, WAIT, f"the message\n{folder.output()}")
+    assert "gone: is quarantined: there is no script gone.py" in mailbox.taken[0]["message"]
+    folder.becomes("curious", "finished")
+    child.terminate()
+    assert child.wait(WAIT) == 0
+    mailbox.server.server_close()
+    files = [path for path in folder.path.rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"s3cret" in path.read_bytes()] == []

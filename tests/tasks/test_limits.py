@@ -12,6 +12,7 @@ from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 
 from alphafoundry.errors import ConfigurationError
 from tasks.prefect.limits import ensure_limits, require_limit
+from tasks.supervisor.throttle import Throttle
 from tests.tasks.holder import CAP
 from tests.working_folder import WorkingFolder, wait_until
 
@@ -93,3 +94,20 @@ def test_a_living_holder_keeps_its_slot_and_a_killed_one_does_not(
     asyncio.run(ensure_limits({CAP: 1}))
     assert taken() == 0
     assert not list((in_process.prefect_home / "slot-holders").iterdir())
+
+
+async def test_a_cap_steps_down_while_memory_is_short_and_comes_back(
+    in_process: WorkingFolder,
+) -> None:
+    await ensure_limits({"throttled": 3})
+    throttle = Throttle("throttled", 3)
+    assert await throttle.follow("fine") is None
+    assert await throttle.follow("tight") == "the machine is tight: the cap throttled is 2 of 3"
+    assert await throttle.follow("tight") is None
+    assert await throttle.follow("critical") and await require_limit("throttled") == 1
+    await ensure_limits({"throttled": 3})  # a run begins
+    await throttle.follow("critical")
+    assert await require_limit("throttled") == 1
+    await throttle.give_back()
+    assert await require_limit("throttled") == 3
+    assert await Throttle("throttled", 1).follow("critical") is None

@@ -255,6 +255,22 @@ class TestReadyDatabase:
             ready_database.provide_database()
         assert path.read_bytes() == b"mine"
 
+    def test_what_another_prefect_had_is_copied_before_its_tables_change(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
+        (tmp_path / "old").mkdir()
+        path = tmp_path / "old/prefect.db"
+        sqlite3.connect(path).execute("CREATE TABLE run (id)").connection.close()
+        with temporary_settings({PREFECT_HOME: path.parent}):
+            ready_database.provide_database()
+            assert not (tmp_path / "home").exists()
+            (path.parent / ready_database.MIGRATED).write_text("older\n")
+            ready_database.provide_database()
+            ready_database.provide_database()
+        (copy,) = (tmp_path / "home/backups").glob("*-before-prefect-*/prefect.db")
+        assert content(copy) == {"run: CREATE TABLE run (id)": 0}
+
     def test_an_environment_that_cannot_be_written_is_no_mistake(
         self, tmp_path: Path, environment: Path
     ) -> None:

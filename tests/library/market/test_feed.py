@@ -255,3 +255,11 @@ def test_a_feed_without_any_bars_is_an_error() -> None:
     chain = Chain([Link("live", "there", lambda symbols: ([], datetime.now(UTC)))])
     with pytest.raises(StaleData, match="live: no bars"):
         chain.fetch(["A"])
+
+
+def test_staleness_is_that_of_the_name_furthest_behind() -> None:
+    now = datetime(2024, 7, 8, 22, tzinfo=UTC)
+    fresh = FeedBar("A", date(2024, 7, 8), 1.0, 1.0, 1.0, 1.0, 1.0)
+    halted = FeedBar("B", date(2024, 7, 2), 1.0, 1.0, 1.0, 1.0, 1.0)
+    found = Chain([Link("live", "there", lambda s: ([fresh, halted], now))], clock=lambda: now)
+    assert found.fetch(["A", "B"]).provenance.stale_days == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from datetime import date
@@ -36,6 +37,7 @@ from alphafoundry.store import (
     record_race,
     record_trials,
 )
+from alphafoundry.store.migrations import REVISION
 
 EARLIER = Path(__file__).parent / "databases" / "revision_0003.sql"
 OLD = "local:00112233445566ff"
@@ -74,6 +76,13 @@ def test_a_migrated_database_keeps_every_row_and_names_its_data(earlier: Store) 
         assert row.data_until == date(2023, 1, 26)
     assert [alpha.alpha_id for alpha in best_alphas(earlier, OLD, limit=2)] == ["OLD4", "OLD3"]
     earlier.close()
+
+
+def test_a_file_is_copied_before_its_tables_change(earlier: Store, tmp_path: Path) -> None:
+    (copy,) = (tmp_path / "backups").glob(f"*-before-{REVISION}/foundry.sqlite")
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        found = connection.execute("SELECT version_num FROM foundry_schema_version").fetchone()
+    assert found != (REVISION,)
 
 
 def test_a_migrated_remote_alpha_ends_with_its_daily_pnl(earlier: Store) -> None:

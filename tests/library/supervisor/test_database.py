@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from alphafoundry.supervisor import database
+from alphafoundry.supervisor.backups import back_up
 from alphafoundry.supervisor.control import SupervisorError
 from alphafoundry.supervisor.database import Writer, stamp, take_care
 from alphafoundry.supervisor.desired import set_desired
-from alphafoundry.supervisor.housekeeping import KEPT, back_up
 from alphafoundry.supervisor.processes import Retention
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_a_home_may_have_any_name(tmp_path: Path) -> None:
         pass
     with contextlib.closing(database.open_for_reading(home / database.FILE)) as connection:
         assert connection.execute("SELECT count(*) FROM processes").fetchone()[0] == 0
-    assert back_up(home, today=date(2026, 3, 10))
+    assert back_up(home, {"supervisor.db": home / database.FILE}, today=date(2026, 3, 10))
 
 
 def test_nobody_else_may_read_what_programs_print(path: Path) -> None:
@@ -135,20 +135,3 @@ def test_start_and_stop_without_a_supervisor_are_noted(path: Path) -> None:
         assert connection.execute("SELECT desired FROM processes").fetchone()[0] == "stop"
         actions = connection.execute("SELECT action, process FROM operator_actions").fetchall()
     assert [tuple(row) for row in actions] == [("stop", "a")]
-
-
-def test_housekeeping_copies_once_a_day_and_keeps_seven(path: Path) -> None:
-    home = path.parent
-    database.open_for_writing(path).close()
-    first = date(2026, 3, 1)
-    for day in range(10):
-        made = back_up(home, today=first + timedelta(days=day))
-        assert [one.name for one in made] == [f"2026-03-{day + 1:02}-{database.FILE}"]
-        assert back_up(home, today=first + timedelta(days=day)) == []
-    copies = sorted((home / "backups").iterdir())
-    assert len(copies) == KEPT and copies[-1].name.startswith("2026-03-10")
-    with contextlib.closing(database.open_for_reading(copies[-1])) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-    path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(SupervisorError, match="not a database"):
-        back_up(home, today=date(2026, 4, 1))
