@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -204,3 +205,21 @@ def test_a_strategy_that_looks_ahead_is_told(phase: str) -> None:
         }
     with pytest.raises(PhaseFailed, match=r"CHEAT looks ahead: the signal of \w on 2020"):
         run_workflow(document, task_runner="in_process")
+
+
+def test_a_check_for_look_ahead_that_fails_is_a_note(place: Path) -> None:
+    document = {
+        **DOCUMENT,
+        "strategies": [
+            {"type": "tests.own_strategies:WANTS_ALL_DAYS", "parameters": {"days": [150, 151]}}
+        ],
+        "coordinator": {"fault_tolerance": {"max_container_failures": 0}},
+        "phases": [{"name": "s", "type": "optimization", "container_count": 2}],
+    }
+    report = run_workflow(document, task_runner="in_process")
+    (note,) = report.notes
+    assert note.startswith("s: whether strategy tests.own_strategies:WANTS_ALL_DAYS looks ahead is")
+    assert "too few days" in note
+    assert (report.trials, report.failures) == (2, ())
+    with sqlite3.connect(place / "home" / "foundry.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM workflow_trials").fetchone() == (2,)
