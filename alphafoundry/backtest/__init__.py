@@ -12,6 +12,7 @@ from alphafoundry.backtest.expression_strategies import expression_strategy
 from alphafoundry.backtest.look_ahead import look_ahead
 from alphafoundry.backtest.market_features import market_features, market_returns
 from alphafoundry.backtest.objectives import OBJECTIVES, score
+from alphafoundry.backtest.own_rules import OWN_RULES, narrowed, on_symbols, with_own_rules
 from alphafoundry.backtest.regimes import (
     RegimeModel,
     best_per_regime,
@@ -38,6 +39,7 @@ from alphafoundry.finance.statistics import Metrics, metrics_of
 
 __all__ = [
     "OBJECTIVES",
+    "OWN_RULES",
     "STRATEGIES",
     "BacktestResult",
     "Bars",
@@ -63,6 +65,8 @@ __all__ = [
     "market_features",
     "market_returns",
     "metrics_of",
+    "narrowed",
+    "on_symbols",
     "optimise_weights",
     "regime_scores",
     "replay",
@@ -73,4 +77,5 @@ __all__ = [
     "strategy_named",
     "switched",
     "walk_forward_windows",
+    "with_own_rules",
 ]

@@ -130,11 +130,8 @@ def execution_to_json(execution: Execution) -> dict[str, Any]:
 
 def execution_from_json(given: Mapping[str, Any]) -> Execution:
     """Return the execution that `execution_to_json` gave."""
-    return Execution(
-        costs=Costs(**given["costs"]),
-        sizing=Sizing(**given["sizing"]),
-        initial_capital=given["initial_capital"],
-    )
+    parts = {"costs": Costs(**given["costs"]), "sizing": Sizing(**given["sizing"])}
+    return Execution(**{**given, **parts})
 
 
 def metrics_to_json(metrics: Metrics) -> list[float | None]:

@@ -21,8 +21,7 @@ Labels = NDArray[np.int32]
 @kernel
 def _in_range(squares: Row) -> bool:
     """Whether the sums of squares have all their digits; NaN counts as in range."""
-    outside: bool = ((squares > LARGEST) | (squares < SMALLEST)).any()
-    return not outside
+    return not ((squares > LARGEST) | (squares < SMALLEST)).any()
 
 
 @kernel
