@@ -175,7 +175,7 @@ class PhaseContext:
                 batch.numbers, batch.items, outcome.results, strict=True
             ):
                 results[place].append(Trial(number, item, batch_kind(kind).named(found)))
-        if kind == "trials":
+        if kind in ("trials", "pruned trials"):
             for (_, options), trials in zip(listed, results, strict=True):
                 done = next((trial.item for trial in trials if trial.numbers is not None), None)
                 if done is not None:

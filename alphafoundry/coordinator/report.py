@@ -63,6 +63,7 @@ class WorkflowReport:
     failures : trials left out, "phase 17: why"
     analysis : times, use of the machine, bottlenecks, suggestions
     screen : what the market's data are
+    found : tables of the phases: fronts, returns by month; in JSON rows by title
     best_trials, pictures : shown in the UI; not among the JSON values
     """
 
@@ -83,6 +84,7 @@ class WorkflowReport:
     notes: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
     screen: DataScreen | None = None
+    found: tuple[Table, ...] = ()
     best_trials: tuple[dict[str, str], ...] = ()
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
@@ -120,6 +122,7 @@ class WorkflowReport:
         return [
             Table("Phases", with_results, places=frozenset({"terminal"}), wide="result"),
             Table("Phases", phases, places=frozenset({"page"})),
+            *self.found,
             Table(
                 "Best trials",
                 self.best_trials,
@@ -148,8 +151,9 @@ class WorkflowReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = asdict(replace(self, pictures=(), best_trials=(), screen=None))
-        del values["pictures"], values["best_trials"]
+        values = asdict(replace(self, pictures=(), best_trials=(), found=(), screen=None))
+        del values["pictures"], values["best_trials"], values["found"]
+        values["tables"] = {table.title: [dict(row) for row in table.rows] for table in self.found}
         values["screen"] = None if self.screen is None else self.screen.to_json()
         return {"kind": self.kind, "version": self.version, **values}
 
@@ -228,12 +232,15 @@ def build_report(
     lines = []
     failures: list[str] = []
     said = list(notes)
+    tables: list[Table] = []
     last: Measured | None = None
     searched = 0
     for phase in workflow.phases:
         if phase.name not in results:
             continue
         result, kind = results[phase.name], type_of(phase)
+        most = workflow.document.reporting.top_trials
+        tables += kind.tables(result.outputs, phase, most)
         measured = kind.measured(result.outputs)
         last = measured or last
         searched += result.trials
@@ -285,6 +292,7 @@ def build_report(
         failures=tuple(failures),
         notes=tuple(dict.fromkeys(said)),
         analysis=dict(analysis),
+        found=tuple(tables),
     )
 
 

@@ -18,7 +18,7 @@ from alphafoundry.backtest import (
     SignalStore,
     backtest_signals,
 )
-from alphafoundry.coordinator.batches import METRICS, metrics_by_name
+from alphafoundry.coordinator.batches import metrics_by_name
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Number, Section
@@ -39,6 +39,7 @@ from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
 from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.phases.optimization import Period
 from alphafoundry.coordinator.plots import equity_curve, stacked_weights
+from alphafoundry.coordinator.scoring import METRICS
 from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed

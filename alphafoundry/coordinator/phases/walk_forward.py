@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
-from alphafoundry.coordinator.batches import METRICS, metrics_by_name
+from alphafoundry.coordinator.batches import metrics_by_name
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Text, Whole
 from alphafoundry.coordinator.outputs import Shape, output_keys
@@ -22,7 +22,7 @@ from alphafoundry.coordinator.phases.optimization import check_constraints, chos
 from alphafoundry.coordinator.plots import equity_curve
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
-from alphafoundry.coordinator.scoring import score_of, within
+from alphafoundry.coordinator.scoring import METRICS, score_of, within
 from alphafoundry.coordinator.search_sections import (
     ConstraintSection,
     OptimizationSection,
@@ -143,6 +143,12 @@ def _check(phase: Phase, workflow: Workflow) -> None:
     search = _search(phase, workflow)
     if search.method == "signal_replay":
         raise ConfigurationError("a walk_forward searches parameters; signal_replay has none")
+    own = _settings(phase, workflow).optimization
+    if own.objectives or (workflow.document.optimization.objectives and not own.objective):
+        raise ConfigurationError(
+            "a walk_forward searches one objective, as nobody chooses from a front in each window; "
+            "write walk_forward.optimization.objective"
+        )
     if search.method != "grid" and search.n_trials is None:
         raise ConfigurationError(
             f"the method {search.method} needs a number of trials; add container_count or n_trials"

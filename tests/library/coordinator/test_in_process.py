@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import yaml
 
@@ -22,6 +21,7 @@ from alphafoundry.backtest import Bars, backtest, strategy_named
 from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.errors import ConfigurationError, PhaseFailed
+from tests.library.coordinator.conftest import keep_prices
 from tests.working_folder import ROOT
 
 DOCUMENT: Mapping[str, Any] = {
@@ -52,11 +52,7 @@ def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with prices in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
-    days, names = bars.shape
-    table = {"date": bars.days.astype(str).repeat(names), "symbol": list(bars.symbols) * days}
-    for name in ("open", "high", "low", "close", "volume"):
-        table[name] = getattr(bars, name).ravel()
-    pd.DataFrame(table).to_csv("prices.csv", index=False)
+    keep_prices(bars, tmp_path / "prices.csv")
     return tmp_path
 
 
