@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alphafoundry.backtest.benchmark import buy_and_hold
 from alphafoundry.backtest.ensembles import (
     EnsembleConstraints,
     allowed_together,
@@ -59,6 +60,7 @@ __all__ = [
     "backtest",
     "backtest_signals",
     "best_per_regime",
+    "buy_and_hold",
     "expression_strategy",
     "fit_regimes",
     "look_ahead",

@@ -15,7 +15,9 @@ def front_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
     scores : shape (n_trials, n_objectives), finite, higher is better. A row dominates another
         that it is nowhere worse than and somewhere better; of equal rows the first one counts.
+        Scores that agree in twelve digits are equal: what differs there is rounding.
     """
+    scores = np.array([[float(f"{value:.12g}") for value in row] for row in scores])
     # In this order a row can be dominated by earlier rows only.
     order = np.lexsort((np.arange(len(scores)), *(-column for column in scores.T[::-1])))
     kept: list[int] = []

@@ -198,6 +198,19 @@ class WeightsOverTime:
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """Equal parts of every name, bought before the measured days and held, without costs.
+
+    values : equity at the close of each measured day, from the same capital
+    names : how many instruments there are
+    """
+
+    metrics: Numbers
+    values: Sequence[float]
+    names: int
+
+
+@dataclass(frozen=True)
 class BacktestOutputs:
     """What a backtest measured.
 
@@ -207,6 +220,7 @@ class BacktestOutputs:
     weights : regime, or "all", to the weights that were traded
     weights_over_time : None where they never change
     period : first and last measured day
+    monthly : month, as 2020-01, to its return
     """
 
     metrics: Numbers
@@ -217,6 +231,8 @@ class BacktestOutputs:
     components: Components
     period: tuple[str, str]
     sample: Sample
+    benchmark: Benchmark
+    monthly: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -250,3 +266,5 @@ class WalkForwardOutputs:
     objective: str
     efficiency: float | None
     sample: Sample
+    benchmark: Benchmark
+    monthly: Mapping[str, float]

@@ -36,10 +36,12 @@ class Measured:
     ----------
     metrics : metric to value, None where it is not defined
     sample : what the days are: out_of_sample, in_sample (searched on), given (no search)
+    benchmark : metrics of buying and holding the same names, None where nobody looked
     """
 
     metrics: Mapping[str, float | None]
     sample: str
+    benchmark: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)

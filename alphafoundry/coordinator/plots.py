@@ -11,6 +11,7 @@ import numpy as np
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.phase_outputs import (
+    Benchmark,
     Equity,
     Front,
     Sample,
@@ -30,7 +31,7 @@ MEASURED = {
 
 COLORS = ("#4c9f70", "#e0a030", "#c8503c", "#7050a0", "#3070b0", "#909090")
 
-LINE = 140
+LINE = 160
 """Characters of a picture's title that fit on one line."""
 
 
@@ -137,8 +138,16 @@ def front_plot(phase: str, front: Front, listed: Sequence[SearchedTrial], label:
     return _png(figure)
 
 
-def equity_curve(phase: str, equity: Equity, sample: Sample, label: str, *, currency: str) -> bytes:
-    """Return equity in and out of sample."""
+def equity_curve(
+    phase: str,
+    equity: Equity,
+    sample: Sample,
+    label: str,
+    *,
+    benchmark: Benchmark,
+    currency: str,
+) -> bytes:
+    """Return equity in and out of sample, and that of buying and holding."""
     again = ", each part from the same capital" if equity.split else ""
     figure, axes = _figure(f"{phase}: equity{again}", label)
     days = np.array(equity.days, dtype="datetime64[D]")
@@ -149,6 +158,10 @@ def equity_curve(phase: str, equity: Equity, sample: Sample, label: str, *, curr
         axes.plot(days[:split], values[:split], color=COLORS[5], label=before)
         axes.axvline(days[split], color="black", linewidth=0.7, linestyle="--")
     axes.plot(days[split:], values[split:], color=COLORS[4], label=MEASURED[sample])
+    axes.plot(
+        days[split:], benchmark.values, color=COLORS[1], linewidth=0.9,
+        label=f"buy and hold of {benchmark.names} names",
+    )  # fmt: skip
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel(f"equity, {currency}")
     axes.grid(alpha=0.25)

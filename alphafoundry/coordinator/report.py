@@ -57,6 +57,7 @@ class WorkflowReport:
     out_of_sample : metrics of the last backtest or walk-forward, None without one and where its
         days were not kept from a search
     measured : metrics of that phase, on whatever days
+    benchmark : metrics of buying and holding the same names on these days
     sample : what these days are: out_of_sample, in_sample (searched on), given (no search)
     deflated : probability that their Sharpe ratio is more than the luck of `deflated_trials`, which
         are all trials where the days were searched on, and otherwise one
@@ -78,6 +79,7 @@ class WorkflowReport:
     out_of_sample: Mapping[str, float | None] | None
     measured: Mapping[str, float | None] | None = None
     sample: str | None = None
+    benchmark: Mapping[str, float | None] | None = None
     deflated: float | None = None
     deflated_trials: int = 1
     failures: tuple[str, ...] = ()
@@ -128,7 +130,8 @@ class WorkflowReport:
                 self.best_trials,
                 key=f"{self.key}-trials",
                 places=frozenset({"artifact"}),
-                description=f"best trials. {self.market}",
+                description=f"the best {len(self.best_trials)} of {counted(self.trials, 'trial')}. "
+                f"{self.market}",
             ),
             *([data_table(self.screen.rows())] if self.screen else []),
         ]
@@ -183,6 +186,8 @@ class WorkflowReport:
             days = self.measured.get("days")
             over = "" if days is None else f" over {days:g} days"
             lines.append((subject, f"{metrics_line(self.measured)}{over}{rest}{self._luck()}"))
+        if self.benchmark is not None:
+            lines.append(("buy and hold", f"{metrics_line(self.benchmark)}, without costs"))
         if self.failures:
             shown = "; ".join(self.failures[:SHOWN_FAILURES])
             more = len(self.failures) - SHOWN_FAILURES
@@ -285,6 +290,7 @@ def build_report(
         out_of_sample=metrics if sample == "out_of_sample" else None,
         measured=metrics,
         sample=sample,
+        benchmark=None if last is None else last.benchmark,
         deflated=None
         if metrics is None
         else deflated(metrics, trials=trials, bars_a_year=bars_a_year),
@@ -313,10 +319,10 @@ def best_trials(
             continue
         for trial in type_of(phase).top_trials(results[phase.name].outputs):
             row = {"phase": phase.name, "trial": str(trial.number), "strategy": trial.strategy}
-            row |= {key: str(value) for key, value in trial.parameters.items()}
             row["score"] = f"{trial.score:.3f}"
             trials = results[phase.name].trials
             dsr = deflated(trial.metrics, trials=trials, bars_a_year=bars_a_year)
             row["DSR"] = "" if dsr is None else f"{dsr:.2f} of {trials}"
+            row |= {key: str(value) for key, value in trial.parameters.items()}
             rows.append(row)
     return rows[:most]

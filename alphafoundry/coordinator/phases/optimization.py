@@ -201,6 +201,7 @@ def _tables(outputs: OptimizationOutputs, phase: Phase, most: int) -> list[Table
         {
             "trial": str(trial.number),
             **{name: short(value) for name, value in trial.values.items()},
+            "chosen": "yes" if trial.number == front.chosen else "",
             "strategy": trial.strategy,
             "parameters": ", ".join(f"{k}={short(v)}" for k, v in trial.parameters.items()),
         }
