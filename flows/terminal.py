@@ -14,11 +14,14 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from alphafoundry.runs import Report, Table
 
@@ -33,6 +36,16 @@ BORDER = 3
 """Characters between two columns."""
 
 
+class TimeLeft(TimeRemainingColumn):
+    """How long the rest takes at the speed so far; nothing before that is known, nor at the end."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time with a word that says what it is."""
+        if task.finished or task.time_remaining is None:
+            return Text("")
+        return super().render(task).append(" left")
+
+
 class ProgressBar:
     """A bar per phase on standard error; a line per phase where that is not a terminal."""
 
@@ -45,6 +58,7 @@ class ProgressBar:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeLeft(),
             TextColumn("[dim]{task.fields[note]}"),
             console=self._console,
             disable=not self._console.is_terminal,

@@ -127,3 +127,17 @@ CHEAT = Strategy(
     description="buys what will rise",
     fill=_cheat,
 )
+
+
+def _wants_all_days(bars: Bars, values: Values, out: np.ndarray) -> None:
+    if bars.shape[0] < int(values["days"]):
+        raise ValueError("too few days")
+    _momentum(bars, 20, out)
+
+
+WANTS_ALL_DAYS = Strategy(
+    name="wants all days",
+    parameters={"days": Parameter("int", 200, 1, 500)},
+    description="momentum that fails on short histories",
+    fill=_wants_all_days,
+)

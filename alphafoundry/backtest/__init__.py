@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alphafoundry.backtest.benchmark import buy_and_hold
 from alphafoundry.backtest.ensembles import (
     EnsembleConstraints,
     allowed_together,
@@ -12,6 +13,7 @@ from alphafoundry.backtest.expression_strategies import expression_strategy
 from alphafoundry.backtest.look_ahead import look_ahead
 from alphafoundry.backtest.market_features import market_features, market_returns
 from alphafoundry.backtest.objectives import OBJECTIVES, score
+from alphafoundry.backtest.own_rules import OWN_RULES, narrowed, on_symbols, with_own_rules
 from alphafoundry.backtest.regimes import (
     RegimeModel,
     best_per_regime,
@@ -38,6 +40,7 @@ from alphafoundry.finance.statistics import Metrics, metrics_of
 
 __all__ = [
     "OBJECTIVES",
+    "OWN_RULES",
     "STRATEGIES",
     "BacktestResult",
     "Bars",
@@ -57,12 +60,15 @@ __all__ = [
     "backtest",
     "backtest_signals",
     "best_per_regime",
+    "buy_and_hold",
     "expression_strategy",
     "fit_regimes",
     "look_ahead",
     "market_features",
     "market_returns",
     "metrics_of",
+    "narrowed",
+    "on_symbols",
     "optimise_weights",
     "regime_scores",
     "replay",
@@ -73,4 +79,5 @@ __all__ = [
     "strategy_named",
     "switched",
     "walk_forward_windows",
+    "with_own_rules",
 ]

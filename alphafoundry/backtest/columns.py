@@ -36,6 +36,16 @@ def columns_of(bars: Bars) -> Columns:
     return found
 
 
+def opens_of(bars: Bars) -> FloatMatrix:
+    """Return opens, shape (n_instruments, n_days): the last close where one is missing."""
+
+    def make() -> FloatMatrix:
+        opens = np.ascontiguousarray(bars.open.T)
+        return np.where(np.isnan(opens), columns_of(bars).last_close, opens)
+
+    return columns_of(bars).kept(("opens",), make)  # type: ignore[no-any-return]
+
+
 class Columns:
     """Closes, highs and lows as matrices of shape (n_instruments, n_days), one series per row.
 

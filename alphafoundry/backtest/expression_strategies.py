@@ -23,8 +23,9 @@ CACHE_BYTES = 64 * 2**20
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_GROUPS = ("sector", "industry", "subindustry")
 _KNOWN: Mapping[str, FieldInfo] = {
-    name: DEFAULT_FIELDS[name] for name in (*FIELDS, "returns", "market")
+    name: DEFAULT_FIELDS[name] for name in (*FIELDS, "returns", "market", *_GROUPS)
 }
 
 
@@ -39,7 +40,8 @@ def expression_strategy(
     Parameters
     ----------
     template : FASTEXPR with placeholders, as in "ts_mean(close, {fast}) - ts_mean(close, {slow})".
-        It may use open, high, low, close, volume, returns and the group market
+        It may use open, high, low, close, volume, returns, and the groups market, sector,
+        industry and subindustry where the market knows them
     parameters : placeholder to Parameter, or to its default: a whole number makes an "int" from 1
         on, another number a "float". A placeholder that is not listed is a required "float"
     mode : "sign" is long where the value is positive and short where it is negative;
@@ -66,13 +68,14 @@ def expression_strategy(
     example = _filled(template, {name: _example(item) for name, item in declared.items()})
     parsed = parse(example)
     check(parsed, _KNOWN)
-    used = tuple(name for name in FIELDS if name in parsed.fields)
+    used = tuple(name for name in (*FIELDS, *_GROUPS) if name in parsed.fields)
+    returns = "returns" in parsed.fields
     return Strategy(
         name=template,
         parameters=declared,
         description=f"{'sign' if mode == 'sign' else 'cross-section'} of {template}",
         fill=ExpressionFill(template, mode),
-        needs=used if used and "returns" not in parsed.fields else (*used, "close"),
+        needs=(*used, *(() if set(used) & set(FIELDS) and not returns else ("close",))),
         identity=f"{mode}:{template}",
     )
 
@@ -104,7 +107,7 @@ def _evaluator(bars: Bars) -> Evaluator:
     def make() -> Evaluator:
         fields = {name: getattr(bars, name) for name in FIELDS if bars.has(name)}
         fields["returns"] = np.ascontiguousarray(columns_of(bars).series("returns").T)
-        groups = {"market": np.zeros(bars.shape, dtype=np.int32)}
+        groups = {"market": np.zeros(bars.shape, dtype=np.int32), **bars.groups}
         return Evaluator(fields, groups, cache_bytes=CACHE_BYTES, threads=1)
 
     return columns_of(bars).kept(("evaluator",), make)  # type: ignore[no-any-return]

@@ -18,17 +18,18 @@ BLOCK = 256
 
 @kernel
 def cut_losers_and_winners(
-    signals: FloatMatrix, close: FloatMatrix, stop: float, take: float
+    signals: FloatMatrix, close: FloatMatrix, stop: float, take: float, trail: float
 ) -> None:
     """Set signals to 0 from the close where a position lost `stop` or gained `take`.
 
-    The move counts from the close at which the signal took its sign, whatever its size since. The
-    signal may act again after it has changed sign or been 0. Where the close is missing nothing
-    is decided. inf for either turns it off.
+    The move counts from the close at which the signal took its sign, whatever its size since; that
+    of `trail` from the best close since then. The signal may act again after it has changed sign
+    or been 0. Where the close is missing nothing is decided. inf for any turns it off.
     """
     for i in range(signals.shape[0]):
         side = 0.0
         entry = math.nan
+        best = math.nan
         out = False
         for t in range(signals.shape[1]):
             value = signals[i, t]
@@ -36,10 +37,13 @@ def cut_losers_and_winners(
             if now != side:
                 side = now
                 entry = close[i, t]
+                best = entry
                 out = False
             elif side != 0.0 and not out:
                 move = side * (close[i, t] / entry - 1.0)
-                if move <= -stop or move >= take:
+                if side * (close[i, t] - best) > 0.0:
+                    best = close[i, t]
+                if move <= -stop or move >= take or side * (close[i, t] / best - 1.0) <= -trail:
                     out = True
             if out:
                 signals[i, t] = 0.0
@@ -252,8 +256,8 @@ def trade_all(
     preference : of equal signals the one with the larger value is held, where positions are
         limited; may be of shape (0, 0) where they are not
     rules : share of equity per unit of signal, most gross exposure over equity, fall from the
-        peak of equity that closes everything, stop loss, take profit, most positions; inf turns
-        one off
+        peak of equity that closes everything, stop loss, take profit, most positions, trailing
+        stop; inf turns one off
     first, last : days that are traded, the last not included
     daily : filled with net returns, shape (n_trials, last - first)
     book : shape (n_trials, 4, last - first + 1). The first three rows are filled with value traded
@@ -277,8 +281,8 @@ def trade_all(
     keep = np.zeros((trials, days))
     for trial in range(trials):
         mine = signals[trial]
-        if rules[3] < math.inf or rules[4] < math.inf:
-            cut_losers_and_winners(mine, close, rules[3], rules[4])
+        if min(rules[3], rules[4], rules[6]) < math.inf:
+            cut_losers_and_winners(mine, close, rules[3], rules[4], rules[6])
         if rules[5] < mine.shape[0]:
             keep_strongest(mine, preference, int(rules[5]))
         page = book[trial]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.backtest.columns import columns_of
+from alphafoundry.backtest.columns import columns_of, opens_of
 from alphafoundry.backtest.execution import Execution, Sizing
-from alphafoundry.backtest.portfolio import trade_all
+from alphafoundry.backtest.portfolio import cut_losers_and_winners, keep_strongest, trade_all
+from alphafoundry.backtest.price_fills import cut_at_prices, trade_at_prices
 from alphafoundry.backtest.strategy import Strategy, Value
 from alphafoundry.compilation import FloatMatrix, FloatRow
 from alphafoundry.errors import BacktestError
@@ -111,7 +112,8 @@ class Desk:
         self._rates = columns.kept(
             ("rates", execution.costs), lambda: _rates(columns.last_close, execution.costs)
         )
-        self._capital = execution.initial_capital
+        self._execution = execution
+        require_prices(bars, execution)
         self._rules = _rules(execution.sizing)
         most = execution.sizing.max_positions
         self._preference = _NOTHING
@@ -133,20 +135,50 @@ class Desk:
             was closed for good, or the row after the last.
         """
         book = self._book[: len(daily)]
-        end = trade_all(
-            self.signals[: len(daily)],
-            self._columns.close,
-            self._columns.returns,
-            self._rates,
-            self._preference,
-            self._rules,
-            self.first,
-            self.last,
-            daily,
-            book,
-        )
+        end = self.last
+        if self._execution.at_closes:
+            end = trade_all(
+                self.signals[: len(daily)],
+                self._columns.close,
+                self._columns.returns,
+                self._rates,
+                self._preference,
+                self._rules,
+                self.first,
+                self.last,
+                daily,
+                book,
+            )
+        else:
+            for place, row in enumerate(daily):
+                end = self._trade_at_prices(self.signals[place], row, book[place])
         measure_all(daily, book, self.bars.bars_a_year, found)
         return end
+
+    def _trade_at_prices(self, signals: FloatMatrix, daily: FloatRow, book: FloatMatrix) -> int:
+        """Trade one trial whose prices are not all closes."""
+        columns, execution, rules = self._columns, self._execution, self._rules
+        at_open, within = execution.fill == "next_open", execution.stops == "high_low"
+        exits = np.full(signals.shape, math.nan)
+        opens = opens_of(self.bars)
+        if at_open or within:
+            cut_at_prices(
+                signals, opens, columns.high, columns.low, columns.close, at_open, within,
+                rules[3], rules[4], rules[6], exits,
+            )  # fmt: skip
+        else:
+            cut_losers_and_winners(signals, columns.close, rules[3], rules[4], rules[6])
+        if rules[5] < len(signals):
+            keep_strongest(signals, self._preference, int(rules[5]))
+        costs = execution.costs
+        nightly = execution.borrow_pct / self.bars.bars_a_year
+        return trade_at_prices(
+            signals, exits, opens, columns.last_close, at_open, rules,
+            np.array(
+                [costs.rate, costs.commission_per_share, costs.max_commission_pct, nightly]
+            ),
+            self.first, self.last, daily, book,
+        )  # fmt: skip
 
     def result(self) -> BacktestResult:
         """Trade the first of `signals` and return everything about it."""
@@ -160,7 +192,7 @@ class Desk:
             days=self.bars.days[self.first : self.last],
             symbols=self.bars.symbols,
             daily_returns=daily[0],
-            equity=self._capital * np.cumprod(1.0 + daily[0]),
+            equity=self._execution.initial_capital * np.cumprod(1.0 + daily[0]),
             positions=np.ascontiguousarray(held),
             turnover=traded[:days],
             costs=paid[:days],
@@ -168,6 +200,20 @@ class Desk:
             statistics=metrics_from(days, found[0]),
             ended=None if ended == self.last else ended - self.first,
             label=self.bars.label,
+        )
+
+
+def require_prices(bars: Bars, execution: Execution) -> None:
+    """Raise BacktestError where the bars lack a price at which the execution trades."""
+    if execution.stops == "high_low" and not (bars.has("high") and bars.has("low")):
+        raise BacktestError(
+            f"stops high_low need high and low, which {bars.label} does not hold; choose stops "
+            "close, or other data"
+        )
+    if execution.fill == "next_open" and not bars.has("open"):
+        raise BacktestError(
+            f"fill next_open needs open, which {bars.label} does not hold; choose fill close, "
+            "or other data"
         )
 
 
@@ -326,6 +372,7 @@ def _rules(sizing: Sizing) -> FloatRow:
         sizing.stop_loss_pct,
         sizing.take_profit_pct,
         sizing.max_positions,
+        sizing.trailing_stop_pct,
     )
     return np.array(
         [

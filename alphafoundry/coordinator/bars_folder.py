@@ -25,7 +25,14 @@ def save_bars(bars: Bars, folder: Path) -> Path:
     np.save(draft / "days.npy", bars.days.astype("datetime64[D]").astype(np.int64))
     for name in _FIELDS:
         np.save(draft / f"{name}.npy", getattr(bars, name))
-    about = {"symbols": list(bars.symbols), "label": bars.label, "synthetic": bars.synthetic}
+    for name, codes in bars.groups.items():
+        np.save(draft / f"group_{name}.npy", codes)
+    about = {
+        "groups": list(bars.groups),
+        "symbols": list(bars.symbols),
+        "label": bars.label,
+        "synthetic": bars.synthetic,
+    }
     (draft / "about.json").write_text(json.dumps(about))
     try:
         draft.replace(target)
@@ -53,7 +60,11 @@ def load_bars(folder: str) -> Bars:
             name: np.load(path / f"{name}.npy", allow_pickle=False, mmap_mode="r")
             for name in _FIELDS
         }
-    except (OSError, ValueError) as problem:
+        groups = {
+            name: np.load(path / f"group_{name}.npy", allow_pickle=False, mmap_mode="r")
+            for name in about["groups"]
+        }
+    except (OSError, ValueError, KeyError) as problem:
         raise BacktestError(
             f"{path}: the bars of this workflow cannot be read ({problem}); remove the folder, "
             f"and on another machine share {path.parent}"
@@ -63,6 +74,7 @@ def load_bars(folder: str) -> Bars:
         symbols=tuple(about["symbols"]),
         label=about["label"],
         synthetic=about["synthetic"],
+        groups=groups,
         **fields,
     )
 

@@ -10,7 +10,7 @@ import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,8 @@ from alphafoundry.backtest.strategy import Values
 from alphafoundry.coordinator.bars_folder import load_bars, load_part
 from alphafoundry.coordinator.identity import digest
 from alphafoundry.coordinator.returns_files import write_returns
+from alphafoundry.coordinator.scoring import METRICS, score_of
 from alphafoundry.coordinator.strategies import source_from_json
-
-METRICS: tuple[str, ...] = tuple(field.name for field in fields(Metrics))
-"""Names of the numbers of a trial, in the order in which a batch gives them."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,8 @@ def execution_to_json(execution: Execution) -> dict[str, Any]:
 
 def execution_from_json(given: Mapping[str, Any]) -> Execution:
     """Return the execution that `execution_to_json` gave."""
-    return Execution(
-        costs=Costs(**given["costs"]),
-        sizing=Sizing(**given["sizing"]),
-        initial_capital=given["initial_capital"],
-    )
+    parts = {"costs": Costs(**given["costs"]), "sizing": Sizing(**given["sizing"])}
+    return Execution(**{**given, **parts})
 
 
 def metrics_to_json(metrics: Metrics) -> list[float | None]:
@@ -261,6 +256,31 @@ def _trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _A
     if not keep:
         return results, None
     return results, _keep_returns(setting, batch, [trial.daily_returns for trial in found])
+
+
+@_work("pruned trials", names=(*METRICS, "early", "pruned"))
+def _pruned_trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None) -> _Answer:
+    """Backtest each parameter set on the first days, and those that are good enough on all.
+
+    Of one that is given up the numbers are those of the first days; `early` is its score there.
+    """
+    told, rows = batch.options["pruning"], batch.options["rows"]
+    first_days = {**batch.options, "rows": [rows[0], told["until"]]}
+    early, _ = _trials(setting, replace(batch, options=first_days), begun)
+    scores = [
+        score_of(dict(zip(METRICS, found, strict=True)), told["objective"]) for found in early
+    ]
+    below = told["below"]
+    kept = [place for place, score in enumerate(scores) if below is None or score >= below]
+    items = tuple(batch.items[place] for place in kept)
+    whole, _ = _trials(setting, replace(batch, items=items), None) if items else ([], None)
+    results = [
+        [*found, score if math.isfinite(score) else None, 1]
+        for found, score in zip(early, scores, strict=True)
+    ]
+    for place, found in zip(kept, whole, strict=True):
+        results[place] = [*found, results[place][-2], 0]
+    return results, None
 
 
 def _announced(strategy: Strategy, begun: Begun) -> Strategy:

@@ -175,7 +175,7 @@ class PhaseContext:
                 batch.numbers, batch.items, outcome.results, strict=True
             ):
                 results[place].append(Trial(number, item, batch_kind(kind).named(found)))
-        if kind == "trials":
+        if kind in ("trials", "pruned trials"):
             for (_, options), trials in zip(listed, results, strict=True):
                 done = next((trial.item for trial in trials if trial.numbers is not None), None)
                 if done is not None:
@@ -197,8 +197,13 @@ class PhaseContext:
         component = {"strategy": strategy, "parameters": parameters}
         options = {} if rows is None else {"rows": list(rows)}
         ((trial,),) = self.work("look ahead", [([component], options)])
-        found = "" if trial.numbers is None else trial.numbers["found"]
-        if found:
+        if trial.numbers is None:
+            failure = self.failures.pop()
+            self.notes.append(
+                f"{self.phase.name}: whether strategy {name} looks ahead is not known, as the "
+                f"check failed: {failure.message}"
+            )
+        elif found := trial.numbers["found"]:
             raise PhaseFailed(
                 f"phase {self.phase.name}: strategy {name} looks ahead: {found}; a signal may use "
                 "bars up to its own day only"

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from alphafoundry.backtest.execution import Fill, Stops
 from alphafoundry.coordinator.document_values import (
     Count,
     Currency,
@@ -105,6 +106,9 @@ class StrategySection(Section):
     type : a name of `alphafoundry.backtest.STRATEGIES`, `module:attribute` of a Strategy of your
         own, or "expression" with a template
     template : FASTEXPR with placeholders: ts_mean(close, {fast}) - ts_mean(close, {slow})
+    symbols : the instruments that it sees and trades; left out, all of `data`
+    params, parameters : fixed values and ranges, of the strategy's own parameters and of
+        position_size_pct, stop_loss_pct, take_profit_pct and trailing_stop_pct
     allocation : share of the capital; left out, all enabled strategies get the same
     """
 
@@ -113,6 +117,7 @@ class StrategySection(Section):
     enabled: bool = True
     allocation: Annotated[Number, Field(ge=0, le=1)] | None = None
     template: Text | None = None
+    symbols: tuple[Text, ...] | None = Field(default=None, min_length=1)
     params: dict[str, Any] = Field(default_factory=dict)
     parameters: dict[str, ParameterSpec] = Field(default_factory=dict)
 
@@ -131,6 +136,7 @@ class RiskParameters(Section):
     max_exposure_pct: Annotated[Number, Field(ge=0.1, le=5)] = 1.0
     stop_loss_pct: Annotated[Number, Field(ge=0.001, le=0.5)] | None = None
     take_profit_pct: Annotated[Number, Field(ge=0.001, le=2)] | None = None
+    trailing_stop_pct: Annotated[Number, Field(ge=0.001, le=0.5)] | None = None
     max_drawdown_pct: Annotated[Number, Field(ge=0.01, le=0.5)] | None = None
 
 
@@ -141,9 +147,17 @@ class RiskSection(Section):
 
 
 class ExecutionSection(Section):
-    """What trading costs."""
+    """What trading costs, and at which prices it happens.
+
+    fill : at the close of the signal's day, or at the next open
+    stops : on closes, or on each day's high and low, with gaps filled at the open
+    borrow_pct : what a year of a short position costs, a fraction of its value
+    """
 
     order_type: Literal["market"] = "market"
+    fill: Fill = "close"
+    stops: Stops = "close"
+    borrow_pct: Annotated[Number, Field(ge=0, le=10)] = 0.0
     slippage_bps: Annotated[Number, Field(ge=0, le=500)] = 10.0
     commission_per_share: Annotated[Number, Field(ge=0)] = 0.01
     max_commission_pct: Annotated[Number, Field(ge=0, le=1)] = 0.01

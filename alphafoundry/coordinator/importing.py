@@ -112,6 +112,10 @@ def _name(text: object) -> str:
     return name or "imported"
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _take_head(given: dict[str, Any], found: Imported) -> None:
     if "name" in given:
         found.put(_name(given.pop("name")), "name")
@@ -154,18 +158,20 @@ def _take_strategies(given: dict[str, Any], found: Imported, path: Path) -> bool
         name = _name(section.get("name", kind))
         taken["name"] = name if name not in names else f"{name}_{len(names)}"
         names.add(taken["name"])
-        written = {
-            **(section.get("params") or {}),
-            **(section.get("parameters") or {}),
-            **(section.get("param_overrides") or {}),
-        }
+        written: dict[Any, Any] = {}
+        for inner_key in ("params", "parameters", "param_overrides"):
+            values = section.get(inner_key) or {}
+            if isinstance(values, Mapping):
+                written |= values
+            else:
+                found.left_out.append(f"{key}.{inner_key}: {values!r} is no mapping")
         params, choices = dict(fixed), {}
         for parameter, value in written.items():
             if parameter not in parameters:
                 found.left_out.append(f"{key}.{parameter}: {ours} has no such parameter")
             elif isinstance(value, list) and value:
                 choices[parameters[parameter]] = {"choices": value}
-            elif isinstance(value, int | float):
+            elif _is_number(value):
                 params[parameters[parameter]] = value
             else:
                 found.left_out.append(f"{key}.{parameter}: {value!r} is no number and no list")
@@ -223,25 +229,29 @@ def _take_money(given: dict[str, Any], found: Imported) -> None:
         capital = inner.pop("initial_capital", capital)
         commission, slippage = inner.get("commission"), inner.get("slippage")
         if isinstance(commission, Mapping):
-            kind, value = commission.get("type"), commission.get("value", 0.0)
-            if kind in ("per_share", "zero", "none"):
-                put = value if kind == "per_share" else 0.0
-                found.put(float(put), "execution", "commission_per_share")
+            kind = commission.get("type")
+            value = commission.get("value", 0.0) if kind == "per_share" else 0.0
+            if kind in ("per_share", "zero", "none") and _is_number(value):
+                found.put(float(value), "execution", "commission_per_share")
                 inner.pop("commission")
         if isinstance(slippage, Mapping) and slippage.get("type") == "percentage":
-            found.put(float(slippage.get("value", 0.0)) * 1e4, "execution", "slippage_bps")
-            inner.pop("slippage")
+            value = slippage.get("value", 0.0)
+            if _is_number(value):
+                found.put(float(value) * 1e4, "execution", "slippage_bps")
+                inner.pop("slippage")
         sizers = inner.get("position_sizers")
         first = sizers[0] if isinstance(sizers, list) and sizers else None
-        if isinstance(first, Mapping) and isinstance(first.get("size_pct"), int | float):
+        if isinstance(first, Mapping) and _is_number(first.get("size_pct")):
             size = float(first["size_pct"]) / 100.0
             found.put(size, "risk_management", "params", "position_size_pct")
             inner.pop("position_sizers")
         if section is not None and not isinstance(section, Mapping):
             found.left_out.append(key)
         found.left_out += [dotted((key, str(other))) for other in inner]
-    if isinstance(capital, int | float):
+    if _is_number(capital):
         found.put(float(capital), "portfolio", "initial_capital")
+    elif capital is not None:
+        found.left_out.append(f"initial_capital: {capital!r} is no number")
 
 
 def _take_search(given: dict[str, Any], found: Imported, *, searched: bool) -> None:

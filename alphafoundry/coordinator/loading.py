@@ -142,8 +142,12 @@ def _execution(file: DocumentFile) -> Execution:
             max_exposure_pct=_most_exposure(file),
             stop_loss_pct=risk.stop_loss_pct,
             take_profit_pct=risk.take_profit_pct,
+            trailing_stop_pct=risk.trailing_stop_pct,
             max_drawdown_pct=risk.max_drawdown_pct,
             leverage=file.document.portfolio.leverage,
         ),
         initial_capital=file.document.portfolio.initial_capital,
+        fill=costs.fill,
+        stops=costs.stops,
+        borrow_pct=costs.borrow_pct,
     )

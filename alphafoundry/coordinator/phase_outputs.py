@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from alphafoundry.coordinator.components import Component
+from alphafoundry.coordinator.pareto import Selection
 from alphafoundry.coordinator.phase_types import TopTrial
+from alphafoundry.coordinator.search_sections import Direction
 
 Numbers = Mapping[str, int | float | None]
 """Metric to value, None where it is not defined."""
@@ -33,8 +35,10 @@ Components = Mapping[str, Annotated[Component, BeforeValidator(_component)]]
 class SearchedTrial:
     """One trial of a search.
 
-    score : None where it is not defined
+    score : None where it is not defined; of several objectives that of the first
     kept : whether it keeps to the constraints
+    scores : of several objectives each one's, higher is better; None where one is not defined
+    pruned : whether it was given up early; then its score is that of the first days
     """
 
     number: int
@@ -42,6 +46,38 @@ class SearchedTrial:
     parameters: Mapping[str, Any]
     score: float | None
     kept: bool
+    scores: Sequence[float] | None = None
+    pruned: bool = False
+
+
+@dataclass(frozen=True)
+class FrontTrial:
+    """One trial that no other beats in every objective.
+
+    values : metric to value, in the order of the objectives
+    """
+
+    number: int
+    strategy: str
+    parameters: Mapping[str, Any]
+    values: Mapping[str, int | float | None]
+
+
+@dataclass(frozen=True)
+class Front:
+    """What several objectives leave to choose from.
+
+    Attributes
+    ----------
+    objectives : metric to its direction
+    selection : the rule that chose; chosen : the number of the trial
+    trials : the best of the first objective first
+    """
+
+    objectives: Mapping[str, Direction]
+    selection: Selection
+    chosen: int
+    trials: Sequence[FrontTrial]
 
 
 @dataclass(frozen=True)
@@ -56,6 +92,7 @@ class OptimizationOutputs:
     returns : files of the trials' daily returns, empty unless a later phase needs them
     infeasible : points left out because their parameters do not go together
     rows : first row and row after the last of the days that were searched on
+    front : of several objectives, None of one
     """
 
     best_params: Mapping[str, Mapping[str, Any]]
@@ -70,6 +107,7 @@ class OptimizationOutputs:
     objective: str
     infeasible: int
     rows: tuple[int, int]
+    front: Front | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +198,19 @@ class WeightsOverTime:
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """Equal parts of every name, bought before the measured days and held, without costs.
+
+    values : equity at the close of each measured day, from the same capital
+    names : how many instruments there are
+    """
+
+    metrics: Numbers
+    values: Sequence[float]
+    names: int
+
+
+@dataclass(frozen=True)
 class BacktestOutputs:
     """What a backtest measured.
 
@@ -169,6 +220,7 @@ class BacktestOutputs:
     weights : regime, or "all", to the weights that were traded
     weights_over_time : None where they never change
     period : first and last measured day
+    monthly : month, as 2020-01, to its return
     """
 
     metrics: Numbers
@@ -179,6 +231,8 @@ class BacktestOutputs:
     components: Components
     period: tuple[str, str]
     sample: Sample
+    benchmark: Benchmark
+    monthly: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -212,3 +266,5 @@ class WalkForwardOutputs:
     objective: str
     efficiency: float | None
     sample: Sample
+    benchmark: Benchmark
+    monthly: Mapping[str, float]

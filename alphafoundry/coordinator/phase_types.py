@@ -18,6 +18,7 @@ from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.strategies import StrategyUse, source_digest
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.runs import Table
 
 Outputs = TypeVar("Outputs")
 
@@ -35,10 +36,12 @@ class Measured:
     ----------
     metrics : metric to value, None where it is not defined
     sample : what the days are: out_of_sample, in_sample (searched on), given (no search)
+    benchmark : metrics of buying and holding the same names, None where nobody looked
     """
 
     metrics: Mapping[str, float | None]
     sample: str
+    benchmark: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class PhaseType:
     chosen: Callable[[Any], Mapping[str, int | float | None] | None]
     top_trials: Callable[[Any], Sequence[TopTrial]]
     plots: Callable[[Any, Phase, Workflow, Bars], Mapping[str, bytes]]
+    tables: Callable[[Any, Phase, int], Sequence[Table]]
     code: str | None
 
     def looked_until(self, outputs: Any, *, split: int, days: int) -> int | None:
@@ -121,6 +125,7 @@ def phase_type(
     chosen: Callable[[Outputs], Mapping[str, int | float | None] | None] = lambda _: None,
     top_trials: Callable[[Outputs], Sequence[TopTrial]] = lambda _: (),
     plots: Callable[[Outputs, Phase, Workflow, Bars], Mapping[str, bytes]] = _no_plots,
+    tables: Callable[[Outputs, Phase, int], Sequence[Table]] = lambda _outputs, _phase, _most: (),
 ) -> Callable[[Callable[[PhaseContext], Outputs]], Callable[[PhaseContext], Outputs]]:
     """Register the decorated function as what a phase of type `name` does.
 
@@ -150,6 +155,7 @@ def phase_type(
     chosen : metrics of the best of its trials, on the days that chose it; None where nothing was
     top_trials : the best trials, for the table of the report
     plots : title to PNG, from the outputs, the phase, its workflow and the bars
+    tables : of the report, from the outputs, the phase and `reporting.top_trials`
     """
 
     def register(
@@ -183,6 +189,7 @@ def phase_type(
             chosen=chosen,
             top_trials=top_trials,
             plots=plots,
+            tables=tables,
             code=_code(run),
         )
         return run

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alphafoundry.backtest import Bars, run_trials
-from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.context import batch_size
 from alphafoundry.coordinator.data import first_test_row
 from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.resources import ResourceManager
+from alphafoundry.coordinator.scoring import METRICS
 from alphafoundry.coordinator.unused_keys import unused_keys
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import BacktestError, ConfigurationError

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from alphafoundry.backtest import Bars
-from alphafoundry.coordinator.phase_outputs import Equity, Sample, SearchedTrial, WeightsOverTime
+from alphafoundry.coordinator.phase_outputs import (
+    Benchmark,
+    Equity,
+    Front,
+    Sample,
+    SearchedTrial,
+    WeightsOverTime,
+)
 from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
@@ -22,6 +30,9 @@ MEASURED = {
 """What the measured days of a backtest are, for the legend."""
 
 COLORS = ("#4c9f70", "#e0a030", "#c8503c", "#7050a0", "#3070b0", "#909090")
+
+LINE = 160
+"""Characters of a picture's title that fit on one line."""
 
 
 def plots_of(
@@ -40,7 +51,7 @@ def _figure(title: str, label: str) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(10, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(f"{title}\n{label}", fontsize=9)
+    axes.set_title("\n".join((title, *textwrap.wrap(label, LINE))), fontsize=9)
     return figure, axes
 
 
@@ -103,8 +114,40 @@ def _heat_map(
     return _png(figure)
 
 
-def equity_curve(phase: str, equity: Equity, sample: Sample, label: str, *, currency: str) -> bytes:
-    """Return equity in and out of sample."""
+def front_plot(phase: str, front: Front, listed: Sequence[SearchedTrial], label: str) -> bytes:
+    """Return all trials and the front in the plane of the first two objectives."""
+    (x, x_goal), (y, y_goal), *_ = front.objectives.items()
+    signs = [1.0 if goal == "maximize" else -1.0 for goal in (x_goal, y_goal)]
+    others = np.array([trial.scores[:2] for trial in listed if trial.scores and trial.kept])
+    figure, axes = _figure(f"{phase}: {len(front.trials)} trials that no other beats", label)
+    others = others.reshape(-1, 2) * signs
+    axes.plot(others[:, 0], others[:, 1], ".", color=COLORS[5], markersize=4, label="trials")
+    points = sorted((trial.values[x], trial.values[y]) for trial in front.trials)
+    style = {"color": COLORS[4], "label": "front", "markersize": 5}
+    # Of more than two objectives the front is no line in this plane.
+    axes.plot(*zip(*points, strict=True), "o-" if len(front.objectives) == 2 else "o", **style)
+    chosen = next(trial for trial in front.trials if trial.number == front.chosen)
+    axes.plot(
+        chosen.values[x], chosen.values[y], "o", color=COLORS[2], markersize=9,
+        label=f"chosen by the rule {front.selection!r}",
+    )  # fmt: skip
+    axes.set_xlabel(f"{x}, {x_goal}")
+    axes.set_ylabel(f"{y}, {y_goal}")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+    return _png(figure)
+
+
+def equity_curve(
+    phase: str,
+    equity: Equity,
+    sample: Sample,
+    label: str,
+    *,
+    benchmark: Benchmark,
+    currency: str,
+) -> bytes:
+    """Return equity in and out of sample, and that of buying and holding."""
     again = ", each part from the same capital" if equity.split else ""
     figure, axes = _figure(f"{phase}: equity{again}", label)
     days = np.array(equity.days, dtype="datetime64[D]")
@@ -115,6 +158,10 @@ def equity_curve(phase: str, equity: Equity, sample: Sample, label: str, *, curr
         axes.plot(days[:split], values[:split], color=COLORS[5], label=before)
         axes.axvline(days[split], color="black", linewidth=0.7, linestyle="--")
     axes.plot(days[split:], values[split:], color=COLORS[4], label=MEASURED[sample])
+    axes.plot(
+        days[split:], benchmark.values, color=COLORS[1], linewidth=0.9,
+        label=f"buy and hold of {benchmark.names} names",
+    )  # fmt: skip
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel(f"equity, {currency}")
     axes.grid(alpha=0.25)

@@ -57,12 +57,14 @@ class WorkflowReport:
     out_of_sample : metrics of the last backtest or walk-forward, None without one and where its
         days were not kept from a search
     measured : metrics of that phase, on whatever days
+    benchmark : metrics of buying and holding the same names on these days
     sample : what these days are: out_of_sample, in_sample (searched on), given (no search)
     deflated : probability that their Sharpe ratio is more than the luck of `deflated_trials`, which
         are all trials where the days were searched on, and otherwise one
     failures : trials left out, "phase 17: why"
     analysis : times, use of the machine, bottlenecks, suggestions
     screen : what the market's data are
+    found : tables of the phases: fronts, returns by month; in JSON rows by title
     best_trials, pictures : shown in the UI; not among the JSON values
     """
 
@@ -77,12 +79,14 @@ class WorkflowReport:
     out_of_sample: Mapping[str, float | None] | None
     measured: Mapping[str, float | None] | None = None
     sample: str | None = None
+    benchmark: Mapping[str, float | None] | None = None
     deflated: float | None = None
     deflated_trials: int = 1
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
     screen: DataScreen | None = None
+    found: tuple[Table, ...] = ()
     best_trials: tuple[dict[str, str], ...] = ()
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
@@ -120,12 +124,14 @@ class WorkflowReport:
         return [
             Table("Phases", with_results, places=frozenset({"terminal"}), wide="result"),
             Table("Phases", phases, places=frozenset({"page"})),
+            *self.found,
             Table(
                 "Best trials",
                 self.best_trials,
                 key=f"{self.key}-trials",
                 places=frozenset({"artifact"}),
-                description=f"best trials. {self.market}",
+                description=f"the best {len(self.best_trials)} of {counted(self.trials, 'trial')}. "
+                f"{self.market}",
             ),
             *([data_table(self.screen.rows())] if self.screen else []),
         ]
@@ -148,8 +154,9 @@ class WorkflowReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = asdict(replace(self, pictures=(), best_trials=(), screen=None))
-        del values["pictures"], values["best_trials"]
+        values = asdict(replace(self, pictures=(), best_trials=(), found=(), screen=None))
+        del values["pictures"], values["best_trials"], values["found"]
+        values["tables"] = {table.title: [dict(row) for row in table.rows] for table in self.found}
         values["screen"] = None if self.screen is None else self.screen.to_json()
         return {"kind": self.kind, "version": self.version, **values}
 
@@ -179,6 +186,8 @@ class WorkflowReport:
             days = self.measured.get("days")
             over = "" if days is None else f" over {days:g} days"
             lines.append((subject, f"{metrics_line(self.measured)}{over}{rest}{self._luck()}"))
+        if self.benchmark is not None:
+            lines.append(("buy and hold", f"{metrics_line(self.benchmark)}, without costs"))
         if self.failures:
             shown = "; ".join(self.failures[:SHOWN_FAILURES])
             more = len(self.failures) - SHOWN_FAILURES
@@ -228,12 +237,15 @@ def build_report(
     lines = []
     failures: list[str] = []
     said = list(notes)
+    tables: list[Table] = []
     last: Measured | None = None
     searched = 0
     for phase in workflow.phases:
         if phase.name not in results:
             continue
         result, kind = results[phase.name], type_of(phase)
+        most = workflow.document.reporting.top_trials
+        tables += kind.tables(result.outputs, phase, most)
         measured = kind.measured(result.outputs)
         last = measured or last
         searched += result.trials
@@ -278,6 +290,7 @@ def build_report(
         out_of_sample=metrics if sample == "out_of_sample" else None,
         measured=metrics,
         sample=sample,
+        benchmark=None if last is None else last.benchmark,
         deflated=None
         if metrics is None
         else deflated(metrics, trials=trials, bars_a_year=bars_a_year),
@@ -285,6 +298,7 @@ def build_report(
         failures=tuple(failures),
         notes=tuple(dict.fromkeys(said)),
         analysis=dict(analysis),
+        found=tuple(tables),
     )
 
 
@@ -305,10 +319,10 @@ def best_trials(
             continue
         for trial in type_of(phase).top_trials(results[phase.name].outputs):
             row = {"phase": phase.name, "trial": str(trial.number), "strategy": trial.strategy}
-            row |= {key: str(value) for key, value in trial.parameters.items()}
             row["score"] = f"{trial.score:.3f}"
             trials = results[phase.name].trials
             dsr = deflated(trial.metrics, trials=trials, bars_a_year=bars_a_year)
             row["DSR"] = "" if dsr is None else f"{dsr:.2f} of {trials}"
+            row |= {key: str(value) for key, value in trial.parameters.items()}
             rows.append(row)
     return rows[:most]

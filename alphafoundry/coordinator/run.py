@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from alphafoundry.backtest import Bars
+from alphafoundry.backtest import Bars, narrowed
+from alphafoundry.backtest.trials import require_prices
 from alphafoundry.coordinator.bars_folder import save_bars
 from alphafoundry.coordinator.batches import Setting, execution_to_json
 from alphafoundry.coordinator.checkpoints import phase_keys
@@ -26,6 +27,7 @@ from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.run_folder import RunFolder
 from alphafoundry.coordinator.worker_pool import close_shared_pools
 from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.errors import BacktestError, ConfigurationError
 from alphafoundry.runs import Progress, Run, Stop, open_run
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import Store, open_store
@@ -110,9 +112,26 @@ def _data_key(workflow: Workflow, settings: FoundrySettings) -> str:
 
 
 def _load(workflow: Workflow, settings: FoundrySettings) -> Bars:
-    return load_bars_of(
+    bars = load_bars_of(
         workflow.document.data, market=settings.market, cache_dir=settings.home / "cache"
     )
+    _check_strategies(workflow, bars)
+    return bars
+
+
+def _check_strategies(workflow: Workflow, bars: Bars) -> None:
+    """Refuse what needs prices, symbols or groups that the market does not hold."""
+    try:
+        require_prices(bars, workflow.execution)
+    except BacktestError as problem:
+        raise ConfigurationError(f"{workflow.path}: execution: {problem}") from None
+    for use in workflow.strategies:
+        try:
+            if use.source.symbols is not None:
+                narrowed(bars, use.source.symbols)
+            use.strategy.require(bars)
+        except BacktestError as problem:
+            raise ConfigurationError(f"{workflow.path}: strategy {use.name}: {problem}") from None
 
 
 @contextlib.contextmanager

@@ -173,9 +173,11 @@ class PhaseWork:
         return outcome, restored
 
     def _record(self, batch: Batch, outcome: BatchOutcome, *, executed: bool) -> None:
+        kind = batch_kind(batch.kind)
+        if not kind.is_trial:
+            return
         run, phase = self.run, self.phase
         failures = {failure.number: failure for failure in outcome.failures}
-        kind = batch_kind(batch.kind)
         records = [
             TrialRecord(
                 number=number,

@@ -34,6 +34,9 @@ MOST_REDRAWS = 100
 """Draws for one trial after which a space counts as holding nothing that is allowed."""
 
 Values = dict[str, Value]
+Score = float | tuple[float, ...]
+"""One number, or one per objective; higher is better."""
+
 Feasible = Callable[[Mapping[str, Any]], bool]
 
 _COMPARISON = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|==|<|>)\s*([A-Za-z_]\w*|-?[0-9.]+)\s*")
@@ -57,8 +60,8 @@ class Search(Protocol):
         """Return the next generation; empty when the search is over."""
         ...
 
-    def tell(self, scores: Sequence[float | None]) -> None:
-        """Take the scores of the generation, higher is better; None for a trial left out."""
+    def tell(self, scores: Sequence[Score | None]) -> None:
+        """Take the scores of the generation; None for a trial left out."""
         ...
 
 
@@ -110,6 +113,8 @@ def search_for(
     seed: int,
     name: str,
     comparisons: Sequence[str] = (),
+    objectives: int = 1,
+    in_generations: bool = False,
 ) -> Search:
     """Return the search of that method over the strategy's space.
 
@@ -118,17 +123,24 @@ def search_for(
     method : grid, random, tpe or bayesian, genetic, differential_evolution, qmc
     trials : how many; None is the whole grid
     seed, name : the draws come from the master seed and this name
+    objectives : how many numbers a score is
+    in_generations : methods whose trials are all known from the start ask for them one generation
+        after another, too
     """
+    generation = GENERATION if in_generations else None
     feasible = feasibility(use, comparisons)
     if method == "grid":
-        return _Listed(_grid(use, trials, feasible))
+        return _Listed(_grid(use, trials, feasible), generation)
     if trials is None:
         raise ValueError(f"the method {method} needs a number of trials")
     if method == "random":
-        return _Listed(_random(use, trials, feasible, generator(seed, name, use.name)))
+        drawn = _random(use, trials, feasible, generator(seed, name, use.name))
+        return _Listed(drawn, generation)
     if method == "differential_evolution":
         return _DifferentialEvolution(use, trials, feasible, generator(seed, name, use.name))
-    return _OptunaSearch(method, use, trials, feasible, seed_number(seed, name, use.name))
+    return _OptunaSearch(
+        method, use, trials, feasible, seed_number(seed, name, use.name), objectives
+    )
 
 
 def grid_size(use: StrategyUse, trials: int | None, comparisons: Sequence[str] = ()) -> int:
@@ -142,15 +154,18 @@ class _Listed:
 
     points: list[Values]
     infeasible: int
+    generation: int | None
 
-    def __init__(self, given: tuple[list[Values], int]) -> None:
+    def __init__(self, given: tuple[list[Values], int], generation: int | None) -> None:
         self.points, self.infeasible = given
+        self.generation = generation
 
     def ask(self) -> list[Values]:
-        points, self.points = self.points, []
+        count = self.generation or len(self.points)
+        points, self.points = self.points[:count], self.points[count:]
         return points
 
-    def tell(self, scores: Sequence[float | None]) -> None:
+    def tell(self, scores: Sequence[Score | None]) -> None:
         return None
 
 
@@ -226,8 +241,8 @@ class _DifferentialEvolution:
             self._left = 0
         return points
 
-    def tell(self, scores: Sequence[float | None]) -> None:
-        told = np.array([-math.inf if score is None else score for score in scores])
+    def tell(self, scores: Sequence[Score | None]) -> None:
+        told = np.array([score if isinstance(score, float) else -math.inf for score in scores])
         if len(self._population) < self._size:
             self._population = np.concatenate([self._population, self._candidates])
             self._scores = np.concatenate([self._scores, told])
@@ -261,7 +276,13 @@ class _OptunaSearch:
     """A sampler of Optuna, asked for fixed generations."""
 
     def __init__(
-        self, method: str, use: StrategyUse, trials: int, feasible: Feasible, seed: int
+        self,
+        method: str,
+        use: StrategyUse,
+        trials: int,
+        feasible: Feasible,
+        seed: int,
+        objectives: int,
     ) -> None:
         import optuna
 
@@ -274,7 +295,7 @@ class _OptunaSearch:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study = optuna.create_study(
-                direction="maximize", sampler=_sampler(method, seed, trials)
+                directions=["maximize"] * objectives, sampler=_sampler(method, seed, trials)
             )
         self._space = distributions(use)
         self._asked: list[Any] = []
@@ -297,9 +318,9 @@ class _OptunaSearch:
         self._left = 0 if not points else self._left - len(points)
         return points
 
-    def tell(self, scores: Sequence[float | None]) -> None:
+    def tell(self, scores: Sequence[Score | None]) -> None:
         for trial, score in zip(self._asked, scores, strict=True):
-            if score is None or not math.isfinite(score):
+            if score is None or not np.isfinite(score).all():
                 self._study.tell(trial, state=self._failed)
             else:
                 self._study.tell(trial, score)

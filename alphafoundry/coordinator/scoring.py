@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
-from alphafoundry.coordinator.batches import METRICS
-from alphafoundry.coordinator.search_sections import MetricBounds
+from alphafoundry.backtest import Metrics
+from alphafoundry.coordinator.search_sections import MetricBounds, ObjectiveSection
+
+METRICS: tuple[str, ...] = tuple(field.name for field in fields(Metrics))
+"""Names of the numbers of a trial, in the order in which a batch gives them."""
 
 Numbers = Mapping[str, float | None]
 
@@ -24,6 +28,22 @@ def score_of(numbers: Numbers | None, objective: str) -> float:
     """Return the score, higher is better; -inf where it is not defined."""
     value = None if numbers is None else SCORES[objective](numbers)
     return -math.inf if value is None else float(value)
+
+
+def scores_of(
+    numbers: Numbers | None, objectives: Sequence[ObjectiveSection]
+) -> tuple[float, ...] | None:
+    """Return a score per objective, higher is better; None where one is not defined."""
+    if numbers is None:
+        return None
+    values = [numbers[item.metric] for item in objectives]
+    if any(value is None for value in values):
+        return None
+    return tuple(
+        item.sign * value
+        for item, value in zip(objectives, values, strict=True)
+        if value is not None
+    )
 
 
 def within(numbers: Numbers, bounds: Mapping[str, MetricBounds]) -> bool:

@@ -10,7 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alphafoundry.backtest import Strategy, expression_strategy, strategy_named
+from alphafoundry.backtest import (
+    Strategy,
+    expression_strategy,
+    on_symbols,
+    strategy_named,
+    with_own_rules,
+)
+from alphafoundry.backtest.execution import Fill
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.errors import BacktestError, UnknownStrategy
 
@@ -25,11 +32,17 @@ class StrategySource:
     type : name of an embedded strategy, module:attribute, or "expression"
     template : of an expression
     defaults : of an expression: placeholder and its default
+    symbols : that it sees and trades; None is all
+    rules : of `OWN_RULES`, which it has as parameters; size, fill : of the backtest, for them
     """
 
     type: str
     template: str | None = None
     defaults: tuple[tuple[str, float], ...] = ()
+    symbols: tuple[str, ...] | None = None
+    rules: tuple[str, ...] = ()
+    size: float = 0.05
+    fill: Fill = "close"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, from which `source_from_json` makes this again.
@@ -41,6 +54,10 @@ class StrategySource:
             "template": self.template,
             "defaults": list(self.defaults),
         }
+        if self.symbols is not None:
+            plain["symbols"] = list(self.symbols)
+        if self.rules:
+            plain |= {"rules": list(self.rules), "size": self.size, "fill": self.fill}
         if self.template is None and ":" in self.type:
             plain["code"] = source_digest(self.type.partition(":")[0])
         return plain
@@ -48,16 +65,31 @@ class StrategySource:
     def strategy(self) -> Strategy:
         """Return the strategy. Raises BacktestError or ExpressionError."""
         if self.template is not None:
-            return expression_strategy(self.template, dict(self.defaults))
-        if ":" in self.type:
-            return _imported(self.type)
-        return strategy_named(self.type)
+            found = expression_strategy(self.template, dict(self.defaults))
+        elif ":" in self.type:
+            found = _imported(self.type)
+        else:
+            found = strategy_named(self.type)
+        if self.symbols is not None:
+            found = on_symbols(found, self.symbols)
+        if self.rules:
+            found = with_own_rules(found, self.rules, position_size_pct=self.size, fill=self.fill)
+        return found
 
 
 def source_from_json(given: Mapping[str, Any]) -> StrategySource:
     """Return the source that `to_json` gave."""
     defaults = tuple((str(name), value) for name, value in given["defaults"])
-    return StrategySource(given["type"], given["template"], defaults)
+    symbols = given.get("symbols")
+    return StrategySource(
+        given["type"],
+        given["template"],
+        defaults,
+        symbols=None if symbols is None else tuple(symbols),
+        rules=tuple(given.get("rules", ())),
+        size=given.get("size", 0.05),
+        fill=given.get("fill", "close"),
+    )
 
 
 @dataclass(frozen=True)

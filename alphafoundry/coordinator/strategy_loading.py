@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from alphafoundry.backtest import OWN_RULES
 from alphafoundry.configuration import Mistakes, suggest
 from alphafoundry.coordinator.document import StrategySection
 from alphafoundry.coordinator.document_file import DocumentFile, as_name
@@ -69,7 +72,19 @@ def _source(file: DocumentFile, place: int, section: StrategySection) -> Strateg
             defaults.setdefault(name.split(".")[-1], _first_value(spec))
         used = {name for name in defaults if f"{{{name}}}" in section.template}
         defaults = {name: value for name, value in defaults.items() if name in used}
-    source = StrategySource(section.type, section.template, tuple(sorted(defaults.items())))
+    source = StrategySource(
+        section.type, section.template, tuple(sorted(defaults.items())), section.symbols
+    )
+    if section.symbols is not None:
+        known = file.document.data.symbols or section.symbols
+        for number, symbol in enumerate(section.symbols):
+            if symbol not in known:
+                raise file.wrong(
+                    (*key, "symbols", number),
+                    f"{symbol!r} is not in data.symbols; {suggest(symbol, known)}",
+                )
+            if symbol in section.symbols[:number]:
+                raise file.wrong((*key, "symbols", number), f"{symbol!r} is listed twice")
     try:
         source.strategy()
     except (BacktestError, ExpressionError) as problem:
@@ -79,13 +94,61 @@ def _source(file: DocumentFile, place: int, section: StrategySection) -> Strateg
     return source
 
 
+def _with_rules(
+    file: DocumentFile, place: int, section: StrategySection, name: str, source: StrategySource
+) -> StrategySource:
+    """Return the source with the rules that the document names among the strategy's parameters.
+
+    Raises ConfigurationError where the document says a rule for the whole portfolio, too.
+    """
+    own = {*section.params, *section.parameters}
+    wanted = own | _searched_names(file)
+    base = source.strategy().parameters
+    rules = tuple(
+        rule
+        for rule in OWN_RULES
+        if rule not in base and (rule in wanted or f"{name}.{rule}" in wanted)
+    )
+    risk = file.document.risk_management.params
+    for rule in rules:
+        key: KeyPath = ("strategies", place) if rule in own else ("risk_management", "params", rule)
+        if rule in risk.model_fields_set:
+            raise file.wrong(
+                key,
+                f"{rule} is a parameter of the strategy {name} too; leave it out of "
+                "risk_management.params or of the parameters",
+            )
+        if rule != "position_size_pct" and file.document.execution.stops == "high_low":
+            raise file.wrong(
+                ("execution", "stops"),
+                f"high_low is for the stops of risk_management.params; {rule} of the strategy "
+                f"{name} looks at closes: leave one of them out",
+            )
+    fill, size = file.document.execution.fill, risk.position_size_pct
+    return replace(source, rules=rules, size=size, fill=fill)
+
+
+def _searched_names(file: DocumentFile) -> set[str]:
+    """Return the parameters that any search of the document names."""
+    document = file.document
+    names = {*document.optimization.parameters, *document.walk_forward.optimization.parameters}
+    phases = (*document.workflow.phases, *document.phases)
+    for config in (phase.config for phase in phases):
+        inner = config.get("optimization")
+        for section in (config, inner if isinstance(inner, Mapping) else {}):
+            given = section.get("parameters")
+            names |= set(given) if isinstance(given, Mapping) else set()
+    return names
+
+
 def _strategy(file: DocumentFile, place: int, section: StrategySection, count: int) -> StrategyUse:
     key = ("strategies", place)
     source = _source(file, place, section)
-    strategy = source.strategy()
     name = section.name or as_name(
         section.type.rsplit(":", 1)[-1] if section.template is None else f"expression_{place}"
     )
+    source = _with_rules(file, place, section, name, source)
+    strategy = source.strategy()
     params = dict(section.params)
     space: dict[str, ParameterSpec] = {}
     for parameter, declared in strategy.parameters.items():
@@ -97,6 +160,9 @@ def _strategy(file: DocumentFile, place: int, section: StrategySection, count: i
         if given is not None:
             params.pop(parameter, None)
             space[parameter] = given
+        elif parameter in source.rules:
+            # Named by a phase only, it stays what it is in the others.
+            params.setdefault(parameter, declared.default)
         elif parameter not in params and parameter != SEED_PARAMETER:
             if declared.default is None:
                 raise file.wrong(

@@ -34,13 +34,14 @@ def write_studies(
         if searches is None or phase.name not in results:
             continue
         trials = results[phase.name].outputs.trial_list
+        objectives = max((len(trial.scores or ()) for trial in trials), default=0) or 1
         uses = searches(phase, workflow)
         path = folder / f"{phase.name}.journal"
         by_strategy = {
             use.name: [trial for trial in trials if trial.strategy == use.name] for use in uses
         }
         spaces = {use.name: distributions(use) for use in uses}
-        _write_journal(path, workflow.name, phase.name, by_strategy, spaces)
+        _write_journal(path, workflow.name, phase.name, by_strategy, spaces, objectives)
         written.append(path)
     return written
 
@@ -51,6 +52,7 @@ def _write_journal(
     phase: str,
     by_strategy: Mapping[str, list[SearchedTrial]],
     spaces: Mapping[str, Mapping[str, Any]],
+    objectives: int,
 ) -> None:
     import optuna
     from optuna.storages import JournalStorage
@@ -77,7 +79,7 @@ def _write_journal(
         optuna.create_study(
             study_name=f"{workflow}: {phase}: {strategy}",
             storage=JournalStorage(started),
-            direction="maximize",
+            directions=["maximize"] * objectives,
         )
     file.append_logs(started.logs)
     for strategy, trials in by_strategy.items():
@@ -97,11 +99,13 @@ def _frozen(trial: SearchedTrial, space: Mapping[str, Any]) -> Any:
     """Return the trial as Optuna keeps one that has ended."""
     import optuna
 
-    score = trial.score
-    good = score is not None and math.isfinite(score)
+    states = optuna.trial.TrialState
+    scores = trial.scores or (trial.score,)
+    good = all(score is not None and math.isfinite(score) for score in scores)
+    ended = states.PRUNED if trial.pruned else states.COMPLETE
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL,
-        value=score if good else None,
+        state=ended if good else states.FAIL,
+        values=[score for score in scores if score is not None] if good else None,
         params={name: trial.parameters[name] for name in space},
         distributions=dict(space),
         user_attrs={"trial": trial.number},

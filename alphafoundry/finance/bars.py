@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
@@ -32,6 +32,8 @@ class Bars:
     label : one line for reports, starts with SYNTHETIC where prices were generated
     synthetic : True where prices were generated
     screen : what is known of the market's data, for reports; None where nobody looked
+    groups : sector, industry and subindustry where the market knows them: int32 codes of shape
+        (n_days, n_instruments), negative is unknown
     """
 
     days: NDArray[np.datetime64]
@@ -44,6 +46,7 @@ class Bars:
     label: str
     synthetic: bool
     screen: DataScreen | None = None
+    groups: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.days), len(self.symbols))
@@ -106,6 +109,11 @@ class Bars:
             label=panel.label,
             synthetic=panel.synthetic,
             screen=None,
+            groups={
+                name: np.ascontiguousarray(codes[first:last][:, chosen], dtype=np.int32)
+                for name, codes in panel.groups.items()
+                if name != "market"
+            },
             **{name: values(name) for name in FIELDS},
         )
 
@@ -123,11 +131,14 @@ class Bars:
             label=self.label,
             synthetic=self.synthetic,
             screen=self.screen,
+            groups={name: codes[rows] for name, codes in self.groups.items()},
             **{name: getattr(self, name)[rows] for name in FIELDS},
         )
 
     def has(self, name: str) -> bool:
-        """Return whether the field is known for at least one day."""
+        """Return whether the field is known for at least one day, or the group is known."""
+        if name not in FIELDS:
+            return name in self.groups
         return not bool(np.isnan(getattr(self, name)).all())
 
     @cached_property
@@ -137,12 +148,15 @@ class Bars:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of days, symbols and values, 64 hex digits; the label does not count."""
+        """SHA-256 of days, symbols, values and groups, 64 hex digits; the label does not count."""
         digest = hashlib.sha256()
         digest.update(repr((self.shape, self.symbols)).encode())
         digest.update(self.days.astype("datetime64[D]").astype(np.int64).tobytes())
         for name in FIELDS:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for name, codes in sorted(self.groups.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(codes).tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:

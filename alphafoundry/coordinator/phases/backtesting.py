@@ -18,14 +18,16 @@ from alphafoundry.backtest import (
     SignalStore,
     backtest_signals,
 )
-from alphafoundry.coordinator.batches import METRICS, metrics_by_name
+from alphafoundry.coordinator.batches import metrics_by_name
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Number, Section
+from alphafoundry.coordinator.measured_days import benchmark_of, by_month, monthly_table
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_outputs import (
     AnalysisOutputs,
     BacktestOutputs,
+    Benchmark,
     Components,
     Equity,
     OptimizationOutputs,
@@ -39,6 +41,7 @@ from alphafoundry.coordinator.phase_types import Measured, phase_type, type_of
 from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.phases.optimization import Period
 from alphafoundry.coordinator.plots import equity_curve, stacked_weights
+from alphafoundry.coordinator.scoring import METRICS
 from alphafoundry.coordinator.wording import metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed
@@ -67,6 +70,7 @@ def _keys(_phase: Phase, _workflow: Workflow) -> Mapping[str, Shape]:
         "in_sample": dict.fromkeys(METRICS),
         "equity": output_keys(Equity),
         "weights_over_time": output_keys(WeightsOverTime),
+        "benchmark": {**output_keys(Benchmark), "metrics": dict.fromkeys(METRICS)},
     }
 
 
@@ -163,6 +167,7 @@ def _plots(
             outputs.equity,
             outputs.sample,
             bars.label,
+            benchmark=outputs.benchmark,
             currency=workflow.document.portfolio.currency,
         )
     }
@@ -183,8 +188,9 @@ _backtest_type = partial(
     looks_at="nothing",
     container_types=("full_backtest", "simple_backtest"),
     result=lambda outputs: metrics_line(outputs.metrics),
-    measured=lambda outputs: Measured(outputs.metrics, outputs.sample),
+    measured=lambda outputs: Measured(outputs.metrics, outputs.sample, outputs.benchmark.metrics),
     plots=_plots,
+    tables=lambda outputs, phase, _most: [monthly_table(phase.name, outputs.monthly)],
 )
 
 
@@ -218,6 +224,8 @@ def backtesting(context: PhaseContext) -> BacktestOutputs:
         components=components,
         period=(str(result.days[0]), str(result.days[-1])),
         sample=sample,
+        benchmark=benchmark_of(context.bars, range(first, last), execution.initial_capital),
+        monthly=by_month([str(day) for day in result.days], result.daily_returns),
     )
 
 

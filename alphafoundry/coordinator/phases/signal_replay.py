@@ -21,7 +21,6 @@ from alphafoundry.backtest import (
     replay,
     stacked,
 )
-from alphafoundry.coordinator.batches import METRICS
 from alphafoundry.coordinator.components import Component, add_component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document_values import Count, Number, Section, Whole
@@ -35,7 +34,7 @@ from alphafoundry.coordinator.phase_outputs import (
 from alphafoundry.coordinator.phase_types import phase_type
 from alphafoundry.coordinator.phases.analysis import ALL, classified
 from alphafoundry.coordinator.returns_files import read_returns
-from alphafoundry.coordinator.scoring import score_of
+from alphafoundry.coordinator.scoring import METRICS, score_of
 from alphafoundry.coordinator.wording import counted, metrics_line
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import (

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
-from alphafoundry.coordinator.batches import METRICS, metrics_by_name
+from alphafoundry.coordinator.batches import metrics_by_name
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Text, Whole
+from alphafoundry.coordinator.measured_days import benchmark_of, by_month, monthly_table
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_outputs import Equity, WalkForwardOutputs, WindowOutputs
 from alphafoundry.coordinator.phase_types import Measured, phase_type
@@ -22,7 +23,7 @@ from alphafoundry.coordinator.phases.optimization import check_constraints, chos
 from alphafoundry.coordinator.plots import equity_curve
 from alphafoundry.coordinator.returns_files import read_returns
 from alphafoundry.coordinator.sampling import grid_size, search_for
-from alphafoundry.coordinator.scoring import score_of, within
+from alphafoundry.coordinator.scoring import METRICS, score_of, within
 from alphafoundry.coordinator.search_sections import (
     ConstraintSection,
     OptimizationSection,
@@ -112,6 +113,7 @@ def _plots(
             outputs.equity,
             outputs.sample,
             bars.label,
+            benchmark=outputs.benchmark,
             currency=workflow.document.portfolio.currency,
         )
     }
@@ -143,6 +145,12 @@ def _check(phase: Phase, workflow: Workflow) -> None:
     search = _search(phase, workflow)
     if search.method == "signal_replay":
         raise ConfigurationError("a walk_forward searches parameters; signal_replay has none")
+    own = _settings(phase, workflow).optimization
+    if own.objectives or (workflow.document.optimization.objectives and not own.objective):
+        raise ConfigurationError(
+            "a walk_forward searches one objective, as nobody chooses from a front in each window; "
+            "write walk_forward.optimization.objective"
+        )
     if search.method != "grid" and search.n_trials is None:
         raise ConfigurationError(
             f"the method {search.method} needs a number of trials; add container_count or n_trials"
@@ -153,13 +161,15 @@ def _check(phase: Phase, workflow: Workflow) -> None:
 
 
 def _unused(phase: Phase, workflow: Workflow) -> list[str]:
-    settings = _settings(phase, workflow)
-    if settings.min_train_days is None or settings.window_type in ("expanding", "adaptive"):
-        return []
-    return [
-        f"min_train_days changes nothing with window_type {settings.window_type}; it is for "
-        "expanding and adaptive windows"
-    ]
+    settings, lines = _settings(phase, workflow), []
+    if settings.optimization.pruning or workflow.document.optimization.pruning:
+        lines.append("pruning changes nothing in a walk_forward; it is for a phase optimization")
+    if settings.min_train_days is not None and settings.window_type in ("fixed", "percentage"):
+        lines.append(
+            f"min_train_days changes nothing with window_type {settings.window_type}; it is for "
+            "expanding and adaptive windows"
+        )
+    return lines
 
 
 @phase_type(
@@ -175,7 +185,8 @@ def _unused(phase: Phase, workflow: Workflow) -> list[str]:
     passes="best_params",
     container_types=("full_backtest", "simple_backtest"),
     result=lambda outputs: metrics_line(outputs.metrics),
-    measured=lambda outputs: Measured(outputs.metrics, outputs.sample),
+    measured=lambda outputs: Measured(outputs.metrics, outputs.sample, outputs.benchmark.metrics),
+    tables=lambda outputs, phase, _most: [monthly_table(phase.name, outputs.monthly)],
     plots=_plots,
 )
 def walk_forward(context: PhaseContext) -> WalkForwardOutputs:
@@ -301,7 +312,8 @@ def _results(
     tested = context.work("trials", groups)
     returns = read_returns(context.files, Path(context.setting.returns))
     listed = []
-    daily, days = [], []
+    daily: list[NDArray[np.float64]] = []
+    rows: list[int] = []
     until = 0
     for place, (trial,) in zip(places, tested, strict=True):
         window = windows[place]
@@ -312,7 +324,7 @@ def _results(
         # Where steps are shorter than tests, a day belongs to the window that tests it first.
         start = max(window.test.start, until)
         daily.append(returns[trial.number][start - window.test.start :])
-        days += [str(day) for day in context.bars.days[start : window.test.stop]]
+        rows += range(start, window.test.stop)
         until = max(until, window.test.stop)
         listed.append(
             WindowOutputs(
@@ -329,6 +341,7 @@ def _results(
     if not listed:
         raise PhaseFailed(f"phase {context.phase.name}: no window could be tested")
     joined = np.concatenate(daily)
+    days = [str(day) for day in context.bars.days[rows]]
     # What a later phase trades out of sample must have been found before its first day.
     before = [line for line in listed if windows[line.window].train.stop <= context.split]
     return WalkForwardOutputs(
@@ -347,6 +360,8 @@ def _results(
         objective=objective,
         efficiency=_efficiency(listed),
         sample="out_of_sample",
+        benchmark=benchmark_of(context.bars, rows, context.execution.initial_capital),
+        monthly=by_month(days, joined),
     )
 
 

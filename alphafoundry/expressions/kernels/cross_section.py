@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.compilation import FloatPanel, kernel
+from alphafoundry.expressions.precision import LARGEST, SMALLEST
 
 Row = NDArray[np.float64]
-
-_SMALLEST, _LARGEST = 1e-280, 1e280
-"""A sum of squares outside these has lost digits, or is infinite."""
 
 
 @kernel
@@ -44,7 +42,7 @@ def mean_and_deviation(row: Row) -> tuple[float, float, float]:
             gap = row[j] - base - middle
             squares += gap * gap
             largest = max(largest, abs(gap))
-    if largest == 0.0 or _SMALLEST < squares < _LARGEST:
+    if largest == 0.0 or SMALLEST < squares < LARGEST:
         return base, middle, math.sqrt(squares / count)
     squares = 0.0
     for j in range(row.shape[0]):
@@ -188,7 +186,7 @@ def neutralized(
                 xy += gap * (y[t, j] - base_y - mean_y)
         for j in range(x.shape[1]):
             known = math.isfinite(x[t, j]) and math.isfinite(y[t, j])
-            if known and _SMALLEST < xx < _LARGEST and math.isfinite(xy):
+            if known and SMALLEST < xx < LARGEST and math.isfinite(xy):
                 gap = x[t, j] - base_x - mean_x
                 out[t, j] = y[t, j] - base_y - mean_y - xy / xx * gap
             else:

@@ -12,21 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.compilation import FloatPanel, GroupPanel, kernel
+from alphafoundry.expressions.precision import LARGEST, SMALLEST
 
 Row = NDArray[np.float64]
 Labels = NDArray[np.int32]
-
-_SMALLEST, _LARGEST = 1e-280, 1e280
-"""A sum of squares outside these has lost digits, or is infinite."""
 
 
 @kernel
 def _in_range(squares: Row) -> bool:
     """Whether the sums of squares have all their digits; NaN counts as in range."""
-    for k in range(squares.shape[0]):
-        if squares[k] > _LARGEST or squares[k] < _SMALLEST:
-            return False
-    return True
+    return not ((squares > LARGEST) | (squares < SMALLEST)).any()
 
 
 @kernel

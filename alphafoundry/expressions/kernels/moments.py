@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.compilation import WIDTH, FloatPanel, kernel
+from alphafoundry.expressions.precision import LARGEST, SMALLEST
 
 Row = NDArray[np.float64]
 
-_SMALLEST, _LARGEST = 1e-280, 1e280
 _LOST = 1e-300
 _LEAST, _MOST = 1e-120, 1e120
-"""Where a sum of squares lies between these, fourth powers have all their digits."""
-
 _NO_DEVIATION = 1e-150
 """The square of a deviation below this has lost digits."""
 
@@ -240,7 +238,7 @@ def _correlate(
         found = -1.0 if found < -1.0 else found
         found = 0.0 if abs(found) < _NO_CORRELATION else found
         varied = (xx > 0.0) & (yy > 0.0)
-        extreme += 1 if varied & ((scale < _SMALLEST) | (scale > _LARGEST)) else 0
+        extreme += 1 if varied & ((scale < SMALLEST) | (scale > LARGEST)) else 0
         out[j] = found if varied else math.nan
     if extreme > 0:
         _correlate_extremes(sums, end, share, out)

@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.compilation import NARROW, FloatPanel, kernel
+from alphafoundry.expressions.precision import LARGEST, SMALLEST
 
 Row = NDArray[np.float64]
 
 _COUNT, _BASE_X, _BASE_Y, _X, _Y, _XX, _YY, _XY, _ERRORS = (NARROW * place for place in range(9))
-
-
-_SMALLEST, _LARGEST = 1e-280, 1e280
-"""A sum of squares outside these has lost digits, or is infinite."""
 
 
 @kernel
@@ -66,7 +63,7 @@ def _answer(kind: int, x: float, y: float, state: Row, j: int) -> float:  # noqa
         yy = float(state[_YY + j])
         return yy if yy < math.inf else math.nan
     xx = float(state[_XX + j])
-    if not _SMALLEST < xx < _LARGEST or not math.isfinite(state[_XY + j]):
+    if not SMALLEST < xx < LARGEST or not math.isfinite(state[_XY + j]):
         return math.nan
     slope = float(state[_XY + j] / xx)
     middle = float(state[_BASE_X + j] + state[_X + j])

@@ -17,6 +17,7 @@ from alphafoundry.expressions.compiled import across
 from alphafoundry.expressions.operators.declaration import declares, flag, number
 from alphafoundry.expressions.operators.ranks import group_ranks, group_ranks_under
 from alphafoundry.expressions.operators.regressions import regression_errors
+from alphafoundry.expressions.precision import SMALLEST
 from alphafoundry.expressions.registry import Input, Kind
 from alphafoundry.expressions.units import dimensionless, of_first
 
@@ -75,17 +76,13 @@ def _group_normalize(
     return _normalized(x, g, _labels(g), constantCheck, tolerance, scale)
 
 
-_SMALLEST = 1e-280
-"""A sum of squares below this has lost digits."""
-
-
 def _group_projection(x: FloatPanel, y: FloatPanel, g: GroupPanel) -> FloatPanel:
     """Return y times sum(x * y) / sum(y^2) of the group, over members that have both."""
     both, squares = x * y, np.where(np.isnan(x), np.nan, y * y)
     labels = _labels(g)
     total = _statistic(both, both, g, labels, SUM, False)
     size = _statistic(squares, squares, g, labels, SUM, False)
-    known = (size > _SMALLEST) & (size < np.inf) & np.isfinite(total)
+    known = (size > SMALLEST) & (size < np.inf) & np.isfinite(total)
     result: FloatPanel = np.where(known, y * (total / size), np.nan)
     return result
 

@@ -18,6 +18,7 @@ from alphafoundry.expressions.operators.ranks import (
     rolling_ranks_under,
 )
 from alphafoundry.expressions.operators.time_series_windows import SUM, total
+from alphafoundry.expressions.precision import SMALLEST
 from alphafoundry.expressions.registry import Input, Kernel, Kind
 from alphafoundry.expressions.units import (
     dimensionless,
@@ -31,8 +32,6 @@ X = Input("x")
 Y = Input("y")
 D = Input("d", Kind.LOOKBACK)
 CORRELATION, COVARIANCE = range(2)
-_SMALLEST = 1e-280
-"""A sum of squares below this has lost digits."""
 
 correlation = along_time("moments", "rolling_comoment", CORRELATION)
 _joint = along_time("moments", "rolling_joint_moment")
@@ -41,7 +40,7 @@ _joint = along_time("moments", "rolling_joint_moment")
 def _projection(x: FloatPanel, y: FloatPanel, d: int) -> FloatPanel:
     total_of = total(SUM)
     squares, products = total_of(y * y, d), total_of(x * y, d)
-    known = (squares > _SMALLEST) & (squares < np.inf) & np.isfinite(products)
+    known = (squares > SMALLEST) & (squares < np.inf) & np.isfinite(products)
     result: FloatPanel = np.where(known, y * (products / squares), np.nan)
     return result
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alphafoundry.backtest import Bars
@@ -50,6 +51,15 @@ def bars() -> Bars:
         label="random walk",
         synthetic=True,
     )
+
+
+def keep_prices(bars: Bars, path: Path) -> None:
+    """Write bars to a file as a market is read from."""
+    days, names = bars.shape
+    table = {"date": bars.days.astype(str).repeat(names), "symbol": list(bars.symbols) * days}
+    for name in ("open", "high", "low", "close", "volume"):
+        table[name] = getattr(bars, name).ravel()
+    pd.DataFrame(table).to_csv(path, index=False)
 
 
 @pytest.fixture

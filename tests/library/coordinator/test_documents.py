@@ -527,3 +527,49 @@ def test_leverage_is_obeyed_or_refused(load: Load) -> None:
             f"{phases}portfolio: {{leverage: 3}}\n"
             "risk_management: {params: {max_exposure_pct: 2}}\n"
         )
+
+
+RULED = """
+data: {symbols: [A, B]}
+strategies: [{type: rsi, name: swing, symbols: [A]}]
+optimization: {parameters: {stop_loss_pct: [0.01, 0.1], swing.position_size_pct: [0.02, 0.2]}}
+phases: [{name: s, type: optimization, container_count: 9}]
+"""
+
+
+def test_stops_and_size_are_parameters_where_a_search_names_them(load: Load) -> None:
+    (use,) = load(RULED).strategies
+    assert [*use.space][-2:] == ["position_size_pct", "stop_loss_pct"]
+    assert use.complete({})["stop_loss_pct"] == 0.0
+    assert use.complete({})["position_size_pct"] == 0.05
+    later = load(
+        "strategies: [{type: rsi}]\n"
+        "phases:\n"
+        "  - {name: s, type: optimization, config: {parameters: {stop_loss_pct: [0.1, 0.2]}},\n"
+        "     container_count: 9}\n"
+    )
+    assert later.strategies[0].params == {"stop_loss_pct": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "risk_management: {params: {stop_loss_pct: 0.1}}",
+            "risk_management.params.stop_loss_pct: stop_loss_pct is a parameter of the strategy",
+        ),
+        ("execution: {stops: high_low}", "high_low is for the stops of risk_management.params"),
+        ("execution: {fill: open}", "execution.fill: 'open'"),
+        ("execution: {borrow_pct: -1}", "execution.borrow_pct"),
+    ],
+)
+def test_rules_that_do_not_fit_are_told(load: Load, change: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        load(RULED + change + "\n")
+
+
+def test_symbols_of_a_strategy_are_among_those_of_the_data(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"symbols\[0\]: 'C' is not in data.symbols"):
+        load(RULED.replace("symbols: [A]}", "symbols: [C]}"))
+    with pytest.raises(ConfigurationError, match=r"symbols\[1\]: 'A' is listed twice"):
+        load(RULED.replace("symbols: [A]}", "symbols: [A, A]}"))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -78,3 +82,38 @@ def test_lists_are_choices_and_what_is_unknown_is_told(write: Write) -> None:
 def test_a_file_without_a_known_strategy_is_refused(write: Write) -> None:
     with pytest.raises(ConfigurationError, match="no strategy that is known here"):
         import_workflow(write("strategies: [{type: supertrend}]\n"))
+
+
+VALUES = (None, True, "text", -1, 3.5, math.nan, [], {}, [1, 2], {"a": 1}, [[1]], [{}])
+
+
+def test_ill_typed_values_are_told_and_never_raise_anything_else(write: Write) -> None:
+    def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield (*above, key)
+            if isinstance(inner, dict | list):
+                yield from places(inner, (*above, key))
+
+    whole = yaml.safe_load(WHOLE)
+    for place in places(whole):
+        for value in VALUES:
+            changed = copy.deepcopy(whole)
+            inner = changed
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = value
+            with contextlib.suppress(ConfigurationError):
+                import_workflow(write(yaml.safe_dump(changed)))
+
+
+WHOLE = """
+mode: backtest
+strategies: [{type: rsi, params: {rsi_period: 14}, param_overrides: {oversold: [20, 30]}}]
+portfolio:
+  initial_capital: 5000
+  commission: {type: per_share, value: 0.01}
+  slippage: {type: percentage, value: 0.001}
+  position_sizers: [{size_pct: 10}]
+optimization: {objective: returns, max_trials: 3}
+"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import yaml
 
@@ -21,6 +21,7 @@ from alphafoundry.backtest import Bars, backtest, strategy_named
 from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.errors import ConfigurationError, PhaseFailed
+from tests.library.coordinator.conftest import keep_prices
 from tests.working_folder import ROOT
 
 DOCUMENT: Mapping[str, Any] = {
@@ -51,11 +52,7 @@ def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with prices in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
-    days, names = bars.shape
-    table = {"date": bars.days.astype(str).repeat(names), "symbol": list(bars.symbols) * days}
-    for name in ("open", "high", "low", "close", "volume"):
-        table[name] = getattr(bars, name).ravel()
-    pd.DataFrame(table).to_csv("prices.csv", index=False)
+    keep_prices(bars, tmp_path / "prices.csv")
     return tmp_path
 
 
@@ -204,3 +201,21 @@ def test_a_strategy_that_looks_ahead_is_told(phase: str) -> None:
         }
     with pytest.raises(PhaseFailed, match=r"CHEAT looks ahead: the signal of \w on 2020"):
         run_workflow(document, task_runner="in_process")
+
+
+def test_a_check_for_look_ahead_that_fails_is_a_note(place: Path) -> None:
+    document = {
+        **DOCUMENT,
+        "strategies": [
+            {"type": "tests.own_strategies:WANTS_ALL_DAYS", "parameters": {"days": [150, 151]}}
+        ],
+        "coordinator": {"fault_tolerance": {"max_container_failures": 0}},
+        "phases": [{"name": "s", "type": "optimization", "container_count": 2}],
+    }
+    report = run_workflow(document, task_runner="in_process")
+    (note,) = report.notes
+    assert note.startswith("s: whether strategy tests.own_strategies:WANTS_ALL_DAYS looks ahead is")
+    assert "too few days" in note
+    assert (report.trials, report.failures) == (2, ())
+    with sqlite3.connect(place / "home" / "foundry.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM workflow_trials").fetchone() == (2,)

@@ -129,6 +129,20 @@ def test_a_plan_of_too_many_trials_is_refused(load: Load, bars: Bars) -> None:
         plan_workflow(workflow, bars, manager_of(workflow))
 
 
+def test_a_plan_of_too_much_memory_names_its_largest_phase(load: Load, bars: Bars) -> None:
+    workflow = load(
+        """
+        infrastructure: {max_memory_gb: 0.1}
+        strategies: [{type: rsi, parameters: {window: [2, 2000]}}]
+        phases:
+          - {name: small, type: optimization, method: random, container_count: 10}
+          - {name: large, type: optimization, method: random, container_count: 1000000}
+        """
+    )
+    with pytest.raises(ConfigurationError, match=r"phase large takes about 0\.5 GB, and 0\.1 GB"):
+        plan_workflow(workflow, bars, manager_of(workflow))
+
+
 def test_the_lower_of_two_limits_counts(load: Load, bars: Bars) -> None:
     workflow = load(
         """
