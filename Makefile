@@ -19,7 +19,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
         bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
-        bench-startup bench-truth
+        bench-sentiment bench-startup bench-truth
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -119,6 +119,10 @@ bench-public: install-dev ## Compare statistics with results that users of BRAIN
 
 bench-truth: install-dev ## Count false finds on markets without effects, and true ones (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.truth $(FLAGS)
+
+bench-sentiment: ## Score 300 headlines with the lexicon and with VADER (FLAGS=--wrong)
+	@$(ENVIRONMENT) dev bench-sentiment
+	@$(BIN)/python -m benchmarks.sentiment $(FLAGS)
 
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go
 	@$(BIN)/python -m benchmarks.startup $(FLAGS)

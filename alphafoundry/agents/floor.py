@@ -17,6 +17,7 @@ from alphafoundry.agents.hours import ExchangeHours, utc
 from alphafoundry.agents.registry import AgentContext
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.rules import DeskRules
+from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
@@ -116,7 +117,8 @@ class TradingFloor:
         sample = self._sample
         fresh = sample is not None and now - sample[0] <= self.sample_age
         host = sample[1] if sample is not None and fresh else None
-        key = (self.account.version, self.data_until, session, host)
+        severe_news = severe_now(self.results, now, len(self.panel.symbols))
+        key = (self.account.version, self.data_until, session, host, severe_news)
         # Others write to the store of a desk on a real clock.
         if not self.simulated or self._facts is None or self._facts[0] != key:
             found = Facts(
@@ -127,6 +129,7 @@ class TradingFloor:
                 trades_today=self.account.fills(session),
                 data_until=self.data_until,
                 volatility=self.volatility(),
+                severe_news=severe_news,
                 host=host,
             )
             self._facts = (key, found)

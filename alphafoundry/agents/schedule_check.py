@@ -34,7 +34,7 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
     },
     "sync_types": {
         "fundamentals": "markets hold daily bars",
-        "news": "no agent here reads news",
+        "news": "sentiment_fetch takes in headlines",
     },
 }
 """Parameter to the values of it that cannot be served, and why."""

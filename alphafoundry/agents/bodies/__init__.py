@@ -8,6 +8,7 @@ from alphafoundry.agents.bodies import (
     performance_analysis,
     portfolio_rebalancing,
     risk_management,
+    sentiment_fetch,
     system_health,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "performance_analysis",
     "portfolio_rebalancing",
     "risk_management",
+    "sentiment_fetch",
     "system_health",
 ]
