@@ -68,7 +68,7 @@ class TradingFloor:
     ----------
     panel : the market; days after `data_until` are there and no agent looks at them
     account : orders, positions, money
-    strategies : alphas that trade
+    strategies : alphas that trade; strategies_known : whether they are those of the rows
     evenings : sessions so far
     simulated : whether host measures are drawn and facts are kept until something changes
     sample_age : seconds after which a sample of the host is not believed
@@ -93,6 +93,7 @@ class TradingFloor:
     workers: int = 1
     data_until: date | None = None
     rephraser: Rephraser | None = None
+    strategies_known: bool = False
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     broken_by: str | None = None
@@ -303,6 +304,12 @@ class TradingFloor:
                 workers=self.workers,
             )
         return self._rebalancer
+
+    def trade(self, strategies: Sequence[LiveStrategy]) -> None:
+        """Trade these strategies from the next rebalancing on."""
+        self.strategies_known = True
+        if list(strategies) != list(self.strategies):
+            self.strategies, self._rebalancer = tuple(strategies), None
 
     def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""
