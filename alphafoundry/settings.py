@@ -33,13 +33,17 @@ LIMITS_FILE = Path("config/limits.yaml")
 PREFIX = "FOUNDRY_"
 
 READ_ELSEWHERE = (
+    "FOUNDRY_ALPACA_DATA_URL",
+    "FOUNDRY_ALPHA_VANTAGE_URL",
     "FOUNDRY_BRAIN_EMAIL",
     "FOUNDRY_BRAIN_PASSWORD",
+    "FOUNDRY_MASSIVE_URL",
     "FOUNDRY_PROCESS",
     "FOUNDRY_SUPERVISION",
     "FOUNDRY_TEST_DATA",
 )
-"""FOUNDRY_* variables that are no settings: credentials, marks of the supervisor, data of tests."""
+"""FOUNDRY_* variables that are no settings: credentials and addresses of services, marks of the
+supervisor, data of tests."""
 
 
 def _not_true_or_false(value: object) -> object:

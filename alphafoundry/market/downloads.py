@@ -45,11 +45,13 @@ class Downloader:
     fetch : the one call that uses the network; whatever it raises counts as no answer
     progress : called with one line per batch and per wait
     wait : sleeps for the given seconds; they double from FIRST_WAIT_SECONDS on
+    batch_size : names that are asked for at a time
     """
 
     fetch: Fetch
     progress: Callable[[str], None]
     wait: Callable[[float], None] = time.sleep
+    batch_size: int = BATCH_SIZE
 
     def fill(self, folder: Path, symbols: Sequence[str], first: date, last: date) -> None:
         """Fetch what `folder` lacks of the bars of `symbols` from `first` to `last`.
@@ -60,7 +62,8 @@ class Downloader:
 
         folder.mkdir(parents=True, exist_ok=True)
         batches = [
-            symbols[start : start + BATCH_SIZE] for start in range(0, len(symbols), BATCH_SIZE)
+            symbols[start : start + self.batch_size]
+            for start in range(0, len(symbols), self.batch_size)
         ]
         paths = [folder / f"batch-{_digest(batch)}.parquet" for batch in batches]
         for number, (path, batch) in enumerate(zip(paths, batches, strict=True), start=1):
