@@ -86,7 +86,8 @@ class NamesSource:
     names : which names
     former : names that are asked for once, when the folder is made, and without insisting
     chosen : whether a person chose the names; otherwise they are the members of an index
-    vendor : who is asked, as `--source` has it; batch_size : for how many names at a time
+    vendor : who is asked, as `--source` has it
+    batch_size : names that are asked for at a time; None is the usual number
     history : first day of a name that is new
     scratch : folder for unfinished downloads
     fetch : the one call that uses the network
@@ -103,7 +104,7 @@ class NamesSource:
     chosen: bool = False
     answers_gaps: bool = True
     vendor: str = YAHOO
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
 
     @property
     def name(self) -> str:
@@ -136,9 +137,10 @@ class NamesSource:
     def _once(self, names: Sequence[str], first: date, last: date) -> Iterator[Incoming]:
         """Ask once: that nothing comes is the likely answer."""
         after = last + timedelta(days=1)
-        for start in range(0, len(names), self.batch_size):
+        size = self.batch_size or BATCH_SIZE
+        for start in range(0, len(names), size):
             try:
-                table = self.fetch(names[start : start + self.batch_size], first, after)
+                table = self.fetch(names[start : start + size], first, after)
             except MarketError as problem:
                 self.progress(f"{self.vendor}: {problem}; these are left out for now")
                 return

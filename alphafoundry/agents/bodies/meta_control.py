@@ -73,11 +73,12 @@ def _retire(context: AgentContext) -> list[str]:
     The last one stays: a desk without any would not even close its positions.
     """
     floor, given = floor_of(context), context.parameters
+    if floor.data_until is None:
+        return []
     take_up(floor, context.now)
     until = str(floor.data_until)
     if (
-        floor.data_until is None
-        or not floor.strategies
+        not floor.strategies
         or given.control_mode == "observe"
         or not given.retire_strategies
         or floor.results.get(OWN, {}).get("judged") == until
