@@ -124,6 +124,10 @@ bench-public: install-dev ## Compare statistics with results that users of BRAIN
 bench-truth: install-dev ## Count false finds on markets without effects, and true ones (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.truth $(FLAGS)
 
+bench-sentiment: ## Score 300 headlines with the lexicon and with VADER (FLAGS=--wrong)
+	@$(ENVIRONMENT) dev bench-sentiment
+	@$(BIN)/python -m benchmarks.sentiment $(FLAGS)
+
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go
 	@$(BIN)/python -m benchmarks.startup $(FLAGS)
 

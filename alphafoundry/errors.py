@@ -122,6 +122,12 @@ class BrokerUnavailable(BrokerError):
         super().__init__(message)
 
 
+class NewsError(FoundryError):
+    """A feed of headlines cannot be read."""
+
+    transient = True
+
+
 class StoreError(FoundryError):
     """The database cannot be opened, migrated or written."""
 

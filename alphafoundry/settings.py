@@ -34,9 +34,12 @@ PREFIX = "FOUNDRY_"
 
 READ_ELSEWHERE = (
     "FOUNDRY_ALERTS",
+    "FOUNDRY_ALPACA_DATA_URL",
+    "FOUNDRY_ALPHA_VANTAGE_URL",
     "FOUNDRY_BRAIN_EMAIL",
     "FOUNDRY_BRAIN_PASSWORD",
     "FOUNDRY_HEARTBEAT",
+    "FOUNDRY_MASSIVE_URL",
     "FOUNDRY_PROCESS",
     "FOUNDRY_SUPERVISION",
     "FOUNDRY_TEST_DATA",
@@ -508,11 +511,13 @@ class FoundrySettings(_Settings):
 
     home : folder of the database, caches and results
     database_url : PostgreSQL or SQLite address, None is a SQLite file in `home`
+    alert_addresses : Apprise addresses that a desk's alerts go to, separated by spaces
     server_hosts : names for which `make server` answers besides those of this machine
     """
 
     home: Path = Path(".foundry")
     database_url: SecretStr | None = None
+    alert_addresses: SecretStr | None = None
     market: Annotated[
         Text,
         Flag("NAME|FILE"),

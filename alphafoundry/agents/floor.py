@@ -17,6 +17,7 @@ from alphafoundry.agents.hours import ExchangeHours, utc
 from alphafoundry.agents.registry import AgentContext
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.rules import DeskRules
+from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
@@ -67,7 +68,7 @@ class TradingFloor:
     ----------
     panel : the market; days after `data_until` are there and no agent looks at them
     account : orders, positions, money
-    strategies : alphas that trade
+    strategies : alphas that trade; strategies_known : whether they are those of the rows
     evenings : sessions so far
     simulated : whether host measures are drawn and facts are kept until something changes
     sample_age : seconds after which a sample of the host is not believed
@@ -92,6 +93,7 @@ class TradingFloor:
     workers: int = 1
     data_until: date | None = None
     rephraser: Rephraser | None = None
+    strategies_known: bool = False
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     broken_by: str | None = None
@@ -116,7 +118,8 @@ class TradingFloor:
         sample = self._sample
         fresh = sample is not None and now - sample[0] <= self.sample_age
         host = sample[1] if sample is not None and fresh else None
-        key = (self.account.version, self.data_until, session, host)
+        severe_news = severe_now(self.results, now, len(self.panel.symbols))
+        key = (self.account.version, self.data_until, session, host, severe_news)
         # Others write to the store of a desk on a real clock.
         if not self.simulated or self._facts is None or self._facts[0] != key:
             found = Facts(
@@ -127,6 +130,7 @@ class TradingFloor:
                 trades_today=self.account.fills(session),
                 data_until=self.data_until,
                 volatility=self.volatility(),
+                severe_news=severe_news,
                 host=host,
             )
             self._facts = (key, found)
@@ -300,6 +304,12 @@ class TradingFloor:
                 workers=self.workers,
             )
         return self._rebalancer
+
+    def trade(self, strategies: Sequence[LiveStrategy]) -> None:
+        """Trade these strategies from the next rebalancing on."""
+        self.strategies_known = True
+        if list(strategies) != list(self.strategies):
+            self.strategies, self._rebalancer = tuple(strategies), None
 
     def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""

@@ -27,6 +27,10 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
         "reddit": "no agent here reads it",
         "twitter": "its interface is not free to use",
     },
+    "model_types": {
+        "lstm": "no network is built here; ridge and trees learn from the same days",
+        "transformer": "no network is built here; ridge and trees learn from the same days",
+    },
     "data_sources": {
         "yfinance": _NOT_HERE,
         "alpha_vantage": _NOT_HERE,
@@ -34,7 +38,7 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
     },
     "sync_types": {
         "fundamentals": "markets hold daily bars",
-        "news": "no agent here reads news",
+        "news": "sentiment_fetch takes in headlines",
     },
 }
 """Parameter to the values of it that cannot be served, and why."""

@@ -15,6 +15,7 @@ from alphafoundry.evidence.bootstrap import (
     drawn_with_gaps,
 )
 from alphafoundry.evidence.climbing import climb, lucky_share
+from alphafoundry.evidence.cusum import cusum_threshold, lower_cusum
 from alphafoundry.evidence.independence import IndependentTrials, independent_trials
 from alphafoundry.evidence.mirror import MirroredPrices, mirror_prices
 from alphafoundry.evidence.multiple_testing import (
@@ -54,6 +55,7 @@ __all__ = [
     "block_length",
     "climb",
     "common_block_length",
+    "cusum_threshold",
     "deflated_sharpe_ratio",
     "draw_days",
     "drawn_means",
@@ -64,6 +66,7 @@ __all__ = [
     "independent_trials",
     "judge",
     "long_run_variance_ratio",
+    "lower_cusum",
     "luck_line",
     "lucky_share",
     "maximum_quantile",

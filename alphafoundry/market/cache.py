@@ -72,6 +72,23 @@ def cached_panel(
     return panel
 
 
+def forget_unused(directory: Path, before: float) -> tuple[int, int]:
+    """Remove the cached panels that were last used before a time; return how many, and bytes.
+
+    before : seconds since 1970, by the clock that stamps files
+
+    Who has one open keeps what it has mapped. Whatever is no cached panel stays.
+    """
+    count = size = 0
+    for manifest in directory.rglob(_MANIFEST) if directory.is_dir() else ():
+        if manifest.stat().st_mtime < before and (manifest.parent / "0.npy").exists():
+            files = [path for path in manifest.parent.iterdir() if path.is_file()]
+            size += sum(path.stat().st_size for path in files)
+            count += 1
+            shutil.rmtree(manifest.parent, ignore_errors=True)
+    return count, size
+
+
 def state_of(path: Path | None) -> str | None:
     """Return a digest of a file's content: touched or copied it is the same, altered it is not."""
     if path is None:
@@ -83,6 +100,9 @@ def state_of(path: Path | None) -> str | None:
 def _read(place: Path) -> Panel:
     try:
         manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
+        with suppress(OSError):
+            # The time of its last use; a cache that cannot be written is used all the same.
+            (place / _MANIFEST).touch()
         arrays = {
             key: _map_array(place / f"{index}.npy", expected)
             for index, (key, expected) in enumerate(manifest["arrays"].items())

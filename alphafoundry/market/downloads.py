@@ -45,11 +45,13 @@ class Downloader:
     fetch : the one call that uses the network; whatever it raises counts as no answer
     progress : called with one line per batch and per wait
     wait : sleeps for the given seconds; they double from FIRST_WAIT_SECONDS on
+    batch_size : names that are asked for at a time; None is BATCH_SIZE
     """
 
     fetch: Fetch
     progress: Callable[[str], None]
     wait: Callable[[float], None] = time.sleep
+    batch_size: int | None = None
 
     def fill(self, folder: Path, symbols: Sequence[str], first: date, last: date) -> None:
         """Fetch what `folder` lacks of the bars of `symbols` from `first` to `last`.
@@ -59,9 +61,8 @@ class Downloader:
         import pandas as pd
 
         folder.mkdir(parents=True, exist_ok=True)
-        batches = [
-            symbols[start : start + BATCH_SIZE] for start in range(0, len(symbols), BATCH_SIZE)
-        ]
+        size = self.batch_size or BATCH_SIZE
+        batches = [symbols[start : start + size] for start in range(0, len(symbols), size)]
         paths = [folder / f"batch-{_digest(batch)}.parquet" for batch in batches]
         for number, (path, batch) in enumerate(zip(paths, batches, strict=True), start=1):
             if path.exists():

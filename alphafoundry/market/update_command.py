@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from alphafoundry.errors import MarketError
 from alphafoundry.market.market_folder import is_market_folder, read_state
 from alphafoundry.market.sessions import NEW_YORK
-from alphafoundry.market.update_sources import YAHOO
+from alphafoundry.market.update_sources import YAHOO, vendor_source
+from alphafoundry.market.vendors import VENDORS
 
 if TYPE_CHECKING:
     from alphafoundry.market.update import Source
@@ -31,9 +33,14 @@ def add_update_command(commands: Any) -> None:
     )
     one.add_argument("folder", type=Path, help="the market folder; made where it is absent")
     one.add_argument(
-        "--source", help="a file or folder of bars, or yfinance (default: the one it was made with)"
+        "--source",
+        help="a file or folder of bars, yfinance, alpha_vantage, massive or alpaca (default: the "
+        "one it was made with)",
     )
-    one.add_argument("--symbols", help="with yfinance: A,B,C instead of the members of the S&P 500")
+    one.add_argument(
+        "--symbols",
+        help="with a vendor: A,B,C; with yfinance instead of the members of the S&P 500",
+    )
     one.add_argument(
         "--exchange",
         help=f"whose trading days count, such as XNYS, XLON or 24/7 (default: {NEW_YORK}; "
@@ -72,13 +79,24 @@ def _source(options: argparse.Namespace, name: str, say: Callable[[str], None]) 
     if kind == YAHOO:
         from alphafoundry.market.yfinance import yahoo_source
 
-        listed = (options.symbols or remembered).split(",")
-        wanted = sorted({part.strip() for part in listed if part.strip()})
+        wanted = _names(options.symbols or remembered)
         return yahoo_source(options.folder, names=wanted or None, progress=say)
+    if kind in VENDORS:
+        return vendor_source(
+            options.folder,
+            kind,
+            names=_names(options.symbols or remembered),
+            environment=os.environ,
+            progress=say,
+        )
     if options.symbols:
-        raise MarketError("--symbols goes with --source yfinance; a file brings its own symbols")
+        raise MarketError("--symbols goes with a vendor; a file brings its own symbols")
     from alphafoundry.market.loading import split_source
     from alphafoundry.market.update_sources import FileSource
 
     path, behind = split_source(name)
     return FileSource(path, say, behind)
+
+
+def _names(listed: str) -> list[str]:
+    return sorted({part.strip() for part in listed.split(",") if part.strip()})

@@ -1,11 +1,11 @@
-"""Where an update of a market folder takes its bars from: files, or Yahoo."""
+"""Where an update of a market folder takes its bars from: files, Yahoo, or a vendor."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,10 +17,13 @@ from alphafoundry.market.containers import files_of
 from alphafoundry.market.downloads import BATCH_SIZE, Downloader, Fetch, bars_file, write_table
 from alphafoundry.market.files import read_bars
 from alphafoundry.market.layouts import options_of
+from alphafoundry.market.market_folder import is_market_folder, read_state, read_version
 from alphafoundry.market.side_files import SIDE_FILES
 from alphafoundry.market.update import Incoming, Request
+from alphafoundry.market.vendors import vendor_of
 
 YAHOO = "yfinance"
+HISTORY_YEARS = 5
 Progress = Callable[[str], None]
 
 
@@ -75,14 +78,16 @@ class FileSource:
 
 
 @dataclass(frozen=True)
-class YahooSource:
-    """Yahoo's bars of some names; a download that is interrupted goes on where it stopped.
+class NamesSource:
+    """The bars of some names; a download that is interrupted goes on where it stopped.
 
     Attributes
     ----------
     names : which names
     former : names that are asked for once, when the folder is made, and without insisting
     chosen : whether a person chose the names; otherwise they are the members of an index
+    vendor : who is asked, as `--source` has it
+    batch_size : names that are asked for at a time; None is the usual number
     history : first day of a name that is new
     scratch : folder for unfinished downloads
     fetch : the one call that uses the network
@@ -98,14 +103,16 @@ class YahooSource:
     former: Sequence[str] = ()
     chosen: bool = False
     answers_gaps: bool = True
+    vendor: str = YAHOO
+    batch_size: int | None = None
 
     @property
     def name(self) -> str:
-        """Return yfinance, or yfinance:A,B,C where a person chose the names."""
-        return f"{YAHOO}:{','.join(self.names)}" if self.chosen else YAHOO
+        """Return the vendor, with :A,B,C behind it where a person chose the names."""
+        return f"{self.vendor}:{','.join(self.names)}" if self.chosen else self.vendor
 
     def bars(self, request: Request) -> Iterator[Incoming]:
-        """Yield what Yahoo has of the days asked for, the whole history of names that are new."""
+        """Yield the days asked for, and the whole history of names that are new."""
         new = [name for name in self.names if name not in request.known]
         # A name without a bar for so long is gone; asking for it would be waited for.
         old = [
@@ -118,23 +125,24 @@ class YahooSource:
         if old and request.first is not None and request.first <= request.last:
             yield self._download(old, request.first, request.last)
         if request.gaps:
-            self.progress(f"yfinance: asking again for the gaps of {len(request.gaps)} names")
+            self.progress(f"{self.vendor}: asking again for the gaps of {len(request.gaps)} names")
             first = min(days[0] for days in request.gaps.values())
             yield from self._once(
                 sorted(request.gaps), first, max(days[1] for days in request.gaps.values())
             )
         if self.former and request.first is None:
-            self.progress(f"yfinance: asking for {len(self.former)} former members")
+            self.progress(f"{self.vendor}: asking for {len(self.former)} former members")
             yield from self._once(self.former, self.history, request.last)
 
     def _once(self, names: Sequence[str], first: date, last: date) -> Iterator[Incoming]:
         """Ask once: that nothing comes is the likely answer."""
         after = last + timedelta(days=1)
-        for start in range(0, len(names), BATCH_SIZE):
+        size = self.batch_size or BATCH_SIZE
+        for start in range(0, len(names), size):
             try:
-                table = self.fetch(names[start : start + BATCH_SIZE], first, after)
+                table = self.fetch(names[start : start + size], first, after)
             except MarketError as problem:
-                self.progress(f"yfinance: {problem}; these are left out for now")
+                self.progress(f"{self.vendor}: {problem}; these are left out for now")
                 return
             if len(table):
                 path = self.scratch / "once.parquet"
@@ -147,9 +155,52 @@ class YahooSource:
         key = hashlib.blake2b("\n".join(names).encode(), digest_size=6).hexdigest()
         folder = self.scratch / f"{first}_{last}-{key}"
         downloader = Downloader(
-            self.fetch, lambda line: self.progress(f"yfinance: {line}"), self.wait
+            self.fetch,
+            lambda line: self.progress(f"{self.vendor}: {line}"),
+            self.wait,
+            self.batch_size,
         )
         downloader.fill(folder, list(names), first, last)
         bars = read_bars(bars_file(folder), progress=lambda _: None)
         shutil.rmtree(folder, ignore_errors=True)
         return Incoming(bars)
+
+
+def vendor_source(
+    folder: Path,
+    vendor: str,
+    *,
+    names: Sequence[str],
+    environment: Mapping[str, str],
+    progress: Progress,
+    today: date | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> NamesSource:
+    """Return the source of a vendor's daily bars of some names.
+
+    Parameters
+    ----------
+    vendor : one of `vendors.VENDORS`
+    environment : holds its keys
+    today : the history begins five years before it, or where the folder begins
+
+    Raises MarketError without names or keys.
+    """
+    if not names:
+        raise MarketError(f"{vendor}: say with --symbols A,B,C which names; it lists none itself")
+    day = today or date.today()
+    asked = vendor_of(vendor, environment)
+    history = date(day.year - HISTORY_YEARS, day.month, min(day.day, 28))
+    if is_market_folder(folder):
+        history = read_version(folder, read_state(folder).version).first
+    return NamesSource(
+        names=tuple(names),
+        history=history,
+        scratch=folder / ".downloads",
+        fetch=asked.fetch,
+        progress=progress,
+        wait=wait,
+        chosen=True,
+        vendor=vendor,
+        batch_size=asked.batch_size,
+    )

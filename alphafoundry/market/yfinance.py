@@ -41,13 +41,12 @@ from alphafoundry.market.panel import Panel, SeriesIssue
 from alphafoundry.market.sessions import NEW_YORK, last_closed_session
 from alphafoundry.market.side_files import MEMBERS, SECTORS, SideFiles
 from alphafoundry.market.update import update_market
-from alphafoundry.market.update_sources import YahooSource
+from alphafoundry.market.update_sources import HISTORY_YEARS, NamesSource
 from alphafoundry.whole_file import replace_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HISTORY_YEARS = 5
 YAHOO = "https://query1.finance.yahoo.com"
 ANSWER_SECONDS = 8.0
 _NOON = time_of_day(12)
@@ -130,7 +129,7 @@ def yahoo_source(
     today: date | None = None,
     fetch: Fetch | None = None,
     wait: Callable[[float], None] = time.sleep,
-) -> YahooSource:
+) -> NamesSource:
     """Return the source that a market folder is updated from.
 
     Parameters
@@ -146,7 +145,7 @@ def yahoo_source(
     chosen = names is not None
     if names is None:
         names = [member.symbol for member in index_members(day)]
-    return YahooSource(
+    return NamesSource(
         names=tuple(names),
         former=tuple(former),
         chosen=chosen and not indexed,

@@ -1,11 +1,14 @@
-"""meta_control: the state of the desk, and the way back of its agents."""
+"""meta_control: the state of the desk, the way back of its agents, the end of strategies."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Literal
 
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
+from alphafoundry.agents.retirement import declines
+from alphafoundry.agents.strategy_book import set_state, take_up
 
 OWN = "meta_control"
 TRADING = ("data_sync", "risk_management", "portfolio_rebalancing", "execution")
@@ -20,11 +23,13 @@ class ControlParameters(Parameters):
     alert_threshold : with less mean health of the trading agents the desk only reduces
     auto_recovery : whether the desk becomes active again by itself, and agents that rest are
         probed; False keeps both for a person
+    retire_strategies : whether a strategy that runs below what its search led to expect is retired
     """
 
     control_mode: Literal["adaptive", "observe"] = "adaptive"
     alert_threshold: float = 0.8
     auto_recovery: bool = True
+    retire_strategies: bool = True
 
 
 @agent(OWN, parameters=ControlParameters, seconds=1.0)
@@ -56,7 +61,45 @@ def meta_control(context: AgentContext) -> AgentResult:
         wanted = Control(reason, "REDUCING", pause, evidence)
     else:
         wanted = Control("the trading agents are well", "ACTIVE", pause, evidence)
-    return AgentResult(figures={"health": round(mean, 4)}, control=_allowed(context, wanted))
+    retired = _retire(context)
+    return AgentResult(
+        "; ".join(retired), figures={"health": round(mean, 4)}, control=_allowed(context, wanted)
+    )
+
+
+def _retire(context: AgentContext) -> list[str]:
+    """Retire strategies that have declined, once for each new day of bars; return lines.
+
+    The last one stays: a desk without any would not even close its positions.
+    """
+    floor, given = floor_of(context), context.parameters
+    if floor.data_until is None:
+        return []
+    take_up(floor, context.now)
+    until = str(floor.data_until)
+    if (
+        not floor.strategies
+        or given.control_mode == "observe"
+        or not given.retire_strategies
+        or floor.results.get(OWN, {}).get("judged") == until
+    ):
+        return []
+    floor.results[OWN] = {"judged": until}
+    told = []
+    over = [one for one in declines(floor) if one.is_over]
+    for one in sorted(over, key=lambda decline: decline.threshold - decline.sum):
+        if len(floor.strategies) > 1:
+            set_state(
+                floor,
+                one.alpha_id,
+                "retired",
+                actor=OWN,
+                now=context.now,
+                reason=str(one),
+                evidence=asdict(one),
+            )
+            told.append(f"{one.alpha_id} retired: {one}")
+    return told
 
 
 def _allowed(context: AgentContext, wanted: Control) -> Control | None:

@@ -2,7 +2,14 @@
 
 from alembic import context
 
-from alphafoundry.store import agent_tables, desk_tables, performance_tables  # noqa: F401
+from alphafoundry.store import (  # noqa: F401
+    agent_tables,
+    desk_tables,
+    model_tables,
+    news_tables,
+    performance_tables,
+    strategy_tables,
+)
 from alphafoundry.store.migrations import VERSION_TABLE
 from alphafoundry.store.tables import Table
 

@@ -27,7 +27,7 @@ from alphafoundry.market.market_folder import (
 )
 from alphafoundry.market.sessions import NEW_YORK, session_days
 from alphafoundry.market.update import UpdateReport, update_market
-from alphafoundry.market.update_sources import FileSource, YahooSource
+from alphafoundry.market.update_sources import FileSource, NamesSource
 
 DAYS = session_days(NEW_YORK, date(2023, 11, 1), date(2024, 3, 28))
 NAMES = ("AAA", "BBB", "CCC", "DDD")
@@ -290,7 +290,7 @@ def yahoo(tmp_path: Path) -> tuple[Yahoo, Callable[[int], UpdateReport]]:
     service = Yahoo()
 
     def run(day: int) -> UpdateReport:
-        source = YahooSource(
+        source = NamesSource(
             NAMES, date(2023, 11, 1), tmp_path / "scratch", service, lambda _: None, lambda _: None
         )
         return update_market(

@@ -1,0 +1,153 @@
+"""model_innovation: learns models from the alphas' scores, and opens the vault for the best."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from alphafoundry.agents.floor import TradingFloor, floor_of
+from alphafoundry.agents.hours import utc
+from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
+from alphafoundry.agents.strategy_book import take_up
+from alphafoundry.models import Bet, Kind, candidates, has_trees, samples_of, search
+from alphafoundry.seeds import seed_number
+from alphafoundry.store.model_tables import ModelRow
+from alphafoundry.store.models import read_models, record_model
+
+OWN = "model_innovation"
+LEAST_DAYS = 300
+ROWS, ROWS_IN_SIMULATION = 60_000, 20_000
+_HALF_SPREAD = 0.5e-4
+"""Fraction of a trade for each basis point of the whole spread that is expected."""
+
+ModelType = Literal["ridge", "lightgbm", "ensemble", "lstm", "transformer"]
+
+
+class InnovationParameters(Parameters):
+    """Parameters of model_innovation.
+
+    Attributes
+    ----------
+    innovation_mode : settings tried of each type: one conservative, two exploratory, four
+        aggressive
+    model_types : ridge is always among them; "lightgbm" and "ensemble" need the extra `models`;
+        networks are left out
+    validation_split : share of the days that is the vault
+    max_iterations : trees of a model at most
+    days : of samples, the last ones
+    every_sessions : between two searches
+    most_in_simulation : searches of a whole simulated desk
+    """
+
+    innovation_mode: Literal["conservative", "exploratory", "aggressive"] = "exploratory"
+    model_types: tuple[ModelType, ...] = ("ridge",)
+    validation_split: float = Field(0.2, ge=0.1, le=0.5)
+    max_iterations: int = Field(100, ge=1)
+    days: int = Field(750, ge=LEAST_DAYS)
+    every_sessions: int = Field(20, ge=1)
+    most_in_simulation: int = Field(2, ge=0)
+
+
+@agent(
+    OWN,
+    parameters=InnovationParameters,
+    seconds=300.0,
+    inputs_version=lambda given: str(floor_of(given).data_until),
+)
+def model_innovation(context: AgentContext) -> AgentResult:
+    """Search among models where enough sessions have gone by since the last search."""
+    floor, given = floor_of(context), context.parameters
+    if floor.data_until is None:
+        return AgentResult("no bars yet")
+    take_up(floor, context.now)
+    if not floor.strategies:
+        return AgentResult("no strategy trades, so there is nothing to learn from")
+    known = read_models(floor.store, floor.desk)
+    reason = _not_yet(floor, given, known)
+    if reason is not None:
+        return AgentResult(reason)
+    return _search(context, floor, given, known)
+
+
+def _not_yet(floor: TradingFloor, given: InnovationParameters, known: list[ModelRow]) -> str | None:
+    days = floor.panel.dates
+    end = int(np.searchsorted(days, np.datetime64(floor.data_until), side="right"))
+    if end < LEAST_DAYS:
+        return f"{end} days are too few to learn from"
+    if known:
+        last = int(np.searchsorted(days, np.datetime64(known[-1].data_until), side="right"))
+        if end - last < given.every_sessions:
+            return f"the next search is {given.every_sessions - (end - last)} sessions away"
+    if floor.simulated and len(known) >= given.most_in_simulation:
+        return f"the simulation's {given.most_in_simulation} searches are done"
+    return None
+
+
+def _search(
+    context: AgentContext,
+    floor: TradingFloor,
+    given: InnovationParameters,
+    known: list[ModelRow],
+) -> AgentResult:
+    assert floor.data_until is not None
+    panel = floor.panel.until(floor.data_until)
+    history = floor.rebalancer().history
+    samples = samples_of(panel, history.scores, days=given.days)
+    kinds: list[Kind] = [
+        kind
+        for kind in ("ridge", "lightgbm", "ensemble")
+        if kind in given.model_types and (kind == "ridge" or has_trees())
+    ]
+    left_out = [one for one in given.model_types if one not in kinds]
+    tried = candidates(kinds, given.innovation_mode, most_trees=given.max_iterations)
+    before = known[-1].trials if known else 0
+    found = search(
+        samples,
+        tried,
+        panel.fields["returns"][-len(samples) :],
+        vault_share=given.validation_split,
+        opening=len(known) + 1,
+        earlier_trials=before,
+        cost=_HALF_SPREAD * floor.rules.costs.spread_bps,
+        seed=seed_number(context.seed, OWN, floor.data_until.isoformat()),
+        most_rows=ROWS_IN_SIMULATION if floor.simulated else ROWS,
+    )
+    name = f"{found.chosen.kind}-{floor.data_until}"
+    vault = found.vault
+    evidence: dict[str, Any] = {
+        "vault": {key: _plain(value) for key, value in asdict(vault).items()},
+        "walk_forward": {key: round(value, 5) for key, value in found.information.items()},
+    }
+    record_model(
+        floor.store,
+        floor.desk,
+        {
+            "model": name,
+            "kind": found.chosen.kind,
+            "settings": dict(found.chosen.settings),
+            "features": [one.alpha_id for one in history.strategies],
+            "text": found.model.to_text(),
+            "state": "shadow" if vault.passed else "refused",
+            "data_until": floor.data_until,
+            "data_version": panel.fingerprint,
+            "opening": len(known) + 1,
+            "trials": before + found.trials,
+            "bet": asdict(Bet()),
+            "evidence": evidence,
+            "changed_at": utc(context.now),
+            "reason": vault.reason,
+            "synthetic": panel.synthetic,
+        },
+    )
+    became = "goes into the shadow" if vault.passed else "is refused"
+    told = f"of {found.trials} candidates {found.chosen} {became}: {vault.reason}"
+    if left_out:
+        told += f"; left out: {', '.join(left_out)}"
+    return AgentResult(told, figures={"model": name, "trials": found.trials, **evidence["vault"]})
+
+
+def _plain(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) else value

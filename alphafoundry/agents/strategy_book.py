@@ -1,0 +1,167 @@
+"""Which strategies a desk trades: rows from proposal over incubation to retirement.
+
+The rows are the truth, and the floor trades those that are live. Changes take hold with the next
+rebalancing; each change by an agent or a person is a decision with its evidence and its undo.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphafoundry.agents.floor import TradingFloor
+from alphafoundry.agents.hours import utc
+from alphafoundry.configuration import suggest
+from alphafoundry.errors import FoundryError
+from alphafoundry.simulation.pnl import lag
+from alphafoundry.store import Store
+from alphafoundry.store.agents import desk_transaction, read_agent_desk
+from alphafoundry.store.strategies import change_strategy, propose_strategies, read_strategies
+from alphafoundry.store.strategy_tables import DeskStrategyRow, StrategyState
+from alphafoundry.trading.portfolio import LiveStrategy
+
+Array = NDArray[np.float64]
+
+
+def take_up(floor: TradingFloor, now: int) -> None:
+    """Let the floor trade what the rows say is live; write those that it began with first.
+
+    In a simulation nobody else changes rows, so they are read once.
+    """
+    if floor.strategies_known and floor.simulated:
+        return
+    rows = read_strategies(floor.store, floor.desk)
+    if not rows and floor.strategies:
+        reason = "the desk began with it"
+        propose_strategies(
+            floor.store,
+            floor.desk,
+            [
+                {
+                    "alpha_id": one.alpha_id,
+                    "strategy": one.to_json(),
+                    "state": "live",
+                    "found_on": one.data_until,
+                    "data_until": one.data_until,
+                    "fitness": None,
+                    "sharpe": None,
+                    "trials": 0,
+                    "changed_at": utc(now),
+                    "reason": reason,
+                    "evidence": {},
+                    "synthetic": floor.panel.synthetic,
+                }
+                for one in floor.strategies
+            ],
+        )
+        rows = read_strategies(floor.store, floor.desk)
+    floor.trade(_in_order(floor.strategies, [one for one in rows if one.state == "live"]))
+
+
+def _in_order(
+    traded: Sequence[LiveStrategy], rows: Sequence[DeskStrategyRow]
+) -> list[LiveStrategy]:
+    """Return the strategies of rows, those that trade already in the order that they have."""
+    found = {row.alpha_id: LiveStrategy.from_json(row.strategy) for row in rows}
+    kept = [one for one in traded if one.alpha_id in found]
+    known = {one.alpha_id for one in kept}
+    return [*kept, *(one for name, one in found.items() if name not in known)]
+
+
+def set_state(
+    floor: TradingFloor,
+    alpha_id: str,
+    state: StrategyState,
+    *,
+    actor: str,
+    now: int,
+    reason: str,
+    evidence: Mapping[str, Any],
+) -> None:
+    """Change a strategy's state for an agent, and let the floor trade what is live then."""
+    _write(floor.store, floor.desk, alpha_id, state, actor, utc(now), reason, evidence)
+    live = read_strategies(floor.store, floor.desk, state="live")
+    floor.trade(_in_order(floor.strategies, live))
+
+
+def person_sets_state(
+    store: Store,
+    alpha_id: str,
+    state: StrategyState,
+    reason: str,
+    *,
+    desk: str | None,
+    at: datetime,
+) -> str:
+    """Change the state of a strategy for a person; return a line about it.
+
+    at : the desk's time
+
+    Raises FoundryError for a simulation, an unknown strategy, and the last one that is live.
+    """
+    found = read_agent_desk(store, desk)
+    if found.clock == "simulated":
+        raise FoundryError(f"desk {found.name}: is a simulation, in which no person takes part")
+    rows = {row.alpha_id: row for row in read_strategies(store, found.name)}
+    if alpha_id not in rows:
+        raise FoundryError(
+            f"desk {found.name}: no strategy {alpha_id!r}; {suggest(alpha_id, rows)}"
+        )
+    before = rows[alpha_id].state
+    if before == state:
+        return f"desk {found.name}: {alpha_id} is {state} already"
+    others = [row for row in rows.values() if row.state == "live" and row.alpha_id != alpha_id]
+    if state == "retired" and not others:
+        raise FoundryError(f"desk {found.name}: {alpha_id} is the last that trades; halt the desk")
+    _write(store, found.name, alpha_id, state, getpass.getuser(), at, reason, {})
+    return f"desk {found.name}: {alpha_id} {before} -> {state}: {reason}"
+
+
+def _write(
+    store: Store,
+    desk: str,
+    alpha_id: str,
+    state: StrategyState,
+    actor: str,
+    at: datetime,
+    reason: str,
+    evidence: Mapping[str, Any],
+) -> None:
+    before = next(row.state for row in read_strategies(store, desk) if row.alpha_id == alpha_id)
+    change_strategy(store, desk, alpha_id, state, at=at, reason=reason, evidence=evidence)
+    with desk_transaction(store, desk) as rows:
+        rows.decide(
+            at,
+            actor=actor,
+            subject=f"strategy {alpha_id}",
+            before=before,
+            after=state,
+            reason=reason,
+            evidence=evidence,
+            undo=f"{'reinstate' if state == 'retired' else 'retire'} {alpha_id}",
+        )
+
+
+def strategy_returns(floor: TradingFloor) -> tuple[NDArray[np.datetime64], Array]:
+    """Return what each strategy that trades earned alone each day, before costs, to `data_until`.
+
+    Dates of shape (n_days,) and returns over half its book of shape (n_strategies, n_days), as a
+    simulation counts them. Days before a strategy holds anything are 0.
+    """
+    assert floor.data_until is not None
+    history = floor.rebalancer().history
+    behind = lag(1)
+    end = int(np.searchsorted(floor.panel.dates, np.datetime64(floor.data_until), side="right"))
+    returns = np.nan_to_num(floor.panel.fields["returns"][behind:end])
+    held = history.weights[:, : end - behind]
+    return floor.panel.dates[behind:end], 2.0 * np.einsum("sdi,di->sd", held, returns)
+
+
+def first_day_of(row: DeskStrategyRow) -> date:
+    """Return the last day that a strategy's search or proposal knew; later ones are fresh."""
+    return max(row.found_on, row.data_until)

@@ -1,0 +1,65 @@
+"""Headlines of a desk and their scores: written and read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from alphafoundry.store.database import Store, in_chunks, insert
+from alphafoundry.store.news_tables import NewsRow, NewsScoreRow
+
+
+def known_news(store: Store, desk: str, keys: Sequence[str]) -> set[str]:
+    """Return which of the keys the desk has already."""
+    found: set[str] = set()
+    with store.session() as session:
+        for chunk in in_chunks(keys):
+            query = select(NewsRow.key).where(NewsRow.desk == desk, NewsRow.key.in_(chunk))
+            found.update(session.scalars(query))
+    return found
+
+
+def record_news(
+    store: Store,
+    desk: str,
+    news: Sequence[Mapping[str, Any]],
+    scores: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write headlines with their scores, in one transaction; one that is there stays as it is."""
+    if not news:
+        return
+    with store.write() as session:
+        for table, rows in ((NewsRow, news), (NewsScoreRow, scores)):
+            once = insert(session, table).on_conflict_do_nothing(index_elements=["desk", "key"])
+            session.execute(once, [{"desk": desk, **row} for row in rows])
+
+
+def read_news(
+    store: Store,
+    desk: str,
+    *,
+    after: datetime | None = None,
+    until: datetime | None = None,
+) -> list[tuple[NewsRow, NewsScoreRow]]:
+    """Return headlines with their scores by the time at which they were known, the oldest first.
+
+    after, until : known after the first and not after the second; None is no bound
+    """
+    query = (
+        select(NewsRow, NewsScoreRow)
+        .join(
+            NewsScoreRow,
+            (NewsScoreRow.desk == NewsRow.desk) & (NewsScoreRow.key == NewsRow.key),
+        )
+        .where(NewsRow.desk == desk)
+        .order_by(NewsRow.known_at, NewsRow.key)
+    )
+    if after is not None:
+        query = query.where(NewsRow.known_at > after)
+    if until is not None:
+        query = query.where(NewsRow.known_at <= until)
+    with store.session() as session:
+        return [(row, score) for row, score in session.execute(query)]

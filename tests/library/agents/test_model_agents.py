@@ -1,0 +1,93 @@
+"""model_innovation and model_validation: from a vault over the shadow to champion, and down."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alphafoundry.agents.installed import known_agents
+from alphafoundry.store.agents import read_control_decisions
+from alphafoundry.store.models import change_model, read_information, read_models
+from tests.library.agents.research_floor import research_floor, session_of, tick
+from tests.library.agents.small_desks import small_panel
+from tests.library.trading.markets import REVERSAL, strategy
+
+INNOVATION = known_agents()["model_innovation"]
+VALIDATION = known_agents()["model_validation"]
+FEATURES = [
+    REVERSAL,
+    strategy("volume", "-rank(volume)"),
+    strategy("slow", "-ts_delta(close, 20) / ts_delay(close, 20)"),
+]
+
+
+def at(floor, row: int) -> int:
+    floor.data_until = floor.panel.dates[row].item()
+    return session_of(floor, row).closes + 3600
+
+
+def test_a_model_of_what_is_planted_becomes_champion_and_steps_down_when_it_fails(tmp_path):
+    with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
+        floor.trade(FEATURES)
+        found = tick(floor, INNOVATION, at(floor, 330), model_types=("ridge", "lstm"))
+        assert "goes into the shadow" in found.summary
+        assert "left out: lstm" in found.summary
+        (model,) = read_models(floor.store, "small")
+        assert (model.state, model.opening, model.trials) == ("shadow", 1, 2)
+        told = tick(floor, VALIDATION, at(floor, 340))
+        assert told.summary == "no champion"
+        known = read_information(floor.store, "small", model.model)
+        assert len(known) == 8
+        assert min(known) > model.data_until
+        tick(floor, VALIDATION, at(floor, 400))
+        (champion,) = read_models(floor.store, "small", "champion")
+        assert champion.bet["days"] >= 20
+        assert champion.bet["wealth"] >= 20
+        decision = read_control_decisions(floor.store, "small")[0]
+        assert (decision.before, decision.after) == ("shadow", "champion")
+        # Its days from now on are held against what its vault is said to have shown.
+        evidence = {"vault": {**champion.evidence["vault"], "information": 5.0}}
+        change_model(floor.store, "small", champion.model, {"evidence": evidence})
+        told = tick(floor, VALIDATION, at(floor, 410))
+        assert "champion -> retired: CUSUM" in told.summary
+
+
+def test_noise_is_refused_and_every_search_counts_its_trials(tmp_path):
+    with research_floor(tmp_path, small_panel(effect=0.0)) as floor:
+        floor.trade(FEATURES)
+        tick(floor, INNOVATION, at(floor, 330))
+        early = tick(floor, INNOVATION, at(floor, 340))
+        assert "10 sessions away" in early.summary
+        tick(floor, INNOVATION, at(floor, 350))
+        third = tick(floor, INNOVATION, at(floor, 400))
+        assert "searches are done" in third.summary
+        rows = read_models(floor.store, "small")
+        assert [row.state for row in rows] == ["refused", "refused"]
+        assert [row.trials for row in rows] == [2, 4]
+        assert [row.evidence["vault"]["level"] for row in rows] == [0.05, 0.025]
+        assert tick(floor, VALIDATION, at(floor, 405)).summary == "no model is in the shadow"
+
+
+def test_a_model_whose_alpha_trades_no_more_is_retired(tmp_path):
+    with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
+        floor.trade(FEATURES)
+        tick(floor, INNOVATION, at(floor, 330))
+        floor.trade(FEATURES[:2])
+        told = tick(floor, VALIDATION, at(floor, 340))
+        assert "it reads slow, which trade no more" in told.summary
+        assert not read_models(floor.store, "small", "shadow", "champion")
+
+
+def test_what_will_come_changes_nothing_that_was_foretold(tmp_path):
+    given = []
+    for number in range(2):
+        panel = small_panel(effect=0.4)
+        if number:
+            for name in ("close", "returns", "volume"):
+                panel.fields[name][345:] = np.nan
+        with research_floor(tmp_path / str(number), panel) as floor:
+            floor.trade(FEATURES)
+            tick(floor, INNOVATION, at(floor, 330))
+            tick(floor, VALIDATION, at(floor, 340))
+            (row,) = read_models(floor.store, "small")
+            given.append((row.text, read_information(floor.store, "small", row.model)))
+    assert given[0] == given[1]
