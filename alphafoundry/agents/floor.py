@@ -23,6 +23,8 @@ from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
+from alphafoundry.store.performance import read_performance
+from alphafoundry.store.performance_tables import PerformanceRow
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer
 from alphafoundry.trading.risk import (
     BookHistory,
@@ -106,6 +108,7 @@ class TradingFloor:
     _volatility: tuple[date | None, str | None] = (None, None)
     _rebalancer: Rebalancer | None = None
     _risk: tuple[object, RiskSnapshot] | None = None
+    _looked_at: Sequence[PerformanceRow] = ()
 
     def __post_init__(self) -> None:
         self._places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
@@ -237,6 +240,11 @@ class TradingFloor:
             hypothetical / before if len(equity) else equity,
             np.array([one.value_at_risk for one in self.evenings]),
         )
+
+    def looked_at(self) -> Sequence[PerformanceRow]:
+        """Return the sessions that performance_analysis has written down, the oldest first."""
+        self._looked_at = read_performance(self.store, self.desk, known=self._looked_at)
+        return self._looked_at
 
     def risk(self, day: date, holdings: Mapping[str, int], equity: float) -> RiskSnapshot:
         """Return the risk of a book at the close of a day; measured once for the same book."""

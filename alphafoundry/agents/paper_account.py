@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from alphafoundry.agents.account import STATES, Sent, Totals
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
@@ -40,7 +40,6 @@ from alphafoundry.trading import (
     open_session,
     price_units,
     read_desk,
-    read_orders,
     set_state,
     shares,
 )
@@ -49,6 +48,11 @@ from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
 from alphafoundry.trading.risk import Stop
 
+_FILLED = (
+    select(OrderRow.symbol, OrderRow.side, OrderRow.filled)
+    .where(OrderRow.desk_id == bindparam("desk"), OrderRow.session == bindparam("session"))
+    .order_by(OrderRow.id)
+)
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
 
@@ -221,10 +225,12 @@ class PaperAccount:
     def traded(self, session: date) -> Mapping[str, int]:
         """Return symbol to the shares that a session's orders bought, sold ones below 0."""
         found: dict[str, int] = {}
-        for one in read_orders(self._store, self._id, session=session):
-            count = one.filled // SHARE * (1 if one.side == "buy" else -1)
+        with self._store.session() as transaction:
+            rows = transaction.execute(_FILLED, {"desk": self._id, "session": session}).all()
+        for symbol, side, filled in rows:
+            count = filled // SHARE * (1 if side == "buy" else -1)
             if count:
-                found[one.symbol] = found.get(one.symbol, 0) + count
+                found[symbol] = found.get(symbol, 0) + count
         return found
 
     def close_out(self, stops: Sequence[Stop], *, session: SessionHours, now: int) -> int:
@@ -259,8 +265,9 @@ class PaperAccount:
         seen = self._both_sides()
         if seen == self._seen and not self._stored().unsettled:
             return Sent(broken=broken)
+        fills = self._stored().fills
         done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
-        self._changed()
+        self._changed(fills=fills + done.fills)
         self._seen = self._both_sides()
         desk = self._stored().desk
         if desk.state == "halted" and self._state != "halted":
@@ -446,9 +453,12 @@ class PaperAccount:
             self._kept = _Kept(self._store, self._id)
         return self._kept
 
-    def _changed(self) -> None:
+    def _changed(self, *, fills: int | None = None) -> None:
+        """Read anew from now on; all but the number of fills, where it is known."""
         self.version += 1
         self._kept = _Kept(self._store, self._id)
+        if fills is not None:
+            self._kept.fills = fills
 
 
 class _Filled(NamedTuple):

@@ -239,14 +239,17 @@ def _columns(panel: Panel, names: list[str]) -> NDArray[np.intp]:
 
 def _marks(panel: Panel, row: int, names: list[str], columns: NDArray[np.intp]) -> Array:
     """Return the last known closes as traded; one that the market's checks masked is not known."""
-    close = panel.raw.get("close", panel.fields["close"])[: row + 1, columns]
-    known = np.isfinite(close) & np.isfinite(panel.fields["close"][: row + 1, columns])
-    for i, symbol in enumerate(names):
-        if not known[:, i].any():
-            raise PortfolioError(f"{symbol}: held, but it has no close up to {panel.dates[row]}")
-    latest = len(close) - 1 - np.argmax(known[::-1], axis=0)
-    found: Array = close[latest, np.arange(len(columns))]
-    return found
+    printed, checked = panel.raw.get("close", panel.fields["close"]), panel.fields["close"]
+    found: Array = np.full(len(columns), np.nan)
+    wanted = np.arange(len(columns))
+    for day in range(row, -1, -1):
+        close = printed[day, columns[wanted]]
+        known = np.isfinite(close) & np.isfinite(checked[day, columns[wanted]])
+        found[wanted[known]] = close[known]
+        wanted = wanted[~known]
+        if not len(wanted):
+            return found
+    raise PortfolioError(f"{names[wanted[0]]}: held, but it has no close up to {panel.dates[row]}")
 
 
 def _sectors(panel: Panel, row: int, names: list[str], columns: NDArray[np.intp]) -> list[str]:
