@@ -309,6 +309,10 @@ class TradingFloor:
             )
         return self._rebalancer
 
+    def hard_to_borrow(self) -> list[str]:
+        """Return the names of the market that the broker lends to nobody."""
+        return sorted(self.rules.broker.hard_to_borrow & self._places.keys())
+
     def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""
         if self.strategies and sessions:

@@ -10,8 +10,9 @@ other order ever has. Fills may come after the end: they are booked, the state s
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
@@ -34,7 +35,7 @@ from alphafoundry.store.desk_tables import (
 from alphafoundry.trading.desks import PAPER_BROKER, OrderLimits, desk_in
 from alphafoundry.trading.ledger import Books, Entry, fill_lines, reverse
 from alphafoundry.trading.market_day import session_of
-from alphafoundry.trading.money import MONEY, SHARE, amount_of, plain
+from alphafoundry.trading.money import MONEY, PRICE, SHARE, amount_of, plain
 from alphafoundry.trading.order_rows import FINAL, OPEN, ROWS, Order, Orders, orders_in
 
 TimeInForce = Literal["cls", "opg", "day"]
@@ -118,6 +119,59 @@ class OrderRequest:
                 f"{self.symbol}: time in force {self.time_in_force!r} is unknown; choose one of "
                 f"{', '.join(get_args(TimeInForce))}"
             )
+
+
+def closing_orders(
+    positions: Mapping[str, int],
+    session: date,
+    *,
+    limits: OrderLimits,
+    marks: Mapping[str, int | None],
+    send_from: datetime,
+    reasons: Mapping[str, str],
+) -> list[OrderRequest]:
+    """Return reduce-only orders that close positions, each within the limits of a single order.
+
+    Parameters
+    ----------
+    positions : symbol to what is to be closed, in 1/1,000,000 share, below 0 is short
+    session : the trading day that they are for, from its open to its close
+    marks : symbol to the price by which limits judge it, in 1/1,000,000 dollar; None is unknown
+    send_from : when they may be sent
+    reasons : symbol to why, kept with the orders
+    """
+    return [
+        OrderRequest(
+            symbol,
+            "sell" if held > 0 else "buy",
+            quantity,
+            session,
+            time_in_force="day",
+            reduce_only=True,
+            send_from=send_from,
+            reference_price=marks.get(symbol) or None,
+            facts={"reason": reasons[symbol]},
+        )
+        for symbol, held in positions.items()
+        for quantity in within_limits(abs(held), marks.get(symbol), limits)
+    ]
+
+
+def within_limits(quantity: int, price: int | None, limits: OrderLimits) -> Iterator[int]:
+    """Yield the parts of a quantity, largest first, that a single order may have each.
+
+    Parameters
+    ----------
+    quantity : in 1/1,000,000 share, 0 or above
+    price : in 1/1,000,000 dollar; None, or 0, leaves out the limit in dollars
+    """
+    most = [math.inf if limits.max_order_shares is None else limits.max_order_shares]
+    if limits.max_order_value is not None and price:
+        most.append(limits.max_order_value * PRICE / price)
+    size = max(1.0, min(most))
+    part = quantity if math.isinf(size) else int(size) * SHARE
+    for start in range(0, quantity, part or 1):
+        yield min(part, quantity - start)
 
 
 def client_order_id(epoch: str, session: date, symbol: str, sequence: int) -> str:

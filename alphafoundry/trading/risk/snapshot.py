@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from alphafoundry.errors import PortfolioError
+from alphafoundry.finance.statistics import beta, deviation, under_water
 from alphafoundry.market.panel import Panel
 from alphafoundry.trading.risk.backtesting import ExceptionTest, judge_exceptions
 from alphafoundry.trading.risk.correlation import shrunk_correlation
@@ -20,8 +21,6 @@ from alphafoundry.trading.risk.measures import (
     WINDOW,
     Method,
     TailRisk,
-    beta,
-    drawdowns,
     tail_risk,
 )
 
@@ -185,7 +184,7 @@ def measure_risk(
         if enough
         else ()
     )
-    falls = drawdowns(history.returns)
+    falls = under_water(history.returns)
     year = slice(max(len(recent) - _YEAR, 0), None)
     with np.errstate(invalid="ignore"):
         known = np.isfinite(recent).sum(axis=1)
@@ -212,7 +211,7 @@ def measure_risk(
         ),
         drawdown=float(falls[-1]) if len(falls) else 0.0,
         deepest=float(falls.min(initial=0.0)),
-        volatility=float(book[year].std()) if len(book) else math.nan,
+        volatility=deviation(book[year]) if len(book) else math.nan,
         beta=book_beta,
         sectors=sectors,
         sector_of=dict(zip(names, sector_of, strict=True)),
