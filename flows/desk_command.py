@@ -150,9 +150,15 @@ def _check_common(given: Mapping[str, Any]) -> None:
 def _check_simulation(
     settings: FoundrySettings, given: Parameters, say: Callable[[str], None]
 ) -> None:
+    checked_schedule(Path(given["schedule"]), environment=given["environment"])
+    _check_market(settings, given, say)
+
+
+def _check_market(
+    settings: FoundrySettings, _given: Parameters, say: Callable[[str], None]
+) -> None:
     from alphafoundry.research.run import load_simulated_market
 
-    checked_schedule(Path(given["schedule"]), environment=given["environment"])
     load_simulated_market(settings, say)
 
 
@@ -239,6 +245,7 @@ class _Replay:
             module="flows.desk replay",
             add_arguments=self._add,
             prepare=self._prepare,
+            check=_check_market,
             finish=self._compare,
         )
 

@@ -29,5 +29,5 @@ def close_books(desk: Desk, floor: TradingFloor, now: int) -> Path | None:
     if "performance_analysis" not in tasks:
         return None
     wanted = PerformanceParameters.model_validate(tasks["performance_analysis"].settings.parameters)
-    sheet = desk_sheet(floor.store, floor.desk)
+    sheet = desk_sheet(floor.store, floor.desk, floor.looked_at())
     return write_tear_sheet(floor, sheet) if wanted.generate_reports else None

@@ -369,11 +369,15 @@ class Desk:
                 state.paused = f"performance {rate:.2f} is below {low:.2f}"
             below = f"{rate:.2f} is below {low:.2f}" if rate < low else None
             self._alert(book, f"performance:{task.name}", now, below)
-        took = f"took {now - record.claimed_at} s, more than {task.max_duration} s"
-        self._alert(book, f"too_long:{task.name}", now, took if too_long else None)
-        if tripped or record.outcome == "ran":
+        took = None
+        if too_long:
+            took = f"took {now - record.claimed_at} s, more than {task.max_duration} s"
+        self._alert(book, f"too_long:{task.name}", now, took)
+        times = None
+        if tripped:
             times = f"{state.failures_in_row} failures in a row, the last: {record.reason}"
-            self._alert(book, f"tripped:{task.name}", now, times if tripped else None)
+        if tripped or record.outcome == "ran":
+            self._alert(book, f"tripped:{task.name}", now, times)
 
     def _alert(self, book: TickBook, key: str, now: int, text: str | None) -> None:
         """Tell what is wrong; None is all well."""

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.store.agents import read_control_decisions
 from alphafoundry.store.desk_tables import DeskRow, FillRow, OrderRow
-from alphafoundry.store.performance import newest_performance, read_performance
+from alphafoundry.store.performance import newest_performance
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
 
 Kind = Literal["model_selection", "trade_decision", "risk_assessment"]
@@ -67,7 +67,7 @@ def _strategies(floor: TradingFloor, most: int) -> Iterator[str]:
     count = len(floor.strategies)
     yield f"{count} strategies trade." if count != 1 else "1 strategy trades."
     earned: dict[str, int] = {}
-    for row in read_performance(floor.store, floor.desk):
+    for row in floor.looked_at():
         for name, amount in row.parts.items():
             earned[name] = earned.get(name, 0) + amount
     for one in floor.strategies[:most]:

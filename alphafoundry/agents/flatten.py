@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import math
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -18,8 +16,6 @@ from alphafoundry.store import RunRow, Store, is_alive
 from alphafoundry.store.agents import desk_transaction, read_agent_desk
 from alphafoundry.store.desk_tables import DeskRow
 from alphafoundry.trading import (
-    OrderLimits,
-    OrderRequest,
     books_of,
     intend_orders,
     pending_orders,
@@ -27,8 +23,7 @@ from alphafoundry.trading import (
     request_cancel,
 )
 from alphafoundry.trading.desks import limits_in
-from alphafoundry.trading.money import PRICE, SHARE
-from alphafoundry.trading.orders import CLOSING_CUTOFF
+from alphafoundry.trading.orders import CLOSING_CUTOFF, closing_orders
 
 BATCH = "flatten"
 
@@ -113,39 +108,20 @@ def _write(
     cancelled = request_cancel(store, ledger, others, now=now, reason=BATCH)
     with store.session() as transaction:
         limits = limits_in(transaction, ledger)
-    requests: list[OrderRequest] = []
-    for symbol, holding in sorted(books_of(store, ledger).holdings.items()):
-        rest = abs(holding.quantity) - closing[symbol]
-        if rest > 0:
-            requests.extend(
-                OrderRequest(
-                    symbol,
-                    "sell" if holding.quantity > 0 else "buy",
-                    quantity,
-                    session.day,
-                    time_in_force="day",
-                    reduce_only=True,
-                    send_from=max(now, utc(session.opens)),
-                    reference_price=holding.mark or None,
-                    facts={"reason": f"{BATCH}: {reason}"},
-                )
-                for quantity in _allowed(rest, holding.mark, limits)
-            )
+    held = dict(sorted(books_of(store, ledger).holdings.items()))
+    rest = {name: max(abs(one.quantity) - closing[name], 0) for name, one in held.items()}
+    requests = closing_orders(
+        {name: rest[name] if one.quantity > 0 else -rest[name] for name, one in held.items()},
+        session.day,
+        limits=limits,
+        marks={name: one.mark for name, one in held.items()},
+        send_from=max(now, utc(session.opens)),
+        reasons=dict.fromkeys(held, f"{BATCH}: {reason}"),
+    )
     number = len({one.batch for one in read_orders(store, ledger) if one.batch.startswith(BATCH)})
     if requests:
         intend_orders(store, ledger, requests, batch=f"{BATCH} {number + 1}", now=now)
     return cancelled, len(requests)
-
-
-def _allowed(quantity: int, price: int | None, limits: OrderLimits) -> Iterator[int]:
-    """Yield parts of a quantity that the limits of a single order let through."""
-    most = [math.inf if limits.max_order_shares is None else limits.max_order_shares]
-    if limits.max_order_value is not None and price:
-        most.append(limits.max_order_value * PRICE / price)
-    size = max(1.0, min(most))
-    part = quantity if math.isinf(size) else int(size) * SHARE
-    for start in range(0, quantity, part):
-        yield min(part, quantity - start)
 
 
 def _session(hours: ExchangeHours, now: datetime) -> SessionHours:

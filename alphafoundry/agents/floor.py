@@ -24,6 +24,8 @@ from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
+from alphafoundry.store.performance import read_performance
+from alphafoundry.store.performance_tables import PerformanceRow
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer
 from alphafoundry.trading.risk import (
     BookHistory,
@@ -108,6 +110,7 @@ class TradingFloor:
     _volatility: tuple[date | None, str | None] = (None, None)
     _rebalancer: Rebalancer | None = None
     _risk: tuple[object, RiskSnapshot] | None = None
+    _looked_at: Sequence[PerformanceRow] = ()
 
     def __post_init__(self) -> None:
         self._places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
@@ -242,6 +245,11 @@ class TradingFloor:
             np.array([one.value_at_risk for one in self.evenings]),
         )
 
+    def looked_at(self) -> Sequence[PerformanceRow]:
+        """Return the sessions that performance_analysis has written down, the oldest first."""
+        self._looked_at = read_performance(self.store, self.desk, known=self._looked_at)
+        return self._looked_at
+
     def risk(self, day: date, holdings: Mapping[str, int], equity: float) -> RiskSnapshot:
         """Return the risk of a book at the close of a day; measured once for the same book."""
         key = (day, dict(holdings), equity, len(self.evenings))
@@ -310,6 +318,10 @@ class TradingFloor:
         self.strategies_known = True
         if list(strategies) != list(self.strategies):
             self.strategies, self._rebalancer = tuple(strategies), None
+
+    def hard_to_borrow(self) -> list[str]:
+        """Return the names of the market that the broker lends to nobody."""
+        return sorted(self.rules.broker.hard_to_borrow & self._places.keys())
 
     def prepare(self, sessions: Sequence[date]) -> None:
         """Make what takes seconds before time goes by: the programme, and its risk model."""

@@ -79,6 +79,7 @@ class ExchangeHours:
             for one in sessions(exchange, first - _MARGIN, last + _MARGIN)
         )
         self._quarter = (-1, first)
+        self._last = (-1, MarketMoment(False, False, None, None, None, first))
         self._opens = [one.opens for one in self.sessions]
         self._ends = [one.closes + GRACE_SECONDS for one in self.sessions]
         self._published = [one.closes + int(PUBLICATION.total_seconds()) for one in self.sessions]
@@ -104,6 +105,12 @@ class ExchangeHours:
 
         Raises MarketError for a moment outside the days that were read.
         """
+        # Agents that are due together ask together.
+        if self._last[0] != moment:
+            self._last = (moment, self._at(moment))
+        return self._last[1]
+
+    def _at(self, moment: int) -> MarketMoment:
         closed = bisect_right(self._published, moment) - 1
         if closed < 0:
             raise MarketError(f"{self!r} does not hold {utc(moment):%Y-%m-%d}; ask for more days")

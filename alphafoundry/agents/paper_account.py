@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from alphafoundry.agents.account import STATES, Sent, Totals
+from alphafoundry.agents.bodies.execution import ExecutionParameters
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.snapshot import DeskMode
@@ -40,15 +41,21 @@ from alphafoundry.trading import (
     open_session,
     price_units,
     read_desk,
-    read_orders,
     set_state,
     shares,
 )
+from alphafoundry.trading.desks import limits_in
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
+from alphafoundry.trading.orders import closing_orders, within_limits
 from alphafoundry.trading.paper_broker import PaperBroker, in_process
 from alphafoundry.trading.portfolio import IntendedOrder
 from alphafoundry.trading.risk import Stop
 
+_FILLED = (
+    select(OrderRow.symbol, OrderRow.side, OrderRow.filled)
+    .where(OrderRow.desk_id == bindparam("desk"), OrderRow.session == bindparam("session"))
+    .order_by(OrderRow.id)
+)
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
 
@@ -193,14 +200,15 @@ class PaperAccount:
         self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
     ) -> int:
         """Store orders for a session's close, before any is sent; return how many."""
+        limits = self._limits()
         requests = [
             OrderRequest(
                 one.symbol,
                 one.side,
                 shares(one.quantity),
                 session,
-                reduce_only=abs(one.target) < abs(one.held) and one.target * one.held >= 0,
-                reference_price=price_units(Decimal(str(round(one.price, 4)))),
+                reduce_only=one.reduces,
+                reference_price=_reference(one),
                 data_until=data_until,
                 data_version=self._panel.fingerprint,
                 market_id=self._panel.market_id,
@@ -212,7 +220,8 @@ class PaperAccount:
                     "deferred": one.deferred,
                 },
             )
-            for one in orders
+            for whole in orders
+            for one in _sendable(whole, limits)
         ]
         intend_orders(self._store, self._id, requests, batch=f"rebalance {session}", now=utc(now))
         self._changed()
@@ -221,29 +230,28 @@ class PaperAccount:
     def traded(self, session: date) -> Mapping[str, int]:
         """Return symbol to the shares that a session's orders bought, sold ones below 0."""
         found: dict[str, int] = {}
-        for one in read_orders(self._store, self._id, session=session):
-            count = one.filled // SHARE * (1 if one.side == "buy" else -1)
+        with self._store.session() as transaction:
+            rows = transaction.execute(_FILLED, {"desk": self._id, "session": session}).all()
+        for symbol, side, filled in rows:
+            count = filled // SHARE * (1 if side == "buy" else -1)
             if count:
-                found[one.symbol] = found.get(one.symbol, 0) + count
+                found[symbol] = found.get(symbol, 0) + count
         return found
 
     def close_out(self, stops: Sequence[Stop], *, session: SessionHours, now: int) -> int:
         """Store orders that close stopped positions from a session's open on; return how many."""
         if not stops or session.day not in self._days.days:
             return 0
-        requests = [
-            OrderRequest(
-                one.symbol,
-                "sell" if one.shares < 0 else "buy",
-                shares(abs(one.shares)),
-                session.day,
-                time_in_force="day",
-                reduce_only=True,
-                send_from=utc(max(now, session.opens)),
-                facts={"reason": str(one)},
-            )
-            for one in stops
-        ]
+        held = self._stored().books.holdings
+        requests = closing_orders(
+            # What a stop trades is the position's opposite.
+            {one.symbol: -shares(one.shares) for one in stops},
+            session.day,
+            limits=self._limits(),
+            marks={one.symbol: held[one.symbol].mark for one in stops if one.symbol in held},
+            send_from=utc(max(now, session.opens)),
+            reasons={one.symbol: str(one) for one in stops},
+        )
         intend_orders(self._store, self._id, requests, batch=f"stops {stops[0].day}", now=utc(now))
         self._changed()
         return len(requests)
@@ -259,8 +267,9 @@ class PaperAccount:
         seen = self._both_sides()
         if seen == self._seen and not self._stored().unsettled:
             return Sent(broken=broken)
+        fills = self._stored().fills
         done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
-        self._changed()
+        self._changed(fills=fills + done.fills)
         self._seen = self._both_sides()
         desk = self._stored().desk
         if desk.state == "halted" and self._state != "halted":
@@ -425,6 +434,10 @@ class PaperAccount:
         self._state = wanted
         return None
 
+    def _limits(self) -> OrderLimits:
+        with self._store.session() as transaction:
+            return limits_in(transaction, self._id)
+
     def _booked_costs(self) -> dict[str, float]:
         query = select(BalanceRow.account, BalanceRow.amount).where(
             BalanceRow.desk_id == self._id, BalanceRow.account.in_(tuple(_COSTS))
@@ -446,9 +459,31 @@ class PaperAccount:
             self._kept = _Kept(self._store, self._id)
         return self._kept
 
-    def _changed(self) -> None:
+    def _changed(self, *, fills: int | None = None) -> None:
+        """Read anew from now on; all but the number of fills, where it is known."""
         self.version += 1
         self._kept = _Kept(self._store, self._id)
+        if fills is not None:
+            self._kept.fills = fills
+
+
+def _sendable(order: IntendedOrder, limits: OrderLimits) -> Iterator[IntendedOrder]:
+    """Yield an order; one that only reduces and is above a limit of a single order, in parts.
+
+    An order that opens or enlarges a position is denied there, as it is to be.
+    """
+    if not order.reduces:
+        yield order
+        return
+    held = order.held
+    for part in within_limits(shares(order.quantity), _reference(order), limits):
+        piece = order.part(held, part // SHARE)
+        held = piece.target
+        yield piece
+
+
+def _reference(order: IntendedOrder) -> int:
+    return price_units(Decimal(str(round(order.price, 4))))
 
 
 class _Filled(NamedTuple):
@@ -560,9 +595,11 @@ def broker_file(home: Path, desk: str) -> Path:
 def order_limits(schedule: Schedule) -> OrderLimits:
     """Return the limits of single orders: desk.orders, and max_order_size of execution.
 
-    The smaller of the two limits of shares holds.
+    The smaller of the two limits of shares holds. Where max_order_size is left out it is what
+    execution takes it for; a schedule without execution has none.
     """
     task = schedule.tasks.get("execution")
-    given = None if task is None else task.settings.parameters.get("max_order_size")
+    usual = ExecutionParameters().max_order_size
+    given = None if task is None else task.settings.parameters.get("max_order_size", usual)
     sizes = [one for one in (given, schedule.rules.orders.max_order_shares) if one is not None]
     return replace(schedule.rules.orders, max_order_shares=min(map(float, sizes), default=None))

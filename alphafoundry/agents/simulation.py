@@ -443,18 +443,17 @@ class DeskSimulation:
         book.flush(self._store, self.name, now=self.simulator.now)
         with desk_transaction(self._store, self.name) as rows:
             rows.add_samples(samples, keep=self.floor.samples_kept)
+            checkpoint = {
+                "sessions": self.done,
+                "floor": self.floor.kept(),
+                "account": self.floor.account.kept(),
+                "book": book.kept(),
+                "simulator": self.simulator.kept(),
+                "began_with": self._began_with,
+                "seconds": self._cpu,
+            }
             # Rows that no checkpoint goes with cannot be gone on from.
-            rows.desk().checkpoint = None
-            if quiet:
-                rows.desk().checkpoint = {
-                    "sessions": self.done,
-                    "floor": self.floor.kept(),
-                    "account": self.floor.account.kept(),
-                    "book": book.kept(),
-                    "simulator": self.simulator.kept(),
-                    "began_with": self._began_with,
-                    "seconds": self._cpu,
-                }
+            rows.put_desk(checkpoint=checkpoint if quiet else None)
         samples.clear()
 
     def _count_stored(self) -> None:

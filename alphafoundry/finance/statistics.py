@@ -55,6 +55,34 @@ def deviation(daily: NDArray[np.float64]) -> float:
     return 0.0 if spread <= NOISE * float(np.abs(daily).max()) else spread
 
 
+def under_water(daily: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far compounded equity is below its highest value each day, 0 or less, (n_days,).
+
+    Equity starts at 1, which is the first peak. NaN makes all that follows NaN.
+
+    daily : returns, shape (n_days,)
+    """
+    wealth = np.cumprod(1.0 + np.asarray(daily, dtype=np.float64))
+    peak = np.maximum.accumulate(np.concatenate(([1.0], wealth)))[1:]
+    return np.asarray(wealth / peak - 1.0)
+
+
+def beta(daily: NDArray[np.float64], market: NDArray[np.float64]) -> float:
+    """Return the covariance with a market over its variance.
+
+    Days on which either is NaN are left out. NaN for fewer than two days, and where the market
+    does not move but for rounding.
+
+    daily, market : returns, shape (n_days,)
+    """
+    known = np.isfinite(daily) & np.isfinite(market)
+    own, other = daily[known], market[known]
+    if len(own) < 2 or deviation(other) == 0.0:
+        return math.nan
+    centred = other - other.mean()
+    return float(centred @ (own - own.mean())) / float(centred @ centred)
+
+
 @dataclass(frozen=True)
 class Metrics:
     """The numbers of a backtest; all of them after costs, returns as fractions.

@@ -18,7 +18,6 @@ from alphafoundry.performance.statistics import (
     rolling_volatility,
     sharpe_evidence,
     statistics_of,
-    under_water,
 )
 
 __all__ = [
@@ -36,5 +35,4 @@ __all__ = [
     "rolling_volatility",
     "sharpe_evidence",
     "statistics_of",
-    "under_water",
 ]

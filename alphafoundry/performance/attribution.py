@@ -34,7 +34,7 @@ DRIFT = ("backtest", "data revision", TIMING, PRICE, UNFILLED, "cost")
 """Columns of a strategy's drift; their sum is what it earned on paper."""
 
 _DECIDED = ("rounding", "minimum trade", "net repair", OPTIMISER)
-_RENAMED = {"flip": TIMING, "participation": UNFILLED}
+_RENAMED = {"flip": TIMING, "participation": UNFILLED, "later orders": UNFILLED}
 _ACCOUNTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
 Parts = Mapping[str, int]

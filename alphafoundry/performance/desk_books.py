@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Transaction
@@ -61,6 +61,68 @@ class SessionFacts:
     entries_to: int
 
 
+class _Order(NamedTuple):
+    id: int
+    symbol: str
+    session: date
+    origin: str
+    side: str
+    quantity: int
+    filled: int
+    facts: Mapping[str, Any]
+
+
+class _Orders:
+    """The orders behind fills and positions; each is read once, their facts are long."""
+
+    def __init__(self, transaction: Transaction, desk_id: int) -> None:
+        self._transaction = transaction
+        self._desk_id = desk_id
+        self._known: dict[int, _Order] = {}
+
+    def with_ids(self, ids: Iterable[int]) -> dict[int, _Order]:
+        """Return number to order."""
+        wanted = list(ids)
+        columns = [getattr(OrderRow, name) for name in _Order._fields]
+        for part in in_chunks(one for one in wanted if one not in self._known):
+            query = select(*columns).where(OrderRow.id.in_(part))
+            self._known |= {row[0]: _Order(*row) for row in self._transaction.execute(query)}
+        return {one: self._known[one] for one in wanted}
+
+    def newest(self, names: Sequence[str], day: date, *, included: bool) -> dict[str, _Order]:
+        """Return symbol to its newest order up to a day."""
+        until = OrderRow.session <= day if included else OrderRow.session < day
+        last: dict[str, int] = {}
+        for part in in_chunks(names):
+            query = (
+                select(OrderRow.symbol, func.max(OrderRow.id))
+                .where(OrderRow.desk_id == self._desk_id, OrderRow.symbol.in_(part), until)
+                .group_by(OrderRow.symbol)
+            )
+            last |= {row[0]: row[1] for row in self._transaction.execute(query)}
+        found = self.with_ids(last.values())
+        return {symbol: found[number] for symbol, number in last.items()}
+
+    def with_parts(self, newest: _Order) -> _Order:
+        """Return the order itself, or the newest before it that says what it was made of."""
+        if "parts" in newest.facts or newest.origin != "desk":
+            return newest
+        query = (
+            select(OrderRow.id)
+            .where(
+                OrderRow.desk_id == self._desk_id,
+                OrderRow.symbol == newest.symbol,
+                OrderRow.id < newest.id,
+            )
+            .order_by(OrderRow.id.desc())
+        )
+        for number in self._transaction.scalars(query):
+            order = self.with_ids([number])[number]
+            if "parts" in order.facts:
+                return order
+        return newest
+
+
 @dataclass(frozen=True)
 class _Line:
     entry: int
@@ -97,7 +159,8 @@ def read_session_facts(
         for line in lines:
             started = [day for day, begins in sessions if begins <= line.at]
             of_day[started[-1] if started else days[0]].append(line)
-        orders = _orders_of_fills(transaction, desk_id, lines)
+        orders = _Orders(transaction, desk_id)
+        filled = _orders_of_fills(transaction, desk_id, lines, orders)
         held, wealth = _balances(transaction, desk_id)
         evenings: list[tuple[date, dict[str, int], int]] = []
         for day in reversed(days):
@@ -116,7 +179,8 @@ def read_session_facts(
             entries_to = max((line.entry for line in own), default=entries_to)
             found.append(
                 _session(
-                    transaction, desk_id, day, began, ended, cash, own, orders, market, entries_to
+                    *(transaction, desk_id, day, began, ended, cash, own),
+                    *(orders, filled, market, entries_to),
                 )
             )
     return found
@@ -130,7 +194,8 @@ def _session(
     ended: Mapping[str, int],
     cash: int,
     lines: Sequence[_Line],
-    orders: Mapping[str, OrderRow],
+    orders: _Orders,
+    filled: Mapping[str, _Order],
     market: Mapping[date, MarketDay],
     entries_to: int,
 ) -> SessionFacts:
@@ -145,13 +210,14 @@ def _session(
         close |= {name: price_units(bar.close) for name, bar in today.bars.items()}
         # A position is valued at its mark; what was traded in it is held against the same price.
         close |= {name: marks_after[name] for name in after if name in marks_after}
-    parts_before = _reasons(transaction, desk_id, held, day, included=False)
-    parts_after = _reasons(transaction, desk_id, ended, day, included=True)
+    splits = _split_days(transaction, desk_id)
+    parts_before = _reasons(orders, splits, held, day, included=False)
+    parts_after = _reasons(orders, splits, ended, day, included=True)
     movements, costs, traded = [], [], 0
     dividends: defaultdict[str, int] = defaultdict(int)
     transfers = 0
     for line in lines:
-        order = orders.get(line.reference.removeprefix("reversal:"))
+        order = filled.get(line.reference.removeprefix("reversal:"))
         if line.account == "position":
             keeps = line.kind in _KEEPS
             origin = "order" if order is not None else "foreign"
@@ -218,23 +284,22 @@ def _lines(transaction: Transaction, desk_id: int, after: int) -> list[_Line]:
 
 
 def _orders_of_fills(
-    transaction: Transaction, desk_id: int, lines: Iterable[_Line]
-) -> dict[str, OrderRow]:
+    transaction: Transaction, desk_id: int, lines: Iterable[_Line], orders: _Orders
+) -> dict[str, _Order]:
     """Return reference of an entry to the order that it fills."""
     wanted = {
         line.reference.removeprefix("reversal:").removeprefix("fill:")
         for line in lines
         if "fill:" in line.reference
     }
-    found: dict[str, OrderRow] = {}
+    numbers: dict[str, int] = {}
     for part in in_chunks(sorted(wanted)):
-        query = (
-            select(FillRow.broker_fill_id, OrderRow)
-            .join(OrderRow, OrderRow.id == FillRow.order_id)
-            .where(FillRow.desk_id == desk_id, FillRow.broker_fill_id.in_(part))
+        query = select(FillRow.broker_fill_id, FillRow.order_id).where(
+            FillRow.desk_id == desk_id, FillRow.broker_fill_id.in_(part)
         )
-        found |= {f"fill:{name}": order for name, order in transaction.execute(query)}
-    return found
+        numbers |= {f"fill:{name}": number for name, number in transaction.execute(query)}
+    found = orders.with_ids(numbers.values())
+    return {name: found[number] for name, number in numbers.items()}
 
 
 def _balances(transaction: Transaction, desk_id: int) -> tuple[dict[str, int], int]:
@@ -285,8 +350,8 @@ def _marks(
 
 
 def _reasons(
-    transaction: Transaction,
-    desk_id: int,
+    orders: _Orders,
+    splits: Mapping[str, Sequence[date]],
     held: Mapping[str, int],
     day: date,
     *,
@@ -298,42 +363,20 @@ def _reasons(
     those of the order before it, each as much smaller as the position.
     """
     names = sorted(name for name, quantity in held.items() if quantity)
-    until = OrderRow.session <= day if included else OrderRow.session < day
-    newest: dict[str, OrderRow] = {}
-    for part in in_chunks(names):
-        last = (
-            select(func.max(OrderRow.id))
-            .where(OrderRow.desk_id == desk_id, OrderRow.symbol.in_(part), until)
-            .group_by(OrderRow.symbol)
-        )
-        query = select(OrderRow).where(OrderRow.id.in_(last))
-        newest |= {order.symbol: order for order in transaction.scalars(query)}
-    closing = {
-        name
-        for name, order in newest.items()
-        if order.origin == "desk" and "parts" not in order.facts
-    }
-    for name in closing:
-        earlier = (
-            select(OrderRow)
-            .where(OrderRow.desk_id == desk_id, OrderRow.symbol == name, until)
-            .order_by(OrderRow.id.desc())
-        )
-        with_parts = (one for one in transaction.scalars(earlier) if "parts" in one.facts)
-        newest[name] = next(with_parts, newest[name])
-    splits = _split_days(transaction, desk_id)
+    newest = orders.newest(names, day, included=included)
     found: dict[str, Parts] = {}
     for name in names:
-        order = newest.get(name)
-        given: Mapping[str, Any] = {} if order is None else order.facts
-        if order is None or "parts" not in given:
+        last = newest.get(name)
+        order = None if last is None else orders.with_parts(last)
+        if order is None or "parts" not in order.facts:
             found[name] = {FOREIGN: held[name]}
             continue
         sign = 1 if order.side == "buy" else -1
-        why = reasons(given["parts"], signed=sign * order.quantity, filled=sign * order.filled)
+        parts = order.facts["parts"]
+        why = reasons(parts, signed=sign * order.quantity, filled=sign * order.filled)
         since = any(order.session < one for one in splits.get(name, ()))
         share = Fraction(held[name], sum(why.values()) or -1)
-        smaller = name in closing and 0 < share < 1
+        smaller = order is not last and 0 < share < 1
         found[name] = fitted(why, held[name], alike=since or smaller)
     return found
 

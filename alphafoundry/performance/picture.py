@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from alphafoundry.finance.statistics import under_water
 from alphafoundry.performance.returns import Array
 from alphafoundry.performance.sheet import TearSheet
 from alphafoundry.performance.statistics import (
@@ -15,7 +16,6 @@ from alphafoundry.performance.statistics import (
     rolling_beta,
     rolling_sharpe,
     rolling_volatility,
-    under_water,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +101,11 @@ def _earned(returns: Array) -> Array:
 
 def _fall(axes: Axes, sheet: TearSheet) -> None:
     axes.fill_between(
-        sheet.series.dates, 100.0 * under_water(sheet.series), color=RED, alpha=0.45, linewidth=0
+        sheet.series.dates,
+        100.0 * under_water(sheet.series.returns),
+        color=RED,
+        alpha=0.45,
+        linewidth=0,
     )
     _plain(axes, "Below the highest value, %")
     _dated(axes)

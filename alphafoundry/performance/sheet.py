@@ -195,17 +195,21 @@ def tear_sheet(
     )
 
 
-def desk_sheet(store: Store, desk: str | None = None) -> TearSheet:
+def desk_sheet(
+    store: Store, desk: str | None = None, rows: Sequence[PerformanceRow] = ()
+) -> TearSheet:
     """Return the tear sheet of a desk from its rows, None is the newest desk.
 
     Its trials are the desks that the store holds on the same market and some of the same days:
     alphas were frozen before they traded, so what was chosen among on these days is desks.
 
+    rows : all of its sessions, where they were read already
+
     Raises StoreError where there is no such desk, PerformanceError where no session of it has been
     looked at.
     """
     found = read_agent_desk(store, desk)
-    rows = read_performance(store, found.name)
+    rows = rows or read_performance(store, found.name)
     if not rows:
         raise PerformanceError(
             f"desk {found.name}: performance_analysis has not looked at a closed session yet; "

@@ -23,7 +23,14 @@ from alphafoundry.evidence import (
     moments,
     null_deviation,
 )
-from alphafoundry.finance.statistics import TAIL, deviation, metrics_of, sharpe
+from alphafoundry.finance.statistics import (
+    TAIL,
+    beta,
+    deviation,
+    metrics_of,
+    sharpe,
+    under_water,
+)
 from alphafoundry.market.frequency import DAYS_A_YEAR
 from alphafoundry.performance.returns import Array, Days, ReturnSeries
 from alphafoundry.seeds import generator
@@ -172,7 +179,9 @@ def statistics_of(series: ReturnSeries) -> Statistics:
         max_drawdown=found.max_drawdown,
         average_drawdown=float(np.mean([one.depth for one in falls])) if falls else 0.0,
         longest_drawdown=max((one.days for one in falls), default=0),
-        ulcer_index=float(np.sqrt((under_water(series) ** 2).mean())) if len(daily) else math.nan,
+        ulcer_index=float(np.sqrt((under_water(series.returns) ** 2).mean()))
+        if len(daily)
+        else math.nan,
         stability=_stability(daily),
         value_at_risk=-float(np.quantile(daily, TAIL)) if len(daily) else math.nan,
         cvar=found.cvar,
@@ -224,19 +233,9 @@ def sharpe_evidence(
     return SharpeEvidence(value, found.low * yearly, found.high * yearly, trials, float(deflated))
 
 
-def under_water(series: ReturnSeries) -> Array:
-    """Return how far below its highest value the book is each day, 0 or below, (n_days,).
-
-    The dollar at the beginning counts as a peak.
-    """
-    growth = series.growth
-    peak = np.maximum(np.maximum.accumulate(growth), 1.0)
-    return np.asarray(growth / peak - 1.0)
-
-
 def drawdowns(series: ReturnSeries) -> list[Drawdown]:
     """Return every drawdown, the deepest first."""
-    fall = under_water(series)
+    fall = under_water(series.returns)
     below = fall < 0.0
     edges = np.flatnonzero(np.diff(np.concatenate(([False], below, [False])).astype(int)))
     found = []
@@ -335,16 +334,16 @@ def _against(series: ReturnSeries) -> dict[str, float]:
     )
     if len(own) < 2 or deviation(other) == 0.0:
         return dict.fromkeys(names, math.nan)
-    beta = float(((own - own.mean()) * (other - other.mean())).mean() / other.var())
-    daily_alpha = float(own.mean() - beta * other.mean())
+    slope = beta(own, other)
+    daily_alpha = float(own.mean() - slope * other.mean())
     moves = deviation(own)
     difference = own - other
     apart = deviation(difference)
     yearly = math.sqrt(DAYS_A_YEAR)
     return {
-        "beta": beta,
+        "beta": slope,
         "alpha": (1.0 + daily_alpha) ** DAYS_A_YEAR - 1.0,
-        "correlation": beta * float(other.std()) / moves if moves > 0.0 else math.nan,
+        "correlation": slope * float(other.std()) / moves if moves > 0.0 else math.nan,
         "tracking_error": apart * yearly,
         "information_ratio": _over(yearly * float(difference.mean()), apart),
         "up_capture": _capture(own, other, other > 0.0),

@@ -158,6 +158,15 @@ class DeskTransaction:
         """Return the desk's row; changing it changes the row."""
         return self._session.get_one(AgentDeskRow, self._desk)
 
+    def put_desk(self, **values: Any) -> None:
+        """Change columns of the desk's row without reading it; its checkpoint is long."""
+        self._session.execute(
+            update(AgentDeskRow)
+            .where(AgentDeskRow.name == self._desk)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
     def alert(self, key: str, at: datetime, text: str) -> None:
         """Write an alert, or count it once more where it is open."""
         found = self._session.scalars(

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,16 @@ def _in_utc(value: datetime) -> datetime:
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
+@lru_cache(maxsize=8192)
 def _sqlite_time(value: datetime | None) -> str | None:
     """Return what SQLAlchemy writes for a time in a SQLite database."""
     if value is None:
         return None
     return _in_utc(value).isoformat(" ", "microseconds")[:-6]
+
+
+def _time_of_sqlite(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def _plain_text(value: str | None) -> str | None:
@@ -57,6 +63,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # And an order that is read has six.
+        if dialect.name == "sqlite":
+            return _time_of_sqlite
+        return super().result_processor(dialect, coltype)
 
 
 class PlainText(TypeDecorator[str]):

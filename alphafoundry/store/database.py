@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     Connection,
@@ -34,6 +34,8 @@ from alphafoundry.store.column_types import to_json
 from alphafoundry.store.migrations import REVISION, read_revision, upgrade
 from alphafoundry.store.store_lock import store_lock
 from alphafoundry.store.tables import Table
+
+T = TypeVar("T", int, str)
 
 SQLITE_WAIT = 30.0
 """Seconds that a SQLite connection waits for another writer."""
@@ -126,6 +128,11 @@ class Store:
                 yield
             finally:
                 self._here.session = None
+
+    @property
+    def is_together(self) -> bool:
+        """Whether this thread is in a block of `together`."""
+        return self._together() is not None
 
     def _together(self) -> Session | None:
         return getattr(self._here, "session", None)
@@ -238,7 +245,7 @@ def _rows_of(table: type[Table]) -> TableClause:
     return cast(TableClause, table.__table__)
 
 
-def in_chunks(values: Iterable[str]) -> Iterator[list[str]]:
+def in_chunks(values: Iterable[T]) -> Iterator[list[T]]:
     """Yield the different values in lists short enough for one IN (...)."""
     different = list(dict.fromkeys(values))
     for start in range(0, len(different), _LONGEST_LIST):
@@ -286,10 +293,11 @@ def _create_engine(address: Address) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Leave BEGIN to us, check foreign keys, and flush each commit to the disk."""
+    """Leave BEGIN to us, check foreign keys, flush each commit to the disk, and cache 32 MB."""
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -32768")
 
 
 def _begin_sqlite(connection: Connection) -> None:

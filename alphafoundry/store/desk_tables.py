@@ -121,6 +121,7 @@ class OrderRow(OfData, Table):
         Index(None, "desk_id", "status"),
         Index(None, "desk_id", "session"),
         Index(None, "desk_id", "broker_order_id"),
+        Index(None, "desk_id", "symbol", "session"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -211,6 +212,7 @@ class LedgerEntryRow(Table):
     __table_args__ = (
         UniqueConstraint("desk_id", "reference"),
         Index(None, "desk_id", "kind"),
+        Index(None, "desk_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

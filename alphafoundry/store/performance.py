@@ -24,13 +24,18 @@ def record_performance(store: Store, desk: str, rows: Sequence[Mapping[str, Any]
         session.execute(once, [{"desk": desk, **row} for row in rows])
 
 
-def read_performance(store: Store, desk: str) -> list[PerformanceRow]:
-    """Return the sessions of a desk, the oldest first."""
-    query = (
-        select(PerformanceRow).where(PerformanceRow.desk == desk).order_by(PerformanceRow.session)
-    )
+def read_performance(
+    store: Store, desk: str, *, known: Sequence[PerformanceRow] = ()
+) -> list[PerformanceRow]:
+    """Return the sessions of a desk, the oldest first.
+
+    known : its first ones, as they were read before; they never change
+    """
+    query = select(PerformanceRow).where(PerformanceRow.desk == desk)
+    if known:
+        query = query.where(PerformanceRow.session > known[-1].session)
     with store.session() as session:
-        return list(session.scalars(query))
+        return [*known, *session.scalars(query.order_by(PerformanceRow.session))]
 
 
 def newest_performance(store: Store, desk: str) -> PerformanceRow | None:

@@ -6,13 +6,12 @@ before it is sent, and one that still is at the next tick is settled by its clie
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import BindParameter, Table, bindparam, func, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import BrokerError, BrokerRefused, BrokerUnavailable
@@ -41,7 +40,7 @@ from alphafoundry.trading.ledger import (
     transfer_lines,
 )
 from alphafoundry.trading.money import CENT, MONEY, PRICE, SHARE, amount_of, dollars, plain, shares
-from alphafoundry.trading.order_rows import FINAL, OPEN, Order, Orders, orders_in
+from alphafoundry.trading.order_rows import FINAL, OPEN, ROWS, Order, Orders, OrdersOfTick
 from alphafoundry.trading.orders import (
     Fill,
     OrderCheck,
@@ -58,9 +57,12 @@ ABSENT = timedelta(seconds=5)
 """How much later a broker must still not know a client id for the order never to have arrived."""
 
 SENT_TOGETHER = 50
-"""Orders whose answers are stored in one commit."""
+"""Orders whose answers are stored in one commit; all of them where nothing is one by itself."""
+
+_ALL = 1_000_000
 
 _ACTIVITY = "activity:"
+_FATE_UNKNOWN = ("sending", "unknown")
 _OVERLAP = timedelta(minutes=2)
 _SWEEP = timedelta(days=4)
 _SKEW = timedelta(minutes=1)
@@ -86,6 +88,36 @@ _PAYMENTS = {
     "MA": "claim",
 }
 _TRANSFERS = ("JNLC", "CSD", "CSW")
+
+
+_MINE = ROWS.c.desk_id == bindparam("desk")
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_UNSETTLED = select(ROWS.c.id).where(_MINE, ROWS.c.status.in_(_FATE_UNKNOWN)).limit(1)
+_OPEN_ONES = select(
+    func.min(ROWS.c.intended_at),
+    func.count().filter(ROWS.c.time_in_force.not_in(("cls", "opg"))),
+).where(_MINE, ROWS.c.status.in_(OPEN))
+# Without a condition on the broker's id: an index on it would lead through every order ever sent.
+_CANCELS = select(ROWS.c.id, ROWS.c.broker_order_id).where(
+    _MINE,
+    ROWS.c.status.in_(("accepted", "partially_filled")),
+    ROWS.c.cancel_requested_at.is_not(None),
+)
+_KNOWN_ORDERS = select(ROWS.c.broker_order_id).where(_MINE, ROWS.c.broker_order_id.in_(_IDS))
+_FILLS, _ENTRIES = cast(Table, FillRow.__table__), cast(Table, LedgerEntryRow.__table__)
+_KNOWN_FILLS = select(_FILLS.c.broker_fill_id).where(
+    _FILLS.c.desk_id == bindparam("desk"), _FILLS.c.broker_fill_id.in_(_IDS)
+)
+_KNOWN_PAYMENTS = select(_ENTRIES.c.reference).where(
+    _ENTRIES.c.desk_id == bindparam("desk"),
+    _ENTRIES.c.reference.in_(bindparam("references", expanding=True)),
+)
+_LAST_COMPARED = (
+    select(ReconciliationRow)
+    .where(ReconciliationRow.desk_id == bindparam("desk"))
+    .order_by(ReconciliationRow.id.desc())
+    .limit(1)
+)
 
 
 @dataclass
@@ -212,8 +244,11 @@ class _Tick:
         self._broker = broker
         self._now = now
         self._done = done
+        self._ours = {"desk": desk_id}
         self._throttled = False
         self._blocked = False
+        self._orders = OrdersOfTick(store, desk_id)
+        self._most_sent = _ALL if store.is_together else SENT_TOGETHER
 
     def run(self) -> None:
         with self._orders() as orders:
@@ -257,14 +292,12 @@ class _Tick:
     # Orders whose answer was lost, by us or on the way.
 
     def _settle_unknown(self) -> None:
-        unsettled = OrderRow.status.in_(("sending", "unknown"))
-        query = select(OrderRow.id).where(OrderRow.desk_id == self._desk_id, unsettled)
         with self._store.session() as transaction:
-            if transaction.execute(query.limit(1)).first() is None:
+            if transaction.execute(_UNSETTLED, self._ours).first() is None:
                 return
         with self._orders() as orders:
             desk = desk_in(orders.transaction, self._desk_id)
-            unknown = orders.where(unsettled)
+            unknown = orders.where(ROWS.c.status.in_(_FATE_UNKNOWN))
             again = [
                 order
                 for order in unknown
@@ -282,7 +315,7 @@ class _Tick:
             (order, self._broker.order_by_client_id(order.client_order_id)) for order in others
         ]
         with self._orders() as orders:
-            rows = self._with_ids(orders, [order.id for order in others])
+            rows = orders.with_ids([order.id for order in others])
             for order, told in found:
                 row = rows[order.id]
                 if told is not None:
@@ -311,14 +344,14 @@ class _Tick:
     def _checked(self, orders: Orders) -> list[Order]:
         """Mark the next orders as sending, if desk and limits let them; deny the others."""
         desk = desk_in(orders.transaction, self._desk_id)
-        intended = self._due(orders, limit=SENT_TOGETHER)
+        intended = self._due(orders, limit=self._most_sent)
         if not intended:
             return []
         check = OrderCheck(
             desk,
             read_books(orders.transaction, self._desk_id),
             limits_in(orders.transaction, self._desk_id),
-            orders.where(OrderRow.status.in_(OPEN)),
+            orders.where(ROWS.c.status.in_(OPEN)),
         )
         passed = []
         for order in intended:
@@ -333,26 +366,26 @@ class _Tick:
 
     def _due(self, orders: Orders, *, limit: int) -> list[Order]:
         """Return intended orders that may be sent now; one waits for the end of a cancelled one."""
-        cancelled = select(OrderRow.symbol).where(
-            OrderRow.desk_id == self._desk_id,
-            OrderRow.status.in_(OPEN),
-            OrderRow.cancel_requested_at.is_not(None),
+        cancelled = select(ROWS.c.symbol).where(
+            ROWS.c.desk_id == self._desk_id,
+            ROWS.c.status.in_(OPEN),
+            ROWS.c.cancel_requested_at.is_not(None),
         )
         return orders.where(
-            OrderRow.status == "intended",
-            OrderRow.send_from <= self._now,
-            OrderRow.cutoff > self._now,
-            OrderRow.symbol.not_in(cancelled),
-            *([OrderRow.reduce_only] if self._only_reduce else []),
+            ROWS.c.status == "intended",
+            ROWS.c.send_from <= self._now,
+            ROWS.c.cutoff > self._now,
+            ROWS.c.symbol.not_in(cancelled),
+            *([ROWS.c.reduce_only] if self._only_reduce else []),
             limit=limit,
         )
 
     def _send(self, chosen: Sequence[Order]) -> None:
-        for start in range(0, len(chosen), SENT_TOGETHER):
-            part = chosen[start : start + SENT_TOGETHER]
+        for start in range(0, len(chosen), self._most_sent):
+            part = chosen[start : start + self._most_sent]
             answers = [(order.id, self._answer(order)) for order in part]
             with self._orders() as orders:
-                rows = self._with_ids(orders, [number for number, _ in answers])
+                rows = orders.with_ids([number for number, _ in answers])
                 for number, store_answer in answers:
                     store_answer(orders, rows[number])
 
@@ -409,18 +442,15 @@ class _Tick:
 
     def _ask_for_cancels(self) -> None:
         with self._store.session() as transaction:
-            wanted = transaction.execute(
-                select(OrderRow.id, OrderRow.broker_order_id).where(
-                    OrderRow.desk_id == self._desk_id,
-                    OrderRow.status.in_(("accepted", "partially_filled")),
-                    OrderRow.cancel_requested_at.is_not(None),
-                    OrderRow.broker_order_id.is_not(None),
-                )
-            ).all()
+            wanted = [
+                (number, str(broker_order_id))
+                for number, broker_order_id in transaction.execute(_CANCELS, self._ours)
+                if broker_order_id is not None
+            ]
         for number, broker_order_id in wanted:
-            if self._broker.cancel(str(broker_order_id)):
+            if self._broker.cancel(broker_order_id):
                 with self._orders() as orders:
-                    (order,) = orders.where(OrderRow.id == number)
+                    (order,) = orders.where(ROWS.c.id == number)
                     orders.move(order, "pending_cancel", at=self._now)
 
     # Reading back.
@@ -428,12 +458,7 @@ class _Tick:
     def _look_at_orders(self, *, sweep: bool) -> bool:
         """Bring the orders up to date with the broker; return whether fills of any are missing."""
         with self._store.session() as transaction:
-            first, between_auctions = transaction.execute(
-                select(
-                    func.min(OrderRow.intended_at),
-                    func.count().filter(OrderRow.time_in_force.not_in(("cls", "opg"))),
-                ).where(OrderRow.desk_id == self._desk_id, OrderRow.status.in_(OPEN))
-            ).one()
+            first, between_auctions = transaction.execute(_OPEN_ONES, self._ours).one()
         if first is None and not sweep:
             return False
         told: list[BrokerOrder] = []
@@ -476,17 +501,11 @@ class _Tick:
         known: set[str] = set()
         with self._store.session() as transaction:
             for part in in_chunks(ids):
-                fills = select(FillRow.broker_fill_id).where(
-                    FillRow.desk_id == self._desk_id, FillRow.broker_fill_id.in_(part)
-                )
-                payments = select(LedgerEntryRow.reference).where(
-                    LedgerEntryRow.desk_id == self._desk_id,
-                    LedgerEntryRow.reference.in_([f"{_ACTIVITY}{one}" for one in part]),
-                )
-                known.update(transaction.scalars(fills))
-                known.update(
-                    reference.removeprefix(_ACTIVITY) for reference in transaction.scalars(payments)
-                )
+                fills = transaction.scalars(_KNOWN_FILLS, {**self._ours, "ids": part})
+                known.update(fills)
+            for part in in_chunks(f"{_ACTIVITY}{one}" for one in ids if one not in known):
+                paid = transaction.scalars(_KNOWN_PAYMENTS, {**self._ours, "references": part})
+                known.update(reference.removeprefix(_ACTIVITY) for reference in paid)
         return known
 
     def _attach(self, activities: Iterable[BrokerActivity]) -> None:
@@ -495,10 +514,7 @@ class _Tick:
         known: set[str | None] = set()
         with self._store.session() as transaction:
             for part in in_chunks(wanted):
-                query = select(OrderRow.broker_order_id).where(
-                    OrderRow.desk_id == self._desk_id, OrderRow.broker_order_id.in_(part)
-                )
-                known.update(transaction.scalars(query))
+                known.update(transaction.scalars(_KNOWN_ORDERS, {**self._ours, "ids": part}))
         found = [
             told
             for order_id in sorted(wanted - known)
@@ -519,7 +535,7 @@ class _Tick:
         for part in in_chunks(one.order_id for one in activities if one.kind == "FILL"):
             ours |= {
                 order.broker_order_id: order
-                for order in orders.where(OrderRow.broker_order_id.in_(part))
+                for order in orders.where(ROWS.c.broker_order_id.in_(part))
             }
         waiting = read_waiting(orders.transaction, self._desk_id)
         entries = []
@@ -535,18 +551,12 @@ class _Tick:
                 self._done.payments += 1
         post_all(orders.transaction, self._desk_id, entries)
 
-    def _orders(self) -> contextlib.AbstractContextManager[Orders]:
-        return orders_in(self._store, self._desk_id)
-
-    def _with_ids(self, orders: Orders, ids: Sequence[int]) -> dict[int, Order]:
-        return {order.id: order for order in orders.where(OrderRow.id.in_(ids))}
-
     def _rows_of(self, orders: Orders, told: Sequence[BrokerOrder]) -> dict[str, Order]:
         found: dict[str, Order] = {}
         for part in in_chunks(one.client_order_id for one in told):
             found |= {
                 order.client_order_id: order
-                for order in orders.where(OrderRow.client_order_id.in_(part))
+                for order in orders.where(ROWS.c.client_order_id.in_(part))
             }
         return found
 
@@ -567,7 +577,7 @@ class _Tick:
         desk.next_sequence += 1
         orders.transaction.add(row)
         orders.transaction.flush()
-        (order,) = orders.where(OrderRow.id == row.id)
+        (order,) = orders.where(ROWS.c.id == row.id)
         return order
 
     def _apply(self, orders: Orders, order: Order, told: BrokerOrder) -> None:
@@ -645,12 +655,7 @@ class _Tick:
             self._done.trouble = f"ledger and broker differ: {_listed(differences)}"
 
     def _last_reconciliation(self, transaction: Transaction) -> ReconciliationRow | None:
-        return transaction.scalar(
-            select(ReconciliationRow)
-            .where(ReconciliationRow.desk_id == self._desk_id)
-            .order_by(ReconciliationRow.id.desc())
-            .limit(1)
-        )
+        return transaction.scalar(_LAST_COMPARED, self._ours)
 
     def _record(
         self,

@@ -68,6 +68,16 @@ ACCRUALS: tuple[Account, ...] = (
 """Accounts of what is due and not paid; part of the net asset value."""
 
 _BALANCES, _MARKS = cast(Table, BalanceRow.__table__), cast(Table, MarkRow.__table__)
+_ENTRIES = cast(Table, LedgerEntryRow.__table__)
+_BOOKED = select(_ENTRIES.c.reference, _ENTRIES.c.id).where(
+    _ENTRIES.c.desk_id == bindparam("desk"),
+    _ENTRIES.c.reference.in_(bindparam("references", expanding=True)),
+)
+_WAITING = select(_BALANCES.c.account, _BALANCES.c.symbol, _BALANCES.c.amount).where(
+    _BALANCES.c.desk_id == bindparam("desk"),
+    _BALANCES.c.account.in_(ACCRUALS),
+    _BALANCES.c.amount != 0,
+)
 
 DAYS_A_YEAR = 360
 """By which borrow fees and interest are counted, on calendar days."""
@@ -177,15 +187,7 @@ def post_all(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -
             raise UnbalancedEntry(
                 f"{entry.reference}: debits and credits differ by {rest} of 1/10,000 $"
             )
-    booked: set[str] = set()
-    for part in in_chunks(entry.reference for entry in entries):
-        booked.update(
-            transaction.scalars(
-                select(LedgerEntryRow.reference).where(
-                    LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.reference.in_(part)
-                )
-            )
-        )
+    booked = _numbers(transaction, desk_id, entries)
     fresh = [entry for entry in entries if entry.reference not in booked]
     if not fresh:
         return 0
@@ -204,12 +206,7 @@ def post_all(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -
             for entry in fresh
         ],
     )
-    ids: dict[str, int] = {}
-    for part in in_chunks(entry.reference for entry in fresh):
-        query = select(LedgerEntryRow.reference, LedgerEntryRow.id).where(
-            LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.reference.in_(part)
-        )
-        ids |= {row.reference: row.id for row in transaction.execute(query)}
+    ids = _numbers(transaction, desk_id, fresh)
     add_rows(
         transaction,
         LedgerLineRow,
@@ -228,6 +225,15 @@ def post_all(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -
     )
     _add_to_balances(transaction, desk_id, [line for entry in fresh for line in entry.lines])
     return len(fresh)
+
+
+def _numbers(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -> dict[str, int]:
+    """Return reference to number, of the entries that are booked."""
+    found: dict[str, int] = {}
+    for part in in_chunks(entry.reference for entry in entries):
+        rows = transaction.execute(_BOOKED, {"desk": desk_id, "references": part})
+        found |= {row[0]: row[1] for row in rows}
+    return found
 
 
 def _add_to_balances(transaction: Transaction, desk_id: int, lines: Sequence[Line]) -> None:
@@ -447,14 +453,8 @@ Waiting = dict[tuple[str, str], int]
 
 def read_waiting(transaction: Transaction, desk_id: int) -> Waiting:
     """Return what waits for the broker's payments."""
-    rows = transaction.execute(
-        select(BalanceRow.account, BalanceRow.symbol, BalanceRow.amount).where(
-            BalanceRow.desk_id == desk_id,
-            BalanceRow.account.in_(ACCRUALS),
-            BalanceRow.amount != 0,
-        )
-    )
-    return {(row.account, row.symbol): row.amount for row in rows}
+    rows = transaction.execute(_WAITING, {"desk": desk_id})
+    return {(account, symbol): amount for account, symbol, amount in rows}
 
 
 def settle_lines(waiting: Waiting, kind: str, symbol: str, paid: int) -> list[Line]:

@@ -6,17 +6,17 @@ Hundreds of orders change at each close. As mapped objects they would be most of
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnExpressionArgument, Table, bindparam, select, update
+from sqlalchemy import ColumnExpressionArgument, Select, Table, bindparam, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows, execute_many
+from alphafoundry.store.database import add_rows, execute_many, in_chunks
 from alphafoundry.store.desk_tables import (
     FillRow,
     OrderEventRow,
@@ -108,11 +108,16 @@ class Order:
 
 _NAMES = tuple(one.name for one in fields(Order))
 _CHANGING = _NAMES[1:11]
-_ROWS = cast(Table, OrderRow.__table__)
-_READ = select(*(_ROWS.c[name] for name in _NAMES))
+ROWS = cast(Table, OrderRow.__table__)
+"""Of orders; what is read of them all day is read without mapped objects."""
+
+_READ = select(*(ROWS.c[name] for name in _NAMES))
+_WITH_IDS = _READ.where(
+    ROWS.c.desk_id == bindparam("desk"), ROWS.c.id.in_(bindparam("ids", expanding=True))
+)
 _CHANGE = (
-    update(_ROWS)
-    .where(_ROWS.c.id == bindparam("order"))
+    update(ROWS)
+    .where(ROWS.c.id == bindparam("order"))
     .values({name: bindparam(name) for name in _CHANGING})
 )
 
@@ -140,12 +145,22 @@ class Orders:
         self, *conditions: ColumnExpressionArgument[bool], limit: int | None = None
     ) -> list[Order]:
         """Return the desk's orders that meet conditions on `OrderRow`, in the order intended."""
-        self.save()
-        query = _READ.where(_ROWS.c.desk_id == self._desk_id, *conditions).order_by(_ROWS.c.id)
+        query = _READ.where(ROWS.c.desk_id == self._desk_id, *conditions).order_by(ROWS.c.id)
         if limit is not None:
             query = query.limit(limit)
+        return self._read(query)
+
+    def with_ids(self, ids: Sequence[int]) -> dict[int, Order]:
+        """Return number to order; those that were read before are not read again."""
+        new = [one for one in ids if one not in self._known]
+        for part in in_chunks(new):
+            self._read(_WITH_IDS, {"desk": self._desk_id, "ids": part})
+        return {one: self._known[one] for one in ids}
+
+    def _read(self, query: Select[Any], given: Mapping[str, Any] | None = None) -> list[Order]:
+        self.save()
         found = []
-        for row in self.transaction.execute(query):
+        for row in self.transaction.execute(query, given):
             order = self._known.get(row[0])
             if order is None:
                 order = self._known[row[0]] = Order(*row)
@@ -208,3 +223,26 @@ def orders_in(store: Store, desk_id: int) -> Iterator[Orders]:
         orders = Orders(transaction, desk_id)
         yield orders
         orders.save()
+
+
+class OrdersOfTick:
+    """Transactions on a desk's orders, one after the other.
+
+    Where they are parts of one (`Store.together`), nobody else changes an order between them, so
+    that none is read twice.
+    """
+
+    def __init__(self, store: Store, desk_id: int) -> None:
+        self._store = store
+        self._desk_id = desk_id
+        self._kept: Orders | None = None
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[Orders]:
+        """Read and change orders, all or nothing."""
+        with self._store.write() as transaction:
+            orders = self._kept or Orders(transaction, self._desk_id)
+            if self._store.is_together:
+                self._kept = orders
+            yield orders
+            orders.save()

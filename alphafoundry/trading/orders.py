@@ -10,13 +10,14 @@ other order ever has. Fills may come after the end: they are booked, the state s
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
@@ -34,8 +35,8 @@ from alphafoundry.store.desk_tables import (
 from alphafoundry.trading.desks import PAPER_BROKER, OrderLimits, desk_in
 from alphafoundry.trading.ledger import Books, Entry, fill_lines, reverse
 from alphafoundry.trading.market_day import session_of
-from alphafoundry.trading.money import MONEY, SHARE, amount_of, plain
-from alphafoundry.trading.order_rows import FINAL, OPEN, Order, Orders, orders_in
+from alphafoundry.trading.money import MONEY, PRICE, SHARE, amount_of, plain
+from alphafoundry.trading.order_rows import FINAL, OPEN, ROWS, Order, Orders, orders_in
 
 TimeInForce = Literal["cls", "opg", "day"]
 Denial = Literal[
@@ -58,6 +59,21 @@ CLOSING_CUTOFF = timedelta(minutes=10)
 
 OPENING_CUTOFF = timedelta(minutes=2)
 """How long before the open the last order for the opening auction is sent."""
+
+_PENDING = (
+    select(ROWS.c.status, func.count())
+    .where(ROWS.c.desk_id == bindparam("desk"), ROWS.c.status.in_(("intended", *OPEN)))
+    .group_by(ROWS.c.status)
+)
+_TO_TELL = (
+    select(ROWS.c.id)
+    .where(
+        ROWS.c.desk_id == bindparam("desk"),
+        ROWS.c.status.in_(["intended", *(status for status in OPEN if status != "pending_cancel")]),
+        or_(ROWS.c.status.in_(("intended", "unknown")), ROWS.c.cancel_requested_at.is_not(None)),
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,59 @@ class OrderRequest:
             )
 
 
+def closing_orders(
+    positions: Mapping[str, int],
+    session: date,
+    *,
+    limits: OrderLimits,
+    marks: Mapping[str, int | None],
+    send_from: datetime,
+    reasons: Mapping[str, str],
+) -> list[OrderRequest]:
+    """Return reduce-only orders that close positions, each within the limits of a single order.
+
+    Parameters
+    ----------
+    positions : symbol to what is to be closed, in 1/1,000,000 share, below 0 is short
+    session : the trading day that they are for, from its open to its close
+    marks : symbol to the price by which limits judge it, in 1/1,000,000 dollar; None is unknown
+    send_from : when they may be sent
+    reasons : symbol to why, kept with the orders
+    """
+    return [
+        OrderRequest(
+            symbol,
+            "sell" if held > 0 else "buy",
+            quantity,
+            session,
+            time_in_force="day",
+            reduce_only=True,
+            send_from=send_from,
+            reference_price=marks.get(symbol) or None,
+            facts={"reason": reasons[symbol]},
+        )
+        for symbol, held in positions.items()
+        for quantity in within_limits(abs(held), marks.get(symbol), limits)
+    ]
+
+
+def within_limits(quantity: int, price: int | None, limits: OrderLimits) -> Iterator[int]:
+    """Yield the parts of a quantity, largest first, that a single order may have each.
+
+    Parameters
+    ----------
+    quantity : in 1/1,000,000 share, 0 or above
+    price : in 1/1,000,000 dollar; None, or 0, leaves out the limit in dollars
+    """
+    most = [math.inf if limits.max_order_shares is None else limits.max_order_shares]
+    if limits.max_order_value is not None and price:
+        most.append(limits.max_order_value * PRICE / price)
+    size = max(1.0, min(most))
+    part = quantity if math.isinf(size) else int(size) * SHARE
+    for start in range(0, quantity, part or 1):
+        yield min(part, quantity - start)
+
+
 def client_order_id(epoch: str, session: date, symbol: str, sequence: int) -> str:
     """Return the id that an order has at the broker for ever, 43 characters."""
     text = f"{epoch}|{session}|{symbol}|{sequence}"
@@ -133,7 +202,7 @@ def intend_orders(
         returned as it is, so that an agent that was killed may do its work again
     """
     with orders_in(store, desk_id) as orders:
-        stored = orders.where(OrderRow.batch == batch)
+        stored = orders.where(ROWS.c.batch == batch)
         if stored:
             return stored
         desk = desk_in(orders.transaction, desk_id)
@@ -144,7 +213,7 @@ def intend_orders(
         ]
         desk.next_sequence = first + len(rows)
         add_rows(orders.transaction, OrderRow, rows)
-        intended = orders.where(OrderRow.batch == batch)
+        intended = orders.where(ROWS.c.batch == batch)
         for order in intended:
             orders.event(order.id, at=now, before=None, after="intended")
         return intended
@@ -159,7 +228,7 @@ def request_cancel(
     """
     count = 0
     with orders_in(store, desk_id) as orders:
-        for order in orders.where(OrderRow.id.in_(order_ids)):
+        for order in orders.where(ROWS.c.id.in_(order_ids)):
             if order.status in FINAL:
                 continue
             count += 1
@@ -193,27 +262,15 @@ def pending_orders(store: Store, desk_id: int) -> list[OrderRow]:
 
 def count_pending(store: Store, desk_id: int) -> Counter[str]:
     """Return status to how many of a desk's pending orders have it."""
-    query = (
-        select(OrderRow.status, func.count())
-        .where(OrderRow.desk_id == desk_id, OrderRow.status.in_(("intended", *OPEN)))
-        .group_by(OrderRow.status)
-    )
     with store.session() as transaction:
-        return Counter({str(row[0]): row[1] for row in transaction.execute(query)})
+        rows = transaction.execute(_PENDING, {"desk": desk_id})
+        return Counter({str(status): count for status, count in rows})
 
 
 def has_unsettled(store: Store, desk_id: int) -> bool:
     """Return whether an order is yet to be sent, cancelled or looked up at the broker."""
-    to_cancel = and_(
-        OrderRow.cancel_requested_at.is_not(None),
-        OrderRow.status.in_([status for status in OPEN if status != "pending_cancel"]),
-    )
-    query = select(OrderRow.id).where(
-        OrderRow.desk_id == desk_id,
-        or_(OrderRow.status.in_(("intended", "unknown")), to_cancel),
-    )
     with store.session() as transaction:
-        return transaction.scalar(query.limit(1)) is not None
+        return transaction.execute(_TO_TELL, {"desk": desk_id}).first() is not None
 
 
 def read_events(store: Store, order_id: int) -> list[OrderEventRow]:
@@ -296,7 +353,7 @@ def bust_fill(store: Store, desk_id: int, broker_fill_id: str, *, now: datetime)
         if not reverse(transaction, desk_id, reference, at=now, memo="trade broken"):
             return False
         fill.bust_at = now
-        (order,) = orders.where(OrderRow.id == fill.order_id)
+        (order,) = orders.where(ROWS.c.id == fill.order_id)
         order.filled -= fill.quantity
         order.broker_filled = order.filled
         if order.status == "filled":
@@ -441,7 +498,7 @@ def _intended(
 
 def expire_unsent(orders: Orders, *, now: datetime) -> int:
     """Expire what was not sent before its cut-off, never rerouted; return how many."""
-    late = orders.where(OrderRow.status == "intended", OrderRow.cutoff <= now)
+    late = orders.where(ROWS.c.status == "intended", ROWS.c.cutoff <= now)
     for order in late:
         orders.move(order, "expired", at=now, reason="cutoff")
     return len(late)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import time
@@ -31,6 +32,8 @@ from alphafoundry.agents.simulation import (
     sessions_of,
     strategies_of,
 )
+from alphafoundry.algorithms.providers import KEY_VARIABLES, key_from_environment
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
 from alphafoundry.settings import FoundrySettings, load_settings
@@ -84,13 +87,12 @@ async def run_of_desk(
     """
     given: dict[str, Any] = {"market": market, "seed": seed}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    plan = checked_schedule(Path(schedule), environment=environment)
+    plan = None if like is not None else checked_schedule(Path(schedule), environment=environment)
     url = settings.database_url.get_secret_value() if settings.database_url else None
     async with run_context() as context:
         say = context.progress.say
         panel = await asyncio.to_thread(load_simulated_market, settings, say)
-        model = await _rephraser(settings)
-        hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
+        model = await _rephraser(settings, elsewhere=replay_from is not None)
         asked = {
             "sessions": sessions,
             "schedule": schedule,
@@ -101,15 +103,23 @@ async def run_of_desk(
             "data_version": panel.fingerprint,
         }
         with open_store(url, home=settings.home) as store:
-            cut, research = None, 0.0
-            strategies: Sequence[LiveStrategy]
-            if replay_from is None and not restart:
-                cut = cut_simulation(store, asked, plan)
-            if like is not None:
+            research = 0.0
+            strategies: Sequence[LiveStrategy] | None = None
+            if plan is None:
                 earlier = read_agent_desk(store, like)
                 plan = stored_schedule(earlier.schedule, environment=environment)
                 strategies = strategies_of(earlier)
-            elif cut is None:
+            hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
+            anew = restart or like is not None or replay_from is not None
+            cut = None if anew else cut_simulation(store, asked, plan)
+            if cut is not None:
+                strategies = strategies_of(cut)
+                done = 0 if cut.checkpoint is None else cut.checkpoint["sessions"]
+                say(
+                    f"Going on with {cut.name}, of which {done} of {sessions} sessions are done; "
+                    "--restart begins anew"
+                )
+            elif strategies is None:
                 began = process_time()
                 found = await strategies_for(
                     store,
@@ -122,13 +132,6 @@ async def run_of_desk(
                     stop=context.stop,
                 )
                 strategies, research = found.strategies, process_time() - began
-            else:
-                strategies = strategies_of(cut)
-                done = 0 if cut.checkpoint is None else cut.checkpoint["sessions"]
-                say(
-                    f"Going on with {cut.name}, of which {done} of {sessions} sessions are done; "
-                    "--restart begins anew"
-                )
             checkpoint = None if cut is None else cut.checkpoint
             first, last = panel.dates[0].item(), panel.dates[-1].item()
             origin = DataOrigin(
@@ -195,13 +198,24 @@ async def run_of_desk(
                     yield SimulatedDesk(simulation, settings, run, context)
 
 
-async def _rephraser(settings: FoundrySettings) -> Rephraser | None:
-    """Return the model that rephrases explanations, its key from the environment or a block."""
-    if settings.explanation.provider == "none":
+async def _rephraser(settings: FoundrySettings, *, elsewhere: bool) -> Rephraser | None:
+    """Return the model that rephrases explanations, its key from the environment or a block.
+
+    elsewhere : another process asks it, which inherits the environment and reads no block
+
+    Raises ConfigurationError where that process would have no key.
+    """
+    provider = settings.explanation.provider
+    if provider == "none":
         return None
     from tasks.algorithms.run import api_key
 
-    key = await api_key(settings.explanation.provider)
+    key = await api_key(provider)
+    if elsewhere and key is not None and key_from_environment(provider, os.environ) is None:
+        raise ConfigurationError(
+            f"explanation.provider {provider}: its key is in a Prefect Secret block alone, which "
+            f"the process that runs a desk's agents does not read; set {KEY_VARIABLES[provider]}"
+        )
     return await asyncio.to_thread(rephraser, settings, key)
 
 

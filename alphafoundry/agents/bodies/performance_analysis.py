@@ -71,7 +71,7 @@ def performance_analysis(context: AgentContext) -> AgentResult:
     new = record_sessions(floor, context.now)
     if not floor.evenings:
         return AgentResult("no session has closed yet")
-    sheet = desk_sheet(floor.store, floor.desk)
+    sheet = desk_sheet(floor.store, floor.desk, floor.looked_at())
     if given.alert_on_anomalies:
         _tell_odd(floor, sheet, len(new), context.now)
     if given.generate_reports and not floor.simulated:

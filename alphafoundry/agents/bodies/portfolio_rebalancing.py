@@ -20,6 +20,7 @@ def portfolio_rebalancing(context: AgentContext) -> AgentResult:
         session,
         floor.account.positions(),
         floor.account.equity(),
+        not_shortable=floor.hard_to_borrow(),
         most_shares=risk.get("most_shares"),
         reduce_only=context.mode == "REDUCING" or bool(risk.get("only_reduce")),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal
 
@@ -51,6 +51,10 @@ class CorporateAction:
     dividend: float = 0.0
 
 
+LATER = "later orders"
+"""Reason of an order that was split for what those after it trade."""
+
+
 @dataclass(frozen=True)
 class IntendedOrder:
     """An order that should be sent, and why.
@@ -78,6 +82,27 @@ class IntendedOrder:
     deferred: int
     forecast: float
     parts: Mapping[str, int]
+
+    @property
+    def reduces(self) -> bool:
+        """Whether it only brings the position nearer to zero."""
+        return abs(self.target) < abs(self.held) and self.target * self.held >= 0
+
+    def part(self, held: int, quantity: int) -> IntendedOrder:
+        """Return the part of it that trades `quantity` shares where `held` are there by then.
+
+        What the parts after it are for stands in it as "later orders", so that each adds up.
+        """
+        target = held + (quantity if self.side == "buy" else -quantity)
+        later = (target - self.target) * MICRO
+        parts = {**self.parts, "held": -held * MICRO}
+        return replace(
+            self,
+            quantity=quantity,
+            held=held,
+            target=target,
+            parts={**parts, LATER: later} if later else parts,
+        )
 
     def why(self) -> list[str]:
         """Return the parts as lines, in shares, ending with their sum."""

@@ -37,8 +37,6 @@ from alphafoundry.trading.risk.limits import (
 )
 from alphafoundry.trading.risk.measures import (
     TailRisk,
-    beta,
-    drawdowns,
     tail_risk,
 )
 from alphafoundry.trading.risk.snapshot import BookHistory, RiskSnapshot, measure_risk
@@ -58,9 +56,7 @@ __all__ = [
     "StopDecision",
     "StopRules",
     "TailRisk",
-    "beta",
     "christoffersen",
-    "drawdowns",
     "judge_exceptions",
     "judge_risk",
     "judge_stops",

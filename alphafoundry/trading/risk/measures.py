@@ -1,4 +1,4 @@
-"""Value at risk and what lies beyond it, by three methods, and falls of equity."""
+"""Value at risk and what lies beyond it, by three methods."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from alphafoundry.errors import PortfolioError
+from alphafoundry.finance.statistics import deviation
 
 Array = NDArray[np.float64]
 Method = Literal["historical", "filtered historical", "Cornish-Fisher"]
@@ -106,37 +107,10 @@ def filtered(returns: Array) -> Array:
     variance[0] = squares.mean()
     for t, square in enumerate(squares):
         variance[t + 1] = DECAY * variance[t] + (1.0 - DECAY) * square
-    deviation = np.sqrt(variance)
-    ratio = np.divide(
-        deviation[-1], deviation[:-1], out=np.ones(len(returns)), where=deviation[:-1] > 0.0
-    )
+    spread = np.sqrt(variance)
+    ratio = np.divide(spread[-1], spread[:-1], out=np.ones(len(returns)), where=spread[:-1] > 0.0)
     found: Array = returns * ratio
     return found
-
-
-def drawdowns(returns: Array) -> Array:
-    """Return how far compounded equity is below its peak each day, shape (n_days,), 0 or less.
-
-    Equity starts at 1, which is the first peak. NaN makes all that follows NaN.
-    """
-    wealth = np.cumprod(1.0 + np.asarray(returns, dtype=np.float64))
-    peak = np.maximum.accumulate(np.concatenate(([1.0], wealth)))[1:]
-    found: Array = wealth / peak - 1.0
-    return found
-
-
-def beta(returns: Array, market: Array) -> float:
-    """Return covariance with the market over its variance; NaN where it does not move.
-
-    Days on which either is NaN are left out.
-    """
-    known = np.isfinite(returns) & np.isfinite(market)
-    a, b = returns[known], market[known]
-    if len(a) < 2:
-        return math.nan
-    centred = b - b.mean()
-    variance = float(centred @ centred)
-    return float(centred @ (a - a.mean())) / variance if variance > 0.0 else math.nan
 
 
 def _returns(returns: Array) -> Array:
@@ -151,10 +125,10 @@ def _returns(returns: Array) -> Array:
 
 
 def _cornish_fisher(x: Array, level: float) -> tuple[float, float]:
-    mean, deviation = float(x.mean()), float(x.std())
-    if deviation == 0.0:
+    mean, spread = float(x.mean()), deviation(x)
+    if spread == 0.0:
         return -mean, -mean
-    z = (x - mean) / deviation
+    z = (x - mean) / spread
     skew, excess = float((z**3).mean()), float((z**4).mean()) - 3.0
 
     def quantile(at: Array) -> Array:
@@ -177,4 +151,4 @@ def _cornish_fisher(x: Array, level: float) -> tuple[float, float]:
         - (2.0 * third - 5.0 * first) * skew**2 / 36.0
     )
     value = float(quantile(np.array([at]))[0])
-    return -(mean + deviation * value), -(mean + deviation * tail)
+    return -(mean + spread * value), -(mean + spread * tail)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from alphafoundry.errors import PortfolioError
+from alphafoundry.finance.statistics import beta, deviation, under_water
 from alphafoundry.market.panel import Panel
 from alphafoundry.trading.risk.backtesting import ExceptionTest, judge_exceptions
 from alphafoundry.trading.risk.correlation import shrunk_correlation
@@ -20,8 +21,6 @@ from alphafoundry.trading.risk.measures import (
     WINDOW,
     Method,
     TailRisk,
-    beta,
-    drawdowns,
     tail_risk,
 )
 
@@ -185,7 +184,7 @@ def measure_risk(
         if enough
         else ()
     )
-    falls = drawdowns(history.returns)
+    falls = under_water(history.returns)
     year = slice(max(len(recent) - _YEAR, 0), None)
     with np.errstate(invalid="ignore"):
         known = np.isfinite(recent).sum(axis=1)
@@ -212,7 +211,7 @@ def measure_risk(
         ),
         drawdown=float(falls[-1]) if len(falls) else 0.0,
         deepest=float(falls.min(initial=0.0)),
-        volatility=float(book[year].std()) if len(book) else math.nan,
+        volatility=deviation(book[year]) if len(book) else math.nan,
         beta=book_beta,
         sectors=sectors,
         sector_of=dict(zip(names, sector_of, strict=True)),
@@ -239,14 +238,17 @@ def _columns(panel: Panel, names: list[str]) -> NDArray[np.intp]:
 
 def _marks(panel: Panel, row: int, names: list[str], columns: NDArray[np.intp]) -> Array:
     """Return the last known closes as traded; one that the market's checks masked is not known."""
-    close = panel.raw.get("close", panel.fields["close"])[: row + 1, columns]
-    known = np.isfinite(close) & np.isfinite(panel.fields["close"][: row + 1, columns])
-    for i, symbol in enumerate(names):
-        if not known[:, i].any():
-            raise PortfolioError(f"{symbol}: held, but it has no close up to {panel.dates[row]}")
-    latest = len(close) - 1 - np.argmax(known[::-1], axis=0)
-    found: Array = close[latest, np.arange(len(columns))]
-    return found
+    printed, checked = panel.raw.get("close", panel.fields["close"]), panel.fields["close"]
+    found: Array = np.full(len(columns), np.nan)
+    wanted = np.arange(len(columns))
+    for day in range(row, -1, -1):
+        close = printed[day, columns[wanted]]
+        known = np.isfinite(close) & np.isfinite(checked[day, columns[wanted]])
+        found[wanted[known]] = close[known]
+        wanted = wanted[~known]
+        if not len(wanted):
+            return found
+    raise PortfolioError(f"{names[wanted[0]]}: held, but it has no close up to {panel.dates[row]}")
 
 
 def _sectors(panel: Panel, row: int, names: list[str], columns: NDArray[np.intp]) -> list[str]:

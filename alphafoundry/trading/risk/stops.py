@@ -11,7 +11,7 @@ import numpy as np
 
 from alphafoundry.errors import PortfolioError
 from alphafoundry.finance.costs import check_range
-from alphafoundry.trading.risk.measures import drawdowns
+from alphafoundry.finance.statistics import under_water
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _lock(rules: StopRules, returns: Sequence[float]) -> str | None:
     for ago in range(max(rules.lock, 1)):
         until = len(known) - ago
         window = known[max(until - rules.drawdown_sessions, 0) : max(until, 0)]
-        fall = -float(drawdowns(window)[-1]) if len(window) else 0.0
+        fall = -float(under_water(window)[-1]) if len(window) else 0.0
         if fall >= rules.drawdown:
             return (
                 f"equity fell {fall:.1%} below its peak of {rules.drawdown_sessions} sessions "

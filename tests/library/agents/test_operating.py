@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,9 +12,11 @@ from sqlalchemy import select
 
 from alphafoundry.agents.control import change_desk
 from alphafoundry.agents.decisions import replayed
-from alphafoundry.agents.flatten import _allowed, flatten_desk
+from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.living import LivingDesk
+from alphafoundry.agents.paper_account import open_paper_account
 from alphafoundry.agents.reconciling import reconcile_desk
+from alphafoundry.agents.simulation import sessions_of
 from alphafoundry.errors import FoundryError, StoreError
 from alphafoundry.runs import open_run
 from alphafoundry.store import Store, open_store
@@ -25,6 +28,9 @@ from alphafoundry.store.agents import (
 )
 from alphafoundry.store.desk_tables import DeskRow
 from alphafoundry.trading import OrderLimits, read_orders, set_state
+from alphafoundry.trading.orders import within_limits
+from alphafoundry.trading.portfolio import IntendedOrder
+from alphafoundry.trading.risk import Stop
 from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
 from tests.library.agents.test_living import Stepping
 
@@ -109,11 +115,54 @@ def test_a_desk_is_flattened_once_and_its_ledger_holds(tmp_path):
 
 
 def test_a_position_beyond_the_limits_of_an_order_is_closed_in_parts():
-    parts = list(_allowed(25_000_500_000, 0, OrderLimits(max_order_shares=10_000)))
+    parts = list(within_limits(25_000_500_000, 0, OrderLimits(max_order_shares=10_000)))
     assert parts == [10_000_000_000, 10_000_000_000, 5_000_500_000]
     dollars = OrderLimits(max_order_shares=100, max_order_value=1_000)
-    assert list(_allowed(60_000_000, 40_000_000, dollars)) == [25_000_000, 25_000_000, 10_000_000]
-    assert list(_allowed(60_000_000, None, OrderLimits())) == [60_000_000]
+    assert list(within_limits(60_000_000, 40_000_000, dollars)) == [
+        25_000_000,
+        25_000_000,
+        10_000_000,
+    ]
+    assert list(within_limits(60_000_000, None, OrderLimits())) == [60_000_000]
+    assert list(within_limits(0, None, OrderLimits(max_order_shares=10))) == []
+
+
+def test_stops_and_orders_that_reduce_are_split_at_the_limit_and_add_up(tmp_path):
+    panel = small_panel()
+    hours, (session,) = sessions_of(panel, "XNYS", 1)
+    now = session.closes - 1200
+    million = 1_000_000
+    reducing = IntendedOrder(
+        *("S01", "sell", 250, 400, 150, 50.0, 0, 0.0),
+        parts={"strategy a": 120 * million, "optimiser": 30 * million, "held": -400 * million},
+    )
+    opening = replace(reducing, symbol="S02", held=-10, parts={"optimiser": -250 * million})
+    with (
+        open_store(home=tmp_path) as store,
+        open_paper_account(
+            store,
+            name="split",
+            panel=panel,
+            hours=hours,
+            sessions=[session],
+            cash=1e6,
+            seed=1,
+            limits=OrderLimits(max_order_shares=100),
+        ) as account,
+    ):
+        given = {"session": session.day, "now": now, "data_until": panel.dates[-2].item()}
+        assert account.intend([reducing, opening], **given) == 4
+        stop = Stop("S03", session.day, -250, -0.2)
+        assert account.close_out([stop], session=session, now=now) == 3
+        orders = read_orders(store, 1)
+    wanted = {"S01": [100, 100, 50], "S02": [250], "S03": [100, 100, 50]}
+    for symbol, counts in wanted.items():
+        assert [one.quantity // million for one in orders if one.symbol == symbol] == counts
+    assert {one.reduce_only for one in orders if one.symbol != "S02"} == {True}
+    parts = [one.facts["parts"] for one in orders if one.symbol == "S01"]
+    assert [sum(one.values()) for one in parts] == [-100 * million, -100 * million, -50 * million]
+    # What is held in the end is held for the reasons of the whole order.
+    assert "later orders" not in parts[-1] and parts[-1]["strategy a"] == 120 * million
 
 
 def test_a_desk_that_a_process_is_at_work_on_is_taken_up_by_no_other(tmp_path):

@@ -90,6 +90,27 @@ def test_the_smaller_limit_of_shares_holds(tmp_path):
     text = "desk: {orders: {max_order_shares: 50}}\n"
     assert order_limits(schedule(tmp_path, text)).max_order_shares == 50.0
     assert order_limits(load_schedule(SCHEDULE)).max_order_shares == 10_000.0
+    left_out = tmp_path / "usual.yaml"
+    text = SCHEDULE.read_text(encoding="utf-8")
+    assert "      max_order_size: 10000\n" in text
+    left_out.write_text(text.replace("      max_order_size: 10000\n", ""), encoding="utf-8")
+    assert order_limits(load_schedule(left_out)).max_order_shares == 10_000.0
+
+
+def test_a_name_that_nobody_lends_is_not_sold_short(tmp_path):
+    plan = load_schedule(SCHEDULE)
+    panel = small_panel()
+    hard = frozenset(str(one) for one in panel.symbols[:30]) | {"NOT-HERE"}
+    lent = replace(plan.rules, broker=replace(plan.rules.broker, hard_to_borrow=hard))
+    with (
+        open_store(home=tmp_path) as store,
+        small_desk(store, panel, tmp_path, sessions=1, schedule=replace(plan, rules=lent)) as desk,
+    ):
+        desk.run_session(desk.sessions[0])
+        orders = read_orders(store, 1)
+    sold = {one.symbol for one in orders if one.side == "sell"}
+    assert sold and not sold & hard
+    assert not [one for one in orders if one.status == "rejected"]
 
 
 @pytest.mark.slow

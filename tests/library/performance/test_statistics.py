@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.errors import PerformanceError
+from alphafoundry.finance.statistics import under_water
 from alphafoundry.performance import (
     ReturnSeries,
     by_period,
@@ -25,7 +26,6 @@ from alphafoundry.performance import (
     rolling_volatility,
     sharpe_evidence,
     statistics_of,
-    under_water,
 )
 
 NEAR = 1e-10
@@ -131,7 +131,7 @@ def test_drawdowns_have_their_days_and_the_last_one_may_last() -> None:
     assert (deep.began, deep.deepest) == (date(2024, 1, 2), date(2024, 1, 3))
     assert deep.recovered == date(2024, 1, 4)
     assert last.recovered is None and last.days == 3
-    assert under_water(series).min() == near(-0.19)
+    assert under_water(series.returns).min() == near(-0.19)
 
 
 def test_a_first_day_of_loss_is_a_drawdown() -> None:

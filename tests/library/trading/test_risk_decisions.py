@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from alphafoundry.errors import BacktestError, PortfolioError
+from alphafoundry.finance.statistics import beta
 from alphafoundry.trading.risk import (
     BookHistory,
     Position,
@@ -17,7 +18,6 @@ from alphafoundry.trading.risk import (
     Stop,
     StopDecision,
     StopRules,
-    beta,
     judge_risk,
     judge_stops,
     measure_risk,

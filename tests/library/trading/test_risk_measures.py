@@ -12,10 +12,9 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from alphafoundry.errors import PortfolioError
+from alphafoundry.finance.statistics import beta, under_water
 from alphafoundry.trading.risk import (
-    beta,
     christoffersen,
-    drawdowns,
     judge_exceptions,
     kupiec,
     shrunk_correlation,
@@ -43,7 +42,7 @@ def test_drawdown_equals_skfolio() -> None:
     measures = pytest.importorskip("skfolio.measures")
     x = fat_tails(400)
     expected = measures.get_drawdowns(x, compounded=True)
-    np.testing.assert_allclose(drawdowns(x), expected, atol=1e-10)
+    np.testing.assert_allclose(under_water(x), expected, atol=1e-10)
 
 
 def test_beta_is_the_slope_of_the_regression() -> None:
