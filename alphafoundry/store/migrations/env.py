@@ -2,7 +2,12 @@
 
 from alembic import context
 
-from alphafoundry.store import agent_tables, desk_tables, performance_tables  # noqa: F401
+from alphafoundry.store import (  # noqa: F401
+    agent_tables,
+    desk_tables,
+    mark_tables,
+    performance_tables,
+)
 from alphafoundry.store.migrations import VERSION_TABLE
 from alphafoundry.store.tables import Table
 
