@@ -28,13 +28,27 @@ from alphafoundry.dashboard.charts import Chart
 from alphafoundry.dashboard.evidence import EvidenceBook
 from alphafoundry.dashboard.facts import FactsKeeper
 from alphafoundry.dashboard.guard import Application, Guard
-from alphafoundry.dashboard.pages import alphas, now, processes
+from alphafoundry.dashboard.pages import (
+    actions,
+    agents,
+    algorithms,
+    alphas,
+    data,
+    desk,
+    machine,
+    now,
+    processes,
+    runs,
+    workflows,
+)
 from alphafoundry.dashboard.rendering import STATIC, environment, render
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import Given, Row, Table, WrongFilter, read_all, read_page
 from alphafoundry.errors import FoundryError
 
-PAGES: tuple[ModuleType, ...] = (now, alphas, processes)
+PAGES: tuple[ModuleType, ...] = (
+    *(now, alphas, runs, workflows, algorithms, data, desk, agents, processes, machine, actions),
+)
 TABLES: dict[str, Table] = {one.name: one for page in PAGES for one in page.TABLES}
 CHARTS: dict[str, Callable[[Sources, Given], Chart]] = {
     name: chart for page in PAGES for name, chart in page.CHARTS.items()
