@@ -16,7 +16,7 @@ endif
 export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 
 .DEFAULT_GOAL := help
-.PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
+.PHONY: up down status web link bench-dashboard unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
         bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
         bench-startup bench-truth
@@ -53,6 +53,12 @@ down: ## End the platform
 
 status: ## Show what the platform does
 	@$(BIN)/python -m flows.platform status
+
+web: install ## Serve the web dashboard alone (FLAGS='--port 4211')
+	@$(BIN)/python -m flows.web $(FLAGS)
+
+link: ## Print a link that opens the dashboard signed in, once and within a minute
+	@$(BIN)/python -m flows.web --link $(FLAGS)
 
 unit: ## Print the platform as a service for systemd
 	@$(BIN)/python -m flows.platform unit
@@ -125,6 +131,9 @@ bench-startup: install-dev ## Measure where the seconds of a command's start and
 
 bench-supervisor: install-dev ## Measure what survives, restarts, output and idle children (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.supervisor $(FLAGS)
+
+bench-dashboard: install-dev ## Measure every page over 100,000 alphas and 10 million samples
+	@$(BIN)/python -m benchmarks.dashboard $(FLAGS)
 
 soak: install-dev ## Run the supervisor with faults each minute and print what grows (MINUTES=20)
 	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) $(FLAGS)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
 from alphafoundry.settings import load_settings
+from alphafoundry.supervisor.processes import ProcessConfig
+
+if TYPE_CHECKING:
+    from alphafoundry.dashboard.access import Access
 
 PORT = 4210
 EXIT_ERROR = 2
@@ -75,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def port_of(processes: Iterable[ProcessConfig]) -> int | None:
+    """Return the port of the dashboard among supervised processes, None where it is not."""
+    for one in processes:
+        if one.module == "flows.web":
+            given, _ = _parser().parse_known_args(one.args)
+            return int(given.port)
+    return None
+
+
 def _run(given: argparse.Namespace) -> None:
     settings = load_settings()
     _check(given)
@@ -85,7 +100,7 @@ def _run(given: argparse.Namespace) -> None:
     if given.sign_out_all:
         print(f"{access.sign_out_all()} sessions revoked")
         return
-    link = sign_in_link(given, access)
+    link = _link(given, access)
     if given.link:
         print(link)
         return
@@ -122,26 +137,38 @@ def _check(given: argparse.Namespace) -> None:
             )
 
 
-def sign_in_link(given: argparse.Namespace, access: object) -> str:
-    """Return an address that opens the dashboard signed in, once and within a minute."""
-    from alphafoundry.dashboard.access import Access
+def sign_in_link(home: Path, port: int) -> str:
+    """Return an address on this machine that opens a dashboard signed in, once, for a minute."""
+    from alphafoundry.dashboard.access import FOLDER, Access
 
-    assert isinstance(access, Access)
+    return _link(_parser().parse_args(["--port", str(port)]), Access(home / FOLDER, port=port))
+
+
+def _link(given: argparse.Namespace, access: Access) -> str:
     scheme = "https" if given.certificate or given.behind_proxy else "http"
     host = given.name[0] if given.name else "127.0.0.1"
     place = host if given.behind_proxy and given.name else f"{host}:{given.port}"
     return f"{scheme}://{place}/enter?code={access.code('reads' if given.read_only else 'acts')}"
 
 
-def _serve(given: argparse.Namespace, access: object, link: str) -> None:
+def _serve(given: argparse.Namespace, access: Access, link: str) -> None:
     import uvicorn
 
-    from alphafoundry.dashboard import Access, Sources, create_application
+    with socket.socket(socket.AF_INET6 if ":" in given.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((given.host, given.port))
+        except OSError as problem:
+            raise ConfigurationError(
+                f"port {given.port} of {given.host} is not to be had ({problem.strerror}); does a "
+                "dashboard run already? Choose another --port"
+            ) from None
+
+    from alphafoundry.dashboard import Sources, create_application
     from alphafoundry.store import open_store
     from alphafoundry.supervisor.child import ready
     from tasks.dashboard import PrefectServer
 
-    assert isinstance(access, Access)
     settings = load_settings()
     url = settings.database_url
     with open_store(None if url is None else url.get_secret_value(), home=settings.home) as store:

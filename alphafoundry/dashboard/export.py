@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,7 +92,8 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     if value is None:
         return None
     if pa.types.is_timestamp(kind) and isinstance(value, str):
-        return datetime.fromisoformat(f"{value}+00:00")
+        at = datetime.fromisoformat(value)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
     if pa.types.is_string(kind) and not isinstance(value, str):
         return json.dumps(value, default=str)
     plain = {pa.bool_(): bool, pa.float64(): float, pa.int64(): int}.get(kind)

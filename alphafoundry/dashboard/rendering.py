@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from alphafoundry.dashboard.access import Session
 from alphafoundry.dashboard.tables import Column, Row
-from alphafoundry.supervisor.reading import moment_of, span
+from alphafoundry.supervisor.reading import span
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
@@ -57,6 +57,7 @@ def environment() -> Environment:
         "size": size,
         "lasting": length,
         "safe_text": safe_text,
+        "ticked": ticked,
         "path": lambda value: quote(str(value), safe=""),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     }
@@ -119,6 +120,15 @@ def safe_text(value: Any) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
+def ticked(value: Any) -> Any:
+    """Return a sentence with what stands between back-ticks as code."""
+    parts = safe_text(value).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
+
+
 def number(value: float | None) -> str:
     """Return a number with two decimals."""
     if value is None or not math.isfinite(value):
@@ -160,7 +170,8 @@ def moment(value: datetime | str | None) -> Any:
     """Return a moment in UTC, which the page's script turns into the chosen zone."""
     if value is None:
         return GONE
-    at = moment_of(value) if isinstance(value, str) else value.astimezone(UTC)
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(
         at.isoformat(timespec="seconds"), at.strftime("%Y-%m-%d %H:%M:%S")
     )

@@ -157,6 +157,7 @@ ALPHAS = Table(
             "tag",
             lambda text: exists().where(_of_alpha(AlphaTagRow), AlphaTagRow.tag == text),
         ),
+        Filter("id", "alpha", equal(AlphaRow.alpha_id)),
         Filter("service", "service", equal(AlphaRow.service)),
     ),
     later=lambda state, connection, rows: state.evidence.add_to(connection, rows),

@@ -39,7 +39,7 @@ FETCHES = Table(
     database="feed",
     columns=(
         Column("id", "number", "integer", of=_FETCHES.c.id, hidden=True, sorts=True),
-        Column("at", "at", of=_FETCHES.c.at),
+        Column("at", "at", "time", of=_FETCHES.c.at),
         Column("source", "source", of=_FETCHES.c.source),
         Column("label", "what", of=_FETCHES.c.label),
         Column("ok", "answered", "yes", of=_FETCHES.c.ok),

@@ -22,6 +22,10 @@ TABLES = ()
 CHARTS: dict[str, Any] = {}
 
 HOURS = 24
+WINDOWS = (1, 6)
+"""Hours that the timeline shows where everything lies within."""
+
+HOUR = timedelta(hours=1)
 LANES = 14
 BARS = 400
 
@@ -32,8 +36,9 @@ def now(request: Request) -> Response:
     sources = sources_of(request)
     session: Session = request.state.session
     moment = sources.now()
-    looked = datetime.fromtimestamp(session.visit, UTC)
-    since = moment - timedelta(hours=HOURS)
+    since = moment - HOURS * HOUR
+    first = session.visit == session.began
+    looked = since if first else datetime.fromtimestamp(session.visit, UTC)
     with sources.connect("store") as connection:
         newer = AlphaRow.created_at > looked
         counts = (
@@ -79,6 +84,10 @@ def now(request: Request) -> Response:
             )
         ]
     lives = _lives(sources, since)
+    began = [row["started_at"] for row in runs] + [row["start"] for row in lives]
+    hours = next(
+        (one for one in WINDOWS if moment - min(began, default=moment) < one * HOUR), HOURS
+    )
     return render(
         request,
         "now.html",
@@ -89,8 +98,8 @@ def now(request: Request) -> Response:
         runs=runs[:8],
         ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
         restarts=[row for row in lives if row["restart"] and row["start"] > looked],
-        timeline=timeline(runs, lives, since=since, until=moment),
-        hours=HOURS,
+        timeline=timeline(runs, lives, hours=hours, until=moment),
+        hours=hours,
     )
 
 
@@ -119,10 +128,9 @@ def _lives(sources: Sources, since: datetime) -> list[Row]:
     ]
 
 
-def timeline(
-    runs: list[Row], lives: list[Row], *, since: datetime, until: datetime
-) -> dict[str, Any]:
+def timeline(runs: list[Row], lives: list[Row], *, hours: int, until: datetime) -> dict[str, Any]:
     """Return runs and lives as bars on one axis from 0 to 1000, a lane for each name."""
+    since = until - hours * HOUR
     length = (until - since).total_seconds()
 
     def place(at: datetime | None) -> float:
@@ -148,10 +156,9 @@ def timeline(
                 "told": f"{row['lane']}: {row['cause'] or 'runs'}",
             }
         )
-    step = max(HOURS // 6, 1)
     ticks = []
-    first = since.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    for hour in range(0, HOURS, step):
-        at = first + timedelta(hours=hour)
+    for number in range(1, 6):
+        at = since + number * hours * HOUR / 6
+        at -= timedelta(minutes=at.minute % 10, seconds=at.second)
         ticks.append({"x": place(at), "told": at.strftime("%H:%M")})
     return {"lanes": list(lanes.items())[:LANES], "ticks": ticks}

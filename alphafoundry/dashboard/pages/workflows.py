@@ -209,24 +209,13 @@ def phase(request: Request, number: int, phase: str) -> Response:
     """Show one phase: its trials, which parameters matter, and where the good ones lie."""
     given = given_of(request)
     with sources_of(request).connect("store") as connection:
-        row = connection.execute(
-            select(*PhaseRow.__table__.columns, RunRow.market_label, RunRow.report)
-            .join(RunRow, RunRow.id == PhaseRow.run_id)
-            .where(PhaseRow.run_id == min(number, 2**31 - 1), PhaseRow.phase == phase)
-            .order_by(PhaseRow.id.desc())
-            .limit(1)
-        ).one_or_none()
-        if row is None:
-            raise MissingPage(f"run {number} has no phase {phase!r}")
+        row = _read_phase(connection, number, phase)
         page = read_page(connection, TRIALS, given | {"phase": row.key})
-        drawn = _sample(connection, row.key, row.trials)
     said: dict[str, Any] = next(
         (one for one in (row.report or {}).get("phases") or [] if one.get("name") == phase), {}
     )
-    deflated = said.get("deflated")
     for one in page.rows:
         one |= {"dsr": None, "verdict": f"1 of {row.trials:,} trials", "low": None, "high": None}
-    weights = importances(drawn)
     return render(
         request,
         "phase.html",
@@ -234,12 +223,41 @@ def phase(request: Request, number: int, phase: str) -> Response:
         title=f"Phase {phase} of run {number}",
         row=row,
         table=page,
-        importances=weights,
-        heat=heat_map(drawn, [name for name, _ in weights]),
         said=said,
-        deflated=deflated,
         labels=[row.market_label or ""],
     )
+
+
+@router.get("/workflows/{number}/{phase}/parameters")
+def parameters(request: Request, number: int, phase: str) -> Response:
+    """Show which parameters of a phase matter, and where the good ones lie."""
+    with sources_of(request).connect("store") as connection:
+        row = _read_phase(connection, number, phase)
+        drawn = _sample(connection, row.key, row.trials)
+    weights = importances(drawn)
+    return render(
+        request,
+        "parameters.html",
+        page="workflows",
+        title=f"Parameters of phase {phase} of run {number}",
+        row=row,
+        importances=weights,
+        heat=heat_map(drawn, [name for name, _ in weights]),
+        labels=[row.market_label or ""],
+    )
+
+
+def _read_phase(connection: Any, number: int, phase: str) -> Any:
+    row = connection.execute(
+        select(*PhaseRow.__table__.columns, RunRow.market_label, RunRow.report)
+        .join(RunRow, RunRow.id == PhaseRow.run_id)
+        .where(PhaseRow.run_id == min(number, 2**31 - 1), PhaseRow.phase == phase)
+        .order_by(PhaseRow.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        raise MissingPage(f"run {number} has no phase {phase!r}")
+    return row
 
 
 Trial = tuple[dict[str, Any], float]

@@ -41,10 +41,9 @@
       const topics = region.dataset.live.split(" ");
       if (!topics.some((topic) => waiting.has(topic)) || busy(region)) continue;
       htmx.trigger(region, "refresh");
-      for (const topic of topics) region.dataset.seen = topic;
     }
     for (const [figure, drawn] of charts) {
-      if (waiting.has(figure.dataset.topic || "processes")) load(figure, drawn);
+      if (waiting.size) load(figure, drawn);
     }
     waiting = new Set();
   };
@@ -80,6 +79,14 @@
     percent: (v) => (100 * v).toFixed(1) + " %",
     ratio: (v) => v.toFixed(2),
   };
+  // [least step in seconds, text, and what is added where year, month, day or hour change]
+  const dates = [
+    [365 * 86400, "{YYYY}", null, null, null, null, null, null, 1],
+    [28 * 86400, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+    [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
+  ];
   const options = (data, width, height) => {
     const style = getComputedStyle(document.documentElement);
     const text = style.getPropertyValue("--text").trim(), line = style.getPropertyValue("--line").trim();
@@ -91,11 +98,14 @@
       scales: { x: { time: data.axis === "time" } },
       tzDate: (ts) => (zone === "local" ? new Date(ts * 1000) : uPlot.tzDate(new Date(ts * 1000), zone === "UTC" ? "Etc/UTC" : zone)),
       axes: [
-        { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line } },
-        { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, size: 72, values: (u, all) => all.map(show) },
+        {
+          stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line },
+          values: data.axis === "time" ? dates : undefined,
+        },
+        { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, size: 76, values: (u, all, axis, space, step) => all.map((v) => (data.unit === "dollars" && step < 1e4 ? v.toLocaleString("en") + " $" : show(v))) },
       ],
       series: [
-        data.axis === "time" ? {} : { value: (u, v) => (v === null ? "–" : String(+v.toPrecision(4))) },
+        data.axis === "time" ? { value: "{YYYY}-{MM}-{DD} {HH}:{mm}" } : { value: (u, v) => (v === null ? "–" : String(+v.toPrecision(4))) },
         ...data.series.map((one, place) => ({
           label: one.label, stroke: colours[place % colours.length], width: 1.5,
           dash: place > 3 ? [6, 3] : undefined,
