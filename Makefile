@@ -58,6 +58,12 @@ status: ## Show what the platform does
 restore: install ## Put every database back as the newest whole copy has it (FLAGS='--check --from DAY')
 	@$(BIN)/python -m flows.platform restore $(FLAGS)
 
+web: install ## Serve the web dashboard alone (FLAGS='--port 4211')
+	@$(BIN)/python -m flows.web $(FLAGS)
+
+link: ## Print a link that opens the dashboard signed in, once and within a minute
+	@$(BIN)/python -m flows.web --link $(FLAGS)
+
 unit: ## Print the platform as a service for systemd
 	@$(BIN)/python -m flows.platform unit
 
@@ -136,6 +142,9 @@ bench-screen: install-dev ## Measure screening in ideas a second, and what it fi
 
 bench-supervisor: install-dev ## Measure what survives, restarts, output and idle children (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.supervisor $(FLAGS)
+
+bench-dashboard: install-dev ## Measure every page over 100,000 alphas and 10 million samples
+	@$(BIN)/python -m benchmarks.dashboard $(FLAGS)
 
 soak: install-dev ## Run the supervisor with faults each minute and print what grows (MINUTES=20)
 	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) $(FLAGS)

@@ -59,7 +59,7 @@ _TELLING = {"-h", "--help", "--check", "--schema"}
 _TELLING |= {"status", "why", "pause", "resume", "halt", "check"}
 
 # Commands that are no flow: they have no server, and nothing to save.
-_WITHOUT_FLOW = {"flows.supervise", "flows.dashboard", "flows.platform"}
+_WITHOUT_FLOW = {"flows.supervise", "flows.dashboard", "flows.platform", "flows.web"}
 
 # Python sets argv so while it imports this package for `python -m flows.NAME`. The imports that
 # follow take seconds; until the command can handle a signal, nothing is there to be saved.

@@ -41,6 +41,7 @@ from flows.supervise import (
     free_port,
     prefect_home,
 )
+from flows.web import port_of, sign_in_link
 from tasks.prefect.discovery import running_server
 
 START_SECONDS = 300.0
@@ -110,7 +111,7 @@ def _up(home: Path, given: argparse.Namespace) -> int:
     supervised = load_processes(settings.processes)
     if is_running(home):
         print(f"runs already (pid {running_pid(home)})")
-        _tell_where(home)
+        _tell_where(home, port_of(supervised.processes))
         return 0
     home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home).free / 2**20
@@ -124,7 +125,7 @@ def _up(home: Path, given: argparse.Namespace) -> int:
         become_guardian(home, settings.processes, supervised, only=None, added=added, minutes=0)
     child = _start_in_background(home, given)
     try:
-        return _wait_until_up(home, child)
+        return _wait_until_up(home, child, port_of(supervised.processes))
     except KeyboardInterrupt:
         # It has a session of its own, and Ctrl-C has not reached it.
         print(
@@ -240,8 +241,8 @@ def _start_in_background(home: Path, given: argparse.Namespace) -> subprocess.Po
         )
 
 
-def _wait_until_up(home: Path, child: subprocess.Popen[bytes]) -> int:
-    """Wait until the Prefect server answers, and say where everything is."""
+def _wait_until_up(home: Path, child: subprocess.Popen[bytes], dashboard: int | None) -> int:
+    """Wait until the Prefect server and the dashboard answer, and say where everything is."""
     log = folder_of(home) / LOG
     deadline = time.monotonic() + START_SECONDS
     print("starting ...", flush=True)
@@ -255,8 +256,9 @@ def _wait_until_up(home: Path, child: subprocess.Popen[bytes]) -> int:
                 row["name"]: row["state"] for row in read_status(home / database.FILE).processes
             }
             mine = read_status(home / database.FILE).supervision["pid"] == running_pid(home)
-            if mine and rows.get("prefect", "running") == "running" and "session" in rows:
-                _tell_where(home)
+            up = rows.get("prefect", "running") == "running" and "session" in rows
+            if mine and up and rows.get("dashboard") not in ("waiting", "starting"):
+                _tell_where(home, dashboard)
                 return 0
             if mine and rows.get("prefect") == "quarantined":
                 break
@@ -267,14 +269,19 @@ def _wait_until_up(home: Path, child: subprocess.Popen[bytes]) -> int:
     )
 
 
-def _tell_where(home: Path) -> None:
+def _tell_where(home: Path, dashboard: int | None) -> None:
+    if dashboard is not None:
+        print(f"dashboard  {sign_in_link(home, dashboard)}")
+        print("           it holds for a minute, and once; `make link` prints another")
     address = os.environ.get("PREFECT_API_URL") or running_server(prefect_home())
     ui = (address or "").removesuffix("/api")
     print(f"Prefect    {ui or 'starts'}")
     place = urllib.parse.urlsplit(ui)
     if place.hostname in ("127.0.0.1", "localhost") and place.port:
         port = place.port
-        print(f"from afar  ssh -L {port}:127.0.0.1:{port} THIS_MACHINE")
+        ports = [port] if dashboard is None else [port, dashboard]
+        tunnels = " ".join(f"-L {one}:127.0.0.1:{one}" for one in ports)
+        print(f"from afar  ssh {tunnels} THIS_MACHINE")
     print("processes  python -m flows.dashboard --watch")
     print(f"log        {folder_of(home) / LOG}")
     print("end        make down")

@@ -6,11 +6,10 @@ page from the internet could so start flow runs on the server of the person who 
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+
+from alphafoundry.host_names import HostNames
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -20,8 +19,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 WRONG_HOST = 421
 WRONG_ORIGIN = 403
-
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?")
 
 
 class GuardedApplication:
@@ -46,8 +43,7 @@ class GuardedApplication:
         self, application: Application, *, hosts: Iterable[str] = (), origins: Iterable[str] = ()
     ) -> None:
         self._application = application
-        own = ("localhost", socket.gethostname(), *hosts)
-        self._hosts = frozenset(_bare(name.lower()) for name in own)
+        self._hosts = HostNames(hosts)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +57,7 @@ class GuardedApplication:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         host = _only(scope, b"host")
-        if host is None or not self._is_own(host, scope):
+        if host is None or not self._hosts.includes(host, (scope.get("server") or ("",))[0]):
             return WRONG_HOST, (
                 f"This Prefect server does not answer for the host {host!r}. If it should, add the "
                 "name to `server_hosts` in config/foundry.yaml, or to FOUNDRY_SERVER_HOSTS, and "
@@ -76,24 +72,6 @@ class GuardedApplication:
             "should, add the origin to PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS and start the "
             "server again.\n"
         )
-
-    def _is_own(self, host: str, scope: Scope) -> bool:
-        found = _HOST.fullmatch(host)
-        if found is None:
-            return False
-        name = _bare(found["name"])
-        if name in self._hosts:
-            return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return address.is_loopback or str(address) == (scope.get("server") or ("",))[0]
-
-
-def _bare(name: str) -> str:
-    """Return a host's name without the dot of a full name, an address without its brackets."""
-    return name.rstrip(".").strip("[]")
 
 
 def _all(scope: Scope, name: bytes) -> list[str]:

@@ -5,6 +5,7 @@ from alembic import context
 from alphafoundry.store import (  # noqa: F401
     agent_tables,
     desk_tables,
+    mark_tables,
     model_tables,
     news_tables,
     performance_tables,

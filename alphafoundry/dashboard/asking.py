@@ -1,0 +1,97 @@
+"""What a request asks for: its filters, its form, and an action that is recorded before it is done.
+
+What is done here is done once: a form that arrives again shows what came of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.responses import RedirectResponse, Response
+
+from alphafoundry.dashboard.access import Access, Session
+from alphafoundry.dashboard.sources import Sources
+from alphafoundry.errors import FoundryError
+from alphafoundry.store.marks import record_action, settle_action
+
+MOST_FIELDS = 60
+
+
+class MissingPage(FoundryError):
+    """Nothing has this address."""
+
+
+class Refused(FoundryError):
+    """A session may not do this, or a form is not one of ours."""
+
+
+def sources_of(request: Request) -> Sources:
+    """Return what pages read."""
+    return cast(Sources, request.app.state.sources)
+
+
+def given_of(request: Request) -> dict[str, str]:
+    """Return the query string, the last value of each name."""
+    return dict(request.query_params)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form of ours.
+
+    Raises Refused for a session that only reads, and for a nonce that was not made for it.
+    """
+    session: Session = request.state.session
+    access: Access = request.app.state.access
+    body = await request.body()
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"),
+            keep_blank_values=True,
+            max_num_fields=MOST_FIELDS,
+            errors="strict",
+        )
+    except ValueError:
+        raise Refused("this is no form of the dashboard") from None
+    form = dict(pairs)
+    if session.role != "acts":
+        raise Refused("this session only reads; sign in with the token to act")
+    if not access.is_nonce(session, form.get("nonce", "")):
+        raise Refused("the form is too old or not of this session; open the page again")
+    return form
+
+
+def act(
+    request: Request,
+    form: Mapping[str, str],
+    *,
+    action: str,
+    subject: str,
+    parameters: Mapping[str, Any],
+    do: Callable[[], tuple[str, str | None]],
+) -> Response:
+    """Record an action, do it, record what came of it, and show that.
+
+    do : does it; returns a line about it and an address to follow, or raises FoundryError
+    """
+    sources = sources_of(request)
+    session: Session = request.state.session
+    number, new = record_action(
+        sources.store,
+        nonce=form["nonce"],
+        actor=session.name,
+        action=action,
+        subject=subject,
+        parameters=parameters,
+        now=sources.now(),
+    )
+    if new:
+        try:
+            told, link = do()
+        except FoundryError as problem:
+            settle_action(sources.store, number, "refused", str(problem), now=sources.now())
+        else:
+            settle_action(sources.store, number, "done", told, link=link, now=sources.now())
+    return RedirectResponse(f"/actions/{number}", 303)

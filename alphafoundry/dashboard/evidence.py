@@ -1,0 +1,195 @@
+"""What stands beside every Sharpe ratio: its band, luck over all trials, the verdict."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, select, tuple_
+
+from alphafoundry.dashboard.tables import Row
+from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
+from alphafoundry.evidence.sharpe import Moments, sharpe_denominator
+from alphafoundry.market.frequency import bars_a_year
+from alphafoundry.store import (
+    AlphaRow,
+    DailyPnl,
+    Store,
+    SubmissionRow,
+    VerdictRow,
+    count_trials,
+)
+from alphafoundry.store.mark_tables import AlphaMarkRow
+from alphafoundry.store.tables import PnlRow
+
+QUANTILE = 1.6449
+"""Of the normal distribution at 95 %: bands are from 5 to 95 %."""
+
+MOST_KEPT = 20_000
+COUNT_SECONDS = 30.0
+NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """What one alpha's daily PnL says, whatever the number of trials.
+
+    Attributes
+    ----------
+    sigma : deviation of its daily Sharpe ratio where there is nothing
+    year : square root of the bars of a year
+    """
+
+    found: Moments
+    sigma: float
+    year: float
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """The 90 % band of the annual Sharpe ratio, in closed form.
+
+        The deviation is that of serially dependent PnL times sqrt(1 - g3 S + (g4 - 1)/4 S^2)
+        (Mertens, "Comments on variance of the IID estimator in Lo", 2002).
+        """
+        half = QUANTILE * self.sigma * sharpe_denominator(self.found)
+        return (self.found.sharpe - half) * self.year, (self.found.sharpe + half) * self.year
+
+    def deflated(self, trials: int) -> float:
+        """Return the deflated Sharpe ratio after so many trials."""
+        return float(deflated_sharpe_ratio(self.found, trials=max(trials, 1), sigma=self.sigma))
+
+
+class EvidenceBook:
+    """Evidence of alphas, kept in memory where it does not change."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[tuple[str, str], Sureness | None] = OrderedDict()
+        self._trials: dict[tuple[str, str | None], tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def trials(self, service: str, market_id: str | None) -> int:
+        """Return how many different alphas were ever tried on these prices, half a minute ago."""
+        now = time.monotonic()
+        with self._lock:
+            kept = self._trials.get((service, market_id))
+        if kept is not None and now - kept[0] < COUNT_SECONDS:
+            return kept[1]
+        count = count_trials(self._store, service, market_id)
+        with self._lock:
+            self._trials[service, market_id] = now, count
+        return count
+
+    def add_to(self, connection: Any, rows: Sequence[Row]) -> None:
+        """Give each row of alphas what stands beside its Sharpe ratio.
+
+        Adds low, high, dsr, trials, verdict, reason, sealed, sealed_low, sealed_high, net, and
+        favourite and submission. Rows have service, alpha_id, market_id.
+        """
+        if not rows:
+            return
+        wanted = {(row["service"], row["alpha_id"]) for row in rows}
+        judged = read_noted(connection, wanted)
+        self._learn(connection, wanted)
+        counts = {
+            one: self.trials(*one) for one in {(row["service"], row["market_id"]) for row in rows}
+        }
+        for row in rows:
+            one = (row["service"], row["alpha_id"])
+            count = counts[row["service"], row["market_id"]]
+            row.update(beside(judged.get(one), self._known.get(one), count))
+
+    def _learn(self, connection: Any, wanted: Iterable[tuple[str, str]]) -> None:
+        """Read the PnL of alphas that are not known yet."""
+        with self._lock:
+            new = [one for one in wanted if one not in self._known]
+        if not new:
+            return
+        found: dict[tuple[str, str], Sureness | None] = dict.fromkeys(new)
+        query = select(PnlRow.service, PnlRow.alpha_id, PnlRow.days, PnlRow.amounts).where(
+            tuple_(PnlRow.service, PnlRow.alpha_id).in_(new)
+        )
+        for service, alpha_id, days, amounts in connection.execute(query):
+            found[service, alpha_id] = sureness_of(DailyPnl.from_bytes(days, amounts))
+        with self._lock:
+            # One without PnL may still get it.
+            self._known |= {one: sure for one, sure in found.items() if sure is not None}
+            while len(self._known) > MOST_KEPT:
+                self._known.popitem(last=False)
+
+
+def sureness_of(pnl: DailyPnl) -> Sureness | None:
+    """Return what daily PnL says; None where it is too short or never changes."""
+    values = pnl.values[~(pnl.values != pnl.values)]
+    if len(values) < 20:
+        return None
+    found = moments(values)
+    if not math.isfinite(found.sharpe):
+        return None
+    return Sureness(found, float(null_deviation(values)), math.sqrt(bars_a_year(pnl.dates)))
+
+
+def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+    """Return (service, alpha id) to its newest verdict, submission and mark, each None without."""
+    query = (
+        select(
+            AlphaRow.service,
+            AlphaRow.alpha_id,
+            *(getattr(VerdictRow, name) for name in _OF_VERDICT),
+            AlphaMarkRow.favourite,
+            SubmissionRow.status.label("submission"),
+        )
+        .outerjoin(AlphaMarkRow, _same_alpha(AlphaMarkRow))
+        .outerjoin(SubmissionRow, _same_alpha(SubmissionRow))
+        .outerjoin(VerdictRow, and_(_same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
+        .where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(list(wanted)))
+        .order_by(VerdictRow.opening_id)
+    )
+    return {(row.service, row.alpha_id): dict(row._mapping) for row in connection.execute(query)}
+
+
+_OF_VERDICT = (
+    *("verdict", "reason", "sharpe_low", "sharpe_high", "dsr", "sealed_sharpe", "sealed_low"),
+    *("sealed_high", "net_sharpe"),
+)
+
+
+def _same_alpha(table: Any) -> Any:
+    return and_(table.service == AlphaRow.service, table.alpha_id == AlphaRow.alpha_id)
+
+
+def beside(judged: Row | None, sure: Sureness | None, trials: int) -> Row:
+    """Return what stands beside one Sharpe ratio."""
+    low, high = sure.band if sure else (None, None)
+    told: Row = {
+        "low": low,
+        "high": high,
+        "dsr": sure.deflated(trials) if sure else None,
+        "trials": trials,
+        "verdict": NOT_JUDGED,
+        "reason": "it was never among the finalists of the sealed days",
+        "sealed": None,
+        "sealed_low": None,
+        "sealed_high": None,
+        "net": None,
+        "favourite": bool(judged and judged["favourite"]),
+        "submission": judged["submission"] if judged else None,
+    }
+    if judged is not None and judged["verdict"] is not None:
+        told |= {
+            "verdict": judged["verdict"],
+            "reason": judged["reason"] or "",
+            "low": judged["sharpe_low"],
+            "high": judged["sharpe_high"],
+            "dsr": judged["dsr"],
+            "sealed": judged["sealed_sharpe"],
+            "sealed_low": judged["sealed_low"],
+            "sealed_high": judged["sealed_high"],
+            "net": judged["net_sharpe"],
+        }
+    return told

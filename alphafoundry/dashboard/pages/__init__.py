@@ -1,0 +1,1 @@
+"""The pages, one module each: its tables, its charts, and its routes."""

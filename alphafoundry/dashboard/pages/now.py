@@ -1,0 +1,164 @@
+"""Now: is all well, what changed since one looked, what needs a person."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy import func, select, text
+from starlette.responses import Response
+
+from alphafoundry.dashboard.access import Session
+from alphafoundry.dashboard.asking import sources_of
+from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.sources import NothingYet, Sources
+from alphafoundry.dashboard.tables import Row
+from alphafoundry.store import AlphaRow, RunRow
+from alphafoundry.supervisor.reading import moment_of
+
+router = APIRouter()
+TABLES = ()
+CHARTS: dict[str, Any] = {}
+
+HOURS = 24
+WINDOWS = (1, 6)
+"""Hours that the timeline shows where everything lies within."""
+
+HOUR = timedelta(hours=1)
+LANES = 14
+BARS = 400
+
+
+@router.get("/")
+def now(request: Request) -> Response:
+    """Show whether all is well."""
+    sources = sources_of(request)
+    session: Session = request.state.session
+    moment = sources.now()
+    since = moment - HOURS * HOUR
+    first = session.visit == session.began
+    looked = since if first else datetime.fromtimestamp(session.visit, UTC)
+    with sources.connect("store") as connection:
+        newer = AlphaRow.created_at > looked
+        counts = (
+            select(func.count()).select_from(AlphaRow).where(newer).scalar_subquery(),
+            select(func.count())
+            .select_from(AlphaRow)
+            .where(newer, AlphaRow.hopeful)
+            .scalar_subquery(),
+        )
+        best = [
+            dict(row._mapping)
+            for row in connection.execute(
+                select(
+                    AlphaRow.service,
+                    AlphaRow.alpha_id,
+                    AlphaRow.sharpe,
+                    AlphaRow.fitness,
+                    AlphaRow.market_id,
+                    AlphaRow.created_at,
+                    counts[0].label("new"),
+                    counts[1].label("new_hopeful"),
+                )
+                .where(AlphaRow.created_at > min(since, looked), AlphaRow.fitness.is_not(None))
+                .order_by(AlphaRow.hopeful.desc(), AlphaRow.fitness.desc())
+                .limit(5)
+            )
+        ]
+        request.app.state.evidence.add_to(connection, best)
+        runs = [
+            dict(row._mapping)
+            for row in connection.execute(
+                select(
+                    RunRow.id,
+                    RunRow.flow,
+                    RunRow.status,
+                    RunRow.started_at,
+                    RunRow.finished_at,
+                    RunRow.market_label,
+                )
+                .where(func.coalesce(RunRow.finished_at, RunRow.heartbeat_at) > since)
+                .order_by(RunRow.id.desc())
+                .limit(BARS)
+            )
+        ]
+    lives = _lives(sources, since)
+    began = [row["started_at"] for row in runs] + [row["start"] for row in lives]
+    hours = next(
+        (one for one in WINDOWS if moment - min(began, default=moment) < one * HOUR), HOURS
+    )
+    return render(
+        request,
+        "now.html",
+        page="now",
+        title="Now",
+        looked=looked,
+        best=best,
+        runs=runs[:8],
+        ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
+        restarts=[row for row in lives if row["restart"] and row["start"] > looked],
+        timeline=timeline(runs, lives, hours=hours, until=moment),
+        hours=hours,
+    )
+
+
+def _lives(sources: Sources, since: datetime) -> list[Row]:
+    """Return lives and turns of processes that reach into the time since then."""
+    try:
+        with sources.connect("supervisor") as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT process, started_at, ended_at, cause, life FROM process_runs "
+                    "WHERE ended_at IS NULL OR ended_at > :since ORDER BY id DESC LIMIT :most"
+                ),
+                {"since": since.strftime("%Y-%m-%d %H:%M:%S"), "most": BARS * 2},
+            ).all()
+    except NothingYet:
+        return []
+    return [
+        {
+            "lane": row.process,
+            "start": moment_of(row.started_at),
+            "end": None if row.ended_at is None else moment_of(row.ended_at),
+            "cause": row.cause,
+            "restart": row.cause in ("crash", "health", "limit", "watchdog", "pattern", "killed"),
+        }
+        for row in rows
+    ]
+
+
+def timeline(runs: list[Row], lives: list[Row], *, hours: int, until: datetime) -> dict[str, Any]:
+    """Return runs and lives as bars on one axis from 0 to 1000, a lane for each name."""
+    since = until - hours * HOUR
+    length = (until - since).total_seconds()
+
+    def place(at: datetime | None) -> float:
+        if at is None:
+            return 1000.0
+        return min(max((at - since).total_seconds() / length, 0.0), 1.0) * 1000
+
+    lanes: dict[str, list[dict[str, Any]]] = {}
+    for row in runs:
+        begin, end = place(row["started_at"]), place(row["finished_at"])
+        told = f"{row['flow']} {row['id']}: {row['status']}"
+        lanes.setdefault(f"{row['flow']} (run)", []).append(
+            {"x": begin, "width": max(end - begin, 2), "is": row["status"], "told": told}
+        )
+    for row in lives:
+        begin, end = place(row["start"]), place(row["end"])
+        state = "failed" if row["restart"] else "turn" if row["end"] else "running"
+        lanes.setdefault(row["lane"], []).append(
+            {
+                "x": begin,
+                "width": max(end - begin, 2),
+                "is": state,
+                "told": f"{row['lane']}: {row['cause'] or 'runs'}",
+            }
+        )
+    ticks = []
+    for number in range(1, 6):
+        at = since + number * hours * HOUR / 6
+        at -= timedelta(minutes=at.minute % 10, seconds=at.second)
+        ticks.append({"x": place(at), "told": at.strftime("%H:%M")})
+    return {"lanes": list(lanes.items())[:LANES], "ticks": ticks}
