@@ -1,22 +1,20 @@
-"""How kernels are compiled: once per machine, kept on disk, without Python's lock.
-
-The disk cache looks at the file of a kernel and at no other, so a kernel calls only kernels of its
-own file.
-"""
+"""How kernels are compiled: once per machine, kept on disk, without Python's lock."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import numba
 import numpy as np
 from numba.core.caching import InTreeCacheLocator
+from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 FloatPanel = NDArray[np.float64]
@@ -45,31 +43,42 @@ _config: Any = numba.config
 
 
 class KernelFolder(InTreeCacheLocator):
-    """Tells numba where compiled kernels lie: in the user's cache folder, by content of the file.
+    """Tells numba where compiled kernels lie: in a folder named by what they were compiled from.
 
     A second checkout, a fresh clone or a new environment finds what this machine has compiled
-    before; another version of a file has a folder of its own. Where that folder cannot be written,
-    where `NUMBA_CACHE_DIR` says another, and for functions of other packages numba decides.
+    before; another version of a file, or of a file that its kernels read constants or call kernels
+    from, has a folder of its own. For functions of other packages numba decides.
     """
 
-    def __init__(self, function: Callable[..., Any], file: str) -> None:
+    def __init__(self, function: Callable[..., Any], file: str, folder: Path) -> None:
         super().__init__(function, file)  # type: ignore[no-untyped-call]
-        self._stamp = _digest(file)
-        self._cache_path = str(kernel_folder() / f"{Path(file).stem}-{self._stamp[:20]}")
+        self._stamp = _digest(Path(file))
+        self._cache_path = str(folder / f"{Path(file).stem}-{self._stamp[:20]}")
 
     def get_source_stamp(self) -> str:
-        """Return what tells one version of the file from another."""
+        """Return what tells one version of the kernels from another."""
         return self._stamp
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> Self | None:
-        """Return the folder for a kernel of this library, None where numba should decide."""
-        if _config.CACHE_DIR or not Path(file).is_relative_to(LIBRARY):
+        """Return the first folder that can be written, None where numba should decide."""
+        if not Path(file).is_relative_to(LIBRARY):
             return None
-        with contextlib.suppress(RuntimeError):  # no home is known
-            found = super().from_function(function, file)  # type: ignore[no-untyped-call]
-            return cast("Self | None", found)
+        for folder in _folders(Path(file)):
+            found = cls(function, file, folder)
+            with contextlib.suppress(OSError):
+                found.ensure_cache_path()  # type: ignore[no-untyped-call]
+                return found
         return None
+
+
+def _folders(file: Path) -> Iterator[Path]:
+    if _config.CACHE_DIR:
+        yield Path(_config.CACHE_DIR)
+        return
+    with contextlib.suppress(RuntimeError):  # no home is known
+        yield kernel_folder()
+    yield file.parent / "__pycache__"
 
 
 def kernel_folder() -> Path:
@@ -82,8 +91,44 @@ def kernel_folder() -> Path:
 
 
 @functools.cache
-def _digest(file: str) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+def _digest(file: Path) -> str:
+    """Return the digest of a file and of all that its kernels are compiled from besides it."""
+    source = file.read_bytes()
+    digest = hashlib.sha256(source)
+    for read in _files_read(ast.parse(source)):
+        digest.update(_digest(read).encode())
+    return digest.hexdigest()
+
+
+def _files_read(module: ast.Module) -> list[Path]:
+    """Return the files of this library whose names are used outside of undecorated functions.
+
+    Those are what a kernel can use: numba takes constants and calls compiled functions only.
+    """
+    used = {
+        node.id
+        for statement in module.body
+        if not isinstance(statement, ast.FunctionDef) or statement.decorator_list
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name)
+    }
+    return sorted(
+        {
+            _file_of(statement.module, name.name)
+            for statement in module.body
+            if isinstance(statement, ast.ImportFrom) and statement.module
+            if statement.module.partition(".")[0] == LIBRARY.name
+            for name in statement.names
+            if (name.asname or name.name) in used
+        }
+    )
+
+
+def _file_of(module: str, name: str) -> Path:
+    """Return the file that `from module import name` reads the name from."""
+    folder = LIBRARY.parent.joinpath(*module.split("."))
+    places = (folder / f"{name}.py", folder.with_suffix(".py"))
+    return next((place for place in places if place.is_file()), folder / "__init__.py")
 
 
 if not _config.CACHE_LOCATOR_CLASSES:
@@ -114,3 +159,11 @@ def summing_kernel(function: Function) -> Function:
             function
         ),
     )
+
+
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Tell whether a kernel need not be compiled on this machine any more."""
+    if not isinstance(function, Dispatcher):  # NUMBA_DISABLE_JIT
+        return True
+    folder = Path(cast(str, function.stats.cache_path))
+    return any(folder.glob(f"*.{function.py_func.__name__}-*.nbi"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
-from alphafoundry.expressions import FieldInfo, kernels
+from alphafoundry.expressions import FieldInfo
 from alphafoundry.research.data_fields import usable_fields
 from alphafoundry.research.hopeful import HopefulRule
 from alphafoundry.research.seal import Seal, seal_of
@@ -383,9 +383,12 @@ def _simulator_in_process(
 ) -> tuple[BrainClient, Seal | str, Panel]:
     if panel is None:
         panel = simulated_market(settings, say)
-    if say and not _is_compiled():
-        say("First use on this machine: compiling the engine takes up to a minute, once")
     from alphafoundry.brain.server import create_app, in_process
+    from alphafoundry.compilation import is_compiled
+    from alphafoundry.simulation.kernels import weighed
+
+    if say and not is_compiled(weighed):
+        say("First use on this machine: compiling the engine takes up to a minute, once")
 
     seal = seal_of(panel, settings.holdout, store)
     app = create_app(
@@ -421,8 +424,3 @@ def _possible(
     return settings.model_copy(update={"alpha": alpha}), [
         f"This market does not know each name's {wanted.lower()}: neutralization is {found}"
     ]
-
-
-def _is_compiled() -> bool:
-    """Tell whether the kernels' compiled code is there, next to their source."""
-    return any(Path(kernels.__path__[0]).glob("__pycache__/*.nbi"))

@@ -1,5 +1,1 @@
-"""Compiled arithmetic over panels. Nothing here is imported before the first evaluation.
-
-A kernel calls only kernels of its own file: the disk cache of compiled code is renewed file by
-file, so a change elsewhere would go unseen.
-"""
+"""Compiled arithmetic over panels. Nothing here is imported before the first evaluation."""
