@@ -20,6 +20,7 @@ from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import Expression, FieldInfo, check, parse
 from alphafoundry.expressions.tree import Call, Node, Number
 from alphafoundry.research.proposals import MINER, Proposal
+from alphafoundry.research.sameness import essence
 from alphafoundry.research.tree_edits import is_pointless, replaced, write
 from alphafoundry.research.variations import SearchSpace, turned, variations
 from alphafoundry.seeds import generator_for
@@ -32,10 +33,11 @@ LOWER = 0.84
 """Standard errors below a Sharpe ratio at which its bound lies: its 20 % quantile."""
 
 UNLIKE_PARTS = 0.7
-UNLIKE_SUMS = 0.85
-"""Largest correlation of daily PnL between two parts, and between two sums of one round."""
+UNLIKE_SUMS = 0.8
+"""Largest correlation of daily PnL between two parts, and between a sum and all that is known."""
 
 _ATTEMPTS_PER_VARIATION = 50
+_AT_ONCE = 4096
 _EARLY = 0.12
 """Chance that the strongest part is varied rather than one after it, and so on down."""
 
@@ -89,11 +91,13 @@ class Parts:
     trials : each at most `UNLIKE_PARTS` correlated with those before it
     sharpe : their Sharpe ratios, those of losers turned; shape (n_parts,)
     correlation : of their daily PnL, that of losers turned; shape (n_parts, n_parts)
+    known : correlation of their daily PnL with that of all trials, shape (n_parts, n_trials)
     """
 
     trials: tuple[Trial, ...]
     sharpe: Array
     correlation: Array
+    known: Array
 
 
 def lower_bound(sharpe: float, days: int, periods: float) -> float:
@@ -144,15 +148,17 @@ def choose_parts(
         tuple(trials[number] for number in chosen),
         np.array([abs(trials[number].sharpe) for number in chosen]),
         correlation[np.ix_(chosen, chosen)] * np.outer(signs, signs),
+        correlation[chosen] * signs[:, None],
     )
 
 
 def best_sums(parts: Parts, *, most_parts: int) -> Iterator[tuple[int, ...]]:
-    """Yield sets of parts, the highest foretold Sharpe ratio first, unlike those before them.
+    """Yield sets of parts, the highest foretold Sharpe ratio first, unlike what there is.
 
     Each part counts at equal risk, so the Sharpe ratio of a sum is the sum of its parts' over
-    sqrt(1' R 1), R their correlation. No two that are yielded are foretold to be more than
-    `UNLIKE_SUMS` correlated. A single part is yielded only where it is a loser, to be turned.
+    sqrt(1' R 1), R their correlation. No sum is foretold to be more than `UNLIKE_SUMS` correlated
+    with one that was yielded before it, or with any trial. A single part is yielded only where it
+    is a loser, to be turned.
     """
     count = len(parts.trials)
     if not count:
@@ -166,13 +172,17 @@ def best_sums(parts: Parts, *, most_parts: int) -> Iterator[tuple[int, ...]]:
     spread = np.sqrt(np.maximum(((weights @ parts.correlation) * weights).sum(axis=1), 1e-9))
     foretold = weights @ parts.sharpe / spread
     taken: list[int] = []
-    for number in np.argsort(-foretold, kind="stable").tolist():
-        if taken:
-            shared = weights[taken] @ parts.correlation @ weights[number]
-            if (shared / (spread[taken] * spread[number])).max() > UNLIKE_SUMS:
-                continue
-        taken.append(number)
-        yield tuple(np.flatnonzero(held[number]).tolist())
+    order = np.argsort(-foretold, kind="stable")
+    for begin in range(0, len(order), _AT_ONCE):
+        some = order[begin : begin + _AT_ONCE]
+        alike = np.abs(weights[some] @ parts.known).max(axis=1, initial=0.0) > UNLIKE_SUMS * spread[some]
+        for number in some[~alike | (held[some].sum(axis=1) == 1)].tolist():
+            if taken:
+                shared = weights[taken] @ parts.correlation @ weights[number]
+                if (shared / (spread[taken] * spread[number])).max() > UNLIKE_SUMS:
+                    continue
+            taken.append(number)
+            yield tuple(np.flatnonzero(held[number]).tolist())
 
 
 @functools.lru_cache(maxsize=8)
@@ -237,7 +247,8 @@ class Combiner:
         Parameters
         ----------
         trials, correlation : see `choose_parts`
-        known : canonical forms that were simulated or planned, and are not proposed again
+        known : canonical forms that were simulated or planned; neither they nor what has the same
+            book is proposed again, except that a loser may be turned
         periods : bars of a year
         """
         order = sorted(range(len(trials)), key=lambda one: trials[one].alpha_id)
@@ -248,12 +259,12 @@ class Combiner:
             periods=periods,
         )
         rng = generator_for(self._seed, "combine", number)
-        seen = set(known)
+        seen = {self._essence(one) for one in known}
         varied = self._variations(round(count * self._share), parts, rng, seen)
-        steps = [*varied, *self._sums(count - len(varied), parts, seen)]
+        steps = [*varied, *self._sums(count - len(varied), parts, known, seen)]
         return steps + self._variations(count - len(steps), parts, rng, seen)
 
-    def _sums(self, count: int, parts: Parts, seen: set[str]) -> list[Step]:
+    def _sums(self, count: int, parts: Parts, known: Collection[str], seen: set[str]) -> list[Step]:
         found: list[Step] = []
         if not {"add", "zscore", "reverse", "ts_decay_linear"} <= self._space.operators:
             return found
@@ -261,8 +272,9 @@ class Combiner:
             if len(found) == count:
                 break
             step = self._sum([parts.trials[one] for one in members])
-            if step.proposal.canonical not in seen:
-                seen.add(step.proposal.canonical)
+            if len(members) == 1 and step.proposal.canonical in known:
+                continue
+            if len(members) == 1 or self._is_new(step, seen):
                 found.append(step)
         return found
 
@@ -284,10 +296,19 @@ class Combiner:
                 break
             place = (int(rng.geometric(_EARLY)) - 1) % len(parts.trials)
             step = self._varied(parts.trials[place], rng)
-            if step is not None and step.proposal.canonical not in seen:
-                seen.add(step.proposal.canonical)
+            if step is not None and self._is_new(step, seen):
                 found.append(step)
         return found
+
+    def _is_new(self, step: Step, seen: set[str]) -> bool:
+        """Return whether no book like this one was seen, and take it as seen."""
+        found = self._essence(step.proposal.canonical)
+        new = found not in seen
+        seen.add(found)
+        return new
+
+    def _essence(self, canonical: str) -> str:
+        return essence(canonical, neutral=self._settings.neutralization != "NONE")
 
     def _varied(self, trial: Trial, rng: np.random.Generator) -> Step | None:
         """Return one change of the expression, a loser's turned, None where it is not valid."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from alphafoundry.market import Panel
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.research.combining import lower_bound
 from alphafoundry.research.finalists import MOST_FINALISTS, UNLIKE
+from alphafoundry.research.proposals import Proposer
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.simulator import Simulator
@@ -149,6 +151,11 @@ class Bench:
             raise Spent
         self.tried[key] = self.market.simulate(expression, settings)
         return self.tried[key]
+
+    def try_ideas(self, proposer: Proposer, count: int) -> None:
+        """Simulate what a generator proposes."""
+        for proposal in asyncio.run(proposer.propose(count)).kept:
+            self.try_one(parse(proposal.expression), proposal.settings)
 
 
 def finalists(found: list[Tried], periods: float) -> list[tuple[float, Tried]]:

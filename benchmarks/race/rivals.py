@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import random
@@ -15,17 +14,14 @@ import numpy as np
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions import Expression, check, parse
 from alphafoundry.expressions.tree import Call, Field, Node, Number
-from alphafoundry.research.combining import Combiner, Trial
 from alphafoundry.research.grammar import GrammarGenerator
-from alphafoundry.research.ideas import IdeaGenerator
 from alphafoundry.research.known_formulas import alpha101
-from alphafoundry.research.search import ROUNDS
 from alphafoundry.research.templates import drawn_templates
 from alphafoundry.research.tree_edits import is_pointless, places, replaced, write
 from alphafoundry.research.variations import SearchSpace, variations
 from alphafoundry.seeds import generator_for, seed_number
-from alphafoundry.settings import FoundrySettings
 from benchmarks.race.bench import NAMES, SETTINGS, Bench, Spent, Tried
+from benchmarks.race.ours import ours, ours_unseeded
 
 Rival = Callable[[Bench, int], None]
 
@@ -49,21 +45,10 @@ PAIRS_OVER_TIME = ("ts_corr",)
 BY_GROUP = ("group_rank", "group_zscore", "group_neutralize")
 
 
-def ours(bench: Bench, seed: int) -> None:
-    """The search of the library, with known formulas and templates among its ideas."""
-    ideas = FoundrySettings().ideas
-    _search(bench, seed, formulas=ideas.formulas, templates=ideas.templates)
-
-
-def ours_unseeded(bench: Bench, seed: int) -> None:
-    """The same without known formulas and templates."""
-    _search(bench, seed, formulas=0.0, templates=0.0)
-
-
 def grammar(bench: Bench, seed: int) -> None:
     """Fresh ideas of the grammar alone."""
     generator = GrammarGenerator(bench.fields, NAMES, seed=seed, settings=SETTINGS)
-    _try_ideas(bench, generator, bench.budget)
+    bench.try_ideas(generator, bench.budget)
 
 
 def templates(bench: Bench, seed: int) -> None:
@@ -82,7 +67,7 @@ def formulas_and_grammar(bench: Bench, seed: int) -> None:
     """The 101 Formulaic Alphas, then the grammar."""
     formulas(bench, seed)
     grammar_only = GrammarGenerator(bench.fields, NAMES, seed=seed, settings=SETTINGS)
-    _try_ideas(bench, grammar_only, bench.left)
+    bench.try_ideas(grammar_only, bench.left)
 
 
 def seeded_genetic(bench: Bench, seed: int) -> None:
@@ -264,53 +249,6 @@ def spend(rival: Rival, bench: Bench, seed: int) -> None:
     """Let a rival spend its budget, or what it can."""
     with contextlib.suppress(Spent):
         rival(bench, seed)
-
-
-def _search(bench: Bench, seed: int, *, formulas: float, templates: float) -> None:
-    """Spend the budget as `alphafoundry.research.whole_search` does, without a database."""
-    mining = FoundrySettings().mining
-    generator = IdeaGenerator(
-        bench.fields,
-        NAMES,
-        seed=seed,
-        settings=SETTINGS,
-        formulas=formulas,
-        templates=templates,
-    )
-    for_mining = round(bench.budget * mining.share)
-    _try_ideas(bench, generator, bench.budget - for_mining)
-    combiner = Combiner(
-        bench.fields,
-        NAMES,
-        settings=SETTINGS,
-        seed=seed,
-        parts=mining.parts,
-        most_parts=mining.most_parts,
-        variations=mining.variations,
-    )
-    each = math.ceil(bench.left / ROUNDS)
-    for number in range(2 * ROUNDS):
-        found = bench.found
-        trials = [
-            Trial(f"{place:06d}", one.expression, one.settings, one.sharpe, one.days)
-            for place, one in enumerate(found)
-        ]
-        steps = combiner.ask(
-            min(each, bench.left),
-            trials,
-            np.nan_to_num(np.corrcoef([one.pnl for one in found])),
-            number=number,
-            known={canonical for canonical, _ in bench.tried},
-            periods=bench.market.periods,
-        )
-        for step in steps:
-            bench.try_one(parse(step.proposal.expression), step.proposal.settings)
-    _try_ideas(bench, generator, bench.left)
-
-
-def _try_ideas(bench: Bench, generator: Any, count: int) -> None:
-    for proposal in asyncio.run(generator.propose(count)).kept:
-        bench.try_one(parse(proposal.expression), proposal.settings)
 
 
 def _shuffled(texts: list[str], seed: int) -> list[str]:

@@ -26,6 +26,7 @@ from alphafoundry.research.combining import (
     lower_bound,
     sum_of,
 )
+from alphafoundry.research.sameness import essence
 from alphafoundry.simulation.settings import SimulationSettings
 
 FIELDS = {name: DEFAULT_FIELDS[name] for name in ("close", "open", "volume", "returns", "sector")}
@@ -123,6 +124,7 @@ def test_sums_come_best_first_as_the_pnl_itself_says(
         trials,
         np.array([one.sharpe for one in trials]),
         np.corrcoef(unit, rowvar=False),
+        np.empty((count, 0)),
     )
 
     def sharpe(members: tuple[int, ...]) -> float:
@@ -140,6 +142,30 @@ def test_sums_come_best_first_as_the_pnl_itself_says(
     for one, other in combinations(found, 2):
         pnl = [unit[:, list(members)].sum(axis=1) for members in (one, other)]
         assert np.corrcoef(pnl)[0, 1] <= UNLIKE_SUMS + 1e-9
+
+
+def test_no_sum_is_foretold_to_move_like_what_was_simulated() -> None:
+    """The sum of the two strongest is known already, though it is written in another way."""
+    draw = np.random.default_rng(4)
+    pnl = draw.standard_normal((DAYS, 3))
+    together = np.column_stack([pnl, -(pnl[:, 0] + pnl[:, 1])])
+    known = trial(3, -3.0, " + ".join(f"rank(ts_delta(close, {n}) / close)" for n in range(2, 9)))
+    trials = [*(trial(n, 2.0) for n in range(3)), known]
+    steps = asked(trials, np.corrcoef(together, rowvar=False), most_parts=2, variations=0.0)
+    sums = {frozenset(one.parts) for one in steps if len(one.parts) == 2}
+    assert sums == {frozenset(("a0", "a2")), frozenset(("a1", "a2"))}
+
+
+def test_no_variation_holds_the_book_of_a_known_alpha() -> None:
+    alone = [trial(0, 2.0)]
+    known = {parse(TEXTS[0]).canonical}
+    for number in range(4):
+        steps = asked(alone, np.eye(1), 12, known=tuple(known), number=number)
+        texts = [one.proposal.canonical for one in steps]
+        books = {essence(text, neutral=True) for text in texts}
+        assert len(books) == len(texts)
+        assert not books & {essence(text, neutral=True) for text in known}
+        known.update(texts)
 
 
 def test_a_loser_is_turned_alone_and_within_a_sum() -> None:
