@@ -13,10 +13,12 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from alphafoundry.file_lock import file_lock
+from tests.property_tests import register_profiles
 from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder
 
 ROOT = Path(__file__).resolve().parent.parent
+register_profiles()
 
 
 def pytest_configure() -> None:
