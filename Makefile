@@ -74,7 +74,7 @@ test-quick: install-dev ## Run the tests that take less than ten seconds each
 	@$(PYTEST) -m 'not slow and not long and not fresh' $(FLAGS)
 
 test-long: install-dev ## Run the tests that take minutes: many kills, many simulations, the documentation
-	@$(PYTEST) -m long $(FLAGS)
+	@$(PYTEST) -m 'long or hypothesis' --hypothesis-profile=thorough $(FLAGS)
 
 test-fresh: install-dev ## Run `make daily` and the quick tests on fresh Debian systems (needs root)
 	@$(BIN)/python -m pytest -q -rs -m fresh tests/fresh $(FLAGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,22 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from alphafoundry.file_lock import file_lock
+from tests.property_tests import register_profiles
 from tests.servers import prefect_api
 from tests.working_folder import WorkingFolder
 
 ROOT = Path(__file__).resolve().parent.parent
+register_profiles()
 
 
 def pytest_configure() -> None:
-    """Let children hear Ctrl-C and SIGHUP: background jobs and nohup switch them off."""
+    """Let children hear Ctrl-C and SIGHUP, and let everybody keep bytecode.
+
+    Background jobs and nohup switch the signals off, containers often the bytecode: then each
+    process of pytest would rewrite the tests' assertions at each start.
+    """
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

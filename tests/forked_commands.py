@@ -1,9 +1,9 @@
-"""Commands in processes of their own, without paying for the imports of each.
+"""Commands and servers in processes of their own, without paying for the imports of each.
 
-`ForkServer` starts one process that imports what the commands import and then forks once for each
-command. The fork takes the arguments, environment, folder and output that it is given, and runs
-the module as `python -m MODULE` does: `flows/__init__.py` runs again, Prefect reads its settings
-again, and the command ends by its own exit status or by the signal that it is sent.
+`ForkServer` starts one process that imports what they import and then forks once for each. The fork
+takes the arguments, environment, folder and output that it is given, and runs the module as `python
+-m MODULE` does: `flows/__init__.py` runs again, Prefect reads its settings again, and the command
+ends by its own exit status or by the signal that it is sent.
 
 What differs from a process that Python was started for: the imports are there, `/proc/PID/cmdline`
 and `environ` are those of the server, and the server is the parent.
@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-MODULES = ("generate", "mine", "submit", "daily", "continuous", "optimize", "algorithms")
+MODULES = ("generate", "mine", "submit", "daily", "continuous", "optimize", "algorithms", "desk")
 LONGEST_MESSAGE = 1 << 18
 
 
@@ -193,6 +193,7 @@ def main() -> None:
     control.set_inheritable(False)
     for name in MODULES:
         importlib.import_module(f"flows.{name}")
+    importlib.import_module("prefect.server.api.server")
     from flows.later_imports import import_later_ones
 
     import_later_ones()

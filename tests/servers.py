@@ -1,18 +1,18 @@
-"""The servers that the commands talk to, each in a process of its own."""
+"""The Prefect servers that the commands talk to, each in a process of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
 
-from tests.working_folder import ROOT, plain_environment, wait_until
+from tests.working_folder import ROOT, fork_server, plain_environment, wait_until
 
 START_SECONDS = 150.0
 
@@ -25,41 +25,6 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _serving(
-    arguments: list[str], ready: str, folder: Path, env: Mapping[str, str]
-) -> Iterator[None]:
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=folder,
-            env=plain_environment() | env | {"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-
-    client = httpx.Client(trust_env=False)
-
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(httpx.HTTPError):
-            return client.get(ready, timeout=5).status_code == httpx.codes.OK
-        return False
-
-    try:
-        wait_until(answers, START_SECONDS, f"{arguments[0]} on its port")
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@contextlib.contextmanager
 def prefect_api(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a Prefect server with the settings of this project; give the address of its API.
 
@@ -69,6 +34,32 @@ def prefect_api(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[
     shutil.copy(ROOT / "prefect.toml", folder)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    command = ["tasks.prefect.server", "--port", str(port)]
-    with _serving(command, f"{url}/health", folder, {"PREFECT_HOME": str(folder), **(env or {})}):
+    settings = {"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "1", "PREFECT_HOME": str(folder)}
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = fork_server().start(
+            "tasks.prefect.server",
+            ["--port", str(port)],
+            cwd=folder,
+            env={**plain_environment(), **settings, **(env or {})},
+            stdout=output.fileno(),
+            stderr=output.fileno(),
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(httpx.HTTPError):
+            return client.get(f"{url}/health", timeout=5).is_success
+        return False
+
+    try:
+        with httpx.Client(trust_env=False) as client:
+            wait_until(answers, START_SECONDS, "the Prefect server on its port")
         yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

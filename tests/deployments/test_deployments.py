@@ -133,6 +133,12 @@ def test_one_command_registers_them_all(
     assert deployed.returncode == 0, deployed.stderr
     assert "limits: " in deployed.stdout
     check_all_are_registered()
+
+
+@pytest.mark.long
+def test_they_can_be_registered_again(
+    deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
+) -> None:
     deploy()
     check_all_are_registered()
 
@@ -208,7 +214,7 @@ def test_the_server_plans_runs_of_a_schedule(in_process: WorkingFolder) -> None:
     assert asyncio.run(scheduled_runs(seconds=TIMEOUT)) >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_of_a_worker_is_cancelled(
     deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
 ) -> None:

@@ -69,7 +69,7 @@ FAULTS: dict[str, tuple[list[Reply], str, int, str]] = {
     "500": ([problem(500), program()], "ready", 2, ""),
     "503": ([problem(503)] * 4, "failed", 4, "HTTP 503"),
     "dropped": ([Reply(drop=True), program()], "ready", 2, ""),
-    "late": ([program(delay=8), program()], "ready", 2, ""),
+    "late": ([program(delay=60), program()], "ready", 2, ""),
     "half": ([Reply(body=program().body[:90])], "refused-by-client", 1, "not a JSON object"),
     "html": (
         [Reply(body=b"<html>", headers={"Content-Type": "text/html"})],
@@ -92,7 +92,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
 ) -> None:
     """And the cap holds, the order is kept, and everything is in the database."""
     monkeypatch.setattr(alphafoundry.algorithms.asking, "SHORT_WAIT", 1.0)
-    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "5.0")
+    monkeypatch.setenv("FOUNDRY_ALGORITHMS__REQUEST_TIMEOUT", "10.0")
     server.default = program(delay=0.1)
     for model, (replies, _, _, _) in FAULTS.items():
         server.script(model, *replies)

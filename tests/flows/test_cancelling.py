@@ -7,9 +7,14 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 
 from flows.generate import generate
@@ -26,13 +31,13 @@ def client() -> SyncPrefectClient:
     return get_client(sync_client=True)
 
 
-def newest(flow: str) -> FlowRun:
-    """Return the run of a flow that began last."""
+def running(flow: str) -> FlowRun:
+    """Return the run of a flow that is under way; other tests may have left scheduled ones."""
+    under_way = FlowRunFilterStateType(any_=[StateType.RUNNING])
     with client() as prefect:
         (found,) = prefect.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
-            sort=FlowRunSort.START_TIME_DESC,
-            limit=1,
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
         )
     return found
 
@@ -93,7 +98,7 @@ def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
         wait_until(
             lambda: process.poll() is not None or place.finished() >= 2, what="two simulations"
         )
-        run = newest("daily")
+        run = running("daily")
         cancel(run.id)
         wait_until(
             lambda: "Cancelled in Prefect" in place.output("flows.daily"), what="that it noticed"
@@ -114,7 +119,7 @@ def test_a_workflow(in_process: WorkingFolder) -> None:
     done = "SELECT count(*) FROM workflow_trials"
     with place.start("flows.optimize", write(place, LASTING)) as process:
         wait_until(lambda: process.poll() is not None or place.count(done), what="a trial")
-        run = newest("optimize")
+        run = running("optimize")
         cancel(run.id)
         assert process.wait(TIMEOUT) == 130, place.output("flows.optimize")
     check_it_ended_in_good_order(place, "flows.optimize", run.id)
@@ -130,7 +135,7 @@ def test_a_run_that_waits_for_models(in_process: WorkingFolder) -> None:
             wait_until(
                 lambda: process.poll() is not None or len(models.sent) == 2, what="two requests"
             )
-            run = newest("algorithms")
+            run = running("algorithms")
             cancel(run.id)
             assert process.wait(TIMEOUT) == 130, place.output("flows.algorithms")
     check_it_ended_in_good_order(place, "flows.algorithms", run.id)

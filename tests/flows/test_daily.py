@@ -25,16 +25,16 @@ FROM simulations s LEFT JOIN alphas a USING (service, alpha_id) ORDER BY s.key
 def twice(
     tmp_path_factory: pytest.TempPathFactory, market_cache: Path, prefect_url: str
 ) -> list[tuple[WorkingFolder, Any]]:
-    """The same command in two fresh folders, on a temporary Prefect server and on another.
+    """The same command in two fresh folders: as for a user, and on a server that runs.
 
-    Python is started for each, as for a user.
+    For the first, Python and a temporary Prefect server are started.
     """
     places = [
         WorkingFolder(tmp_path_factory.mktemp("daily") / "work", cache=market_cache, api=api)
         for api in (None, prefect_url)
     ]
     with ThreadPoolExecutor() as pool:
-        done = pool.map(lambda place: place.run(*DAILY, new=True), places)
+        done = pool.map(lambda place: place.run(*DAILY, new=place is places[0]), places)
         return list(zip(places, done, strict=True))
 
 

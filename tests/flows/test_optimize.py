@@ -359,29 +359,21 @@ def test_killed_many_times_the_numbers_are_the_same(
         "SELECT sum(executions) - count(*) FROM workflow_trials WHERE phase = 'search'"
     )
     assert again == [(0,)], "a batch whose trials were recorded was worked on again"
-    # An uninterrupted run in a home of its own.
-    alone = WorkingFolder(
-        tmp_path / "alone",
-        cache=(place.home / "cache").resolve(),
-        api=place.env["PREFECT_API_URL"],
-    )
-    write(alone, SLOW)
-    report = alone.report("flows.optimize", name)
-    assert [phase["restored"] for phase in report["phases"]] == [False] * 4
-    before = json.loads((Path(report["folder"]) / "results.json").read_text())
-    assert differences(before, after) == ()
-    again = alone.run("flows.optimize", "--reproduce", report["folder"])
-    assert again.returncode == 0, again.stderr
-    assert "numbers are the same, bit for bit" in again.stdout
+    # An uninterrupted run without Prefect, in a home of its own.
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "cache").symlink_to((place.home / "cache").resolve())
+    report = run_workflow(place.path / name, home=alone)
+    assert not any(phase.restored for phase in report.phases)
+    assert differences(results(report), after) == ()
 
 
 def _lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.slow
 def test_the_command_line(lonely_folder: WorkingFolder) -> None:
-    """Mistakes are one line; --check runs nothing; the shipped workflow runs on its own server."""
+    """Mistakes are one line; --check and --schema run nothing."""
     place = lonely_folder
     wrong, check, schema = place.run_each(
         ("flows.optimize", (write(place, "workflow: {type: fast}", "wrong.yaml"),), {}),
@@ -395,6 +387,11 @@ def test_the_command_line(lonely_folder: WorkingFolder) -> None:
     assert "parameter_discovery" in check.stdout and "1000" in check.stdout
     assert not (place.home / "workflows").exists()
     assert json.loads(schema.stdout)["title"] == "Alpha Foundry workflow"
+
+
+@pytest.mark.long
+def test_the_workflow_that_comes_along_runs_on_its_own_server(lonely_folder: WorkingFolder) -> None:
+    place = lonely_folder
     report = place.report("flows.optimize", "config/workflows/multi_phase.yaml")
     assert [phase["trials"] for phase in report["phases"]] == [1000, 0, 100, 0]
     assert report["out_of_sample"]["days"] == 378

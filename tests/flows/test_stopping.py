@@ -164,8 +164,17 @@ def is_starting_a_server(process: psutil.Process) -> bool:
     return bool(process.children())
 
 
-@pytest.mark.parametrize("number", EACH)
-@pytest.mark.parametrize("moment", [is_importing, is_starting_a_server])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        (is_importing, signal.SIGINT),
+        (is_starting_a_server, signal.SIGTERM),
+        pytest.param(is_importing, signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(is_importing, signal.SIGHUP, marks=pytest.mark.long),
+        pytest.param(is_starting_a_server, signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(is_starting_a_server, signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_before_the_flow_begins_leaves_nothing_behind(
     lonely_folder: WorkingFolder, moment: Callable[[psutil.Process], bool], number: signal.Signals
 ) -> None:
@@ -197,7 +206,8 @@ def test_ctrl_c_prints_the_report_and_the_next_run_goes_on(working_folder: Worki
     assert "Traceback" not in printed and "simulations in" in printed
     first = working_folder.json("report.json")["counts"]
     assert 3 <= first["simulated"] < 30
-    again = working_folder.report("flows.generate", "--simulations", "30", "--seed", "0")["counts"]
-    assert again["resumed"] == first["unfinished"] > 0
-    assert again["unfinished"] == 0
+    left = first["unfinished"]
+    again = working_folder.report("flows.generate", "--simulations", str(left), "--seed", "0")
+    assert again["counts"]["resumed"] == left > 0
+    assert again["counts"]["unfinished"] == 0
     assert working_folder.count("SELECT max(attempts) FROM simulations") == 1

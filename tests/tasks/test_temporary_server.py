@@ -272,10 +272,17 @@ class TestReadyDatabase:
         assert content(copy) == {"run: CREATE TABLE run (id)": 0}
 
     def test_an_environment_that_cannot_be_written_is_no_mistake(
-        self, tmp_path: Path, environment: Path
+        self, tmp_path: Path, environment: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        home = tmp_path / "home"
+
+        def migrate() -> None:
+            with contextlib.closing(sqlite3.connect(home / "prefect.db")) as made:
+                made.execute("CREATE TABLE migrated (number INTEGER)")
+
         environment.write_text("not a folder")
-        assert content(self.migrated_home(tmp_path / "home", environment))
+        monkeypatch.setattr(ready_database, "_migrate", migrate)
+        assert content(self.new_home(home))
 
 
 def content(database: Path) -> dict[str, int]:

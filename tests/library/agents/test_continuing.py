@@ -12,7 +12,7 @@ import pytest
 
 from alphafoundry.errors import StoreError
 from alphafoundry.store import open_store
-from alphafoundry.store.agents import count_ticks, read_agent_desk, read_ticks
+from alphafoundry.store.agents import read_agent_desk
 from tests.library.agents.small_desks import small_desk, small_panel
 
 
@@ -49,35 +49,38 @@ def _out_of_space_within_a_session(home: Path, after: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_simulation_that_was_cut_ends_like_one_that_was_not(tmp_path):
+@pytest.mark.parametrize(
+    ("after", "end"),
+    [
+        (1, _killed_within_a_session),
+        pytest.param(0, _killed_within_a_session, marks=pytest.mark.long),
+        pytest.param(1, _out_of_space_within_a_session, marks=pytest.mark.long),
+    ],
+)
+def test_a_simulation_that_was_cut_ends_like_one_that_was_not(tmp_path, after, end):
     panel = small_panel()
-    with open_store(home=tmp_path / "whole") as store:
-        with small_desk(store, panel, tmp_path / "whole", sessions=2) as desk:
-            for session in desk.sessions:
-                desk.run_session(session)
-            whole = desk.report()
-        ticks = [(row.agent, row.due_at, row.outcome) for row in read_ticks(store, "small")]
+    with (
+        open_store(home=tmp_path / "whole") as store,
+        small_desk(store, panel, tmp_path / "whole", sessions=2) as desk,
+    ):
+        for session in desk.sessions:
+            desk.run_session(session)
+        whole = desk.report()
     assert whole.totals.differences == [] and whole.totals.orders["filled"] > 20
 
     home = tmp_path / "cut"
-    for after, end in enumerate((_killed_within_a_session, _out_of_space_within_a_session)):
-        child = multiprocessing.get_context("spawn").Process(
-            target=end, args=(home / str(after), after)
-        )
-        child.start()
-        child.join()
-        assert child.exitcode == (3 if after else -signal.SIGKILL)
-        with open_store(home=home / str(after)) as store:
-            found = read_agent_desk(store, "small")
-            assert (found.checkpoint or {"sessions": 0})["sessions"] == after
-            kept = found.checkpoint
-            with small_desk(store, panel, home / str(after), sessions=2, checkpoint=kept) as desk:
-                for session in desk.sessions[desk.done :]:
-                    desk.run_session(session)
-                report = desk.report()
-            assert report.digest == whole.digest
-            assert report.totals == whole.totals
-            assert report.evenings == whole.evenings
-            again = [(row.agent, row.due_at, row.outcome) for row in read_ticks(store, "small")]
-            assert again == ticks
-            assert sum(n for *_, n in count_ticks(store, "small")) == report.ticks.total()
+    child = multiprocessing.get_context("spawn").Process(target=end, args=(home, after))
+    child.start()
+    child.join()
+    assert child.exitcode == (-signal.SIGKILL if end is _killed_within_a_session else 3)
+    with open_store(home=home) as store:
+        found = read_agent_desk(store, "small")
+        assert (found.checkpoint or {"sessions": 0})["sessions"] == after
+        kept = found.checkpoint
+        with small_desk(store, panel, home, sessions=2, checkpoint=kept) as desk:
+            for session in desk.sessions[desk.done :]:
+                desk.run_session(session)
+            report = desk.report()
+    assert report.digest == whole.digest
+    assert report.totals == whole.totals
+    assert report.evenings == whole.evenings

@@ -24,6 +24,7 @@ from alphafoundry.trading import books_of, read_orders
 from tests.library.llm.chat_server import chat, problem, running_chat_server
 from tests.library.trading import week
 from tests.library.trading.markets import REVERSAL, market
+from tests.property_tests import examples
 
 FACTS = [
     "For 2024-03-08 there were 2 orders, 1 to buy and 1 to sell: 2 filled.",
@@ -74,7 +75,7 @@ def test_a_text_without_the_facts_is_refused(text: str) -> None:
     assert invented(text, FACTS) is not None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     number=st.decimals(min_value=-(10**6), max_value=10**6, places=2).map(str)
     | st.integers(0, 10**6).map(lambda n: f"{n:,}"),

@@ -45,9 +45,8 @@ NAMES = {
 
 
 @pytest.fixture(scope="module")
-def panel(tmp_path_factory):
-    cache = tmp_path_factory.mktemp("cache")
-    return load_market("calibration", cache_dir=cache, progress=None)
+def panel(market_cache):
+    return load_market("calibration", cache_dir=market_cache, progress=None)
 
 
 def simulated(

@@ -274,7 +274,7 @@ def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
         ArenaSettings(**wrong)  # type: ignore[arg-type]
 
 
-def test_names_are_unique_and_markets_have_bars(tmp_path: Path) -> None:
+def test_names_are_unique_and_markets_have_bars(market_cache: Path) -> None:
     twice = [Entry("a", CROSSING), Entry("a", CROSSING)]
     with pytest.raises(AlgorithmError, match="two algorithms of the race are named 'a'"):
         race(twice, [walking_bars()])
@@ -282,13 +282,13 @@ def test_names_are_unique_and_markets_have_bars(tmp_path: Path) -> None:
         race([Entry(BUY_AND_HOLD, CROSSING)], [walking_bars()])
     with pytest.raises(MarketError, match="60 days"):
         race([], [walking_bars(days=60)])
-    panel = load_market("calibration", cache_dir=tmp_path)
+    panel = load_market("calibration", cache_dir=market_cache)
     with pytest.raises(MarketError, match="no ticker 'NONE'"):
         TickerBars.from_panel(panel, "NONE")
 
 
-def test_a_panel_gives_bars_and_its_label(tmp_path: Path) -> None:
-    panel = load_market("calibration", cache_dir=tmp_path)
+def test_a_panel_gives_bars_and_its_label(market_cache: Path) -> None:
+    panel = load_market("calibration", cache_dir=market_cache)
     how = ArenaSettings(most_tickers=2, last_day=dt.date(2019, 6, 1))
     result = race([Entry("crossing", CROSSING, "template")], panel, how)
     value = panel.fields["close"][:60] * panel.fields["volume"][:60]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from alphafoundry.algorithms.contract import NoCode
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.validation import validate
+from tests.property_tests import examples
 
 CODE = '''import math
 import numpy as np
@@ -165,7 +166,7 @@ def test_prose_around_a_fence_changes_nothing(before: str, after: str) -> None:
     assert extract_code(answer) == CODE
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=300))
 def test_any_answer_gives_code_or_a_reason(answer: str) -> None:
     for text in (answer, f"```python\n{answer}", f"def execute_trade{answer}"):

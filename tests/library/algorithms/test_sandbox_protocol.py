@@ -17,10 +17,11 @@ from alphafoundry.algorithms.sandbox import Call, CallFailure, Sandbox, SandboxL
 from alphafoundry.finance.orders import Order
 from tests.library.algorithms.bars import rising_bars, walking_bars
 from tests.library.algorithms.hostile import ESCAPES, in_call
+from tests.property_tests import examples
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_bytes_are_notes_or_a_value_error(payload: bytes) -> None:
     try:
         found = wire.read_notes(payload)

@@ -8,7 +8,6 @@ import platform
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from alphafoundry.algorithms.leader_board import missing_wall
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.sandbox_child_seccomp import SYSTEMS, filter_program
 from tests.library.algorithms.hostile import in_call
+from tests.working_folder import wait_until
 
 linux = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in SYSTEMS, reason="needs Linux seccomp"
@@ -236,10 +236,7 @@ def test_the_child_dies_with_an_arena_that_is_killed() -> None:
     arena.kill()
     arena.wait()
     arena.stdout.close()
-    deadline = time.monotonic() + 20
-    while _alive(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _alive(child)
+    wait_until(lambda: not _alive(child), what="the end of the child")
 
 
 def _alive(process: int) -> bool:

@@ -44,8 +44,8 @@ def test_the_engines_agree_on_real_bars(market_data: Path, tmp_path: Path, name:
     assert np.abs(simulated).max() > 1e-4
 
 
-def test_the_engines_agree_on_the_calibration_market(tmp_path: Path) -> None:
-    panel = load_market("calibration", cache_dir=tmp_path)
+def test_the_engines_agree_on_the_calibration_market(market_cache: Path) -> None:
+    panel = load_market("calibration", cache_dir=market_cache)
     simulated, traded = both(panel, spread(panel, 2))
     np.testing.assert_allclose(simulated, traded, atol=1e-9, rtol=0)
 

@@ -170,7 +170,8 @@ async def test_a_person_confirms_in_a_browser(make_app: Make, credentials: Crede
             while not shown:
                 await asyncio.sleep(0.01)
             assert f"{url}/authentication/persona?inquiry=inq_" in shown[0]
-            await asyncio.sleep(0.12)
+            while not faulty.requests["POST", "/authentication/persona"]:
+                await asyncio.sleep(0.01)
             assert not waiting.done()
             link = next(word for word in shown[0].split() if word.startswith("http"))
             async with httpx.AsyncClient() as browser:

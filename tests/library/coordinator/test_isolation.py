@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -165,8 +164,7 @@ def test_processor_time_is_limited(setting: Setting) -> None:
 
 
 def _spin(bars: Any, values: Any, out: Any) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
+    while True:
         os.getpid()
 
 

@@ -41,6 +41,7 @@ from alphafoundry.store import (
     record_trials,
 )
 from tests.library.coordinator.searches import search_outputs
+from tests.working_folder import wait_until
 
 Load = Callable[[str], Workflow]
 MEGABYTE = 1024**2
@@ -193,7 +194,7 @@ def test_measurements_and_alerts_are_kept(load: Load, tmp_path: Path) -> None:
         with Monitor(store, run.id, document, home=tmp_path) as monitor:
             monitor.begin("search")
             monitor.count(trials=10, left_out=3, seconds=80.0)
-            time.sleep(0.35)
+            wait_until(lambda: len(read_samples(store, run.id)) >= 3, what="three samples")
             monitor.end("search")
         samples = read_samples(store, run.id)
         assert len(samples) >= 3

@@ -20,6 +20,7 @@ from alphafoundry.expressions import (
 )
 from alphafoundry.expressions.registry import KeywordKind, Kind
 from alphafoundry.expressions.warm_up import example
+from tests.property_tests import examples
 
 PIECES = [
     *"()+-*/^<>=!&|?:;,.\"'@#$[]{}\\ \n\t\0",
@@ -50,13 +51,13 @@ def answer(text: str) -> None:
         assert error.message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(max_size=60))
 def test_any_text(text):
     answer(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
 def test_any_pieces_of_the_language(text):
     answer(text)

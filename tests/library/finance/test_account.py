@@ -12,6 +12,7 @@ from alphafoundry.errors import BacktestError
 from alphafoundry.finance.account import Account
 from alphafoundry.finance.costs import Costs
 from alphafoundry.finance.orders import Order
+from tests.property_tests import examples
 
 
 @given(
@@ -25,7 +26,7 @@ from alphafoundry.finance.orders import Order
     ),
     st.floats(0.0, 500.0),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_an_account_never_owes_and_only_costs_lose(
     orders: list[tuple[str, int | None, float]], bps: float
 ) -> None:
@@ -42,7 +43,7 @@ def test_an_account_never_owes_and_only_costs_lose(
 
 
 @given(price=st.floats(0.5, 1e4), per_share=st.floats(0.0, 0.4), bps=st.floats(0.0, 100.0))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_round_trip_costs_both_commissions_and_the_slippage_twice(
     price: float, per_share: float, bps: float
 ) -> None:

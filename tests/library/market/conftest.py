@@ -14,8 +14,8 @@ from alphafoundry.market.bars import Bars
 
 
 @pytest.fixture(scope="session")
-def calibration(tmp_path_factory: pytest.TempPathFactory) -> Panel:
-    return load_market("calibration", cache_dir=tmp_path_factory.mktemp("calibration"))
+def calibration(market_cache: Path) -> Panel:
+    return load_market("calibration", cache_dir=market_cache)
 
 
 @pytest.fixture(scope="session")

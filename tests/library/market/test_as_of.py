@@ -21,6 +21,7 @@ from alphafoundry.market.sessions import ALWAYS_OPEN
 from alphafoundry.market.universe import UNIVERSE_SIZES, universe_mask
 from alphafoundry.market.update import update_market
 from alphafoundry.market.update_sources import FileSource
+from tests.property_tests import examples
 
 DAYS = 150
 NAMES = 5
@@ -146,7 +147,7 @@ def assert_same_past(panel: Panel, other: Panel) -> None:
         assert np.array_equal(universe_mask(panel, name)[0], universe_mask(other, name)[0]), name
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     faults=st.lists(fault, max_size=6),
@@ -164,7 +165,7 @@ def test_no_future_changes_the_past(
     assert_same_past(panel.until(day), changed.until(day))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     faults=st.lists(fault, max_size=6),

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from alphafoundry.market.fields import derive_fields, trailing_mean
 from alphafoundry.market.returns import simple_returns
+from tests.property_tests import examples
 
 NUMBERS = arrays(
     np.float64,
@@ -17,7 +18,7 @@ NUMBERS = arrays(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(NUMBERS, st.integers(1, 25))
 def test_trailing_mean_is_the_full_window_mean_of_pandas(values: np.ndarray, days: int) -> None:
     expected = pd.DataFrame(values).rolling(days).apply(np.mean, raw=True).to_numpy()

@@ -21,6 +21,7 @@ from alphafoundry.errors import MarketError
 from alphafoundry.market import ReadOptions, load_market
 from alphafoundry.market.bars import Bars
 from alphafoundry.market.files import read_bars
+from tests.property_tests import examples
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "market"
@@ -759,7 +760,7 @@ MAGIC = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     content=st.one_of(
         st.builds(
@@ -787,7 +788,7 @@ def test_no_content_ends_in_anything_but_one_line(
 DAMAGED = ("bars.parquet", "bars.feather", "bars.arrow", "bars.xlsx", "bars.zip", "bars.csv.gz")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     name=st.sampled_from(DAMAGED),
     cut=st.integers(0, 10**6),

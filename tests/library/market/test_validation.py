@@ -12,6 +12,7 @@ from alphafoundry.market.bars import Bars
 from alphafoundry.market.leaps import find_leaps
 from alphafoundry.market.splits import Series
 from alphafoundry.market.validation import validate
+from tests.property_tests import examples
 
 MakeBars = Callable[..., Bars]
 
@@ -220,7 +221,7 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
     return np.array_equal(one, other, equal_nan=True)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(faulty_bars(), st.data())
 def test_no_later_bar_changes_what_was_known_on_a_day(raw: Bars, data: st.DataObject) -> None:
     clean = validate(raw)
@@ -257,7 +258,7 @@ PRICES = arrays(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PRICES, PRICES, PRICES, PRICES)
 def test_whatever_comes_in_what_comes_out_is_a_bar(
     high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray

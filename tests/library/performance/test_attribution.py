@@ -25,12 +25,13 @@ from alphafoundry.performance.attribution import (
     summed,
 )
 from alphafoundry.trading.money import amount_of
+from tests.property_tests import examples
 
 DAY = date(2024, 3, 8)
 SHARE = PRICE = 1_000_000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     total=st.integers(-(10**12), 10**12),
     weights=st.dictionaries(st.sampled_from("abcdef"), st.integers(-(10**9), 10**9), min_size=1),
@@ -97,7 +98,7 @@ def sessions(draw: st.DrawFn) -> SessionBooks:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(books=sessions())
 def test_the_parts_of_a_session_add_up_to_its_wealth(books: SessionBooks) -> None:
     found = attribute(books)
@@ -112,7 +113,7 @@ def test_the_parts_of_a_session_add_up_to_its_wealth(books: SessionBooks) -> Non
     assert found.pnl == wealth == sum(found.parts.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(books=sessions())
 def test_paper_less_backtest_is_its_named_drift(books: SessionBooks) -> None:
     found = attribute(books)

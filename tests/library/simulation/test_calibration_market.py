@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from alphafoundry.simulation import SimulationSettings, Simulator, simulate
 
 
 @pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Simulator:
-    return Simulator(load_market("calibration", cache_dir=tmp_path_factory.mktemp("market")))
+def simulator(market_cache: Path) -> Simulator:
+    return Simulator(load_market("calibration", cache_dir=market_cache))
 
 
 @pytest.mark.parametrize("effect", PLANTED, ids=lambda effect: effect.name)

@@ -18,6 +18,7 @@ from alphafoundry.simulation.statistics import statistics
 from alphafoundry.simulation.weights import to_weights
 from tests.library.simulation import reference
 from tests.library.simulation.conftest import make_panel
+from tests.property_tests import examples
 
 
 @dataclass
@@ -69,7 +70,7 @@ def simulated(
     return daily_pnl(weights, market.returns, dates, delay=delay)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     markets(),
     st.booleans(),

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from alphafoundry.simulation.pnl import DailyPnl, daily_pnl
 from alphafoundry.simulation.statistics import statistics
 from tests.library.simulation import reference
+from tests.property_tests import examples
 
 DATES = np.busday_offset("2020-01-01", np.arange(30))
 
@@ -53,7 +54,7 @@ matrices = st.tuples(st.integers(4, 20), st.integers(1, 5)).flatmap(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(matrices, st.sampled_from([0, 1]))
 def test_days_and_statistics_equal_a_slow_reference(
     drawn: tuple[np.ndarray, np.ndarray], delay: int

@@ -15,6 +15,7 @@ from alphafoundry.errors import ConfigurationError
 from alphafoundry.market import Panel
 from alphafoundry.simulation.weights import neutralization_groups, to_weights
 from tests.library.simulation import reference
+from tests.property_tests import examples
 
 CLOSE = np.array([[6.0, 5.0, 2.0, 8.0, 4.0]])
 MARKET = np.zeros((1, 5), np.int32)
@@ -55,7 +56,7 @@ def alphas(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return values, mask, labels
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     alphas(),
     st.booleans(),
@@ -82,7 +83,7 @@ def test_weights_equal_a_slow_reference(
     np.testing.assert_allclose(found, expected.to_numpy(), atol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(alphas(), st.sampled_from([0.0, 0.1, 0.25, 0.4]))
 def test_a_book_is_full_or_empty_and_keeps_to_the_truncation(
     alpha: tuple[np.ndarray, np.ndarray, np.ndarray], truncation: float

@@ -32,6 +32,7 @@ from alphafoundry.supervisor.states import (
     Unwell,
     step,
 )
+from tests.property_tests import examples
 
 EVENT = st.one_of(
     st.just(Go()),
@@ -81,7 +82,7 @@ def test_every_pair_of_state_and_event_has_a_rule() -> None:
     assert set(TABLE) == {(state, event) for state in STATES for event in EVENTS}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(CONFIG, st.lists(st.tuples(st.floats(0.01, 4000), EVENT), max_size=40))
 def test_any_history_keeps_one_life_and_loses_none(
     rules: ProcessConfig, history: list[tuple[float, Any]]
