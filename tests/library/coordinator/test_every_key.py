@@ -119,11 +119,15 @@ CASES: Mapping[str, tuple[str, str]] = {
     "WorkflowSection.signal_capture": (SEARCH, "workflow: {signal_capture: true}"),
     "CoordinatorSection.execution_mode": (SEARCH, "coordinator: {execution_mode: AUTO}"),
     "ReproducibilitySection.master_seed": (
-        SEARCH, "coordinator: {reproducibility: {master_seed: 7}}"),
+        SEARCH,
+        "coordinator: {reproducibility: {master_seed: 7}}",
+    ),
     "CoordinatorResources.max_memory_gb": (SEARCH, "coordinator: {resources: {max_memory_gb: 1}}"),
     "CoordinatorResources.max_cpu_cores": (AUTO, "coordinator: {resources: {max_cpu_cores: 1}}"),
     "CoordinatorResources.container_pool_size": (
-        AUTO, "coordinator: {resources: {container_pool_size: 1}}"),
+        AUTO,
+        "coordinator: {resources: {container_pool_size: 1}}",
+    ),
     "DataSection.market": (BACKTEST, "data: {market: other.csv}"),
     "DataSection.symbols": (BACKTEST, "data: {symbols: [A, B]}"),
     "DataSection.start_date": (BACKTEST, "data: {start_date: 2020-03-01}"),
@@ -157,20 +161,41 @@ CASES: Mapping[str, tuple[str, str]] = {
     "ParameterSpec.max": (SEARCH, "strategies: [{parameters: {fast: {min: 2, max: 5}}}]"),
     "ParameterSpec.step": (GRID, "strategies: [{parameters: {fast: {min: 2, max: 6, step: 4}}}]"),
     "ParameterSpec.points": (
-        GRID, "strategies: [{parameters: {fast: {min: 2, max: 6, points: 3}}}]"),
-    "ParameterSpec.log": (SEARCH, "strategies: [{parameters: {fast: {min: 2, max: 6, log: true}}}]"),
+        GRID,
+        "strategies: [{parameters: {fast: {min: 2, max: 6, points: 3}}}]",
+    ),
+    "ParameterSpec.log": (
+        SEARCH,
+        "strategies: [{parameters: {fast: {min: 2, max: 6, log: true}}}]",
+    ),
     "ParameterSpec.choices": (SEARCH, "strategies: [{parameters: {fast: {choices: [5]}}}]"),
-    "RiskParameters.position_size_pct": (BACKTEST, "risk_management: {params: {position_size_pct: 0.1}}"),
+    "RiskParameters.position_size_pct": (
+        BACKTEST,
+        "risk_management: {params: {position_size_pct: 0.1}}",
+    ),
     "RiskParameters.max_positions": (BACKTEST, "risk_management: {params: {max_positions: 1}}"),
-    "RiskParameters.max_exposure_pct": (BACKTEST, "risk_management: {params: {max_exposure_pct: 0.2}}"),
+    "RiskParameters.max_exposure_pct": (
+        BACKTEST,
+        "risk_management: {params: {max_exposure_pct: 0.2}}",
+    ),
     "RiskParameters.stop_loss_pct": (BACKTEST, "risk_management: {params: {stop_loss_pct: 0.02}}"),
-    "RiskParameters.take_profit_pct": (BACKTEST, "risk_management: {params: {take_profit_pct: 0.02}}"),
+    "RiskParameters.take_profit_pct": (
+        BACKTEST,
+        "risk_management: {params: {take_profit_pct: 0.02}}",
+    ),
     "RiskParameters.trailing_stop_pct": (
-        BACKTEST, "risk_management: {params: {trailing_stop_pct: 0.02}}"),
-    "RiskParameters.max_drawdown_pct": (BACKTEST, "risk_management: {params: {max_drawdown_pct: 0.01}}"),
+        BACKTEST,
+        "risk_management: {params: {trailing_stop_pct: 0.02}}",
+    ),
+    "RiskParameters.max_drawdown_pct": (
+        BACKTEST,
+        "risk_management: {params: {max_drawdown_pct: 0.01}}",
+    ),
     "ExecutionSection.fill": (BACKTEST, "execution: {fill: next_open}"),
     "ExecutionSection.stops": (
-        BACKTEST, "execution: {stops: high_low}\nrisk_management: {params: {stop_loss_pct: 0.02}}"),
+        BACKTEST,
+        "execution: {stops: high_low}\nrisk_management: {params: {stop_loss_pct: 0.02}}",
+    ),
     "ExecutionSection.borrow_pct": (BACKTEST, "execution: {borrow_pct: 0.1}"),
     "ExecutionSection.slippage_bps": (BACKTEST, "execution: {slippage_bps: 1}"),
     "ExecutionSection.commission_per_share": (BACKTEST, "execution: {commission_per_share: 0.1}"),
@@ -178,33 +203,52 @@ CASES: Mapping[str, tuple[str, str]] = {
     "ExecutionSection.commission_bps": (BACKTEST, "execution: {commission_bps: 5}"),
     "PortfolioSection.initial_capital": (BACKTEST, "portfolio: {initial_capital: 5}"),
     "PortfolioSection.currency": (
-        BACKTEST.replace("plots: false", "plots: true"), "portfolio: {currency: EUR}"),
+        BACKTEST.replace("plots: false", "plots: true"),
+        "portfolio: {currency: EUR}",
+    ),
     "PortfolioSection.leverage": (BACKTEST, "portfolio: {leverage: 2}"),
     "OptimizationSection.method": (SEARCH, "optimization: {method: qmc}"),
     "ObjectiveKeys.objective": (SEARCH, "optimization: {objective: cvar}"),
     "ObjectiveKeys.objectives": (
-        SEARCH, "optimization: {objectives: [{metric: cost}, {metric: sharpe}]}"),
+        SEARCH,
+        "optimization: {objectives: [{metric: cost}, {metric: sharpe}]}",
+    ),
     "ObjectiveKeys.selection": (FRONT, "optimization: {selection: first}"),
     "OptimizationSection.parameters": (SEARCH, "optimization: {parameters: {stop_loss_pct: 0.02}}"),
     "OptimizationSection.n_trials": (SEARCH, "optimization: {n_trials: 6}"),
     "ObjectiveSection.metric": (
-        FRONT, "optimization: {objectives: [{metric: win_rate}, {metric: trades}]}"),
+        FRONT,
+        "optimization: {objectives: [{metric: win_rate}, {metric: trades}]}",
+    ),
     "ObjectiveSection.direction": (
-        FRONT, "optimization: {objectives: [{direction: minimize}, {direction: maximize}]}"),
+        FRONT,
+        "optimization: {objectives: [{direction: minimize}, {direction: maximize}]}",
+    ),
     "PruningSection.at": (SEARCH, "optimization: {n_trials: 60, pruning: {at: 0.2}}"),
-    "ConstraintSection.parameters": (SEARCH, "optimization: {constraints: {parameters: [fast < 4]}}"),
+    "ConstraintSection.parameters": (
+        SEARCH,
+        "optimization: {constraints: {parameters: [fast < 4]}}",
+    ),
     "ConstraintSection.performance": (
-        SEARCH, "optimization: {constraints: {performance: {trades: {}}}}"),
+        SEARCH,
+        "optimization: {constraints: {performance: {trades: {}}}}",
+    ),
     "MetricBounds.min": (
-        SEARCH, "optimization: {constraints: {performance: {sharpe: {min: 100}}}}"),
+        SEARCH,
+        "optimization: {constraints: {performance: {sharpe: {min: 100}}}}",
+    ),
     "MetricBounds.max": (
-        SEARCH, "optimization: {constraints: {performance: {sharpe: {max: -100}}}}"),
+        SEARCH,
+        "optimization: {constraints: {performance: {sharpe: {max: -100}}}}",
+    ),
     "WalkForwardSection.train_period_days": (FORWARD, "walk_forward: {train_period_days: 120}"),
     "WalkForwardSection.test_period_days": (FORWARD, "walk_forward: {test_period_days: 30}"),
     "WalkForwardSection.step_days": (FORWARD, "walk_forward: {step_days: 40}"),
     "WalkForwardSection.window_type": (FORWARD, "walk_forward: {window_type: expanding}"),
     "WalkForwardSection.min_train_days": (
-        FORWARD.replace("{train_period_days: 100}", "{train_period_days: 100, window_type: adaptive}"),
+        FORWARD.replace(
+            "{train_period_days: 100}", "{train_period_days: 100, window_type: adaptive}"
+        ),
         "walk_forward: {min_train_days: 90}",
     ),
     "WalkForwardConfig.strategies": (FORWARD, "phases: [{config: {strategies: [other]}}]"),
@@ -214,7 +258,9 @@ CASES: Mapping[str, tuple[str, str]] = {
     "InfrastructureSection.max_cpu_cores": (AUTO, "infrastructure: {max_cpu_cores: 1}"),
     "InfrastructureSection.container_pool_size": (AUTO, "infrastructure: {container_pool_size: 1}"),
     "InfrastructureSection.scheduler_address": (
-        SEARCH, "infrastructure: {scheduler_address: 'tcp://localhost:1'}"),
+        SEARCH,
+        "infrastructure: {scheduler_address: 'tcp://localhost:1'}",
+    ),
     "InfrastructureSection.batch_size": (SEARCH, "infrastructure: {batch_size: 1}"),
     "ReportingSection.plots": (SEARCH, "reporting: {plots: true}"),
     "ReportingSection.top_trials": (SEARCH, "reporting: {top_trials: 1}"),
@@ -227,16 +273,23 @@ CASES: Mapping[str, tuple[str, str]] = {
     "PhaseSection.container_count": (SEARCH, "phases: [{container_count: 6}]"),
     "PhaseSection.execution_mode": (SEARCH, "phases: [{execution_mode: PARALLEL}]"),
     "ResourceLimits.memory_per_container": (
-        SEARCH, "phases: [{resources: {memory_per_container: 100MB}}]"),
+        SEARCH,
+        "phases: [{resources: {memory_per_container: 100MB}}]",
+    ),
     "ResourceLimits.memory_gb": (SEARCH, "phases: [{resources: {memory_gb: 0.25}}]"),
-    "PhaseLimits.type": (
-        LIMITED, "coordinator: {phases: {parameter_discovery: {type: backtest}}}"),
+    "PhaseLimits.type": (LIMITED, "coordinator: {phases: {parameter_discovery: {type: backtest}}}"),
     "PhaseLimits.execution_mode": (
-        LIMITED, "coordinator: {phases: {parameter_discovery: {execution_mode: SIGNAL_REPLAY}}}"),
+        LIMITED,
+        "coordinator: {phases: {parameter_discovery: {execution_mode: SIGNAL_REPLAY}}}",
+    ),
     "PhaseLimits.max_containers": (
-        LIMITED, "coordinator: {phases: {parameter_discovery: {max_containers: 6}}}"),
+        LIMITED,
+        "coordinator: {phases: {parameter_discovery: {max_containers: 6}}}",
+    ),
     "PhaseLimits.inputs": (
-        LIMITED, "coordinator: {phases: {parameter_discovery: {inputs: [nothing.there]}}}"),
+        LIMITED,
+        "coordinator: {phases: {parameter_discovery: {inputs: [nothing.there]}}}",
+    ),
     "OptimizationConfig.method": (SEARCH, "phases: [{config: {method: qmc}}]"),
     "OptimizationConfig.n_trials": (SEARCH, "phases: [{config: {n_trials: 7}}]"),
     "OptimizationConfig.parameters": (SEARCH, "phases: [{config: {parameters: {fast: 4}}}]"),
@@ -255,22 +308,36 @@ CASES: Mapping[str, tuple[str, str]] = {
     "ReplayConfig.min_samples": (CHAIN, "phases: [{}, {}, {config: {min_samples: 250}}]"),
     "ReplayConfig.max_components": (CHAIN, "phases: [{}, {}, {config: {max_components: 2}}]"),
     "WeightConstraints.max_weight": (
-        CHAIN, "phases: [{}, {}, {config: {constraints: {max_weight: 0.5}}}]"),
+        CHAIN,
+        "phases: [{}, {}, {config: {constraints: {max_weight: 0.5}}}]",
+    ),
     "WeightConstraints.min_weight": (
-        CHAIN, "phases: [{}, {}, {config: {constraints: {min_weight: 0.2}}}]"),
+        CHAIN,
+        "phases: [{}, {}, {config: {constraints: {min_weight: 0.2}}}]",
+    ),
     "WeightConstraints.min_strategies": (
-        CHAIN, "phases: [{}, {}, {config: {constraints: {min_strategies: 3}}}]"),
+        CHAIN,
+        "phases: [{}, {}, {config: {constraints: {min_strategies: 3}}}]",
+    ),
     "WeightConstraints.max_correlation": (
-        CHAIN, "phases: [{}, {}, {config: {constraints: {max_correlation: 0.1}}}]"),
+        CHAIN,
+        "phases: [{}, {}, {config: {constraints: {max_correlation: 0.1}}}]",
+    ),
     "WeightConstraints.sum": (CHAIN, "phases: [{}, {}, {config: {constraints: {sum: 0.5}}}]"),
     "BacktestConfig.period": (BACKTEST, "phases: [{config: {period: test}}]"),
     "BacktestConfig.portfolio_stop_loss": (
-        BACKTEST, "phases: [{config: {portfolio_stop_loss: 0.01}}]"),
+        BACKTEST,
+        "phases: [{config: {portfolio_stop_loss: 0.01}}]",
+    ),
     "BacktestConfig.regime_switching": (
-        CHAIN, "phases: [{}, {}, {}, {config: {regime_switching: false}}]"),
+        CHAIN,
+        "phases: [{}, {}, {}, {config: {regime_switching: false}}]",
+    ),
     "BacktestConfig.regime_change_reduction": (
-        CHAIN, "phases: [{}, {}, {}, {config: {regime_change_reduction: 0.9}}]"),
-}  # fmt: skip
+        CHAIN,
+        "phases: [{}, {}, {}, {config: {regime_change_reduction: 0.9}}]",
+    ),
+}
 
 
 def _models(kind: Any) -> Iterator[type[BaseModel]]:
