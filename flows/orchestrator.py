@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from alphafoundry.errors import FoundryError
-from alphafoundry.settings import FLAGS, load_settings
+from alphafoundry.settings import FLAGS, load_limits, load_settings
+
+Loaded = TypeVar("Loaded")
 
 MODES: Mapping[str, str] = {
     "continuous": "flows.continuous",
@@ -36,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument(
         "--mode", choices=list(MODES), default="continuous", help="what runs (default: continuous)"
     )
-    settings = load_or_leave({})
+    settings, caps = load_or_leave(load_settings), load_or_leave(load_limits)
     for name in EVERY_MODE:
         setting = FLAGS[name]
-        shown = setting.shown(settings, {"simulation": 3})
+        shown = setting.shown(settings, caps)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar=setting.flag.metavar,
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
     known, further = parser.parse_known_args(arguments)
     given = {name: getattr(known, name) for name in EVERY_MODE if getattr(known, name) is not None}
-    load_or_leave(given)
+    load_or_leave(load_settings, **given)
     # As variables they hold for the flows that have no such flag, too.
     variables = {FLAGS[name].variable: value for name, value in given.items()}
     command = [sys.executable, "-m", MODES[known.mode], *further]
@@ -55,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.execve(sys.executable, command, {**os.environ, **variables})  # noqa: S606 - our own module
 
 
-def load_or_leave(given: Mapping[str, Any]) -> Any:
-    """Return the settings; a mistake in them is told in one line and ends the command."""
+def load_or_leave(load: Callable[..., Loaded], **given: Any) -> Loaded:
+    """Return what is loaded; a mistake in it is told in one line and ends the command."""
     try:
-        return load_settings(**given)
+        return load(**given)
     except FoundryError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None

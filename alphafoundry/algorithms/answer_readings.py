@@ -36,6 +36,7 @@ _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\n", '"': '"', "'": "'", "\\": "\\", "/": "/"}
 _SESSION: Final = re.compile(r"^[ \t]*(?:>>>|\.\.\.|In ?\[\d*\]:|\.\.\.:)(?: (.*)|)$")
 _NUMBERED: Final = re.compile(r"^ *\d+(?:[:.|)]| {1,3}\||(?=  |$)) ?(.*)$")
+_TRIPLE_QUOTED: Final = re.compile(r"(\"{3}|'{3})\\?(.*?)\1", re.DOTALL)
 _HUNK: Final = re.compile(r"^@@ .* @@")
 _HEREDOC: Final = re.compile(
     r"<<-?[ ]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)\n[ \t]*\1[ \t]*$", re.DOTALL | re.M
@@ -201,6 +202,12 @@ def _from_diff(text: str) -> str | None:
     return "\n".join(kept) + "\n"
 
 
+def _from_strings(text: str) -> str | None:
+    """Return the texts between triple quotes, each as a block: a program kept in a variable."""
+    found = [inner for _, inner in _TRIPLE_QUOTED.findall(text) if "execute_trade" in inner]
+    return "\n".join(f"~~~~~~~\n{inner}\n~~~~~~~" for inner in found) or None
+
+
 def _without_shell(text: str) -> str | None:
     """Return the file that a shell command or a notebook's cell writes."""
     found = _HEREDOC.search(text)
@@ -232,6 +239,7 @@ _READINGS: Final[tuple[Callable[[str], str | None], ...]] = (
     _from_session,
     _without_line_numbers,
     _from_diff,
+    _from_strings,
     _without_shell,
     _indented_part,
     _wide_tabs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ LONGEST_ANSWER: Final = 1_000_000
 """Characters of an answer that are looked at; an algorithm has at most 64 KiB."""
 
 _FUNCTION: Final = "execute_trade"
+_DEFINITION: Final = re.compile(rf"def {_FUNCTION}|^{_FUNCTION}\s*(?::[^=\n]+)?=[^=]", re.MULTILINE)
 _FENCE: Final = re.compile(
     # At the start of a line, with anything behind it; or behind prose, with a language or nothing.
     r"^(?:[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*"
@@ -59,25 +61,19 @@ def extract_code(answer: str) -> str:
     text = _ANALYSIS.sub("", _THOUGHT_BEFORE.sub("", text))
     if not text.strip():
         raise NoCode("the answer is empty")
-    literal: str | None = None
-    problem: NoCode | None = None
-    try:
-        literal = _extract(text)
-        if not _of_another_form(literal):
-            return literal
-    except NoCode as error:
-        problem = error
-    for reading in readings(text):
+    as_it_stands: str | None = None
+    for reading in itertools.chain([text], readings(text)):
         try:
             code = _extract(reading)
         except NoCode:
             continue
-        if _accepted(code):
+        if reading is text:
+            as_it_stands = code
+        if _accepted(code) or (reading is text and not _of_another_form(code)):
             return code
-    if literal is not None:
-        return literal
-    assert problem is not None
-    raise problem
+    if as_it_stands is None:
+        raise NoCode(f"it has no definition of {_FUNCTION}")
+    return as_it_stands
 
 
 def _accepted(code: str) -> bool:
@@ -89,14 +85,15 @@ def _accepted(code: str) -> bool:
 
 
 def _of_another_form(code: str) -> bool:
-    """Return whether a refusal of the code may come from the way in which it is written down."""
+    """Return whether the refusal of a code may come from the way in which it is written down."""
     try:
         validate(code)
     except RefusedCode as error:
+        reasons = [each.reason for each in error.refusals]
         return any(
-            each.reason.startswith(("syntax", "execute_trade is", "never answers"))
-            or each.reason.endswith("is not defined")
-            for each in error.refusals
+            reason.startswith(("syntax", "execute_trade is", "never answers"))
+            or reason.endswith("is not defined")
+            for reason in reasons
         )
     return False
 
@@ -108,10 +105,10 @@ def _extract(text: str) -> str:
         tree = _parsed(candidate)
         if tree is not None and defines(tree):
             return _tidy(in_contract_shape(candidate))
-    unparsed = [block for block in (*blocks, _unfenced(text)) if f"def {_FUNCTION}" in block]
+    unparsed = [block for block in (*blocks, _unfenced(text)) if _defines_in(block)]
     if unparsed:
         return _tidy(unparsed[0])
-    if f"def {_FUNCTION}" in text:
+    if _defines_in(text):
         return _tidy(text)
     raise NoCode(f"it has no definition of {_FUNCTION}")
 
@@ -182,7 +179,7 @@ def _continued(blocks: list[str]) -> list[str]:
 
 
 def _defines_in(block: str) -> bool:
-    return f"def {_FUNCTION}" in block
+    return _DEFINITION.search(block) is not None
 
 
 def _with_helpers(chosen: str, blocks: list[str]) -> str:
@@ -210,7 +207,7 @@ def _runs_of_code(text: str) -> Iterator[str]:
             left -= len(candidate)
             if left < 0:
                 return
-            if f"def {_FUNCTION}" not in candidate:
+            if not _defines_in(candidate):
                 break
             error = _first_error(candidate)
             if error is None:

@@ -166,7 +166,7 @@ def read_answer(
         checked = validate(draft)
     except (NoCode, RefusedCode) as problem:
         reason = str(problem)
-        if "def execute_trade" not in completion.text:
+        if isinstance(problem, NoCode) or "execute_trade is missing" in reason:
             reason = f"missing_execute_trade: {reason}"
         return replace(result, reason=" ".join(reason.split()), draft=draft)
     return replace(result, status="ready", source=checked.source, signature=checked.signature)

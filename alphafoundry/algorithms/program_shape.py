@@ -31,6 +31,7 @@ def in_contract_shape(code: str) -> str:
     for step in (_without_examples, _without_silent_calls, _without_unused_imports):
         code = _applied(step, code)
     code = _applied(_without_coroutines, code)
+    code = _applied(_without_star, code)
     return _applied(_with_function, code)
 
 
@@ -195,6 +196,30 @@ def _without_coroutines(code: str, tree: ast.Module) -> str:
             return code
         lines[number - 1] = line[:at] + line[at + 5 :].lstrip()
     return b"\n".join(lines).decode()
+
+
+def _without_star(code: str, tree: ast.Module) -> str:
+    """Write `execute_trade(*args)` that first takes its arguments apart with their names."""
+    own = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == _FUNCTION]
+    if len(own) != 1 or own[0].args.vararg is None or _names(own[0]) or own[0].args.kwonlyargs:
+        return code
+    star = own[0].args.vararg.arg
+    used = [n for n in ast.walk(own[0]) if isinstance(n, ast.Name) and n.id == star]
+    first = own[0].body[1 if ast.get_docstring(own[0]) is not None else 0]
+    match first:
+        case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=name)) if (
+            name == star
+            and len(used) == 1
+            and all(isinstance(part, ast.Name) for part in parts)
+            and len(parts) in map(len, ARGUMENTS.values())
+        ):
+            names = ", ".join(ast.unparse(part) for part in parts)
+        case _:
+            return code
+    lines = _replaced(code, {first: "pass"}, tree).split("\n")
+    head = lines[own[0].lineno - 1]
+    lines[own[0].lineno - 1] = head.replace(f"*{star}", names, 1)
+    return "\n".join(lines)
 
 
 def _with_function(code: str, tree: ast.Module) -> str:

@@ -68,6 +68,7 @@ class AlgorithmsReport:
     folder : where the programs are, None where there are none
     kept_apart : what is said of the days after the race
     screen : what the market's data are
+    stopped : why and where the run was asked to end; empty where it was not
     pictures : drawn when the report is shown; not among the JSON values
     """
 
@@ -98,6 +99,7 @@ class AlgorithmsReport:
     measured_on: str = ""
     kept_apart: str = ""
     screen: DataScreen | None = None
+    stopped: str = ""
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -118,6 +120,7 @@ class AlgorithmsReport:
         if taken:
             told += f"; {taken} had answered in an interrupted run and were not asked again"
         rows = [
+            *([("stopped", self.stopped)] if self.stopped else []),
             ("written by", self.written_by),
             (
                 "models",
@@ -279,6 +282,9 @@ def build_report(run: AlgorithmsRun, result: RaceResult | None) -> AlgorithmsRep
         measured_on="" if result is None else measured_on(result),
         kept_apart=run.course.kept_apart,
         screen=panel.screen(),
+        stopped=run.stop.told(
+            "the race" if len(run.results) == len(run.assignments) else "asking the models"
+        ),
         pictures=()
         if result is None
         else (Figure("Equity of the best", lambda: leader_board_plot(result)),),

@@ -157,6 +157,12 @@ class BadOrder(Exception):
 _SIDES: Final = {"BUY": wire.BUY, "SELL": wire.SELL}
 _SIDE_KEYS: Final = ("action", "side", "signal", "order", "decision")
 _QUANTITY_KEYS: Final = ("quantity", "qty", "shares")
+_OTHER_AMOUNTS: Final = (
+    "size", "amount", "units", "volume", "value", "notional", "weight", "fraction", "percent",
+    "allocation",
+)  # fmt: skip
+"""Keys of an order that might mean shares, dollars or a part of the cash."""
+
 _ORDER_IN_A_TEXT: Final = re.compile(r"(BUY|SELL) (\d+)")
 
 
@@ -197,10 +203,16 @@ def _side_and_quantity(answer: object) -> tuple[str, int | float | None]:
             raise BadOrder(f"answered {word!r:.60}")
         return word, None
     if isinstance(answer, dict):
+        given = answer
         sides = [answer[key] for key in _SIDE_KEYS if key in answer]
         answer = [*sides, *(answer[key] for key in _QUANTITY_KEYS if key in answer)]
         if len(sides) != 1:
             raise BadOrder("answered a dict without one key 'action'")
+        unclear = [key for key in _OTHER_AMOUNTS if given.get(key) is not None]
+        if unclear and len(answer) == 1 and _word(sides[0]) != "HOLD":
+            raise BadOrder(
+                f"answered {unclear[0]!r}, which says no number of shares; write 'quantity'"
+            )
     if not isinstance(answer, (tuple, list)) or not 1 <= len(answer) <= 3:
         raise BadOrder(f"answered a {type(answer).__name__:.40}, not an order")
     parts = list(answer)

@@ -26,7 +26,8 @@ from alphafoundry.coordinator.phase_types import PhaseType, type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.returns_files import returns_are_whole
 from alphafoundry.coordinator.run import WorkflowRun
-from alphafoundry.errors import FoundryError, PhaseFailed, UnreadableCheckpoint
+from alphafoundry.coordinator.wording import counted
+from alphafoundry.errors import FoundryError, PhaseFailed, RunStopped, UnreadableCheckpoint
 from alphafoundry.seeds import seed_number
 from alphafoundry.store import TrialRecord, begin_phase, finish_phase, record_trials
 
@@ -74,6 +75,11 @@ class PhaseWork:
         self._submitter = submitter
         self._done = 0
         self._total = 0
+
+    @property
+    def how_far(self) -> str:
+        """The phase, and its trials that are over."""
+        return f"phase {self.phase.name}, {self._done} of {counted(self._total, 'trial')}"
 
     def __call__(self) -> PhaseResult:
         """Do the phase. Raises PhaseFailed or RunStopped."""
@@ -284,6 +290,8 @@ async def _phase(run: WorkflowRun, name: str, submitter: Submitter, log: Logger)
             seconds=time.monotonic() - begun,
             message=str(problem) if isinstance(problem, FoundryError) else type(problem).__name__,
         )
+        if isinstance(problem, RunStopped) and run.stop.is_set():
+            raise RunStopped(f"{run.stop.told(work.how_far)}; run the same command again") from None
         raise
     finally:
         run.monitor.end(name)

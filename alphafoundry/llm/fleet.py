@@ -100,8 +100,7 @@ class ModelFleet:
         self.pull_missing = pull_missing
         self._now = now
         self._missing: set[str] = set()
-        self._index, self._errors, self._changed = self._load()
-        self._successes = 0
+        self._index, self._errors, self._successes, self._changed = self._load()
 
     def __repr__(self) -> str:
         return f"ModelFleet({self.current_model!r} of {list(self.models)} at {self.client!r})"
@@ -238,7 +237,8 @@ class ModelFleet:
         self._successes += 1
         if self._index > 0 and self._successes >= self.successes_to_step_up:
             self._step_up()
-        elif had_errors:
+        elif had_errors or self._index > 0:
+            # Below the largest model each answer counts towards the next step up.
             self._save()
 
     def _step_up_by_time(self) -> None:
@@ -254,8 +254,8 @@ class ModelFleet:
         self._changed = self._now()
         self._save()
 
-    def _load(self) -> tuple[int, int, datetime]:
-        fresh = (0, 0, self._now())
+    def _load(self) -> tuple[int, int, int, datetime]:
+        fresh = (0, 0, 0, self._now())
         if self.state_path is None:
             return fresh
         own = self.client.base_url
@@ -263,6 +263,7 @@ class ModelFleet:
             state = json.loads(self.state_path.read_text(encoding="utf-8"))
             model = state["current_model"]
             errors = int(state["vram_error_count"])
+            successes = int(state.get("success_count", 0))
             changed = datetime.fromisoformat(str(state["timestamp"]))
         except (OSError, ValueError, KeyError, TypeError):
             return fresh
@@ -271,7 +272,8 @@ class ModelFleet:
         if changed.tzinfo is None:
             changed = changed.astimezone(UTC)
         errors = min(max(errors, 0), self.errors_to_step_down - 1)
-        return self.models.index(model), errors, changed
+        successes = min(max(successes, 0), self.successes_to_step_up - 1)
+        return self.models.index(model), errors, successes, changed
 
     def _save(self) -> None:
         if self.state_path is None:
@@ -279,6 +281,7 @@ class ModelFleet:
         state = {
             "current_model_index": self._index,
             "vram_error_count": self._errors,
+            "success_count": self._successes,
             "current_model": self.current_model,
             "address": self.client.base_url,
             "timestamp": self._changed.isoformat(),

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from alphafoundry.brain import BrainClient
 from alphafoundry.brain.models import DataFieldInfo
+from alphafoundry.configuration import suggest
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.expressions import DEFAULT_FIELDS, FieldInfo
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.whole_file import replace_file
@@ -61,17 +63,30 @@ async def _offered(brain: BrainClient, settings: FoundrySettings) -> list[DataFi
         "least_users": wanted.user_count,
     }
     if wanted.datasets:
-        fields = [
-            field
-            for name in wanted.datasets
-            for field in await brain.data_fields(alpha, dataset=name, **options)
-        ]
+        fields = []
+        for name in wanted.datasets:
+            found = await brain.data_fields(alpha, dataset=name, **options)
+            if not found:
+                await _check_data_set(brain, settings, name)
+            fields += found
         fields += await brain.data_fields(alpha, type="GROUP")
     else:
         fields = await brain.data_fields(alpha, **options)
     if remote:
         _keep(path, fields)
     return fields
+
+
+async def _check_data_set(brain: BrainClient, settings: FoundrySettings, name: str) -> None:
+    """Refuse the id of a data set that the service does not have; tell of one that gave nothing."""
+    known = await brain.data_sets(settings.alpha)
+    if name not in known:
+        raise ConfigurationError(
+            f"fields.datasets: the service has no data set {name!r} for region "
+            f"{settings.alpha.region}, delay {settings.alpha.delay}, universe "
+            f"{settings.alpha.universe}; {suggest(name, known)}"
+        )
+    log.warning("fields.datasets: no field of %s has the coverage and users asked for", name)
 
 
 def _kept(path: Path) -> list[DataFieldInfo] | None:

@@ -101,7 +101,7 @@ def build_report(run: ResearchRun) -> AlphasReport:
         seconds=round(run.record.seconds, 2),
         rule=str(run.hopeful),
         alphas_in_all=in_all,
-        stopped=_stopped(run),
+        stopped=run.stop.told(run.tally.phase),
         counts=counts,
         best_gain=_best_gain(mined, run),
         reasons=dict(_reasons(ended, run, unfinished=len(rows) - len(ended)).most_common()),
@@ -253,15 +253,6 @@ def _outcome(run: ResearchRun, alpha: AlphaRow, submission: SubmissionRow | None
         return run.tally.obstacles[alpha.alpha_id]
     against = obstacles([CheckInfo.model_validate(check) for check in alpha.checks])
     return "; ".join(map(str, against)) or "passes every check, not submitted in this run"
-
-
-def _stopped(run: ResearchRun) -> str:
-    """Return why and where the run was asked to end, in a sentence; empty where it was not."""
-    if not run.stop.is_set():
-        return ""
-    reason = run.stop.reason or "asked to end; what had finished is saved"
-    where = f" (it was at: {run.tally.phase})" if run.tally.phase else ""
-    return f"{reason[:1].upper()}{reason[1:]}{where}"
 
 
 def _advice(run: ResearchRun) -> list[str]:

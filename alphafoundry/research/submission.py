@@ -120,7 +120,7 @@ async def choose(
     unanswered = 0
     ordered = _order(run, candidates, [row.alpha_id for row in done.values()], verdicts)
     if run.settings.submission.rank_by == "gain":
-        ordered = await _by_gain(run, ordered[:MOST_CHECKED])
+        ordered = await _by_gain(run, ordered)
     for number, alpha in enumerate(ordered[:MOST_CHECKED], start=1):
         if run.stop.is_set() or len(chosen) == free:
             break
@@ -138,20 +138,24 @@ async def choose(
     waiting_on = "daily limit" if len(chosen) == free else "checked next time"
     picked = {alpha.alpha_id for alpha in chosen}
     later = [alpha for alpha in ordered if alpha.alpha_id not in picked]
-    _note(run, later, f"{waiting_on}: {free} could be submitted now, best verdict first")
+    first = f"best {run.settings.submission.rank_by} first"
+    _note(run, later, f"{waiting_on}: {free} could be submitted now, {first}")
     return chosen
 
 
 async def _by_gain(run: ResearchRun, ordered: Sequence[AlphaRow]) -> list[AlphaRow]:
-    """Return the alphas that the service says add most to the pool first, unknown ones last."""
+    """Return the alphas that the service says add most to the pool first, unknown ones last.
+
+    It is asked for the first MOST_CHECKED; the others follow in their order.
+    """
     gains: dict[str, float] = {}
-    for alpha in ordered:
+    for alpha in ordered[:MOST_CHECKED]:
         if run.stop.is_set():
             break
         try:
             gain = await run.brain.gain_to_pool(alpha.alpha_id)
         except BrainUnavailable as problem:
-            log.warning("alpha %s: its gain is not known: %s", alpha.alpha_id, problem)
+            _note(run, [alpha], f"its gain is not known: {problem}")
             continue
         if gain is not None:
             gains[alpha.alpha_id] = gain

@@ -38,6 +38,14 @@ class Stop:
             with contextlib.suppress(RuntimeError):  # the loop has just closed
                 loop.call_soon_threadsafe(_wake, future)
 
+    def told(self, where: str = "") -> str:
+        """Return why and where the run was asked to end, in a sentence; empty where it was not."""
+        if not self._set:
+            return ""
+        reason = self.reason or "asked to end; what had finished is saved"
+        at = f" (it was at: {where})" if where else ""
+        return f"{reason[:1].upper()}{reason[1:]}{at}"
+
     async def wait(self) -> None:
         """Return once the run was asked to end."""
         loop = asyncio.get_running_loop()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alphafoundry.finance.statistics import sharpe
+from alphafoundry.simulation.breakdowns import Breakdown, shown_names
 from alphafoundry.simulation.pnl import BOOK, DailyPnl
 from alphafoundry.simulation.statistics import YearStatistics, yearly
 
@@ -25,7 +25,7 @@ class Simulated(Protocol):
     @property
     def yearly(self) -> tuple[YearStatistics, ...]: ...
     @property
-    def sector_pnl(self) -> Mapping[str, NDArray[np.float64]] | None: ...
+    def breakdowns(self) -> Mapping[str, Breakdown]: ...
     @property
     def planted(self) -> Mapping[str, float] | None: ...
 
@@ -106,19 +106,29 @@ def _coverage(result: Simulated) -> RecordSet:
     return record_set("coverage", "Coverage", [("date", "date"), ("coverage", "integer")], rows)
 
 
-def _by_sector(
-    name: str,
-    title: str,
-    column: str,
-    kind: str,
-    value: Callable[[np.ndarray, float], float | None],
-) -> Callable[[Simulated], RecordSet]:
-    def table(result: Simulated) -> RecordSet:
-        year = result.days.bars_a_year
-        rows = [[sector, value(pnl, year)] for sector, pnl in (result.sector_pnl or {}).items()]
-        return record_set(name, title, [("sector", "string"), (column, kind)], rows)
+_PARTS: Mapping[str, tuple[str, str, str]] = {
+    "pnl": ("PnL", "pnl", "amount"),
+    "sharpe": ("Sharpe", "sharpe", "decimal"),
+    "average-size": ("Average size", "averageSize", "amount"),
+    "coverage": ("Coverage", "coverage", "decimal"),
+}
+"""What a table by parts shows to its title, column and type."""
 
-    return table
+
+def _by_part(result: Simulated, name: str) -> RecordSet:
+    """Return a table such as pnl-by-sector."""
+    what, _, level = name.partition("-by-")
+    parts = result.breakdowns[level]
+    year = result.days.bars_a_year
+    values: Mapping[str, list[float | None]] = {
+        "pnl": [round(float(pnl.sum()), 2) for pnl in parts.pnl.T],
+        "sharpe": [_clean(sharpe(pnl, year), 2) for pnl in parts.pnl.T],
+        "average-size": [_clean(value, 2) for value in parts.size.tolist()],
+        "coverage": [_clean(value, 2) for value in parts.held.tolist()],
+    }
+    title, column, kind = _PARTS[what]
+    rows = [list(row) for row in zip(parts.names, values[what], strict=True)]
+    return record_set(name, f"{title} by {level}", [(level, "string"), (column, kind)], rows)
 
 
 def _planted(result: Simulated) -> RecordSet:
@@ -134,32 +144,19 @@ _TABLES: dict[str, Callable[[Simulated], RecordSet]] = {
     "turnover": _turnover,
     "yearly-stats": _yearly,
     "coverage": _coverage,
-    "pnl-by-sector": _by_sector(
-        "pnl-by-sector", "PnL by sector", "pnl", "amount", lambda pnl, _: round(float(pnl.sum()), 2)
-    ),
-    "sharpe-by-sector": _by_sector(
-        "sharpe-by-sector",
-        "Sharpe by sector",
-        "sharpe",
-        "decimal",
-        lambda pnl, year: _clean(sharpe(pnl, year), 2),
-    ),
     "planted-effects": _planted,
 }
 
 
 def record_set_names(result: Simulated) -> tuple[str, ...]:
     """Return the names of the tables that this simulation has."""
-    absent = set()
-    if result.sector_pnl is None:
-        absent |= {"pnl-by-sector", "sharpe-by-sector"}
-    if result.planted is None:
-        absent.add("planted-effects")
-    return tuple(name for name in _TABLES if name not in absent)
+    own = tuple(name for name in _TABLES if name != "planted-effects")
+    planted = () if result.planted is None else ("planted-effects",)
+    return (*own, *shown_names(result.breakdowns), *planted)
 
 
 def make_record_set(result: Simulated, name: str) -> RecordSet:
     """Return one table; KeyError where the simulation does not have it."""
     if name not in record_set_names(result):
         raise KeyError(name)
-    return _TABLES[name](result)
+    return _TABLES[name](result) if name in _TABLES else _by_part(result, name)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions import Expression
+from alphafoundry.simulation.breakdowns import Breakdown
 from alphafoundry.simulation.checks import Check
 from alphafoundry.simulation.pnl import DailyPnl
 from alphafoundry.simulation.record_sets import RecordSet, make_record_set, record_set_names
@@ -31,8 +32,8 @@ class SimulationResult:
     checks : BRAIN's checks
     warnings : texts of the unit check
     notes : what a person should know of the data, such as a universe that is smaller
-    sector_pnl : sector to daily dollars, shape (n_days,); None without sectors, or where the
-        setting visualization is off
+    breakdowns : sector, industry and capitalization to the parts of the book, those that the
+        market knows; empty where the setting visualization is off
     planted : planted effect to the share of the PnL that its expected return explains; None on
         a market whose truth is not known
     expected_sharpe : Sharpe that the planted effects lead one to expect; None as `planted`
@@ -51,7 +52,7 @@ class SimulationResult:
     notes: tuple[str, ...] = ()
     train: Statistics | None = None
     test: Statistics | None = None
-    sector_pnl: Mapping[str, NDArray[np.float64]] | None = None
+    breakdowns: Mapping[str, Breakdown] = field(default_factory=dict)
     planted: Mapping[str, float] | None = None
     expected_sharpe: float | None = None
     positions: NDArray[np.float64] | None = field(default=None, repr=False)

@@ -13,12 +13,13 @@ from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.simulation import sub_universe
+from alphafoundry.simulation.breakdowns import breakdowns_of
 from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
 from alphafoundry.simulation.order import Order, weights_in_order
 from alphafoundry.simulation.periods import before
 from alphafoundry.simulation.planted import attribute
-from alphafoundry.simulation.pnl import BOOK, DailyPnl, daily_pnl, lag
+from alphafoundry.simulation.pnl import DailyPnl, daily_pnl, lag
 from alphafoundry.simulation.result import SimulationResult
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.statistics import statistics, yearly
@@ -158,7 +159,9 @@ def result_of(
         notes=(*notes, part_note) if part_note else notes,
         train=None if cut is None else found,
         test=None if cut is None else statistics(days.between(cut, len(days))),
-        sector_pnl=_sector_pnl(weights, panel, settings, start),
+        breakdowns=breakdowns_of(weights, panel, start=start, behind=behind)
+        if settings.visualization
+        else {},
         planted=planted.shares if planted else None,
         expected_sharpe=planted.expected_sharpe if planted else None,
         positions=weights[start - behind : len(weights) - behind] if keep_positions else None,
@@ -281,27 +284,6 @@ def _sub_universe(
         start=start,
         end=end,
     ), note
-
-
-def _sector_pnl(
-    weights: NDArray[np.float64], panel: Panel, settings: SimulationSettings, start: int
-) -> dict[str, NDArray[np.float64]] | None:
-    """Return sector to daily dollars; names without a known sector are under "Unknown"."""
-    if not settings.visualization or "sector" not in panel.groups:
-        return None
-    from alphafoundry.simulation import kernels
-
-    labels = panel.groups["sector"]
-    count = int(labels.max(initial=-1)) + 1
-    named = panel.group_names.get("sector", ())
-    known = [*named, *(str(label) for label in range(len(named), count))]
-    profit = kernels.profit_by_group(
-        weights, panel.fields["returns"], labels, len(known), lag(settings.delay)
-    )
-    by_sector = {name: BOOK * profit[start:, column] for column, name in enumerate(known)}
-    if (labels < 0).any():
-        by_sector["Unknown"] = BOOK * profit[start:, -1]
-    return by_sector
 
 
 def unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSettings) -> str | None:

@@ -238,6 +238,8 @@ async def test_a_stop_keeps_what_has_finished_for_the_next_run(
     with running_from_terminal(progress=screen, stop=stop, server=prefect):
         report = await algorithms(models="slow,quick", base_url=server.url)
     assert told(report) == {"quick": ("ready", 1, "")}
+    assert report.stopped.endswith("(it was at: asking the models)")
+    assert report.summary()[0] == ("stopped", report.stopped)
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]
     assert ("ask", 1, 2, "quick: generated") in screen.updates
     report = await algorithms(models="slow,quick", base_url=server.url)

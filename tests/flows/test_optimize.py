@@ -278,7 +278,7 @@ async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
     server = Server("", temporary=False, alone=False)
     with (
         running_from_terminal(progress=Stopping(stop), stop=stop, server=server),
-        pytest.raises(RunStopped),
+        pytest.raises(RunStopped, match=r"\(it was at: phase search, \d+ of 48 trials\); run the"),
     ):
         await optimize(name)
     assert place.rows("SELECT status FROM runs") == [("interrupted",)]

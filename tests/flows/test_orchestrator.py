@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows import orchestrator
+from tests.working_folder import ROOT
 
 FLAGS = {
     "--max-concurrent": "5",
@@ -56,3 +58,19 @@ def test_a_wrong_value_is_told_by_its_flag(
         orchestrator.main(["--mode", "miner", "--batch-size", "none"])
     assert ended.value.code == 2 and not started
     assert "--batch-size" in capsys.readouterr().err
+
+
+def test_the_help_shows_the_caps_of_the_limits_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = (ROOT / "config" / "limits.yaml").read_text()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "limits.yaml").write_text(
+        limits.replace("simulation: 3", "simulation: 2")
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        orchestrator.main(["--help"])
+    assert "(default: 2, the cap in config/limits.yaml)" in " ".join(
+        capsys.readouterr().out.split()
+    )

@@ -77,6 +77,32 @@ def full(body: str, before: str = "") -> str:
 TAKEN: dict[str, str] = {}
 """Answers whose program decides as SIMPLE or FULL does."""
 
+TAKEN |= {
+    "kept_in_a_text": fenced('ALGORITHM = """\n' + FULL + '"""\n'),
+    "starred": fenced(
+        FULL.replace(
+            "def execute_trade(ticker, price, tick, cash_balance, shares_held):\n",
+            "def execute_trade(*args):\n"
+            "    ticker, price, tick, cash_balance, shares_held = args\n",
+        )
+    ),
+    "lambda_without_a_fence": PROSE
+    + IMPORTS
+    + "\n\n\n"
+    + HELPER
+    + "\n\n"
+    + "execute_trade = lambda ticker, cash_balance, shares_held: (\n"
+    "    'HOLD' if len(history.close) < WINDOW\n"
+    "    else 'BUY' if shares_held == 0 and history.close[-1] > average(history.close)"
+    " and cash_balance > 0\n"
+    "    else 'SELL' if shares_held > 0 and history.close[-1] < average(history.close)\n"
+    "    else 'HOLD'\n)\n" + AFTER,
+    "latex": "\\begin{lstlisting}[language=Python]\n" + FULL + "\\end{lstlisting}\n",
+    "restructured": PROSE + ".. code-block:: python\n\n" + indented(FULL) + AFTER,
+    "org_mode": "* Algorithm\n#+begin_src python\n" + FULL + "#+end_src\n",
+    "asciidoc": "[source,python]\n----\n" + FULL + "----\n",
+}
+
 REFUSED: dict[str, str] = {}
 """Answers without a program that can be run."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from alphafoundry.algorithms.contract import ARGUMENTS, NoCode, RefusedCode, Validated
 from alphafoundry.algorithms.extraction import extract_code
-from alphafoundry.algorithms.sandbox_child import read_decision
+from alphafoundry.algorithms.sandbox_child import BadOrder, read_decision
 from alphafoundry.algorithms.validation import argument_order, validate
 
 from .answers import FULL, REFUSED, SIMPLE, TAKEN
@@ -52,3 +52,13 @@ def test_the_program_is_taken_and_decides_the_same(name: str) -> None:
 def test_what_cannot_be_run_is_refused(name: str) -> None:
     with pytest.raises((NoCode, RefusedCode)):
         validate(extract_code(REFUSED[name]))
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("key", ["size", "amount", "units", "percent"])
+def test_an_amount_of_unknown_meaning_is_no_quantity(key: str, full: bool) -> None:
+    with pytest.raises(BadOrder, match=f"answered {key!r}, which says no number of shares"):
+        read_decision({"action": "BUY", key: 10}, full=full)
+    assert read_decision({"action": "HOLD", key: 0}, full=full) == read_decision("HOLD", full=full)
+    told = {"action": "BUY", "quantity": 3, key: 0.5}
+    assert read_decision(told, full=True) == read_decision(("BUY", 3), full=True)

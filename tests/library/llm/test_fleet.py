@@ -43,6 +43,7 @@ async def test_three_memory_errors_take_the_next_smaller_model(
     assert json.loads(state.read_text()) == {
         "current_model_index": 1,
         "vram_error_count": 0,
+        "success_count": 1,
         "current_model": "middle",
         "address": server.url,
         "timestamp": START.isoformat(),
@@ -125,6 +126,18 @@ async def test_enough_successes_take_one_step_back_up(server: OllamaServer) -> N
         assert fleet.current_model == "large"
         server.rules["large"] = text("large again")
         assert await fleet.generate("hello") == "large again"
+
+
+async def test_successes_count_over_a_restart(server: OllamaServer, tmp_path: Path) -> None:
+    state = tmp_path / "model_fleet_state.json"
+    server.rules = {"large": FULL, "middle": text("ok")}
+    async with OllamaClient(server.url) as ollama:
+        for asked in ("middle", "large"):
+            fleet = ModelFleet(
+                ollama, MODELS, successes_to_step_up=2, state_path=state, now=Clock()
+            )
+            await fleet.generate("hello")
+            assert fleet.current_model == asked
 
 
 async def test_time_without_memory_errors_takes_one_step_back_up(server: OllamaServer) -> None:

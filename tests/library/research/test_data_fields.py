@@ -74,6 +74,12 @@ async def test_only_the_data_sets_and_coverage_that_are_wanted(tmp_path: Path) -
     assert found == {f"pv1_{n}" for n in range(10, 20)} | {"sector"}
 
 
+async def test_a_mistyped_data_set_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no data set 'modle16'.*did you mean 'model16'"):
+        await fields_of(service(), tmp_path, datasets=("pv1", "modle16"))
+    assert await fields_of(service(), tmp_path, datasets=("pv1",), coverage=1.0) == {"sector"}
+
+
 @pytest.mark.parametrize(("region", "told"), [("XX", "no region"), ("EUR", "USA alone")])
 def test_a_region_that_is_not_there_is_told_before_anything_starts(region: str, told: str) -> None:
     settings = FoundrySettings(alpha=SimulationSettings(region=region))

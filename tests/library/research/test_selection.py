@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphafoundry.brain.models import AlphaInfo
+from alphafoundry.errors import BrainUnavailable
 from alphafoundry.research import (
     PnlSeries,
     least_correlated_first,
@@ -192,12 +193,20 @@ def test_the_better_verdict_goes_first_and_within_it_what_is_fit_and_new() -> No
 
 
 async def test_submissions_can_go_by_what_they_add_to_the_pool() -> None:
-    gains = {"a": 0.1, "b": None, "c": 0.4}
+    gains = {"a": 0.1, "b": None, "c": 0.4, "d": 9.0}
 
     async def gain_to_pool(alpha_id: str) -> float | None:
+        if alpha_id == "d":
+            raise BrainUnavailable("away")
         return gains[alpha_id]
 
     alphas = [SimpleNamespace(alpha_id=name) for name in gains]
-    run = SimpleNamespace(brain=SimpleNamespace(gain_to_pool=gain_to_pool), stop=Stop())
+    obstacles: dict[str, str] = {}
+    run = SimpleNamespace(
+        brain=SimpleNamespace(gain_to_pool=gain_to_pool),
+        stop=Stop(),
+        tally=SimpleNamespace(obstacles=obstacles),
+    )
     ordered = await _by_gain(cast(ResearchRun, run), cast(list[AlphaRow], alphas))
-    assert [alpha.alpha_id for alpha in ordered] == ["c", "a", "b"]
+    assert [alpha.alpha_id for alpha in ordered] == ["c", "a", "b", "d"]
+    assert obstacles == {"d": "its gain is not known: away"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from alphafoundry.simulation import SimulationResult, SimulationSettings, simulate
+from alphafoundry.simulation.breakdowns import SIZES, _fifths, breakdowns_of
+from alphafoundry.simulation.pnl import BOOK
 from tests.library.simulation.conftest import make_panel
 
 
@@ -64,3 +67,29 @@ def test_turnover_and_coverage_are_those_of_the_book(split: SimulationResult) ->
     held = [value for _, value in records(split, "coverage")][:before]
     numbers = split.statistics
     assert np.mean(held) == pytest.approx(numbers.long_count + numbers.short_count)
+
+
+def test_parts_of_the_book_add_up_to_it() -> None:
+    panel = make_panel()
+    draws = np.random.default_rng(2)
+    cap = draws.lognormal(3.0, 1.0, panel.shape)
+    cap[:, 0] = np.nan
+    panel = replace(panel, fields={**panel.fields, "cap": cap})
+    weights = draws.normal(size=panel.shape)
+    weights[draws.random(panel.shape) < 0.3] = 0.0
+    weights /= np.abs(weights).sum(axis=1, keepdims=True)
+    found = breakdowns_of(weights, panel, start=5, behind=2)
+    returns = np.nan_to_num(panel.fields["returns"])
+    earned = BOOK * (weights[3:-2] * returns[5:]).sum(axis=1)
+    for parts in found.values():
+        np.testing.assert_allclose(parts.pnl.sum(axis=1), earned, atol=1e-6)
+        held = (weights[3:-2] != 0.0).sum(axis=1).mean()
+        assert parts.held.sum() == pytest.approx(held)
+        assert np.nansum(parts.held * parts.size) == pytest.approx(BOOK)
+    sizes = found["capitalization"]
+    assert sizes.names == (*SIZES, "Unknown")
+    day, place = 9, 7
+    rank = int((cap[day] < cap[day, place]).sum())
+    fifth = rank * 5 // int(np.isfinite(cap[day]).sum())
+    assert _fifths(cap)[day, place] == fifth
+    assert (_fifths(cap)[:, 0] == -1).all()

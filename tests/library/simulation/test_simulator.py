@@ -267,6 +267,12 @@ def test_record_sets_have_brains_form(simulator: Simulator) -> None:
         "coverage",
         "pnl-by-sector",
         "sharpe-by-sector",
+        "average-size-by-sector",
+        "coverage-by-sector",
+        "pnl-by-industry",
+        "sharpe-by-industry",
+        "average-size-by-industry",
+        "coverage-by-industry",
     )
     tables: dict[str, Any] = {name: found.record_set(name) for name in found.record_set_names}
     for name, table in tables.items():
