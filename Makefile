@@ -126,8 +126,9 @@ bench-truth: install-dev ## Count false finds on markets without effects, and tr
 bench-startup: install-dev ## Measure where the seconds of a command's start and end go
 	@$(BIN)/python -m benchmarks.startup $(FLAGS)
 
-bench-supervisor: install-dev ## Measure what survives, restarts, output and idle children (FLAGS=--quick)
-	@$(BIN)/python -m benchmarks.supervisor $(FLAGS)
+bench-supervisor: ## Measure what survives, restarts, output and idle children beside supervisord and circus (FLAGS=--quick)
+	@VENV=.venv-supervisor PYTHON="$(PYTHON)" sh scripts/environment.sh bench-supervisor
+	@.venv-supervisor/bin/python -m benchmarks.supervisor $(FLAGS)
 
 soak: install-dev ## Run the supervisor with faults each minute and print what grows (MINUTES=20)
 	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) $(FLAGS)
