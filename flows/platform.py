@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import psutil
 
-from alphafoundry.errors import ConfigurationError
+from alphafoundry.errors import ConfigurationError, StoreError
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
 from alphafoundry.supervisor.backups import choose, databases, restore
@@ -159,7 +159,11 @@ def _check_databases(home: Path, config: Path, *, mixed: bool) -> str:
     if given is not None and on_postgres:
         # Prefect's driver is another one; the address is the same.
         plain = given.replace("postgresql+asyncpg://", "postgresql://", 1)
-        told.append(f"Prefect {check_database(plain, home=home)}")
+        try:
+            told.append(f"Prefect {check_database(plain, home=home)}")
+        except StoreError as problem:
+            line = str(problem).replace("FOUNDRY_DATABASE_URL", PREFECT_DATABASE[0])
+            raise ConfigurationError(f"Prefect's database {line}") from None
     else:
         told.append(f"Prefect {'as configured' if given else prefect_home() / 'prefect.db'}")
     if on_postgres != store.label.startswith("postgresql://") and not mixed:
