@@ -140,8 +140,9 @@ bench-startup: install-dev ## Measure where the seconds of a command's start and
 bench-screen: install-dev ## Measure screening in ideas a second, and what it finds (FLAGS=--quick)
 	@$(BIN)/python -m benchmarks.screen $(FLAGS)
 
-bench-supervisor: install-dev ## Measure what survives, restarts, output and idle children (FLAGS=--quick)
-	@$(BIN)/python -m benchmarks.supervisor $(FLAGS)
+bench-supervisor: ## Measure what survives, restarts, output and idle children beside supervisord and circus (FLAGS=--quick)
+	@VENV=.venv-supervisor PYTHON="$(PYTHON)" sh scripts/environment.sh bench-supervisor
+	@.venv-supervisor/bin/python -m benchmarks.supervisor $(FLAGS)
 
 bench-dashboard: install-dev ## Measure every page over 100,000 alphas and 10 million samples
 	@$(BIN)/python -m benchmarks.dashboard $(FLAGS)

@@ -1,7 +1,7 @@
 """What the supervisor leaves behind, how fast it restarts, what it costs: `make bench-supervisor`.
 
-Prints a table and writes `benchmarks/results/supervisor.json`. Times depend on what else the
-machine does; no other supervisor is measured beside it.
+Prints a table and writes `benchmarks/results/supervisor.json`. supervisord and circus do the same
+work in the same run; times depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -11,14 +11,28 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from alphafoundry.supervisor import linux
 from alphafoundry.supervisor.control import folder_of, running_pid
+from benchmarks import supervisor_rivals as rivals
 from benchmarks.results_file import write_result
 from flows.drill import TREE, TrialRun, trial_run
 
 LINES = 2_000_000
 """Of 50 bytes: 100 MB."""
+
+
+LOUD = f"""
+import sys, time
+from pathlib import Path
+begun = time.monotonic()
+for start in range(0, {LINES}, 1000):
+    lines = ('%09d %s\\n' % (n, 'x' * 39) for n in range(start, start + 1000))
+    sys.stdout.write(''.join(lines))
+sys.stdout.flush()
+Path("took.txt").write_text(str(time.monotonic() - begun))
+"""
 
 
 @dataclass(frozen=True)
@@ -86,10 +100,7 @@ def output_of_100_mb(run: TrialRun) -> Row:
     patterns = "[{match: never}, {match: no}]"
     run.write(
         f"processes: [{{name: loud, script: loud.py, error_patterns: {patterns}}}]",
-        loud="import sys\n"
-        f"for start in range(0, {LINES}, 1000):\n"
-        "    lines = ('%09d %s\\n' % (n, 'x' * 39) for n in range(start, start + 1000))\n"
-        "    sys.stdout.write(''.join(lines))\n",
+        loud=LOUD,
     )
     run.start()
     run.becomes("loud", "finished")
@@ -99,8 +110,9 @@ def output_of_100_mb(run: TrialRun) -> Row:
     numbers = [int(line[:9]) for path in logs for line in path.read_bytes().splitlines()]
     whole = numbers == list(range(LINES - len(numbers), LINES))
     lost = LINES * 50 - life["output_bytes"]
-    told = f"{life['seconds']:.1f} s, {lost} bytes lost, the kept files whole: {whole}"
-    return Row("100 MB of output, three patterns on", told, life["seconds"])
+    seconds = float((run.folder / "took.txt").read_text())
+    told = f"{seconds:.1f} s, {lost} bytes lost, the kept files whole: {whole}"
+    return Row("100 MB of output, here with three patterns", told, seconds)
 
 
 def _start_100(run: TrialRun) -> None:
@@ -135,13 +147,15 @@ def stop_of_100(run: TrialRun) -> Row:
     return Row("stop of 100", f"{took:.1f} s", took)
 
 
-MEASUREMENTS: tuple[Callable[[TrialRun], Row], ...] = (
-    survivors_of_a_stop,
-    survivors_of_kill_9,
-    restart_after_a_crash,
-    output_of_100_mb,
-    idle_children,
-    stop_of_100,
+MEASUREMENTS: tuple[
+    tuple[Callable[[TrialRun], Row], Callable[[rivals.RivalRun], rivals.Told]], ...
+] = (
+    (survivors_of_a_stop, partial(rivals.survivors_of_a_stop, tree=TREE)),
+    (survivors_of_kill_9, partial(rivals.survivors_of_kill_9, tree=TREE)),
+    (restart_after_a_crash, rivals.restart_after_a_crash),
+    (output_of_100_mb, partial(rivals.output_of_100_mb, loud=LOUD, size=50 * LINES)),
+    (idle_children, rivals.idle_children),
+    (stop_of_100, rivals.stop_of_100),
 )
 
 
@@ -150,17 +164,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.supervisor")
     parser.add_argument("--quick", action="store_true", help="leave out the long ones")
     quick = parser.parse_args().quick
-    rows = []
-    for measure in MEASUREMENTS[:3] if quick else MEASUREMENTS:
+    rows: list[dict[str, object]] = []
+    for measure, rival_measure in MEASUREMENTS[:3] if quick else MEASUREMENTS:
         with trial_run() as run:
-            rows.append(measure(run))
-        row = rows[-1]
-        print(f"{row.what:<42} {row.here}", flush=True)
+            row = measure(run)
+        print(f"{row.what}\n  {'here':<12} {row.here}", flush=True)
+        found: dict[str, object] = asdict(row) | {"value": round(row.value, 3)}
+        for rival in rivals.RIVALS:
+            with rivals.rival_run(rival) as other:
+                told, value = rival_measure(other)
+            print(f"  {rival.name:<12} {told}", flush=True)
+            found |= {rival.name: told, f"{rival.name}_value": round(value, 3)}
+        rows.append(found)
     if not quick:
         write_result(
             "supervisor",
-            [asdict(row) | {"value": round(row.value, 3)} for row in rows],
-            ["psutil", "pydantic"],
+            rows,
+            ["psutil", "pydantic", *(one.name for one in rivals.RIVALS)],
         )
 
 

@@ -41,6 +41,7 @@ from alphafoundry.supervisor.reading import (
     span,
     sparkline,
 )
+from alphafoundry.supervisor.worker_runs import WORKER
 from flows.plain_command import Parser, end_with
 
 EXIT_TROUBLE = 3
@@ -199,7 +200,18 @@ def _shown(status: Status, *, running: bool) -> RenderableType:
         )
     for row in status.processes:
         table.add_row(*_cells(row, status, now, running=running))
+        if row["name"] == WORKER and running:
+            for run in status.flow_runs:
+                table.add_row(*_cells_of_run(run, now))
     return Group(*parts, table)
+
+
+def _cells_of_run(run: Row, now: datetime) -> list[str]:
+    """Return the row of a flow run, which stands below the worker that has started it."""
+    up = span((now - moment_of(run["started_at"])).total_seconds())
+    used = (f"{run['cpu_percent']:.0f} %", f"{run['rss'] / 2**20:.0f} MB")
+    name = f"  {run['flow_run'][:8]}"
+    return [name, "flow run", "", "", up, "", "", *used, "", "", ""]
 
 
 def _head(status: Status, now: datetime, *, running: bool) -> list[str]:

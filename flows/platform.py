@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import psutil
 
-from alphafoundry.errors import ConfigurationError
+from alphafoundry.errors import ConfigurationError, StoreError
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
 from alphafoundry.supervisor.backups import choose, databases, restore
@@ -48,6 +48,12 @@ START_SECONDS = 300.0
 DOWN_SECONDS = 110.0
 FAILED_STARTS = 3
 LOG = "platform.log"
+PREFECT_DATABASE = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+)
+"""Where Prefect reads the address of its database, the first that is set."""
+
 EXIT_DOWN = 1
 
 
@@ -120,6 +126,7 @@ def _up(home: Path, given: argparse.Namespace) -> int:
             f"{home}: {free:.0f} MB are free, {given.config} wants least_disk_mb "
             f"{settings.least_disk_mb}; make room"
         )
+    print(f"databases  {_check_databases(home, given.config, mixed=settings.mixed_databases)}")
     added = platform_processes(settings, _port(given.port, settings))
     if given.foreground:
         become_guardian(home, settings.processes, supervised, only=None, added=added, minutes=0)
@@ -132,6 +139,40 @@ def _up(home: Path, given: argparse.Namespace) -> int:
             "\nthe platform goes on in the background; `make status` shows it, `make down` ends it"
         )
         raise
+
+
+def _check_databases(home: Path, config: Path, *, mixed: bool) -> str:
+    """Find a database that cannot be used before anything starts; return where both are.
+
+    Raises
+    ------
+    ConfigurationError : one is on PostgreSQL and the other is not
+    StoreError : one cannot be reached or used
+    """
+    from alphafoundry.store.database import check_database, open_store
+
+    secret = load_settings().database_url
+    store = open_store(None if secret is None else secret.get_secret_value(), home=home)
+    store.close()
+    told = [f"store {store.label}"]
+    given = next((os.environ[name] for name in PREFECT_DATABASE if os.environ.get(name)), None)
+    on_postgres = given is not None and given.startswith("postgres")
+    if given is not None and on_postgres:
+        # Prefect's driver is another one; the address is the same.
+        plain = given.replace("postgresql+asyncpg://", "postgresql://", 1)
+        try:
+            told.append(f"Prefect {check_database(plain, home=home)}")
+        except StoreError as problem:
+            line = str(problem).replace("FOUNDRY_DATABASE_URL", PREFECT_DATABASE[0])
+            raise ConfigurationError(f"Prefect's database {line}") from None
+    else:
+        told.append(f"Prefect {'as configured' if given else prefect_home() / 'prefect.db'}")
+    if on_postgres != store.label.startswith("postgresql://") and not mixed:
+        raise ConfigurationError(
+            f"{' and '.join(told)}: one is on PostgreSQL alone; set FOUNDRY_DATABASE_URL and "
+            f"{PREFECT_DATABASE[0]} both, or mixed_databases: true in {config}"
+        )
+    return ", ".join(told)
 
 
 def _port(flag: str | None, settings: PlatformSettings) -> int:

@@ -176,6 +176,23 @@ def open_store(url: str | None = None, *, home: Path) -> Store:
     return Store(engine, address)
 
 
+def check_database(url: str, *, home: Path) -> str:
+    """Connect to a database that another program uses, and return where it is, without password.
+
+    Raises
+    ------
+    StoreError : it cannot be reached
+    """
+    address = read_address(url, home=home)
+    with _errors_in_one_line(address):
+        engine = _create_engine(address)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    return address.label
+
+
 def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that can say ON CONFLICT, for the database of the session."""
     return insert_of(session.get_bind().dialect.name, table)

@@ -67,6 +67,7 @@ from alphafoundry.supervisor.states import (
     Unwell,
 )
 from alphafoundry.supervisor.supervision import Supervision
+from alphafoundry.supervisor.worker_runs import WORKER
 from alphafoundry.whole_file import replace_file
 
 LOGS = "logs"
@@ -842,9 +843,9 @@ class Core:
         for life in list(self._lives.values()):
             if not life.pid:
                 continue
-            tree = list(
-                dict.fromkeys([*linux.tree_of(life.pid, children), *sessions.get(life.pid, ())])
-            )
+            whole = [*linux.tree_of(life.pid, children), *sessions.get(life.pid, ())]
+            theirs = self._measure_runs(life, samples, children, now, at)
+            tree = [one for one in dict.fromkeys(whole) if one not in theirs]
             life.usage = life.meter.measure(life.pid, samples, tree, now)
             standing = self._supervision.standings[life.config.name]
             found = life.measure_health(standing, now)
@@ -858,6 +859,21 @@ class Core:
         own = [os.getppid(), *linux.tree_of(os.getpid(), children)]
         self._recorder.sample(OWN_NAME, self._own.measure(os.getpid(), samples, own, now), None, at)
         self._look_at_machine(now, at)
+
+    def _measure_runs(
+        self,
+        life: Life,
+        samples: dict[int, linux.ProcessSample],
+        children: dict[int, list[int]],
+        now: float,
+        at: str,
+    ) -> set[int]:
+        """Measure the flow runs of the worker; return their processes, which are not its own."""
+        if life.config.name != WORKER:
+            return set()
+        found, theirs = life.runs.measure(life.pid, samples, children, now)
+        self._recorder.flow_runs(found, at)
+        return theirs
 
     def _look_at_limits(self, life: Life, now: float) -> None:
         usage, limits = life.usage, life.config.resource_limits

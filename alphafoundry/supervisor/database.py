@@ -17,10 +17,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from alphafoundry.sqlite_copy import copy_database
 from alphafoundry.supervisor.processes import Retention
 
 FILE = "supervisor.db"
-VERSION = 1
+VERSION = 2
 WAIT = 10.0
 ROOM = 20_000
 """Statements that may wait for the disk; what comes beyond is counted and dropped."""
@@ -91,6 +92,17 @@ CREATE TABLE operator_actions (
 );
 """
 
+STEPS = (
+    """
+CREATE TABLE flow_runs (
+    flow_run TEXT PRIMARY KEY, supervision TEXT NOT NULL, pid INTEGER NOT NULL,
+    started_at TEXT NOT NULL, seen_at TEXT NOT NULL, ended_at TEXT, cpu_percent REAL NOT NULL,
+    rss INTEGER NOT NULL, peak_rss INTEGER NOT NULL
+);
+""",
+)
+"""What leads from version 1 to 2, and so on; a file is copied before."""
+
 Statement = tuple[str, Sequence[Any]]
 
 
@@ -105,6 +117,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises
     ------
     sqlite3.Error : it cannot be opened, or was written by newer code
+    CopyFailed : its tables are about to change, and there is no room for a copy
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -115,23 +128,51 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -1000")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(f"BEGIN IMMEDIATE;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
-    elif version > VERSION:
+    version = _version(connection)
+    if version > VERSION:
         connection.close()
         raise sqlite3.DatabaseError(
             f"it was written by newer code (version {version}), which must be used"
         )
+    if version < VERSION:
+        if version:
+            _copy_before(path)
+        _upgrade(connection)
     return connection
 
 
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    version = _version(connection)  # another process may have done it meanwhile
+    steps = [SCHEMA, *STEPS][version:]
+    for statement in ";".join(steps).split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _copy_before(path: Path) -> None:
+    folder = f"{datetime.now(UTC).date().isoformat()}-before-supervisor-{VERSION}"
+    copy = path.parent / "backups" / folder / path.name
+    if not copy.exists():
+        copy_database(path, copy)
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open the database without the right to write; FileNotFoundError where there is none."""
+    """Open the database without the right to write; FileNotFoundError where there is none.
+
+    One of older code is brought up to date first.
+    """
     if not path.exists():
         raise FileNotFoundError(path)
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=WAIT)
     connection.row_factory = sqlite3.Row
+    if 0 < _version(connection) < VERSION:
+        open_for_writing(path).close()
     return connection
 
 
@@ -252,6 +293,7 @@ def take_care(connection: sqlite3.Connection, retention: Retention, *, now: date
             ("resource_usage_minute", "at", ago(days=retention.minutes_days)),
             ("process_output", "at", ago(days=retention.output_days)),
             ("process_events", "at", ago(days=retention.events_days)),
+            ("flow_runs", "seen_at", ago(days=retention.events_days)),
             ("process_errors", "last_at", ago(days=retention.events_days)),
         ):
             connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (before,))

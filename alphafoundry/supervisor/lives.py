@@ -15,6 +15,7 @@ from alphafoundry.supervisor.output import Bucket, Stream
 from alphafoundry.supervisor.processes import ProcessConfig
 from alphafoundry.supervisor.sampling import Meter, Usage
 from alphafoundry.supervisor.states import Standing
+from alphafoundry.supervisor.worker_runs import WorkerRuns
 
 ERROR_WINDOW = 600.0
 PROBES = 10
@@ -41,6 +42,7 @@ class Life:
     beat_at : last sign of life
     seen : fingerprints of errors that were counted
     errors : moments of lines that matched
+    runs : flow runs below it, where it is the worker
     unwell : checks in a row with bad health
     """
 
@@ -56,6 +58,7 @@ class Life:
     notify: socket.socket | None = None
     notify_path: Path | None = None
     meter: Meter = field(default_factory=Meter)
+    runs: WorkerRuns = field(default_factory=WorkerRuns)
     usage: Usage | None = None
     bucket: Bucket = field(default_factory=lambda: Bucket(0))
     not_stored: int = 0
@@ -169,4 +172,4 @@ class Life:
 
     def members(self) -> set[tuple[int, int]]:
         """Return pid and start of every process of its tree that was seen."""
-        return self.meter.members | {(self.pid, self.started)}
+        return self.meter.members | self.runs.members() | {(self.pid, self.started)}

@@ -46,6 +46,7 @@ class PlatformSettings(BaseModel):
     port: Port | Literal["auto"] = "auto"
     processes: Path = PROCESSES
     worker: bool = True
+    mixed_databases: bool = False
     metrics_port: Port | None = None
     least_disk_mb: Whole = 2048
     prefect: PrefectRetention = PrefectRetention()

@@ -34,6 +34,7 @@ class Status:
     needs_you : the last alert of each process that is not well again, or that is new
     errors : process to its last error
     memory : process to its last samples of memory, ascending
+    flow_runs : rows of the flow runs that live below the worker
     """
 
     supervision: Row
@@ -42,6 +43,7 @@ class Status:
     needs_you: Sequence[Row]
     errors: dict[str, str]
     memory: dict[str, list[int]]
+    flow_runs: Sequence[Row]
 
 
 @contextlib.contextmanager
@@ -100,6 +102,11 @@ def read_status(path: Path) -> Status:
             ).fetchone(),
             needs_you=[row for row in alerts if _lasts(row, well)],
             errors={row["process"]: row["sample"] for row in errors},
+            flow_runs=connection.execute(
+                "SELECT * FROM flow_runs WHERE supervision = ? AND ended_at IS NULL "
+                "ORDER BY started_at",
+                (supervision["id"],),
+            ).fetchall(),
             memory={row["name"]: _memory(connection, row["name"]) for row in rows},
         )
 

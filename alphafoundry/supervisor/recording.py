@@ -16,6 +16,7 @@ from alphafoundry.supervisor.health import Health
 from alphafoundry.supervisor.processes import ProcessConfig
 from alphafoundry.supervisor.sampling import Level, MachineUsage, Usage
 from alphafoundry.supervisor.states import Severity, Standing
+from alphafoundry.supervisor.worker_runs import RunUsage
 
 
 def wall(moment: float) -> str:
@@ -34,6 +35,7 @@ class Recorder:
         self._printer = threading.Thread(target=self._print, name="printer", daemon=True)
         self._printer.start()
         self._samples: list[Statement] = []
+        self._runs_lived = True  # an earlier core may have left some
         self.waits_for: Callable[[str], str | None] = lambda name: None
         self.pid_of: Callable[[str], int | None] = lambda name: None
 
@@ -202,6 +204,24 @@ class Recorder:
             "WHERE name = ?"
         )
         self._samples.append((update, (cpu, usage.rss, score, mendable, factors, name)))
+
+    def flow_runs(self, found: Sequence[RunUsage], at: str) -> None:
+        """Keep what the flow runs of the worker use; those that are not among them have ended."""
+        row = (
+            "INSERT INTO flow_runs (flow_run, supervision, pid, started_at, seen_at, cpu_percent, "
+            "rss, peak_rss) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (flow_run) DO UPDATE SET "
+            "pid = excluded.pid, seen_at = excluded.seen_at, ended_at = NULL, "
+            "cpu_percent = excluded.cpu_percent, rss = excluded.rss, "
+            "peak_rss = max(peak_rss, excluded.peak_rss)"
+        )
+        for one in found:
+            cpu, rss = round(one.usage.cpu_percent, 2), one.usage.rss
+            values = (one.flow_run, self._id, one.pid, at, at, cpu, rss, rss)
+            self._samples.append((row, values))
+        if found or self._runs_lived:
+            over = "UPDATE flow_runs SET ended_at = ? WHERE ended_at IS NULL AND seen_at < ?"
+            self._samples.append((over, (at, at)))
+        self._runs_lived = bool(found)
 
     def machine(self, usage: MachineUsage, level: Level, at: str) -> None:
         """Keep a sample of the machine."""

@@ -39,6 +39,7 @@ from alphafoundry.supervisor.reading import (
     next_action,
     reading,
 )
+from tasks.supervisor.reconciling import mark_crashed, runs_of_the_dead
 from tasks.supervisor.throttle import CAP, Throttle
 
 LOOK_SECONDS = 2.0
@@ -117,6 +118,7 @@ class View:
         self._progress_at = -math.inf
         self._table_at = -math.inf
         self._states: dict[str, str] = {}
+        self._settled: set[UUID] = set()
         self._throttle = Throttle(CAP, load_limits()[CAP])
 
     async def follow(self, stop: Stop) -> None:
@@ -177,6 +179,10 @@ class View:
     async def _show_progress(self) -> None:
         with reading(self._path) as connection:
             row = last_supervision(connection)
+            dead = runs_of_the_dead(connection, now=datetime.now(UTC)) - self._settled
+        # The server may be away; the next look tries again.
+        with contextlib.suppress(Exception):
+            await self._settle(dead)
         minutes = row["runtime_minutes"]
         await asyncio.to_thread(_emit_of_supervisor, "beat", row["id"])
         if not minutes:
@@ -190,6 +196,13 @@ class View:
             self._progress = made if isinstance(made, UUID) else None
         else:
             await aupdate_progress_artifact(artifact_id=self._progress, progress=done)
+
+    async def _settle(self, dead: set[UUID]) -> None:
+        """Let Prefect know of flow runs whose process is gone."""
+        if dead:
+            for name in await mark_crashed(dead):
+                get_run_logger().warning("%s: its process is gone; it is crashed now", name)
+            self._settled |= dead
 
     async def _show_table(self) -> None:
         now = datetime.now(UTC)

@@ -119,6 +119,21 @@ def test_a_database_of_newer_code_is_refused(path: Path) -> None:
         database.open_for_writing(path)
 
 
+def test_a_database_of_older_code_is_copied_and_brought_up_to_date(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(database.SCHEMA)
+        connection.execute("INSERT INTO operator_actions (at, action) VALUES ('now', 'stop')")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    with contextlib.closing(database.open_for_reading(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM flow_runs").fetchone()[0] == 0
+        assert connection.execute("SELECT count(*) FROM operator_actions").fetchone()[0] == 1
+    (copy,) = (path.parent / "backups").glob("*-before-supervisor-2/*")
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+
+
 def test_start_and_stop_without_a_supervisor_are_noted(path: Path) -> None:
     with pytest.raises(SupervisorError, match="nothing has been supervised"):
         set_desired(path, "a", "stop")
