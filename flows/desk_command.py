@@ -56,6 +56,7 @@ HELP = """usage: python -m flows.desk COMMAND
   retire ID REASON     take a strategy or model from a desk that runs; reinstate brings it back
   flatten REASON       cancel open orders and close every position of a desk that runs
   report [DESK]        write the tear sheet and the state: --output report.html, .json or .png
+  account              ask the broker of config/foundry.yaml whose account it is
   api                  serve desks over HTTP on this machine: --port 4240
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
 
@@ -351,6 +352,30 @@ def _set_state(name: str, words: list[str]) -> int:
     return 0
 
 
+def _account(words: list[str]) -> int:
+    _parser("account").parse_args(words)
+    from alphafoundry.agents.chosen_broker import chosen_broker
+    from alphafoundry.research.run import load_simulated_market
+
+    settings = load_settings()
+    console = report_console()
+    if settings.broker.provider == "paper":
+        console.print("broker: paper, the one of this project; each desk has an account of its own")
+        return 0
+    panel = load_simulated_market(settings, console.print)
+    client = chosen_broker(settings, synthetic=panel.synthetic, market=panel.label)
+    assert client is not None
+    with client:
+        found = client.account()
+    kind = "LIVE, real money" if client.live else "paper money"
+    state = ", blocked" if found.blocked else ""
+    console.print(
+        f"broker: account {found.number}, {kind}{state}; cash {found.cash / 1e4:,.2f}, equity "
+        f"{found.equity / 1e4:,.2f} dollars"
+    )
+    return 0
+
+
 def _api(words: list[str]) -> int:
     parser = _parser("api", ("--port", {"type": int, "default": 4240}))
     parser.description = (
@@ -476,6 +501,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "retire": _retire,
     "reinstate": _reinstate,
     "flatten": _flatten,
+    "account": _account,
     "api": _api,
     "reconcile": _reconcile,
     "report": report,
