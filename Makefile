@@ -18,7 +18,7 @@ export PREFECT_SERVER_URL ?= http://127.0.0.1:$(PORT)/api
 .DEFAULT_GOAL := help
 .PHONY: up down status unit supervise bench-supervisor soak help install install-dev daily continuous desk test test-quick test-long test-fresh lint format \
         docs server worker deploy alpha101 algorithms bench-algorithms bench-caps \
-        bench-coordinator bench-desk bench-engine bench-library bench-market bench-search bench-public clean leaks \
+        bench-coordinator bench-desk bench-engine bench-library bench-market bench-models bench-search bench-public clean leaks \
         bench-sentiment bench-startup bench-truth
 
 help: ## List the commands
@@ -103,6 +103,9 @@ bench-caps: install-dev ## Measure the simulation cap over two processes
 
 leaks: install-dev ## Show what a market gives to who sees the future (MARKET=path)
 	@$(BIN)/python -m benchmarks.leaks $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
+
+bench-models: install-dev ## Count models that are promoted on markets without effects, and true ones (FLAGS='--seeds 20')
+	@$(BIN)/python -m benchmarks.models $(FLAGS)
 
 bench-market: install-dev ## Measure loading, looking back and updating (FLAGS='--file BARS.parquet')
 	@$(BIN)/python -m benchmarks.market $(FLAGS)
