@@ -114,6 +114,9 @@ bench-caps: install-dev ## Measure the simulation cap over two processes
 leaks: install-dev ## Show what a market gives to who sees the future (MARKET=path)
 	@$(BIN)/python -m benchmarks.leaks $(if $(MARKET),--market '$(MARKET)') $(FLAGS)
 
+bench-models: install-dev ## Count models that are promoted on markets without effects, and true ones (FLAGS='--seeds 20')
+	@$(BIN)/python -m benchmarks.models $(FLAGS)
+
 bench-market: install-dev ## Measure loading, looking back and updating (FLAGS='--file BARS.parquet')
 	@$(BIN)/python -m benchmarks.market $(FLAGS)
 

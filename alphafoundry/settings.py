@@ -506,6 +506,21 @@ class ExplanationSettings(_Settings):
     max_tokens: Count = 2_000
 
 
+class BrokerSettings(_Settings):
+    """Whose account a desk trades.
+
+    provider : "paper" is the broker of this project, "alpaca" an account at Alpaca
+    address : None is Alpaca's paper address
+    allow_live : whether an address may trade real money
+    account_number : that the account must have; needed for real money
+    """
+
+    provider: Literal["paper", "alpaca"] = "paper"
+    address: WebAddress | None = None
+    allow_live: bool = False
+    account_number: Text | None = None
+
+
 class FoundrySettings(_Settings):
     """Everything that a run needs to know; `config/foundry.yaml` explains each key.
 
@@ -586,6 +601,7 @@ class FoundrySettings(_Settings):
     ollama: OllamaSettings = OllamaSettings()
     algorithms: AlgorithmsSettings = AlgorithmsSettings()
     explanation: ExplanationSettings = ExplanationSettings()
+    broker: BrokerSettings = BrokerSettings()
     alpha: SimulationSettings = SimulationSettings(decay=4)
 
 

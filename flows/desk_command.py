@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,13 +15,15 @@ from prefect import Flow
 from rich.markup import escape
 from rich.table import Table
 
-from alphafoundry.agents.control import change_desk, pause_agent
+from alphafoundry.agents.as_of import HEADINGS, desk_as_of
+from alphafoundry.agents.control import change_desk, desk_time, pause_agent
 from alphafoundry.agents.decisions import first_difference, replayed
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
 from alphafoundry.agents.schedule_check import cautions, checked_schedule
 from alphafoundry.agents.status import desk_status, why
+from alphafoundry.agents.strategy_book import person_sets_state
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, open_store
@@ -45,14 +47,17 @@ HELP = """usage: python -m flows.desk COMMAND
   run                  live through sessions on a clock that goes by itself
   replay [DESK]        do a desk again and compare: a simulation's rows, a run's decisions
   reconcile [DESK]     hold the ledger against the broker's own book, and name each difference
-  status [DESK]        state, health and last ticks of every agent
+  status [DESK]        state, health and last ticks of every agent; --as-of 2024-01-02 as it was
   why WHAT [DESK]      why an agent did not run, what became of a tick (AGENT@2024-01-05T15:40),
                        what an order (its number) is made of
   pause AGENT REASON   let an agent of a desk that runs rest until it is resumed
   resume [AGENT]       let an agent, or the whole desk, go on
   halt REASON          let a desk that runs send nothing; resume ends it
+  retire ID REASON     take a strategy or model from a desk that runs; reinstate brings it back
   flatten REASON       cancel open orders and close every position of a desk that runs
   report [DESK]        write the tear sheet and the state: --output report.html, .json or .png
+  account              ask the broker of config/foundry.yaml whose account it is
+  api                  serve desks over HTTP on this machine: --port 4240
   check [FILE]         read a schedule: mistakes, what is left out, what can never come about
 
 `python -m flows.desk COMMAND --help` lists the flags of one. DESK is the newest where left out.
@@ -298,18 +303,96 @@ _DESK: tuple[str, dict[str, Any]] = ("desk", {"nargs": "?", "metavar": "DESK"})
 
 
 def _status(words: list[str]) -> int:
-    given = _parser("status", _DESK).parse_args(words)
+    as_of: tuple[str, dict[str, Any]] = ("--as-of", {"metavar": "DAY", "type": _day})
+    given = _parser("status", _DESK, as_of).parse_args(words)
     with _store() as store:
-        found = desk_status(store, given.desk)
+        if given.as_of is None:
+            found = desk_status(store, given.desk)
+            _show(found.lines(), found.headings(), found.rows())
+        else:
+            past = desk_as_of(store, given.desk, given.as_of)
+            _show(past.lines(), HEADINGS, past.rows())
+    return 0
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2024-01-02") from None
+
+
+def _show(lines: Iterable[str], headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = report_console()
-    for line in found.lines():
+    for line in lines:
         console.print(escape(line))
     table = Table(title="Agents", title_justify="left", title_style="bold")
-    for heading in found.headings():
+    for heading in headings:
         table.add_column(heading, overflow="fold")
-    for row in found.rows():
+    for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
+
+
+def _retire(words: list[str]) -> int:
+    return _set_state("retire", words)
+
+
+def _reinstate(words: list[str]) -> int:
+    return _set_state("reinstate", words)
+
+
+def _set_state(name: str, words: list[str]) -> int:
+    parser = _parser(name, ("id", {}), ("reason", {}), ("--desk", {"default": None}))
+    given = parser.parse_args(words)
+    with _store() as store:
+        found = read_agent_desk(store, given.desk)
+        told = person_sets_state(
+            store,
+            given.id,
+            "retired" if name == "retire" else "live",
+            given.reason,
+            desk=found.name,
+            at=desk_time(store, found, _now()),
+        )
+    report_console().print(escape(told))
+    return 0
+
+
+def _account(words: list[str]) -> int:
+    _parser("account").parse_args(words)
+    from alphafoundry.agents.chosen_broker import chosen_broker
+    from alphafoundry.research.run import load_simulated_market
+
+    settings = load_settings()
+    console = report_console()
+    if settings.broker.provider == "paper":
+        console.print("broker: paper, the one of this project; each desk has an account of its own")
+        return 0
+    panel = load_simulated_market(settings, console.print)
+    client = chosen_broker(settings, synthetic=panel.synthetic, market=panel.label)
+    assert client is not None
+    with client:
+        found = client.account()
+    kind = "LIVE, real money" if client.live else "paper money"
+    state = ", blocked" if found.blocked else ""
+    console.print(
+        f"broker: account {found.number}, {kind}{state}; cash {found.cash / 1e4:,.2f}, equity "
+        f"{found.equity / 1e4:,.2f} dollars"
+    )
+    return 0
+
+
+def _api(words: list[str]) -> int:
+    parser = _parser("api", ("--port", {"type": int, "default": 4240}))
+    parser.description = (
+        "Serve desks as JSON on 127.0.0.1: reading is open to this machine, changes need the token "
+        "of FOUNDRY_DESK_TOKEN as `Authorization: Bearer TOKEN`. /docs describes every address."
+    )
+    given = parser.parse_args(words)
+    from flows.desk_api import serve
+
+    serve(given.port)
     return 0
 
 
@@ -422,7 +505,11 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pause": _pause,
     "resume": _resume,
     "halt": _halt,
+    "retire": _retire,
+    "reinstate": _reinstate,
     "flatten": _flatten,
+    "account": _account,
+    "api": _api,
     "reconcile": _reconcile,
     "report": report,
     "check": _check,

@@ -21,6 +21,8 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.simulation.pnl import lag
 from alphafoundry.store import Store
 from alphafoundry.store.agents import desk_transaction, read_agent_desk
+from alphafoundry.store.model_tables import ModelRow
+from alphafoundry.store.models import change_model, read_models
 from alphafoundry.store.strategies import change_strategy, propose_strategies, read_strategies
 from alphafoundry.store.strategy_tables import DeskStrategyRow, StrategyState
 from alphafoundry.trading.portfolio import LiveStrategy
@@ -98,7 +100,9 @@ def person_sets_state(
     desk: str | None,
     at: datetime,
 ) -> str:
-    """Change the state of a strategy for a person; return a line about it.
+    """Change the state of a strategy or a model for a person; return a line about it.
+
+    A model that is brought back goes into the shadow, where it has to win again.
 
     at : the desk's time
 
@@ -108,9 +112,12 @@ def person_sets_state(
     if found.clock == "simulated":
         raise FoundryError(f"desk {found.name}: is a simulation, in which no person takes part")
     rows = {row.alpha_id: row for row in read_strategies(store, found.name)}
+    models = {row.model: row for row in read_models(store, found.name)}
+    if alpha_id in models:
+        return _person_sets_model(store, found.name, models[alpha_id], state, reason, at)
     if alpha_id not in rows:
         raise FoundryError(
-            f"desk {found.name}: no strategy {alpha_id!r}; {suggest(alpha_id, rows)}"
+            f"desk {found.name}: no strategy {alpha_id!r}; {suggest(alpha_id, [*rows, *models])}"
         )
     before = rows[alpha_id].state
     if before == state:
@@ -120,6 +127,29 @@ def person_sets_state(
         raise FoundryError(f"desk {found.name}: {alpha_id} is the last that trades; halt the desk")
     _write(store, found.name, alpha_id, state, getpass.getuser(), at, reason, {})
     return f"desk {found.name}: {alpha_id} {before} -> {state}: {reason}"
+
+
+def _person_sets_model(
+    store: Store, desk: str, row: ModelRow, state: StrategyState, reason: str, at: datetime
+) -> str:
+    after = "retired" if state == "retired" else "shadow"
+    if row.state == after:
+        return f"desk {desk}: {row.model} is {after} already"
+    if row.state == "refused":
+        raise FoundryError(f"desk {desk}: {row.model} was refused by the vault: {row.reason}")
+    change_model(store, desk, row.model, {"state": after, "reason": reason, "changed_at": at})
+    with desk_transaction(store, desk) as rows:
+        rows.decide(
+            at,
+            actor=getpass.getuser(),
+            subject=f"model {row.model}",
+            before=row.state,
+            after=after,
+            reason=reason,
+            evidence={},
+            undo=f"{'reinstate' if after == 'retired' else 'retire'} {row.model}",
+        )
+    return f"desk {desk}: {row.model} {row.state} -> {after}: {reason}"
 
 
 def _write(

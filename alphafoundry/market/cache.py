@@ -80,7 +80,7 @@ def forget_unused(directory: Path, before: float) -> tuple[int, int]:
     Who has one open keeps what it has mapped. Whatever is no cached panel stays.
     """
     count = size = 0
-    for manifest in directory.rglob(_MANIFEST) if directory.is_dir() else ():
+    for manifest in list(directory.rglob(_MANIFEST)) if directory.is_dir() else ():
         if manifest.stat().st_mtime < before and (manifest.parent / "0.npy").exists():
             files = [path for path in manifest.parent.iterdir() if path.is_file()]
             size += sum(path.stat().st_size for path in files)

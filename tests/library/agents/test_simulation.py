@@ -141,7 +141,9 @@ def test_a_desk_of_two_sessions(tmp_path, panel):
         assert sum(rows.values()) == report.ticks.total()
         for agent in report.ticks.by_agent:
             assert rows[agent, "failed"] == 0
-            assert rows[agent, "ran"] >= 1
+            # Research waits for a market that is neither quiet nor wild, and backtests for it.
+            waits = agent in ("strategy_research", "strategy_backtesting")
+            assert rows[agent, "ran"] >= 1 or (waits and rows[agent, "blocked"] >= 1)
         assert rows["portfolio_rebalancing", "ran"] == SESSIONS
         assert rows["execution", "idle"] > rows["execution", "ran"]
 

@@ -1,0 +1,96 @@
+"""The desk over HTTP: open to read, closed to change without the token, one line for mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+
+from alphafoundry.store import open_store
+from alphafoundry.store.agents import read_agent_desk
+from flows.desk_api import application
+from tests.flows.desk_in_store import desk_in_store
+
+TOKEN = "t" * 32
+WITH = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory) -> Iterator[TestClient]:
+    home = tmp_path_factory.mktemp("api")
+    with open_store(home=home) as store:
+        desk_in_store(store, home, fails=("sentiment_fetch",))
+    with TestClient(application(lambda: open_store(home=home), TOKEN)) as found:
+        found.home = home  # type: ignore[attr-defined]
+        yield found
+
+
+def test_status_ticks_alerts_and_reasons_are_read_without_a_token(client) -> None:
+    assert [one["desk"] for one in client.get("/desks").json()] == ["small"]
+    status = client.get("/desks/newest").json()
+    assert status["desk"] == "small"
+    assert 0 < status["performance_metrics"]["overall_health"] < 1
+    assert status["agents"]["sentiment_fetch"]["last"]["outcome"] == "failed"
+    ticks = client.get("/desks/small/ticks", params={"agent": "meta_control", "limit": 5}).json()
+    assert len(ticks) == 5
+    assert client.get("/desks/small/why/meta_control").json()[0].startswith("meta_control of desk")
+    for address in ("alerts", "decisions", "strategies", "models", "news"):
+        assert client.get(f"/desks/small/{address}").status_code == 200
+    assert "hush" not in client.get("/desks/small/ticks").text
+
+
+def test_metrics_come_from_the_store(client) -> None:
+    text = client.get("/metrics").text
+    assert 'foundry_agent_health{desk="small",agent="meta_control"} 1.0' in text
+    assert "foundry_desk_state" in text
+
+
+def test_a_desk_as_of_a_day(client) -> None:
+    with open_store(home=client.home) as store:
+        began = read_agent_desk(store, "small").began_at
+    past = client.get("/desks/small", params={"as_of": began.date().isoformat()}).json()
+    assert {one["agent"] for one in past["agents"]} == {
+        "meta_control",
+        "sentiment_fetch",
+        "system_health",
+    }
+    before = (began - timedelta(days=3)).date().isoformat()
+    refused = client.get("/desks/small", params={"as_of": before})
+    assert refused.status_code == 409
+    assert "began on" in refused.json()["detail"]
+
+
+def test_changes_need_the_token_and_a_reason(client) -> None:
+    body = {"reason": "storm"}
+    assert client.post("/desks/small/halt", json=body).status_code == 401
+    wrong = {"Authorization": "Bearer nearly"}
+    assert client.post("/desks/small/halt", json=body, headers=wrong).status_code == 401
+    assert client.post("/desks/small/halt", json={}, headers=WITH).status_code == 422
+    assert client.post("/desks/small/explode", json=body, headers=WITH).status_code == 422
+    told = client.post("/desks/small/halt", json=body, headers=WITH).json()["told"]
+    assert told.endswith("-> HALTED: storm")
+    assert client.get("/desks/small").json()["state"] == "HALTED"
+    client.post("/desks/small/resume", json=body, headers=WITH)
+    paused = client.post("/desks/small/agents/system_health/pause", json=body, headers=WITH)
+    assert "system_health rests: storm" in paused.json()["told"]
+    assert client.get("/desks/small").json()["performance_metrics"]["paused"] == ["system_health"]
+    decisions = client.get("/desks/small/decisions").json()
+    assert {one["undo"] for one in decisions} >= {"resume system_health"}
+
+
+def test_without_a_token_nothing_can_be_changed(client) -> None:
+    with TestClient(application(lambda: open_store(home=client.home), None)) as closed:
+        answer = closed.post("/desks/small/halt", json={"reason": "x"}, headers=WITH)
+    assert answer.status_code == 403
+    assert "FOUNDRY_DESK_TOKEN" in answer.json()["detail"]
+
+
+def test_mistakes_and_strange_hosts_are_refused_in_one_line(client) -> None:
+    missing = client.get("/desks/nowhere")
+    assert missing.status_code == 404
+    assert "no desk 'nowhere'" in missing.json()["detail"]
+    assert client.get("/desks", headers={"Host": "evil.example"}).status_code == 400
+    assert client.get("/desks", params={"limit": 10**6}).status_code == 422
+    assert "/desks/{desk}/ticks" in client.get("/openapi.json").json()["paths"]
