@@ -19,6 +19,7 @@ from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
+from alphafoundry.agents.workflow_signals import rule_weights
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
@@ -310,6 +311,7 @@ class TradingFloor:
                 limits=self.rules.limits,
                 costs=self.rules.costs,
                 workers=self.workers,
+                rules=rule_weights,
             )
         return self._rebalancer
 

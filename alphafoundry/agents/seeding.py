@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from sqlalchemy import select
 
 from alphafoundry.agents.hours import ExchangeHours
+from alphafoundry.agents.workflow_signals import live_workflows
 from alphafoundry.errors import FoundryError, RunStopped
 from alphafoundry.market.panel import Panel
 from alphafoundry.research.run import research_run
@@ -44,7 +45,7 @@ async def strategies_for(
     """
     found = _known_strategies(store, panel, session)
     if found.strategies:
-        return found
+        return _with_workflows(found, store, panel, session)
     last = max(one.day for one in hours.sessions if one.day < session)
     progress.say(f"No strategies yet: searching {simulations} alphas on the days to {last}")
     before = panel.until(last)
@@ -62,7 +63,13 @@ async def strategies_for(
             f"no strategy may trade on {session}: {reasons}; give a longer search with "
             f"--seeding {simulations * 2}, or begin later than {last + timedelta(days=1)}"
         )
-    return found
+    return _with_workflows(found, store, panel, session)
+
+
+def _with_workflows(alphas: Selection, store: Store, panel: Panel, session: date) -> Selection:
+    """Return alphas with the workflows of the store that may trade beside them."""
+    others = live_workflows(store, session=session, market_id=panel.market_id)
+    return Selection((*alphas.strategies, *others.strategies), {**alphas.refused, **others.refused})
 
 
 def _known_strategies(store: Store, panel: Panel, session: date) -> Selection:

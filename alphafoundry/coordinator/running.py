@@ -193,6 +193,7 @@ class PhaseWork:
                 metrics=kind.named(found),
                 attempts=failures[number].attempts if number in failures else 1,
                 message=failures[number].message if number in failures else None,
+                strategy=batch.options.get("strategy"),
             )
             for number, item, found in zip(batch.numbers, batch.items, outcome.results, strict=True)
         ]

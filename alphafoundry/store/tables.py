@@ -635,6 +635,8 @@ class TrialRow(OfData, Table):
 
     executions : how often it was worked on, 1 where nothing was interrupted
     metrics : its numbers, None where it was left out
+    strategy : whose parameters `item` are, as `StrategySource.to_json` gives it; None where it
+        says so itself, or was written before that was kept
     """
 
     __tablename__ = "workflow_trials"
@@ -653,6 +655,7 @@ class TrialRow(OfData, Table):
     attempts: Mapped[int]
     executions: Mapped[int]
     message: Mapped[str | None]
+    strategy: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     def __repr__(self) -> str:
         return f"TrialRow({self.phase!r}, {self.number}, {self.status})"

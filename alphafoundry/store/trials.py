@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -27,6 +28,50 @@ class TrialRecord:
     metrics: Mapping[str, Any] | None
     attempts: int
     message: str | None
+    strategy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial of one strategy of a workflow.
+
+    Attributes
+    ----------
+    strategy, parameters : what it was, as `StrategySource.to_json` gives it, and with what
+    sharpe : annualised, of the days that the search saw
+    market_id, data_until : of the data behind it
+    """
+
+    workflow: str
+    strategy: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    sharpe: float
+    market_id: str | None
+    data_until: date | None
+
+
+def best_trials(store: Store) -> list[BestTrial]:
+    """Return the best trial of each strategy of each workflow, by Sharpe ratio, the best first.
+
+    Of equal ones the oldest counts.
+    """
+    query = (
+        select(TrialRow)
+        .where(TrialRow.status == "done", TrialRow.strategy.is_not(None))
+        .order_by(TrialRow.run_id, TrialRow.phase_key, TrialRow.number)
+    )
+    best: dict[tuple[str, str], BestTrial] = {}
+    with store.session() as session:
+        for row in session.scalars(query):
+            sharpe = (row.metrics or {}).get("sharpe")
+            if sharpe is None or row.strategy is None:
+                continue
+            key = (row.workflow, json.dumps(row.strategy, sort_keys=True))
+            if key not in best or sharpe > best[key].sharpe:
+                best[key] = BestTrial(
+                    row.workflow, row.strategy, row.item, sharpe, row.market_id, row.data_until
+                )
+    return sorted(best.values(), key=lambda one: -one.sharpe)
 
 
 def begin_phase(
@@ -115,6 +160,7 @@ def record_trials(
             "attempts": record.attempts,
             "executions": 1,
             "message": record.message,
+            "strategy": None if record.strategy is None else dict(record.strategy),
         }
         for record in records
     ]

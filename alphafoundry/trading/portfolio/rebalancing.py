@@ -25,6 +25,7 @@ from alphafoundry.trading.portfolio.shares import MICRO, STEPS, Shares, whole_sh
 from alphafoundry.trading.portfolio.signals import (
     VOLATILITY_DAYS,
     Combination,
+    RuleWeights,
     SignalHistory,
     combine,
     forecast_parts,
@@ -191,6 +192,7 @@ class Rebalancer:
     memory_days : days of information coefficients looked back at
     prior : deviation of a signal's coefficient before anything is seen
     workers : threads that evaluate the alphas, and that `prepare` uses; no result depends on it
+    rules : makes the weights of strategies that are no alphas
 
     Raises what `signal_history` raises. Belongs to one thread at a time.
     """
@@ -206,12 +208,16 @@ class Rebalancer:
         memory_days: int = 504,
         prior: float = 0.01,
         workers: int = 1,
+        rules: RuleWeights | None = None,
     ) -> None:
         self.panel = panel
         self.limits = limits or Limits()
         self.costs = costs or TradingCosts()
-        self.history: SignalHistory = signal_history(panel, strategies, workers=workers)
+        self.history: SignalHistory = signal_history(
+            panel, strategies, workers=workers, rules=rules
+        )
         self._workers = workers
+        self._rules = rules
         self._ahead: dict[date, Future[dict[date, Outlook]]] = {}
         self._aversion = aversion
         self._memory_days = memory_days
@@ -380,6 +386,7 @@ class Rebalancer:
             aversion=self._aversion,
             memory_days=self._memory_days,
             prior=self._prior,
+            rules=self._rules,
         )
 
     def _last_row(self, session: date) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from alphafoundry.trading.portfolio import kernels
 from alphafoundry.trading.portfolio.strategies import LiveStrategy
 
 Array = NDArray[np.float64]
+
+RuleWeights = Callable[[Panel, Mapping[str, Any]], Array]
+"""From a market and `LiveStrategy.rule` to weights, shape (n_days, n_instruments)."""
 
 LAGS = 21
 """Days over which the decay of an information coefficient is looked at."""
@@ -83,6 +87,7 @@ def signal_history(
     *,
     evaluators: EvaluatorCache | None = None,
     workers: int = 1,
+    rules: RuleWeights | None = None,
 ) -> SignalHistory:
     """Return scores and information coefficients of alphas on every day of `panel`.
 
@@ -93,6 +98,7 @@ def signal_history(
     ----------
     evaluators : to share with others; belongs to one thread
     workers : threads over which the alphas are spread; the values are the same with any number
+    rules : makes the weights of strategies that are no alphas
 
     Raises ExpressionError or ConfigurationError where an alpha cannot run on the market, and
     PortfolioError where there are none or one has delay 0.
@@ -105,7 +111,7 @@ def signal_history(
                 f"{one.alpha_id}: delay {one.settings.delay} cannot be traded, since its data end "
                 "with the close at which it trades; simulate it with delay 1"
             )
-    weights = np.stack(_all_weights(panel, strategies, evaluators, workers))
+    weights = np.stack(_all_weights(panel, strategies, evaluators, workers, rules))
     residuals = _residual_returns(panel)
     volatility = trailing_deviation(residuals, VOLATILITY_DAYS, least=_LEAST_VOLATILITY_DAYS)
     scores = np.empty_like(weights)
@@ -226,21 +232,26 @@ def _all_weights(
     strategies: Sequence[LiveStrategy],
     evaluators: EvaluatorCache | None,
     workers: int,
+    rules: RuleWeights | None,
 ) -> list[Array]:
     if workers == 1 or evaluators is not None:
         shared = evaluators or EvaluatorCache(panel)
-        return [_weights(one, shared) for one in strategies]
+        return [_weights(one, shared, rules) for one in strategies]
 
     def share(number: int) -> list[Array]:
         own = EvaluatorCache(panel)
-        return [_weights(one, own) for one in strategies[number::workers]]
+        return [_weights(one, own, rules) for one in strategies[number::workers]]
 
     with ThreadPoolExecutor(workers) as threads:
         shares = list(threads.map(share, range(min(workers, len(strategies)))))
     return [shares[place % workers][place // workers] for place in range(len(strategies))]
 
 
-def _weights(strategy: LiveStrategy, shared: EvaluatorCache) -> Array:
+def _weights(strategy: LiveStrategy, shared: EvaluatorCache, rules: RuleWeights | None) -> Array:
+    if strategy.rule is not None:
+        if rules is None:
+            raise PortfolioError(f"{strategy.alpha_id}: is no alpha, and nothing makes its weights")
+        return rules(shared.panel, strategy.rule)
     settings = strategy.settings
     engine = shared.evaluator(
         settings.universe,

@@ -17,7 +17,6 @@ from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
     Store,
-    TrialRow,
     VerdictRow,
     best_alphas,
     hopeful_alphas,
@@ -30,8 +29,6 @@ MOST_ALIKE = 0.7
 """Two alphas whose daily PnL is more correlated than this are one idea; the better one trades."""
 
 NOT_TRADED: Mapping[str, str] = {
-    "workflows": "the store keeps a trial's parameters and figures, and not the strategy that they "
-    "belong to, so no signal can be made from it",
     "algorithms": "an algorithm orders shares of its race's tickers by itself; that is no forecast "
     "of every name, which could be weighed beside those of alphas",
 }
@@ -43,7 +40,7 @@ _CANDIDATES = 10
 
 @dataclass(frozen=True)
 class LiveStrategy:
-    """An alpha that the desk trades.
+    """An alpha, or another rule with a position in every name, that the desk trades.
 
     Attributes
     ----------
@@ -51,6 +48,8 @@ class LiveStrategy:
     data_until : last day of the data that its search knew, before the session
     verdict : "found" or "unproven"; "found" only where the days that proved it are past
     seeded : whether it was put live on a fresh store without an incubation
+    rule : of what is no alpha: plain values from which its weights are made. `expression` then
+        tells it to people
     """
 
     alpha_id: str
@@ -59,6 +58,7 @@ class LiveStrategy:
     data_until: date
     verdict: str
     seeded: bool = False
+    rule: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -69,6 +69,7 @@ class LiveStrategy:
             "data_until": self.data_until.isoformat(),
             "verdict": self.verdict,
             "seeded": self.seeded,
+            **({} if self.rule is None else {"rule": dict(self.rule)}),
         }
 
     @classmethod
@@ -185,13 +186,10 @@ def seed_strategies(
 def untraded(store: Store) -> dict[str, int]:
     """Return each kind of finds that no desk trades to how many the store holds; see NOT_TRADED."""
     with store.session() as session:
-        workflows = session.scalar(
-            select(func.count(TrialRow.workflow.distinct())).where(TrialRow.status == "done")
-        )
         algorithms = session.scalar(
             select(func.count()).select_from(AlgorithmRow).where(AlgorithmRow.candidate)
         )
-    return {"workflows": workflows or 0, "algorithms": algorithms or 0}
+    return {"algorithms": algorithms or 0}
 
 
 def _settings(row: AlphaRow) -> SimulationSettings:

@@ -143,7 +143,7 @@ def test_a_fresh_desk_is_seeded_and_says_so(store: Store) -> None:
 
 
 def test_finds_that_no_desk_trades_are_counted(store: Store) -> None:
-    assert untraded(store) == {"workflows": 0, "algorithms": 0}
+    assert untraded(store) == {"algorithms": 0}
     with open_run(store, flow="algorithms", service="race") as run, store.write() as session:
         for position, candidate in enumerate((True, True, False)):
             session.add(
@@ -162,5 +162,5 @@ def test_finds_that_no_desk_trades_are_counted(store: Store) -> None:
                     created_at=datetime.now(UTC),
                 )
             )
-    assert untraded(store) == {"workflows": 0, "algorithms": 2}
+    assert untraded(store) == {"algorithms": 2}
     assert untraded(store).keys() == NOT_TRADED.keys()
