@@ -240,7 +240,7 @@ def _values(cursor: str, order: Sequence[Any]) -> list[Any]:
 
 def _kind_of(expression: Any) -> type:
     """Return the Python type of an expression's values."""
-    kind = expression.type
+    kind: Any = expression.type
     found: type = (kind.impl if isinstance(kind, TypeDecorator) else kind).python_type
     return found
 
