@@ -44,6 +44,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -56,7 +57,6 @@ def environment() -> Environment:
         "day": day,
         "size": size,
         "lasting": length,
-        "safe_text": safe_text,
         "ticked": ticked,
         "path": lambda value: quote(str(value), safe=""),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
@@ -108,6 +108,11 @@ def _status(value: Any) -> Any:
     text = safe_text(value)
     word = re.sub(r"[^a-z]+", "-", text.lower()).strip("-")
     return Markup('<span class="status is-{}">{}</span>').format(word, text)
+
+
+def _printable(value: Any) -> Any:
+    """Return what a template puts out: text from outside in a form that only shows."""
+    return value if isinstance(value, Markup | int | float) else safe_text(value)
 
 
 def safe_text(value: Any) -> str:

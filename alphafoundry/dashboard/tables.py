@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.engine import Connection
+from sqlalchemy.types import TypeDecorator
 
 from alphafoundry.errors import FoundryError
 
@@ -189,7 +190,7 @@ def _query(table: Table, given: Given) -> tuple[Select[Any], list[Any]]:
         *(one.label(f"_{place}") for place, one in enumerate(order)),
     ).select_from(table.source)
     query = query.where(*_conditions(table, given))
-    if first.type.python_type is not bool and key != table.order.removeprefix("-"):
+    if key != table.order.removeprefix("-"):
         query = query.where(first.is_not(None))
     if given.get("after"):
         values = _values(given["after"], order)
@@ -232,11 +233,16 @@ def _values(cursor: str, order: Sequence[Any]) -> list[Any]:
     if not isinstance(plain, list) or len(plain) != len(order):
         raise wrong
     try:
-        return [
-            _typed(value, one.type.python_type) for value, one in zip(plain, order, strict=True)
-        ]
+        return [_typed(value, _kind_of(one)) for value, one in zip(plain, order, strict=True)]
     except (ValueError, TypeError, OverflowError):
         raise wrong from None
+
+
+def _kind_of(expression: Any) -> type:
+    """Return the Python type of an expression's values."""
+    kind: Any = expression.type
+    found: type = (kind.impl if isinstance(kind, TypeDecorator) else kind).python_type
+    return found
 
 
 def _typed(value: Any, kind: type) -> Any:
@@ -267,7 +273,7 @@ def equal(expression: Any) -> Callable[[str], ColumnElement[bool]]:
     """Return a filter's condition: exactly this."""
 
     def condition(text: str) -> ColumnElement[bool]:
-        kind = expression.type.python_type
+        kind = _kind_of(expression)
         found: ColumnElement[bool] = expression == (_whole(text) if kind is int else text)
         return found
 
@@ -295,7 +301,7 @@ def since(expression: Any) -> Callable[[str], ColumnElement[bool]]:
             day = date.fromisoformat(text)
             found: ColumnElement[bool] = expression >= (
                 day
-                if expression.type.python_type is date
+                if _kind_of(expression) is date
                 else datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00")
             )
             return found

@@ -1,0 +1,248 @@
+"""What another page, a neighbour on the machine, or a text from outside may try."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import select
+
+from alphafoundry.dashboard import Access, Sources, create_application
+from alphafoundry.dashboard.guard import Guard
+from alphafoundry.store import Store
+from alphafoundry.store.mark_tables import ActionRow
+from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
+
+START = {"deployment": "daily/daily", "parameters": '{"simulations": 5}'}
+
+
+def nonce_of(client: httpx.AsyncClient, access: Access) -> str:
+    session = access.session(client.cookies[access.cookie])
+    assert session is not None
+    return access.nonce(session)
+
+
+async def test_another_name_gets_nothing(client: httpx.AsyncClient) -> None:
+    for host in (
+        *["evil.example", "evil.example:4210", "127.0.0.1.evil.example", "", "a@127.0.0.1", "[::1"],
+    ):
+        answer = await client.get("/alphas", headers={"host": host})
+        assert answer.status_code == 421, host
+        assert "alpha1" not in answer.text
+
+
+async def test_names_of_this_machine_do(client: httpx.AsyncClient) -> None:
+    for host in ["localhost:4210", "127.0.0.1:9999", "[::1]:4210", "LOCALHOST"]:
+        answer = await client.get("/static/theme.js", headers={"host": host})
+        assert answer.status_code == 200, host
+
+
+async def test_another_page_starts_nothing(
+    client: httpx.AsyncClient, access: Access, prefect: PrefectOfTests
+) -> None:
+    form = START | {"nonce": nonce_of(client, access)}
+    for headers in [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": f"http://127.0.0.1:{PORT + 1}"},
+        {},
+        {"origin": ORIGIN, "sec-fetch-site": "cross-site"},
+        {"origin": ORIGIN, "sec-fetch-site": "same-site"},
+    ]:
+        answer = await client.post("/start", data=form, headers=headers)
+        assert answer.status_code == 403, headers
+    assert prefect.started == []
+
+
+async def test_another_page_reads_nothing(client: httpx.AsyncClient) -> None:
+    for headers in (
+        {"origin": "http://evil.example"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    ):
+        answer = await client.get("/api/charts/scatter", headers=headers)
+        assert answer.status_code == 403, headers
+    opened = {
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "navigate",
+        "sec-fetch-dest": "document",
+    }
+    assert (await client.get("/alphas", headers=opened)).status_code == 200
+
+
+async def test_a_forged_nonce_does_nothing(
+    client: httpx.AsyncClient, prefect: PrefectOfTests
+) -> None:
+    for nonce in ["", "x", "abc.def", "é", "a" * 5000]:
+        form = START | {"nonce": nonce}
+        answer = await client.post("/start", data=form, headers={"origin": ORIGIN})
+        assert answer.status_code == 403, nonce
+    assert prefect.started == []
+
+
+async def test_a_form_that_is_sent_twice_acts_once(
+    client: httpx.AsyncClient, access: Access, prefect: PrefectOfTests, store: Store
+) -> None:
+    form = START | {"nonce": nonce_of(client, access)}
+    first = await client.post("/start", data=form, headers={"origin": ORIGIN})
+    second = await client.post("/start", data=form, headers={"origin": ORIGIN})
+    assert first.status_code == second.status_code == 303
+    assert first.headers["location"] == second.headers["location"]
+    assert prefect.started == [("daily/daily", {"simulations": 5})]
+    with store.session() as session:
+        (row,) = session.scalars(select(ActionRow)).all()
+    assert (row.status, row.told) == ("done", "run quick-fox is scheduled")
+
+
+async def test_a_session_that_reads_may_not_act(
+    stranger: httpx.AsyncClient, access: Access, prefect: PrefectOfTests
+) -> None:
+    await stranger.get("/enter", params={"code": access.code("reads")})
+    form = START | {"nonce": nonce_of(stranger, access)}
+    answer = await stranger.post("/start", data=form, headers={"origin": ORIGIN})
+    assert answer.status_code == 403
+    assert "only reads" in answer.text
+    assert prefect.started == []
+
+
+async def test_the_cookie_of_another_port_is_nothing(
+    stranger: httpx.AsyncClient, access: Access, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    neighbour = Access(tmp_path_factory.mktemp("neighbour"), port=PORT + 1)
+    given = neighbour.redeem(neighbour.code())
+    stranger.cookies.set(neighbour.cookie, given)
+    stranger.cookies.set(access.cookie, given)
+    assert (await stranger.get("/alphas")).status_code == 401
+
+
+async def test_no_path_leads_out(client: httpx.AsyncClient) -> None:
+    for path in (
+        "/static/../application.py",
+        "/static/%2e%2e/%2e%2e/access.py",
+        "/static//etc/passwd",
+        "/static/vendor",
+        "/processes/..%2f..%2ftoken",
+        "/api/output/..%2f..%2fdashboard%2ftoken",
+        "/api/output/%2e%2e",
+        "/export/..%2ftoken.csv",
+        "/api/charts/..%2ftoken",
+    ):
+        answer = await client.get(path)
+        assert answer.status_code == 404, path
+        assert "root:" not in answer.text
+
+
+async def test_a_form_of_ten_megabytes_is_not_taken(
+    client: httpx.AsyncClient, access: Access
+) -> None:
+    sent = 0
+
+    async def body() -> object:
+        nonlocal sent
+        for _ in range(160):
+            sent += 1
+            yield b"a" * 65_536
+
+    answer = await client.post(
+        "/alpha/mark", content=body(), headers={"origin": ORIGIN, "content-type": "text/plain"}
+    )
+    assert answer.status_code == 413
+    assert sent < 5
+
+
+async def test_a_form_of_a_thousand_fields_is_not_taken(client: httpx.AsyncClient) -> None:
+    body = "&".join(f"f{number}=1" for number in range(1000))
+    answer = await client.post("/alpha/mark", content=body, headers={"origin": ORIGIN})
+    assert answer.status_code == 403
+
+
+async def test_a_slow_form_is_given_up() -> None:
+    async def never(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("the application was asked")
+
+    answers = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(3600)
+        return {}
+
+    async def send(message: dict[str, object]) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/start",
+        "server": ("127.0.0.1", PORT),
+        "headers": [(b"host", f"127.0.0.1:{PORT}".encode()), (b"origin", ORIGIN.encode())],
+    }
+    await Guard(never, body_seconds=0.05)(scope, receive, send)
+    assert answers[0]["status"] == 408
+
+
+@contextlib.contextmanager
+def served(application: object) -> Iterator[int]:
+    """Serve an application on a free port of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(application, host="127.0.0.1", port=port, log_level="error", ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield port
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(20)
+
+
+def test_two_hundred_connections_that_say_little_hold_nobody_up(
+    sources: Sources, access: Access
+) -> None:
+    with served(create_application(sources, access)) as port, contextlib.ExitStack() as stack:
+        for number in range(200):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            if number % 2:
+                slow.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+        answer = httpx.get(f"http://127.0.0.1:{port}/static/theme.js", timeout=60, trust_env=False)
+        assert answer.status_code == 200
+
+
+async def test_the_policy_lets_no_script_of_a_page_run(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/alphas")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "script-src 'self'" in policy
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert answer.headers["cache-control"] == "no-store"
+    assert not re.search(r"<script(?![^>]*\ssrc=)[^>]*>", answer.text)
+    assert " style=" not in answer.text
+    assert not re.search(r"\son\w+=", answer.text)
+
+
+async def test_only_what_pages_send_is_a_method(client: httpx.AsyncClient) -> None:
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        answer = await client.request(method, "/alphas", headers={"origin": ORIGIN})
+        assert answer.status_code == 405, method
+
+
+async def test_a_token_never_comes_back(
+    client: httpx.AsyncClient, access: Access, sources: Sources
+) -> None:
+    token = (sources.home / "dashboard" / "token").read_text().strip()
+    for path in ("/", "/settings", "/machine", "/enter?code=x", "/actions"):
+        assert token not in (await client.get(path)).text

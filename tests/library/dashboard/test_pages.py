@@ -1,0 +1,296 @@
+"""What every page says of a store with a little of everything, and of an empty one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+
+from alphafoundry.dashboard import Access, Sources, create_application
+from alphafoundry.dashboard.application import CHARTS, TABLES
+from alphafoundry.store import Store, open_store
+from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
+from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
+from tests.postgres import PostgresServer, running_postgres
+
+ALPHA = f"service={SERVICE}&id=alpha1"
+PAGES = (
+    "/",
+    "/alphas",
+    "/alphas?q=rank+volume&name=ts_mean&sharpe=0.1&sort=-fitness&only=hopeful",
+    "/alphas?verdict=not+confirmed&tag=x&since=2026-11-01&only=unsubmitted",
+    "/alphas?only=favourites&verdict=not+judged",
+    f"/alpha?{ALPHA}",
+    f"/alpha?service={SERVICE}&id=alpha5",
+    f"/alpha/nearest?{ALPHA}",
+    f"/compare?a={SERVICE}~alpha1&a={SERVICE}~alpha2",
+    "/compare",
+    "/runs",
+    "/runs/1",
+    "/runs/1/simulations",
+    "/runs/1/refusals",
+    "/runs/3/requests",
+    "/start?deployment=daily",
+    "/workflows",
+    "/workflows/2",
+    "/workflows/2/search?sort=-sharpe",
+    "/workflows/2/search/parameters",
+    "/algorithms",
+    "/algorithms/1",
+    "/races/3",
+    "/data",
+    "/desk",
+    "/desk/orders?desk=desk1&symbol=x",
+    "/desk/fills",
+    "/desk/holdings?desk=desk1",
+    "/desk/sessions",
+    "/desk/drift",
+    "/desk/decisions",
+    "/desk/why?what=1",
+    "/agents",
+    "/agents/ticks?agent=risk_management",
+    "/processes",
+    "/processes/alphas",
+    "/processes/alphas/events",
+    "/processes/alphas/output?q=script",
+    "/machine",
+    "/actions",
+    "/settings",
+)
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+class Checked(HTMLParser):
+    """Finds tags that are not closed, and ids that are there twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.scripts = 0
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.scripts += tag == "script" and not any(name == "src" for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+async def test_pages_are_whole_name_what_is_generated_and_run_nothing_from_outside(
+    client: httpx.AsyncClient,
+) -> None:
+    for page in PAGES:
+        answer = await client.get(page)
+        assert answer.status_code == 200, page
+        seen = Checked()
+        seen.feed(answer.text)
+        assert (seen.wrong, seen.open, seen.scripts) == ([], [], 0), page
+        assert len(seen.ids) == len(set(seen.ids)), page
+        for bad in ("<script>alert", "\x1b", "\u202e"):
+            assert bad not in answer.text, page
+        assert LABEL in answer.text, page
+        assert len(answer.content) < 100_000, page
+        assert 'lang="en"' in answer.text
+
+
+async def test_every_page_works_on_postgresql(
+    postgres: PostgresServer, tmp_path: Path, prefect: PrefectOfTests
+) -> None:
+    with open_store(postgres.database(), home=tmp_path) as opened:
+        fill(opened, tmp_path)
+        access = Access(tmp_path / "dashboard", port=PORT)
+        sources = Sources(opened, tmp_path, prefect=prefect, now=lambda: NOW)
+        transport = httpx.ASGITransport(create_application(sources, access))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            await client.get("/enter", params={"code": access.code()})
+            for page in PAGES:
+                assert (await client.get(page)).status_code == 200, page
+            for name in TABLES:
+                assert (await client.get(f"/export/{name}.csv")).status_code == 200, name
+        sources.close()
+
+
+async def test_an_empty_page_says_what_will_fill_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    home = tmp_path_factory.mktemp("empty")
+    with open_store(home=home) as opened:
+        access = Access(home / "dashboard", port=PORT)
+        sources = Sources(opened, home, now=lambda: NOW)
+        transport = httpx.ASGITransport(create_application(sources, access))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            await client.get("/enter", params={"code": access.code()})
+            for page in (
+                *("/", "/alphas", "/runs", "/workflows", "/algorithms", "/data", "/desk"),
+                *("/agents", "/processes"),
+            ):
+                answer = await client.get(page)
+                assert answer.status_code == 200, page
+                assert 'class="empty"' in answer.text, page
+                assert re.search(r"<code>(make|python -m) ", answer.text), page
+            for page in ("/processes/x", "/runs/1", "/desk/drift", "/processes/x/output"):
+                assert (await client.get(page)).status_code == 404, page
+            for name in CHARTS:
+                assert (await client.get(f"/api/charts/{name}")).status_code == 200, name
+
+
+async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/alphas?sort=sharpe")).text
+    cells = re.findall(r'<td class="of-sharpe">(.*?)</td>', text, re.S)
+    assert len(cells) == 5
+    for cell in cells:
+        assert "DSR" in cell or "no evidence" in cell or "not judged" in cell
+    assert "not confirmed" in cells[0]
+    assert "DSR 0.42 of 5" in cells[0]
+
+
+async def test_an_alpha_says_why_it_was_not_submitted(client: httpx.AsyncClient) -> None:
+    text = (await client.get(f"/alpha?service={SERVICE}&id=alpha4")).text
+    assert "It was not submitted" in text
+    assert "LOW_SHARPE" in text
+
+
+async def test_a_desk_says_what_would_stop_it(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/desk")).text
+    assert "gross exposure" in text
+    assert "1.100" in text
+    assert "near" in text
+
+
+async def test_a_process_says_why(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/processes/alphas")).text
+    assert "quarantined" in text
+    assert "crash" in text
+    assert "memory 0.40" in text
+
+
+async def test_a_workflow_says_whether_it_holds(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/workflows/2")).text
+    assert "Sharpe ratio 2.28 on 378 days that no search had seen; deflated 0.99" in text
+
+
+MISTAKES = (
+    ("/nothing", 404),
+    ("/alpha?service=x&id=y", 404),
+    ("/runs/99999999999999999999", 404),
+    ("/runs/x", 422),
+    ("/alphas?sharpe=high", 400),
+    ("/alphas?sharpe=nan", 400),
+    ("/alphas?sort=expression", 400),
+    ("/alphas?sort=-nothing", 400),
+    ("/alphas?only=all", 400),
+    ("/alphas?since=yesterday", 400),
+    ("/alphas?name=a%27b", 400),
+    ("/alphas?after=%00", 400),
+    ("/alphas?after=WzFd", 400),
+    ("/compare?a=x", 400),
+    ("/desk?desk=none", 404),
+    ("/desk/why?what=99", 503),
+    ("/start?deployment=none", 404),
+    ("/workflows/1", 404),
+    ("/export/alphas.csv?sharpe=high", 400),
+    ("/export/nothing.csv", 404),
+    ("/export/alphas.xlsx", 404),
+    ("/api/charts/nothing", 404),
+    ("/api/charts/equity?run=x", 400),
+    ("/api/charts/memory?name=alphas&hours=x", 400),
+    ("/api/charts/scatter?width=x", 422),
+)
+
+
+async def test_a_mistake_is_one_line(client: httpx.AsyncClient) -> None:
+    for path, status in MISTAKES:
+        answer = await client.get(path)
+        assert answer.status_code == status, path
+        assert "Traceback" not in answer.text
+
+
+async def test_what_a_person_notes_is_kept_and_found(
+    client: httpx.AsyncClient, access: Access, store: Store
+) -> None:
+    session = access.session(client.cookies[access.cookie])
+    assert session is not None
+    form = {
+        "service": SERVICE,
+        "id": "alpha2",
+        "favourite": "yes",
+        "tags": "mine, <b>",
+        "note": "x\r\ny",
+    }
+    answer = await client.post(
+        "/alpha/mark", data=form | {"nonce": access.nonce(session)}, headers={"origin": ORIGIN}
+    )
+    assert answer.status_code == 303
+    text = (await client.get(f"/alpha?service={SERVICE}&id=alpha2")).text
+    assert "x\ny</textarea>" in text
+    assert "&lt;b&gt;" in text
+    listed = (await client.get("/alphas?tag=mine")).text
+    assert "1 in all" in listed
+    assert "favourite" in listed
+    missing = await client.post(
+        "/alpha/mark",
+        data=form | {"nonce": access.nonce(session), "id": "none"},
+        headers={"origin": ORIGIN},
+    )
+    assert missing.status_code == 503
+
+
+async def test_a_desk_is_halted_and_goes_on(
+    client: httpx.AsyncClient, access: Access, store: Store
+) -> None:
+    session = access.session(client.cookies[access.cookie])
+    assert session is not None
+
+    async def post(path: str, **form: str) -> str:
+        answer = await client.post(
+            path, data=form | {"nonce": access.nonce(session)}, headers={"origin": ORIGIN}
+        )
+        assert answer.status_code == 303, answer.text
+        return (await client.get(answer.headers["location"])).text
+
+    assert "ACTIVE -&gt; HALTED" in await post("/desk/halt", desk="desk1", reason="lunch")
+    assert "lunch" in (await client.get("/desk")).text
+    assert "HALTED -&gt; ACTIVE" in await post("/desk/resume", desk="desk1")
+    rests = await post("/agents/pause", desk="desk1", agent="risk_management", reason="tired")
+    assert "rests: tired" in rests
+    assert "no agent" in await post("/agents/pause", desk="desk1", agent="x", reason="tired")
+    assert "nothing to restart" in await post("/processes/alphas/restart")
+    assert "will leave it stopped" in await post("/processes/alphas/stop")
+
+
+async def test_changes_are_told_once(client: httpx.AsyncClient, store: Store) -> None:
+    first = await client.get("/api/changes", params={"since": ""})
+    assert first.status_code == 200
+    marker = first.json()["marker"]
+    assert (await client.get("/api/changes", params={"since": marker})).status_code == 304
+
+
+async def test_the_tail_of_a_log_goes_on_where_it_was(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    log = tmp_path / "supervisor" / "logs" / "alphas.log"
+    first = (await client.get("/api/output/alphas?offset=0")).json()
+    assert first["lines"][0] == "first"
+    assert first["offset"] == log.stat().st_size
+    with log.open("a") as file:
+        file.write("new\nhalf")
+    then = (await client.get(f"/api/output/alphas?offset={first['offset']}")).json()
+    assert then["lines"] == ["new"]
+    log.write_text("turned over\n")
+    again = (await client.get(f"/api/output/alphas?offset={then['offset']}")).json()
+    assert again["lines"] == ["turned over"]
