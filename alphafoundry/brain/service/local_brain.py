@@ -81,7 +81,14 @@ class LocalBrain:
     deciding: threading.RLock = field(default_factory=threading.RLock)
 
     def close(self) -> None:
-        """Stop what runs and close the database."""
+        """Stop what runs, close the database, and let go of market and simulator.
+
+        FastAPI keeps the functions that answer requests, which know this object, as long as the
+        process lives; a program that makes one server after another would keep all their markets.
+        """
+        if not vars(self):
+            return
         self.runner.close()
         self.repeater.close()
         self.state.close()
+        vars(self).clear()

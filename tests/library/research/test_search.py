@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from alphafoundry.research.run import ResearchRun, research_run
 from alphafoundry.research.search import Search
 from alphafoundry.research.whole_search import search_all
 from alphafoundry.settings import load_settings
+from alphafoundry.simulation import Simulator
 from alphafoundry.store import (
     AlphaRecord,
     open_store,
@@ -108,3 +110,15 @@ async def test_without_mining_the_whole_budget_goes_to_ideas(tmp_path: Path) -> 
         rows = read_simulations(run.store, run_id=run.run_id)
     assert len(rows) == 8
     assert "miner" not in {row.origin for row in rows}
+
+
+async def test_a_run_that_ended_keeps_no_market_in_memory(tmp_path: Path) -> None:
+    """A program that runs for days makes many; FastAPI keeps the routes of each for good."""
+    before = _simulators()
+    await searched(make_market(3), tmp_path, simulations=2)
+    assert _simulators() <= before
+
+
+def _simulators() -> int:
+    gc.collect()
+    return sum(isinstance(one, Simulator) for one in gc.get_objects())
