@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -39,11 +40,13 @@ def end_with(work: Callable[[], int], *, interrupted: int = EXIT_INTERRUPTED) ->
     interrupted : exit status after Ctrl-C
     """
     try:
-        sys.exit(work())
+        status = work()
+        sys.stdout.flush()
+        sys.exit(status)
     except FoundryError as problem:
         line = str(problem)
     except BrokenPipeError:  # whoever read the output has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_ERROR)
     except OSError as problem:
         line = os_error_in_one_line(problem)

@@ -334,7 +334,7 @@ def _down(home: Path) -> int:
         print("the platform is down already")
         return 0
     try:
-        ask(home, {"do": "end", "why": "make down"})
+        ask(home, {"do": "end", "why": "make down", "soon": True})
     except SupervisorError:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)

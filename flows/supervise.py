@@ -25,7 +25,7 @@ from alphafoundry.errors import ConfigurationError
 from alphafoundry.file_lock import file_lock
 from alphafoundry.settings import load_settings
 from alphafoundry.supervisor import database
-from alphafoundry.supervisor.alerts import sender_process
+from alphafoundry.supervisor.alert_sender import send_test, sender_process
 from alphafoundry.supervisor.control import (
     LOCK,
     SupervisorError,
@@ -115,8 +115,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _main(given: argparse.Namespace) -> int:
     if given.test_alert:
-        from alphafoundry.supervisor.alert_sender import send_test
-
         print("\n".join(send_test(os.environ)))
         return 0
     if given.drill:
@@ -279,7 +277,7 @@ def become_guardian(
         os.set_inheritable(lock, True)
         _end_leftovers(folder)
         _check_database(home / database.FILE)
-        added = [*added, *sender_process()]
+        added = [*added, *sender_process(os.environ)]
         plan = Plan(
             id=supervision,
             settings=with_added(settings, added).model_dump(mode="json"),

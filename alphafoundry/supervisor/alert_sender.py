@@ -24,6 +24,7 @@ import httpx
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.supervisor import alerts, child, database, linux
 from alphafoundry.supervisor.control import SupervisorError, folder_of
+from alphafoundry.supervisor.processes import ProcessConfig
 from alphafoundry.supervisor.reading import last_supervision, moment_of, reading
 from alphafoundry.whole_file import replace_file
 
@@ -112,6 +113,32 @@ def open_addresses(given: Sequence[str]) -> dict[str, Any]:
             )
         found[f"address {number} ({service.service_name})"] = service
     return found
+
+
+def sender_process(environment: Mapping[str, str]) -> list[ProcessConfig]:
+    """Return the process that tells people; none where there is nobody to be told.
+
+    Raises
+    ------
+    ConfigurationError : `config/alerts.yaml`, the file of addresses or an address is wrong
+    """
+    given = alerts.addresses(alerts.load_alerts(), environment)
+    if not given and not environment.get(linux.HEARTBEAT):
+        return []
+    if given:
+        open_addresses(given)
+    return [
+        ProcessConfig(
+            name=alerts.NAME,
+            module="alphafoundry.supervisor.alert_sender",
+            priority=0,
+            restart="always",
+            notify=True,
+            watchdog_seconds=300,
+            stop_seconds=20,
+            slow="none",
+        )
+    ]
 
 
 def _send(service: Any, title: str, body: str) -> bool:

@@ -6,7 +6,6 @@ Arithmetic on rows of `supervisor.db`; `alert_sender` reads them and sends what 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 import stat
@@ -20,8 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
-from alphafoundry.supervisor.linux import ALERTS, HEARTBEAT
-from alphafoundry.supervisor.processes import ProcessConfig
+from alphafoundry.supervisor.linux import ALERTS
 from alphafoundry.supervisor.reading import moment_of, span
 
 CONFIGURATION = Path("config/alerts.yaml")
@@ -87,29 +85,6 @@ def addresses(settings: AlertSettings, environment: Mapping[str, str]) -> list[s
         )
     stripped = (line.strip() for line in lines)
     return found + [line for line in stripped if line and not line.startswith("#")]
-
-
-def sender_process(environment: Mapping[str, str] = os.environ) -> list[ProcessConfig]:
-    """Return the process that tells people; none where there is nobody to be told.
-
-    Raises
-    ------
-    ConfigurationError : `config/alerts.yaml` or the file of addresses has a mistake
-    """
-    if not addresses(load_alerts(), environment) and not environment.get(HEARTBEAT):
-        return []
-    return [
-        ProcessConfig(
-            name=NAME,
-            module="alphafoundry.supervisor.alert_sender",
-            priority=0,
-            restart="always",
-            notify=True,
-            watchdog_seconds=300,
-            stop_seconds=20,
-            slow="none",
-        )
-    ]
 
 
 @dataclass(frozen=True)

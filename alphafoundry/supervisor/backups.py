@@ -24,10 +24,20 @@ REPLACED = "replaced-"
 _COMPANIONS = ("", "-wal", "-shm")
 
 
+_NAMES = ("foundry.sqlite", "supervisor.db", "feed.db", "local-brain.sqlite", "prefect.db")
+
+
 def databases(home: Path, prefect_home: Path) -> dict[str, Path]:
-    """Return every SQLite file of a home by the name of its copy; some may not be there."""
-    names = ("foundry.sqlite", "supervisor.db", "feed.db")
-    return {name: home / name for name in names} | {"prefect.db": prefect_home / "prefect.db"}
+    """Return the SQLite files of a home by the name of their copy; some may not be there.
+
+    The paper broker's books of simulated desks are left out: their desk can be simulated again.
+    """
+    files = {name: home / name for name in _NAMES} | {"prefect.db": prefect_home / "prefect.db"}
+    books = {path.name for path in (home / "desks").glob("*.sqlite")}
+    for one in backup_sets(home):  # a book that is gone can still be restored
+        books |= {path.name for path in one.folder.glob("desks/*.sqlite")}
+    kept = sorted(name for name in books if not name.startswith("simulation-"))
+    return files | {f"desks/{name}": home / "desks" / name for name in kept}
 
 
 def back_up(home: Path, files: Mapping[str, Path], *, today: date) -> list[Path]:
@@ -72,8 +82,12 @@ class BackupSet:
     @property
     def files(self) -> dict[str, Path]:
         """Its copies by name."""
-        found = (one for one in sorted(self.folder.iterdir()) if not one.name.startswith("."))
-        return {one.name: one for one in found}
+        found = (one for one in sorted(self.folder.rglob("*")) if one.is_file())
+        return {
+            one.relative_to(self.folder).as_posix(): one
+            for one in found
+            if not one.name.startswith(".")
+        }
 
 
 def backup_sets(home: Path) -> list[BackupSet]:
@@ -110,7 +124,7 @@ def choose(home: Path, files: Mapping[str, Path], name: str | None) -> tuple[Bac
     for position, one in enumerate(sets):
         if one.before_migration:
             continue
-        earlier = {name for other in sets[position:] for name in other.files}
+        earlier = {name for other in sets[position:] for name in other.files if name in _NAMES}
         fault = _fault_of_set(one, files, earlier)
         if fault is None:
             return one, passed
@@ -161,8 +175,10 @@ def restore(home: Path, files: Mapping[str, Path], chosen: BackupSet, *, now: da
         for target, draft in drafts.items():
             for companion in _COMPANIONS:
                 old = target.with_name(target.name + companion)
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.move(old, aside / old.name)
+                place = aside / old.parent.relative_to(home) if old.is_relative_to(home) else aside
+                if old.exists():
+                    place.mkdir(parents=True, exist_ok=True)
+                    shutil.move(old, place / old.name)
             draft.replace(target)
             flush(target.parent)
         return aside

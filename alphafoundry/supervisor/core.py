@@ -77,6 +77,9 @@ FLUSH_SECONDS = 10.0
 MEMORY_SECONDS = 60.0
 CRITICAL_PAUSE = 10.0
 SUSPENDED_SECONDS = 5.0
+DOWN_FINISH_SECONDS = 5.0
+"""What a turn under way gets where a person waits for the end."""
+
 SOFT = 0.8
 ROOM_AGAIN = 1.2
 """Of the least free disk: an alert about it is over from there on."""
@@ -1027,7 +1030,9 @@ class Core:
     def _serve(self, request: dict[str, Any], now: float) -> str:
         do, name = request.get("do"), request.get("name", "")
         if do == "end":
-            self._supervision.end(now, str(request.get("why", "asked to end")))
+            soon = DOWN_FINISH_SECONDS if request.get("soon") else None
+            why = str(request.get("why", "asked to end"))
+            self._supervision.end(now, why, finish_seconds=soon)
             return "the supervision ends"
         if do == "ping":
             return f"pid {os.getppid()}, core {os.getpid()}, supervision {self._id}"

@@ -84,6 +84,7 @@ class Supervision:
         self.standings = {name: known.get(name, Standing(since=now)) for name in self.configs}
         self.phase: Phase = "running"
         self.why = ""
+        self._finish_seconds = settings.finish_seconds
         self._phase_since = now
         self._end_since = now
         self._health_restarts: list[float] = []
@@ -150,7 +151,7 @@ class Supervision:
             if one.until is not None and (one.alive or not ending)
         ]
         if self.phase == "finishing":
-            moments.append(self._phase_since + self._settings.finish_seconds)
+            moments.append(self._phase_since + self._finish_seconds)
         elif self.phase == "stopping" and not self._killed:
             moments.append(self._kill_at())
         return min(moments, default=None)
@@ -285,10 +286,17 @@ class Supervision:
         self._settings = settings
         return dict(changes)
 
-    def end(self, now: float, why: str) -> None:
-        """Begin the end: no start, no restart, no turn; a turn under way may end."""
+    def end(self, now: float, why: str, *, finish_seconds: float | None = None) -> None:
+        """Begin the end: no start, no restart, no turn; a turn under way may end.
+
+        Parameters
+        ----------
+        finish_seconds : what such a turn gets, at most what the settings give
+        """
         if self.phase != "running":
             return
+        given = self._settings.finish_seconds
+        self._finish_seconds = given if finish_seconds is None else min(given, finish_seconds)
         self.phase, self._phase_since, self._end_since = "finishing", now, now
         self.why = why
         self._journal.tell("", "ending", why, "info", now)
@@ -308,7 +316,7 @@ class Supervision:
             if not standing.alive:
                 self.handle(name, states.End(), now)
         if self.phase == "finishing":
-            if self._turns_under_way() and now < self._phase_since + self._settings.finish_seconds:
+            if self._turns_under_way() and now < self._phase_since + self._finish_seconds:
                 return
             self.phase, self._phase_since = "stopping", now
             # Nothing waits for the end of a turn, so those that took too long end side by side.

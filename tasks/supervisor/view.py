@@ -26,6 +26,7 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL
 
 from alphafoundry.errors import FoundryError
 from alphafoundry.runs import Stop
@@ -39,6 +40,7 @@ from alphafoundry.supervisor.reading import (
     next_action,
     reading,
 )
+from tasks.prefect.server import refuses
 from tasks.supervisor.reconciling import mark_crashed, runs_of_the_dead
 from tasks.supervisor.throttle import CAP, Throttle
 
@@ -114,6 +116,7 @@ class View:
         self._home = home
         self._path = home / database.FILE
         self._seen: int | None = None
+        self._dropped = 0
         self._progress: UUID | None = None
         self._progress_at = -math.inf
         self._table_at = -math.inf
@@ -156,12 +159,22 @@ class View:
                 "LIMIT 200",
                 (supervision, self._seen or 0),
             ).fetchall()
-        for row in rows:
-            self._seen = row["id"]
-            if row["kind"] in LEAST_KINDS:
-                # Sending may block or raise while the server is away; the rows stay.
-                with contextlib.suppress(Exception):
-                    await asyncio.to_thread(_emit, dict(row))
+        told = [row for row in rows if row["kind"] in LEAST_KINDS]
+        self._seen = rows[-1]["id"] if rows else self._seen
+        url = PREFECT_API_URL.value()
+        if told and url and await asyncio.to_thread(refuses, url):
+            self._dropped += len(told)
+            return
+        if told and self._dropped:
+            get_run_logger().warning(
+                "%d events were not told while the server was away; process_events has them",
+                self._dropped,
+            )
+            self._dropped = 0
+        for row in told:
+            # Sending may block or raise when the server goes away just now; the rows stay.
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(_emit, dict(row))
 
     async def _hold_caps(self) -> None:
         """Lower the cap of simulations while memory is short, and give it back."""

@@ -7,10 +7,11 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.supervisor.backups import back_up, databases
 from alphafoundry.supervisor.platform import (
     PlatformSettings,
     PrefectRetention,
@@ -160,6 +162,25 @@ def test_a_port_of_another_program_is_told_by_its_name(
     assert f"port {port} is taken by {name} (pid {os.getpid()})" in done.stderr
     assert run(folder, env, "status").returncode == 1
     assert run(folder, env, "up", "--port", "x").returncode == 2
+
+
+def test_a_damaged_store_is_restored_from_its_copy(
+    platform: tuple[Path, dict[str, str]],
+) -> None:
+    folder, env = platform
+    home = folder / ".foundry"
+    none = run(folder, env, "restore")
+    assert none.returncode == 2 and "there is no whole copy" in none.stderr
+    home.mkdir(exist_ok=True)
+    with contextlib.closing(sqlite3.connect(home / "foundry.sqlite")) as connection:
+        connection.execute("CREATE TABLE kept (row)")
+    back_up(home, databases(home, home / "prefect"), today=date(2026, 3, 1))
+    (home / "foundry.sqlite").write_bytes(b"damaged")
+    done = run(folder, env, "restore")
+    assert done.returncode == 0, done.stderr
+    assert "restored foundry.sqlite from" in done.stdout
+    with contextlib.closing(sqlite3.connect(home / "foundry.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone()[0] == 0
 
 
 @pytest.mark.long

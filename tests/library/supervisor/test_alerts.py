@@ -11,14 +11,13 @@ import pytest
 
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.supervisor import database
-from alphafoundry.supervisor.alert_sender import Sender, open_addresses, send_test
+from alphafoundry.supervisor.alert_sender import Sender, open_addresses, send_test, sender_process
 from alphafoundry.supervisor.alerts import (
     AlertSettings,
     Known,
     addresses,
     digest_due,
     news,
-    sender_process,
 )
 from alphafoundry.supervisor.control import SupervisorError, folder_of
 from tests.library.supervisor.mailbox import Mailbox
@@ -135,8 +134,12 @@ def test_an_address_that_is_none_is_told_by_its_number() -> None:
 
 def test_nobody_to_tell_is_no_process() -> None:
     assert sender_process({}) == []
-    assert [one.name for one in sender_process({"FOUNDRY_ALERTS": "json://x"})] == ["alerts"]
+    assert [one.name for one in sender_process({"FOUNDRY_ALERTS": "json://127.0.0.1:1"})] == [
+        "alerts"
+    ]
     assert len(sender_process({"FOUNDRY_HEARTBEAT": "http://x"})) == 1
+    with pytest.raises(ConfigurationError, match="address 1 of 1"):
+        sender_process({"FOUNDRY_ALERTS": "bogus://x"})
 
 
 @pytest.fixture

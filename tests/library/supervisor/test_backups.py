@@ -90,9 +90,23 @@ def test_a_restoration_brings_the_copy_back_and_keeps_what_was_there(
     assert said(files["foundry.sqlite"]) == ["first"] and said(files["prefect.db"]) == ["run"]
     assert said(aside / "foundry.sqlite") == ["first", "lost"]
     assert list(tmp_path.glob(".*")) == []
-    assert (aside / "prefect.db").read_bytes() == b"damaged by a bad disk"
+    assert (aside / "prefect/prefect.db").read_bytes() == b"damaged by a bad disk"
     with contextlib.closing(sqlite3.connect(files["foundry.sqlite"])) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_the_book_of_a_desk_comes_back_and_that_of_a_simulation_is_not_kept(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    (tmp_path / "desks").mkdir()
+    for name in ("mine", "simulation-4"):
+        write(tmp_path / f"desks/{name}.sqlite", name)
+    made = back_up(tmp_path, databases(tmp_path, tmp_path / "prefect"), today=FIRST)
+    assert [one.name for one in made][-1] == "mine.sqlite" and len(made) == 3
+    (tmp_path / "desks/mine.sqlite").unlink()
+    again = databases(tmp_path, tmp_path / "prefect")
+    restore(tmp_path, again, choose(tmp_path, again, None)[0], now=NOW)
+    assert said(tmp_path / "desks/mine.sqlite") == ["mine"]
 
 
 def test_a_damaged_or_incomplete_copy_is_passed_over(

@@ -63,7 +63,8 @@ def test_the_end_comes_within_a_minute_turn_under_way_included(turn: float) -> N
     assert len(machine.started) == begun, "something began after the end"
 
 
-def test_turns_that_take_too_long_end_side_by_side() -> None:
+@pytest.mark.parametrize(("given", "finish"), [(None, 30), (5.0, 5), (100.0, 30)])
+def test_turns_that_take_too_long_end_side_by_side(given: float | None, finish: float) -> None:
     names = ["a", "b", "c"]
     machine = SimulatedMachine({name: one_shot(1000) for name in names}, stop_takes=20.0)
     machine.supervise(
@@ -75,9 +76,9 @@ def test_turns_that_take_too_long_end_side_by_side() -> None:
         )
     )
     machine.run(10)
-    machine.supervision.end(10, "end")
+    machine.supervision.end(10, "end", finish_seconds=given)
     machine.run(100)
-    assert machine.now == pytest.approx(10 + 30 + 20)
+    assert machine.now == pytest.approx(10 + finish + 20)
     assert not machine.events("killed")
 
 
