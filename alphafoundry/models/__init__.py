@@ -6,6 +6,7 @@ rank_information(predictions(model, samples, 620, 750), samples.target[620:750])
 """
 
 from alphafoundry.models.fitting import (
+    MOST_ROWS,
     Ensemble,
     FittedModel,
     Kind,
@@ -35,6 +36,7 @@ from alphafoundry.models.search import Candidate, Search, candidates, prediction
 __all__ = [
     "ENOUGH",
     "HORIZON",
+    "MOST_ROWS",
     "Bet",
     "Candidate",
     "Ensemble",

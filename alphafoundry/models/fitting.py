@@ -22,8 +22,8 @@ from alphafoundry.models.samples import Samples
 Array = NDArray[np.float64]
 Kind = Literal["ridge", "lightgbm", "ensemble"]
 
-MOST_ROWS = 60_000
-"""Samples that one fit uses; more change little and take longer."""
+MOST_ROWS = 400_000
+"""Samples that trees learn from at most; ridge takes every one, since that costs a sum."""
 
 
 class FittedModel(Protocol):
@@ -127,7 +127,8 @@ def fit(
                 for one in ("ridge", "lightgbm")
             )
         )
-    features, target = samples.rows(start, end, most=most_rows, seed=seed)
+    most = most_rows if kind == "lightgbm" else samples.target.size
+    features, target = samples.rows(start, end, most=most, seed=seed)
     if len(target) < 10 * features.shape[1]:
         raise EvidenceError(f"{len(target)} samples are too few for {features.shape[1]} features")
     if kind == "ridge":

@@ -13,7 +13,6 @@ from alphafoundry.sentiment.value import (
     Foretold,
     balanced_accuracy,
     classified,
-    daily_signal,
     foretold,
 )
 
@@ -27,7 +26,6 @@ __all__ = [
     "Score",
     "balanced_accuracy",
     "classified",
-    "daily_signal",
     "foretold",
     "headlines_of_session",
     "lean_returns",

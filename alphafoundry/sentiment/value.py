@@ -1,29 +1,14 @@
-"""What scores are worth: of a day for each name, and held against what is true."""
+"""What scores are worth, held against what is true."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 LEAST_PAIRS = 30
-
-
-def daily_signal(
-    scored: Iterable[tuple[Sequence[str], float]], symbols: Sequence[str]
-) -> NDArray[np.float64]:
-    """Return the mean score of each name, shape (n_instruments,); 0 without a headline.
-
-    scored : names and score of each headline
-    """
-    total: dict[str, list[float]] = {}
-    for names, score in scored:
-        for name in names:
-            total.setdefault(name, []).append(score)
-    return np.array([float(np.mean(total[one])) if one in total else 0.0 for one in symbols])
 
 
 def classified(score: float, threshold: float) -> int:

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from fastapi.testclient import TestClient
 
+from alphafoundry.settings import load_settings
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_agent_desk
+from flows.desk_api import TOKEN as VARIABLE
 from flows.desk_api import application
 from tests.flows.desk_in_store import desk_in_store
 
@@ -94,3 +96,7 @@ def test_mistakes_and_strange_hosts_are_refused_in_one_line(client) -> None:
     assert client.get("/desks", headers={"Host": "evil.example"}).status_code == 400
     assert client.get("/desks", params={"limit": 10**6}).status_code == 422
     assert "/desks/{desk}/ticks" in client.get("/openapi.json").json()["paths"]
+
+
+def test_the_token_in_the_environment_is_no_unknown_setting() -> None:
+    assert load_settings(environment={VARIABLE: TOKEN}) == load_settings(environment={})

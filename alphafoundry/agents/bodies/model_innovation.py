@@ -12,14 +12,22 @@ from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.agents.strategy_book import take_up
-from alphafoundry.models import Bet, Kind, candidates, has_trees, samples_of, search
+from alphafoundry.models import (
+    MOST_ROWS,
+    Bet,
+    Kind,
+    candidates,
+    has_trees,
+    samples_of,
+    search,
+)
 from alphafoundry.seeds import seed_number
 from alphafoundry.store.model_tables import ModelRow
 from alphafoundry.store.models import read_models, record_model
 
 OWN = "model_innovation"
 LEAST_DAYS = 300
-ROWS, ROWS_IN_SIMULATION = 60_000, 20_000
+ROWS_IN_SIMULATION = 20_000
 _HALF_SPREAD = 0.5e-4
 """Fraction of a trade for each basis point of the whole spread that is expected."""
 
@@ -113,7 +121,7 @@ def _search(
         earlier_trials=before,
         cost=_HALF_SPREAD * floor.rules.costs.spread_bps,
         seed=seed_number(context.seed, OWN, floor.data_until.isoformat()),
-        most_rows=ROWS_IN_SIMULATION if floor.simulated else ROWS,
+        most_rows=ROWS_IN_SIMULATION if floor.simulated else MOST_ROWS,
     )
     name = f"{found.chosen.kind}-{floor.data_until}"
     vault = found.vault

@@ -29,7 +29,7 @@ class BacktestingParameters(Parameters):
     """
 
     days: int = Field(504, ge=_LEAST)
-    draws: int = Field(200, ge=50)
+    draws: int = Field(100, ge=50)
 
 
 def _week(context: AgentContext) -> str:
