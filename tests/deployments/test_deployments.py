@@ -38,7 +38,7 @@ from tests.working_folder import ROOT, TIMEOUT, WorkingFolder, wait_until
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 NAMES = {"algorithms", "daily", "continuous", "desk", "desk-replay", "generate", "mine"}
-NAMES |= {"optimize", "placebo", "submit", "supervise"}
+NAMES |= {"desk-tick", "optimize", "placebo", "submit", "supervise"}
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:
