@@ -154,6 +154,7 @@ def open_floor(
     home: Path,
     load: Callable[[], Panel],
     rephrase: Callable[[], Rephraser | None] = lambda: None,
+    prepare: bool = True,
 ) -> Iterator[TradingFloor]:
     """Give the floor of a desk that the store knows, for another process to run its agents on.
 
@@ -163,6 +164,7 @@ def open_floor(
     url, home : of the store
     load : loads the market
     rephrase : makes what rephrases explanations, with a key of the environment
+    prepare : make the programme at once, which takes seconds, instead of where it is needed
     """
     with open_store(url, home=home) as store:
         found = read_agent_desk(store, desk)
@@ -197,7 +199,8 @@ def open_floor(
             )
             if kept is not None:
                 floor.restore(kept["floor"])
-            floor.prepare([one.day for one in days])
+            if prepare:
+                floor.prepare([one.day for one in days])
             yield floor
 
 

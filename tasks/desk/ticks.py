@@ -46,6 +46,8 @@ def do_tick(agent: str, desk: str | None) -> str:
             home=own.home.resolve(),
             load=partial(load_simulated_market, own),
             rephrase=partial(rephraser, own),
+            # Of all agents one needs the programme.
+            prepare=False,
         )
         return do_due_tick(store, agent, make, desk=found.name, home=own.home)
 
