@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
 from prefect.states import Scheduled
 
 from alphafoundry.agents.rephrasing import rephraser
@@ -77,8 +79,22 @@ async def woken_by_deployments(desk: str, due: Sequence[DueAgent]) -> AsyncItera
             yield
         finally:
             for number in made:
-                with contextlib.suppress(ObjectNotFound):
-                    await asyncio.shield(client.delete_deployment(number))
+                await asyncio.shield(_delete(client, number))
+
+
+async def _delete(client: PrefectClient, number: UUID) -> None:
+    """Delete a deployment; where the server does not, say so: its runs then do nothing."""
+    try:
+        await client.delete_deployment(number)
+    except ObjectNotFound:
+        pass
+    except httpx.HTTPError as problem:
+        get_run_logger().warning(
+            "deployment %s of the desk is left on the server (%s); delete it with "
+            "`prefect deployment delete`",
+            number,
+            type(problem).__name__,
+        )
 
 
 async def _ensure_queues(client: PrefectClient, pool: str | None) -> None:
