@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from alphafoundry.agents.due_times import due_times
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.shared_desk import SharedClock, do_due_tick, due_agents, share_desk
-from alphafoundry.agents.simulation import plain_values
+from alphafoundry.agents.simulation import open_floor, plain_values, sessions_of
 from alphafoundry.errors import FoundryError
+from alphafoundry.runs import open_run
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.agents import open_agent_desk, read_agent_desk, read_ticks, save_desk_report
 from tests.library.agents.desks import at, hours_of, schedule_of
 from tests.library.agents.hanging import counting_floor
+from tests.library.agents.small_desks import small_desk, small_panel
 
 BEGAN = at("2024-03-15T19:30")
 TASKS = """
@@ -89,3 +92,33 @@ def test_agents_are_woken_at_their_due_times_on_the_true_clock(tmp_path):
     # 15:40 in New York is ten minutes after the beginning, which take one.
     assert (moment.agent, moment.interval, moment.moments) == ("fails_in_test", None, (1060.0,))
     assert ten_times.ends_at == BEGAN + 1800 and ten_times.shown(1060.0) == BEGAN + 600
+
+
+@pytest.mark.slow
+def test_what_others_did_is_taken_back_and_told(tmp_path):
+    panel = small_panel()
+    # A second before agents are due; a desk as fast as the true time has patient time-outs.
+    start = sessions_of(panel, "XNYS", 1)[1][0].opens + 3600 - 1
+    make = partial(
+        open_floor, desk="small", url=None, home=tmp_path, load=small_panel, prepare=False
+    )
+    with (
+        open_store(home=tmp_path) as store,
+        open_run(store, flow="desk", service="desk") as run,
+        small_desk(store, panel, tmp_path, sessions=1, run_id=run.id, replay_from=start) as desk,
+    ):
+        shared = desk.share(speed=1.0, minutes=60.0)
+        woken = {one.agent for one in desk.due_agents(shared)}
+        assert {"execution", "data_sync"} <= woken and "portfolio_rebalancing" not in woken
+        time.sleep(1.5)
+        for agent in ("system_health", "data_sync"):
+            told = do_due_tick(store, agent, make, desk="small", home=tmp_path)
+            assert told.startswith(f"{agent}: ran")
+        assert desk.floor.data_until is None
+        late = desk.take_back(shared)
+        assert desk.floor.data_until == panel.dates[-2].item()
+        assert len(late.late) == 2 and min(late.late) >= 0.0
+        assert "alike" in desk.decided_alike()
+        report = desk.report()
+        assert report.totals.differences == [] and report.ticks
+        assert "has ended" in do_due_tick(store, "data_sync", make, desk="small", home=tmp_path)
