@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import time
 
 from prefect import flow
 
 from alphafoundry.agents.report import DeskReport
-from tasks.desk.simulation import publish_desk, replay_session, run_of_desk, trade_sessions
+from tasks.desk.simulation import (
+    publish_desk,
+    replay_session,
+    run_of_desk,
+    share_session,
+    trade_sessions,
+)
+from tasks.desk.ticks import do_tick
 
 
 @flow(name="desk", flow_run_name="desk, {sessions} sessions")
@@ -52,8 +60,12 @@ async def desk_replay(
     seeding: int = 60,
     market: str | None = None,
     seed: int | None = None,
+    deployments: bool = False,
 ) -> DeskReport:
-    """Let the desk live through the last sessions of a market on a clock that goes by itself."""
+    """Let the desk live through the last sessions of a market on a clock that goes by itself.
+
+    With `deployments` its ticks are done by workers, which a deployment for each agent wakes.
+    """
     async with run_of_desk(
         sessions=sessions,
         schedule=schedule,
@@ -64,8 +76,15 @@ async def desk_replay(
         seed=seed,
         replay_from=time.fromisoformat(start),
     ) as ready:
-        await replay_session(ready, speed=speed, minutes=minutes)
+        live = share_session if deployments else replay_session
+        await live(ready, speed=speed, minutes=minutes)
         return await publish_desk(ready)
+
+
+@flow(name="desk-tick", flow_run_name="{agent}")
+async def desk_tick(agent: str, desk: str | None = None) -> str:
+    """Do the newest tick of a desk's agent that is due and that nobody has done yet."""
+    return await asyncio.to_thread(do_tick, agent, desk)
 
 
 if __name__ == "__main__":

@@ -195,13 +195,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="begin in the Nth last session, nights included (default: 1)",
     )
+    parser.add_argument(
+        "--deployments",
+        action="store_true",
+        help="let workers do the ticks, woken by a deployment for each agent; needs make server, "
+        "make deploy and make worker",
+    )
     _add_common(parser)
 
 
 def _prepare_run(arguments: Parameters) -> Parameters:
-    given = {
-        name: arguments.pop(name) for name in ("start", "speed", "minutes", "sessions", *_COMMON)
-    }
+    names = ("start", "speed", "minutes", "sessions", "deployments", *_COMMON)
+    given = {name: arguments.pop(name) for name in names}
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", given["start"]):
         raise ConfigurationError(f"--start {given['start']}: is no time of day; write 11:25")
     for name in ("speed", "minutes", "sessions"):

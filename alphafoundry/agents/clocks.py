@@ -13,7 +13,7 @@ class ReplayClock:
     """
 
     def __init__(
-        self, start: int, speed: float, asked_to_stop: Callable[[], bool] = lambda: False
+        self, start: float, speed: float, asked_to_stop: Callable[[], bool] = lambda: False
     ) -> None:
         self._start = start
         self._speed = speed

@@ -45,11 +45,16 @@ class Punctuality:
         if not self.late:
             return "no tick was due"
         late = np.array(self.late)
-        spent = np.concatenate([np.array(given) for given in self.cpu.values()] or [np.zeros(1)])
+        runs = ""
+        if self.cpu:
+            spent = np.concatenate([np.array(given) for given in self.cpu.values()])
+            runs = (
+                f"; a run took {np.median(spent):.3f} CPU-seconds in the middle, "
+                f"{spent.max():.2f} at most"
+            )
         return (
             f"{len(late):,} ticks began {np.median(late):.2f} s late in the middle, 99 % within "
-            f"{np.quantile(late, 0.99):.2f} s; a run took {np.median(spent):.3f} CPU-seconds in "
-            f"the middle, {spent.max():.2f} at most"
+            f"{np.quantile(late, 0.99):.2f} s{runs}"
         )
 
 

@@ -21,16 +21,18 @@ from alphafoundry.agents.closing import close_books
 from alphafoundry.agents.decisions import differing_decisions
 from alphafoundry.agents.desk import Desk
 from alphafoundry.agents.floor import TradingFloor
-from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
+from alphafoundry.agents.hours import ExchangeHours, SessionHours, seconds, utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.report import DeskReport, TickCount
 from alphafoundry.agents.schedule import Schedule, stored_schedule
+from alphafoundry.agents.shared_desk import DueAgent, SharedClock, due_agents, share_desk
 from alphafoundry.agents.simulator import Simulator
 from alphafoundry.agents.worker import FloorWorker, MakeFloor
 from alphafoundry.errors import FoundryError
+from alphafoundry.file_lock import file_lock
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import RunRow, Store, is_alive, open_store
 from alphafoundry.store.agent_tables import AgentDeskRow
@@ -152,6 +154,7 @@ def open_floor(
     home: Path,
     load: Callable[[], Panel],
     rephrase: Callable[[], Rephraser | None] = lambda: None,
+    prepare: bool = True,
 ) -> Iterator[TradingFloor]:
     """Give the floor of a desk that the store knows, for another process to run its agents on.
 
@@ -161,6 +164,7 @@ def open_floor(
     url, home : of the store
     load : loads the market
     rephrase : makes what rephrases explanations, with a key of the environment
+    prepare : make the programme at once, which takes seconds, instead of where it is needed
     """
     with open_store(url, home=home) as store:
         found = read_agent_desk(store, desk)
@@ -195,7 +199,8 @@ def open_floor(
             )
             if kept is not None:
                 floor.restore(kept["floor"])
-            floor.prepare([one.day for one in days])
+            if prepare:
+                floor.prepare([one.day for one in days])
             yield floor
 
 
@@ -372,6 +377,43 @@ class DeskSimulation:
         for agent, spent in living.punctuality.cpu.items():
             self.simulator.cpu[agent] = sum(spent)
         return living.punctuality
+
+    def share(self, *, speed: float, minutes: float) -> SharedClock:
+        """Let other processes do its ticks, from now on; return the clock that they follow."""
+        clock = SharedClock(
+            time.time(),
+            self.began_at,
+            speed,
+            minutes,
+            self._panel.dates[0].item().isoformat(),
+            self._panel.dates[-1].item().isoformat(),
+        )
+        kept = {"floor": self.floor.kept(), "account": self.floor.account.kept()}
+        share_desk(self._store, self.name, clock, kept)
+        return clock
+
+    def take_back(self, clock: SharedClock) -> Punctuality:
+        """Know what the processes that did its ticks have left; return how late these began.
+
+        One that is still at a tick is waited for.
+        """
+        with file_lock(self.floor.home / "desks" / f"{self.name}.lock"):
+            kept = read_agent_desk(self._store, self.name).checkpoint
+        assert kept is not None
+        self.floor.account.reload(kept["account"])
+        self.floor.restore(kept["floor"])
+        self.simulator.now = min(round(clock.shown(time.time())), clock.ends_at)
+        self._count_stored()
+        late = Punctuality()
+        for row in read_ticks(self._store, self.name):
+            if row.outcome != "missed" and row.wall_claimed is not None:
+                due = clock.wall(seconds(row.due_at))
+                late.late.append(row.wall_claimed.timestamp() - due)
+        return late
+
+    def due_agents(self, clock: SharedClock) -> list[DueAgent]:
+        """Return when each agent is due while a shared clock runs."""
+        return due_agents(self._schedule, self.desk.hours, clock)
 
     def decided_alike(self) -> str:
         """Return a line on the decisions of a replay, made again from what its rows say.

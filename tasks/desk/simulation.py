@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import math
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import time
+from datetime import time as time_of_day
 from functools import partial
 from pathlib import Path
 from time import process_time
@@ -40,6 +41,7 @@ from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import DataOrigin, open_store
 from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.trading.portfolio import LiveStrategy
+from tasks.desk.ticks import woken_by_deployments
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
 
@@ -69,7 +71,7 @@ async def run_of_desk(
     seed: int | None,
     restart: bool = False,
     like: str | None = None,
-    replay_from: time | None = None,
+    replay_from: time_of_day | None = None,
     workers: int = 1,
 ) -> AsyncIterator[SimulatedDesk]:
     """Give a desk that is ready for its first session, with strategies that may trade then.
@@ -272,6 +274,27 @@ async def replay_session(desk: SimulatedDesk, *, speed: float, minutes: float) -
         minutes=minutes,
         asked_to_stop=desk.context.stop.is_set,
     )
+    for line in (str(punctuality), simulation.decided_alike()):
+        get_run_logger().info("%s", line)
+        desk.context.progress.say(line)
+
+
+@task(name="share a session", cache_policy=NO_CACHE)
+async def share_session(desk: SimulatedDesk, *, speed: float, minutes: float) -> None:
+    """Let workers do the ticks of so many minutes, which a deployment for each agent wakes.
+
+    Decisions are made again from the rows afterwards; one that differs fails the run.
+    """
+    simulation = desk.simulation
+    clock = await asyncio.to_thread(simulation.share, speed=speed, minutes=minutes)
+    async with woken_by_deployments(simulation.name, simulation.due_agents(clock)):
+        desk.context.progress.say(
+            f"{simulation.name}: workers do its ticks for {minutes:g} min (make worker)"
+        )
+        with contextlib.suppress(TimeoutError):
+            left = clock.wall(clock.ends_at) - time.time()
+            await asyncio.wait_for(desk.context.stop.wait(), left)
+    punctuality = await asyncio.to_thread(simulation.take_back, clock)
     for line in (str(punctuality), simulation.decided_alike()):
         get_run_logger().info("%s", line)
         desk.context.progress.say(line)

@@ -26,6 +26,8 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import DEFAULT_LIMITS
+from alphafoundry.store import open_store
+from alphafoundry.store.agents import read_agent_desk, read_ticks
 from deployments.automations import ensure_automations, load_automations
 from deployments.deploy import deploy
 from tests.flows.test_cancelling import (
@@ -40,7 +42,7 @@ from tests.working_folder import ROOT, TIMEOUT, WorkingFolder, wait_until
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 NAMES = {"algorithms", "daily", "continuous", "desk", "desk-replay", "generate", "mine"}
-NAMES |= {"optimize", "placebo", "screen", "submit", "supervise"}
+NAMES |= {"desk-tick", "optimize", "placebo", "screen", "submit", "supervise"}
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:
@@ -232,3 +234,30 @@ def test_a_run_of_a_worker_is_cancelled(
         process.send_signal(signal.SIGINT)
         process.wait(TIMEOUT)
     check_the_next_run_goes_on(place, most_attempts=2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_workers_do_each_tick_of_a_desk_once(
+    deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
+) -> None:
+    place = in_process
+    worker = ("worker", "start", "--pool", "local", "--type", "process")
+    with (
+        place.start("prefect", *worker, new=True, PREFECT_WORKER_QUERY_SECONDS="1"),
+        place.start("prefect", *worker, new=True, PREFECT_WORKER_QUERY_SECONDS="1"),
+    ):
+        flags = ("--deployments", "--start", "15:38", "--speed", "1", "--minutes", "6")
+        done = place.run("flows.desk", "run", *flags, "--seeding", "20", timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout + done.stderr
+    assert "decisions made again from them: all alike" in told
+    assert "reconciled to $0.00" in told
+    with open_store(home=place.home) as store:
+        ticks = read_ticks(store, read_agent_desk(store).name)
+    assert len({(one.agent, one.due_at) for one in ticks}) == len(ticks)
+    assert "ran" in {one.outcome for one in ticks}
+    assert len({one.worker for one in ticks if one.outcome == "ran"}) > 1, "each in a process"
+    with client() as prefect:
+        left = [one.name for one in prefect.read_deployments() if " of replay-" in one.name]
+    assert left == []
