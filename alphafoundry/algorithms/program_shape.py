@@ -21,6 +21,9 @@ _FUNCTION: Final = "execute_trade"
 _SILENT: Final = frozenset({"logging", "warnings"})
 """Modules whose calls change nothing that an algorithm answers."""
 
+_ABOUT: Final = frozenset({"__all__", "__author__", "__version__"})
+"""What a module says of itself, which nothing here reads."""
+
 _CONTRACTS: Final = tuple(frozenset(names) for names in ARGUMENTS.values())
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -58,6 +61,10 @@ def _without_examples(code: str, tree: ast.Module) -> str:
         match node:
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__")), orelse=[]):
                 drop.append(node)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
+                name in _ABOUT and name not in loaded and _is_literal(value)
+            ):
+                drop.append(node)
             case ast.Expr(value=ast.Call()) | ast.Assert() if _calls_function(node):
                 drop.append(node)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call()) if (
@@ -67,6 +74,14 @@ def _without_examples(code: str, tree: ast.Module) -> str:
             case _:
                 pass
     return _replaced(code, dict.fromkeys(drop, ""), tree)
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def _calls_function(node: ast.AST) -> bool:
@@ -297,6 +312,13 @@ def _function_behind(value: ast.expr | None, tree: ast.Module) -> tuple[Function
         case ast.Name(id=name):
             found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
             return (found[0], 0) if len(found) == 1 else None
+        case ast.Call(
+            func=ast.Name(id="partial") | ast.Attribute(attr="partial"),
+            args=[ast.Name() as inner, *given],
+            keywords=[],
+        ):
+            behind = _function_behind(inner, tree)
+            return None if behind is None else (behind[0], len(given))
         case ast.Call(func=ast.Name()) | ast.Attribute():
             name = value.attr if isinstance(value, ast.Attribute) else "__call__"
             methods = [

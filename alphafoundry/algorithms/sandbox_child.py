@@ -6,6 +6,7 @@ protocol of `sandbox_wire` on descriptors 0 and 3. It holds only bars that the a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -202,6 +203,8 @@ def _side_and_quantity(answer: object) -> tuple[str, int | float | None]:
         if word not in ("HOLD", *_SIDES):
             raise BadOrder(f"answered {word!r:.60}")
         return word, None
+    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
+        answer = {each.name: getattr(answer, each.name) for each in dataclasses.fields(answer)}
     if isinstance(answer, dict):
         given = answer
         sides = [answer[key] for key in _SIDE_KEYS if key in answer]

@@ -97,6 +97,23 @@ TAKEN |= {
     " and cash_balance > 0\n"
     "    else 'SELL' if shares_held > 0 and history.close[-1] < average(history.close)\n"
     "    else 'HOLD'\n)\n" + AFTER,
+    "about_itself": fenced('__all__ = ["execute_trade"]\n__version__ = "1.0"\n' + FULL),
+    "order_of_its_own": fenced(
+        "from dataclasses import dataclass\n"
+        + FULL.replace(
+            "\n\n\ndef",
+            "\n\n\n@dataclass\nclass Order:\n    action: str\n    quantity: int = 0\n\n\ndef",
+        )
+        .replace('("BUY", quantity)', 'Order("BUY", quantity)')
+        .replace('return "HOLD"', 'return Order("HOLD")')
+    ),
+    "partly_applied": fenced(
+        "import functools\n"
+        + FULL.replace("def execute_trade(ticker", "def _decide(window, ticker")
+        .replace("-20:]", "-window:]")
+        .replace("< 20", "< window")
+        + "\n\nexecute_trade = functools.partial(_decide, 20)\n"
+    ),
     "latex": "\\begin{lstlisting}[language=Python]\n" + FULL + "\\end{lstlisting}\n",
     "restructured": PROSE + ".. code-block:: python\n\n" + indented(FULL) + AFTER,
     "org_mode": "* Algorithm\n#+begin_src python\n" + FULL + "#+end_src\n",
