@@ -19,6 +19,7 @@ from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
+    OpeningRow,
     Store,
     SubmissionRow,
     VerdictRow,
@@ -143,10 +144,12 @@ def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple
             *(getattr(VerdictRow, name) for name in _OF_VERDICT),
             AlphaMarkRow.favourite,
             SubmissionRow.status.label("submission"),
+            OpeningRow.trials,
         )
         .outerjoin(AlphaMarkRow, _same_alpha(AlphaMarkRow))
         .outerjoin(SubmissionRow, _same_alpha(SubmissionRow))
         .outerjoin(VerdictRow, and_(_same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
+        .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
         .where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(list(wanted)))
         .order_by(VerdictRow.opening_id)
     )
@@ -187,6 +190,7 @@ def beside(judged: Row | None, sure: Sureness | None, trials: int) -> Row:
             "low": judged["sharpe_low"],
             "high": judged["sharpe_high"],
             "dsr": judged["dsr"],
+            "trials": judged["trials"],
             "sealed": judged["sealed_sharpe"],
             "sealed_low": judged["sealed_low"],
             "sealed_high": judged["sealed_high"],

@@ -208,6 +208,8 @@ def _conditions(table: Table, given: Given) -> list[ColumnElement[bool]]:
         text = given.get(one.key, "").strip()
         if not text:
             continue
+        if not text.isprintable():
+            raise WrongFilter(f"{one.key}: this is no text that could be there")
         if one.choices is not None and text not in one.choices:
             raise WrongFilter(f"{one.key}={text}: choose one of {', '.join(one.choices)}")
         try:

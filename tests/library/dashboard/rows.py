@@ -209,7 +209,7 @@ def _opening() -> OpeningRow:
         sealed_to=date(2026, 11, 27),
         number=1,
         level=0.05,
-        trials=5,
+        trials=7,
         finalists="f",
         planned_at=NOW,
         opened_at=NOW,

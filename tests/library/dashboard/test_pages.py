@@ -156,7 +156,7 @@ async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
     for cell in cells:
         assert "DSR" in cell or "no evidence" in cell or "not judged" in cell
     assert "not confirmed" in cells[0]
-    assert "DSR 0.42 of 5" in cells[0]
+    assert "DSR 0.42 of 7" in cells[0]
 
 
 async def test_an_alpha_says_why_it_was_not_submitted(client: httpx.AsyncClient) -> None:
