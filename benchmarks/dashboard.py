@@ -52,7 +52,7 @@ from benchmarks.results_file import write_result
 
 SERVICE = "local:bench"
 PORT = 4210
-ROUNDS = 7
+ROUNDS = 4
 CHUNK = 5_000
 PROCESSES = 20
 PAGE_MS, CHART_MS, MOST_QUERIES = 300.0, 200.0, 3
@@ -383,8 +383,9 @@ def _samples(
 
 async def measure(home: Path) -> list[dict[str, Any]]:
     """Ask for each page and chart, and return what it took."""
-    rows = []
+    rows = list[dict[str, Any]]()
     counted = 0
+    print(f"{'':<26}{'first':>8}{'ms':>8}{'cpu ms':>8}{'queries':>9}{'KB':>8}")
 
     def count(*_: object) -> None:
         nonlocal counted
@@ -419,8 +420,16 @@ async def measure(home: Path) -> list[dict[str, Any]]:
                         "kilobytes": round(len(answer.content) / 1000, 1),
                     }
                 )
+                print(_line(rows[-1]), flush=True)
         sources.close()
     return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['case']:<26}{row['first_ms']:>8.0f}{row['ms']:>8.0f}{row['cpu_ms']:>8.0f}"
+        f"{row['queries']:>9}{row['kilobytes']:>8.0f}"
+    )
 
 
 def check(rows: list[dict[str, Any]]) -> list[str]:
@@ -452,12 +461,6 @@ def main() -> None:
         sizes = sum(one.stat().st_size for one in home.glob("*.sqlite"))
         sizes += sum(one.stat().st_size for one in home.glob("*.db"))
         rows = asyncio.run(measure(home))
-    print(f"{'':<26}{'first':>8}{'ms':>8}{'cpu ms':>8}{'queries':>9}{'KB':>8}")
-    for row in rows:
-        print(
-            f"{row['case']:<26}{row['first_ms']:>8.0f}{row['ms']:>8.0f}{row['cpu_ms']:>8.0f}"
-            f"{row['queries']:>9}{row['kilobytes']:>8.0f}"
-        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"databases {sizes / 1e6:,.0f} MB, peak memory {peak:,.0f} MB, {os.cpu_count()} cores")
     for line in check(rows):
