@@ -387,9 +387,9 @@ async def measure(home: Path) -> list[dict[str, Any]]:
     counted = 0
     print(f"{'':<26}{'first':>8}{'ms':>8}{'cpu ms':>8}{'queries':>9}{'KB':>8}")
 
-    def count(*_: object) -> None:
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         nonlocal counted
-        counted += 1
+        counted += statement != "BEGIN"
 
     with open_store(home=home) as store:
         sources = Sources(store, home)
