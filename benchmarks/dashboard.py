@@ -52,7 +52,7 @@ from benchmarks.results_file import write_result
 
 SERVICE = "local:bench"
 PORT = 4210
-ROUNDS = 4
+ROUNDS = 3
 CHUNK = 5_000
 PROCESSES = 20
 PAGE_MS, CHART_MS, MOST_QUERIES = 300.0, 200.0, 3
