@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -13,12 +14,14 @@ from typing import Any
 from sqlalchemy import and_, select, tuple_
 
 from alphafoundry.dashboard.tables import Row
+from alphafoundry.errors import StoreError
 from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
 from alphafoundry.evidence.sharpe import Moments, sharpe_denominator
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
+    OpeningRow,
     Store,
     SubmissionRow,
     VerdictRow,
@@ -74,15 +77,28 @@ class EvidenceBook:
         self._lock = threading.Lock()
 
     def trials(self, service: str, market_id: str | None) -> int:
-        """Return how many different alphas were ever tried on these prices, half a minute ago."""
-        now = time.monotonic()
+        """Return how many different alphas were ever tried on these prices, a moment ago.
+
+        Nobody waits for a count but the first: an old one is given while it is counted anew.
+        """
+        key, now = (service, market_id), time.monotonic()
         with self._lock:
-            kept = self._trials.get((service, market_id))
-        if kept is not None and now - kept[0] < COUNT_SECONDS:
-            return kept[1]
+            kept = self._trials.get(key)
+            if kept is not None:
+                if now - kept[0] > COUNT_SECONDS:
+                    self._trials[key] = now, kept[1]
+                    threading.Thread(target=self._count_again, args=key, daemon=True).start()
+                return kept[1]
+        return self._count(service, market_id)
+
+    def _count_again(self, service: str, market_id: str | None) -> None:
+        with contextlib.suppress(StoreError):
+            self._count(service, market_id)
+
+    def _count(self, service: str, market_id: str | None) -> int:
         count = count_trials(self._store, service, market_id)
         with self._lock:
-            self._trials[service, market_id] = now, count
+            self._trials[service, market_id] = time.monotonic(), count
         return count
 
     def add_to(self, connection: Any, rows: Sequence[Row]) -> None:
@@ -143,10 +159,12 @@ def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple
             *(getattr(VerdictRow, name) for name in _OF_VERDICT),
             AlphaMarkRow.favourite,
             SubmissionRow.status.label("submission"),
+            OpeningRow.trials,
         )
         .outerjoin(AlphaMarkRow, _same_alpha(AlphaMarkRow))
         .outerjoin(SubmissionRow, _same_alpha(SubmissionRow))
         .outerjoin(VerdictRow, and_(_same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
+        .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
         .where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(list(wanted)))
         .order_by(VerdictRow.opening_id)
     )
@@ -187,6 +205,7 @@ def beside(judged: Row | None, sure: Sureness | None, trials: int) -> Row:
             "low": judged["sharpe_low"],
             "high": judged["sharpe_high"],
             "dsr": judged["dsr"],
+            "trials": judged["trials"],
             "sealed": judged["sealed_sharpe"],
             "sealed_low": judged["sealed_low"],
             "sealed_high": judged["sealed_high"],

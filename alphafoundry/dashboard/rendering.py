@@ -207,7 +207,7 @@ def cell(row: Row, column: Column) -> Any:
     """Return a cell of a table."""
     value = row.get(column.key)
     text = shown(value, column.kind)
-    if column.link and value is not None:
+    if column.link and value not in (None, ""):
         text = Markup('<a href="{}">{}</a>').format(link_of(column.link, row), text)
     if column.kind == "sharpe" and "dsr" in row:
         text = Markup('{} <small class="beside">{}</small>').format(text, evidence(row))

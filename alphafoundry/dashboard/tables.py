@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.engine import Connection
@@ -208,6 +208,8 @@ def _conditions(table: Table, given: Given) -> list[ColumnElement[bool]]:
         text = given.get(one.key, "").strip()
         if not text:
             continue
+        if not text.isprintable():
+            raise WrongFilter(f"{one.key}: this is no text that could be there")
         if one.choices is not None and text not in one.choices:
             raise WrongFilter(f"{one.key}={text}: choose one of {', '.join(one.choices)}")
         try:
@@ -241,8 +243,8 @@ def _values(cursor: str, order: Sequence[Any]) -> list[Any]:
 def _kind_of(expression: Any) -> type:
     """Return the Python type of an expression's values."""
     kind: Any = expression.type
-    found: type = (kind.impl if isinstance(kind, TypeDecorator) else kind).python_type
-    return found
+    plain: Any = kind.impl if isinstance(kind, TypeDecorator) else kind
+    return cast(type, plain.python_type)
 
 
 def _typed(value: Any, kind: type) -> Any:

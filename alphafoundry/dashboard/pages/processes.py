@@ -353,7 +353,8 @@ def usage_chart(what: str, title: str, unit: str) -> Callable[[Sources, Given], 
         name = given.get("name", "")
         hours = min(max(float(given.get("hours") or 6), 0.1), 24 * 365)
         rows = _usage(sources, name, what, hours)
-        at = np.array([moment_of(_whole_moment(row[0])).timestamp() for row in rows])
+        stored = np.array([_whole_moment(row[0]) for row in rows], dtype="datetime64[ms]")
+        at = stored.astype(np.int64) / 1000
         values = np.array([np.nan if row[1] is None else row[1] for row in rows], dtype=float)
         return Chart(
             f"{title} of {name}", at, {title: values}, unit=unit, marks=_marks(sources, name, hours)

@@ -74,7 +74,13 @@ def fill(store: Store, home: Path) -> None:
             )
         )
         for number, (flow, status) in enumerate(
-            (("daily", "finished"), ("optimize", "finished"), ("algorithms", "failed")), start=1
+            (
+                ("daily", "finished"),
+                ("optimize", "finished"),
+                ("algorithms", "failed"),
+                ("optimize", "running"),
+            ),
+            start=1,
         ):
             session.add(_run(number, flow, status))
         session.flush()
@@ -121,9 +127,11 @@ def _run(number: int, flow: str, status: str) -> RunRow:
         process_started=0.0,
         heartbeat_at=NOW,
         started_at=NOW - timedelta(minutes=5),
-        finished_at=NOW,
+        finished_at=None if status == "running" else NOW,
         status=status,
-        report={
+        report=None
+        if status == "running"
+        else {
             "notes": [BAD],
             "error": BAD,
             "sample": "out_of_sample",
@@ -209,7 +217,7 @@ def _opening() -> OpeningRow:
         sealed_to=date(2026, 11, 27),
         number=1,
         level=0.05,
-        trials=5,
+        trials=7,
         finalists="f",
         planned_at=NOW,
         opened_at=NOW,
@@ -260,6 +268,19 @@ def _workflow(session: Any) -> None:
             message=BAD,
             started_at=NOW,
             finished_at=NOW,
+        )
+    )
+    session.add(
+        PhaseRow(
+            run_id=4,
+            workflow="new",
+            phase="search",
+            key="search-2",
+            status="running",
+            trials=0,
+            executed=0,
+            left_out=0,
+            started_at=NOW,
         )
     )
     for number in range(40):

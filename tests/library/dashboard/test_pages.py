@@ -37,6 +37,10 @@ PAGES = (
     "/start?deployment=daily",
     "/workflows",
     "/workflows/2",
+    "/workflows/4",
+    "/workflows/4/search",
+    "/workflows/4/search/parameters",
+    "/runs/4",
     "/workflows/2/search?sort=-sharpe",
     "/workflows/2/search/parameters",
     "/algorithms",
@@ -156,7 +160,7 @@ async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
     for cell in cells:
         assert "DSR" in cell or "no evidence" in cell or "not judged" in cell
     assert "not confirmed" in cells[0]
-    assert "DSR 0.42 of 5" in cells[0]
+    assert "DSR 0.42 of 7" in cells[0]
 
 
 async def test_an_alpha_says_why_it_was_not_submitted(client: httpx.AsyncClient) -> None:

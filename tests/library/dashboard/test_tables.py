@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 
@@ -16,7 +17,7 @@ from alphafoundry.dashboard.application import TABLES
 from alphafoundry.dashboard.charts import Chart, thin
 from alphafoundry.dashboard.facts import trading_days_since
 from alphafoundry.dashboard.pages.alphas import ALPHAS, by_year, indented
-from alphafoundry.dashboard.tables import read_page
+from alphafoundry.dashboard.tables import WrongFilter, read_page
 from alphafoundry.store import DailyPnl
 from tests.library.dashboard.rows import BAD
 
@@ -134,3 +135,27 @@ def test_trading_days_since() -> None:
     assert trading_days_since(date(2026, 11, 27), date(2026, 11, 30)) == 1
     assert trading_days_since(date(2026, 11, 25), date(2026, 11, 27)) == 1  # Thanksgiving
     assert trading_days_since(date(2026, 11, 30), date(2026, 11, 30)) == 0
+
+
+NASTY = (
+    "\0",
+    "1e999",
+    "-1",
+    "9" * 30,
+    "'; DROP TABLE alphas; --",
+    "%_\\",
+    "\ud800",
+    "[]",
+    "\u202e",
+)
+
+
+def test_no_filter_breaks_a_table(sources: Sources) -> None:
+    for table in TABLES.values():
+        for one in (*(filter.key for filter in table.filters), "sort", "after"):
+            for text in NASTY:
+                with (
+                    sources.connect(table.database) as connection,
+                    contextlib.suppress(WrongFilter),
+                ):
+                    read_page(connection, table, {one: text})
