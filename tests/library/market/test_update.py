@@ -400,12 +400,12 @@ print(report.after.number, report.after.appended, report.changed, flush=True)
 """
 
 
-def child(growing: Growing, day: int, program: str = CHILD) -> subprocess.Popen[str]:
+def child(growing: Growing, day: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             sys.executable,
             "-c",
-            program,
+            CHILD,
             str(growing.folder),
             str(growing.file),
             evening(DAYS[day - 1]).isoformat(),
@@ -505,14 +505,13 @@ def test_kill_in_the_middle_leaves_the_old_version_whole(
 
 
 KILLED_AT = """
-# For each line with a number: update in a fork that is killed at that write; tell how it ended.
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
 from alphafoundry.market import market_folder
 from alphafoundry.market.update import update_market
 from alphafoundry.market.update_sources import FileSource
-whole, left = market_folder.replace_file, [0]
+whole, left = market_folder.replace_file, [int(sys.argv[4])]
 def counted(path, content):
     for written in (False, True):
         left[0] -= 1
@@ -521,16 +520,10 @@ def counted(path, content):
         if not written:
             whole(path, content)
 market_folder.replace_file = counted
-for line in sys.stdin:
-    left[0] = int(line)
-    child = os.fork()
-    if child == 0:
-        update_market(
-            Path(sys.argv[1]), FileSource(Path(sys.argv[2]), lambda _: None), exchange="XNYS",
-            now=datetime.fromisoformat(sys.argv[3]),
-        )
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+update_market(
+    Path(sys.argv[1]), FileSource(Path(sys.argv[2]), lambda _: None), exchange="XNYS",
+    now=datetime.fromisoformat(sys.argv[3]),
+)
 """
 
 
@@ -545,20 +538,28 @@ def test_kill_at_every_write_leaves_one_version_whole(growing: Growing) -> None:
     after = before.copy()
     after[75, 1] *= 1.001
     moments = 0
-    with child(growing, 81, KILLED_AT) as updating:
-        assert updating.stdin is not None and updating.stdout is not None
-        while True:
-            updating.stdin.write(f"{moments}\n")
-            updating.stdin.flush()
-            code = int(updating.stdout.readline())
-            bars = read_market_folder(growing.folder)
-            if read_state(growing.folder).version > 1:
-                break
+    while True:
+        code = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                KILLED_AT,
+                str(growing.folder),
+                str(growing.file),
+                evening(DAYS[80]).isoformat(),
+                str(moments),
+            ],
+            check=False,
+        ).returncode
+        bars = read_market_folder(growing.folder)
+        if read_state(growing.folder).version == 1:
             assert code == -signal.SIGKILL
             assert np.array_equal(bars.values["close"], before)
-            moments += 1
-    np.testing.assert_allclose(bars.values["close"][:80], after, rtol=1e-12)
-    assert bars.dates[-1] == DAYS[80]
+        else:
+            np.testing.assert_allclose(bars.values["close"][:80], after, rtol=1e-12)
+            assert bars.dates[-1] == DAYS[80]
+            break
+        moments += 1
     assert moments >= 6
 
 
