@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
 from flows.generate import generate
@@ -32,12 +33,17 @@ def client() -> SyncPrefectClient:
 
 
 def running(flow: str) -> FlowRun:
-    """Return the run of a flow that is under way; other tests may have left scheduled ones."""
+    """Return the run of a flow that is under way.
+
+    Other tests may have left runs at this server that are scheduled, or whose process was killed.
+    """
     under_way = FlowRunFilterStateType(any_=[StateType.RUNNING])
     with client() as prefect:
         (found,) = prefect.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=1,
         )
     return found
 

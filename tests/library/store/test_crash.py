@@ -6,6 +6,7 @@ import random
 import time
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select, text
 
 from alphafoundry.store import AlphaRow, SimulationRow, Store, is_alive, read_runs
@@ -13,15 +14,14 @@ from alphafoundry.store.tables import PnlRow
 from tests.library.store.child import N_DAYS
 from tests.library.store.processes import child, line
 
-ROUNDS = 4
 
-
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_a_killed_writer_leaves_whole_results_only(
-    store: Store, database_url: str, tmp_path: Path
+    store: Store, database_url: str, tmp_path: Path, rounds: int
 ) -> None:
     seed = random.Random(5)
     (tmp_path / "go").touch()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         with child("finish_forever", database_url, tmp_path / "go") as process:
             assert line(process) == "ready"
             said = [int(line(process))]

@@ -140,9 +140,8 @@ def kill_at(tmp_path: Path, points: int, *, part: int = 0, parts: int = 1) -> No
         shutil.rmtree(folder)
 
 
-@pytest.mark.slow
-def test_a_week_ended_at_fifteen_boundaries_ends_the_same(tmp_path: Path) -> None:
-    kill_at(tmp_path, 15)
+def test_a_week_ended_at_six_boundaries_ends_the_same(tmp_path: Path) -> None:
+    kill_at(tmp_path, 6)
 
 
 @pytest.mark.long
