@@ -175,7 +175,10 @@ def best_sums(parts: Parts, *, most_parts: int) -> Iterator[tuple[int, ...]]:
     order = np.argsort(-foretold, kind="stable")
     for begin in range(0, len(order), _AT_ONCE):
         some = order[begin : begin + _AT_ONCE]
-        alike = np.abs(weights[some] @ parts.known).max(axis=1, initial=0.0) > UNLIKE_SUMS * spread[some]
+        alike = (
+            np.abs(weights[some] @ parts.known).max(axis=1, initial=0.0)
+            > UNLIKE_SUMS * spread[some]
+        )
         for number in some[~alike | (held[some].sum(axis=1) == 1)].tolist():
             if taken:
                 shared = weights[taken] @ parts.correlation @ weights[number]
