@@ -47,8 +47,9 @@ def cases(
     strengths: Sequence[float],
     seeds: Sequence[int],
     files: Sequence[str],
+    splits: Sequence[int] | None = None,
 ) -> list[Case]:
-    """Return the markets to race on."""
+    """Return the markets to race on; of sealed days all splits unless some are named."""
     found: list[Case] = []
     for judge in judges:
         if judge == "calibration":
@@ -65,6 +66,7 @@ def cases(
                 Case(judge, seed, file=file, split=split)
                 for file in files
                 for split in range(splits_of(file))
+                if splits is None or split in splits
                 for seed in seeds
             ]
     return found
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, help="budget of each rival")
     parser.add_argument("--rival", action="append", choices=tuple(RIVALS), help="may be repeated")
     parser.add_argument("--file", action="append", help="real prices; may be repeated")
+    parser.add_argument("--split", action="append", type=int, help="of real prices, from 0")
     parser.add_argument("--dry", action="store_true", help="print only, write no result")
     given = parser.parse_args()
     judges = given.judge or (JUDGES if given.whole else ("calibration",))
@@ -135,7 +138,7 @@ def main() -> None:
     simulations = given.simulations or (WHOLE_SIMULATIONS if given.whole else QUICK_SIMULATIONS)
     rivals = given.rival or list(RIVALS)
     cells: list[Cell] = []
-    for case in cases(judges, strengths, seeds, given.file or FILES):
+    for case in cases(judges, strengths, seeds, given.file or FILES, given.split):
         cells += raced(case, rivals, simulations)
     rows = summary(cells)
     for kind in dict.fromkeys(map(tuple, rows)):

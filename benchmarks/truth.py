@@ -184,7 +184,9 @@ def _judged(
     panel = market_of(seed, part.strength, (row, number))
     simulator = Simulator(panel)
     results = [
-        simulator.simulate(one.expression, settings_of(one.settings), keep_positions=True)
+        simulator.simulate(
+            one.expression, settings_of(one.settings), keep_positions=part.strength > 0.0
+        )
         for one in finalists
     ]
     sealed = np.column_stack([one.days.pnl[one.days.dates >= first] for one in results])
