@@ -235,9 +235,9 @@ class StoredBook(TickBook):
         self._forget()
 
     def is_known(self, agent: str, due_at: int) -> bool:
-        """Return whether a due time has its row."""
+        """Return whether a due time has its row, or is of before the desk began."""
         assert self._rows is not None
-        return self._rows.has_tick(agent, utc(due_at))
+        return due_at <= self._began_at or self._rows.has_tick(agent, utc(due_at))
 
     def _read(self, rows: DeskTransaction) -> None:
         stored = rows.states()

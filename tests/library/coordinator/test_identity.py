@@ -8,7 +8,7 @@ from alphafoundry.coordinator.identity import SOURCES
 
 WITHOUT_EFFECT_ON_NUMBERS = {
     *("clock", "configuration", "errors", "file_lock", "runs", "settings", "store"),
-    *("whole_file", "yaml_document"),
+    *("retry_after", "sqlite_copy", "whole_file", "yaml_document"),
     *("evidence", "market"),  # bars, mirrored ones too, are known by their content
 }
 
