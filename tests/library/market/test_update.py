@@ -365,7 +365,7 @@ def test_names_that_a_person_chose_are_remembered(
     [
         (["NEW"], "is no market folder yet; say with --source where bars are"),
         (["NEW", "--source", "nowhere.csv"], "nowhere.csv: there is no such file or folder"),
-        (["NEW", "--source", "FILE", "--symbols", "A"], "--symbols goes with --source yfinance"),
+        (["NEW", "--source", "FILE", "--symbols", "A"], "--symbols goes with a vendor"),
         (["NEW", "--source", "FILE", "--exchange", "NYSEX"], "exchange 'NYSEX': unknown"),
         (["OLD", "--source", "yfinance", "--symbols", "A"], "another source is another market"),
         (["OLD", "--exchange", "XLON"], "its days are those of XNYS"),

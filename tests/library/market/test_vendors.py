@@ -333,7 +333,7 @@ def test_a_folder_grows_by_a_vendor_keeps_its_revision_and_stores_nothing_of_a_f
         assert report.after.revised > 0
         # Ten sessions are asked for again, not the whole history.
         assert service.asked[-1][1]["start"] > str(days[40])
-    assert read_market_folder(tmp_path / "market").bars.dates[-1] == days[56]
+    assert read_market_folder(tmp_path / "market").dates[-1] == days[56]
 
 
 def test_missing_names_and_keys_are_told(tmp_path: Path) -> None:
