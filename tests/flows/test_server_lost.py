@@ -77,7 +77,8 @@ def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
         (server,) = [
             child
             for child in psutil.Process().children(recursive=True)
-            if str(httpx.URL(url).port) in child.cmdline()
+            if httpx.URL(url).port
+            in {one.laddr.port for one in child.net_connections() if not one.raddr}
         ]
         server.kill()
         assert process.wait(SOON) == 2, place.output(module)
