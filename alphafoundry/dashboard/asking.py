@@ -38,6 +38,11 @@ def given_of(request: Request) -> dict[str, str]:
     return dict(request.query_params)
 
 
+def row_number(number: int) -> int:
+    """Return a number of a row as databases take it; one out of their range becomes one of none."""
+    return number if 0 < number < 2**31 else 0
+
+
 async def read_form(request: Request) -> dict[str, str]:
     """Return the fields of a form of ours.
 

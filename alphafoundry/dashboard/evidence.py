@@ -21,6 +21,7 @@ from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
+    MarketRow,
     OpeningRow,
     Store,
     SubmissionRow,
@@ -105,7 +106,7 @@ class EvidenceBook:
         """Give each row of alphas what stands beside its Sharpe ratio.
 
         Adds low, high, dsr, trials, verdict, reason, sealed, sealed_low, sealed_high, net, and
-        favourite and submission. Rows have service, alpha_id, market_id.
+        favourite, submission and synthetic. Rows have service, alpha_id, market_id.
         """
         if not rows:
             return
@@ -151,7 +152,7 @@ def sureness_of(pnl: DailyPnl) -> Sureness | None:
 
 
 def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
-    """Return (service, alpha id) to its newest verdict, submission and mark, each None without."""
+    """Return (service, alpha id) to newest verdict, submission, mark, market; each None without."""
     query = (
         select(
             AlphaRow.service,
@@ -160,11 +161,13 @@ def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple
             AlphaMarkRow.favourite,
             SubmissionRow.status.label("submission"),
             OpeningRow.trials,
+            MarketRow.label,
         )
         .outerjoin(AlphaMarkRow, _same_alpha(AlphaMarkRow))
         .outerjoin(SubmissionRow, _same_alpha(SubmissionRow))
         .outerjoin(VerdictRow, and_(_same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
         .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
+        .outerjoin(MarketRow, MarketRow.id == AlphaRow.market_id)
         .where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(list(wanted)))
         .order_by(VerdictRow.opening_id)
     )
@@ -197,6 +200,7 @@ def beside(judged: Row | None, sure: Sureness | None, trials: int) -> Row:
         "net": None,
         "favourite": bool(judged and judged["favourite"]),
         "submission": judged["submission"] if judged else None,
+        "synthetic": bool(judged and (judged["label"] or "").startswith("SYNTHETIC")),
     }
     if judged is not None and judged["verdict"] is not None:
         told |= {

@@ -22,6 +22,9 @@ from alphafoundry.supervisor.control import is_running
 from alphafoundry.supervisor.reading import moment_of
 
 FRESH_SECONDS = 1.5
+REREAD_SECONDS = 15.0
+"""What time alone changes is looked at as often: a supervisor that was killed writes nothing."""
+
 STALE_DAYS = 3
 """Trading days from which data counts as old."""
 
@@ -49,6 +52,7 @@ class Facts:
     market : label of the newest market that a run worked on; "" before the first run
     data_to : last day of its data
     old : trading days since then; None for generated prices
+    generated : label of the newest generated market, where the newest of all is a real one
     running : runs under way
     supervised : whether a supervisor runs; None where none ever did
     processes : state of processes to how many
@@ -59,6 +63,7 @@ class Facts:
     market: str = ""
     data_to: date | None = None
     old: int | None = None
+    generated: str = ""
     running: int = 0
     supervised: bool | None = None
     processes: dict[str, int] = field(default_factory=dict)
@@ -81,7 +86,7 @@ class FactsKeeper:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._lock = threading.Lock()
-        self._at = -1e9
+        self._at = self._read_at = -1e9
         self._facts = Facts("")
         self._watched: dict[str, sqlite3.Connection] = {}
 
@@ -102,8 +107,9 @@ class FactsKeeper:
 
     def _read(self) -> Facts:
         marker = f"{self._store_version()}.{self._version('supervisor')}"
-        if marker == self._facts.marker and marker != "":
+        if marker == self._facts.marker and time.monotonic() - self._read_at < REREAD_SECONDS:
             return self._facts
+        self._read_at = time.monotonic()
         now = self._sources.now()
         running = select(func.count()).select_from(RunRow).where(RunRow.status == "running")
         newest = (
@@ -112,9 +118,18 @@ class FactsKeeper:
             .order_by(RunRow.id.desc())
             .limit(1)
         )
+        generated = (
+            select(RunRow.market_label)
+            .where(RunRow.market_label.startswith("SYNTHETIC"))
+            .order_by(RunRow.id.desc())
+            .limit(1)
+        )
         with self._sources.connect("store") as connection:
             found = connection.execute(
-                newest.add_columns(running.scalar_subquery().label("running"))
+                newest.add_columns(
+                    running.scalar_subquery().label("running"),
+                    generated.scalar_subquery().label("generated"),
+                )
             ).one_or_none()
             needs = self._needs_of_store(connection, now)
         label = (found.market_label or "") if found else ""
@@ -123,12 +138,13 @@ class FactsKeeper:
             days = [one for one in (found.data_until, found.sealed_to) if one is not None]
             last = max(days) if days else None
         supervised, processes, alerts = self._supervisor(now)
-        real = last is not None and not label.startswith("SYNTHETIC")
+        real = not label.startswith("SYNTHETIC")
         return Facts(
             marker=marker,
             market=label,
             data_to=last,
             old=trading_days_since(last, now.date()) if real and last else None,
+            generated=(found.generated or "") if found and real else "",
             running=found.running if found else 0,
             supervised=supervised,
             processes=processes,

@@ -226,6 +226,8 @@ def evidence(row: Row) -> Any:
         parts.append(shown(row["verdict"], "status"))
     if not parts:
         parts.append("no evidence: its daily PnL is not known")
+    if row.get("synthetic"):
+        parts.append("SYNTHETIC")
     return Markup(" ").join(parts)
 
 

@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
@@ -249,14 +249,15 @@ def _kind_of(expression: Any) -> type:
 
 def _typed(value: Any, kind: type) -> Any:
     if kind is datetime:
-        return datetime.fromisoformat(value)
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None:
+            raise ValueError(value)
+        return at.astimezone(UTC)
     if kind is date:
         return date.fromisoformat(value)
     if kind is float and type(value) in (int, float):
         return float(value)
-    if kind is int and type(value) is int and abs(value) < 2**63:
-        return value
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is int and abs(value) >= 2**63):
         raise ValueError(value)
     return value
 

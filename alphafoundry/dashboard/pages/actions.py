@@ -8,7 +8,12 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
-from alphafoundry.dashboard.asking import MissingPage, given_of, sources_of
+from alphafoundry.dashboard.asking import (
+    MissingPage,
+    given_of,
+    row_number,
+    sources_of,
+)
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.tables import Column, Filter, Table, equal, read_page
 from alphafoundry.store.mark_tables import ActionRow
@@ -54,7 +59,7 @@ def action(request: Request, number: int) -> Response:
     """Show one action and what came of it."""
     with sources_of(request).connect("store") as connection:
         row = connection.execute(
-            select(*ActionRow.__table__.columns).where(ActionRow.id == min(number, 2**31 - 1))
+            select(*ActionRow.__table__.columns).where(ActionRow.id == row_number(number))
         ).one_or_none()
     if row is None:
         raise MissingPage(f"there is no action {number}")

@@ -10,7 +10,12 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
-from alphafoundry.dashboard.asking import MissingPage, given_of, sources_of
+from alphafoundry.dashboard.asking import (
+    MissingPage,
+    given_of,
+    row_number,
+    sources_of,
+)
 from alphafoundry.dashboard.charts import Chart
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import Sources
@@ -145,10 +150,10 @@ def race(request: Request, number: int) -> Response:
     """Show one race: its leader board and how equity went."""
     sources = sources_of(request)
     with sources.connect("store") as connection:
-        board = _board(connection, min(number, 2**31 - 1))
+        board = _board(connection, row_number(number))
         found = connection.execute(
             select(RunRow.id, RunRow.started_at, RunRow.report).where(
-                RunRow.id == min(number, 2**31 - 1)
+                RunRow.id == row_number(number)
             )
         ).one_or_none()
     if found is None or not board:
@@ -173,7 +178,7 @@ def algorithm(request: Request, number: int) -> Response:
     sources = sources_of(request)
     with sources.connect("store") as connection:
         found = connection.execute(
-            select(*AlgorithmRow.__table__.columns).where(AlgorithmRow.id == min(number, 2**31 - 1))
+            select(*AlgorithmRow.__table__.columns).where(AlgorithmRow.id == row_number(number))
         ).one_or_none()
         if found is None:
             raise MissingPage(f"there is no algorithm {number}")
@@ -220,7 +225,7 @@ def _board(connection: Any, number: Any) -> list[Row]:
 
 def equity_chart(sources: Sources, given: Given) -> Chart:
     """Return the equity of the best algorithms of a race, or of one algorithm, day by day."""
-    number = min(int(given.get("run", "0")), 2**31 - 1)
+    number = row_number(int(given.get("run", "0")))
     with sources.connect("store") as connection:
         board = _board(connection, number)
     chosen = given.get("algorithm")

@@ -128,6 +128,7 @@ ALPHAS = Table(
         Column("trials", "trials", "integer", hidden=True),
         Column("verdict", "verdict", hidden=True),
         Column("sealed", "sealed Sharpe ratio", "number", hidden=True),
+        Column("synthetic", "SYNTHETIC", "yes", hidden=True),
     ),
     source=AlphaRow.__table__,
     keys=(AlphaRow.service, AlphaRow.alpha_id),

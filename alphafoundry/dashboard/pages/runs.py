@@ -16,6 +16,7 @@ from alphafoundry.dashboard.asking import (
     act,
     given_of,
     read_form,
+    row_number,
     sources_of,
 )
 from alphafoundry.dashboard.rendering import render
@@ -206,7 +207,7 @@ def run(request: Request, number: int) -> Response:
                 .limit(1)
                 .scalar_subquery()
                 .label("desk"),
-            ).where(RunRow.id == min(number, 2**31 - 1))
+            ).where(RunRow.id == row_number(number))
         ).one_or_none()
         if found is None:
             raise MissingPage(f"there is no run {number}")

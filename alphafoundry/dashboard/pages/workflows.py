@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select
 from starlette.responses import Response
 
-from alphafoundry.dashboard.asking import MissingPage, given_of, sources_of
+from alphafoundry.dashboard.asking import (
+    MissingPage,
+    given_of,
+    row_number,
+    sources_of,
+)
 from alphafoundry.dashboard.charts import Chart
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import Sources
@@ -171,11 +176,11 @@ def workflow(request: Request, number: int) -> Response:
     """Show one run of a workflow: phases, result out of sample, bottlenecks, alerts."""
     with sources_of(request).connect("store") as connection:
         found = connection.execute(
-            select(*RunRow.__table__.columns).where(RunRow.id == min(number, 2**31 - 1))
+            select(*RunRow.__table__.columns).where(RunRow.id == row_number(number))
         ).one_or_none()
         phases = connection.execute(
             select(*PhaseRow.__table__.columns)
-            .where(PhaseRow.run_id == min(number, 2**31 - 1))
+            .where(PhaseRow.run_id == row_number(number))
             .order_by(PhaseRow.id)
         ).all()
         if found is None or not phases:
@@ -251,7 +256,7 @@ def _read_phase(connection: Any, number: int, phase: str) -> Any:
     row = connection.execute(
         select(*PhaseRow.__table__.columns, RunRow.market_label, RunRow.report)
         .join(RunRow, RunRow.id == PhaseRow.run_id)
-        .where(PhaseRow.run_id == min(number, 2**31 - 1), PhaseRow.phase == phase)
+        .where(PhaseRow.run_id == row_number(number), PhaseRow.phase == phase)
         .order_by(PhaseRow.id.desc())
         .limit(1)
     ).one_or_none()
@@ -408,7 +413,7 @@ def resources_chart(sources: Sources, given: Given) -> Chart:
                 SampleRow.cpu_percent,
                 SampleRow.disk_percent,
             )
-            .where(and_(SampleRow.run_id == min(number, 2**31 - 1)))
+            .where(SampleRow.run_id == row_number(number))
             .order_by(SampleRow.at)
         ).all()
     at = np.array([row.at.timestamp() for row in rows])

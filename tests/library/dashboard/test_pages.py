@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from alphafoundry.dashboard import Access, Sources, create_application
+from alphafoundry.dashboard import Access, Sources, create_application, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
-from alphafoundry.store import Store, open_store
+from alphafoundry.store import RunRow, Store, open_store
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
 from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
@@ -192,6 +192,12 @@ MISTAKES = (
     ("/nothing", 404),
     ("/alpha?service=x&id=y", 404),
     ("/runs/99999999999999999999", 404),
+    *(
+        (f"{page}/-{10**25}", 404)
+        for page in ("/runs", "/races", "/algorithms", "/workflows", "/actions")
+    ),
+    (f"/api/charts/equity?run=-{10**25}", 200),
+    (f"/api/charts/resources?run=-{10**25}", 200),
     ("/runs/x", 422),
     ("/alphas?sharpe=high", 400),
     ("/alphas?sharpe=nan", 400),
@@ -298,3 +304,30 @@ async def test_the_tail_of_a_log_goes_on_where_it_was(
     log.write_text("turned over\n")
     again = (await client.get(f"/api/output/alphas?offset={then['offset']}")).json()
     assert again["lines"] == ["turned over"]
+
+
+async def test_generated_numbers_are_named_where_the_newest_market_is_real(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.write() as session:
+        session.get_one(RunRow, 4).market_label = "real stocks"
+    for page in ("/", "/alphas"):
+        text = (await client.get(page)).text
+        assert "real stocks" in text
+        assert f"SYNTHETIC numbers stand here, too, of {LABEL}" in text
+    cells = re.findall(r'<td class="of-sharpe">(.*?)</td>', text, re.S)
+    assert cells
+    assert all("SYNTHETIC" in cell for cell in cells)
+
+
+def test_a_supervisor_that_was_killed_is_noticed_though_nothing_was_written(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(facts, "is_running", lambda home: True)
+    keeper = facts.FactsKeeper(sources)
+    assert keeper.look().supervised
+    monkeypatch.setattr(facts, "is_running", lambda home: False)
+    monkeypatch.setattr(facts, "REREAD_SECONDS", 0.0)
+    assert keeper.look().supervised is False
+    keeper.close()

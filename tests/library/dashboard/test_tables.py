@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import io
+import json
 
 import httpx
 import numpy as np
@@ -159,3 +161,16 @@ def test_no_filter_breaks_a_table(sources: Sources) -> None:
                     contextlib.suppress(WrongFilter),
                 ):
                     read_page(connection, table, {one: text})
+
+
+def test_no_place_breaks_a_table(sources: Sources) -> None:
+    days = ["2026-01-01", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+    for table in TABLES.values():
+        for value in (*days, 10**30, float("nan"), None, True, {}, "\ud800"):
+            for count in (1, 2, 3):
+                place = base64.urlsafe_b64encode(json.dumps([value] * count).encode()).decode()
+                with (
+                    sources.connect(table.database) as connection,
+                    contextlib.suppress(WrongFilter),
+                ):
+                    read_page(connection, table, {"after": place})
