@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import re
 import socket
+import ssl
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -121,6 +123,21 @@ def _check(given: argparse.Namespace) -> None:
     for flag, path in (("--certificate", given.certificate), ("--key", given.key)):
         if path is not None and not path.is_file():
             raise ConfigurationError(f"{flag} {path}: there is no such file")
+    if given.certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                given.certificate, given.key, password=""
+            )
+        except (OSError, ValueError) as problem:
+            raise ConfigurationError(
+                f"--certificate {given.certificate}, --key {given.key}: are no certificate in PEM "
+                f"and its key without a password ({problem})"
+            ) from None
+    for name in given.name:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
+            raise ConfigurationError(
+                f"--name {name}: is no host name; write it without http:// or port"
+            )
     if given.read_only and not given.link:
         raise ConfigurationError("--read-only needs --link")
     if given.host != "localhost":

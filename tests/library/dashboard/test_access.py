@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from alphafoundry.dashboard import Access, NotSignedIn
+from flows import web
 from tests.library.dashboard.conftest import PORT
 
 
@@ -176,3 +177,24 @@ async def test_signing_out_revokes(client: httpx.AsyncClient, access: Access) ->
     )
     assert answer.status_code == 303
     assert access.session(given) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--name", "http://x"], "--name http://x: is no host name"),
+        (["--certificate", __file__, "--key", __file__], f"--certificate {__file__}"),
+    ],
+)
+def test_a_wrong_flag_is_named(
+    words: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as end:
+        web.main(["--link", *words])
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
