@@ -89,7 +89,7 @@ class Guard:
                 f"this dashboard does not answer for the host {', '.join(hosts) or 'none'}; "
                 "`python -m flows.web --name HOST` lets it"
             )
-        if scope["method"] not in ("GET", "HEAD", "POST"):
+        if scope["method"] not in ("GET", "POST"):
             return 405, f"{scope['method']} is nothing that this dashboard does"
         own = (f"http://{hosts[0]}", f"https://{hosts[0]}")
         origins = _all(scope, b"origin")

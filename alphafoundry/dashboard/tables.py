@@ -257,7 +257,9 @@ def _typed(value: Any, kind: type) -> Any:
         return date.fromisoformat(value)
     if kind is float and type(value) in (int, float):
         return float(value)
-    if type(value) is not kind or (kind is int and abs(value) >= 2**63):
+    if kind is int and type(value) is int and abs(value) >= 2**63:
+        raise OverflowError(value)
+    if type(value) is not kind:
         raise ValueError(value)
     return value
 

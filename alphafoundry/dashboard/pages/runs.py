@@ -267,6 +267,14 @@ def told(report: dict[str, Any]) -> list[tuple[str, str]]:
     evidence = report.get("evidence")
     if isinstance(evidence, dict):
         lines += _luck(evidence)
+    if report.get("kind") == "screening" and report.get("luck") is not None:
+        lines.append(
+            (
+                "luck",
+                f"{report['ideas']:,} ideas, {report['trials']:,} trials in all on these prices: "
+                f"with nothing to find the best Sharpe ratio would be about {report['luck']:.2f}",
+            )
+        )
     for name in ("error", "rule", "stopped", "kept_apart", "data", "runner", "written_by"):
         if isinstance(report.get(name), str) and report[name]:
             lines.append((name.replace("_", " "), report[name]))
@@ -336,6 +344,7 @@ async def start(request: Request) -> Response:
     name, text = form.get("deployment", ""), form.get("parameters", "").strip() or "{}"
     try:
         parameters = json.loads(text) if len(text) <= LONGEST_PARAMETERS else None
+        json.dumps(parameters, allow_nan=False)
     except (ValueError, RecursionError) as problem:
         raise WrongFilter(f"parameters: this is no JSON: {problem}") from None
     if not isinstance(parameters, dict):

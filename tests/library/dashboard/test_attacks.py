@@ -246,3 +246,13 @@ async def test_a_token_never_comes_back(
     token = (sources.home / "dashboard" / "token").read_text().strip()
     for path in ("/", "/settings", "/machine", "/enter?code=x", "/actions"):
         assert token not in (await client.get(path)).text
+
+
+async def test_parameters_that_are_no_json_numbers_start_nothing(
+    client: httpx.AsyncClient, access: Access, prefect: PrefectOfTests
+) -> None:
+    for text in ('{"a": NaN}', '{"a": 1e999}'):
+        form = {**START, "parameters": text, "nonce": nonce_of(client, access)}
+        answer = await client.post("/start", data=form, headers={"origin": ORIGIN})
+        assert answer.status_code == 400, text
+    assert prefect.started == []

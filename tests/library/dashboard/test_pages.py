@@ -314,7 +314,7 @@ async def test_generated_numbers_are_named_where_the_newest_market_is_real(
     for page in ("/", "/alphas"):
         text = (await client.get(page)).text
         assert "real stocks" in text
-        assert f"SYNTHETIC numbers stand here, too, of {LABEL}" in text
+        assert f"Also here: {LABEL}" in text
     cells = re.findall(r'<td class="of-sharpe">(.*?)</td>', text, re.S)
     assert cells
     assert all("SYNTHETIC" in cell for cell in cells)
@@ -331,3 +331,13 @@ def test_a_supervisor_that_was_killed_is_noticed_though_nothing_was_written(
     monkeypatch.setattr(facts, "REREAD_SECONDS", 0.0)
     assert keeper.look().supervised is False
     keeper.close()
+
+
+async def test_a_screening_says_how_many_ideas_luck_had(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    report = {"kind": "screening", "ideas": 200, "trials": 1227, "luck": 2.33}
+    with store.write() as session:
+        session.get_one(RunRow, 1).report = report
+    text = (await client.get("/runs/1")).text
+    assert "200 ideas, 1,227 trials in all on these prices" in text
