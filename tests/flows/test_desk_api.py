@@ -82,6 +82,14 @@ def test_changes_need_the_token_and_a_reason(client) -> None:
     assert {one["undo"] for one in decisions} >= {"resume system_health"}
 
 
+@pytest.mark.parametrize("reason", ["\\ud800", "\\u0000", "a\\nb"])
+def test_a_reason_that_no_row_can_hold_is_refused(client, reason: str) -> None:
+    sent = {"content": f'{{"reason": "{reason}"}}', "headers": WITH}
+    answer = client.post("/desks/newest/halt", **sent)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:1] == ["body"]
+
+
 def test_without_a_token_nothing_can_be_changed(client) -> None:
     with TestClient(application(lambda: open_store(home=client.home), None)) as closed:
         answer = closed.post("/desks/small/halt", json={"reason": "x"}, headers=WITH)
