@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_agent_desk
 from flows.desk_api import TOKEN as VARIABLE
 from flows.desk_api import application
+from flows.desk_command import _reason
 from tests.flows.desk_in_store import desk_in_store
 
 TOKEN = "t" * 32
@@ -108,3 +110,9 @@ def test_mistakes_and_strange_hosts_are_refused_in_one_line(client) -> None:
 
 def test_the_token_in_the_environment_is_no_unknown_setting() -> None:
     assert load_settings(environment={VARIABLE: TOKEN}) == load_settings(environment={})
+
+
+def test_the_command_line_wants_a_reason_too() -> None:
+    assert _reason("storm") == "storm"
+    with pytest.raises(ArgumentTypeError, match="is empty"):
+        _reason(" ")
