@@ -48,13 +48,18 @@ def copy_database(source: Path, copy: Path) -> None:
 
 
 def fault_of(path: Path) -> str | None:
-    """Return what is wrong with a SQLite file, None where every page and index is whole."""
+    """Return what is wrong with a SQLite file in one line, None where it is whole.
+
+    A file of no bytes is none: SQLite takes it for a database without tables.
+    """
     try:
+        if path.stat().st_size == 0:
+            return "it holds nothing"
         with contextlib.closing(_open_to_read(path)) as connection:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, OSError) as problem:
         return str(problem)
-    return None if found == "ok" else str(found)
+    return None if found == "ok" else " ".join(str(found).split())
 
 
 def is_in_use(path: Path) -> bool:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.events.actions import SendNotification
-from prefect.events.schemas.automations import AutomationCore
+from prefect.events.actions import ActionTypes, SendNotification
+from prefect.events.schemas.automations import (
+    AutomationCore,
+    CompoundTrigger,
+    EventTrigger,
+    MetricTrigger,
+    SequenceTrigger,
+)
 from prefect.exceptions import ObjectNotFound
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
@@ -25,6 +32,62 @@ _BODY = (
 )
 
 
+_TRIGGERS: Mapping[str, type[BaseModel]] = {
+    one.model_fields["type"].default: one
+    for one in (EventTrigger, MetricTrigger, CompoundTrigger, SequenceTrigger)
+}
+_ACTIONS: Mapping[str, type[BaseModel]] = {
+    one.model_fields["type"].default: one for one in get_args(ActionTypes)
+}
+
+
+def _without_unknown_keys(given: object) -> object:
+    """Refuse keys and actions that Prefect would pass over: a trigger without its `expect` fires
+    at every event."""
+    if isinstance(given, Mapping):
+        _refuse_unknown(given, AutomationCore, "")
+        _check_trigger(given.get("trigger"), "trigger")
+        for key in ("actions", "actions_on_trigger", "actions_on_resolve"):
+            found = given.get(key)
+            for number, action in enumerate(found if isinstance(found, list) else ()):
+                _check_action(action, f"{key}[{number}]")
+    return given
+
+
+def _check_trigger(given: object, where: str) -> None:
+    if not isinstance(given, Mapping):
+        return
+    if (model := _TRIGGERS.get(str(given.get("type")))) is not None:
+        _refuse_unknown(given, model, f"{where}.")
+    inner = given.get("triggers")
+    for number, one in enumerate(inner if isinstance(inner, list) else ()):
+        _check_trigger(one, f"{where}.triggers[{number}]")
+
+
+def _check_action(given: object, where: str) -> None:
+    kind = given.get("type") if isinstance(given, Mapping) else None
+    model = _ACTIONS.get(str(kind))
+    if not isinstance(given, Mapping) or model is None:
+        raise ValueError(f"{where}: {kind!r} is no action; choose one of {', '.join(_ACTIONS)}")
+    _refuse_unknown(given, model, f"{where}.")
+    try:
+        model.model_validate(given)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        key = "".join(f".{part}" for part in first["loc"])
+        raise ValueError(f"{where}{key}: {first['msg']}") from None
+
+
+def _refuse_unknown(given: Mapping[Any, Any], model: type[BaseModel], where: str) -> None:
+    unknown = [str(key) for key in given if key not in model.model_fields]
+    if unknown:
+        known = ", ".join(model.model_fields)
+        raise ValueError(f"{where}{unknown[0]}: is an unknown key; choose one of {known}")
+
+
+Automation = Annotated[AutomationCore, BeforeValidator(_without_unknown_keys)]
+
+
 class AutomationsFile(BaseModel):
     """Everything in `config/automations.yaml`.
 
@@ -36,7 +99,7 @@ class AutomationsFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     notify: BlockName | None = None
-    automations: tuple[AutomationCore, ...] = ()
+    automations: tuple[Automation, ...] = ()
 
 
 def load_automations(path: Path = AUTOMATIONS) -> AutomationsFile:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import select
@@ -54,7 +55,7 @@ _NEWEST = "newest"
 class Reason(BaseModel):
     """Why something is changed; it stands in the decision's row."""
 
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=500, pattern=r"^\P{Cc}+$")
 
 
 def _opened(request: Request) -> Iterator[Store]:
@@ -95,6 +96,7 @@ def application(store: Callable[[], Store], token: str | None) -> FastAPI:
         TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "testserver"]
     )
     web.add_exception_handler(FoundryError, _in_one_line)
+    web.add_exception_handler(RequestValidationError, _not_repeated)
     web.include_router(_reading)
     web.include_router(_writing)
     return web
@@ -103,6 +105,13 @@ def application(store: Callable[[], Store], token: str | None) -> FastAPI:
 def _in_one_line(_: Request, problem: Exception) -> JSONResponse:
     missing = isinstance(problem, StoreError) and "there is no" in str(problem)
     return JSONResponse({"detail": str(problem)}, 404 if missing else 409)
+
+
+def _not_repeated(_: Request, problem: Exception) -> JSONResponse:
+    """Tell what is wrong and where, without the text: not every text can be sent back."""
+    assert isinstance(problem, RequestValidationError)
+    told = [{name: one[name] for name in ("type", "loc", "msg")} for one in problem.errors()]
+    return JSONResponse({"detail": told}, 422)
 
 
 @_reading.get("/desks")

@@ -327,6 +327,12 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2024-01-02") from None
 
 
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; say why, it stands in the decision's row")
+    return text
+
+
 def _show(lines: Iterable[str], headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = report_console()
     for line in lines:
@@ -348,7 +354,7 @@ def _reinstate(words: list[str]) -> int:
 
 
 def _set_state(name: str, words: list[str]) -> int:
-    parser = _parser(name, ("id", {}), ("reason", {}), ("--desk", {"default": None}))
+    parser = _parser(name, ("id", {}), ("reason", {"type": _reason}), ("--desk", {"default": None}))
     given = parser.parse_args(words)
     with _store() as store:
         found = read_agent_desk(store, given.desk)
@@ -410,7 +416,9 @@ def _why(words: list[str]) -> int:
 
 
 def _pause(words: list[str]) -> int:
-    parser = _parser("pause", ("agent", {}), ("reason", {}), ("--desk", {"default": None}))
+    parser = _parser(
+        "pause", ("agent", {}), ("reason", {"type": _reason}), ("--desk", {"default": None})
+    )
     given = parser.parse_args(words)
     with _store() as store:
         told = pause_agent(store, given.agent, given.reason, desk=given.desk, at=_now())
@@ -431,7 +439,9 @@ def _resume(words: list[str]) -> int:
 
 
 def _halt(words: list[str]) -> int:
-    given = _parser("halt", ("reason", {}), ("--desk", {"default": None})).parse_args(words)
+    given = _parser(
+        "halt", ("reason", {"type": _reason}), ("--desk", {"default": None})
+    ).parse_args(words)
     with _store() as store:
         told = change_desk(store, "HALTED", given.reason, desk=given.desk, at=_now())
     report_console().print(escape(told))
@@ -439,7 +449,7 @@ def _halt(words: list[str]) -> int:
 
 
 def _flatten(words: list[str]) -> int:
-    parser = _parser("flatten", ("reason", {}), ("--desk", {"default": None}))
+    parser = _parser("flatten", ("reason", {"type": _reason}), ("--desk", {"default": None}))
     parser.description = (
         "Cancel the open orders of a desk that runs and write reduce-only orders that close every "
         "position; its execution sends them. The desk then only reduces until it is resumed. A "

@@ -94,6 +94,8 @@ def desk_as_of(store: Store, name: str | None, day: date) -> PastDesk:
     desk = read_agent_desk(store, name)
     schedule = stored_schedule(desk.schedule, environment=desk.settings["environment"])
     zone = exchange_zone(schedule.orchestrator.exchange)
+    # No desk is there on the last days of the calendar, whose end no date can name.
+    day = min(day, date.max - timedelta(days=2))
     moment = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
     if moment <= desk.began_at:
         raise FoundryError(f"desk {desk.name}: began on {desk.began_at:%Y-%m-%d}, after {day}")

@@ -141,8 +141,9 @@ class NamesSource:
         for start in range(0, len(names), size):
             try:
                 table = self.fetch(names[start : start + size], first, after)
-            except MarketError as problem:
-                self.progress(f"{self.vendor}: {problem}; these are left out for now")
+            except Exception as problem:  # as in `Downloader`: whatever a client may raise
+                told = str(problem).strip().partition("\n")[0] or type(problem).__name__
+                self.progress(f"{self.vendor}: {told}; these are left out for now")
                 return
             if len(table):
                 path = self.scratch / "once.parquet"

@@ -249,7 +249,10 @@ def _massive_bars(web: _Web, path: str, name: str | None = None) -> Iterator[Map
 
 def _massive_row(web: _Web, name: str, bar: Mapping[str, Any]) -> Row:
     moment = _number(web, name, "t", bar.get("t")) / 1000.0
-    day = datetime.fromtimestamp(moment, UTC).astimezone(exchange_zone(NEW_YORK)).date()
+    try:
+        day = datetime.fromtimestamp(moment, UTC).astimezone(exchange_zone(NEW_YORK)).date()
+    except (ValueError, OverflowError, OSError):
+        raise web.odd(f"{name}: {bar.get('t')!r} is no time") from None
     return _row(web, name, day, bar, ("o", "h", "l", "c", "v"))
 
 
@@ -310,8 +313,10 @@ def _alpaca_row(web: _Web, name: str, bar: Any) -> Row:
     try:
         # Midnight in New York, told in UTC: in summer and winter another hour.
         moment = datetime.fromisoformat(str(bar.get("t")).replace("Z", "+00:00"))
+        if moment.tzinfo is None:
+            raise ValueError
         day = moment.astimezone(exchange_zone(NEW_YORK)).date()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise web.odd(f"{name}: {bar.get('t')!r} is no time") from None
     return _row(web, name, day, bar, ("o", "h", "l", "c", "v"))
 

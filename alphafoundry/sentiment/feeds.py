@@ -13,12 +13,14 @@ import calendar
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import MAXYEAR
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from alphafoundry.errors import NewsError, os_error_in_one_line
+from alphafoundry.sentiment.scoring import LONGEST
 
 MOST_BYTES = 5 * 2**20
 _INSTALL = "reading feeds needs the package feedparser; run: make install EXTRAS=news"
@@ -31,6 +33,7 @@ class Entry:
     Attributes
     ----------
     identity : its guid, or its address and title where it has none
+    title : at most 500 characters in one line, all of them printable
     published_at : seconds since 1970, at most the time of fetching
     """
 
@@ -88,7 +91,10 @@ class FeedReader:
         return FeedAnswer(tuple(_entries(_checked(content, where), where, now)))
 
     def _from_address(self, where: str, now: int, state: Mapping[str, str]) -> FeedAnswer:
-        shown = str(httpx.URL(where).copy_with(query=None, userinfo=b""))
+        try:
+            shown = str(httpx.URL(where).copy_with(query=None, userinfo=b""))
+        except httpx.InvalidURL:
+            raise NewsError("an address of a feed is none; look at the list of feeds") from None
         known = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
         headers = {known[name]: value for name, value in state.items() if name in known}
         content = bytearray()
@@ -129,20 +135,29 @@ def _entries(content: bytes, where: str, now: int) -> Iterator[Entry]:
     except ModuleNotFoundError:
         raise NewsError(_INSTALL) from None
     # Bytes, never a name: feedparser would open an address or a file by itself.
-    parsed = feedparser.parse(content)
+    try:
+        parsed = feedparser.parse(content)
+    except Exception as problem:  # it lets through what signs and tags of no feed raise in it
+        raise NewsError(f"{where}: cannot be read as a feed ({type(problem).__name__})") from None
     if not parsed.get("version"):
         raise NewsError(f"{where}: is neither RSS nor Atom")
     for one in parsed.entries:
-        title = " ".join(str(one.get("title", "")).split())
+        title = _printable(one.get("title"))[:LONGEST]
         if not title:
             continue
-        url = str(one.get("link", ""))
+        url = _printable(one.get("link"))
         stamp = one.get("published_parsed") or one.get("updated_parsed")
         # A date without a zone is taken as UTC; one that has not come yet cannot be true.
-        published = calendar.timegm(stamp) if stamp else now
+        published = calendar.timegm(stamp) if stamp and 1 <= stamp[0] <= MAXYEAR else now
         yield Entry(
-            str(one.get("id") or f"{url} {title}"),
+            _printable(one.get("id")) or f"{url} {title}",
             title,
             url,
             min(max(published, 0), now),
         )
+
+
+def _printable(value: object) -> str:
+    """Return a text in one line, without what steers terminals or no database takes."""
+    words = ("" if value is None else str(value)).split()
+    return "".join(sign for sign in " ".join(words) if sign.isprintable())

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
@@ -49,6 +49,16 @@ class AlertSettings(BaseModel):
     gather_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     again_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
     digest: time | None = time(7)
+
+    @field_validator("digest", mode="before")
+    @classmethod
+    def _is_time_of_day(cls, given: object) -> object:
+        """Refuse a number, which would count seconds, and a zone: the time is UTC's."""
+        if isinstance(given, str) and re.fullmatch(r"\d\d:\d\d(:\d\d)?", given) is None:
+            raise ValueError('must be a time of day in UTC such as "07:00"')
+        if not isinstance(given, str | time | None):
+            raise ValueError('must be a time of day in UTC such as "07:00"')
+        return given
 
 
 def load_alerts(path: Path = CONFIGURATION) -> AlertSettings:

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from alphafoundry.errors import FoundryError, os_error_in_one_line
@@ -139,6 +140,8 @@ def metrics_text(home: Path) -> str:
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 10  # seconds for a caller that says nothing
+
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing: a scrape every few seconds is no news."""
 
@@ -166,6 +169,11 @@ def application(home: Path) -> Callable[[dict[str, Any], Start], Iterable[bytes]
     return answer
 
 
+def serving(web: Callable[..., Iterable[bytes]], port: int) -> WSGIServer:
+    """Return a server of this machine, in which a caller that says nothing keeps nobody waiting."""
+    return make_server("127.0.0.1", port, web, ThreadingWSGIServer, _Quiet)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Serve until the process is ended; return the exit status."""
     parser = argparse.ArgumentParser(
@@ -180,9 +188,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if given.once:
             sys.stdout.write(metrics_text(given.home))
             return 0
-        with make_server(
-            "127.0.0.1", given.port, application(given.home), WSGIServer, _Quiet
-        ) as server:
+        with serving(application(given.home), given.port) as server:
             sys.stdout.write(f"metrics: http://127.0.0.1:{server.server_port}/metrics\n")
             sys.stdout.flush()
             child.ready()

@@ -79,6 +79,13 @@ def test_automations_expect_what_prefect_and_the_supervisor_emit() -> None:
         ("notify: slack", r":1: notify: 'slack' is not of the form"),
         ("automations: [{name: a, trigger: {type: event, posture: Reactive, threshold: 1, "
          "within: 0}, actions: []}]\nnotfy: x", "unknown key 'notfy'"),
+        ("automations: [{name: a, trigger: {type: event, posture: Reactive, expected: [x], "
+         "threshold: 1, within: 0}, actions: []}]", r":1: .* trigger\.expected: is an unknown key"),
+        ("automations: [{name: a, trigger: {type: event, posture: Reactive, threshold: 1, "
+         "within: 0}, actions: [{type: do-nothin}]}]", r"actions\[0\]: 'do-nothin' is no action"),
+        ("automations: [{name: a, trigger: {type: event, posture: Reactive, threshold: 1, within: "
+         "0}, actions: [{type: change-flow-run-state, state: CRASHD}]}]",
+         r"actions\[0\]\.state: Input should be"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_automations_names_the_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_agent_desk
 from flows.desk_api import TOKEN as VARIABLE
 from flows.desk_api import application
+from flows.desk_command import _reason
 from tests.flows.desk_in_store import desk_in_store
 
 TOKEN = "t" * 32
@@ -82,6 +84,14 @@ def test_changes_need_the_token_and_a_reason(client) -> None:
     assert {one["undo"] for one in decisions} >= {"resume system_health"}
 
 
+@pytest.mark.parametrize("reason", ["\\ud800", "\\u0000", "a\\nb"])
+def test_a_reason_that_no_row_can_hold_is_refused(client, reason: str) -> None:
+    sent = {"content": f'{{"reason": "{reason}"}}', "headers": WITH}
+    answer = client.post("/desks/newest/halt", **sent)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:1] == ["body"]
+
+
 def test_without_a_token_nothing_can_be_changed(client) -> None:
     with TestClient(application(lambda: open_store(home=client.home), None)) as closed:
         answer = closed.post("/desks/small/halt", json={"reason": "x"}, headers=WITH)
@@ -100,3 +110,9 @@ def test_mistakes_and_strange_hosts_are_refused_in_one_line(client) -> None:
 
 def test_the_token_in_the_environment_is_no_unknown_setting() -> None:
     assert load_settings(environment={VARIABLE: TOKEN}) == load_settings(environment={})
+
+
+def test_the_command_line_wants_a_reason_too() -> None:
+    assert _reason("storm") == "storm"
+    with pytest.raises(ArgumentTypeError, match="is empty"):
+        _reason(" ")

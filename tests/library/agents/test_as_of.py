@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from alphafoundry.agents.as_of import desk_as_of
@@ -21,6 +23,7 @@ def test_what_comes_later_changes_no_day_before(tmp_path):
         desk.run_session(desk.sessions[2])
         again = desk_as_of(store, "small", days[0])
         last = desk_as_of(store, "small", days[2])
+        assert desk_as_of(store, "small", date.max).fills == last.fills
         with pytest.raises(FoundryError, match="began on"):
             desk_as_of(store, "small", days[0].replace(year=2000))
     assert (list(then.lines()), list(then.rows())) == (list(again.lines()), list(again.rows()))

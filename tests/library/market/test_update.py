@@ -332,6 +332,29 @@ def test_yahoo_is_asked_again_for_gaps_but_not_for_ever(
     }
 
 
+def test_gaps_that_nobody_answers_for_are_left_and_the_new_day_stays(
+    tmp_path: Path,
+) -> None:
+    service, lines = Yahoo(), []
+    whole = service.table
+    service.table = whole[~cell(whole, 20, "BBB")]
+
+    def fetch(names: tuple[str, ...], first: date, after: date) -> pd.DataFrame:
+        if tuple(names) == ("BBB",):
+            raise TimeoutError
+        return service(names, first, after)
+
+    for day in (80, 81):
+        source = NamesSource(
+            NAMES, date(2023, 11, 1), tmp_path / "scratch", fetch, lines.append, lambda _: None
+        )
+        report = update_market(
+            tmp_path / "market", source, exchange=NEW_YORK, now=evening(DAYS[day - 1])
+        )
+    assert lines[-1] == "yfinance: TimeoutError; these are left out for now"
+    assert (report.after.appended, report.gaps_left) == (4, 1)
+
+
 def test_names_that_a_person_chose_are_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def test_rss_and_atom_give_title_identity_and_time(tmp_path: Path) -> None:
         (b"", "neither RSS nor Atom"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]><rss version="2.0"/>', "entities"),
         (b"<rss>" + b"x" * (5 * 2**20), "larger than 5 MiB"),
+        (RSS.replace(b"No date", b"&#xD800;"), "cannot be read as a feed"),
     ],
 )
 def test_what_is_no_feed_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
@@ -52,6 +53,28 @@ def test_what_is_no_feed_is_refused(tmp_path: Path, content: bytes, told: str) -
     path.write_bytes(content)
     with pytest.raises(NewsError, match=told):
         FeedReader().read(str(path), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "day", [b"0000-00-00", b"0000-01-01T00:00:00Z", b"9999-12-31T23:59:59-23:59"]
+)
+def test_a_date_that_no_calendar_has_counts_as_of_now(tmp_path: Path, day: bytes) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_bytes(RSS.replace(b"Tue, 02 Jan 2074 10:00:00 GMT", day))
+    assert [one.published_at for one in FeedReader().read(str(path), now=NOW).entries][2] == NOW
+
+
+def test_a_title_is_one_short_line_that_can_be_printed(tmp_path: Path) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_bytes(RSS.replace(b"No date", b"&#27;[31m&#x202e;" + b"No date " * 1000))
+    title = FeedReader().read(str(path), now=NOW).entries[1].title
+    assert title.startswith("[31mNo date No date")
+    assert len(title) == 500
+
+
+def test_an_address_that_is_none_is_told_in_one_line() -> None:
+    with pytest.raises(NewsError, match="is none"):
+        FeedReader().read("https://\x00/", now=NOW)
 
 
 @contextmanager

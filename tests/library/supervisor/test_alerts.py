@@ -17,6 +17,7 @@ from alphafoundry.supervisor.alerts import (
     Known,
     addresses,
     digest_due,
+    load_alerts,
     news,
 )
 from alphafoundry.supervisor.control import SupervisorError, folder_of
@@ -111,6 +112,14 @@ def test_the_digest_is_due_once_a_day() -> None:
     assert digest_due(Known(), time(11), NOON)
     assert not digest_due(Known(digest_on="2026-03-02"), time(11), NOON)
     assert not digest_due(Known(), None, NOON)
+
+
+@pytest.mark.parametrize("digest", ["7", '"07:00+02:00"', '"07:00Z"', "[7]"])
+def test_the_digest_has_a_time_of_day_without_a_zone(tmp_path: Path, digest: str) -> None:
+    path = tmp_path / "alerts.yaml"
+    path.write_text(f"digest: {digest}\n")
+    with pytest.raises(ConfigurationError, match=r"alerts.yaml:1: digest: .*time of day in UTC"):
+        load_alerts(path)
 
 
 def test_a_file_of_addresses_that_others_may_read_is_refused(tmp_path: Path) -> None:

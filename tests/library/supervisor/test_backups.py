@@ -159,3 +159,12 @@ def test_a_restoration_that_was_killed_is_run_again(tmp_path: Path, files: dict[
 def test_without_copies_there_is_nothing_to_restore(tmp_path: Path) -> None:
     with pytest.raises(SupervisorError, match="there is no whole copy"):
         choose(tmp_path, databases(tmp_path, tmp_path), None)
+
+
+def test_a_copy_of_no_bytes_is_passed_over(tmp_path: Path, files: dict[str, Path]) -> None:
+    for day in range(2):
+        back_up(tmp_path, files, today=FIRST + timedelta(days=day))
+    (tmp_path / "backups/2026-03-02/foundry.sqlite").write_bytes(b"")
+    chosen, passed = choose(tmp_path, files, None)
+    assert chosen.name == "2026-03-01"
+    assert passed == ["2026-03-02: foundry.sqlite is damaged (it holds nothing)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 from wsgiref.simple_server import make_server
@@ -10,7 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from alphafoundry.supervisor import database
-from alphafoundry.supervisor.metrics import application, main, metrics_text
+from alphafoundry.supervisor.metrics import application, main, metrics_text, serving
 
 
 def home_with_a_process(home: Path) -> Path:
@@ -56,7 +57,7 @@ def test_a_home_without_a_supervision_says_that_none_runs(tmp_path: Path) -> Non
 
 
 def test_only_metrics_and_only_under_a_name_of_this_machine(tmp_path: Path) -> None:
-    with make_server("127.0.0.1", 0, application(home_with_a_process(tmp_path))) as server:
+    with serving(application(home_with_a_process(tmp_path)), 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         with httpx.Client(trust_env=False) as client:
@@ -64,6 +65,15 @@ def test_only_metrics_and_only_under_a_name_of_this_machine(tmp_path: Path) -> N
             assert client.get(f"{url}/").status_code == 404
             foreign = client.get(f"{url}/metrics", headers={"host": "evil.example"})
             assert foreign.status_code == 400 and "foundry" not in foreign.text
+        server.shutdown()
+
+
+def test_a_caller_that_says_nothing_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with serving(application(tmp_path), 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.create_connection(server.server_address), httpx.Client(trust_env=False) as web:
+            found = web.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5)
+        assert "foundry_up" in found.text
         server.shutdown()
 
 
