@@ -193,6 +193,17 @@ async def test_a_screening_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert len({row.run_id for row in rows}) == 1
 
 
+async def test_the_next_screening_asks_the_generator_for_what_it_had_not_proposed_yet(
+    tmp_path: Path,
+) -> None:
+    market = make_market(3)
+    await screened(market, tmp_path, 64, mining={"share": 0.0})
+    assert len(await screened(market, tmp_path, 8, mining={"share": 0.0})) == 72
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="look", lanes=1, panel=market) as run:
+        assert "miner" not in {row.origin for row in read_screened(run.store, run.service)}
+
+
 async def test_what_was_screened_for_one_seed_is_not_screened_again(tmp_path: Path) -> None:
     settings = load_settings(
         environment={}, home=tmp_path, screen={"ideas": 16, "batch": 16}, simulations=4
