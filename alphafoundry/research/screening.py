@@ -294,12 +294,12 @@ class ScreenedIdeas:
         self._source = source
 
     async def propose(self, count: int) -> Proposals:
-        """Return up to `count` new proposals."""
+        """Return up to `count` new proposals.
+
+        What is chosen is not returned again, so no failure of the source may come in between.
+        """
         best = self._screening.choose(count)
-        if len(best) == count:
-            return Proposals(best, [])
-        more = await self._source.propose(count - len(best))
-        return Proposals([*best, *more.kept], more.refused)
+        return Proposals(best, []) if best else await self._source.propose(count)
 
 
 def best_unlike(rows: Sequence[ScreenedRow], count: int, *, periods: float) -> list[ScreenedRow]:
