@@ -258,12 +258,18 @@ async def screen_all(
     run.tally.screened_seeds.add(run.settings.seed)
     known = screening.known()
     batches = _Batches(screening, screen)
-    handed, fruitless = screening.done, 0
+    handed, fruitless, passed_over = screening.done, 0, 0
     invented = screening.wanted - round(screening.wanted * run.settings.mining.share)
     while handed < invented and fruitless < FRUITLESS_REQUESTS and run.goes_on:
-        proposals = await propose(source, min(screening.batch, invented - handed))
+        left = invented - handed
+        # The source begins anew in each run, with what was screened before where the seed is the
+        # same: that is passed over in whole batches, and does not mean that it is exhausted.
+        count = screening.batch if passed_over else min(screening.batch, left)
+        proposals = await propose(source, count)
+        fruitless = 0 if proposals.kept else fruitless + 1
         ideas = [idea for idea in proposals.kept if idea.canonical not in known]
-        fruitless = 0 if ideas else fruitless + 1
+        passed_over = len(proposals.kept) - len(ideas)
+        ideas = ideas[:left]
         known.update(idea.canonical for idea in ideas)
         handed += len(ideas)
         await batches.hand(ideas)
@@ -288,12 +294,12 @@ class ScreenedIdeas:
         self._source = source
 
     async def propose(self, count: int) -> Proposals:
-        """Return up to `count` new proposals."""
+        """Return up to `count` new proposals.
+
+        What is chosen is not returned again, so no failure of the source may come in between.
+        """
         best = self._screening.choose(count)
-        if len(best) == count:
-            return Proposals(best, [])
-        more = await self._source.propose(count - len(best))
-        return Proposals([*best, *more.kept], more.refused)
+        return Proposals(best, []) if best else await self._source.propose(count)
 
 
 def best_unlike(rows: Sequence[ScreenedRow], count: int, *, periods: float) -> list[ScreenedRow]:

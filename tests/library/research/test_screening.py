@@ -13,7 +13,12 @@ from alphafoundry.market import Panel
 from alphafoundry.research.generation import generator_of
 from alphafoundry.research.proposals import Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, research_run
-from alphafoundry.research.screening import Screening, best_unlike, screen_all
+from alphafoundry.research.screening import (
+    ScreenedIdeas,
+    Screening,
+    best_unlike,
+    screen_all,
+)
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.whole_search import search_all
 from alphafoundry.settings import load_settings
@@ -191,6 +196,32 @@ async def test_a_screening_that_was_stopped_goes_on(tmp_path: Path) -> None:
         rows = read_screened(store, run.service)
     assert len(rows) == 40 and before <= {row.canonical for row in rows}
     assert len({row.run_id for row in rows}) == 1
+
+
+async def test_the_next_screening_asks_the_generator_for_what_it_had_not_proposed_yet(
+    tmp_path: Path,
+) -> None:
+    market = make_market(3)
+    await screened(market, tmp_path, 64, mining={"share": 0.0})
+    assert len(await screened(market, tmp_path, 8, mining={"share": 0.0})) == 72
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="look", lanes=1, panel=market) as run:
+        assert "miner" not in {row.origin for row in read_screened(run.store, run.service)}
+
+
+async def test_the_best_are_handed_on_even_where_the_generator_fails(tmp_path: Path) -> None:
+    class Failing:
+        async def propose(self, count: int) -> Proposals:
+            raise ZeroDivisionError
+
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="daily", lanes=1, panel=make_market(3)) as run:
+        best = idea("rank(close)", pnl(seed=1, drift=0.2), 2.0)
+        record_screened(run.store, [best], service=run.service, run_id=run.run_id)
+        ideas = ScreenedIdeas(Screening(run), Failing())
+        assert [one.canonical for one in (await ideas.propose(5)).kept] == ["rank(close)"]
+        with pytest.raises(ZeroDivisionError):
+            await ideas.propose(5)
 
 
 async def test_what_was_screened_for_one_seed_is_not_screened_again(tmp_path: Path) -> None:
