@@ -62,6 +62,7 @@ class Screening:
     ----------
     wanted : ideas to screen, those that a run before was cut short in the middle of included
     done : ideas that were screened
+    taken_over : those among them that an earlier run had screened
     batch : ideas of one batch
     periods : bars of a year of the market
     """
@@ -80,6 +81,7 @@ class Screening:
         taken = take_over_screened(run.store, run.service, run_id=run.run_id)
         if taken:
             run.progress.say(f"Taking over {taken} ideas that an earlier run had screened")
+        self.taken_over = taken
         self.done = min(taken, self.wanted)
         self._began, self._begun_with = time.monotonic(), self.done
         self._lock = threading.Lock()

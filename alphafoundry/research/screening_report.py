@@ -37,7 +37,8 @@ class ScreeningReport:
     ----------
     market : one line; starts with SYNTHETIC where prices were generated
     days : what was looked at, and what stays sealed
-    ideas : screened in this run; without : those that have no numbers
+    ideas : of this run; taken_over : those among them that an earlier run had screened
+    without : those that have no numbers
     trials : all ever made on these prices
     luck, luck_high : mean and 95 % quantile of the best Sharpe ratio where there is nothing to find
     best : the highest lower bounds, unlike each other
@@ -52,6 +53,7 @@ class ScreeningReport:
     synthetic: bool
     days: str
     ideas: int
+    taken_over: int
     without: int
     trials: int
     luck: float | None
@@ -72,10 +74,15 @@ class ScreeningReport:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return (subject, sentence) pairs that tell the run at a glance."""
-        rate = f", {self.ideas / self.seconds:.0f} a second" if self.seconds >= 1 else ""
+        fresh = self.ideas - self.taken_over
+        rate = f", {fresh / self.seconds:.0f} a second" if self.seconds >= 1 else ""
+        earlier = f", and {self.taken_over:,} by a run that was cut short" * bool(self.taken_over)
         without = f"; {self.without} have no numbers" if self.without else ""
         rows = [
-            ("screened", f"{self.ideas:,} ideas in {self.seconds:.1f} s{rate}{without}"),
+            (
+                "screened",
+                f"{fresh:,} ideas in {self.seconds:.1f} s{rate}{earlier}{without}",
+            ),
             ("days", self.days),
         ]
         if self.luck is not None:
@@ -145,6 +152,7 @@ def build_report(run: ResearchRun, screening: Screening) -> ScreeningReport:
         synthetic=run.synthetic,
         days=_days(run),
         ideas=counted.ideas,
+        taken_over=screening.taken_over,
         without=counted.without,
         trials=trials,
         luck=line.mean * year if line else None,
@@ -152,8 +160,8 @@ def build_report(run: ResearchRun, screening: Screening) -> ScreeningReport:
         best=tuple(_line(row, trials) for row in best),
         seconds=round(run.record.seconds, 2),
         notes=(
-            "The next run with --prescreen chooses among these ideas, too; finalists are judged on "
-            "sealed days there.",
+            "The next run with --prescreen chooses among these ideas, too"
+            + ("; its finalists are judged on sealed days." if isinstance(run.seal, Seal) else "."),
         )
         if best
         else (),
