@@ -64,7 +64,8 @@ def speed(panel: Panel, *, quick: bool) -> list[dict[str, Any]]:
     """Return ideas a second, screened and simulated."""
     count = SPEED_IDEAS.get(panel.shape[1], 200) // (3 if quick else 1)
     ideas = [(one.expression, SETTINGS) for one in ideas_for(panel, count)]
-    batches = [ideas[first : first + BATCH // 2] for first in range(0, len(ideas), BATCH // 2)]
+    size = min(BATCH, max(count // 8, 5))
+    batches = [ideas[first : first + size] for first in range(0, len(ideas), size)]
     list(Screener(panel).screen(ideas[:20]))
     rows = []
     for together in dict.fromkeys((1, available_cores())):

@@ -32,8 +32,12 @@ def available_cores() -> int:
 
 @contextmanager
 def at_most(threads: int | None) -> Iterator[None]:
-    """Use at most so many threads for an operator inside the block; None uses every core."""
-    token = _limit.set(threads or 0)
+    """Use at most so many threads for an operator inside the block; None sets no limit.
+
+    A limit of a block around this one holds as well.
+    """
+    outer, own = _limit.get(), threads or 0
+    token = _limit.set(min(outer, own) if outer and own else outer or own)
     try:
         yield
     finally:
