@@ -22,6 +22,7 @@ from alphafoundry.expressions.tree import Call, Node, Number
 from alphafoundry.research.proposals import MINER, Proposal
 from alphafoundry.research.sameness import essence
 from alphafoundry.research.tree_edits import is_pointless, replaced, write
+from alphafoundry.research.trial_pnl import first_unlike
 from alphafoundry.research.variations import SearchSpace, turned, variations
 from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.settings import SimulationSettings
@@ -136,13 +137,8 @@ def choose_parts(
         ),
     )
     sign = np.array([math.copysign(1.0, one.sharpe) for one in trials])
-    chosen: list[int] = []
-    for number in order:
-        if len(chosen) == most:
-            break
-        alike = sign[number] * sign[chosen] * correlation[number, chosen] if chosen else np.zeros(1)
-        if alike.max() <= UNLIKE_PARTS:
-            chosen.append(number)
+    likeness = correlation * np.outer(sign, sign)
+    chosen = first_unlike(order, likeness, most=most, limit=UNLIKE_PARTS)
     signs = sign[chosen]
     return Parts(
         tuple(trials[number] for number in chosen),

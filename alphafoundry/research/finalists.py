@@ -18,7 +18,7 @@ from alphafoundry.evidence import (
 )
 from alphafoundry.expressions import parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
-from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
+from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, read_trial_pnl
 from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.pnl import BASE
 from alphafoundry.simulation.statistics import LEAST_TURNOVER
@@ -131,13 +131,7 @@ def unlike(trials: TrialPnl, worth: Array, *, most: int = MOST_FINALISTS) -> lis
         np.flatnonzero(~np.isnan(worth)).tolist(),
         key=lambda column: (-worth[column], trials.alpha_ids[column]),
     )
-    chosen: list[int] = []
-    for column in order:
-        if len(chosen) == most:
-            break
-        if all(likeness[column, other] <= UNLIKE for other in chosen):
-            chosen.append(column)
-    return chosen
+    return first_unlike(order, likeness, most=most, limit=UNLIKE)
 
 
 def varying(trials: TrialPnl) -> TrialPnl:

@@ -42,7 +42,7 @@ _LIMIT_OF_EVEN, _LIMIT_OF_BELLS = 2.0, 4.0
 """
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=65_536)
 def essence(canonical: str, *, neutral: bool) -> str:
     """Return a text that is the same for alphas whose books are the same or turned.
 

@@ -14,19 +14,19 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alphafoundry.expressions import Expression, parse
 from alphafoundry.expressions.threads import available_cores
 from alphafoundry.market.frequency import bars_a_year
-from alphafoundry.research.combining import UNLIKE_PARTS, Combiner, Trial, lower_bound
+from alphafoundry.research.combining import UNLIKE_PARTS, Trial, lower_bound
 from alphafoundry.research.generation import FRUITLESS_REQUESTS, Propose
 from alphafoundry.research.history import settings_of, simulated_alphas
 from alphafoundry.research.proposals import Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, simulated_market
 from alphafoundry.research.seal import Seal, seal_of
-from alphafoundry.research.search import ROUNDS
+from alphafoundry.research.search import ROUNDS, combiner_of
 from alphafoundry.research.tree_edits import write
+from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, side_by_side
 from alphafoundry.research.variations import turned
 from alphafoundry.simulation.screening import Screened, Screener
 from alphafoundry.store import (
@@ -36,15 +36,16 @@ from alphafoundry.store import (
     candidates_of_screening,
     mark_chosen,
     pnl_of_screened,
-    read_screened,
     record_screened,
+    screened_expressions,
     take_over_screened,
 )
 
 PNL_KEPT = 0.25
 """Share of a batch, the largest |Sharpe ratio| first, whose daily PnL is kept for the choice."""
 
-Array = NDArray[np.float64]
+MOST_COMPARED = 2_000
+"""Ideas, the largest |Sharpe ratio| first, that are compared with each other."""
 
 
 class Screening:
@@ -76,6 +77,7 @@ class Screening:
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
         self._screener = Screener(searched, threads=1)
+        self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
         self.batch = run.settings.screen.batch
         taken = take_over_screened(run.store, run.service, run_id=run.run_id)
@@ -91,10 +93,10 @@ class Screening:
 
     def known(self) -> set[str]:
         """Return the canonical forms that were screened before."""
-        return {row.canonical for row in read_screened(self._run.store, self._run.service)}
+        return screened_expressions(self._run.store, self._run.service)
 
-    def screen(self, ideas: Sequence[Proposal]) -> int:
-        """Screen a batch and keep what came of it; return how many have numbers.
+    def screen(self, ideas: Sequence[Proposal]) -> None:
+        """Screen a batch and keep what came of it.
 
         Runs in a thread of its own, several side by side. A batch is kept whole or not at all.
         """
@@ -102,7 +104,7 @@ class Screening:
         found: list[Screened] = []
         for one in self._screener.screen([(idea.expression, idea.settings) for idea in ideas]):
             if run.stop.is_set():
-                return 0
+                return
             found.append(one)
         sharpe = [_strength(one) for one in found]
         kept = set(np.argsort(sharpe)[::-1][: math.ceil(PNL_KEPT * len(found))].tolist())
@@ -118,24 +120,13 @@ class Screening:
         with self._lock:
             self.done += len(found)
             self._tell()
-        return sum(one.statistics is not None for one in found)
 
     def combine(self, count: int, number: int, known: Collection[str]) -> list[Proposal]:
         """Return sums of the best unlike ideas so far, and variations of them, at most `count`.
 
         number : of the round, from 0. known : canonical forms that are not proposed again
         """
-        run, mining = self._run, self._run.settings.mining
-        combiner = Combiner(
-            run.fields,
-            run.operators,
-            settings=run.settings.alpha,
-            seed=run.settings.seed,
-            parts=mining.parts,
-            most_parts=mining.most_parts,
-            variations=mining.variations,
-        )
-        rows = candidates_of_screening(run.store, run.service)
+        rows, pnl = self._candidates()
         trials = [
             Trial(
                 row.key,
@@ -146,14 +137,8 @@ class Screening:
             )
             for row in rows
         ]
-        series = _standardized([pnl_of_screened(row) for row in rows])
-        steps = combiner.ask(
-            count,
-            trials,
-            series @ series.T,
-            number=number,
-            known=known,
-            periods=self.periods,
+        steps = self._combiner.ask(
+            count, trials, pnl.correlation(), number=number, known=known, periods=self.periods
         )
         return [step.proposal for step in steps]
 
@@ -170,22 +155,27 @@ class Screening:
         Best by the lower bound of the Sharpe ratio, which must be above 0; one that loses counts
         as its reverse. None is more than 0.7 correlated in daily PnL with a better one.
         """
-        run = self._run
-        known = simulated_alphas(run.store, run.service)
-        rows = [
-            row
-            for row in candidates_of_screening(run.store, run.service)
+        known = simulated_alphas(self._run.store, self._run.service)
+        rows, pnl = self._candidates()
+        new = [
+            place
+            for place, row in enumerate(rows)
             if (row.canonical, settings_of(row.settings)) not in known
         ]
-        return best_unlike(rows, count, periods=self.periods)
+        return best_unlike(
+            [rows[place] for place in new], pnl.only(new), most=count, periods=self.periods
+        )
+
+    def _candidates(self) -> tuple[list[ScreenedRow], TrialPnl]:
+        """Return the strongest ideas that were not chosen, and their daily PnL in their order."""
+        rows = candidates_of_screening(self._run.store, self._run.service, most=MOST_COMPARED)
+        return rows, side_by_side({row.key: pnl_of_screened(row) for row in rows})
 
     def _tell(self) -> None:
         seconds = time.monotonic() - self._began
         rate = (self.done - self._begun_with) / seconds if seconds > 0 else 0.0
-        left = (self.wanted - self.done) / rate if rate > 0 else 0.0
-        note = f"{rate:.0f} a second, {left / 60:.0f} min left" if left >= 60 else ""
-        note = note or f"{rate:.0f} a second, {max(left, 0):.0f} s left"
-        self._run.progress.update("screen", min(self.done, self.wanted), self.wanted, note)
+        done = min(self.done, self.wanted)
+        self._run.progress.update("screen", done, self.wanted, f"{rate:.0f} a second")
 
 
 Screen = Callable[[Screening, list[Proposal]], Awaitable[None]]
@@ -304,44 +294,26 @@ class ScreenedIdeas:
         return Proposals(best, []) if best else await self._source.propose(count)
 
 
-def best_unlike(rows: Sequence[ScreenedRow], count: int, *, periods: float) -> list[ScreenedRow]:
+def best_unlike(
+    rows: Sequence[ScreenedRow], pnl: TrialPnl, *, most: int, periods: float
+) -> list[ScreenedRow]:
     """Return the rows with the highest lower bound of |Sharpe ratio|, unlike each other.
 
-    rows : with daily PnL; those whose bound is not above 0 are left out. periods : bars of a year
+    Parameters
+    ----------
+    rows : those whose bound is not above 0 are left out; one that loses counts as its reverse
+    pnl : of the rows, in their order
+    periods : bars of a year
     """
-    bounds = {row.key: lower_bound(row.sharpe or 0.0, row.days or 0, periods) for row in rows}
+    bounds = [lower_bound(row.sharpe or 0.0, row.days or 0, periods) for row in rows]
     order = sorted(
-        (row for row in rows if bounds[row.key] > 0.0),
-        key=lambda row: (-bounds[row.key], len(row.canonical), row.canonical),
+        (place for place, bound in enumerate(bounds) if bound > 0.0),
+        key=lambda place: (-bounds[place], len(rows[place].canonical), rows[place].canonical),
     )
-    chosen: list[ScreenedRow] = []
-    lines = np.empty((0, 0))
-    series = _standardized([pnl_of_screened(row) for row in order])
-    for number, row in enumerate(order):
-        if len(chosen) == count:
-            break
-        sign = math.copysign(1.0, row.sharpe or 0.0)
-        line = sign * series[number]
-        if chosen and float((lines[: len(chosen)] @ line).max()) > UNLIKE_PARTS:
-            continue
-        if not chosen:
-            lines = np.empty((min(count, len(order)), len(line)))
-        lines[len(chosen)] = line
-        chosen.append(row)
-    return chosen
-
-
-def _standardized(several: Sequence[DailyPnl]) -> Array:
-    """Return each daily PnL with mean 0 and length 1 on the days of all, shape (n, n_days)."""
-    if not several:
-        return np.empty((0, 0))
-    dates = np.unique(np.concatenate([one.dates for one in several]))
-    found = np.zeros((len(several), len(dates)))
-    for number, one in enumerate(several):
-        found[number, np.searchsorted(dates, one.dates)] = np.nan_to_num(one.values)
-    found -= found.mean(axis=1, keepdims=True)
-    length = np.sqrt((found**2).sum(axis=1, keepdims=True))
-    return np.asarray(found / np.where(length > 0.0, length, 1.0))
+    sign = np.array([math.copysign(1.0, row.sharpe or 0.0) for row in rows])
+    likeness = pnl.correlation() * np.outer(sign, sign) if rows else np.empty((0, 0))
+    chosen = first_unlike(order, likeness, most=most, limit=UNLIKE_PARTS)
+    return [rows[place] for place in chosen]
 
 
 def _strength(one: Screened) -> float:

@@ -61,6 +61,20 @@ class Found:
     periods: float
 
 
+def combiner_of(run: ResearchRun) -> Combiner:
+    """Return what proposes sums and variations, by the settings of a run."""
+    mining = run.settings.mining
+    return Combiner(
+        run.fields,
+        run.operators,
+        settings=run.settings.alpha,
+        seed=run.settings.seed,
+        parts=mining.parts,
+        most_parts=mining.most_parts,
+        variations=mining.variations,
+    )
+
+
 async def plan_steps(run: ResearchRun, steps: Sequence[Step]) -> list[SimulationRow]:
     """Plan what a round asks for."""
     run.tally.parents.update(part for step in steps for part in step.parts)
@@ -88,19 +102,10 @@ class Search:
     def __init__(
         self, run: ResearchRun, *, combine: Combine = plan_steps, read_pnl: ReadPnl = fetch_pnl
     ) -> None:
-        mining = run.settings.mining
         self._run = run
         self._combine = combine
         self._read_pnl = read_pnl
-        self._combiner = Combiner(
-            run.fields,
-            run.operators,
-            settings=run.settings.alpha,
-            seed=run.settings.seed,
-            parts=mining.parts,
-            most_parts=mining.most_parts,
-            variations=mining.variations,
-        )
+        self._combiner = combiner_of(run)
         self._each = math.ceil(run.budget / ROUNDS)
         self._number = 0
         self._asked_for: set[str] = set()

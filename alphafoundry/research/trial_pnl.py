@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.frequency import bars_a_year
-from alphafoundry.store import Store, read_daily_pnl
+from alphafoundry.store import DailyPnl, Store, read_daily_pnl
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,11 @@ class TrialPnl:
 
 def read_trial_pnl(store: Store, service: str, alpha_ids: Iterable[str]) -> TrialPnl:
     """Return the PnL of those alphas whose PnL is known, in the order of their ids."""
-    known = read_daily_pnl(store, service, alpha_ids)
+    return side_by_side(read_daily_pnl(store, service, alpha_ids))
+
+
+def side_by_side(known: Mapping[str, DailyPnl]) -> TrialPnl:
+    """Return the PnL of trials by their ids, in the order of these; those without days left out."""
     ids = tuple(sorted(one for one, daily in known.items() if daily.dates.size))
     if not ids:
         return TrialPnl((), np.array([], "datetime64[D]"), np.empty((0, 0)))
@@ -88,3 +92,19 @@ def read_trial_pnl(store: Store, service: str, alpha_ids: Iterable[str]) -> Tria
         pnl[rows[0] : rows[-1] + 1, column] = 0.0
         pnl[rows, column] = np.nan_to_num(daily.values)
     return TrialPnl(ids, dates, pnl)
+
+
+def first_unlike(
+    order: Sequence[int], likeness: NDArray[np.float64], *, most: int, limit: float
+) -> list[int]:
+    """Return the first places in `order`, at most `most`, that are unlike those taken before.
+
+    likeness : shape (n, n); a place is left out where it is above `limit` with one that was taken
+    """
+    chosen: list[int] = []
+    for place in order:
+        if len(chosen) == most:
+            break
+        if not chosen or likeness[place, chosen].max() <= limit:
+            chosen.append(place)
+    return chosen

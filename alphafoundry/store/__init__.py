@@ -70,6 +70,7 @@ from alphafoundry.store.screened import (
     pnl_of_screened,
     read_screened,
     record_screened,
+    screened_expressions,
     take_over_screened,
 )
 from alphafoundry.store.simulations import (
@@ -256,6 +257,7 @@ __all__ = [
     "record_screened",
     "record_trials",
     "save_daily_pnl",
+    "screened_expressions",
     "settle_submission",
     "simulation_key",
     "take_over_screened",

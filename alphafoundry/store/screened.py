@@ -50,22 +50,10 @@ def record_screened(
     for idea in ideas:
         days, amounts = idea.pnl.to_bytes() if idea.pnl is not None else (None, None)
         key = simulation_key(idea.canonical, idea.settings)
-        rows[key] = {
+        rows[key] = {name: value for name, value in vars(idea).items() if name != "pnl"} | {
             "service": service,
             "key": key,
-            "canonical": idea.canonical,
-            "expression": idea.expression,
-            "settings": dict(idea.settings),
-            "origin": idea.origin,
             "run_id": run_id,
-            "sharpe": idea.sharpe,
-            "fitness": idea.fitness,
-            "turnover": idea.turnover,
-            "returns": idea.returns,
-            "drawdown": idea.drawdown,
-            "margin": idea.margin,
-            "days": idea.days,
-            "reason": idea.reason,
             "pnl_days": days,
             "pnl_amounts": amounts,
             "screened_at": now or utc_now(),
@@ -107,8 +95,11 @@ def take_over_screened(
         return len(taken.all())
 
 
-def candidates_of_screening(store: Store, service: str) -> list[ScreenedRow]:
-    """Return every idea whose daily PnL was kept and that was not handed on, in a fixed order."""
+def candidates_of_screening(store: Store, service: str, *, most: int) -> list[ScreenedRow]:
+    """Return the ideas that were not handed on with the largest |Sharpe ratio|, at most `most`.
+
+    Those without daily PnL are left out. In the order of their keys.
+    """
     query = (
         select(ScreenedRow)
         .where(
@@ -116,10 +107,11 @@ def candidates_of_screening(store: Store, service: str) -> list[ScreenedRow]:
             ScreenedRow.chosen_at.is_(None),
             ScreenedRow.pnl_days.is_not(None),
         )
-        .order_by(ScreenedRow.key)
+        .order_by(func.abs(ScreenedRow.sharpe).desc(), ScreenedRow.key)
+        .limit(most)
     )
     with store.session() as session:
-        return list(session.scalars(query))
+        return sorted(session.scalars(query), key=lambda row: row.key)
 
 
 def mark_chosen(
@@ -135,14 +127,20 @@ def mark_chosen(
             )
 
 
-def read_screened(store: Store, service: str, *, limit: int | None = None) -> list[ScreenedRow]:
+def screened_expressions(store: Store, service: str) -> set[str]:
+    """Return the canonical forms of everything that was screened."""
+    query = select(ScreenedRow.canonical).where(ScreenedRow.service == service)
+    with store.session() as session:
+        return set(session.scalars(query))
+
+
+def read_screened(store: Store, service: str) -> list[ScreenedRow]:
     """Return what was screened, the latest first, without daily PnL."""
     query = (
         select(ScreenedRow)
         .options(defer(ScreenedRow.pnl_days), defer(ScreenedRow.pnl_amounts))
         .where(ScreenedRow.service == service)
         .order_by(ScreenedRow.screened_at.desc(), ScreenedRow.key)
-        .limit(limit)
     )
     with store.session() as session:
         return list(session.scalars(query))

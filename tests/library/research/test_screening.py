@@ -20,12 +20,14 @@ from alphafoundry.research.screening import (
     screen_all,
 )
 from alphafoundry.research.seal import Seal
+from alphafoundry.research.trial_pnl import TrialPnl, side_by_side
 from alphafoundry.research.whole_search import search_all
 from alphafoundry.settings import load_settings
 from alphafoundry.simulation import SimulationSettings
 from alphafoundry.store import (
     DailyPnl,
     ScreenedIdea,
+    ScreenedRow,
     begin_run,
     candidates_of_screening,
     count_screened,
@@ -33,6 +35,7 @@ from alphafoundry.store import (
     finish_run,
     mark_chosen,
     open_store,
+    pnl_of_screened,
     read_screened,
     read_simulations,
     record_screened,
@@ -105,6 +108,10 @@ def pnl(*, seed: int, drift: float, like: DailyPnl | None = None) -> DailyPnl:
     return DailyPnl(dates, values)
 
 
+def pnl_of(rows: list[ScreenedRow]) -> TrialPnl:
+    return side_by_side({row.key: pnl_of_screened(row) for row in rows})
+
+
 def idea(name: str, daily: DailyPnl | None, sharpe: float | None, **others: object) -> ScreenedIdea:
     return ScreenedIdea(
         name, name, SETTINGS, "grammar", sharpe=sharpe, days=1000, pnl=daily, **others
@@ -126,10 +133,13 @@ def test_the_best_unlike_ones_are_chosen_whatever_the_order(tmp_path: Path) -> N
         with open_store(home=tmp_path / str(number)) as store:
             run = begin_run(store, flow="screen", service="here")
             record_screened(store, [ideas[one] for one in order], service="here", run_id=run.id)
-            rows = candidates_of_screening(store, "here")
-        chosen = best_unlike(rows, 9, periods=252.0)
+            rows = candidates_of_screening(store, "here", most=9)
+            assert len(candidates_of_screening(store, "here", most=2)) == 2
+        chosen = best_unlike(rows, pnl_of(rows), most=9, periods=252.0)
         assert [row.canonical for row in chosen] == ["rank(close)", "rank(high)", "rank(volume)"]
-        assert [row.canonical for row in best_unlike(rows, 2, periods=252.0)] == [
+        assert [
+            row.canonical for row in best_unlike(rows, pnl_of(rows), most=2, periods=252.0)
+        ] == [
             "rank(close)",
             "rank(high)",
         ]
@@ -164,8 +174,10 @@ def test_what_a_run_that_was_cut_short_screened_belongs_to_the_next(tmp_path: Pa
         finish_run(store, runs[1].id, "finished")
         assert take_over_screened(store, "here", run_id=runs[3].id) == 1
         assert take_over_screened(store, "here", run_id=runs[3].id) == 0
-        mark_chosen(store, "here", [row.key for row in candidates_of_screening(store, "here")])
-        assert candidates_of_screening(store, "here") == []
+        mark_chosen(
+            store, "here", [row.key for row in candidates_of_screening(store, "here", most=9)]
+        )
+        assert candidates_of_screening(store, "here", most=9) == []
 
 
 async def test_a_screening_that_was_stopped_goes_on(tmp_path: Path) -> None:
