@@ -20,6 +20,7 @@ from alphafoundry.evidence import (
     overfitting,
     sharpe_ratio,
 )
+from alphafoundry.evidence.climbing import MEASURED
 from alphafoundry.research.comparison import compare
 from alphafoundry.research.finalists import sees_the_future, sureness
 from alphafoundry.research.run import ResearchRun
@@ -39,6 +40,7 @@ from alphafoundry.store import (
     read_opening,
     read_simulations,
     read_submissions,
+    read_trial_count,
     read_verdicts,
 )
 
@@ -171,9 +173,7 @@ class Evidence:
             rows.append(
                 (
                     "luck",
-                    f"{self.trials} trials{self._kinds()}: with nothing to find, the best Sharpe "
-                    f"ratio of such a search would be about "
-                    f"{self.luck:.2f} (below {self.luck_high:.2f} in 95 of 100)",
+                    luck_told(self.trials, self.luck, self.luck_high, kinds=self._kinds()),
                 )
             )
         if self.sealed_sharpe is not None and self.search_sharpe is not None:
@@ -237,6 +237,17 @@ class Evidence:
         return f"{text}, opening {self.opening} of these days (level {self.level:.2g})"
 
 
+def luck_told(trials: int, luck: float, luck_high: float | None, *, kinds: str = "") -> str:
+    """Return the sentence on what luck alone gives; `kinds` says what the trials were."""
+    text = (
+        f"{trials} trials{kinds}: with nothing to find, the best Sharpe ratio of such a search "
+        f"would be about {luck:.2f} (below {luck_high:.2f} in 95 of 100)"
+    )
+    if trials > MEASURED[-1].trials:
+        text += f", or more: searches of over {MEASURED[-1].trials} trials were not measured"
+    return text
+
+
 @dataclass(frozen=True)
 class AlphaEvidence:
     """What stands beside the Sharpe ratio of one alpha; None where unknown.
@@ -266,7 +277,8 @@ def evidence_of(run: ResearchRun) -> Evidence:
     if len(ids) > MOST_COMPARED:
         ids = [ids[i] for i in np.linspace(0, len(ids) - 1, MOST_COMPARED).astype(int)]
     known = read_trial_pnl(run.store, run.service, ids)
-    trials = count_trials(run.store, run.service, run.market_id)
+    tried = read_trial_count(run.store, run.service, run.market_id)
+    trials = tried.trials
     days = int(np.median((~np.isnan(known.pnl)).sum(axis=0))) if known.alpha_ids else 0
     line = luck_line(trials, days, climbing=True) if trials and days > 1 else None
     year = math.sqrt(known.periods)
@@ -305,7 +317,7 @@ def evidence_of(run: ResearchRun) -> Evidence:
         judged=tuple(_judged(row, opening.trials, known.periods) for row in finalists)
         if opening
         else (),
-        screened=trials - count_trials(run.store, run.service, run.market_id, screened=False),
+        screened=tried.only_screened,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from alphafoundry.evidence import deflated_sharpe_ratio, luck_line, moments, null_deviation
+from alphafoundry.research.evidence import luck_told
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.screening import Screening, turned_to_earn
 from alphafoundry.research.seal import Seal
@@ -86,14 +87,7 @@ class ScreeningReport:
             ("days", self.days),
         ]
         if self.luck is not None:
-            rows.append(
-                (
-                    "luck",
-                    f"{self.trials:,} trials: with nothing to find, the best Sharpe ratio of such "
-                    f"a search would be about {self.luck:.2f} (below {self.luck_high:.2f} in 95 of "
-                    "100)",
-                )
-            )
+            rows.append(("luck", luck_told(self.trials, self.luck, self.luck_high)))
         if self.best:
             one = self.best[0]
             rows.append(

@@ -14,16 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.errors import ExpressionError, FoundryError
+from alphafoundry.errors import ExpressionError, FoundryError, SimulationError
 from alphafoundry.expressions import Evaluator, Expression, check, parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.expressions.threads import at_most
 from alphafoundry.market.panel import Panel
-from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.simulation.evaluators import EvaluatorCache
-from alphafoundry.simulation.pnl import DailyPnl, daily_pnl
+from alphafoundry.simulation.pnl import DailyPnl
 from alphafoundry.simulation.settings import SimulationSettings
-from alphafoundry.simulation.simulator import require_possible, searched_days
+from alphafoundry.simulation.simulator import held_days, require_possible, searched_days
 from alphafoundry.simulation.statistics import Statistics, statistics
 from alphafoundry.simulation.weights import neutralization_groups, to_weights
 
@@ -124,10 +123,9 @@ class Screener:
             decay=settings.decay,
             truncation=settings.truncation,
         )
-        every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
-        days = every_day.between(every_day.first_held, len(every_day))
-        if len(days) < LEAST_DAYS:
-            reason = f"Simulation length is below cutoff of {LEAST_DAYS} days"
-            return Screened(place, None, None, reason)
+        try:
+            _, days = held_days(weights, panel, settings)
+        except SimulationError as problem:
+            return Screened(place, None, None, str(problem))
         searched = searched_days(days, settings.test_period)
         return Screened(place, statistics(searched), searched)

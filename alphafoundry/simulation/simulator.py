@@ -128,11 +128,7 @@ def result_of(
     """
     panel = shared.panel
     mask, _ = shared.universe(settings.universe)
-    every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
-    start = every_day.first_held
-    days = every_day.between(start, len(every_day))
-    if len(days) < LEAST_DAYS:
-        raise SimulationError(f"Simulation length is below cutoff of {LEAST_DAYS} days")
+    start, days = held_days(weights, panel, settings)
     cut = _test_start(days, settings.test_period)
     searched = days if cut is None else days.between(0, cut)
     found = statistics(searched)
@@ -249,6 +245,21 @@ def _test_start(days: DailyPnl, period: str) -> int | None:
             f"{days.dates[0]} to {last}; choose a shorter one"
         )
     return cut if cut < len(days) else None
+
+
+def held_days(
+    weights: NDArray[np.float64], panel: Panel, settings: SimulationSettings
+) -> tuple[int, DailyPnl]:
+    """Return the index of the first day with a position, and what the days from it on earn.
+
+    Raises SimulationError where these are fewer than 500.
+    """
+    every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
+    start = every_day.first_held
+    days = every_day.between(start, len(every_day))
+    if len(days) < LEAST_DAYS:
+        raise SimulationError(f"Simulation length is below cutoff of {LEAST_DAYS} days")
+    return start, days
 
 
 def searched_days(days: DailyPnl, period: str) -> DailyPnl:

@@ -60,7 +60,7 @@ from alphafoundry.store.placebos import (
     record_placebo,
 )
 from alphafoundry.store.refusals import read_refusals, record_refusals
-from alphafoundry.store.register import count_trials, trial_key
+from alphafoundry.store.register import count_trials, read_trial_count, trial_key
 from alphafoundry.store.runs import beat, begin_run, finish_run, is_alive, read_runs
 from alphafoundry.store.screened import (
     ScreenedIdea,
@@ -246,6 +246,7 @@ __all__ = [
     "read_simulations",
     "read_submission_log",
     "read_submissions",
+    "read_trial_count",
     "read_trials",
     "read_verdicts",
     "record_alpha",

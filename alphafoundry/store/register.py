@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
@@ -14,9 +15,26 @@ from alphafoundry.store.tables import ScreenedRow, SimulationRow
 _TURNING = ("reverse(", "multiply(-1, ", "subtract(0, ")
 
 
-def count_trials(
-    store: Store, service: str, market_id: str | None, *, screened: bool = True
-) -> int:
+@dataclass(frozen=True)
+class TrialCount:
+    """How many different alphas were tried.
+
+    Attributes
+    ----------
+    trials : all of them
+    only_screened : those among them that were screened and never simulated
+    """
+
+    trials: int
+    only_screened: int
+
+
+def count_trials(store: Store, service: str, market_id: str | None) -> int:
+    """Return how many different alphas were ever tried on these prices; see `read_trial_count`."""
+    return read_trial_count(store, service, market_id).trials
+
+
+def read_trial_count(store: Store, service: str, market_id: str | None) -> TrialCount:
     """Return how many different alphas were ever tried on these prices.
 
     Tried is what was simulated to the end, and what was screened. An alpha counts once however
@@ -26,19 +44,17 @@ def count_trials(
     Parameters
     ----------
     market_id : of a local market; None counts what was tried for this service
-    screened : False leaves out what was only screened
     """
     simulated = select(SimulationRow.canonical, SimulationRow.settings).where(
         SimulationRow.status.in_(("complete", "warning")), _here(SimulationRow, service, market_id)
     )
-    in_bulk = select(ScreenedRow.canonical, ScreenedRow.settings).where(
+    screened = select(ScreenedRow.canonical, ScreenedRow.settings).where(
         ScreenedRow.reason == "", _here(ScreenedRow, service, market_id)
     )
-    found: set[tuple[str, str]] = set()
     with store.session() as session:
-        for query in (simulated, in_bulk) if screened else (simulated,):
-            found.update(trial_key(*row) for row in session.execute(query))
-    return len(found)
+        made = {trial_key(*row) for row in session.execute(simulated)}
+        looked_at = {trial_key(*row) for row in session.execute(screened)}
+    return TrialCount(len(made | looked_at), len(looked_at - made))
 
 
 def _here(
