@@ -273,7 +273,8 @@ def _pruned_trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None
     below = told["below"]
     kept = [place for place, score in enumerate(scores) if below is None or score >= below]
     items = tuple(batch.items[place] for place in kept)
-    whole, _ = _trials(setting, replace(batch, items=items), None) if items else ([], None)
+    again = None if begun is None else lambda place: begun(kept[place])
+    whole, _ = _trials(setting, replace(batch, items=items), again) if items else ([], None)
     results = [
         [*found, score if math.isfinite(score) else None, 1]
         for found, score in zip(early, scores, strict=True)
