@@ -18,13 +18,14 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 def benchmark_of(bars: Bars, rows: Sequence[int] | NDArray[np.int64], capital: float) -> Benchmark:
     """Return what buying and holding all names gave on these rows, ascending."""
     first, last = int(rows[0]), int(rows[-1]) + 1
-    daily = buy_and_hold(bars, first, last)[np.asarray(rows) - first]
+    held, names = buy_and_hold(bars, first, last)
+    daily = held[np.asarray(rows) - first]
     # Costs and trades are not counted, so they are not 0 but unknown.
     unknown = dict.fromkeys(("turnover", "cost", "trades"))
     return Benchmark(
         metrics={**metrics_by_name(metrics_of(daily, bars_a_year=bars.bars_a_year)), **unknown},
         values=(capital * np.cumprod(1.0 + daily)).tolist(),
-        names=bars.shape[1],
+        names=names,
     )
 
 
