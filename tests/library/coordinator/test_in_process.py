@@ -21,7 +21,6 @@ from alphafoundry.backtest import Bars, backtest, strategy_named
 from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.errors import ConfigurationError, PhaseFailed
-from tests.library.coordinator.conftest import keep_prices
 from tests.working_folder import ROOT
 
 DOCUMENT: Mapping[str, Any] = {
@@ -47,13 +46,7 @@ DOCUMENT: Mapping[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with prices in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
-    keep_prices(bars, tmp_path / "prices.csv")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def results(folder: str) -> Any:
