@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from alphafoundry.backtest import Bars, backtest, strategy_named
 from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.errors import ConfigurationError, PhaseFailed
+from tests.library.coordinator.conftest import keep_prices
 from tests.working_folder import ROOT
 
 DOCUMENT: Mapping[str, Any] = {
@@ -212,3 +215,14 @@ def test_a_check_for_look_ahead_that_fails_is_a_note(place: Path) -> None:
     assert (report.trials, report.failures) == (2, ())
     with sqlite3.connect(place / "home" / "foundry.sqlite") as database:
         assert database.execute("SELECT count(*) FROM workflow_trials").fetchone() == (2,)
+
+
+def test_a_field_that_only_other_symbols_have_is_told_before_anything_runs(bars: Bars) -> None:
+    volume = bars.volume.copy()
+    volume[:, 0] = math.nan
+    keep_prices(replace(bars, volume=volume), Path("prices.csv"))
+    strategy = {"type": "expression", "template": "ts_delta(volume, 5)", "symbols": ["A"]}
+    with pytest.raises(ConfigurationError, match="needs volume, which"):
+        run_workflow(
+            {**DOCUMENT, "strategies": [strategy], "phases": [{"name": "b", "type": "backtest"}]}
+        )
