@@ -139,9 +139,8 @@ def test_a_trial_that_is_measured_twice_begins_twice(setting: Setting, bars: Bar
     own = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}
     sets = [{"lookback": lookback, "seconds": 0.0} for lookback in (5, 20, 40, 60)]
     told = {"until": 100, "objective": "total_return", "below": None}
-    asked = batch(sets, own, pruning=told, rows=[0, bars.shape[0]]).to_json() | {
-        "kind": "pruned trials"
-    }
+    asked = batch(sets, own, pruning=told, rows=[0, bars.shape[0]]).to_json()
+    asked["kind"] = "pruned trials"
     begun: list[int] = []
     found = perform(setting.to_json(), asked, begun.append)["results"]
     assert begun == [0, 1, 2, 3, 0, 1, 2, 3]
@@ -150,6 +149,20 @@ def test_a_trial_that_is_measured_twice_begins_twice(setting: Setting, bars: Bar
     found = perform(setting.to_json(), asked, begun.append)["results"]
     assert begun == [0, 1, 2, 3, *(place for place, (*_, gone) in enumerate(found) if not gone)]
     assert len(begun) == 6
+
+
+@pytest.mark.parametrize("objective", ["sharpe", "total_return", "cvar"])
+def test_a_trial_whose_windows_are_not_full_is_not_given_up(
+    setting: Setting, bars: Bars, objective: str
+) -> None:
+    told = {"until": 40, "objective": objective, "below": 1000.0}
+    sets = [{"fast": 3, "slow": 10}, {"fast": 5, "slow": 60}]
+    asked = batch(sets, pruning=told, rows=[0, bars.shape[0]]).to_json()
+    asked["kind"] = "pruned trials"
+    quick, slow = perform(setting.to_json(), asked)["results"]
+    assert quick[-2] < 1000.0 and quick[-1] == 1
+    assert slow[-2:] == [None, 0]
+    assert slow[METRICS.index("days")] == bars.shape[0]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())
