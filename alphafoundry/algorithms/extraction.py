@@ -69,7 +69,8 @@ def extract_code(answer: str) -> str:
             continue
         if reading is text:
             as_it_stands = code
-        if _accepted(code) or (reading is text and not _of_another_form(code)):
+        reasons = _refusals(code)
+        if not reasons or (reading is text and not any(map(_of_another_form, reasons))):
             return code
     if as_it_stands is None:
         raise NoCode(f"it has no definition of {_FUNCTION}")
@@ -77,25 +78,22 @@ def extract_code(answer: str) -> str:
 
 
 def _accepted(code: str) -> bool:
-    try:
-        validate(code)
-    except RefusedCode:
-        return False
-    return True
+    return not _refusals(code)
 
 
-def _of_another_form(code: str) -> bool:
-    """Return whether the refusal of a code may come from the way in which it is written down."""
+def _refusals(code: str) -> list[str]:
+    """Return why the check refuses the code; nothing where it does not."""
     try:
         validate(code)
     except RefusedCode as error:
-        reasons = [each.reason for each in error.refusals]
-        return any(
-            reason.startswith(("syntax", "execute_trade is", "never answers"))
-            or reason.endswith("is not defined")
-            for reason in reasons
-        )
-    return False
+        return [each.reason for each in error.refusals]
+    return []
+
+
+def _of_another_form(reason: str) -> bool:
+    """Return whether a refusal may come from the way in which the code is written down."""
+    starts = ("syntax", "execute_trade is", "never answers")
+    return reason.startswith(starts) or reason.endswith("is not defined")
 
 
 def _extract(text: str) -> str:

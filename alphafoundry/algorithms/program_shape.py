@@ -218,13 +218,14 @@ def _without_star(code: str, tree: ast.Module) -> str:
     own = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == _FUNCTION]
     if len(own) != 1 or own[0].args.vararg is None or _names(own[0]) or own[0].args.kwonlyargs:
         return code
-    star = own[0].args.vararg.arg
-    used = [n for n in ast.walk(own[0]) if isinstance(n, ast.Name) and n.id == star]
-    first = own[0].body[1 if ast.get_docstring(own[0]) is not None else 0]
-    match first:
-        case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=name)) if (
-            name == star
-            and len(used) == 1
+    star = own[0].args.vararg
+    used = [n for n in ast.walk(own[0]) if isinstance(n, ast.Name) and n.id == star.arg]
+    match own[0].body[ast.get_docstring(own[0]) is not None :]:
+        case [
+            ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=star.arg)) as first,
+            *_,
+        ] if (
+            len(used) == 1
             and all(isinstance(part, ast.Name) for part in parts)
             and len(parts) in map(len, ARGUMENTS.values())
         ):
@@ -232,8 +233,8 @@ def _without_star(code: str, tree: ast.Module) -> str:
         case _:
             return code
     lines = _replaced(code, {first: "pass"}, tree).split("\n")
-    head = lines[own[0].lineno - 1]
-    lines[own[0].lineno - 1] = head.replace(f"*{star}", names, 1)
+    head = lines[star.lineno - 1]
+    lines[star.lineno - 1] = re.sub(rf"\*\s*{star.arg}\b", names, head, count=1)
     return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ def keep_strongest(signals: FloatMatrix, preference: FloatMatrix, most: int) -> 
 
 
 @kernel
-def _unit(asked: float, size: float, most_exposure: float) -> float:
+def unit_of(asked: float, size: float, most_exposure: float) -> float:
     """Return the weight of one unit of signal where `asked` units are wanted in all."""
     gross = asked * size
     return size * (most_exposure / gross) if gross > most_exposure else size
@@ -110,7 +110,7 @@ def _open(
     asked = 0.0
     for i in range(signals.shape[0]):
         asked += abs(signals[i, day])
-    unit = _unit(asked, size, most_exposure)
+    unit = unit_of(asked, size, most_exposure)
     for i in range(signals.shape[0]):
         amount = abs(signals[i, day]) * unit
         book[0, 0] += amount
@@ -151,7 +151,7 @@ def _trade_block(
             gross[t] += abs(now[t])
             gain[t] += before[t] * moved[t]
     for t in range(count):
-        aim[t] = _unit(gross[t], size, most_exposure)
+        aim[t] = unit_of(gross[t], size, most_exposure)
     for t in range(count):
         gain[t] *= unit[t]
         held[t] = unit[t] / (1.0 + gain[t])

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from alphafoundry.backtest.portfolio import unit_of
 from alphafoundry.compilation import FloatMatrix, FloatRow, kernel
 
 
@@ -201,8 +202,7 @@ def _unit(wish: FloatRow, size: float, most_exposure: float) -> float:
     gross = 0.0
     for i in range(len(wish)):
         gross += abs(wish[i])
-    gross *= size
-    return size * (most_exposure / gross) if gross > most_exposure else size
+    return unit_of(gross, size, most_exposure)
 
 
 @kernel

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.backtest.columns import columns_of, opens_of
 from alphafoundry.backtest.execution import Execution, Sizing
-from alphafoundry.backtest.portfolio import cut_losers_and_winners, keep_strongest, trade_all
+from alphafoundry.backtest.portfolio import keep_strongest, trade_all
 from alphafoundry.backtest.price_fills import cut_at_prices, trade_at_prices
 from alphafoundry.backtest.strategy import Strategy, Value
 from alphafoundry.compilation import FloatMatrix, FloatRow
@@ -159,15 +159,12 @@ class Desk:
         """Trade one trial whose prices are not all closes."""
         columns, execution, rules = self._columns, self._execution, self._rules
         at_open, within = execution.fill == "next_open", execution.stops == "high_low"
-        exits = np.full(signals.shape, math.nan)
+        exits = np.empty(signals.shape)
         opens = opens_of(self.bars)
-        if at_open or within:
-            cut_at_prices(
-                signals, opens, columns.high, columns.low, columns.close, at_open, within,
-                rules[3], rules[4], rules[6], exits,
-            )  # fmt: skip
-        else:
-            cut_losers_and_winners(signals, columns.close, rules[3], rules[4], rules[6])
+        cut_at_prices(
+            signals, opens, columns.high, columns.low, columns.close, at_open, within,
+            rules[3], rules[4], rules[6], exits,
+        )  # fmt: skip
         if rules[5] < len(signals):
             keep_strongest(signals, self._preference, int(rules[5]))
         costs = execution.costs

@@ -62,9 +62,9 @@ def load_bars(folder: str) -> Bars:
         }
         groups = {
             name: np.load(path / f"group_{name}.npy", allow_pickle=False, mmap_mode="r")
-            for name in about["groups"]
+            for name in about.get("groups", ())
         }
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError) as problem:
         raise BacktestError(
             f"{path}: the bars of this workflow cannot be read ({problem}); remove the folder, "
             f"and on another machine share {path.parent}"

@@ -263,23 +263,28 @@ def _pruned_trials(setting: Mapping[str, Any], batch: Batch, begun: Begun | None
     """Backtest each parameter set on the first days, and those that are good enough on all.
 
     Of one that is given up the numbers are those of the first days; `early` is its score there.
+    One that has not traded there has no score and is not given up: its windows may not be full.
     """
     told, rows = batch.options["pruning"], batch.options["rows"]
     first_days = {**batch.options, "rows": [rows[0], told["until"]]}
     early, _ = _trials(setting, replace(batch, options=first_days), begun)
-    scores = [
-        score_of(dict(zip(METRICS, found, strict=True)), told["objective"]) for found in early
-    ]
+    scores: list[float | None] = []
+    for found in early:
+        numbers = dict(zip(METRICS, found, strict=True))
+        score = score_of(numbers, told["objective"])
+        scores.append(score if numbers["trades"] and math.isfinite(score) else None)
     below = told["below"]
-    kept = [place for place, score in enumerate(scores) if below is None or score >= below]
-    items = tuple(batch.items[place] for place in kept)
-    whole, _ = _trials(setting, replace(batch, items=items), None) if items else ([], None)
-    results = [
-        [*found, score if math.isfinite(score) else None, 1]
-        for found, score in zip(early, scores, strict=True)
+    kept = [
+        place
+        for place, score in enumerate(scores)
+        if below is None or score is None or score >= below
     ]
+    items = tuple(batch.items[place] for place in kept)
+    again = None if begun is None else lambda place: begun(kept[place])
+    whole, _ = _trials(setting, replace(batch, items=items), again) if items else ([], None)
+    results = [[*found, score, 1] for found, score in zip(early, scores, strict=True)]
     for place, found in zip(kept, whole, strict=True):
-        results[place] = [*found, results[place][-2], 0]
+        results[place] = [*found, scores[place], 0]
     return results, None
 
 

@@ -46,7 +46,7 @@ def phase_keys(workflow: Workflow, setting: Setting, *, split: int) -> dict[str,
             # The last of several searches or analyses above counts, so their order does too.
             "order": workflow.upstream(phase.name),
             "limits": limits_of(workflow, phase.name),
-            "keep_returns": keeps_returns(workflow, phase.name),
+            "keep_returns": reader_of_returns(workflow, phase.name) is not None,
         }
         keys[phase.name] = f"{phase.name}-{digest(identity)[:40]}"
     return keys
@@ -64,11 +64,15 @@ def limits_of(workflow: Workflow, name: str) -> dict[str, Any]:
     }
 
 
-def keeps_returns(workflow: Workflow, name: str) -> bool:
-    """Return whether a later phase needs the daily returns of this phase's trials."""
-    return any(
-        type_of(phase).needs_returns and name in workflow.upstream(phase.name)
-        for phase in workflow.phases
+def reader_of_returns(workflow: Workflow, name: str) -> str | None:
+    """Return the first later phase that needs the daily returns of this phase's trials."""
+    return next(
+        (
+            phase.name
+            for phase in workflow.phases
+            if type_of(phase).needs_returns and name in workflow.upstream(phase.name)
+        ),
+        None,
     )
 
 

@@ -15,16 +15,21 @@ from alphafoundry.runs import Table
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+def metrics_of_days(bars: Bars, daily: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the metrics of returns alone, which say nothing of trading: its numbers are None."""
+    found = metrics_by_name(metrics_of(daily, bars_a_year=bars.bars_a_year))
+    return {**found, "trades": None}
+
+
 def benchmark_of(bars: Bars, rows: Sequence[int] | NDArray[np.int64], capital: float) -> Benchmark:
     """Return what buying and holding all names gave on these rows, ascending."""
     first, last = int(rows[0]), int(rows[-1]) + 1
-    daily = buy_and_hold(bars, first, last)[np.asarray(rows) - first]
-    # Costs and trades are not counted, so they are not 0 but unknown.
-    unknown = dict.fromkeys(("turnover", "cost", "trades"))
+    held, names = buy_and_hold(bars, first, last)
+    daily = held[np.asarray(rows) - first]
     return Benchmark(
-        metrics={**metrics_by_name(metrics_of(daily, bars_a_year=bars.bars_a_year)), **unknown},
+        metrics=metrics_of_days(bars, daily),
         values=(capital * np.cumprod(1.0 + daily)).tolist(),
-        names=bars.shape[1],
+        names=names,
     )
 
 

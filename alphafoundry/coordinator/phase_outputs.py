@@ -199,10 +199,10 @@ class WeightsOverTime:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Equal parts of every name, bought before the measured days and held, without costs.
+    """Equal parts of every name with a price before the measured days, held, without costs.
 
     values : equity at the close of each measured day, from the same capital
-    names : how many instruments there are
+    names : how many were bought; one without a price by then is left out
     """
 
     metrics: Numbers

@@ -127,9 +127,8 @@ def _check_strategies(workflow: Workflow, bars: Bars) -> None:
         raise ConfigurationError(f"{workflow.path}: execution: {problem}") from None
     for use in workflow.strategies:
         try:
-            if use.source.symbols is not None:
-                narrowed(bars, use.source.symbols)
-            use.strategy.require(bars)
+            symbols = use.source.symbols
+            use.strategy.require(bars if symbols is None else narrowed(bars, symbols))
         except BacktestError as problem:
             raise ConfigurationError(f"{workflow.path}: strategy {use.name}: {problem}") from None
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from alphafoundry.coordinator.batch_work import BatchWork
 from alphafoundry.coordinator.batches import Batch, batch_kind
-from alphafoundry.coordinator.checkpoints import batch_key, keeps_returns, limits_of
+from alphafoundry.coordinator.checkpoints import batch_key, limits_of, reader_of_returns
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.isolation import BatchOutcome
 from alphafoundry.coordinator.outputs import outputs_from_json, outputs_to_json
@@ -99,7 +99,7 @@ class PhaseWork:
             upstream=upstream,
             run=self._batches,
             say=run.progress.say,
-            keep_returns=keeps_returns(run.workflow, phase.name),
+            keep_returns=reader_of_returns(run.workflow, phase.name) is not None,
         )
         outputs = self._run_type(kind, context)
         _check_outputs(phase.name, kind, outputs)

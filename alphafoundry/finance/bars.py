@@ -137,9 +137,13 @@ class Bars:
 
     def has(self, name: str) -> bool:
         """Return whether the field is known for at least one day, or the group is known."""
-        if name not in FIELDS:
-            return name in self.groups
-        return not bool(np.isnan(getattr(self, name)).all())
+        return name in self._known
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """Fields and groups that are known; every batch and narrowed strategy asks for them."""
+        fields = (name for name in FIELDS if not np.isnan(getattr(self, name)).all())
+        return frozenset((*fields, *self.groups))
 
     @cached_property
     def bars_a_year(self) -> float:

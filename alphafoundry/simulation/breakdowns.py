@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,15 +95,4 @@ def _broken_down(
         pnl=BOOK * profit[start:, :shown],
         held=held[:shown] / (len(weights) - start),
         size=size[:shown],
-    )
-
-
-def shown_names(breakdowns: Mapping[str, Breakdown]) -> tuple[str, ...]:
-    """Return the names of the tables that these breakdowns make."""
-    return tuple(
-        f"{what}-by-{level}"
-        for level in breakdowns
-        for what in ("pnl", "sharpe", "average-size", "coverage")
-        # The service has no coverage by capitalization.
-        if (what, level) != ("coverage", "capitalization")
     )

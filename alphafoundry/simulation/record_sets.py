@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from alphafoundry.finance.statistics import sharpe
-from alphafoundry.simulation.breakdowns import Breakdown, shown_names
+from alphafoundry.simulation.breakdowns import Breakdown
 from alphafoundry.simulation.pnl import BOOK, DailyPnl
 from alphafoundry.simulation.statistics import YearStatistics, yearly
 
@@ -106,29 +106,45 @@ def _coverage(result: Simulated) -> RecordSet:
     return record_set("coverage", "Coverage", [("date", "date"), ("coverage", "integer")], rows)
 
 
-_PARTS: Mapping[str, tuple[str, str, str]] = {
-    "pnl": ("PnL", "pnl", "amount"),
-    "sharpe": ("Sharpe", "sharpe", "decimal"),
-    "average-size": ("Average size", "averageSize", "amount"),
-    "coverage": ("Coverage", "coverage", "decimal"),
-}
-"""What a table by parts shows to its title, column and type."""
-
-
 def _by_part(result: Simulated, name: str) -> RecordSet:
     """Return a table such as pnl-by-sector."""
     what, _, level = name.partition("-by-")
+    title, column, kind, values = _PARTS[what]
     parts = result.breakdowns[level]
-    year = result.days.bars_a_year
-    values: Mapping[str, list[float | None]] = {
-        "pnl": [round(float(pnl.sum()), 2) for pnl in parts.pnl.T],
-        "sharpe": [_clean(sharpe(pnl, year), 2) for pnl in parts.pnl.T],
-        "average-size": [_clean(value, 2) for value in parts.size.tolist()],
-        "coverage": [_clean(value, 2) for value in parts.held.tolist()],
-    }
-    title, column, kind = _PARTS[what]
-    rows = [list(row) for row in zip(parts.names, values[what], strict=True)]
+    rows = [
+        list(row) for row in zip(parts.names, values(parts, result.days.bars_a_year), strict=True)
+    ]
     return record_set(name, f"{title} by {level}", [(level, "string"), (column, kind)], rows)
+
+
+_PARTS: Mapping[str, tuple[str, str, str, Callable[[Breakdown, float], list[float | None]]]] = {
+    "pnl": (
+        "PnL",
+        "pnl",
+        "amount",
+        lambda parts, _: [round(float(x.sum()), 2) for x in parts.pnl.T],
+    ),
+    "sharpe": (
+        "Sharpe",
+        "sharpe",
+        "decimal",
+        lambda parts, year: [_clean(sharpe(pnl, year), 2) for pnl in parts.pnl.T],
+    ),
+    "average-size": (
+        "Average size",
+        "averageSize",
+        "amount",
+        lambda parts, _: [_clean(value, 2) for value in parts.size.tolist()],
+    ),
+    "coverage": (
+        "Coverage",
+        "coverage",
+        "decimal",
+        lambda parts, _: [_clean(value, 2) for value in parts.held.tolist()],
+    ),
+}
+"""What a table by parts shows to its title, column, type and values, from the parts and the bars
+of a year."""
 
 
 def _planted(result: Simulated) -> RecordSet:
@@ -152,7 +168,14 @@ def record_set_names(result: Simulated) -> tuple[str, ...]:
     """Return the names of the tables that this simulation has."""
     own = tuple(name for name in _TABLES if name != "planted-effects")
     planted = () if result.planted is None else ("planted-effects",)
-    return (*own, *shown_names(result.breakdowns), *planted)
+    by_part = (
+        f"{what}-by-{level}"
+        for level in result.breakdowns
+        for what in _PARTS
+        # The service has no coverage by capitalization.
+        if (what, level) != ("coverage", "capitalization")
+    )
+    return (*own, *by_part, *planted)
 
 
 def make_record_set(result: Simulated, name: str) -> RecordSet:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
+from alphafoundry.coordinator.checkpoints import reader_of_returns
 from alphafoundry.coordinator.components import Component, store_signals
 from alphafoundry.coordinator.context import PhaseContext, Trial
 from alphafoundry.coordinator.document_values import Count, Text, TrialCount
@@ -23,7 +24,7 @@ from alphafoundry.coordinator.phase_outputs import (
     OptimizationOutputs,
     SearchedTrial,
 )
-from alphafoundry.coordinator.phase_types import TopTrial, phase_type, type_of
+from alphafoundry.coordinator.phase_types import TopTrial, phase_type
 from alphafoundry.coordinator.plots import front_plot, heat_maps
 from alphafoundry.coordinator.pruning import Medians
 from alphafoundry.coordinator.sampling import Score, grid_size, names_compared, search_for
@@ -270,8 +271,7 @@ def _check(phase: Phase, workflow: Workflow) -> None:
             raise ConfigurationError(
                 "pruning needs one objective, and this search has several; leave pruning out"
             )
-        later = [name for name in workflow.needs if phase.name in workflow.upstream(name)]
-        reader = next((n for n in later if type_of(workflow.phase(n)).needs_returns), None)
+        reader = reader_of_returns(workflow, phase.name)
         if reader is not None:
             raise ConfigurationError(
                 f"phase {reader!r} reads the daily returns of every trial, which pruning gives up; "

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from alphafoundry.backtest import Bars, Window, metrics_of, walk_forward_windows
-from alphafoundry.coordinator.batches import metrics_by_name
+from alphafoundry.backtest import Bars, Window, walk_forward_windows
 from alphafoundry.coordinator.context import PhaseContext
 from alphafoundry.coordinator.document_values import Text, Whole
-from alphafoundry.coordinator.measured_days import benchmark_of, by_month, monthly_table
+from alphafoundry.coordinator.measured_days import (
+    benchmark_of,
+    by_month,
+    metrics_of_days,
+    monthly_table,
+)
 from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.phase_outputs import Equity, WalkForwardOutputs, WindowOutputs
 from alphafoundry.coordinator.phase_types import Measured, phase_type
@@ -345,11 +349,7 @@ def _results(
     # What a later phase trades out of sample must have been found before its first day.
     before = [line for line in listed if windows[line.window].train.stop <= context.split]
     return WalkForwardOutputs(
-        # Joined returns say nothing of trading, so there is no turnover and no count of trades.
-        metrics={
-            **metrics_by_name(metrics_of(joined, bars_a_year=context.bars.bars_a_year)),
-            "trades": None,
-        },
+        metrics=metrics_of_days(context.bars, joined),
         windows=listed,
         best_params={line.strategy: line.parameters for line in before[-1:]},
         equity=Equity(

@@ -86,6 +86,13 @@ TAKEN |= {
             "    ticker, price, tick, cash_balance, shares_held = args\n",
         )
     ),
+    "starred_over_lines": fenced(
+        FULL.replace(
+            "def execute_trade(ticker, price, tick, cash_balance, shares_held):\n",
+            "def execute_trade(\n    * args,\n):\n"
+            "    ticker, price, tick, cash_balance, shares_held = args\n",
+        )
+    ),
     "lambda_without_a_fence": PROSE
     + IMPORTS
     + "\n\n\n"
@@ -120,7 +127,9 @@ TAKEN |= {
     "asciidoc": "[source,python]\n----\n" + FULL + "----\n",
 }
 
-REFUSED: dict[str, str] = {}
+REFUSED: dict[str, str] = {
+    "starred_without_a_body": fenced('def execute_trade(*args):\n    """Decide."""\n'),
+}
 """Answers without a program that can be run."""
 
 

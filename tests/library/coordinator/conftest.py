@@ -63,6 +63,15 @@ def keep_prices(bars: Bars, path: Path) -> None:
 
 
 @pytest.fixture
+def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with prices in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
+    keep_prices(bars, tmp_path / "prices.csv")
+    return tmp_path
+
+
+@pytest.fixture
 def setting(bars: Bars, tmp_path: Path) -> Setting:
     """A setting on `bars` in a folder of its own."""
     from alphafoundry.backtest import Execution

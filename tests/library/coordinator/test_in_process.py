@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +49,7 @@ DOCUMENT: Mapping[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with prices in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
-    keep_prices(bars, tmp_path / "prices.csv")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def results(folder: str) -> Any:
@@ -219,3 +215,14 @@ def test_a_check_for_look_ahead_that_fails_is_a_note(place: Path) -> None:
     assert (report.trials, report.failures) == (2, ())
     with sqlite3.connect(place / "home" / "foundry.sqlite") as database:
         assert database.execute("SELECT count(*) FROM workflow_trials").fetchone() == (2,)
+
+
+def test_a_field_that_only_other_symbols_have_is_told_before_anything_runs(bars: Bars) -> None:
+    volume = bars.volume.copy()
+    volume[:, 0] = math.nan
+    keep_prices(replace(bars, volume=volume), Path("prices.csv"))
+    strategy = {"type": "expression", "template": "ts_delta(volume, 5)", "symbols": ["A"]}
+    with pytest.raises(ConfigurationError, match="needs volume, which"):
+        run_workflow(
+            {**DOCUMENT, "strategies": [strategy], "phases": [{"name": "b", "type": "backtest"}]}
+        )

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphafoundry.backtest import Bars, run_trials, strategy_named
-from alphafoundry.coordinator.batches import METRICS, Batch, Setting, metrics_to_json
+from alphafoundry.coordinator.batches import METRICS, Batch, Setting, metrics_to_json, perform
 from alphafoundry.coordinator.isolation import Failure, TrialFailed, carry_out
 from alphafoundry.coordinator.worker_pool import WorkerPool
 from alphafoundry.errors import PhaseFailed
@@ -132,6 +132,37 @@ def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
         outcome = carry_out(batch(sets, slow), attempts_in(pool, setting, asked, 2.5), retries=0)
     assert asked == [tuple(range(8))]
     assert outcome.failures == []
+
+
+def test_a_trial_that_is_measured_twice_begins_twice(setting: Setting, bars: Bars) -> None:
+    """So each part has the whole time, and what fails in the second is charged to its trial."""
+    own = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}
+    sets = [{"lookback": lookback, "seconds": 0.0} for lookback in (5, 20, 40, 60)]
+    told = {"until": 100, "objective": "total_return", "below": None}
+    asked = batch(sets, own, pruning=told, rows=[0, bars.shape[0]]).to_json()
+    asked["kind"] = "pruned trials"
+    begun: list[int] = []
+    found = perform(setting.to_json(), asked, begun.append)["results"]
+    assert begun == [0, 1, 2, 3, 0, 1, 2, 3]
+    asked["options"]["pruning"]["below"] = sorted(early for *_, early, _ in found)[2]
+    begun.clear()
+    found = perform(setting.to_json(), asked, begun.append)["results"]
+    assert begun == [0, 1, 2, 3, *(place for place, (*_, gone) in enumerate(found) if not gone)]
+    assert len(begun) == 6
+
+
+@pytest.mark.parametrize("objective", ["sharpe", "total_return", "cvar"])
+def test_a_trial_whose_windows_are_not_full_is_not_given_up(
+    setting: Setting, bars: Bars, objective: str
+) -> None:
+    told = {"until": 40, "objective": objective, "below": 1000.0}
+    sets = [{"fast": 3, "slow": 10}, {"fast": 5, "slow": 60}]
+    asked = batch(sets, pruning=told, rows=[0, bars.shape[0]]).to_json()
+    asked["kind"] = "pruned trials"
+    quick, slow = perform(setting.to_json(), asked)["results"]
+    assert quick[-2] < 1000.0 and quick[-1] == 1
+    assert slow[-2:] == [None, 0]
+    assert slow[METRICS.index("days")] == bars.shape[0]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())

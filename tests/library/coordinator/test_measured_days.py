@@ -11,10 +11,11 @@ from alphafoundry.coordinator.measured_days import benchmark_of, by_month, month
 
 
 def test_buying_and_holding_is_the_mean_of_what_each_name_gained(bars: Bars) -> None:
-    daily = buy_and_hold(bars, 100, 300)
+    daily, names = buy_and_hold(bars, 100, 300)
+    assert names == 4
     growth = (bars.close[99:300] / bars.close[99]).mean(axis=1)
     np.testing.assert_allclose(np.cumprod(1 + daily), growth[1:], rtol=1e-12)
-    whole = buy_and_hold(bars, 0, 300)
+    whole, _ = buy_and_hold(bars, 0, 300)
     assert whole[0] == 0.0
     assert np.prod(1 + whole) == pytest.approx((bars.close[-1] / bars.close[0]).mean(), rel=1e-12)
 
@@ -23,9 +24,13 @@ def test_names_without_a_price_are_not_bought() -> None:
     from tests.library.backtest.markets import bars_of
 
     late = np.array([[10.0, np.nan], [11.0, 5.0], [np.nan, 50.0]])
-    np.testing.assert_allclose(buy_and_hold(bars_of(late), 1, 3), [0.1, 0.0], atol=1e-15)
+    daily, names = buy_and_hold(bars_of(late), 1, 3)
+    np.testing.assert_allclose(daily, [0.1, 0.0], atol=1e-15)
+    assert names == benchmark_of(bars_of(late), range(1, 3), 1.0).names == 1
     none = np.array([[np.nan], [5.0]])
-    np.testing.assert_array_equal(buy_and_hold(bars_of(none), 1, 2), [0.0])
+    daily, names = buy_and_hold(bars_of(none), 1, 2)
+    np.testing.assert_array_equal(daily, [0.0])
+    assert names == 0
 
 
 def test_a_benchmark_says_nothing_of_costs(bars: Bars) -> None:

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alphafoundry.backtest import Bars
 from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.pareto import chosen_of, front_of
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError
-from tests.library.coordinator.conftest import keep_prices
 
 Load = Callable[[str], Workflow]
 
@@ -60,15 +58,6 @@ DOCUMENT: Mapping[str, Any] = {
         {"name": "later", "type": "validation", "inputs": ["search.best_params"]},
     ],
 }
-
-
-@pytest.fixture
-def place(tmp_path: Path, bars: Bars, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with prices in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
-    keep_prices(bars, tmp_path / "prices.csv")
-    return tmp_path
 
 
 def test_a_search_for_two_objectives_keeps_its_front(place: Path) -> None:

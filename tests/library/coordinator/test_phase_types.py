@@ -17,8 +17,9 @@ from alphafoundry.coordinator import PhaseContext, phase_type, run_workflow
 from alphafoundry.coordinator.phase_types import phase_types
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed
-from tests.library.coordinator.test_in_process import place  # noqa: F401
 from tests.working_folder import ROOT
+
+pytestmark = pytest.mark.usefixtures("place")
 
 HEAD = """
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -126,6 +127,12 @@ def test_bars_come_back_bit_for_bit(bars: Bars, tmp_path: Path) -> None:
     assert again.fingerprint == bars.fingerprint
     assert (again.label, again.synthetic, again.symbols) == (bars.label, True, bars.symbols)
     assert save_bars(bars, tmp_path) == folder
+    # A folder from before there were groups says nothing of them.
+    about = json.loads((folder / "about.json").read_text())
+    del about["groups"]
+    (folder / "about.json").write_text(json.dumps(about))
+    load_bars.cache_clear()
+    assert load_bars(str(folder)).fingerprint == bars.fingerprint
     (folder / "close.npy").unlink()
     load_bars.cache_clear()
     with pytest.raises(BacktestError, match="cannot be read"):
