@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from alphafoundry.alert_addresses import open_addresses, send
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.supervisor import alerts, child, database, linux
 from alphafoundry.supervisor.control import SupervisorError, folder_of
@@ -76,7 +77,7 @@ class Postman:
                 if label not in self.addresses:
                     post.to.remove(label)
                 elif label not in refused:
-                    if _send(self.addresses[label], post.title, post.body):
+                    if send(self.addresses[label], post.title, post.body):
                         post.to.remove(label)
                     else:
                         refused.add(label)
@@ -90,29 +91,6 @@ class Postman:
         else:
             child.status("all told")
             self.pause, self.next_at = FIRST_PAUSE, 0.0
-
-
-def open_addresses(given: Sequence[str]) -> dict[str, Any]:
-    """Return Apprise's service for each address, by a label without what is secret.
-
-    Raises
-    ------
-    ConfigurationError : an address is none of Apprise's; it is told by its number
-    """
-    import apprise
-
-    # Its lines tell addresses.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    found: dict[str, Any] = {}
-    for number, address in enumerate(given, 1):
-        service = apprise.Apprise.instantiate(address, suppress_exceptions=True)
-        if service is None:
-            raise ConfigurationError(
-                f"address {number} of {len(given)} for alerts is none that Apprise knows; "
-                "https://appriseit.com/services/ lists their forms"
-            )
-        found[f"address {number} ({service.service_name})"] = service
-    return found
 
 
 def sender_process(environment: Mapping[str, str]) -> list[ProcessConfig]:
@@ -141,14 +119,6 @@ def sender_process(environment: Mapping[str, str]) -> list[ProcessConfig]:
     ]
 
 
-def _send(service: Any, title: str, body: str) -> bool:
-    """Return whether an address has taken a message."""
-    try:
-        return bool(service.notify(body=body, title=title))
-    except Exception:  # a service that raises has not taken it, and its text may tell the address
-        return False
-
-
 def send_test(environment: Mapping[str, str]) -> list[str]:
     """Send every address a test; return a line for each.
 
@@ -165,7 +135,7 @@ def send_test(environment: Mapping[str, str]) -> list[str]:
         )
     title = f"Alpha Foundry on {socket.gethostname()}: a test"
     services = open_addresses(given)
-    failed = [label for label, one in services.items() if not _send(one, title, "Alerts arrive.")]
+    failed = [label for label, one in services.items() if not send(one, title, "Alerts arrive.")]
     if failed:
         raise SupervisorError(
             f"{', '.join(failed)}: refuses the test; look at user, password, host and network"

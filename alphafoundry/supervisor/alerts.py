@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from alphafoundry.alert_addresses import in_one_line
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.supervisor.linux import ALERTS
@@ -37,7 +38,6 @@ _OF_STATE = ("quarantined", "crash_loop")
 """Kinds that last until their process is well again; others end with an event that is no alert."""
 
 _ENDED_BY_EVENT = ("machine", "disk")
-_LOGIN = re.compile(r"//[^/@\s]*@")
 
 
 class AlertSettings(BaseModel):
@@ -187,7 +187,7 @@ def news(
                 before, text=row["text"], count=before.count + 1, told_at=told_at
             )
         if is_news:
-            lines.append(f"{row['at'][11:16]} {_who(row['process'])} {_plain(row['text'])}")
+            lines.append(f"{row['at'][11:16]} {_told(row['process'], row['text'])}")
     well = {row["name"]: row["since"] for row in processes if row["state"] in _WELL}
     for key, one in list(problems.items()):
         since = well.get(one.process)
@@ -198,7 +198,7 @@ def news(
                 del problems[key]
         elif now - moment_of(one.told_at) >= again:
             problems[key] = replace(one, told_at=moment)
-            lines.append(f"still, since {one.at[:16]}: {_who(one.process)} {_plain(one.text)}")
+            lines.append(f"still, since {one.at[:16]}: {_told(one.process, one.text)}")
     after = replace(known, seen=seen, open=problems)
     return after, _message(lines, over)
 
@@ -206,7 +206,7 @@ def news(
 def _message(lines: Sequence[str], over: Sequence[tuple[Problem, str]]) -> Message | None:
     ended = [
         f"resolved after {span((moment_of(at) - moment_of(one.at)).total_seconds())}: "
-        f"{_who(one.process)} {one.kind.replace('_', ' ')}"
+        f"{_told(one.process, one.kind.replace('_', ' '))}"
         for one, at in over
     ]
     if not lines and not ended:
@@ -221,13 +221,8 @@ def _message(lines: Sequence[str], over: Sequence[tuple[Problem, str]]) -> Messa
     return Message(", ".join(counts), "\n".join(body))
 
 
-def _who(process: str) -> str:
-    return f"{process or 'supervisor'}:"
-
-
-def _plain(text: str) -> str:
-    """Return a text in one line, without logins that a program may have printed."""
-    return _LOGIN.sub("//***@", " ".join(text.split()))
+def _told(process: str, text: str) -> str:
+    return f"{process or 'supervisor'}: {in_one_line(text)}"
 
 
 def digest_due(known: Known, at: time | None, now: datetime) -> bool:
@@ -263,11 +258,11 @@ def digest(connection: sqlite3.Connection, known: Known, *, now: datetime) -> Me
     ).fetchall()
     lines += [
         f"{row['process']}, {row['count']} times since {row['first_at'][:10]}: "
-        f"{_plain(row['sample'])[:160]}"
+        f"{in_one_line(row['sample'])[:160]}"
         for row in errors
     ]
     lines += [
-        f"stands since {one.at[:16]}, {one.count} times: {_who(one.process)} {_plain(one.text)}"
+        f"stands since {one.at[:16]}, {one.count} times: {_told(one.process, one.text)}"
         for one in known.open.values()
     ]
     machine = connection.execute("SELECT * FROM machine_usage ORDER BY at DESC LIMIT 1").fetchone()

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from alphafoundry.alert_addresses import open_addresses, send
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.supervisor import database
-from alphafoundry.supervisor.alert_sender import Sender, open_addresses, send_test, sender_process
+from alphafoundry.supervisor.alert_sender import Sender, send_test, sender_process
 from alphafoundry.supervisor.alerts import (
     AlertSettings,
     Known,
@@ -97,9 +98,13 @@ def test_room_on_the_disk_ends_the_alert_about_it() -> None:
     assert "resolved" in told(known, event(2, "disk", severity="info", name="", minute=1))[1]
 
 
-def test_a_login_that_a_program_printed_is_not_passed_on() -> None:
-    one = event(1, "pattern") | {"text": "failed: postgresql://me:secret@host/db"}
-    assert "secret" not in told(Known(), one)[1]
+@pytest.mark.parametrize(
+    "login", ["me:secret", "me:my@secret", "me:my/secret", ":secret", "secret"]
+)
+def test_a_login_that_a_program_printed_is_not_passed_on(login: str) -> None:
+    one = event(1, "pattern") | {"text": f"failed: postgresql://{login}@host/db"}
+    text = told(Known(), one)[1]
+    assert "secret" not in text and "failed: postgresql://***@host/db" in text
 
 
 def test_a_message_shows_twenty_and_counts_the_rest() -> None:
@@ -157,6 +162,13 @@ def mailbox() -> Iterator[Mailbox]:
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+def test_a_service_of_html_shows_each_line_and_what_stands_in_it(mailbox: Mailbox) -> None:
+    services = open_addresses([f"json://127.0.0.1:{mailbox.port}/?format=html"])
+    for one in services.values():
+        assert send(one, "title", "first\n<Connection object>")
+    assert mailbox.taken[0]["message"] == "first<br/>&lt;Connection&nbsp;object&gt;"
 
 
 @pytest.fixture
