@@ -15,10 +15,9 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
-from alphafoundry.sqlite_copy import copy_database
+from alphafoundry.sqlite_copy import copy_before
 from alphafoundry.whole_file import replace_file
 
 MIGRATED = "prefect.db.migrations"
@@ -90,10 +89,7 @@ def _copy_before_migration(database: Path) -> None:
     if before is not None and database.exists():
         from alphafoundry.settings import load_settings
 
-        today = datetime.now(UTC).date().isoformat()
-        folder = load_settings().home / "backups" / f"{today}-before-prefect-{prefect.__version__}"
-        if not (folder / database.name).exists():
-            copy_database(database, folder / database.name)
+        copy_before(database, f"prefect-{prefect.__version__}", home=load_settings().home)
     replace_file(known, f"{head}\n".encode())
 
 
