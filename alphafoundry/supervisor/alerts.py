@@ -37,7 +37,7 @@ _WELL = ("running", "sleeping", "finished")
 _OF_STATE = ("quarantined", "crash_loop")
 """Kinds that last until their process is well again; others end with an event that is no alert."""
 
-_ENDED_BY_EVENT = ("machine", "disk")
+ENDED_BY_EVENT = ("machine", "disk")
 
 
 class AlertSettings(BaseModel):
@@ -175,7 +175,7 @@ def news(
         key = f"{row['process']}/{row['kind']}"
         before = problems.get(key)
         if row["severity"] != "alert":
-            if before is not None and row["kind"] in _ENDED_BY_EVENT:
+            if before is not None and row["kind"] in ENDED_BY_EVENT:
                 over.append((problems.pop(key), row["at"]))
             continue
         is_news = before is None or moment_of(row["at"]) - moment_of(before.told_at) >= again
@@ -193,7 +193,7 @@ def news(
         since = well.get(one.process)
         if one.kind in _OF_STATE and since is not None and now - moment_of(since) >= STEADY:
             over.append((problems.pop(key), since))
-        elif one.kind not in (*_OF_STATE, *_ENDED_BY_EVENT):
+        elif one.kind not in (*_OF_STATE, *ENDED_BY_EVENT):
             if now - moment_of(one.told_at) >= again:
                 del problems[key]
         elif now - moment_of(one.told_at) >= again:

@@ -43,6 +43,7 @@ from alphafoundry.supervisor.output import (
 from alphafoundry.supervisor.plan import read_plan, write_plan
 from alphafoundry.supervisor.probes import Prober
 from alphafoundry.supervisor.processes import ErrorPattern, ProcessConfig, differences
+from alphafoundry.supervisor.reading import reading
 from alphafoundry.supervisor.recording import Recorder
 from alphafoundry.supervisor.sampling import (
     MEAN_SECONDS,
@@ -132,6 +133,7 @@ class Core:
         self._beat_at = 0.0
         self._ahead = _ahead()
         self._told: set[str] = set()
+        self._stood = _alerts_of_machine(path)
         self._last_words: dict[str, str] = {}
         self._interrupted = False
         self._guardian_gone = False
@@ -960,8 +962,9 @@ class Core:
         least = limits.least_disk_mb * 2**20
         if usage.disk_free < least:
             self._tell_once("disk", f"{usage.disk_free / 2**20:.0f} MB left on the disk", now)
-        elif "disk" in self._told and usage.disk_free > ROOM_AGAIN * least:
+        elif "disk" in self._told | self._stood and usage.disk_free > ROOM_AGAIN * least:
             self._told.discard("disk")
+            self._stood.discard("disk")
             self._recorder.tell("", "disk", "there is room on the disk again", "info", now)
         if self._logs.lost or self._writer.lost:
             text = "the disk refuses what is to be kept; output and rows of this database are lost"
@@ -969,7 +972,8 @@ class Core:
         if self._matcher.unseen:
             text = "no pattern has seen part of the output: it came too fast, or the matcher ended"
             self._tell_once("output_unseen", text, now)
-        if self._level != before:
+        if self._level != before or "machine" in self._stood:
+            self._stood.discard("machine")
             text = f"the machine is {self._level}: {usage.memory_percent:.0f} % of memory"
             severity, held = _AT_LEVEL[self._level]
             self._recorder.tell("", "machine", text, severity, now)
@@ -1189,6 +1193,20 @@ def _remembered(path: Path, supervision: str) -> tuple[dict[str, Standing], set[
                 standings[name] = Standing(**values)
     stopped = {name for name, _, desired, _ in rows if desired == "stop"}
     return standings, stopped, bool(again)
+
+
+def _alerts_of_machine(path: Path) -> set[str]:
+    """Return which alerts about the machine an earlier core has left standing.
+
+    Only an event ends those, and their reason may have gone while nobody looked.
+    """
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT kind, severity, max(id) FROM process_events "
+            "WHERE process = '' AND kind IN (?, ?) GROUP BY kind",
+            alerts.ENDED_BY_EVENT,
+        ).fetchall()
+    return {row["kind"] for row in rows if row["severity"] == "alert"}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import yaml
 
+from alphafoundry.supervisor import database
 from tests.library.supervisor.mailbox import Mailbox
 from tests.working_folder import ROOT, plain_environment, wait_until
 
@@ -477,18 +478,28 @@ def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
 def test_people_are_told_of_alerts_and_no_child_or_file_has_the_address(folder: Folder) -> None:
     folder.write(
         """
+machine: {tight_percent: 99, critical_percent: 100, least_disk_mb: 1}
 processes:
   - {name: gone, script: gone.py}
   - {name: curious, command: [env]}
 """
     )
     (folder.path / "config/alerts.yaml").write_text("gather_seconds: 0\n")
+    with contextlib.closing(database.open_for_writing(folder.path / "home/supervisor.db")) as made:
+        made.execute(
+            "INSERT INTO process_events (supervision, process, at, kind, severity, text) VALUES "
+            "('earlier', '', '2026-03-02 12:00:00.000', 'disk', 'alert', '5 MB left'), "
+            "('earlier', '', '2026-03-02 12:00:00.000', 'machine', 'alert', 'critical')"
+        )
     mailbox = Mailbox()
     folder.environment["FOUNDRY_ALERTS"] = f"json://user:s3cret@127.0.0.1:{mailbox.port}"
     child = folder.supervise("--runtime", "0")
     wait_until(lambda: mailbox.taken, WAIT, f"the message\n{folder.output()}")
     assert "gone: is quarantined: there is no script gone.py" in mailbox.taken[0]["message"]
     folder.becomes("curious", "finished")
+    over = "SELECT kind FROM process_events WHERE process = '' AND severity = 'info' AND kind = ?"
+    wait_until(lambda: folder.rows(over, "disk"), WAIT, "the end of what an earlier one told")
+    wait_until(lambda: folder.rows(over, "machine"), WAIT, "the end of what an earlier one told")
     child.terminate()
     assert child.wait(WAIT) == 0
     mailbox.server.server_close()
