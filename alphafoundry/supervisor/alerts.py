@@ -21,7 +21,7 @@ from alphafoundry.alert_addresses import in_one_line
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.supervisor.linux import ALERTS
-from alphafoundry.supervisor.reading import moment_of, span
+from alphafoundry.supervisor.reading import UNTIL_WELL, WELL, moment_of, span
 
 CONFIGURATION = Path("config/alerts.yaml")
 NAME = "alerts"
@@ -33,11 +33,8 @@ STEADY = timedelta(minutes=5)
 MOST_LINES = 20
 """Alerts that one message shows; the rest is counted."""
 
-_WELL = ("running", "sleeping", "finished")
-_OF_STATE = ("quarantined", "crash_loop")
-"""Kinds that last until their process is well again; others end with an event that is no alert."""
-
 ENDED_BY_EVENT = ("machine", "disk")
+"""Kinds of alerts that last until an event of their kind is no alert."""
 
 
 class AlertSettings(BaseModel):
@@ -188,12 +185,12 @@ def news(
             )
         if is_news:
             lines.append(f"{row['at'][11:16]} {_told(row['process'], row['text'])}")
-    well = {row["name"]: row["since"] for row in processes if row["state"] in _WELL}
+    well = {row["name"]: row["since"] for row in processes if row["state"] in WELL}
     for key, one in list(problems.items()):
         since = well.get(one.process)
-        if one.kind in _OF_STATE and since is not None and now - moment_of(since) >= STEADY:
+        if one.kind in UNTIL_WELL and since is not None and now - moment_of(since) >= STEADY:
             over.append((problems.pop(key), since))
-        elif one.kind not in (*_OF_STATE, *ENDED_BY_EVENT):
+        elif one.kind not in (*UNTIL_WELL, *ENDED_BY_EVENT):
             if now - moment_of(one.told_at) >= again:
                 del problems[key]
         elif now - moment_of(one.told_at) >= again:

@@ -19,6 +19,12 @@ SPARKS = "▁▂▃▄▅▆▇█"
 NEWS = timedelta(hours=1)
 """How long an alert is shown that nothing takes back."""
 
+WELL = ("running", "sleeping", "finished")
+"""States of a process that needs nobody."""
+
+UNTIL_WELL = ("quarantined", "crash_loop")
+"""Kinds of alerts that last until their process is well again."""
+
 _SPARKS_SHOWN = 12
 
 
@@ -88,7 +94,7 @@ def read_status(path: Path) -> Status:
             "WHERE supervision = ? AND severity = 'alert' GROUP BY process ORDER BY at",
             (supervision["id"],),
         ).fetchall()
-        well = {row["name"] for row in rows if row["state"] in ("running", "sleeping", "finished")}
+        well = {row["name"] for row in rows if row["state"] in WELL}
         errors = connection.execute(
             "SELECT process, sample, max(last_at) FROM process_errors WHERE supervision = ? "
             "GROUP BY process",
@@ -113,7 +119,7 @@ def read_status(path: Path) -> Status:
 
 def _lasts(alert: Row, well: set[str]) -> bool:
     """Return whether an alert still is one: its process is not well again, or it is new."""
-    if alert["kind"] in ("quarantined", "crash_loop"):
+    if alert["kind"] in UNTIL_WELL:
         return alert["process"] not in well
     return datetime.now(UTC) - moment_of(alert["at"]) < NEWS
 
