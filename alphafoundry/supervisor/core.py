@@ -42,7 +42,12 @@ from alphafoundry.supervisor.output import (
 )
 from alphafoundry.supervisor.plan import read_plan, write_plan
 from alphafoundry.supervisor.probes import Prober
-from alphafoundry.supervisor.processes import ErrorPattern, ProcessConfig, differences
+from alphafoundry.supervisor.processes import (
+    ErrorPattern,
+    ProcessConfig,
+    ResourceLimits,
+    differences,
+)
 from alphafoundry.supervisor.reading import reading
 from alphafoundry.supervisor.recording import Recorder
 from alphafoundry.supervisor.sampling import (
@@ -179,16 +184,12 @@ class Core:
 
     def _tell_how_limits_hold(self, now: float) -> None:
         """Say which limits the kernel holds, and which are only looked at."""
-        keys = {"memory": "memory_mb", "cpu": "cpu_percent", "processes": "processes"}
-        asked = [
+        asked = [one.resource_limits.of_tree() for one in self._supervision.configs.values()]
+        watched = [
             name
-            for name, key in keys.items()
-            if any(
-                getattr(one.resource_limits, key) is not None
-                for one in self._supervision.configs.values()
-            )
+            for name in ResourceLimits().of_tree()
+            if name not in self._held and any(one[name] is not None for one in asked)
         ]
-        watched = [name for name in asked if name not in self._held]
         if watched:
             every = self._supervision.settings.sample_seconds
             text = (
@@ -401,11 +402,7 @@ class Core:
             "folder": str(config.folder.absolute()),
             "environment": environment,
             "limits": limits,
-            "most": {
-                "memory": None if most.memory_mb is None else most.memory_mb * 2**20,
-                "cpu": most.cpu_percent,
-                "processes": most.processes,
-            },
+            "most": most.of_tree(),
             "oom_score": first + max(0, config.priority - 1) * (last - first) // 9,
         }
         if len(json.dumps(order)) > wire.LARGEST:
