@@ -11,7 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from alphafoundry.alert_addresses import in_one_line
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.supervisor.database import stamp
 from alphafoundry.supervisor.linux import ALERTS
-from alphafoundry.supervisor.reading import UNTIL_WELL, WELL, moment_of, span
+from alphafoundry.supervisor.reading import (
+    UNTIL_WELL,
+    WELL,
+    last_supervision,
+    moment_of,
+    span,
+)
 
 CONFIGURATION = Path("config/alerts.yaml")
 NAME = "alerts"
@@ -32,6 +39,9 @@ STEADY = timedelta(minutes=5)
 
 MOST_LINES = 20
 """Alerts that one message shows; the rest is counted."""
+
+MOST_ENDS, MOST_ERRORS = 10, 5
+"""The same for the kinds of ends and of errors in a digest, the most frequent first."""
 
 ENDED_BY_EVENT = ("machine", "disk")
 """Kinds of alerts that last until an event of their kind is no alert."""
@@ -163,7 +173,7 @@ def news(
     events : rows of `process_events` after the last one seen, ascending
     processes : rows of `processes`
     """
-    moment = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    moment = stamp(now)
     problems, seen = dict(known.open), known.seen
     lines: list[str] = []
     over: list[tuple[Problem, str]] = []
@@ -210,12 +220,16 @@ def _message(lines: Sequence[str], over: Sequence[tuple[Problem, str]]) -> Messa
         return None
     counts = [f"{len(lines)} alert{'s' if len(lines) > 1 else ''}"] if lines else []
     counts += [f"{len(ended)} resolved"] if ended else []
-    shown = [*lines, *ended]
-    body = shown[:MOST_LINES]
-    body += [f"and {len(shown) - MOST_LINES} more"] if len(shown) > MOST_LINES else []
+    body = _first(MOST_LINES, [*lines, *ended])
     if lines:
         body.append("python -m flows.dashboard --explain NAME says why; times are UTC")
     return Message(", ".join(counts), "\n".join(body))
+
+
+def _first(most: int, lines: Sequence[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _told(process: str, text: str) -> str:
@@ -236,28 +250,36 @@ def digest(connection: sqlite3.Connection, known: Known, *, now: datetime) -> Me
     ----------
     connection : to `supervisor.db`, with rows by name
     """
-    since = (now - timedelta(days=1)).strftime("%Y-%m-%d %H:%M:%S")
+    since = (stamp(now - timedelta(days=1)),)
     states: dict[str, list[str]] = {}
-    for row in connection.execute("SELECT name, state FROM processes ORDER BY priority, name"):
+    for row in connection.execute(
+        "SELECT name, state FROM processes WHERE supervision = ? ORDER BY priority, name",
+        (last_supervision(connection)["id"],),
+    ):
         states.setdefault(row["state"], []).append(row["name"])
     lines = [f"{state}: {', '.join(names)}" for state, names in states.items()]
     ends = connection.execute(
         "SELECT process, cause, count(*) AS n FROM process_runs WHERE ended_at >= ? AND cause "
         "NOT IN ('turn', 'finished', 'end', 'person', 'asked') GROUP BY process, cause "
-        "ORDER BY n DESC LIMIT 10",
-        (since,),
-    ).fetchall()
-    lines += [f"{row['process']} ended {row['n']} times: {row['cause']}" for row in ends]
+        "ORDER BY n DESC",
+        since,
+    )
+    lines += _first(
+        MOST_ENDS, [f"{row['process']} ended {row['n']} times: {row['cause']}" for row in ends]
+    )
     errors = connection.execute(
         "SELECT process, sample, count, first_at FROM process_errors WHERE last_at >= ? "
-        "ORDER BY count DESC LIMIT 5",
-        (since,),
-    ).fetchall()
-    lines += [
-        f"{row['process']}, {row['count']} times since {row['first_at'][:10]}: "
-        f"{in_one_line(row['sample'])[:160]}"
-        for row in errors
-    ]
+        "ORDER BY count DESC",
+        since,
+    )
+    lines += _first(
+        MOST_ERRORS,
+        [
+            f"{row['process']}, {row['count']} times since {row['first_at'][:10]}: "
+            f"{in_one_line(row['sample'])[:160]}"
+            for row in errors
+        ],
+    )
     lines += [
         f"stands since {one.at[:16]}, {one.count} times: {_told(one.process, one.text)}"
         for one in known.open.values()

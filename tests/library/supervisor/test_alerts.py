@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -17,6 +18,7 @@ from alphafoundry.supervisor.alerts import (
     AlertSettings,
     Known,
     addresses,
+    digest,
     digest_due,
     load_alerts,
     news,
@@ -250,6 +252,26 @@ def test_the_digest_says_where_everything_stands(home: Path, mailbox: Mailbox) -
     made.step(2.0)
     (message,) = mailbox.taken
     assert "nothing needs a person" in message["title"] and "quarantined: a" in message["message"]
+
+
+def test_the_digest_counts_what_it_leaves_out_and_names_only_what_is_supervised(
+    home: Path,
+) -> None:
+    with contextlib.closing(database.open_for_writing(home / database.FILE)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute(
+            "INSERT INTO processes (name, supervision, state, desired, since, standing) "
+            "VALUES ('gone', 'earlier', 'running', 'run', '2026-03-01 12:00:00.000', '{}')"
+        )
+        connection.executemany(
+            "INSERT INTO process_runs (supervision, process, life, started_at, ended_at, cause) "
+            "VALUES ('s', ?, 1, '2026-03-02 11:00:00.000', '2026-03-02 11:30:00.000', 'crash')",
+            [(f"p{number}",) for number in range(12)],
+        )
+        lines = digest(connection, Known(), now=NOON).body.splitlines()
+    assert "gone" not in "".join(lines)
+    assert sum("ended 1 times: crash" in line for line in lines) == 10
+    assert "and 2 more" in lines
 
 
 def test_the_heartbeat_is_sent_while_the_supervisor_writes(home: Path, mailbox: Mailbox) -> None:
