@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from alphafoundry.supervisor import database
+from flows.supervise import _tell_home
 from tests.library.supervisor.mailbox import Mailbox
 from tests.working_folder import ROOT, plain_environment, wait_until
 
@@ -399,6 +400,22 @@ def test_mistakes_are_one_line_and_start_nothing(folder: Folder) -> None:
     for words in (["stop", "x"], ["--explain", "x"], ["--logs", "x"], ["--report"], []):
         done = folder.dashboard(*words)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_programs_that_read_no_settings_find_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", "")
+    for given, home, told in (
+        ("", "data", str(tmp_path / "data")),
+        ("", ".foundry", ""),
+        ("elsewhere", "elsewhere", "elsewhere"),
+    ):
+        monkeypatch.setenv("FOUNDRY_HOME", given)
+        _tell_home(Path(home))
+        assert os.environ["FOUNDRY_HOME"] == told
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / ".foundry/prefect")
 
 
 def test_the_list_that_comes_along_can_be_started() -> None:
