@@ -161,8 +161,7 @@ class Sender:
         self._heartbeat = heartbeat
         self._clock = clock
         self._postman = Postman(services)
-        self._known = alerts.read_known(self._file)
-        self._postman.waiting = self._read_waiting()
+        self._known, self._postman.waiting = _read(self._file)
         self._gather_until: float | None = None
         self._beat_at = 0.0
         self._told_heartbeat = False
@@ -233,12 +232,6 @@ class Sender:
             _say(f"the address in {linux.HEARTBEAT} does not take the heartbeat")
         self._told_heartbeat = failed
 
-    def _read_waiting(self) -> list[Post]:
-        try:
-            return [Post(**one) for one in json.loads(self._file.read_text("utf-8"))["waiting"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-
     def _write(self) -> None:
         """Write down what is known, so that a sender that comes later tells nothing twice."""
         assert self._known is not None
@@ -248,6 +241,15 @@ class Sender:
             replace_file(self._file, text.encode())
             self._file.chmod(0o600)
             self._written = text
+
+
+def _read(path: Path) -> tuple[alerts.Known | None, list[Post]]:
+    """Return what an earlier sender has written down: what it knew, and what waits."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return alerts.Known.from_json(found["known"]), [Post(**one) for one in found["waiting"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
 
 
 def _say(text: str) -> None:

@@ -5,7 +5,6 @@ Arithmetic on rows of `supervisor.db`; `alert_sender` reads them and sends what 
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import stat
@@ -290,11 +289,3 @@ def digest(connection: sqlite3.Connection, known: Known, *, now: datetime) -> Me
         lines.append(f"memory {machine['memory_percent']:.0f} %, disk {free:.0f} GB free")
     told = f"{len(known.open)} stand" if known.open else "nothing needs a person"
     return Message(f"the last day: {told}", "\n".join(lines))
-
-
-def read_known(path: Path) -> Known | None:
-    """Return what the sender knew when it last wrote it down, None where it has not."""
-    try:
-        return Known.from_json(json.loads(path.read_text("utf-8"))["known"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
