@@ -197,7 +197,7 @@ def explain(path: Path, name: str) -> list[str]:
                 f"there is no process {name!r}; choose one of {', '.join(sorted(known))}"
             )
         since = span((now - moment_of(row["since"])).total_seconds())
-        lines = [f"{name}: {row['state']} for {since}{_because(row)}"]
+        lines = [f"{name}: {row['state']} for {since}{because(row)}"]
         action = next_action(row, now)
         lines += [f"next: {action}"] if action else []
         lines += _health_lines(row)
@@ -228,7 +228,8 @@ def explain(path: Path, name: str) -> list[str]:
     return lines
 
 
-def _because(row: Row) -> str:
+def because(row: Row) -> str:
+    """Return why a process or a supervision is where it is, nothing where that is not known."""
     return f", because: {row['why']}" if row["why"] else ""
 
 
