@@ -192,13 +192,17 @@ class Sender:
             self._gather_until = now + self._settings.gather_seconds
         if self._gather_until is None or now >= self._gather_until:
             self._gather_until = None
-            processes = connection.execute("SELECT name, state, since FROM processes").fetchall()
+            processes = connection.execute(
+                "SELECT name, state, since, supervision FROM processes"
+            ).fetchall()
+            supervision = last_supervision(connection)["id"]
             self._known, message = alerts.news(
                 self._known,
                 rows,
                 processes,
                 now=moment,
                 again=timedelta(hours=self._settings.again_hours),
+                gone={row["name"] for row in processes if row["supervision"] != supervision},
             )
             if message is not None:
                 self._postman.add(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -162,6 +162,7 @@ def news(
     *,
     now: datetime,
     again: timedelta,
+    gone: Collection[str] = (),
 ) -> tuple[Known, Message | None]:
     """Return what is known after new events, and what people are to be told of them.
 
@@ -171,6 +172,7 @@ def news(
     ----------
     events : rows of `process_events` after the last one seen, ascending
     processes : rows of `processes`
+    gone : names that are not supervised any more; what stood of them is dropped
     """
     moment = stamp(now)
     problems, seen = dict(known.open), known.seen
@@ -196,6 +198,9 @@ def news(
             lines.append(f"{row['at'][11:16]} {_told(row['process'], row['text'])}")
     well = {row["name"]: row["since"] for row in processes if row["state"] in WELL}
     for key, one in list(problems.items()):
+        if one.process in gone:
+            del problems[key]
+            continue
         since = well.get(one.process)
         if one.kind in UNTIL_WELL and since is not None and now - moment_of(since) >= STEADY:
             over.append((problems.pop(key), since))

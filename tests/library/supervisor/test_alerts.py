@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -93,6 +94,23 @@ def test_a_quarantine_that_stands_for_a_day_is_told_again() -> None:
     known, text = told(known, minute=1441, rows=rows)
     assert "still, since 2026-03-02 12:00: a: quarantined" in text
     assert told(known, minute=1442, rows=rows)[1] == ""
+
+
+def test_a_process_that_is_not_supervised_any_more_needs_nobody(
+    home: Path, mailbox: Mailbox
+) -> None:
+    alert(home, "there is no script gone.py")
+    made = sender(home, mailbox)
+    made.step(0.0)
+    made.step(31.0)
+    with contextlib.closing(database.open_for_writing(home / database.FILE)) as connection:
+        connection.execute(
+            "INSERT INTO supervisions (id, started_at, status, runtime_minutes, host, pid, config) "
+            "VALUES ('t', '2026-03-02 13:00:00.000', 'running', 0, 'h', 1, 'c')"
+        )
+    made.step(62.0)
+    known = json.loads((folder_of(home) / "alerts.json").read_text())["known"]
+    assert known["open"] == {} and len(mailbox.taken) == 1
 
 
 def test_room_on_the_disk_ends_the_alert_about_it() -> None:
