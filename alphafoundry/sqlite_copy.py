@@ -6,11 +6,18 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alphafoundry.errors import FoundryError
 
 WAIT = 60.0
+
+BACKUPS = "backups"
+"""Folder with the copies, in the home folder."""
+
+BEFORE = "-before-"
+"""In the name of a folder with copies from before a change, between day and change."""
 
 
 class CopyFailed(FoundryError):
@@ -45,6 +52,22 @@ def copy_database(source: Path, copy: Path) -> None:
     flush(draft)
     draft.replace(copy)
     flush(copy.parent)
+
+
+def copy_before(file: Path, change: str, *, home: Path) -> None:
+    """Copy a SQLite file whose tables are about to change; one copy a day of each change will do.
+
+    Parameters
+    ----------
+    change : what stands for the change in the name of the copy's folder
+
+    Raises
+    ------
+    CopyFailed : there is no room for a copy, or the file cannot be read
+    """
+    folder = home / BACKUPS / f"{datetime.now(UTC).date().isoformat()}{BEFORE}{change}"
+    if not (folder / file.name).exists():
+        copy_database(file, folder / file.name)
 
 
 def fault_of(path: Path) -> str | None:

@@ -33,6 +33,7 @@ from alphafoundry.supervisor.output import last_lines, plain
 from alphafoundry.supervisor.reading import (
     Row,
     Status,
+    because,
     explain,
     health_told,
     moment_of,
@@ -220,8 +221,7 @@ def _head(status: Status, now: datetime, *, running: bool) -> list[str]:
     if not running:
         ended = row["ended_at"]
         end = f"ended {ended[:19]} UTC" if ended else "its processes are gone"
-        why = f", because: {row['why']}" if row["why"] else ""
-        return [f"no supervisor runs; the last one, {row['status']}: {end}{why}"]
+        return [f"no supervisor runs; the last one, {row['status']}: {end}{because(row)}"]
     minutes = row["runtime_minutes"]
     length = f" of {span(60 * minutes)}" if minutes else ""
     line = f"supervision {row['id']}: {span((now - begun).total_seconds())}{length}"

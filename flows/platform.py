@@ -293,10 +293,9 @@ def _wait_until_up(home: Path, child: subprocess.Popen[bytes], dashboard: int | 
             said = "".join(last_lines(log, 1)).removeprefix("error: ")
             raise SupervisorError(f"the platform has ended again: {said} ({log})")
         with contextlib.suppress(SupervisorError):
-            rows = {
-                row["name"]: row["state"] for row in read_status(home / database.FILE).processes
-            }
-            mine = read_status(home / database.FILE).supervision["pid"] == running_pid(home)
+            status = read_status(home / database.FILE)
+            rows = {row["name"]: row["state"] for row in status.processes}
+            mine = status.supervision["pid"] == running_pid(home)
             up = rows.get("prefect", "running") == "running" and "session" in rows
             if mine and up and rows.get("dashboard") not in ("waiting", "starting"):
                 _tell_where(home, dashboard)

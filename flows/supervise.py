@@ -295,10 +295,19 @@ def become_guardian(
         length = f"for {minutes:g} minutes" if minutes else "until it is stopped"
         print(f"supervising {len(plan.settings['processes'])} processes {length}; Ctrl-C ends it")
         sys.stdout.flush()
+        _tell_home(home)
         command = [sys.executable, "-m", "alphafoundry.supervisor.guardian"]
         command += [str(folder.absolute()), supervision, "--lock", str(lock)]
         command += ["--tied"] if tied else []
         os.execv(sys.executable, command)
+
+
+def _tell_home(home: Path) -> None:
+    """Let programs that read no settings find the home that `config/foundry.yaml` names."""
+    if home != Path(os.environ.get("FOUNDRY_HOME") or ".foundry"):
+        # A flow would look for Prefect's files in the new home, and they stay where they were.
+        os.environ["PREFECT_HOME"] = str(prefect_home().absolute())
+        os.environ["FOUNDRY_HOME"] = str(home.absolute())
 
 
 def _folder_for_sockets() -> str:

@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -28,7 +27,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from alphafoundry.errors import StoreError, StoreUnavailable
-from alphafoundry.sqlite_copy import copy_database
+from alphafoundry.sqlite_copy import copy_before
 from alphafoundry.store.address import Address, read_address
 from alphafoundry.store.column_types import to_json
 from alphafoundry.store.migrations import REVISION, read_revision, upgrade
@@ -326,7 +325,7 @@ def _migrate(engine: Engine, address: Address) -> None:
     with contextlib.ExitStack() as stack:
         if address.file is not None:
             stack.enter_context(store_lock(Path(f"{address.file}.lock")))
-            _copy_before(engine, address.file)
+            _copy_before_migration(engine, address.file)
             with contextlib.closing(sqlite3.connect(address.file, timeout=SQLITE_WAIT)) as plain:
                 plain.execute("PRAGMA journal_mode = WAL")
         writer = engine.execution_options(foundry_write=True)
@@ -336,7 +335,7 @@ def _migrate(engine: Engine, address: Address) -> None:
         upgrade(connection, label=address.label)
 
 
-def _copy_before(engine: Engine, file: Path) -> None:
+def _copy_before_migration(engine: Engine, file: Path) -> None:
     """Copy a file whose tables are about to change; one that another process has just changed not.
 
     Raises
@@ -345,12 +344,8 @@ def _copy_before(engine: Engine, file: Path) -> None:
     """
     with engine.connect() as connection:
         before = read_revision(connection)
-    if before in (None, REVISION):
-        return
-    folder = f"{datetime.now(UTC).date().isoformat()}-before-{REVISION}"
-    copy = file.parent / "backups" / folder / "foundry.sqlite"
-    if not copy.exists():
-        copy_database(file, copy)
+    if before not in (None, REVISION):
+        copy_before(file, REVISION, home=file.parent)
 
 
 @contextlib.contextmanager

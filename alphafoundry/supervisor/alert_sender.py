@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from alphafoundry.alert_addresses import open_addresses, send
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.supervisor import alerts, child, database, linux
 from alphafoundry.supervisor.control import SupervisorError, folder_of
@@ -76,7 +77,7 @@ class Postman:
                 if label not in self.addresses:
                     post.to.remove(label)
                 elif label not in refused:
-                    if _send(self.addresses[label], post.title, post.body):
+                    if send(self.addresses[label], post.title, post.body):
                         post.to.remove(label)
                     else:
                         refused.add(label)
@@ -90,29 +91,6 @@ class Postman:
         else:
             child.status("all told")
             self.pause, self.next_at = FIRST_PAUSE, 0.0
-
-
-def open_addresses(given: Sequence[str]) -> dict[str, Any]:
-    """Return Apprise's service for each address, by a label without what is secret.
-
-    Raises
-    ------
-    ConfigurationError : an address is none of Apprise's; it is told by its number
-    """
-    import apprise
-
-    # Its lines tell addresses.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    found: dict[str, Any] = {}
-    for number, address in enumerate(given, 1):
-        service = apprise.Apprise.instantiate(address, suppress_exceptions=True)
-        if service is None:
-            raise ConfigurationError(
-                f"address {number} of {len(given)} for alerts is none that Apprise knows; "
-                "https://appriseit.com/services/ lists their forms"
-            )
-        found[f"address {number} ({service.service_name})"] = service
-    return found
 
 
 def sender_process(environment: Mapping[str, str]) -> list[ProcessConfig]:
@@ -141,14 +119,6 @@ def sender_process(environment: Mapping[str, str]) -> list[ProcessConfig]:
     ]
 
 
-def _send(service: Any, title: str, body: str) -> bool:
-    """Return whether an address has taken a message."""
-    try:
-        return bool(service.notify(body=body, title=title))
-    except Exception:  # a service that raises has not taken it, and its text may tell the address
-        return False
-
-
 def send_test(environment: Mapping[str, str]) -> list[str]:
     """Send every address a test; return a line for each.
 
@@ -165,7 +135,7 @@ def send_test(environment: Mapping[str, str]) -> list[str]:
         )
     title = f"Alpha Foundry on {socket.gethostname()}: a test"
     services = open_addresses(given)
-    failed = [label for label, one in services.items() if not _send(one, title, "Alerts arrive.")]
+    failed = [label for label, one in services.items() if not send(one, title, "Alerts arrive.")]
     if failed:
         raise SupervisorError(
             f"{', '.join(failed)}: refuses the test; look at user, password, host and network"
@@ -191,8 +161,7 @@ class Sender:
         self._heartbeat = heartbeat
         self._clock = clock
         self._postman = Postman(services)
-        self._known = alerts.read_known(self._file)
-        self._postman.waiting = self._read_waiting()
+        self._known, self._postman.waiting = _read(self._file)
         self._gather_until: float | None = None
         self._beat_at = 0.0
         self._told_heartbeat = False
@@ -223,13 +192,17 @@ class Sender:
             self._gather_until = now + self._settings.gather_seconds
         if self._gather_until is None or now >= self._gather_until:
             self._gather_until = None
-            processes = connection.execute("SELECT name, state, since FROM processes").fetchall()
+            processes = connection.execute(
+                "SELECT name, state, since, supervision FROM processes"
+            ).fetchall()
+            supervision = last_supervision(connection)["id"]
             self._known, message = alerts.news(
                 self._known,
                 rows,
                 processes,
                 now=moment,
                 again=timedelta(hours=self._settings.again_hours),
+                gone={row["name"] for row in processes if row["supervision"] != supervision},
             )
             if message is not None:
                 self._postman.add(message)
@@ -263,12 +236,6 @@ class Sender:
             _say(f"the address in {linux.HEARTBEAT} does not take the heartbeat")
         self._told_heartbeat = failed
 
-    def _read_waiting(self) -> list[Post]:
-        try:
-            return [Post(**one) for one in json.loads(self._file.read_text("utf-8"))["waiting"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-
     def _write(self) -> None:
         """Write down what is known, so that a sender that comes later tells nothing twice."""
         assert self._known is not None
@@ -278,6 +245,15 @@ class Sender:
             replace_file(self._file, text.encode())
             self._file.chmod(0o600)
             self._written = text
+
+
+def _read(path: Path) -> tuple[alerts.Known | None, list[Post]]:
+    """Return what an earlier sender has written down: what it knew, and what waits."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return alerts.Known.from_json(found["known"]), [Post(**one) for one in found["waiting"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
 
 
 def _say(text: str) -> None:

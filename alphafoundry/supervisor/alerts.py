@@ -5,22 +5,29 @@ Arithmetic on rows of `supervisor.db`; `alert_sender` reads them and sends what 
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from alphafoundry.alert_addresses import in_one_line
 from alphafoundry.configuration import load_yaml
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.supervisor.database import stamp
 from alphafoundry.supervisor.linux import ALERTS
-from alphafoundry.supervisor.reading import moment_of, span
+from alphafoundry.supervisor.reading import (
+    UNTIL_WELL,
+    WELL,
+    last_supervision,
+    moment_of,
+    span,
+)
 
 CONFIGURATION = Path("config/alerts.yaml")
 NAME = "alerts"
@@ -32,12 +39,11 @@ STEADY = timedelta(minutes=5)
 MOST_LINES = 20
 """Alerts that one message shows; the rest is counted."""
 
-_WELL = ("running", "sleeping", "finished")
-_OF_STATE = ("quarantined", "crash_loop")
-"""Kinds that last until their process is well again; others end with an event that is no alert."""
+MOST_ENDS, MOST_ERRORS = 10, 5
+"""The same for the kinds of ends and of errors in a digest, the most frequent first."""
 
-_ENDED_BY_EVENT = ("machine", "disk")
-_LOGIN = re.compile(r"//[^/@\s]*@")
+ENDED_BY_EVENT = ("machine", "disk")
+"""Kinds of alerts that last until an event of their kind is no alert."""
 
 
 class AlertSettings(BaseModel):
@@ -156,6 +162,7 @@ def news(
     *,
     now: datetime,
     again: timedelta,
+    gone: Collection[str] = (),
 ) -> tuple[Known, Message | None]:
     """Return what is known after new events, and what people are to be told of them.
 
@@ -165,8 +172,9 @@ def news(
     ----------
     events : rows of `process_events` after the last one seen, ascending
     processes : rows of `processes`
+    gone : names that are not supervised any more; what stood of them is dropped
     """
-    moment = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    moment = stamp(now)
     problems, seen = dict(known.open), known.seen
     lines: list[str] = []
     over: list[tuple[Problem, str]] = []
@@ -175,7 +183,7 @@ def news(
         key = f"{row['process']}/{row['kind']}"
         before = problems.get(key)
         if row["severity"] != "alert":
-            if before is not None and row["kind"] in _ENDED_BY_EVENT:
+            if before is not None and row["kind"] in ENDED_BY_EVENT:
                 over.append((problems.pop(key), row["at"]))
             continue
         is_news = before is None or moment_of(row["at"]) - moment_of(before.told_at) >= again
@@ -187,18 +195,21 @@ def news(
                 before, text=row["text"], count=before.count + 1, told_at=told_at
             )
         if is_news:
-            lines.append(f"{row['at'][11:16]} {_who(row['process'])} {_plain(row['text'])}")
-    well = {row["name"]: row["since"] for row in processes if row["state"] in _WELL}
+            lines.append(f"{row['at'][11:16]} {_told(row['process'], row['text'])}")
+    well = {row["name"]: row["since"] for row in processes if row["state"] in WELL}
     for key, one in list(problems.items()):
+        if one.process in gone:
+            del problems[key]
+            continue
         since = well.get(one.process)
-        if one.kind in _OF_STATE and since is not None and now - moment_of(since) >= STEADY:
+        if one.kind in UNTIL_WELL and since is not None and now - moment_of(since) >= STEADY:
             over.append((problems.pop(key), since))
-        elif one.kind not in (*_OF_STATE, *_ENDED_BY_EVENT):
+        elif one.kind not in (*UNTIL_WELL, *ENDED_BY_EVENT):
             if now - moment_of(one.told_at) >= again:
                 del problems[key]
         elif now - moment_of(one.told_at) >= again:
             problems[key] = replace(one, told_at=moment)
-            lines.append(f"still, since {one.at[:16]}: {_who(one.process)} {_plain(one.text)}")
+            lines.append(f"still, since {one.at[:16]}: {_told(one.process, one.text)}")
     after = replace(known, seen=seen, open=problems)
     return after, _message(lines, over)
 
@@ -206,28 +217,27 @@ def news(
 def _message(lines: Sequence[str], over: Sequence[tuple[Problem, str]]) -> Message | None:
     ended = [
         f"resolved after {span((moment_of(at) - moment_of(one.at)).total_seconds())}: "
-        f"{_who(one.process)} {one.kind.replace('_', ' ')}"
+        f"{_told(one.process, one.kind.replace('_', ' '))}"
         for one, at in over
     ]
     if not lines and not ended:
         return None
     counts = [f"{len(lines)} alert{'s' if len(lines) > 1 else ''}"] if lines else []
     counts += [f"{len(ended)} resolved"] if ended else []
-    shown = [*lines, *ended]
-    body = shown[:MOST_LINES]
-    body += [f"and {len(shown) - MOST_LINES} more"] if len(shown) > MOST_LINES else []
+    body = _first(MOST_LINES, [*lines, *ended])
     if lines:
         body.append("python -m flows.dashboard --explain NAME says why; times are UTC")
     return Message(", ".join(counts), "\n".join(body))
 
 
-def _who(process: str) -> str:
-    return f"{process or 'supervisor'}:"
+def _first(most: int, lines: Sequence[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _plain(text: str) -> str:
-    """Return a text in one line, without logins that a program may have printed."""
-    return _LOGIN.sub("//***@", " ".join(text.split()))
+def _told(process: str, text: str) -> str:
+    return f"{process or 'supervisor'}: {in_one_line(text)}"
 
 
 def digest_due(known: Known, at: time | None, now: datetime) -> bool:
@@ -244,30 +254,38 @@ def digest(connection: sqlite3.Connection, known: Known, *, now: datetime) -> Me
     ----------
     connection : to `supervisor.db`, with rows by name
     """
-    since = (now - timedelta(days=1)).strftime("%Y-%m-%d %H:%M:%S")
+    since = (stamp(now - timedelta(days=1)),)
     states: dict[str, list[str]] = {}
-    for row in connection.execute("SELECT name, state FROM processes ORDER BY priority, name"):
+    for row in connection.execute(
+        "SELECT name, state FROM processes WHERE supervision = ? ORDER BY priority, name",
+        (last_supervision(connection)["id"],),
+    ):
         states.setdefault(row["state"], []).append(row["name"])
     lines = [f"{state}: {', '.join(names)}" for state, names in states.items()]
     ends = connection.execute(
         "SELECT process, cause, count(*) AS n FROM process_runs WHERE ended_at >= ? AND cause "
         "NOT IN ('turn', 'finished', 'end', 'person', 'asked') GROUP BY process, cause "
-        "ORDER BY n DESC LIMIT 10",
-        (since,),
-    ).fetchall()
-    lines += [f"{row['process']} ended {row['n']} times: {row['cause']}" for row in ends]
+        "ORDER BY n DESC",
+        since,
+    )
+    lines += _first(
+        MOST_ENDS, [f"{row['process']} ended {row['n']} times: {row['cause']}" for row in ends]
+    )
     errors = connection.execute(
         "SELECT process, sample, count, first_at FROM process_errors WHERE last_at >= ? "
-        "ORDER BY count DESC LIMIT 5",
-        (since,),
-    ).fetchall()
+        "ORDER BY count DESC",
+        since,
+    )
+    lines += _first(
+        MOST_ERRORS,
+        [
+            f"{row['process']}, {row['count']} times since {row['first_at'][:10]}: "
+            f"{in_one_line(row['sample'])[:160]}"
+            for row in errors
+        ],
+    )
     lines += [
-        f"{row['process']}, {row['count']} times since {row['first_at'][:10]}: "
-        f"{_plain(row['sample'])[:160]}"
-        for row in errors
-    ]
-    lines += [
-        f"stands since {one.at[:16]}, {one.count} times: {_who(one.process)} {_plain(one.text)}"
+        f"stands since {one.at[:16]}, {one.count} times: {_told(one.process, one.text)}"
         for one in known.open.values()
     ]
     machine = connection.execute("SELECT * FROM machine_usage ORDER BY at DESC LIMIT 1").fetchone()
@@ -276,11 +294,3 @@ def digest(connection: sqlite3.Connection, known: Known, *, now: datetime) -> Me
         lines.append(f"memory {machine['memory_percent']:.0f} %, disk {free:.0f} GB free")
     told = f"{len(known.open)} stand" if known.open else "nothing needs a person"
     return Message(f"the last day: {told}", "\n".join(lines))
-
-
-def read_known(path: Path) -> Known | None:
-    """Return what the sender knew when it last wrote it down, None where it has not."""
-    try:
-        return Known.from_json(json.loads(path.read_text("utf-8"))["known"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

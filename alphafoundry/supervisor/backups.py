@@ -11,10 +11,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 from alphafoundry.file_lock import file_lock
-from alphafoundry.sqlite_copy import copy_database, fault_of, flush, is_in_use
+from alphafoundry.sqlite_copy import BACKUPS, BEFORE, copy_database, fault_of, flush, is_in_use
 from alphafoundry.supervisor.control import LOCK, SupervisorError, folder_of
 
-FOLDER = "backups"
 KEPT = 7
 """Days of which copies are kept, and as many sets from before a migration."""
 
@@ -47,7 +46,7 @@ def back_up(home: Path, files: Mapping[str, Path], *, today: date) -> list[Path]
     ------
     FoundryError : there is not room for a copy, or a file cannot be read
     """
-    folder = home / FOLDER / today.isoformat()
+    folder = home / BACKUPS / today.isoformat()
     made = []
     for name, source in files.items():
         copy = folder / name
@@ -77,7 +76,7 @@ class BackupSet:
     @property
     def before_migration(self) -> bool:
         """Whether it was made because tables were about to change."""
-        return "-before-" in self.name
+        return BEFORE in self.name
 
     @property
     def files(self) -> dict[str, Path]:
@@ -92,7 +91,7 @@ class BackupSet:
 
 def backup_sets(home: Path) -> list[BackupSet]:
     """Return every set of copies, the newest first."""
-    folder = home / FOLDER
+    folder = home / BACKUPS
     if not folder.is_dir():
         return []
     found = [BackupSet(one) for one in folder.iterdir() if one.is_dir() and one.name[:1].isdigit()]
@@ -114,7 +113,9 @@ def choose(home: Path, files: Mapping[str, Path], name: str | None) -> tuple[Bac
         by_name = {one.name: one for one in sets}
         if name not in by_name:
             known = ", ".join(by_name) or "none"
-            raise SupervisorError(f"{home / FOLDER}: there is no copy {name!r}; there are: {known}")
+            raise SupervisorError(
+                f"{home / BACKUPS}: there is no copy {name!r}; there are: {known}"
+            )
         found = by_name[name]
         fault = _fault_of_set(found, files, ())
         if fault is not None:
@@ -130,7 +131,7 @@ def choose(home: Path, files: Mapping[str, Path], name: str | None) -> tuple[Bac
             return one, passed
         passed.append(f"{one.name}: {fault}")
     told = f": {'; '.join(passed)}" if passed else ""
-    raise SupervisorError(f"{home / FOLDER}: there is no whole copy{told}")
+    raise SupervisorError(f"{home / BACKUPS}: there is no whole copy{told}")
 
 
 def _fault_of_set(
@@ -170,7 +171,7 @@ def restore(home: Path, files: Mapping[str, Path], chosen: BackupSet, *, now: da
             if target.exists() and is_in_use(target):
                 raise SupervisorError(f"{target}: another program has it open; end that first")
         drafts = _drafts(copies)
-        aside = home / FOLDER / f"{REPLACED}{now:%Y-%m-%d-%H%M%S}"
+        aside = home / BACKUPS / f"{REPLACED}{now:%Y-%m-%d-%H%M%S}"
         aside.mkdir(parents=True)
         for target, draft in drafts.items():
             for companion in _COMPANIONS:

@@ -42,7 +42,13 @@ from alphafoundry.supervisor.output import (
 )
 from alphafoundry.supervisor.plan import read_plan, write_plan
 from alphafoundry.supervisor.probes import Prober
-from alphafoundry.supervisor.processes import ErrorPattern, ProcessConfig, differences
+from alphafoundry.supervisor.processes import (
+    ErrorPattern,
+    ProcessConfig,
+    ResourceLimits,
+    differences,
+)
+from alphafoundry.supervisor.reading import reading
 from alphafoundry.supervisor.recording import Recorder
 from alphafoundry.supervisor.sampling import (
     MEAN_SECONDS,
@@ -132,6 +138,7 @@ class Core:
         self._beat_at = 0.0
         self._ahead = _ahead()
         self._told: set[str] = set()
+        self._stood = _alerts_of_machine(path)
         self._last_words: dict[str, str] = {}
         self._interrupted = False
         self._guardian_gone = False
@@ -177,16 +184,12 @@ class Core:
 
     def _tell_how_limits_hold(self, now: float) -> None:
         """Say which limits the kernel holds, and which are only looked at."""
-        keys = {"memory": "memory_mb", "cpu": "cpu_percent", "processes": "processes"}
-        asked = [
+        asked = [one.resource_limits.of_tree() for one in self._supervision.configs.values()]
+        watched = [
             name
-            for name, key in keys.items()
-            if any(
-                getattr(one.resource_limits, key) is not None
-                for one in self._supervision.configs.values()
-            )
+            for name in ResourceLimits().of_tree()
+            if name not in self._held and any(one[name] is not None for one in asked)
         ]
-        watched = [name for name in asked if name not in self._held]
         if watched:
             every = self._supervision.settings.sample_seconds
             text = (
@@ -399,11 +402,7 @@ class Core:
             "folder": str(config.folder.absolute()),
             "environment": environment,
             "limits": limits,
-            "most": {
-                "memory": None if most.memory_mb is None else most.memory_mb * 2**20,
-                "cpu": most.cpu_percent,
-                "processes": most.processes,
-            },
+            "most": most.of_tree(),
             "oom_score": first + max(0, config.priority - 1) * (last - first) // 9,
         }
         if len(json.dumps(order)) > wire.LARGEST:
@@ -960,8 +959,9 @@ class Core:
         least = limits.least_disk_mb * 2**20
         if usage.disk_free < least:
             self._tell_once("disk", f"{usage.disk_free / 2**20:.0f} MB left on the disk", now)
-        elif "disk" in self._told and usage.disk_free > ROOM_AGAIN * least:
+        elif "disk" in self._told | self._stood and usage.disk_free > ROOM_AGAIN * least:
             self._told.discard("disk")
+            self._stood.discard("disk")
             self._recorder.tell("", "disk", "there is room on the disk again", "info", now)
         if self._logs.lost or self._writer.lost:
             text = "the disk refuses what is to be kept; output and rows of this database are lost"
@@ -969,7 +969,8 @@ class Core:
         if self._matcher.unseen:
             text = "no pattern has seen part of the output: it came too fast, or the matcher ended"
             self._tell_once("output_unseen", text, now)
-        if self._level != before:
+        if self._level != before or "machine" in self._stood:
+            self._stood.discard("machine")
             text = f"the machine is {self._level}: {usage.memory_percent:.0f} % of memory"
             severity, held = _AT_LEVEL[self._level]
             self._recorder.tell("", "machine", text, severity, now)
@@ -1189,6 +1190,20 @@ def _remembered(path: Path, supervision: str) -> tuple[dict[str, Standing], set[
                 standings[name] = Standing(**values)
     stopped = {name for name, _, desired, _ in rows if desired == "stop"}
     return standings, stopped, bool(again)
+
+
+def _alerts_of_machine(path: Path) -> set[str]:
+    """Return which alerts about the machine an earlier core has left standing.
+
+    Only an event ends those, and their reason may have gone while nobody looked.
+    """
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT kind, severity, max(id) FROM process_events "
+            "WHERE process = '' AND kind IN (?, ?) GROUP BY kind",
+            alerts.ENDED_BY_EVENT,
+        ).fetchall()
+    return {row["kind"] for row in rows if row["severity"] == "alert"}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alphafoundry.sqlite_copy import copy_database
+from alphafoundry.sqlite_copy import copy_before
 from alphafoundry.supervisor.processes import Retention
 
 FILE = "supervisor.db"
@@ -136,7 +136,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         )
     if version < VERSION:
         if version:
-            _copy_before(path)
+            copy_before(path, f"supervisor-{VERSION}", home=path.parent)
         _upgrade(connection)
     return connection
 
@@ -153,13 +153,6 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
-
-
-def _copy_before(path: Path) -> None:
-    folder = f"{datetime.now(UTC).date().isoformat()}-before-supervisor-{VERSION}"
-    copy = path.parent / "backups" / folder / path.name
-    if not copy.exists():
-        copy_database(path, copy)
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

@@ -36,7 +36,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as problem:
         line = os_error_in_one_line(problem)
     else:
-        told = ", ".join(path.name for path in made) or "nothing; today's copies are there"
+        there = any(one.exists() for one in files.values())
+        rest = "today's copies are there" if there else f"{given.home} has no database yet"
+        told = ", ".join(path.name for path in made) or f"nothing; {rest}"
         sys.stdout.write(f"copied {told}\n")
         return 0
     sys.stderr.write(f"error: {line}\n")

@@ -134,9 +134,13 @@ def _counts(connection: sqlite3.Connection) -> Iterator[Metric]:
 
 def metrics_text(home: Path) -> str:
     """Return every metric in Prometheus' text form."""
+    return generate_latest(_registry(home)).decode()
+
+
+def _registry(home: Path) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(StoreCollector(home))
-    return generate_latest(registry).decode()
+    return registry
 
 
 class _Quiet(WSGIRequestHandler):
@@ -151,9 +155,7 @@ Start = Callable[..., Any]
 
 def application(home: Path) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
     """Return the WSGI application: /metrics, under a host name of this machine alone."""
-    registry = CollectorRegistry()
-    registry.register(StoreCollector(home))
-    serve = make_wsgi_app(registry)
+    serve = make_wsgi_app(_registry(home))
 
     def answer(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         host = str(environ.get("HTTP_HOST", "")).rpartition(":")[0] or environ.get("HTTP_HOST", "")

@@ -97,8 +97,8 @@ class _Part(BaseModel):
 class ResourceLimits(_Part):
     """What a process and all that it starts may use; 80 % is told, all of it restarts.
 
-    memory_mb, processes : over the whole tree, watched
-    cpu_percent : over the whole tree, mean of a minute; more slows it and never restarts it
+    memory_mb, processes : over the whole tree, held by the kernel where it may, else watched
+    cpu_percent : the same, mean of a minute; more slows it and never restarts it
     open_files, file_mb : of each process, held by the kernel
     """
 
@@ -107,6 +107,14 @@ class ResourceLimits(_Part):
     open_files: Positive | None = None
     file_mb: Positive | None = None
     processes: Positive | None = None
+
+    def of_tree(self) -> dict[str, int | None]:
+        """Return what a control group can hold, memory in bytes; None is no limit."""
+        return {
+            "memory": None if self.memory_mb is None else self.memory_mb * 2**20,
+            "cpu": self.cpu_percent,
+            "processes": self.processes,
+        }
 
 
 class ErrorPattern(_Part):

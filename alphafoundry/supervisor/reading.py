@@ -19,6 +19,12 @@ SPARKS = "▁▂▃▄▅▆▇█"
 NEWS = timedelta(hours=1)
 """How long an alert is shown that nothing takes back."""
 
+WELL = ("running", "sleeping", "finished")
+"""States of a process that needs nobody."""
+
+UNTIL_WELL = ("quarantined", "crash_loop")
+"""Kinds of alerts that last until their process is well again."""
+
 _SPARKS_SHOWN = 12
 
 
@@ -88,7 +94,7 @@ def read_status(path: Path) -> Status:
             "WHERE supervision = ? AND severity = 'alert' GROUP BY process ORDER BY at",
             (supervision["id"],),
         ).fetchall()
-        well = {row["name"] for row in rows if row["state"] in ("running", "sleeping", "finished")}
+        well = {row["name"] for row in rows if row["state"] in WELL}
         errors = connection.execute(
             "SELECT process, sample, max(last_at) FROM process_errors WHERE supervision = ? "
             "GROUP BY process",
@@ -113,7 +119,7 @@ def read_status(path: Path) -> Status:
 
 def _lasts(alert: Row, well: set[str]) -> bool:
     """Return whether an alert still is one: its process is not well again, or it is new."""
-    if alert["kind"] in ("quarantined", "crash_loop"):
+    if alert["kind"] in UNTIL_WELL:
         return alert["process"] not in well
     return datetime.now(UTC) - moment_of(alert["at"]) < NEWS
 
@@ -191,7 +197,7 @@ def explain(path: Path, name: str) -> list[str]:
                 f"there is no process {name!r}; choose one of {', '.join(sorted(known))}"
             )
         since = span((now - moment_of(row["since"])).total_seconds())
-        lines = [f"{name}: {row['state']} for {since}{_because(row)}"]
+        lines = [f"{name}: {row['state']} for {since}{because(row)}"]
         action = next_action(row, now)
         lines += [f"next: {action}"] if action else []
         lines += _health_lines(row)
@@ -222,7 +228,8 @@ def explain(path: Path, name: str) -> list[str]:
     return lines
 
 
-def _because(row: Row) -> str:
+def because(row: Row) -> str:
+    """Return why a process or a supervision is where it is, nothing where that is not known."""
     return f", because: {row['why']}" if row["why"] else ""
 
 

@@ -15,10 +15,9 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
-from alphafoundry.sqlite_copy import copy_database
+from alphafoundry.sqlite_copy import copy_before
 from alphafoundry.whole_file import replace_file
 
 MIGRATED = "prefect.db.migrations"
@@ -35,10 +34,15 @@ def _kept_copy() -> Path | None:
     """Return where the copy for this Prefect belongs; None outside of a virtual environment."""
     if sys.prefix == sys.base_prefix:
         return None
+    return Path(sys.prefix, "share/alphafoundry", f"prefect-{_installed_head()}.db")
+
+
+def _installed_head() -> str:
+    """Return what stands for the migrations of the Prefect that is installed."""
     import prefect.server.database
 
     migrations = Path(prefect.server.database.__file__).parent / "_migrations/versions/sqlite"
-    return Path(sys.prefix, "share/alphafoundry", f"prefect-{_migration_head(migrations)}.db")
+    return _migration_head(migrations)
 
 
 def _own_database() -> Path | None:
@@ -79,21 +83,16 @@ def provide_database() -> None:
 
 def _copy_before_migration(database: Path) -> None:
     """Copy a database that another Prefect had last, and write down which has it from now on."""
-    import prefect
-    import prefect.server.database
-
-    migrations = Path(prefect.server.database.__file__).parent / "_migrations/versions/sqlite"
-    head, known = _migration_head(migrations), database.with_name(MIGRATED)
+    head, known = _installed_head(), database.with_name(MIGRATED)
     before = known.read_text("utf-8").strip() if known.exists() else None
     if before == head:
         return
     if before is not None and database.exists():
+        import prefect
+
         from alphafoundry.settings import load_settings
 
-        today = datetime.now(UTC).date().isoformat()
-        folder = load_settings().home / "backups" / f"{today}-before-prefect-{prefect.__version__}"
-        if not (folder / database.name).exists():
-            copy_database(database, folder / database.name)
+        copy_before(database, f"prefect-{prefect.__version__}", home=load_settings().home)
     replace_file(known, f"{head}\n".encode())
 
 

@@ -18,6 +18,8 @@ import psutil
 import pytest
 import yaml
 
+from alphafoundry.supervisor import database
+from flows.supervise import _tell_home
 from tests.library.supervisor.mailbox import Mailbox
 from tests.working_folder import ROOT, plain_environment, wait_until
 
@@ -400,6 +402,22 @@ def test_mistakes_are_one_line_and_start_nothing(folder: Folder) -> None:
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_programs_that_read_no_settings_find_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", "")
+    for given, home, told in (
+        ("", "data", str(tmp_path / "data")),
+        ("", ".foundry", ""),
+        ("elsewhere", "elsewhere", "elsewhere"),
+    ):
+        monkeypatch.setenv("FOUNDRY_HOME", given)
+        _tell_home(Path(home))
+        assert os.environ["FOUNDRY_HOME"] == told
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / ".foundry/prefect")
+
+
 def test_the_list_that_comes_along_can_be_started() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows.supervise", "--check"],
@@ -477,18 +495,28 @@ def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
 def test_people_are_told_of_alerts_and_no_child_or_file_has_the_address(folder: Folder) -> None:
     folder.write(
         """
+machine: {tight_percent: 99, critical_percent: 100, least_disk_mb: 1}
 processes:
   - {name: gone, script: gone.py}
   - {name: curious, command: [env]}
 """
     )
     (folder.path / "config/alerts.yaml").write_text("gather_seconds: 0\n")
+    with contextlib.closing(database.open_for_writing(folder.path / "home/supervisor.db")) as made:
+        made.execute(
+            "INSERT INTO process_events (supervision, process, at, kind, severity, text) VALUES "
+            "('earlier', '', '2026-03-02 12:00:00.000', 'disk', 'alert', '5 MB left'), "
+            "('earlier', '', '2026-03-02 12:00:00.000', 'machine', 'alert', 'critical')"
+        )
     mailbox = Mailbox()
     folder.environment["FOUNDRY_ALERTS"] = f"json://user:s3cret@127.0.0.1:{mailbox.port}"
     child = folder.supervise("--runtime", "0")
     wait_until(lambda: mailbox.taken, WAIT, f"the message\n{folder.output()}")
     assert "gone: is quarantined: there is no script gone.py" in mailbox.taken[0]["message"]
     folder.becomes("curious", "finished")
+    over = "SELECT kind FROM process_events WHERE process = '' AND severity = 'info' AND kind = ?"
+    wait_until(lambda: folder.rows(over, "disk"), WAIT, "the end of what an earlier one told")
+    wait_until(lambda: folder.rows(over, "machine"), WAIT, "the end of what an earlier one told")
     child.terminate()
     assert child.wait(WAIT) == 0
     mailbox.server.server_close()

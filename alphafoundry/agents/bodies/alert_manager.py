@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 from pydantic import Field
 
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.hours import seconds
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
-from alphafoundry.errors import ConfigurationError, FoundryError
+from alphafoundry.alert_addresses import in_one_line, open_addresses, send
+from alphafoundry.errors import FoundryError
 from alphafoundry.settings import load_settings
 from alphafoundry.store.agent_tables import AgentAlertRow
 from alphafoundry.store.agents import read_agent_alerts
@@ -72,8 +72,11 @@ def _lines(
     new: Sequence[AgentAlertRow], lasting: Sequence[AgentAlertRow], over: Sequence[AgentAlertRow]
 ) -> list[str]:
     return [
-        *(f"new: {one.key}: {one.text} ({one.count}x)" for one in reversed(new)),
-        *(f"still, since {one.at:%Y-%m-%d %H:%M} UTC: {one.key}: {one.text}" for one in lasting),
+        *(f"new: {one.key}: {in_one_line(one.text)} ({one.count}x)" for one in reversed(new)),
+        *(
+            f"still, since {one.at:%Y-%m-%d %H:%M} UTC: {one.key}: {in_one_line(one.text)}"
+            for one in lasting
+        ),
         *(f"resolved: {one.key}" for one in reversed(over)),
     ]
 
@@ -88,15 +91,11 @@ def _send(desk: str, lines: Sequence[str], *, urgent: bool) -> int:
     addresses = [] if given is None else given.get_secret_value().split()
     if not addresses:
         return 0
-    apprise: Any = importlib.import_module("apprise")
-    sender = apprise.Apprise()
-    for number, address in enumerate(addresses, start=1):
-        if not sender.add(address):
-            raise ConfigurationError(
-                f"alert_addresses: number {number} is no address that Apprise knows; see "
-                "https://github.com/caronc/apprise/wiki"
-            )
-    kind = apprise.NotifyType.FAILURE if urgent else apprise.NotifyType.WARNING
-    if not sender.notify(body="\n".join(lines), title=f"desk {desk}", notify_type=kind):
-        raise FoundryError("alerts: an address did not take the message; it is sent again")
+    kind: Literal["failure", "warning"] = "failure" if urgent else "warning"
+    services = open_addresses(addresses, where="in alert_addresses")
+    title, body = f"desk {desk}", "\n".join(lines)
+    refused = [name for name, one in services.items() if not send(one, title, body, kind=kind)]
+    if refused:
+        told = ", ".join(refused)
+        raise FoundryError(f"alerts: {told} did not take the message; it is sent again")
     return len(addresses)

@@ -132,7 +132,7 @@ def test_an_address_that_fails_is_told_without_itself_and_tried_again(tmp_path, 
         assert "hush" not in str(told.value)
         assert "alert_manager" not in floor.results
         monkeypatch.setenv("FOUNDRY_ALERT_ADDRESSES", "nothing-known://hush")
-        with pytest.raises(ConfigurationError, match="number 1") as told:
+        with pytest.raises(ConfigurationError, match="address 1 of 1 in alert_addresses") as told:
             tick(floor, AGENTS["alert_manager"], now + 600)
         assert "hush" not in str(told.value)
 

@@ -85,6 +85,14 @@ def test_a_file_is_copied_before_its_tables_change(earlier: Store, tmp_path: Pat
     assert found != (REVISION,)
 
 
+def test_the_copy_of_a_store_elsewhere_is_not_taken_for_that_of_the_home(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.sqlite")) as connection:
+        connection.executescript(EARLIER.read_text(encoding="utf-8"))
+    open_store(f"sqlite:///{tmp_path}/other.sqlite", home=tmp_path).close()
+    (copy,) = (tmp_path / "backups").glob(f"*-before-{REVISION}/*")
+    assert copy.name == "other.sqlite"
+
+
 def test_a_migrated_remote_alpha_ends_with_its_daily_pnl(earlier: Store) -> None:
     alpha = read_alphas(earlier, "worldquant", ["WQ1"])["WQ1"]
     assert (alpha.market_id, alpha.data_version) == (None, None)

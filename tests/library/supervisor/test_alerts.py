@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -9,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from alphafoundry.alert_addresses import open_addresses, send
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.supervisor import database
-from alphafoundry.supervisor.alert_sender import Sender, open_addresses, send_test, sender_process
+from alphafoundry.supervisor.alert_sender import Sender, send_test, sender_process
 from alphafoundry.supervisor.alerts import (
     AlertSettings,
     Known,
     addresses,
+    digest,
     digest_due,
     load_alerts,
     news,
@@ -92,14 +96,35 @@ def test_a_quarantine_that_stands_for_a_day_is_told_again() -> None:
     assert told(known, minute=1442, rows=rows)[1] == ""
 
 
+def test_a_process_that_is_not_supervised_any_more_needs_nobody(
+    home: Path, mailbox: Mailbox
+) -> None:
+    alert(home, "there is no script gone.py")
+    made = sender(home, mailbox)
+    made.step(0.0)
+    made.step(31.0)
+    with contextlib.closing(database.open_for_writing(home / database.FILE)) as connection:
+        connection.execute(
+            "INSERT INTO supervisions (id, started_at, status, runtime_minutes, host, pid, config) "
+            "VALUES ('t', '2026-03-02 13:00:00.000', 'running', 0, 'h', 1, 'c')"
+        )
+    made.step(62.0)
+    known = json.loads((folder_of(home) / "alerts.json").read_text())["known"]
+    assert known["open"] == {} and len(mailbox.taken) == 1
+
+
 def test_room_on_the_disk_ends_the_alert_about_it() -> None:
     known, _ = told(Known(), event(1, "disk", name=""))
     assert "resolved" in told(known, event(2, "disk", severity="info", name="", minute=1))[1]
 
 
-def test_a_login_that_a_program_printed_is_not_passed_on() -> None:
-    one = event(1, "pattern") | {"text": "failed: postgresql://me:secret@host/db"}
-    assert "secret" not in told(Known(), one)[1]
+@pytest.mark.parametrize(
+    "login", ["me:secret", "me:my@secret", "me:my/secret", ":secret", "secret"]
+)
+def test_a_login_that_a_program_printed_is_not_passed_on(login: str) -> None:
+    one = event(1, "pattern") | {"text": f"failed: postgresql://{login}@host/db"}
+    text = told(Known(), one)[1]
+    assert "secret" not in text and "failed: postgresql://***@host/db" in text
 
 
 def test_a_message_shows_twenty_and_counts_the_rest() -> None:
@@ -157,6 +182,13 @@ def mailbox() -> Iterator[Mailbox]:
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+def test_a_service_of_html_shows_each_line_and_what_stands_in_it(mailbox: Mailbox) -> None:
+    services = open_addresses([f"json://127.0.0.1:{mailbox.port}/?format=html"])
+    for one in services.values():
+        assert send(one, "title", "first\n<Connection object>")
+    assert mailbox.taken[0]["message"] == "first<br/>&lt;Connection&nbsp;object&gt;"
 
 
 @pytest.fixture
@@ -238,6 +270,26 @@ def test_the_digest_says_where_everything_stands(home: Path, mailbox: Mailbox) -
     made.step(2.0)
     (message,) = mailbox.taken
     assert "nothing needs a person" in message["title"] and "quarantined: a" in message["message"]
+
+
+def test_the_digest_counts_what_it_leaves_out_and_names_only_what_is_supervised(
+    home: Path,
+) -> None:
+    with contextlib.closing(database.open_for_writing(home / database.FILE)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute(
+            "INSERT INTO processes (name, supervision, state, desired, since, standing) "
+            "VALUES ('gone', 'earlier', 'running', 'run', '2026-03-01 12:00:00.000', '{}')"
+        )
+        connection.executemany(
+            "INSERT INTO process_runs (supervision, process, life, started_at, ended_at, cause) "
+            "VALUES ('s', ?, 1, '2026-03-02 11:00:00.000', '2026-03-02 11:30:00.000', 'crash')",
+            [(f"p{number}",) for number in range(12)],
+        )
+        lines = digest(connection, Known(), now=NOON).body.splitlines()
+    assert "gone" not in "".join(lines)
+    assert sum("ended 1 times: crash" in line for line in lines) == 10
+    assert "and 2 more" in lines
 
 
 def test_the_heartbeat_is_sent_while_the_supervisor_writes(home: Path, mailbox: Mailbox) -> None:
