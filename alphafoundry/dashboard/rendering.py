@@ -24,17 +24,19 @@ from alphafoundry.supervisor.reading import span
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 NAVIGATION = (
-    ("now", "/", "Now"),
-    ("alphas", "/alphas", "Alphas"),
-    ("runs", "/runs", "Runs"),
-    ("workflows", "/workflows", "Workflows"),
-    ("algorithms", "/algorithms", "Algorithms"),
-    ("data", "/data", "Data"),
-    ("desk", "/desk", "Desk"),
-    ("agents", "/agents", "Agents"),
-    ("processes", "/processes", "Processes"),
-    ("machine", "/machine", "Machine"),
+    ("now", "/", "Now", "n"),
+    ("alphas", "/alphas", "Alphas", "a"),
+    ("runs", "/runs", "Runs", "r"),
+    ("workflows", "/workflows", "Workflows", "w"),
+    ("algorithms", "/algorithms", "Algorithms", "l"),
+    ("data", "/data", "Data", "d"),
+    ("desk", "/desk", "Desk", "k"),
+    ("agents", "/agents", "Agents", "e"),
+    ("processes", "/processes", "Processes", "p"),
+    ("machine", "/machine", "Machine", "m"),
 )
+"""Name, address and label of each page, and the letter that opens it after `g`."""
+
 GONE = "–"
 
 

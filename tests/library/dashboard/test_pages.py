@@ -341,3 +341,13 @@ async def test_a_screening_says_how_many_ideas_luck_had(
         session.get_one(RunRow, 1).report = report
     text = (await client.get("/runs/1")).text
     assert "200 ideas, 1,227 trials in all on these prices" in text
+
+
+async def test_every_page_has_a_letter_of_its_own_in_the_list_of_keys(
+    client: httpx.AsyncClient,
+) -> None:
+    text = (await client.get("/settings")).text
+    listed = re.findall(r'<kbd>g</kbd> <kbd>(.)</kbd></dt><dd><a href="(.*?)"', text)
+    followed = re.findall(r'<a href="(.*?)" data-key="(.)"', text)
+    assert listed == [(key, address) for address, key in followed]
+    assert len(dict(listed)) == len(listed) == 10
