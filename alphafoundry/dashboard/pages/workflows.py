@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ from alphafoundry.store import AlertRow, PhaseRow, RunRow, SampleRow, TrialRow
 router = APIRouter()
 
 MOST_WEIGHED = 2_000
-"""Trials, an even sample of all, that importances are calculated from."""
+"""Trials, a random sample of all, that importances are calculated from."""
 
 CELLS = 12
 MOST_SHADES = 9
@@ -246,6 +247,7 @@ def parameters(request: Request, number: int, phase: str) -> Response:
         page="workflows",
         title=f"Parameters of phase {phase} of run {number}",
         row=row,
+        weighed=len(drawn),
         importances=weights,
         heat=heat_map(drawn, [name for name, _ in weights]),
         labels=[row.market_label or ""],
@@ -269,14 +271,19 @@ Trial = tuple[dict[str, Any], float]
 
 
 def _sample(connection: Any, key: str, count: int) -> list[Trial]:
-    """Return (parameters, Sharpe ratio) of an even sample of a phase's trials."""
-    step = max(count // MOST_WEIGHED, 1)
+    """Return (parameters, Sharpe ratio) of a phase's trials, of many a sample.
+
+    It is a random one, always the same: every fiftieth point of a grid has the same parameters.
+    """
     query = (
         select(TrialRow.item, TrialRow.metrics["sharpe"].as_float())
-        .where(TrialRow.phase_key == key, TrialRow.status == "done", TrialRow.number % step == 0)
+        .where(TrialRow.phase_key == key, TrialRow.status == "done")
         .order_by(TrialRow.number)
         .limit(MOST_WEIGHED)
     )
+    if count > MOST_WEIGHED:
+        chosen = random.Random(0).sample(range(count), MOST_WEIGHED)
+        query = query.where(TrialRow.number.in_(chosen))
     return [
         (parameters, float(value))
         for item, value in connection.execute(query)

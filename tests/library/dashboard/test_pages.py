@@ -12,6 +12,7 @@ import pytest
 
 from alphafoundry.dashboard import Access, Sources, create_application, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
+from alphafoundry.dashboard.pages import workflows
 from alphafoundry.store import RunRow, Store, open_store
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
 from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
@@ -351,3 +352,16 @@ async def test_every_page_has_a_letter_of_its_own_in_the_list_of_keys(
     followed = re.findall(r'<a href="(.*?)" data-key="(.)"', text)
     assert listed == [(key, address) for address, key in followed]
     assert len(dict(listed)) == len(listed) == 10
+
+
+async def test_a_sample_of_trials_reaches_to_the_last_and_says_how_many(
+    client: httpx.AsyncClient, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "MOST_WEIGHED", 30)
+    with sources.connect("store") as connection:
+        drawn = workflows._sample(connection, "search-1", 40)
+    assert len(drawn) == 30
+    assert max(parameters["slow"] for parameters, _ in drawn) > 20 + 30
+    assert {parameters["fast"] for parameters, _ in drawn} == set(range(7))
+    text = (await client.get("/workflows/2/search/parameters")).text
+    assert "Calculated from 30 of 40 trials" in text
