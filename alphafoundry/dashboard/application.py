@@ -22,7 +22,7 @@ from starlette.responses import (
 )
 
 from alphafoundry.dashboard import export
-from alphafoundry.dashboard.access import SESSION_SECONDS, Access, NotSignedIn, Session
+from alphafoundry.dashboard.access import FOLDER, SESSION_SECONDS, Access, NotSignedIn, Session
 from alphafoundry.dashboard.asking import MissingPage, Refused, given_of, sources_of
 from alphafoundry.dashboard.charts import Chart
 from alphafoundry.dashboard.evidence import EvidenceBook
@@ -287,7 +287,7 @@ def exported(request: Request, name: str, form: str) -> Response:
             media_type="text/csv; charset=utf-8",
             headers=headers,
         )
-    folder = sources.home / "dashboard"
+    folder = sources.home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return StreamingResponse(
         export.parquet_bytes(columns, parts(), folder),

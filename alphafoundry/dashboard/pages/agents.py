@@ -76,7 +76,7 @@ def agents(request: Request, desk: str = "") -> Response:
     """Show every agent of a desk: health, last decision and its reason, when it is due next."""
     sources = sources_of(request)
     with sources.connect("store") as connection:
-        found, others = read_desk(connection, desk)
+        found, _ = read_desk(connection, desk)
         if found is None:
             return render(request, "agents.html", page="agents", title="Agents", found=None)
         rows = _agents(connection, found)
@@ -87,7 +87,6 @@ def agents(request: Request, desk: str = "") -> Response:
         page="agents",
         title=f"Agents of {found['name']}",
         found=found,
-        others=others,
         rows=rows,
         alerts=alerts,
         labels=[found["market_label"], f"{found['clock']} clock"],
@@ -152,7 +151,6 @@ def _agents(connection: Any, found: Row) -> list[Row]:
             newest.c.position,
             last.due_at,
             last.reason,
-            last.result,
         )
         .outerjoin(newest, newest.c.agent == AgentStateRow.agent)
         .outerjoin(
@@ -171,23 +169,19 @@ def _agents(connection: Any, found: Row) -> list[Row]:
     rows: dict[str, Row] = {}
     for one in connection.execute(query):
         row = rows.setdefault(one.agent, {"agent": one.agent, "counts": Counter()})
-        if "state" not in row:
+        if "health" not in row:
             given = {key: value for key, value in one.state.items() if key != "seen_until"}
             state = AgentState(**given)
             row |= {
-                "state": state,
                 "health": None if state.is_new else state.health(now),
                 "paused": state.paused,
                 "interval": timedelta(seconds=state.interval),
                 "conditions": (tasks.get(one.agent) or {}).get("conditions") or {},
-                "priority": (tasks.get(one.agent) or {}).get("priority"),
             }
         if one.outcome is not None:
             row["counts"][one.outcome] += one.count
             # In the order of their newest tick, so the last one stays.
             row |= {"last": one.outcome, "due_at": one.due_at, "reason": one.reason}
-            if one.outcome == "ran":
-                row["result"] = one.result
     for row in rows.values():
         due = row.get("due_at")
         row["next"] = None if due is None else due + row["interval"]

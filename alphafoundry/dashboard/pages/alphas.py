@@ -266,7 +266,6 @@ def compare(request: Request) -> Response:
         years=sorted({year for one in years for year in one}),
         by_year=years,
         labels=sorted({row["label"] or "" for row in rows}),
-        asked="&".join(request.url.query.split("&")),
     )
 
 
