@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from alphafoundry.dashboard.asking import MissingPage, given_of, read_form, sources_of
 from alphafoundry.dashboard.charts import Array, Chart, seconds_of
-from alphafoundry.dashboard.evidence import NOT_JUDGED, EvidenceBook
+from alphafoundry.dashboard.evidence import NOT_JUDGED, EvidenceBook, same_alpha
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
@@ -70,27 +70,23 @@ def _name(text: str) -> Any:
     )
 
 
-def _of_alpha(table: Any) -> Any:
-    return and_(table.service == AlphaRow.service, table.alpha_id == AlphaRow.alpha_id)
-
-
 def _marked(text: str) -> Any:
     if text == "favourites":
-        return exists().where(_of_alpha(AlphaMarkRow), AlphaMarkRow.favourite)
+        return exists().where(same_alpha(AlphaMarkRow), AlphaMarkRow.favourite)
     if text == "hopeful":
         return AlphaRow.hopeful
     if text == "submitted":
-        return exists().where(_of_alpha(SubmissionRow), SubmissionRow.status == "accepted")
-    return and_(AlphaRow.hopeful, ~exists().where(_of_alpha(SubmissionRow)))
+        return exists().where(same_alpha(SubmissionRow), SubmissionRow.status == "accepted")
+    return and_(AlphaRow.hopeful, ~exists().where(same_alpha(SubmissionRow)))
 
 
 def _judged(text: str) -> Any:
-    given = exists().where(_of_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
+    given = exists().where(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
     if text == NOT_JUDGED:
         return ~given
     newest = (
         select(VerdictRow.verdict)
-        .where(_of_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
+        .where(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
         .order_by(VerdictRow.opening_id.desc())
         .limit(1)
         .scalar_subquery()
@@ -156,7 +152,7 @@ ALPHAS = Table(
         Filter(
             "tag",
             "tag",
-            lambda text: exists().where(_of_alpha(AlphaTagRow), AlphaTagRow.tag == text),
+            lambda text: exists().where(same_alpha(AlphaTagRow), AlphaTagRow.tag == text),
         ),
         Filter("id", "alpha", equal(AlphaRow.alpha_id)),
         Filter("service", "service", equal(AlphaRow.service)),
@@ -354,9 +350,9 @@ def _related(connection: Any, service: str, alpha_id: str) -> dict[str, Any]:
             OpeningRow.trials.label("opening_trials"),
         )
         .select_from(AlphaRow)
-        .outerjoin(AlphaMarkRow, _of_alpha(AlphaMarkRow))
-        .outerjoin(SubmissionRow, _of_alpha(SubmissionRow))
-        .outerjoin(VerdictRow, and_(_of_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
+        .outerjoin(AlphaMarkRow, same_alpha(AlphaMarkRow))
+        .outerjoin(SubmissionRow, same_alpha(SubmissionRow))
+        .outerjoin(VerdictRow, and_(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
         .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
         .where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
         .order_by(VerdictRow.opening_id.desc().nulls_last())
