@@ -21,13 +21,14 @@ from starlette.responses import (
     StreamingResponse,
 )
 
+from alphafoundry.asgi import Application
 from alphafoundry.dashboard import export
 from alphafoundry.dashboard.access import FOLDER, SESSION_SECONDS, Access, NotSignedIn, Session
 from alphafoundry.dashboard.asking import MissingPage, Refused, given_of, sources_of
 from alphafoundry.dashboard.charts import Chart
 from alphafoundry.dashboard.evidence import EvidenceBook
 from alphafoundry.dashboard.facts import FactsKeeper
-from alphafoundry.dashboard.guard import Application, Guard
+from alphafoundry.dashboard.guard import Guard
 from alphafoundry.dashboard.pages import (
     actions,
     agents,
