@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from alphafoundry.dashboard.access import Access, Session
 from alphafoundry.dashboard.sources import Sources
+from alphafoundry.dashboard.tables import Page, Table, read_page
 from alphafoundry.errors import FoundryError
 from alphafoundry.store.marks import record_action, settle_action
 
@@ -36,6 +37,18 @@ def sources_of(request: Request) -> Sources:
 def given_of(request: Request) -> dict[str, str]:
     """Return the query string, the last value of each name."""
     return dict(request.query_params)
+
+
+def read_table(request: Request, table: Table, **fixed: str) -> Page:
+    """Return the page of a table that a request asks for, with what its rows get later.
+
+    fixed : filters that the address sets, whatever the query string says
+    """
+    with sources_of(request).connect(table.database) as connection:
+        page = read_page(connection, table, given_of(request) | fixed)
+        if table.later is not None:
+            table.later(request.app.state, connection, page.rows)
+    return page
 
 
 def row_number(number: int) -> int:

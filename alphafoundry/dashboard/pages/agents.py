@@ -14,9 +14,9 @@ from starlette.responses import Response
 from alphafoundry.agents.control import pause_agent
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import seconds
-from alphafoundry.dashboard.asking import Refused, act, given_of, read_form, sources_of
+from alphafoundry.dashboard.asking import Refused, act, read_form, sources_of
 from alphafoundry.dashboard.pages.desk import read_desk
-from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.rendering import render, render_list
 from alphafoundry.dashboard.tables import Column, Filter, Row, Table, contains, equal, read_page
 from alphafoundry.store.agent_tables import AgentAlertRow, AgentStateRow, AgentTickRow
 
@@ -96,9 +96,7 @@ def agents(request: Request, desk: str = "") -> Response:
 @router.get("/agents/ticks")
 def ticks(request: Request) -> Response:
     """Show the ticks of agents."""
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, TICKS, given_of(request))
-    return render(request, "list.html", page="agents", title="Ticks", table=page, back=True)
+    return render_list(request, TICKS, page="agents")
 
 
 @router.post("/agents/{action}")

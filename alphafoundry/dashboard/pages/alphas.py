@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy import String, and_, cast, exists, or_, select, tuple_
 from starlette.responses import RedirectResponse, Response
 
-from alphafoundry.dashboard.asking import MissingPage, given_of, read_form, sources_of
+from alphafoundry.dashboard.asking import MissingPage, read_form, read_table, sources_of
 from alphafoundry.dashboard.charts import Array, Chart, seconds_of
 from alphafoundry.dashboard.evidence import NOT_JUDGED, EvidenceBook, same_alpha
-from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.rendering import data_to, render
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
     Column,
@@ -28,7 +28,6 @@ from alphafoundry.dashboard.tables import (
     at_most,
     contains,
     equal,
-    read_page,
     since,
 )
 from alphafoundry.evidence.sharpe import NOISE
@@ -166,10 +165,7 @@ TABLES = (ALPHAS,)
 @router.get("/alphas")
 def alphas(request: Request) -> Response:
     """Show alphas by any statistic, with search."""
-    sources, given = sources_of(request), given_of(request)
-    with sources.connect("store") as connection:
-        page = read_page(connection, ALPHAS, given)
-        request.app.state.evidence.add_to(connection, page.rows)
+    page = read_table(request, ALPHAS)
     return render(
         request, "alphas.html", page="alphas", title="Alphas", table=page, most=MOST_COMPARED
     )
@@ -191,7 +187,7 @@ def alpha(request: Request, service: str = "", id: str = "") -> Response:
         title=f"Alpha {id}",
         alpha=found,
         tree=indented(found["expression"]),
-        labels=[found["label"] or "", *_days(found)],
+        labels=[found["label"] or "", data_to(found)],
         **related,
     )
 
@@ -299,10 +295,6 @@ def _read_alpha(connection: Any, service: str, alpha_id: str) -> Row:
     if row is None:
         raise MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
     return dict(row._mapping)
-
-
-def _days(found: Row) -> list[str]:
-    return [] if found["data_until"] is None else [f"data to {found['data_until']}"]
 
 
 def _related(connection: Any, service: str, alpha_id: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from alphafoundry.dashboard.asking import MissingPage, Refused, act, given_of, read_form, sources_of
 from alphafoundry.dashboard.charts import Chart
-from alphafoundry.dashboard.rendering import render, safe_text
+from alphafoundry.dashboard.rendering import render, render_list, safe_text
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import (
     Column,
@@ -235,23 +235,15 @@ def process(request: Request, name: str) -> Response:
 @router.get("/processes/{name}/events")
 def events_of(request: Request, name: str) -> Response:
     """Show what happened to one process, and why."""
-    sources = sources_of(request)
-    with sources.connect("supervisor") as connection:
-        page = read_page(connection, EVENTS, given_of(request) | {"process": name})
-    return render(
-        request, "list.html", page="processes", title=f"Events of {name}", table=page, back="."
-    )
+    title = f"Events of {name}"
+    return render_list(request, EVENTS, page="processes", title=title, process=name)
 
 
 @router.get("/processes/{name}/output")
 def output_of(request: Request, name: str) -> Response:
     """Show what one process has printed, with search."""
-    sources = sources_of(request)
-    with sources.connect("supervisor") as connection:
-        page = read_page(connection, OUTPUT, given_of(request) | {"process": name})
-    return render(
-        request, "list.html", page="processes", title=f"Output of {name}", table=page, back="."
-    )
+    title = f"Output of {name}"
+    return render_list(request, OUTPUT, page="processes", title=title, process=name)
 
 
 @router.get("/api/output/{name}")

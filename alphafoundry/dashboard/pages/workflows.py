@@ -15,6 +15,7 @@ from starlette.responses import Response
 from alphafoundry.dashboard.asking import (
     MissingPage,
     given_of,
+    read_table,
     row_number,
     sources_of,
 )
@@ -166,9 +167,7 @@ TABLES = (WORKFLOWS, TRIALS)
 @router.get("/workflows")
 def workflows(request: Request) -> Response:
     """Show the runs of workflows."""
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, WORKFLOWS, given_of(request))
-        _out_of_sample(request.app.state, connection, page.rows)
+    page = read_table(request, WORKFLOWS)
     return render(request, "workflows.html", page="workflows", title="Workflows", table=page)
 
 
