@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -176,10 +177,11 @@ def processes(request: Request) -> Response:
     sources = sources_of(request)
     rows: list[Row] = []
     events = None
+    supervised = is_running(sources.home)
     try:
         with sources.connect("supervisor") as connection:
             rows = [
-                _told(dict(row._mapping), sources)
+                _told(dict(row._mapping), now=sources.now(), supervised=supervised)
                 for row in connection.execute(text(f"{_STATE} ORDER BY priority, name"))
             ]
             events = read_page(connection, EVENTS, given_of(request), limit=25)
@@ -209,7 +211,9 @@ def process(request: Request, name: str) -> Response:
             ).one_or_none()
             if found is None:
                 raise MissingPage(f"there is no process {name!r}")
-            row = _told(dict(found._mapping), sources)
+            row = _told(
+                dict(found._mapping), now=sources.now(), supervised=is_running(sources.home)
+            )
             lives = read_page(connection, LIVES, given, limit=15)
             errors = read_page(connection, ERRORS, {"process": name}, limit=5)
     except NothingYet:
@@ -304,10 +308,9 @@ def _known(sources: Sources, name: str) -> str:
     return str(found)
 
 
-def _told(row: Row, sources: Sources) -> Row:
+def _told(row: Row, *, now: datetime, supervised: bool) -> Row:
     """Return the row of a process with what people are told about it."""
-    now = sources.now()
-    alive = row["state"] in ("running", "starting", "stopping") and is_running(sources.home)
+    alive = supervised and row["state"] in ("running", "starting", "stopping")
     factors: dict[str, float] = json.loads(row["factors"] or "{}")
     return row | {
         "alive": alive,
