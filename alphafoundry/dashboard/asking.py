@@ -56,13 +56,11 @@ def row_number(number: int) -> int:
     return number if 0 < number < 2**31 else 0
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form of ours.
+async def read_fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form, the last value of each name.
 
-    Raises Refused for a session that only reads, and for a nonce that was not made for it.
+    Raises Refused for what is none.
     """
-    session: Session = request.state.session
-    access: Access = request.app.state.access
     body = await request.body()
     try:
         pairs = parse_qsl(
@@ -73,7 +71,17 @@ async def read_form(request: Request) -> dict[str, str]:
         )
     except ValueError:
         raise Refused("this is no form of the dashboard") from None
-    form = dict(pairs)
+    return dict(pairs)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form of ours.
+
+    Raises Refused for a session that only reads, and for a nonce that was not made for it.
+    """
+    session: Session = request.state.session
+    access: Access = request.app.state.access
+    form = await read_fields(request)
     if session.role != "acts":
         raise Refused("this session only reads; sign in with the token to act")
     if not access.is_nonce(session, form.get("nonce", "")):
