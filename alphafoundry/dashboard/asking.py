@@ -5,6 +5,7 @@ What is done here is done once: a form that arrives again shows what came of the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -89,7 +90,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return form
 
 
-def act(
+async def act(
     request: Request,
     form: Mapping[str, str],
     *,
@@ -100,24 +101,29 @@ def act(
 ) -> Response:
     """Record an action, do it, record what came of it, and show that.
 
-    do : does it; returns a line about it and an address to follow, or raises FoundryError
+    do : does it, in a thread; returns a line about it and an address to follow, or raises
+        FoundryError
     """
     sources = sources_of(request)
     session: Session = request.state.session
-    number, new = record_action(
-        sources.store,
-        nonce=form["nonce"],
-        actor=session.name,
-        action=action,
-        subject=subject,
-        parameters=parameters,
-        now=sources.now(),
-    )
-    if new:
-        try:
-            told, link = do()
-        except FoundryError as problem:
-            settle_action(sources.store, number, "refused", str(problem), now=sources.now())
-        else:
-            settle_action(sources.store, number, "done", told, link=link, now=sources.now())
-    return RedirectResponse(f"/actions/{number}", 303)
+
+    def once() -> int:
+        number, new = record_action(
+            sources.store,
+            nonce=form["nonce"],
+            actor=session.name,
+            action=action,
+            subject=subject,
+            parameters=parameters,
+            now=sources.now(),
+        )
+        if new:
+            try:
+                told, link = do()
+            except FoundryError as problem:
+                settle_action(sources.store, number, "refused", str(problem), now=sources.now())
+            else:
+                settle_action(sources.store, number, "done", told, link=link, now=sources.now())
+        return number
+
+    return RedirectResponse(f"/actions/{await asyncio.to_thread(once)}", 303)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -115,8 +114,7 @@ async def steer(request: Request, action: str) -> Response:
         told = pause_agent(sources.store, agent, reason, desk=desk, at=sources.now())
         return told, f"/agents?desk={desk}"
 
-    return await asyncio.to_thread(
-        act,
+    return await act(
         request,
         form,
         action=action,

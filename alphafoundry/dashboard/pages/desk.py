@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import numpy as np
@@ -306,8 +305,7 @@ async def steer(request: Request, action: str) -> Response:
         )
         return told, f"/desk?desk={name}"
 
-    return await asyncio.to_thread(
-        act,
+    return await act(
         request,
         form,
         action=action,

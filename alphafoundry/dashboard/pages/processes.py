@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -289,9 +288,7 @@ async def steer(request: Request, name: str, action: str) -> Response:
             raise Refused(f"no supervisor runs, so there is nothing to {action}")
         return str(told), f"/processes/{known}"
 
-    return await asyncio.to_thread(
-        act, request, form, action=action, subject=f"process {known}", parameters={}, do=do
-    )
+    return await act(request, form, action=action, subject=f"process {known}", parameters={}, do=do)
 
 
 def _known(sources: Sources, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -350,6 +349,4 @@ async def start(request: Request) -> Response:
     def do() -> tuple[str, str | None]:
         return prefect.start(name, parameters, key=form["nonce"])
 
-    return await asyncio.to_thread(
-        act, request, form, action="start", subject=name, parameters=parameters, do=do
-    )
+    return await act(request, form, action="start", subject=name, parameters=parameters, do=do)
