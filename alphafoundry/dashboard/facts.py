@@ -26,7 +26,7 @@ REREAD_SECONDS = 15.0
 """What time alone changes is looked at as often: a supervisor that was killed writes nothing."""
 
 STALE_DAYS = 3
-"""Trading days from which data counts as old."""
+"""Trading days after which data counts as old."""
 
 NEWS = timedelta(hours=24)
 MOST_NEEDS = 12

@@ -10,7 +10,7 @@ from sqlalchemy import table as table_of
 from starlette.responses import Response
 
 from alphafoundry.dashboard.asking import given_of, sources_of
-from alphafoundry.dashboard.facts import trading_days_since
+from alphafoundry.dashboard.facts import STALE_DAYS, trading_days_since
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import NothingYet
 from alphafoundry.dashboard.tables import (
@@ -132,6 +132,7 @@ def data(request: Request) -> Response:
             if row["synthetic"] or row["last"] is None
             else trading_days_since(row["last"], today)
         )
+        row["stale"] = row["old"] is not None and row["old"] > STALE_DAYS
     status, bars, fetches = _feed(request)
     return render(
         request,
