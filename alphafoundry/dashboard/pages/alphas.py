@@ -207,6 +207,7 @@ def nearest(request: Request, service: str = "", id: str = "") -> Response:
         title=f"Alpha {id}: nearest",
         alpha=found,
         nearest=near,
+        most=NEAREST_OF,
         years=by_year(read_daily_pnl(sources.store, service, [id]).get(id)),
     )
 

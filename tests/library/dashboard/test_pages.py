@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from alphafoundry.dashboard import Access, Sources, create_application, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
 from alphafoundry.dashboard.pages import workflows
-from alphafoundry.store import RunRow, Store, open_store
+from alphafoundry.store import AlphaRow, RunRow, Store, open_store
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
 from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
@@ -365,3 +367,21 @@ async def test_a_sample_of_trials_reaches_to_the_last_and_says_how_many(
     assert {parameters["fast"] for parameters, _ in drawn} == set(range(7))
     text = (await client.get("/workflows/2/search/parameters")).text
     assert "Calculated from 30 of 40 trials" in text
+
+
+async def test_a_list_of_a_desk_leads_back_to_that_desk(client: httpx.AsyncClient) -> None:
+    for page in ("/desk/orders", "/agents/ticks"):
+        back = page.rpartition("/")[0]
+        assert (
+            f'<a href="{back}?desk=desk1">Back</a>' in (await client.get(f"{page}?desk=desk1")).text
+        )
+        assert f'<a href="{back}">Back</a>' in (await client.get(page)).text
+
+
+async def test_no_new_alpha_names_the_time_that_was_searched(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.write() as session:
+        session.execute(update(AlphaRow).values(created_at=NOW - timedelta(days=2)))
+    text = (await client.get("/")).text
+    assert re.search(r"None since <time [^>]*>2026-11-29 12:00:00 UTC</time>", text)
