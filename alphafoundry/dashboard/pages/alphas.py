@@ -573,16 +573,14 @@ def scatter_chart(sources: Sources, given: Given) -> Chart:
     rows = sorted(rows, key=lambda row: row.turnover)
     x = np.array([row.turnover for row in rows])
     sharpe = np.array([row.sharpe for row in rows])
-    hopeful = np.array([bool(row.hopeful) for row in rows])
+    hopeful = np.array([row.hopeful for row in rows], dtype=bool)
     return Chart(
         "Sharpe ratio by turnover, newest 500",
         x,
         {
             "hopeful": np.where(hopeful, sharpe, np.nan),
             "the others": np.where(hopeful, np.nan, sharpe),
-        }
-        if rows
-        else {},
+        },
         axis="number",
         points=True,
         note="in sample: evidence stands with each alpha",

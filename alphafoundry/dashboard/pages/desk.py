@@ -403,7 +403,7 @@ def worth_chart(sources: Sources, given: Given) -> Chart:
     return Chart(
         "Worth of the desk",
         seconds_of(days),
-        {"worth": values} if rows else {},
+        {"worth": values},
         unit="dollars",
         note="SYNTHETIC prices" if rows and rows[-1].synthetic else "",
     )

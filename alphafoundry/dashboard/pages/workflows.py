@@ -430,9 +430,7 @@ def resources_chart(sources: Sources, given: Given) -> Chart:
             "memory": np.array([row.memory_percent / 100 for row in rows]),
             "processor": np.array([row.cpu_percent / 100 for row in rows]),
             "disk": np.array([row.disk_percent / 100 for row in rows]),
-        }
-        if rows
-        else {},
+        },
         unit="percent",
     )
 

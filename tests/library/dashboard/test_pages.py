@@ -154,6 +154,8 @@ async def test_an_empty_page_says_what_will_fill_it(
                 assert (await client.get(page)).status_code == 404, page
             for name in CHARTS:
                 assert (await client.get(f"/api/charts/{name}")).status_code == 200, name
+                table = (await client.get(f"/charts/{name}")).text
+                assert "There is nothing to draw yet." in table, name
 
 
 async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
