@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from sqlalchemy import and_, func, select
@@ -17,12 +17,10 @@ from alphafoundry.dashboard.asking import Refused, act, read_form, sources_of
 from alphafoundry.dashboard.pages.desk import read_desk
 from alphafoundry.dashboard.rendering import render, render_list
 from alphafoundry.dashboard.tables import Column, Filter, Row, Table, contains, equal, read_page
-from alphafoundry.store.agent_tables import AgentAlertRow, AgentStateRow, AgentTickRow
+from alphafoundry.store.agent_tables import AgentAlertRow, AgentStateRow, AgentTickRow, TickOutcome
 
 router = APIRouter()
 CHARTS: dict[str, Any] = {}
-
-OUTCOMES = ("running", "ran", "failed", "idle", "blocked", "missed")
 
 TICKS = Table(
     name="ticks",
@@ -45,7 +43,7 @@ TICKS = Table(
     filters=(
         Filter("desk", "desk", equal(AgentTickRow.desk)),
         Filter("agent", "agent", equal(AgentTickRow.agent)),
-        Filter("outcome", "outcome", equal(AgentTickRow.outcome), choices=OUTCOMES),
+        Filter("outcome", "outcome", equal(AgentTickRow.outcome), choices=get_args(TickOutcome)),
         Filter("q", "reason has", contains(AgentTickRow.reason)),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -32,6 +32,7 @@ from alphafoundry.dashboard.tables import (
 )
 from alphafoundry.evidence import moments, null_deviation
 from alphafoundry.store import AlgorithmRow, ModelRequestRow, RaceResultRow, RunRow, count_raced
+from alphafoundry.store.tables import AlgorithmStatus
 
 router = APIRouter()
 
@@ -64,7 +65,7 @@ ALGORITHMS = Table(
             "status",
             "status",
             equal(AlgorithmRow.status),
-            choices=("asking", "ready", "refused", "failed"),
+            choices=get_args(AlgorithmStatus),
         ),
         Filter("q", "source has", contains(AlgorithmRow.source), hint="np.diff"),
         Filter("run", "race", equal(AlgorithmRow.run_id)),

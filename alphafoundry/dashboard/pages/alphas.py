@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -46,6 +46,7 @@ from alphafoundry.store import (
 from alphafoundry.store.desk_tables import DeskRow, OrderRow
 from alphafoundry.store.mark_tables import AlphaMarkRow, AlphaTagRow
 from alphafoundry.store.marks import mark_alpha
+from alphafoundry.store.tables import VerdictName
 
 router = APIRouter()
 
@@ -146,7 +147,7 @@ ALPHAS = Table(
             "verdict",
             "verdict",
             _judged,
-            choices=("found", "unproven", "not confirmed", NOT_JUDGED),
+            choices=(*get_args(VerdictName), NOT_JUDGED),
         ),
         Filter(
             "tag",

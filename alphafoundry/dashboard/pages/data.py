@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from sqlalchemy import Integer, Text, column, func, select, text
@@ -22,6 +22,7 @@ from alphafoundry.dashboard.tables import (
     equal,
     read_page,
 )
+from alphafoundry.market.feed import Source
 from alphafoundry.store import DataVersionRow, MarketRow, OpeningRow
 from alphafoundry.store.tables import MarketSplitRow
 
@@ -55,7 +56,7 @@ FETCHES = Table(
             "source",
             "source",
             equal(_FETCHES.c.source),
-            choices=("live", "cache", "historical", "synthetic"),
+            choices=get_args(Source),
         ),
         Filter("ok", "answered", equal(_FETCHES.c.ok), hint="0"),
         Filter("q", "reason has", contains(_FETCHES.c.why)),

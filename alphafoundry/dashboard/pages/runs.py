@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from sqlalchemy import exists, select
@@ -42,6 +42,7 @@ from alphafoundry.store import (
     is_alive,
 )
 from alphafoundry.store.agent_tables import AgentDeskRow
+from alphafoundry.store.tables import RunStatus
 
 router = APIRouter()
 CHARTS: dict[str, Any] = {}
@@ -83,7 +84,7 @@ RUNS = Table(
             "status",
             "status",
             equal(RunRow.status),
-            choices=("running", "finished", "failed", "interrupted"),
+            choices=get_args(RunStatus),
         ),
         Filter("q", "market has", contains(RunRow.market_label)),
         Filter("since", "began since", since(RunRow.started_at), hint="2026-11-30"),

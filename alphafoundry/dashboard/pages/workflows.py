@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -33,6 +33,7 @@ from alphafoundry.dashboard.tables import (
     read_page,
 )
 from alphafoundry.store import AlertRow, PhaseRow, RunRow, SampleRow, TrialRow
+from alphafoundry.store.tables import RunStatus, TrialStatus
 
 router = APIRouter()
 
@@ -105,7 +106,7 @@ WORKFLOWS = Table(
             "status",
             "status",
             equal(RunRow.status),
-            choices=("running", "finished", "failed", "interrupted"),
+            choices=get_args(RunStatus),
         ),
     ),
     later=_out_of_sample,
@@ -156,7 +157,7 @@ TRIALS = Table(
     empty="No trial matches. A phase that made none only looks at what the others found.",
     filters=(
         Filter("phase", "phase", equal(TrialRow.phase_key)),
-        Filter("status", "status", equal(TrialRow.status), choices=("done", "left_out")),
+        Filter("status", "status", equal(TrialRow.status), choices=get_args(TrialStatus)),
         Filter("q", "message has", contains(TrialRow.message)),
     ),
     where=lambda given: [TrialRow.phase_key == given.get("phase", "")],
