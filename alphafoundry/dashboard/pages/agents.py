@@ -135,7 +135,6 @@ def _agents(connection: Any, found: Row) -> list[Row]:
         .group_by(AgentTickRow.agent, AgentTickRow.outcome)
         .subquery()
     )
-    last = AgentTickRow
     query = (
         select(
             AgentStateRow.agent,
@@ -143,16 +142,16 @@ def _agents(connection: Any, found: Row) -> list[Row]:
             newest.c.outcome,
             newest.c.count,
             newest.c.position,
-            last.due_at,
-            last.reason,
+            AgentTickRow.due_at,
+            AgentTickRow.reason,
         )
         .outerjoin(newest, newest.c.agent == AgentStateRow.agent)
         .outerjoin(
-            last,
+            AgentTickRow,
             and_(
-                last.desk == AgentStateRow.desk,
-                last.agent == newest.c.agent,
-                last.position == newest.c.position,
+                AgentTickRow.desk == AgentStateRow.desk,
+                AgentTickRow.agent == newest.c.agent,
+                AgentTickRow.position == newest.c.position,
             ),
         )
         .where(AgentStateRow.desk == found["name"])
