@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
-from alphafoundry.settings import load_settings
+from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.supervisor.processes import ProcessConfig
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _run(given: argparse.Namespace) -> None:
     if given.link:
         print(link)
         return
-    _serve(given, access, link)
+    _serve(given, settings, access, link)
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -168,7 +168,7 @@ def _link(given: argparse.Namespace, access: Access) -> str:
     return f"{scheme}://{place}/enter?code={access.code('reads' if given.read_only else 'acts')}"
 
 
-def _serve(given: argparse.Namespace, access: Access, link: str) -> None:
+def _serve(given: argparse.Namespace, settings: FoundrySettings, access: Access, link: str) -> None:
     import uvicorn
 
     with socket.socket(socket.AF_INET6 if ":" in given.host else socket.AF_INET) as probe:
@@ -186,7 +186,6 @@ def _serve(given: argparse.Namespace, access: Access, link: str) -> None:
     from alphafoundry.supervisor.child import ready
     from tasks.dashboard import PrefectServer
 
-    settings = load_settings()
     url = settings.database_url
     with open_store(None if url is None else url.get_secret_value(), home=settings.home) as store:
         application = create_application(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from alphafoundry.dashboard import Cap, Deployment, FlowRun, PrefectView
 from alphafoundry.errors import FoundryError
@@ -87,11 +88,12 @@ def _look() -> PrefectView:
         return PrefectView("no Prefect server runs; `make up` or `make server` starts one", "")
     try:
         with _client(address) as client:
+            flows = {one.id: one.name for one in client.read_flows()}
             return PrefectView(
                 "",
                 _pages(address),
-                deployments=_deployments(client),
-                waiting=_waiting(client, address),
+                deployments=_deployments(client, flows),
+                waiting=_waiting(client, flows, _pages(address)),
                 caps=[
                     Cap(one.name.removeprefix("tag:"), one.limit, one.active_slots)
                     for one in client.read_global_concurrency_limits()
@@ -101,8 +103,7 @@ def _look() -> PrefectView:
         return PrefectView(f"Prefect does not answer: {_line(problem)}", _pages(address))
 
 
-def _deployments(client: SyncPrefectClient) -> list[Deployment]:
-    flows = {one.id: one.name for one in client.read_flows()}
+def _deployments(client: SyncPrefectClient, flows: Mapping[UUID, str]) -> list[Deployment]:
     return sorted(
         (
             Deployment(
@@ -125,7 +126,7 @@ def _schedule(schedule: object) -> str:
     return str(schedule)
 
 
-def _waiting(client: SyncPrefectClient, address: str) -> list[FlowRun]:
+def _waiting(client: SyncPrefectClient, flows: Mapping[UUID, str], pages: str) -> list[FlowRun]:
     """Return the runs that are late, scheduled or under way."""
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -143,16 +144,13 @@ def _waiting(client: SyncPrefectClient, address: str) -> list[FlowRun]:
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=MOST_RUNS,
     )
-    flows = {one.id: one.name for one in client.read_flows()} if runs else {}
     return [
         FlowRun(
-            id=str(one.id),
             name=one.name,
             flow=flows.get(one.flow_id, "?"),
             state=one.state_name or "",
-            late=one.state_name == "Late",
             start=one.start_time or one.expected_start_time,
-            link=f"{_pages(address)}/runs/flow-run/{one.id}",
+            link=f"{pages}/runs/flow-run/{one.id}",
         )
         for one in runs
     ]

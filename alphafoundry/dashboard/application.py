@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,13 +23,21 @@ from starlette.responses import (
     StreamingResponse,
 )
 
+from alphafoundry.asgi import Application
 from alphafoundry.dashboard import export
-from alphafoundry.dashboard.access import SESSION_SECONDS, Access, NotSignedIn, Session
-from alphafoundry.dashboard.asking import MissingPage, Refused, given_of, sources_of
+from alphafoundry.dashboard.access import FOLDER, SESSION_SECONDS, Access, NotSignedIn, Session
+from alphafoundry.dashboard.asking import (
+    MissingPage,
+    Refused,
+    given_of,
+    read_fields,
+    read_form,
+    sources_of,
+)
 from alphafoundry.dashboard.charts import Chart
 from alphafoundry.dashboard.evidence import EvidenceBook
 from alphafoundry.dashboard.facts import FactsKeeper
-from alphafoundry.dashboard.guard import Application, Guard
+from alphafoundry.dashboard.guard import Guard
 from alphafoundry.dashboard.pages import (
     actions,
     agents,
@@ -183,16 +193,12 @@ def enter(request: Request, code: str = "") -> Response:
 
 async def sign_in(request: Request) -> Response:
     """Turn the token, typed into the form, into a session."""
-    from urllib.parse import parse_qs
-
-    form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=5)
-    return _let_in(request, request.app.state.access.sign_in(form.get("token", [""])[0]))
+    form = await read_fields(request)
+    return _let_in(request, request.app.state.access.sign_in(form.get("token", "")))
 
 
 async def sign_out(request: Request) -> Response:
     """Revoke the session of this browser."""
-    from alphafoundry.dashboard.asking import read_form
-
     access: Access = request.app.state.access
     if request.state.session.role == "acts":
         await read_form(request)
@@ -218,16 +224,20 @@ def _let_in(request: Request, given: str) -> Response:
 
 def static(name: str) -> Response:
     """Return a file of the page: one of those that lie in `static/`, by its whole name."""
-    known = {
-        path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file()
-    }
-    path = known.get(name)
+    path = _static_files().get(name)
     if path is None:
         raise MissingPage(f"there is no file {name!r}")
     kind = _TYPES.get(path.suffix, "text/plain; charset=utf-8")
     return FileResponse(
         path, media_type=kind, headers={"cache-control": "private, max-age=31536000, immutable"}
     )
+
+
+@functools.cache
+def _static_files() -> dict[str, Path]:
+    return {
+        path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file()
+    }
 
 
 def changes(request: Request, since: str = "") -> Response:
@@ -287,7 +297,7 @@ def exported(request: Request, name: str, form: str) -> Response:
             media_type="text/csv; charset=utf-8",
             headers=headers,
         )
-    folder = sources.home / "dashboard"
+    folder = sources.home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return StreamingResponse(
         export.parquet_bytes(columns, parts(), folder),

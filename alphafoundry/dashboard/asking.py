@@ -5,6 +5,7 @@ What is done here is done once: a form that arrives again shows what came of the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -14,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from alphafoundry.dashboard.access import Access, Session
 from alphafoundry.dashboard.sources import Sources
+from alphafoundry.dashboard.tables import Page, Table, read_page
 from alphafoundry.errors import FoundryError
 from alphafoundry.store.marks import record_action, settle_action
 
@@ -38,18 +40,28 @@ def given_of(request: Request) -> dict[str, str]:
     return dict(request.query_params)
 
 
+def read_table(request: Request, table: Table, **fixed: str) -> Page:
+    """Return the page of a table that a request asks for, with what its rows get later.
+
+    fixed : filters that the address sets, whatever the query string says
+    """
+    with sources_of(request).connect(table.database) as connection:
+        page = read_page(connection, table, given_of(request) | fixed)
+        if table.later is not None:
+            table.later(request.app.state, connection, page.rows)
+    return page
+
+
 def row_number(number: int) -> int:
     """Return a number of a row as databases take it; one out of their range becomes one of none."""
     return number if 0 < number < 2**31 else 0
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form of ours.
+async def read_fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form, the last value of each name.
 
-    Raises Refused for a session that only reads, and for a nonce that was not made for it.
+    Raises Refused for what is none.
     """
-    session: Session = request.state.session
-    access: Access = request.app.state.access
     body = await request.body()
     try:
         pairs = parse_qsl(
@@ -60,7 +72,17 @@ async def read_form(request: Request) -> dict[str, str]:
         )
     except ValueError:
         raise Refused("this is no form of the dashboard") from None
-    form = dict(pairs)
+    return dict(pairs)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form of ours.
+
+    Raises Refused for a session that only reads, and for a nonce that was not made for it.
+    """
+    session: Session = request.state.session
+    access: Access = request.app.state.access
+    form = await read_fields(request)
     if session.role != "acts":
         raise Refused("this session only reads; sign in with the token to act")
     if not access.is_nonce(session, form.get("nonce", "")):
@@ -68,7 +90,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return form
 
 
-def act(
+async def act(
     request: Request,
     form: Mapping[str, str],
     *,
@@ -79,24 +101,29 @@ def act(
 ) -> Response:
     """Record an action, do it, record what came of it, and show that.
 
-    do : does it; returns a line about it and an address to follow, or raises FoundryError
+    do : does it, in a thread; returns a line about it and an address to follow, or raises
+        FoundryError
     """
     sources = sources_of(request)
     session: Session = request.state.session
-    number, new = record_action(
-        sources.store,
-        nonce=form["nonce"],
-        actor=session.name,
-        action=action,
-        subject=subject,
-        parameters=parameters,
-        now=sources.now(),
-    )
-    if new:
-        try:
-            told, link = do()
-        except FoundryError as problem:
-            settle_action(sources.store, number, "refused", str(problem), now=sources.now())
-        else:
-            settle_action(sources.store, number, "done", told, link=link, now=sources.now())
-    return RedirectResponse(f"/actions/{number}", 303)
+
+    def once() -> int:
+        number, new = record_action(
+            sources.store,
+            nonce=form["nonce"],
+            actor=session.name,
+            action=action,
+            subject=subject,
+            parameters=parameters,
+            now=sources.now(),
+        )
+        if new:
+            try:
+                told, link = do()
+            except FoundryError as problem:
+                settle_action(sources.store, number, "refused", str(problem), now=sources.now())
+            else:
+                settle_action(sources.store, number, "done", told, link=link, now=sources.now())
+        return number
+
+    return RedirectResponse(f"/actions/{await asyncio.to_thread(once)}", 303)

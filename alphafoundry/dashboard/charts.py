@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -48,16 +48,8 @@ class Chart:
         keep = thin(list(self.series.values()), min(max(width, NARROWEST), WIDEST))
         if keep is None:
             return self
-        return Chart(
-            self.title,
-            self.x[keep],
-            {label: values[keep] for label, values in self.series.items()},
-            self.axis,
-            self.unit,
-            self.points,
-            self.marks,
-            self.note,
-        )
+        series = {label: values[keep] for label, values in self.series.items()}
+        return replace(self, x=self.x[keep], series=series)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; NaN is null."""

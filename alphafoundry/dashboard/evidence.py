@@ -60,7 +60,7 @@ class Sureness:
         The deviation is that of serially dependent PnL times sqrt(1 - g3 S + (g4 - 1)/4 S^2)
         (Mertens, "Comments on variance of the IID estimator in Lo", 2002).
         """
-        half = QUANTILE * self.sigma * sharpe_denominator(self.found)
+        half = QUANTILE * self.sigma * float(sharpe_denominator(self.found))
         return (self.found.sharpe - half) * self.year, (self.found.sharpe + half) * self.year
 
     def deflated(self, trials: int) -> float:
@@ -163,9 +163,9 @@ def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple
             OpeningRow.trials,
             MarketRow.label,
         )
-        .outerjoin(AlphaMarkRow, _same_alpha(AlphaMarkRow))
-        .outerjoin(SubmissionRow, _same_alpha(SubmissionRow))
-        .outerjoin(VerdictRow, and_(_same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
+        .outerjoin(AlphaMarkRow, same_alpha(AlphaMarkRow))
+        .outerjoin(SubmissionRow, same_alpha(SubmissionRow))
+        .outerjoin(VerdictRow, and_(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
         .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
         .outerjoin(MarketRow, MarketRow.id == AlphaRow.market_id)
         .where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(list(wanted)))
@@ -180,7 +180,8 @@ _OF_VERDICT = (
 )
 
 
-def _same_alpha(table: Any) -> Any:
+def same_alpha(table: Any) -> Any:
+    """Return the condition that a row of another table is of the alpha of `AlphaRow`."""
     return and_(table.service == AlphaRow.service, table.alpha_id == AlphaRow.alpha_id)
 
 

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 from sqlalchemy import func, select, text
+from sqlalchemy.engine import Connection
 
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.errors import FoundryError
@@ -26,7 +27,7 @@ REREAD_SECONDS = 15.0
 """What time alone changes is looked at as often: a supervisor that was killed writes nothing."""
 
 STALE_DAYS = 3
-"""Trading days from which data counts as old."""
+"""Trading days after which data counts as old."""
 
 NEWS = timedelta(hours=24)
 MOST_NEEDS = 12
@@ -151,9 +152,8 @@ class FactsKeeper:
             needs=sorted([*needs, *alerts], key=lambda one: one.at, reverse=True)[:MOST_NEEDS],
         )
 
-    def _needs_of_store(self, connection: object, now: datetime) -> list[Need]:
-        execute = connection.execute  # type: ignore[attr-defined]
-        failed = execute(
+    def _needs_of_store(self, connection: Connection, now: datetime) -> list[Need]:
+        failed = connection.execute(
             select(RunRow.id, RunRow.flow, RunRow.finished_at)
             .where(RunRow.status == "failed", RunRow.finished_at > now - NEWS)
             .order_by(RunRow.id.desc())
@@ -163,7 +163,7 @@ class FactsKeeper:
             Need(row.finished_at, f"run {row.id}", f"{row.flow} failed", f"/runs/{row.id}")
             for row in failed
         ]
-        alerts = execute(
+        alerts = connection.execute(
             select(AgentAlertRow.at, AgentAlertRow.desk, AgentAlertRow.key, AgentAlertRow.text)
             .where(AgentAlertRow.resolved_at.is_(None))
             .order_by(AgentAlertRow.id.desc())

@@ -6,16 +6,19 @@ Nothing here asks who somebody is; it refuses what no page of ours sends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
+from alphafoundry.asgi import (
+    Application,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header_values,
+    refuse,
+    replaying,
+)
 from alphafoundry.host_names import HostNames
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 64 * 1024
 BODY_SECONDS = 10.0
@@ -75,14 +78,14 @@ class Guard:
                 if body is None:
                     refusal = 413, f"the form is larger than {LARGEST_BODY // 1024} KiB"
                 else:
-                    receive = _again(body, receive)
+                    receive = replaying(body, receive)
         if refusal is not None:
-            await _refuse(send, *refusal)
+            await refuse(send, *refusal, headers=HEADERS)
             return
         await self._application(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        hosts = _all(scope, b"host")
+        hosts = header_values(scope, b"host")
         address = (scope.get("server") or ("",))[0]
         if len(hosts) != 1 or not self._hosts.includes(hosts[0], address):
             return 421, (
@@ -92,14 +95,14 @@ class Guard:
         if scope["method"] not in ("GET", "POST"):
             return 405, f"{scope['method']} is nothing that this dashboard does"
         own = (f"http://{hosts[0]}", f"https://{hosts[0]}")
-        origins = _all(scope, b"origin")
+        origins = header_values(scope, b"origin")
         if any(one not in own for one in origins) or (scope["method"] == "POST" and not origins):
             return 403, f"a page from {', '.join(origins) or 'nowhere'} may not ask this dashboard"
-        site = _all(scope, b"sec-fetch-site")
+        site = header_values(scope, b"sec-fetch-site")
         if any(one in ("cross-site", "same-site") for one in site) and not (
             scope["method"] == "GET"
-            and _all(scope, b"sec-fetch-mode") == ["navigate"]
-            and _all(scope, b"sec-fetch-dest") == ["document"]
+            and header_values(scope, b"sec-fetch-mode") == ["navigate"]
+            and header_values(scope, b"sec-fetch-dest") == ["document"]
         ):
             return 403, "another site or port may open a page of this dashboard, and nothing else"
         return None
@@ -119,20 +122,6 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Return what gives the whole body first, and then what the client sends after it."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -145,21 +134,3 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
-
-
-def _all(scope: Scope, name: bytes) -> list[str]:
-    return [
-        value.decode("latin-1").strip().lower() for key, value in scope["headers"] if key == name
-    ]
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    body = f"{reason}\n".encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-        *HEADERS,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

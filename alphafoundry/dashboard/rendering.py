@@ -18,23 +18,26 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from alphafoundry.dashboard.access import Session
-from alphafoundry.dashboard.tables import Column, Row
+from alphafoundry.dashboard.asking import read_table
+from alphafoundry.dashboard.tables import Column, Row, Table
 from alphafoundry.supervisor.reading import span
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 NAVIGATION = (
-    ("now", "/", "Now"),
-    ("alphas", "/alphas", "Alphas"),
-    ("runs", "/runs", "Runs"),
-    ("workflows", "/workflows", "Workflows"),
-    ("algorithms", "/algorithms", "Algorithms"),
-    ("data", "/data", "Data"),
-    ("desk", "/desk", "Desk"),
-    ("agents", "/agents", "Agents"),
-    ("processes", "/processes", "Processes"),
-    ("machine", "/machine", "Machine"),
+    ("now", "/", "Now", "n"),
+    ("alphas", "/alphas", "Alphas", "a"),
+    ("runs", "/runs", "Runs", "r"),
+    ("workflows", "/workflows", "Workflows", "w"),
+    ("algorithms", "/algorithms", "Algorithms", "l"),
+    ("data", "/data", "Data", "d"),
+    ("desk", "/desk", "Desk", "k"),
+    ("agents", "/agents", "Agents", "e"),
+    ("processes", "/processes", "Processes", "p"),
+    ("machine", "/machine", "Machine", "m"),
 )
+"""Name, address and label of each page, and the letter that opens it after `g`."""
+
 GONE = "–"
 
 
@@ -95,6 +98,26 @@ def render(
         **context,
     )
     return HTMLResponse(body, status)
+
+
+def render_list(
+    request: Request, table: Table, *, page: str, title: str = "", back: bool = True, **fixed: str
+) -> HTMLResponse:
+    """Return a page that is one table.
+
+    title : of the table where there is none
+    back : whether it leads back to the address above its own
+    fixed : filters that the address sets
+    """
+    return render(
+        request,
+        "list.html",
+        page=page,
+        title=title or table.title,
+        table=read_table(request, table, **fixed),
+        back=back,
+        fixed=tuple(fixed),
+    )
 
 
 def shown(value: Any, kind: str = "text") -> Any:
@@ -212,6 +235,11 @@ def cell(row: Row, column: Column) -> Any:
     if column.kind == "sharpe" and "dsr" in row:
         text = Markup('{} <small class="beside">{}</small>').format(text, evidence(row))
     return text
+
+
+def data_to(row: Row) -> str:
+    """Return to which day the data of a row reaches, "" where that is not known."""
+    return "" if row["data_until"] is None else f"data to {row['data_until']}"
 
 
 def evidence(row: Row) -> Any:

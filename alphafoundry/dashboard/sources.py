@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,11 +48,9 @@ class Deployment:
 class FlowRun:
     """A flow run as Prefect has it."""
 
-    id: str
     name: str
     flow: str
     state: str
-    late: bool
     start: datetime | None
     link: str
 
@@ -75,7 +73,6 @@ class PrefectView:
     problem : why it could not be asked, "" where it could
     address : of its pages, "" where there is no server
     waiting : runs that are late, scheduled or under way
-    seen_at : when it was asked
     """
 
     problem: str
@@ -83,7 +80,6 @@ class PrefectView:
     deployments: Sequence[Deployment] = ()
     waiting: Sequence[FlowRun] = ()
     caps: Sequence[Cap] = ()
-    seen_at: datetime = field(default_factory=utc_now)
 
 
 class Prefect(Protocol):
@@ -106,16 +102,15 @@ class Prefect(Protocol):
 class WithoutPrefect:
     """No Prefect: there is nothing to start."""
 
-    def __init__(self, problem: str = "this dashboard was started without Prefect") -> None:
-        self._problem = problem
+    _PROBLEM = "this dashboard was started without Prefect"
 
     def view(self) -> PrefectView:
         """Return that there is none."""
-        return PrefectView(self._problem, "")
+        return PrefectView(self._PROBLEM, "")
 
     def start(self, deployment: str, parameters: Mapping[str, Any], *, key: str) -> tuple[str, str]:
         """Raise FoundryError: there is nothing to start."""
-        raise FoundryError(f"{deployment}: {self._problem}")
+        raise FoundryError(f"{deployment}: {self._PROBLEM}")
 
 
 class Sources:
@@ -134,7 +129,7 @@ class Sources:
         home: Path,
         *,
         prefect: Prefect | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self.home = home

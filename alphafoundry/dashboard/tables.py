@@ -68,6 +68,11 @@ class Column:
     sorts: bool = False
     hidden: bool = False
 
+    @property
+    def right(self) -> bool:
+        """Whether its values stand at the right of a cell."""
+        return self.kind in ("number", "integer", "percent", "dollars", "bytes", "seconds")
+
 
 @dataclass(frozen=True)
 class Filter:

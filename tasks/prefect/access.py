@@ -6,16 +6,10 @@ page from the internet could so start flow runs on the server of the person who 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
+from alphafoundry.asgi import Application, Receive, Scope, Send, header_values, refuse
 from alphafoundry.host_names import HostNames
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 WRONG_HOST = 421
 WRONG_ORIGIN = 403
@@ -51,46 +45,25 @@ class GuardedApplication:
         if refusal is None:
             await self._application(scope, receive, send)
         elif scope["type"] == "http":
-            await _refuse(send, *refusal)
+            await refuse(send, *refusal)
         else:
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        host = _only(scope, b"host")
+        hosts = header_values(scope, b"host")
+        host = hosts[0] if len(hosts) == 1 else None
         if host is None or not self._hosts.includes(host, (scope.get("server") or ("",))[0]):
             return WRONG_HOST, (
                 f"This Prefect server does not answer for the host {host!r}. If it should, add the "
                 "name to `server_hosts` in config/foundry.yaml, or to FOUNDRY_SERVER_HOSTS, and "
-                "start the server again.\n"
+                "start the server again."
             )
-        origins = _all(scope, b"origin")
+        origins = header_values(scope, b"origin")
         own = (f"http://{host}", f"https://{host}")
         if all(one in self._origins or one in own for one in origins):
             return None
         return WRONG_ORIGIN, (
             f"This Prefect server does not take requests of pages from {', '.join(origins)}. If it "
             "should, add the origin to PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS and start the "
-            "server again.\n"
+            "server again."
         )
-
-
-def _all(scope: Scope, name: bytes) -> list[str]:
-    return [
-        value.decode("latin-1").strip().lower() for key, value in scope["headers"] if key == name
-    ]
-
-
-def _only(scope: Scope, name: bytes) -> str | None:
-    values = _all(scope, name)
-    return values[0] if len(values) == 1 else None
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    body = reason.encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

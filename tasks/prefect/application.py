@@ -10,14 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from tasks.prefect.access import (
-    Application,
-    GuardedApplication,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from alphafoundry.asgi import Application, Message, Receive, Scope, Send, replaying
+from tasks.prefect.access import GuardedApplication
 
 SLOTS = "/v2/concurrency_limits/"
 BUSY = 503
@@ -53,7 +47,7 @@ class PatientApplication:
                 wait = min(2 * wait, LONGEST_WAIT)
             answer = []
             try:
-                await self._application(dict(scope), _again(body, receive), _into(answer))
+                await self._application(dict(scope), replaying(body, receive), _into(answer))
             except Exception:
                 # The outermost error handler answers 503 and then raises what it answered for.
                 if not answer:
@@ -71,20 +65,6 @@ async def _body(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Return what gives the whole body first, and then what the client sends after it."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
 
 
 def _into(answer: list[Message]) -> Send:

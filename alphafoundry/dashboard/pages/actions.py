@@ -8,14 +8,9 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
-from alphafoundry.dashboard.asking import (
-    MissingPage,
-    given_of,
-    row_number,
-    sources_of,
-)
-from alphafoundry.dashboard.rendering import render
-from alphafoundry.dashboard.tables import Column, Filter, Table, equal, read_page
+from alphafoundry.dashboard.asking import MissingPage, row_number, sources_of
+from alphafoundry.dashboard.rendering import render, render_list
+from alphafoundry.dashboard.tables import Column, Filter, Table, equal
 from alphafoundry.store.mark_tables import ActionRow
 
 router = APIRouter()
@@ -49,9 +44,7 @@ TABLES = (ACTIONS,)
 @router.get("/actions")
 def actions(request: Request) -> Response:
     """Show what was asked for on these pages."""
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, ACTIONS, given_of(request))
-    return render(request, "list.html", page="", title=ACTIONS.title, table=page)
+    return render_list(request, ACTIONS, page="", back=False)
 
 
 @router.get("/actions/{number}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from sqlalchemy import and_, func, select
@@ -14,16 +13,14 @@ from starlette.responses import Response
 from alphafoundry.agents.control import pause_agent
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import seconds
-from alphafoundry.dashboard.asking import Refused, act, given_of, read_form, sources_of
+from alphafoundry.dashboard.asking import Refused, act, read_form, sources_of
 from alphafoundry.dashboard.pages.desk import read_desk
-from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.rendering import render, render_list
 from alphafoundry.dashboard.tables import Column, Filter, Row, Table, contains, equal, read_page
-from alphafoundry.store.agent_tables import AgentAlertRow, AgentStateRow, AgentTickRow
+from alphafoundry.store.agent_tables import AgentAlertRow, AgentStateRow, AgentTickRow, TickOutcome
 
 router = APIRouter()
 CHARTS: dict[str, Any] = {}
-
-OUTCOMES = ("running", "ran", "failed", "idle", "blocked", "missed")
 
 TICKS = Table(
     name="ticks",
@@ -46,7 +43,7 @@ TICKS = Table(
     filters=(
         Filter("desk", "desk", equal(AgentTickRow.desk)),
         Filter("agent", "agent", equal(AgentTickRow.agent)),
-        Filter("outcome", "outcome", equal(AgentTickRow.outcome), choices=OUTCOMES),
+        Filter("outcome", "outcome", equal(AgentTickRow.outcome), choices=get_args(TickOutcome)),
         Filter("q", "reason has", contains(AgentTickRow.reason)),
     ),
 )
@@ -76,7 +73,7 @@ def agents(request: Request, desk: str = "") -> Response:
     """Show every agent of a desk: health, last decision and its reason, when it is due next."""
     sources = sources_of(request)
     with sources.connect("store") as connection:
-        found, others = read_desk(connection, desk)
+        found, _ = read_desk(connection, desk)
         if found is None:
             return render(request, "agents.html", page="agents", title="Agents", found=None)
         rows = _agents(connection, found)
@@ -87,7 +84,6 @@ def agents(request: Request, desk: str = "") -> Response:
         page="agents",
         title=f"Agents of {found['name']}",
         found=found,
-        others=others,
         rows=rows,
         alerts=alerts,
         labels=[found["market_label"], f"{found['clock']} clock"],
@@ -97,9 +93,7 @@ def agents(request: Request, desk: str = "") -> Response:
 @router.get("/agents/ticks")
 def ticks(request: Request) -> Response:
     """Show the ticks of agents."""
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, TICKS, given_of(request))
-    return render(request, "list.html", page="agents", title="Ticks", table=page, back=True)
+    return render_list(request, TICKS, page="agents")
 
 
 @router.post("/agents/{action}")
@@ -118,8 +112,7 @@ async def steer(request: Request, action: str) -> Response:
         told = pause_agent(sources.store, agent, reason, desk=desk, at=sources.now())
         return told, f"/agents?desk={desk}"
 
-    return await asyncio.to_thread(
-        act,
+    return await act(
         request,
         form,
         action=action,
@@ -142,7 +135,6 @@ def _agents(connection: Any, found: Row) -> list[Row]:
         .group_by(AgentTickRow.agent, AgentTickRow.outcome)
         .subquery()
     )
-    last = AgentTickRow
     query = (
         select(
             AgentStateRow.agent,
@@ -150,17 +142,16 @@ def _agents(connection: Any, found: Row) -> list[Row]:
             newest.c.outcome,
             newest.c.count,
             newest.c.position,
-            last.due_at,
-            last.reason,
-            last.result,
+            AgentTickRow.due_at,
+            AgentTickRow.reason,
         )
         .outerjoin(newest, newest.c.agent == AgentStateRow.agent)
         .outerjoin(
-            last,
+            AgentTickRow,
             and_(
-                last.desk == AgentStateRow.desk,
-                last.agent == newest.c.agent,
-                last.position == newest.c.position,
+                AgentTickRow.desk == AgentStateRow.desk,
+                AgentTickRow.agent == newest.c.agent,
+                AgentTickRow.position == newest.c.position,
             ),
         )
         .where(AgentStateRow.desk == found["name"])
@@ -171,23 +162,19 @@ def _agents(connection: Any, found: Row) -> list[Row]:
     rows: dict[str, Row] = {}
     for one in connection.execute(query):
         row = rows.setdefault(one.agent, {"agent": one.agent, "counts": Counter()})
-        if "state" not in row:
+        if "health" not in row:
             given = {key: value for key, value in one.state.items() if key != "seen_until"}
             state = AgentState(**given)
             row |= {
-                "state": state,
                 "health": None if state.is_new else state.health(now),
                 "paused": state.paused,
                 "interval": timedelta(seconds=state.interval),
                 "conditions": (tasks.get(one.agent) or {}).get("conditions") or {},
-                "priority": (tasks.get(one.agent) or {}).get("priority"),
             }
         if one.outcome is not None:
             row["counts"][one.outcome] += one.count
             # In the order of their newest tick, so the last one stays.
             row |= {"last": one.outcome, "due_at": one.due_at, "reason": one.reason}
-            if one.outcome == "ran":
-                row["result"] = one.result
     for row in rows.values():
         due = row.get("due_at")
         row["next"] = None if due is None else due + row["interval"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -17,6 +17,7 @@ from alphafoundry.dashboard.asking import (
     sources_of,
 )
 from alphafoundry.dashboard.charts import Chart
+from alphafoundry.dashboard.evidence import Sureness
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
@@ -29,13 +30,12 @@ from alphafoundry.dashboard.tables import (
     equal,
     read_page,
 )
-from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
-from alphafoundry.evidence.sharpe import sharpe_denominator
+from alphafoundry.evidence import moments, null_deviation
 from alphafoundry.store import AlgorithmRow, ModelRequestRow, RaceResultRow, RunRow, count_raced
+from alphafoundry.store.tables import AlgorithmStatus
 
 router = APIRouter()
 
-QUANTILE = 1.6449
 DRAWN = 8
 
 ALGORITHMS = Table(
@@ -65,7 +65,7 @@ ALGORITHMS = Table(
             "status",
             "status",
             equal(AlgorithmRow.status),
-            choices=("asking", "ready", "refused", "failed"),
+            choices=get_args(AlgorithmStatus),
         ),
         Filter("q", "source has", contains(AlgorithmRow.source), hint="np.diff"),
         Filter("run", "race", equal(AlgorithmRow.run_id)),
@@ -115,18 +115,18 @@ def _luck(row: Row, trials: int) -> Row:
     equity = np.array((row["statistics"] or {}).get("equity") or [], dtype=float)
     if row["failure"] or len(equity) < 30 or not np.isfinite(equity).all() or equity.min() <= 0:
         return beside
-    returns = np.diff(equity) / equity[:-1]
-    found = moments(returns)
-    if not math.isfinite(found.sharpe) or found.sharpe == 0 or row["sharpe"] is None:
+    if row["sharpe"] is None or row["total_return"] is None:
         return beside
-    sigma = float(null_deviation(returns))
+    # Equity is that of evenings: without the cash before the first day its return would be missing.
+    worth = np.concatenate(([equity[-1] / (1.0 + row["total_return"])], equity))
+    returns = np.diff(worth) / worth[:-1]
+    found = moments(returns)
+    if not math.isfinite(found.sharpe) or found.sharpe == 0:
+        return beside
     year = abs(row["sharpe"] / found.sharpe)
-    half = QUANTILE * sigma * float(sharpe_denominator(found)) * year
-    return beside | {
-        "low": row["sharpe"] - half,
-        "high": row["sharpe"] + half,
-        "dsr": float(deflated_sharpe_ratio(found, trials=trials, sigma=sigma)),
-    }
+    sure = Sureness(found, float(null_deviation(returns)), year)
+    low, high = sure.band
+    return beside | {"low": low, "high": high, "dsr": sure.deflated(trials)}
 
 
 @router.get("/algorithms")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
 from sqlalchemy import String, and_, cast, exists, or_, select, tuple_
 from starlette.responses import RedirectResponse, Response
 
-from alphafoundry.dashboard.asking import MissingPage, given_of, read_form, sources_of
+from alphafoundry.dashboard.asking import MissingPage, read_form, read_table, sources_of
 from alphafoundry.dashboard.charts import Array, Chart, seconds_of
-from alphafoundry.dashboard.evidence import NOT_JUDGED, EvidenceBook
-from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.evidence import NOT_JUDGED, EvidenceBook, same_alpha
+from alphafoundry.dashboard.rendering import data_to, render
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
     Column,
@@ -28,7 +28,6 @@ from alphafoundry.dashboard.tables import (
     at_most,
     contains,
     equal,
-    read_page,
     since,
 )
 from alphafoundry.evidence.sharpe import NOISE
@@ -47,6 +46,7 @@ from alphafoundry.store import (
 from alphafoundry.store.desk_tables import DeskRow, OrderRow
 from alphafoundry.store.mark_tables import AlphaMarkRow, AlphaTagRow
 from alphafoundry.store.marks import mark_alpha
+from alphafoundry.store.tables import VerdictName
 
 router = APIRouter()
 
@@ -70,27 +70,23 @@ def _name(text: str) -> Any:
     )
 
 
-def _of_alpha(table: Any) -> Any:
-    return and_(table.service == AlphaRow.service, table.alpha_id == AlphaRow.alpha_id)
-
-
 def _marked(text: str) -> Any:
     if text == "favourites":
-        return exists().where(_of_alpha(AlphaMarkRow), AlphaMarkRow.favourite)
+        return exists().where(same_alpha(AlphaMarkRow), AlphaMarkRow.favourite)
     if text == "hopeful":
         return AlphaRow.hopeful
     if text == "submitted":
-        return exists().where(_of_alpha(SubmissionRow), SubmissionRow.status == "accepted")
-    return and_(AlphaRow.hopeful, ~exists().where(_of_alpha(SubmissionRow)))
+        return exists().where(same_alpha(SubmissionRow), SubmissionRow.status == "accepted")
+    return and_(AlphaRow.hopeful, ~exists().where(same_alpha(SubmissionRow)))
 
 
 def _judged(text: str) -> Any:
-    given = exists().where(_of_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
+    given = exists().where(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
     if text == NOT_JUDGED:
         return ~given
     newest = (
         select(VerdictRow.verdict)
-        .where(_of_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
+        .where(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None))
         .order_by(VerdictRow.opening_id.desc())
         .limit(1)
         .scalar_subquery()
@@ -151,12 +147,12 @@ ALPHAS = Table(
             "verdict",
             "verdict",
             _judged,
-            choices=("found", "unproven", "not confirmed", NOT_JUDGED),
+            choices=(*get_args(VerdictName), NOT_JUDGED),
         ),
         Filter(
             "tag",
             "tag",
-            lambda text: exists().where(_of_alpha(AlphaTagRow), AlphaTagRow.tag == text),
+            lambda text: exists().where(same_alpha(AlphaTagRow), AlphaTagRow.tag == text),
         ),
         Filter("id", "alpha", equal(AlphaRow.alpha_id)),
         Filter("service", "service", equal(AlphaRow.service)),
@@ -170,10 +166,7 @@ TABLES = (ALPHAS,)
 @router.get("/alphas")
 def alphas(request: Request) -> Response:
     """Show alphas by any statistic, with search."""
-    sources, given = sources_of(request), given_of(request)
-    with sources.connect("store") as connection:
-        page = read_page(connection, ALPHAS, given)
-        request.app.state.evidence.add_to(connection, page.rows)
+    page = read_table(request, ALPHAS)
     return render(
         request, "alphas.html", page="alphas", title="Alphas", table=page, most=MOST_COMPARED
     )
@@ -195,7 +188,7 @@ def alpha(request: Request, service: str = "", id: str = "") -> Response:
         title=f"Alpha {id}",
         alpha=found,
         tree=indented(found["expression"]),
-        labels=[found["label"] or "", *_days(found)],
+        labels=[found["label"] or "", data_to(found)],
         **related,
     )
 
@@ -215,6 +208,7 @@ def nearest(request: Request, service: str = "", id: str = "") -> Response:
         title=f"Alpha {id}: nearest",
         alpha=found,
         nearest=near,
+        most=NEAREST_OF,
         years=by_year(read_daily_pnl(sources.store, service, [id]).get(id)),
     )
 
@@ -266,7 +260,6 @@ def compare(request: Request) -> Response:
         years=sorted({year for one in years for year in one}),
         by_year=years,
         labels=sorted({row["label"] or "" for row in rows}),
-        asked="&".join(request.url.query.split("&")),
     )
 
 
@@ -304,10 +297,6 @@ def _read_alpha(connection: Any, service: str, alpha_id: str) -> Row:
     if row is None:
         raise MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
     return dict(row._mapping)
-
-
-def _days(found: Row) -> list[str]:
-    return [] if found["data_until"] is None else [f"data to {found['data_until']}"]
 
 
 def _related(connection: Any, service: str, alpha_id: str) -> dict[str, Any]:
@@ -355,9 +344,9 @@ def _related(connection: Any, service: str, alpha_id: str) -> dict[str, Any]:
             OpeningRow.trials.label("opening_trials"),
         )
         .select_from(AlphaRow)
-        .outerjoin(AlphaMarkRow, _of_alpha(AlphaMarkRow))
-        .outerjoin(SubmissionRow, _of_alpha(SubmissionRow))
-        .outerjoin(VerdictRow, and_(_of_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
+        .outerjoin(AlphaMarkRow, same_alpha(AlphaMarkRow))
+        .outerjoin(SubmissionRow, same_alpha(SubmissionRow))
+        .outerjoin(VerdictRow, and_(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
         .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
         .where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
         .order_by(VerdictRow.opening_id.desc().nulls_last())
@@ -585,16 +574,14 @@ def scatter_chart(sources: Sources, given: Given) -> Chart:
     rows = sorted(rows, key=lambda row: row.turnover)
     x = np.array([row.turnover for row in rows])
     sharpe = np.array([row.sharpe for row in rows])
-    hopeful = np.array([bool(row.hopeful) for row in rows])
+    hopeful = np.array([row.hopeful for row in rows], dtype=bool)
     return Chart(
         "Sharpe ratio by turnover, newest 500",
         x,
         {
             "hopeful": np.where(hopeful, sharpe, np.nan),
             "the others": np.where(hopeful, np.nan, sharpe),
-        }
-        if rows
-        else {},
+        },
         axis="number",
         points=True,
         note="in sample: evidence stands with each alpha",

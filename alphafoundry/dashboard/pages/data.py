@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from sqlalchemy import Integer, Text, column, func, select, text
@@ -10,7 +10,7 @@ from sqlalchemy import table as table_of
 from starlette.responses import Response
 
 from alphafoundry.dashboard.asking import given_of, sources_of
-from alphafoundry.dashboard.facts import trading_days_since
+from alphafoundry.dashboard.facts import STALE_DAYS, trading_days_since
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import NothingYet
 from alphafoundry.dashboard.tables import (
@@ -22,6 +22,7 @@ from alphafoundry.dashboard.tables import (
     equal,
     read_page,
 )
+from alphafoundry.market.feed import Source
 from alphafoundry.store import DataVersionRow, MarketRow, OpeningRow
 from alphafoundry.store.tables import MarketSplitRow
 
@@ -55,7 +56,7 @@ FETCHES = Table(
             "source",
             "source",
             equal(_FETCHES.c.source),
-            choices=("live", "cache", "historical", "synthetic"),
+            choices=get_args(Source),
         ),
         Filter("ok", "answered", equal(_FETCHES.c.ok), hint="0"),
         Filter("q", "reason has", contains(_FETCHES.c.why)),
@@ -132,6 +133,7 @@ def data(request: Request) -> Response:
             if row["synthetic"] or row["last"] is None
             else trading_days_since(row["last"], today)
         )
+        row["stale"] = row["old"] is not None and row["old"] > STALE_DAYS
     status, bars, fetches = _feed(request)
     return render(
         request,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,11 @@ from alphafoundry.dashboard.asking import (
     MissingPage,
     Refused,
     act,
-    given_of,
     read_form,
     sources_of,
 )
 from alphafoundry.dashboard.charts import Chart, seconds_of
-from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.rendering import render, render_list
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
     Column,
@@ -275,10 +273,7 @@ def explain(request: Request, desk: str = "", what: str = "") -> Response:
 @router.get("/desk/decisions")
 def decisions(request: Request, desk: str = "") -> Response:
     """Show what was changed about a desk, by whom and why."""
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, DECISIONS, given_of(request))
-    title = f"Decisions about {desk or 'desks'}"
-    return render(request, "list.html", page="desk", title=title, table=page, back=True)
+    return render_list(request, DECISIONS, page="desk", title=f"Decisions about {desk or 'desks'}")
 
 
 @router.get("/desk/{what}")
@@ -286,10 +281,7 @@ def of_desk(request: Request, what: str) -> Response:
     """Show a table of a desk: orders, fills, holdings, sessions."""
     if what not in OF_DESK:
         raise MissingPage(f"a desk has no {what}; {', '.join(OF_DESK)}")
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, OF_DESK[what], given_of(request))
-    title = OF_DESK[what].title
-    return render(request, "list.html", page="desk", title=title, table=page, back=True)
+    return render_list(request, OF_DESK[what], page="desk")
 
 
 @router.post("/desk/{action}")
@@ -313,8 +305,7 @@ async def steer(request: Request, action: str) -> Response:
         )
         return told, f"/desk?desk={name}"
 
-    return await asyncio.to_thread(
-        act,
+    return await act(
         request,
         form,
         action=action,
@@ -412,7 +403,7 @@ def worth_chart(sources: Sources, given: Given) -> Chart:
     return Chart(
         "Worth of the desk",
         seconds_of(days),
-        {"worth": values} if rows else {},
+        {"worth": values},
         unit="dollars",
         note="SYNTHETIC prices" if rows and rows[-1].synthetic else "",
     )

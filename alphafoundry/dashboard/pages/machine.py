@@ -101,9 +101,9 @@ def machine_chart(sources: Sources, given: Given) -> Chart:
     at = np.array([moment_of(row[0]).timestamp() for row in rows])
     if what == "load":
         values = {"load": np.array([float(row[2]) for row in rows])}
-        return Chart("Load", at, values if rows else {}, unit="")
+        return Chart("Load", at, values, unit="")
     values = {"memory": np.array([row[1] / 100 for row in rows])}
-    return Chart("Memory in use", at, values if rows else {}, unit="percent")
+    return Chart("Memory in use", at, values, unit="percent")
 
 
 CHARTS = {"machine": machine_chart}

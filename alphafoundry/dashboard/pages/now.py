@@ -39,6 +39,7 @@ def now(request: Request) -> Response:
     since = moment - HOURS * HOUR
     first = session.visit == session.began
     looked = since if first else datetime.fromtimestamp(session.visit, UTC)
+    best_since = min(since, looked)
     with sources.connect("store") as connection:
         newer = AlphaRow.created_at > looked
         counts = (
@@ -61,7 +62,7 @@ def now(request: Request) -> Response:
                     counts[0].label("new"),
                     counts[1].label("new_hopeful"),
                 )
-                .where(AlphaRow.created_at > min(since, looked), AlphaRow.fitness.is_not(None))
+                .where(AlphaRow.created_at > best_since, AlphaRow.fitness.is_not(None))
                 .order_by(AlphaRow.hopeful.desc(), AlphaRow.fitness.desc())
                 .limit(5)
             )
@@ -95,6 +96,7 @@ def now(request: Request) -> Response:
         title="Now",
         looked=looked,
         best=best,
+        best_since=best_since,
         runs=runs[:8],
         ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
         restarts=[row for row in lives if row["restart"] and row["start"] > looked],

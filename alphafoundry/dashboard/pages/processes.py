@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from alphafoundry.dashboard.asking import MissingPage, Refused, act, given_of, read_form, sources_of
 from alphafoundry.dashboard.charts import Chart
-from alphafoundry.dashboard.rendering import render, safe_text
+from alphafoundry.dashboard.rendering import render, render_list, safe_text
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import (
     Column,
@@ -176,10 +176,11 @@ def processes(request: Request) -> Response:
     sources = sources_of(request)
     rows: list[Row] = []
     events = None
+    supervised = is_running(sources.home)
     try:
         with sources.connect("supervisor") as connection:
             rows = [
-                _told(dict(row._mapping), sources)
+                _told(dict(row._mapping), now=sources.now(), supervised=supervised)
                 for row in connection.execute(text(f"{_STATE} ORDER BY priority, name"))
             ]
             events = read_page(connection, EVENTS, given_of(request), limit=25)
@@ -209,7 +210,9 @@ def process(request: Request, name: str) -> Response:
             ).one_or_none()
             if found is None:
                 raise MissingPage(f"there is no process {name!r}")
-            row = _told(dict(found._mapping), sources)
+            row = _told(
+                dict(found._mapping), now=sources.now(), supervised=is_running(sources.home)
+            )
             lives = read_page(connection, LIVES, given, limit=15)
             errors = read_page(connection, ERRORS, {"process": name}, limit=5)
     except NothingYet:
@@ -235,23 +238,15 @@ def process(request: Request, name: str) -> Response:
 @router.get("/processes/{name}/events")
 def events_of(request: Request, name: str) -> Response:
     """Show what happened to one process, and why."""
-    sources = sources_of(request)
-    with sources.connect("supervisor") as connection:
-        page = read_page(connection, EVENTS, given_of(request) | {"process": name})
-    return render(
-        request, "list.html", page="processes", title=f"Events of {name}", table=page, back="."
-    )
+    title = f"Events of {name}"
+    return render_list(request, EVENTS, page="processes", title=title, process=name)
 
 
 @router.get("/processes/{name}/output")
 def output_of(request: Request, name: str) -> Response:
     """Show what one process has printed, with search."""
-    sources = sources_of(request)
-    with sources.connect("supervisor") as connection:
-        page = read_page(connection, OUTPUT, given_of(request) | {"process": name})
-    return render(
-        request, "list.html", page="processes", title=f"Output of {name}", table=page, back="."
-    )
+    title = f"Output of {name}"
+    return render_list(request, OUTPUT, page="processes", title=title, process=name)
 
 
 @router.get("/api/output/{name}")
@@ -293,9 +288,7 @@ async def steer(request: Request, name: str, action: str) -> Response:
             raise Refused(f"no supervisor runs, so there is nothing to {action}")
         return str(told), f"/processes/{known}"
 
-    return await asyncio.to_thread(
-        act, request, form, action=action, subject=f"process {known}", parameters={}, do=do
-    )
+    return await act(request, form, action=action, subject=f"process {known}", parameters={}, do=do)
 
 
 def _known(sources: Sources, name: str) -> str:
@@ -312,10 +305,9 @@ def _known(sources: Sources, name: str) -> str:
     return str(found)
 
 
-def _told(row: Row, sources: Sources) -> Row:
+def _told(row: Row, *, now: datetime, supervised: bool) -> Row:
     """Return the row of a process with what people are told about it."""
-    now = sources.now()
-    alive = row["state"] in ("running", "starting", "stopping") and is_running(sources.home)
+    alive = supervised and row["state"] in ("running", "starting", "stopping")
     factors: dict[str, float] = json.loads(row["factors"] or "{}")
     return row | {
         "alive": alive,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from sqlalchemy import exists, select
@@ -16,10 +15,11 @@ from alphafoundry.dashboard.asking import (
     act,
     given_of,
     read_form,
+    read_table,
     row_number,
     sources_of,
 )
-from alphafoundry.dashboard.rendering import render
+from alphafoundry.dashboard.rendering import data_to, render, render_list
 from alphafoundry.dashboard.tables import (
     Column,
     Filter,
@@ -42,6 +42,7 @@ from alphafoundry.store import (
     is_alive,
 )
 from alphafoundry.store.agent_tables import AgentDeskRow
+from alphafoundry.store.tables import RunStatus
 
 router = APIRouter()
 CHARTS: dict[str, Any] = {}
@@ -83,7 +84,7 @@ RUNS = Table(
             "status",
             "status",
             equal(RunRow.status),
-            choices=("running", "finished", "failed", "interrupted"),
+            choices=get_args(RunStatus),
         ),
         Filter("q", "market has", contains(RunRow.market_label)),
         Filter("since", "began since", since(RunRow.started_at), hint="2026-11-30"),
@@ -178,17 +179,13 @@ OF_RUN = {one.name: one for one in (SIMULATIONS, REFUSALS, REQUESTS)}
 @router.get("/runs")
 def runs(request: Request) -> Response:
     """Show what ran and runs, what Prefect has waiting, and what can be started."""
-    sources = sources_of(request)
-    with sources.connect("store") as connection:
-        page = read_page(connection, RUNS, given_of(request))
-        _lasted(request.app.state, connection, page.rows)
     return render(
         request,
         "runs.html",
         page="runs",
         title="Runs",
-        table=page,
-        prefect=sources.prefect.view(),
+        table=read_table(request, RUNS),
+        prefect=sources_of(request).prefect.view(),
     )
 
 
@@ -239,9 +236,7 @@ def run(request: Request, number: int) -> Response:
         told=told(row["report"] or {}),
         submissions=submissions,
         simulated=simulated,
-        labels=[row["market_label"] or "", f"data to {row['data_until']}"]
-        if row["data_until"]
-        else [row["market_label"] or ""],
+        labels=[row["market_label"] or "", data_to(row)],
     )
 
 
@@ -250,10 +245,9 @@ def of_run(request: Request, number: int, what: str) -> Response:
     """Show a table of one run: simulations, refusals, requests."""
     if what not in OF_RUN:
         raise MissingPage(f"a run has no {what}; {', '.join(OF_RUN)}")
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, OF_RUN[what], given_of(request) | {"run": str(number)})
-    title = f"{OF_RUN[what].title} of run {number}"
-    return render(request, "list.html", page="runs", title=title, table=page, back=True)
+    table = OF_RUN[what]
+    title = f"{table.title} of run {number}"
+    return render_list(request, table, page="runs", title=title, run=str(number))
 
 
 def _as_row(row: Row) -> RunRow:
@@ -356,6 +350,4 @@ async def start(request: Request) -> Response:
     def do() -> tuple[str, str | None]:
         return prefect.start(name, parameters, key=form["nonce"])
 
-    return await asyncio.to_thread(
-        act, request, form, action="start", subject=name, parameters=parameters, do=do
-    )
+    return await act(request, form, action="start", subject=name, parameters=parameters, do=do)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from alphafoundry.dashboard.asking import (
     MissingPage,
     given_of,
+    read_table,
     row_number,
     sources_of,
 )
@@ -31,11 +33,12 @@ from alphafoundry.dashboard.tables import (
     read_page,
 )
 from alphafoundry.store import AlertRow, PhaseRow, RunRow, SampleRow, TrialRow
+from alphafoundry.store.tables import RunStatus, TrialStatus
 
 router = APIRouter()
 
 MOST_WEIGHED = 2_000
-"""Trials, an even sample of all, that importances are calculated from."""
+"""Trials, a random sample of all, that importances are calculated from."""
 
 CELLS = 12
 MOST_SHADES = 9
@@ -103,7 +106,7 @@ WORKFLOWS = Table(
             "status",
             "status",
             equal(RunRow.status),
-            choices=("running", "finished", "failed", "interrupted"),
+            choices=get_args(RunStatus),
         ),
     ),
     later=_out_of_sample,
@@ -154,7 +157,7 @@ TRIALS = Table(
     empty="No trial matches. A phase that made none only looks at what the others found.",
     filters=(
         Filter("phase", "phase", equal(TrialRow.phase_key)),
-        Filter("status", "status", equal(TrialRow.status), choices=("done", "left_out")),
+        Filter("status", "status", equal(TrialRow.status), choices=get_args(TrialStatus)),
         Filter("q", "message has", contains(TrialRow.message)),
     ),
     where=lambda given: [TrialRow.phase_key == given.get("phase", "")],
@@ -165,9 +168,7 @@ TABLES = (WORKFLOWS, TRIALS)
 @router.get("/workflows")
 def workflows(request: Request) -> Response:
     """Show the runs of workflows."""
-    with sources_of(request).connect("store") as connection:
-        page = read_page(connection, WORKFLOWS, given_of(request))
-        _out_of_sample(request.app.state, connection, page.rows)
+    page = read_table(request, WORKFLOWS)
     return render(request, "workflows.html", page="workflows", title="Workflows", table=page)
 
 
@@ -246,6 +247,7 @@ def parameters(request: Request, number: int, phase: str) -> Response:
         page="workflows",
         title=f"Parameters of phase {phase} of run {number}",
         row=row,
+        weighed=len(drawn),
         importances=weights,
         heat=heat_map(drawn, [name for name, _ in weights]),
         labels=[row.market_label or ""],
@@ -269,14 +271,19 @@ Trial = tuple[dict[str, Any], float]
 
 
 def _sample(connection: Any, key: str, count: int) -> list[Trial]:
-    """Return (parameters, Sharpe ratio) of an even sample of a phase's trials."""
-    step = max(count // MOST_WEIGHED, 1)
+    """Return (parameters, Sharpe ratio) of a phase's trials, of many a sample.
+
+    It is a random one, always the same: every fiftieth point of a grid has the same parameters.
+    """
     query = (
         select(TrialRow.item, TrialRow.metrics["sharpe"].as_float())
-        .where(TrialRow.phase_key == key, TrialRow.status == "done", TrialRow.number % step == 0)
+        .where(TrialRow.phase_key == key, TrialRow.status == "done")
         .order_by(TrialRow.number)
         .limit(MOST_WEIGHED)
     )
+    if count > MOST_WEIGHED:
+        chosen = random.Random(0).sample(range(count), MOST_WEIGHED)
+        query = query.where(TrialRow.number.in_(chosen))
     return [
         (parameters, float(value))
         for item, value in connection.execute(query)
@@ -424,9 +431,7 @@ def resources_chart(sources: Sources, given: Given) -> Chart:
             "memory": np.array([row.memory_percent / 100 for row in rows]),
             "processor": np.array([row.cpu_percent / 100 for row in rows]),
             "disk": np.array([row.disk_percent / 100 for row in rows]),
-        }
-        if rows
-        else {},
+        },
         unit="percent",
     )
 

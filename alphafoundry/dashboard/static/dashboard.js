@@ -205,7 +205,8 @@
   if (log) log.scrollTop = log.scrollHeight;
 
   // Keys: only where they are not switched off, and never while somebody writes.
-  const pages = { n: "/", a: "/alphas", r: "/runs", w: "/workflows", l: "/algorithms", d: "/data", e: "/agents", p: "/processes", m: "/machine", k: "/desk" };
+  const pages = {};
+  for (const one of document.querySelectorAll("nav a[data-key]")) pages[one.dataset.key] = one.href;
   const keys = document.getElementById("keys");
   let going = 0;
   addEventListener("keydown", (event) => {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -110,7 +111,7 @@ def test_keys_tabs_and_a_restart(
             page.goto(base)
         for page in pages:
             page.bring_to_front()
-            page.wait_for_function("document.getElementById('live').textContent === 'live'")
+            page.locator("#live", has_text=re.compile(r"^live$")).wait_for()
         page = pages[-1]
         page.keyboard.press("/")
         page.keyboard.type("rank")
@@ -121,5 +122,5 @@ def test_keys_tabs_and_a_restart(
         page.wait_for_url("**/processes")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-    page.wait_for_function("document.getElementById('live').textContent.startsWith('not live')")
+    page.locator("#live", has_text=re.compile(r"^not live")).wait_for()
     context.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from alphafoundry.dashboard import Access, Sources, create_application, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
-from alphafoundry.store import RunRow, Store, open_store
+from alphafoundry.dashboard.pages import workflows
+from alphafoundry.store import AlphaRow, RunRow, Store, open_store
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
 from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
@@ -151,6 +154,8 @@ async def test_an_empty_page_says_what_will_fill_it(
                 assert (await client.get(page)).status_code == 404, page
             for name in CHARTS:
                 assert (await client.get(f"/api/charts/{name}")).status_code == 200, name
+                table = (await client.get(f"/charts/{name}")).text
+                assert "There is nothing to draw yet." in table, name
 
 
 async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
@@ -341,3 +346,44 @@ async def test_a_screening_says_how_many_ideas_luck_had(
         session.get_one(RunRow, 1).report = report
     text = (await client.get("/runs/1")).text
     assert "200 ideas, 1,227 trials in all on these prices" in text
+
+
+async def test_every_page_has_a_letter_of_its_own_in_the_list_of_keys(
+    client: httpx.AsyncClient,
+) -> None:
+    text = (await client.get("/settings")).text
+    listed = re.findall(r'<kbd>g</kbd> <kbd>(.)</kbd></dt><dd><a href="(.*?)"', text)
+    followed = re.findall(r'<a href="(.*?)" data-key="(.)"', text)
+    assert listed == [(key, address) for address, key in followed]
+    assert len(dict(listed)) == len(listed) == 10
+
+
+async def test_a_sample_of_trials_reaches_to_the_last_and_says_how_many(
+    client: httpx.AsyncClient, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "MOST_WEIGHED", 30)
+    with sources.connect("store") as connection:
+        drawn = workflows._sample(connection, "search-1", 40)
+    assert len(drawn) == 30
+    assert max(parameters["slow"] for parameters, _ in drawn) > 20 + 30
+    assert {parameters["fast"] for parameters, _ in drawn} == set(range(7))
+    text = (await client.get("/workflows/2/search/parameters")).text
+    assert "Calculated from 30 of 40 trials" in text
+
+
+async def test_a_list_of_a_desk_leads_back_to_that_desk(client: httpx.AsyncClient) -> None:
+    for page in ("/desk/orders", "/agents/ticks"):
+        back = page.rpartition("/")[0]
+        assert (
+            f'<a href="{back}?desk=desk1">Back</a>' in (await client.get(f"{page}?desk=desk1")).text
+        )
+        assert f'<a href="{back}">Back</a>' in (await client.get(page)).text
+
+
+async def test_no_new_alpha_names_the_time_that_was_searched(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.write() as session:
+        session.execute(update(AlphaRow).values(created_at=NOW - timedelta(days=2)))
+    text = (await client.get("/")).text
+    assert re.search(r"None since <time [^>]*>2026-11-29 12:00:00 UTC</time>", text)

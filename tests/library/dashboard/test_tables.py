@@ -11,6 +11,7 @@ import json
 import httpx
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +19,11 @@ from alphafoundry.dashboard import Sources
 from alphafoundry.dashboard.application import TABLES
 from alphafoundry.dashboard.charts import Chart, thin
 from alphafoundry.dashboard.facts import trading_days_since
+from alphafoundry.dashboard.pages.algorithms import _luck
 from alphafoundry.dashboard.pages.alphas import ALPHAS, by_year, indented
 from alphafoundry.dashboard.tables import WrongFilter, read_page
+from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
+from alphafoundry.finance.statistics import metrics_of
 from alphafoundry.store import DailyPnl
 from tests.library.dashboard.rows import BAD
 
@@ -174,3 +178,19 @@ def test_no_place_breaks_a_table(sources: Sources) -> None:
                     contextlib.suppress(WrongFilter),
                 ):
                     read_page(connection, table, {"after": place})
+
+
+def test_luck_of_a_race_counts_its_first_day() -> None:
+    returns = np.random.default_rng(3).normal(0.001, 0.01, 60)
+    returns[0] = 0.2
+    found = metrics_of(returns, bars_a_year=252.0)
+    row = {
+        "statistics": {"equity": (40_000 * np.cumprod(1 + returns)).tolist()},
+        "failure": None,
+        "sharpe": found.sharpe,
+        "total_return": found.total_return,
+    }
+    told = _luck(row, 7)
+    expected = deflated_sharpe_ratio(moments(returns), trials=7, sigma=null_deviation(returns))
+    assert told["dsr"] == pytest.approx(float(expected), rel=1e-9)
+    assert (told["low"] + told["high"]) / 2 == pytest.approx(found.sharpe, rel=1e-9)

@@ -1,0 +1,47 @@
+"""What the servers of this machine share that speak ASGI: headers, bodies, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def header_values(scope: Scope, name: bytes) -> list[str]:
+    """Return every value of a header, in lower case."""
+    return [
+        value.decode("latin-1").strip().lower() for key, value in scope["headers"] if key == name
+    ]
+
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """Return what gives the whole body first, and then what the client sends after it."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def refuse(
+    send: Send, status: int, reason: str, *, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer with a line of text, and close the connection."""
+    body = f"{reason}\n".encode()
+    own = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": body})
