@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -105,6 +106,20 @@ def test_what_goes_on_as_expected_trades_and_what_does_not_is_retired(tmp_path):
             "reinstate against",
             "reinstate young",
         }
+
+
+def test_a_candidate_is_judged_beside_a_workflow_that_trades(tmp_path):
+    rule = {
+        "strategy": {"type": "expression", "template": "-ts_mean(volume, {days})", "defaults": []},
+        "parameters": {"days": 5},
+    }
+    workflow = replace(strategy("workflow w/volume", "volume(days=5)"), rule=rule)
+    with research_floor(tmp_path, long_panel()) as floor:
+        proposed(floor, workflow, row=1000, state="live")
+        proposed(floor, REVERSAL, row=1000)
+        tick(floor, RESEARCH, at(floor, 1040), most_in_simulation=0)
+        row = next(r for r in read_strategies(floor.store, "small") if r.alpha_id == "reversal")
+    assert (row.state, row.evidence["most_alike"]) == ("live", "workflow w/volume")
 
 
 def test_returns_of_what_trades_are_those_of_its_simulation(tmp_path):
