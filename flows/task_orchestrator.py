@@ -223,12 +223,13 @@ class TaskOrchestrator:
         with self.opened() as (store, desk):
             if desk is None:
                 raise FoundryError("there is no desk yet; start one first")
+            own = self.settings.model_copy(update={"market": desk.settings["market"]})
             row = try_agent(
                 store,
                 desk,
                 name,
                 home=self.settings.home,
-                load=lambda: load_simulated_market(self.settings, _log.info),
+                load=lambda: load_simulated_market(own, _log.info),
                 parameters=parameters,
                 force=force,
                 at=datetime.now(UTC),
