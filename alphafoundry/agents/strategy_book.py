@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.agents.control import desk_time
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import utc
 from alphafoundry.configuration import suggest
@@ -104,13 +105,14 @@ def person_sets_state(
 
     A model that is brought back goes into the shadow, where it has to win again.
 
-    at : the desk's time
+    at : the true time
 
     Raises FoundryError for a simulation, an unknown strategy, and the last one that is live.
     """
     found = read_agent_desk(store, desk)
     if found.clock == "simulated":
         raise FoundryError(f"desk {found.name}: is a simulation, in which no person takes part")
+    at = desk_time(store, found, at)
     rows = {row.alpha_id: row for row in read_strategies(store, found.name)}
     models = {row.model: row for row in read_models(store, found.name)}
     if alpha_id in models:
