@@ -56,7 +56,7 @@ _NEWEST = "newest"
 class Reason(BaseModel):
     """Why something is changed; it stands in the decision's row."""
 
-    reason: str = Field(min_length=1, max_length=500, pattern=r"^\P{Cc}+$")
+    reason: str = Field(min_length=1, max_length=500, pattern=r"^\P{Cc}*[^\s\p{Cc}]\P{Cc}*$")
 
 
 def _opened(request: Request) -> Iterator[Store]:
