@@ -14,7 +14,7 @@ from pydantic import Field
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
-from alphafoundry.agents.strategy_book import take_up
+from alphafoundry.agents.strategy_book import set_model_state, take_up
 from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.models import (
     ENOUGH,
@@ -26,7 +26,6 @@ from alphafoundry.models import (
     read_model,
     samples_of,
 )
-from alphafoundry.store.agents import desk_transaction
 from alphafoundry.store.model_tables import ModelRow, ModelState
 from alphafoundry.store.models import (
     change_model,
@@ -222,24 +221,16 @@ def _set(
     bet: Bet | None = None,
 ) -> str:
     """Change the state of a model, with a decision's row; return a line."""
-    change_model(
-        floor.store,
-        floor.desk,
-        row.model,
-        {"state": state, "reason": reason, "changed_at": utc(now)},
-    )
     evidence: dict[str, Any] = dict(row.evidence)
     if bet is not None:
         evidence["bet"] = asdict(bet)
-    with desk_transaction(floor.store, floor.desk) as rows:
-        rows.decide(
-            utc(now),
-            actor=OWN,
-            subject=f"model {row.model}",
-            before=row.state,
-            after=state,
-            reason=reason,
-            evidence=evidence,
-            undo=f"retire {row.model}" if state == "champion" else f"reinstate {row.model}",
-        )
-    return f"{row.model} {row.state} -> {state}: {reason}"
+    return set_model_state(
+        floor.store,
+        floor.desk,
+        row.model,
+        state,
+        actor=OWN,
+        at=utc(now),
+        reason=reason,
+        evidence=evidence,
+    )
