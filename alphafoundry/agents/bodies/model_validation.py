@@ -14,6 +14,7 @@ from pydantic import Field
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
+from alphafoundry.agents.retirement import ONCE_IN, SHRUNK
 from alphafoundry.agents.strategy_book import set_model_state, take_up
 from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.models import (
@@ -41,7 +42,6 @@ OWN = "model_validation"
 ALLOWANCE = 0.1
 """Deviations of a day's rank correlation that a champion may lie below half of its vault's mean."""
 
-ONCE_IN = 2520.0
 _MARGIN = 5
 
 
@@ -200,7 +200,7 @@ def _decline(row: ModelRow, known: Mapping[date, float]) -> str | None:
     if not known or not vault["deviation"] > 0.0:
         return None
     values = [known[day] for day in sorted(known)]
-    expected = 0.5 * vault["information"]
+    expected = SHRUNK * vault["information"]
     found = lower_cusum(values, mean=expected, deviation=vault["deviation"], allowance=ALLOWANCE)
     threshold = cusum_threshold(allowance=ALLOWANCE, run_length=ONCE_IN)
     if found <= threshold:
