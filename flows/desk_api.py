@@ -180,7 +180,7 @@ def models(desk: str, store: Opened) -> list[dict[str, Any]]:
 @_reading.get("/desks/{desk}/news")
 def news(desk: str, store: Opened, limit: Limit = 100) -> list[dict[str, Any]]:
     """List the newest headlines with their scores."""
-    found = read_news(store, _desk(store, desk).name)[-limit:]
+    found = read_news(store, _desk(store, desk).name, limit=limit)
     return [{**_plain(row, "desk"), **_plain(score, "desk", "key")} for row, score in found]
 
 
