@@ -218,7 +218,7 @@ def strategy_returns(floor: TradingFloor) -> tuple[NDArray[np.datetime64], Array
     assert floor.data_until is not None
     history = floor.rebalancer().history
     behind = lag(1)
-    end = int(np.searchsorted(floor.panel.dates, np.datetime64(floor.data_until), side="right"))
+    end = floor.days_to(floor.data_until)
     returns = np.nan_to_num(floor.panel.fields["returns"][behind:end])
     held = history.weights[:, : end - behind]
     return floor.panel.dates[behind:end], 2.0 * np.einsum("sdi,di->sd", held, returns)

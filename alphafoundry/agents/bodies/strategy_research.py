@@ -96,7 +96,7 @@ def strategy_research(context: AgentContext) -> AgentResult:
         return AgentResult("nothing to search: the schedule leaves out stocks by the day")
     take_up(floor, context.now)
     judged = _judge(floor, given, context.now)
-    days = int((floor.panel.dates <= np.datetime64(floor.data_until)).sum())
+    days = floor.days_to(floor.data_until)
     if days < LEAST_HISTORY:
         return AgentResult("; ".join((f"{days} days are too few for a search", *judged)))
     spent = int(floor.results.get(OWN, {}).get("spent", 0))
@@ -196,11 +196,10 @@ def _judge(floor: TradingFloor, given: ResearchParameters, now: int) -> list[str
     """Let strategies that have incubated long enough trade, or retire them; return lines."""
     assert floor.data_until is not None
     told: list[str] = []
-    dates = floor.panel.dates
-    end = int(np.searchsorted(dates, np.datetime64(floor.data_until), side="right"))
+    end = floor.days_to(floor.data_until)
     for row in read_strategies(floor.store, floor.desk, state="incubating"):
-        begun = int(np.searchsorted(dates, np.datetime64(first_day_of(row)), side="right"))
-        if end - begun < given.incubation_sessions or len(floor.strategies) >= given.most_live:
+        fresh = end - floor.days_to(first_day_of(row))
+        if fresh < given.incubation_sessions or len(floor.strategies) >= given.most_live:
             continue
         state, reason, evidence = _judged(floor, row)
         set_state(floor, row.alpha_id, state, actor=OWN, now=now, reason=reason, evidence=evidence)
