@@ -174,6 +174,15 @@ def test_a_strategy_whose_effect_ends_is_retired_by_meta_control_with_its_undo(t
         assert row.evidence["sum"] > row.evidence["threshold"]
 
 
+def test_the_desk_is_halted_where_a_strategy_cannot_run(tmp_path):
+    with research_floor(tmp_path, small_panel()) as floor:
+        proposed(floor, strategy("odd", "rank(volum)"), row=300, state="live")
+        floor.broken_by = "ledger and broker differ"
+        found = tick(floor, CONTROL, at(floor, 400))
+    assert found.control.mode == "HALTED"
+    assert "no strategy was judged" in found.summary and "volum" in found.summary
+
+
 def test_a_person_retires_and_reinstates_on_a_desk_that_runs(tmp_path):
     moment = datetime(2024, 1, 5, 12, tzinfo=UTC)
     with research_floor(tmp_path, small_panel(), simulated=False) as floor:
