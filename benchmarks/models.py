@@ -80,8 +80,9 @@ def one_market(seed: int, strength: float, kinds: Sequence[Kind], rows: int) -> 
     )
     whole = samples_of(panel, scores, days=len(panel.dates))
     told = predictions(found.model, whole, LEARN, len(whole))
+    fresh = rank_information(told, whole.target[LEARN:])[:-HORIZON]
     bet, won = Bet(), 0
-    for value in rank_information(told, whole.target[LEARN:]):
+    for value in fresh:
         bet = bet.after(float(value))
         if bet.is_won and bet.days >= SHADOW:
             won = bet.days
@@ -90,7 +91,6 @@ def one_market(seed: int, strength: float, kinds: Sequence[Kind], rows: int) -> 
     truth = sum(panel.truth.values()) if panel.truth else np.zeros(panel.shape)
     gross = float(book_returns(told, returns, cost=0.0).sum())
     planted = float(book_returns(told, np.asarray(truth)[LEARN:], cost=0.0).sum())
-    fresh = rank_information(told, whole.target[LEARN:])[:-HORIZON]
     return {
         "chosen": found.chosen.kind,
         "vault": found.vault.passed,

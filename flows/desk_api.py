@@ -26,7 +26,7 @@ from sqlalchemy import select
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from alphafoundry.agents.as_of import HEADINGS, desk_as_of
-from alphafoundry.agents.control import change_desk, desk_time, pause_agent
+from alphafoundry.agents.control import change_desk, pause_agent
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.plain_status import metrics_text, plain_status
 from alphafoundry.agents.status import why
@@ -44,6 +44,7 @@ from alphafoundry.store.agents import (
 from alphafoundry.store.models import read_models
 from alphafoundry.store.news import read_news
 from alphafoundry.store.strategies import read_strategies
+from alphafoundry.store.strategy_tables import StrategyState
 
 TOKEN = "FOUNDRY_DESK_TOKEN"  # noqa: S105
 LEAST_TOKEN = 16
@@ -55,7 +56,7 @@ _NEWEST = "newest"
 class Reason(BaseModel):
     """Why something is changed; it stands in the decision's row."""
 
-    reason: str = Field(min_length=1, max_length=500, pattern=r"^\P{Cc}+$")
+    reason: str = Field(min_length=1, max_length=500, pattern=r"^\P{Cc}*[^\s\p{Cc}]\P{Cc}*$")
 
 
 def _opened(request: Request) -> Iterator[Store]:
@@ -179,7 +180,7 @@ def models(desk: str, store: Opened) -> list[dict[str, Any]]:
 @_reading.get("/desks/{desk}/news")
 def news(desk: str, store: Opened, limit: Limit = 100) -> list[dict[str, Any]]:
     """List the newest headlines with their scores."""
-    found = read_news(store, _desk(store, desk).name)[-limit:]
+    found = read_news(store, _desk(store, desk).name, limit=limit)
     return [{**_plain(row, "desk"), **_plain(score, "desk", "key")} for row, score in found]
 
 
@@ -226,15 +227,8 @@ def change_strategy(
     store: Opened,
 ) -> dict[str, str]:
     """Retire a strategy or model, or bring it back."""
-    found = _desk(store, desk)
-    told = person_sets_state(
-        store,
-        strategy,
-        "retired" if action == "retire" else "live",
-        why.reason,
-        desk=found.name,
-        at=desk_time(store, found, _now()),
-    )
+    state: StrategyState = "retired" if action == "retire" else "live"
+    told = person_sets_state(store, strategy, state, why.reason, desk=_name(desk), at=_now())
     return {"told": told}
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.agents.as_of import HEADINGS, desk_as_of
-from alphafoundry.agents.control import change_desk, desk_time, pause_agent
+from alphafoundry.agents.control import change_desk, pause_agent
 from alphafoundry.agents.decisions import first_difference, replayed
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.reconciling import reconcile_desk
@@ -28,6 +28,7 @@ from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.agents import read_agent_desk
+from alphafoundry.store.strategy_tables import StrategyState
 from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
@@ -333,6 +334,10 @@ def _reason(text: str) -> str:
     return text
 
 
+_REASON: tuple[str, dict[str, Any]] = ("reason", {"type": _reason})
+_OF_DESK: tuple[str, dict[str, Any]] = ("--desk", {"default": None})
+
+
 def _show(lines: Iterable[str], headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = report_console()
     for line in lines:
@@ -354,18 +359,10 @@ def _reinstate(words: list[str]) -> int:
 
 
 def _set_state(name: str, words: list[str]) -> int:
-    parser = _parser(name, ("id", {}), ("reason", {"type": _reason}), ("--desk", {"default": None}))
-    given = parser.parse_args(words)
+    given = _parser(name, ("id", {}), _REASON, _OF_DESK).parse_args(words)
+    state: StrategyState = "retired" if name == "retire" else "live"
     with _store() as store:
-        found = read_agent_desk(store, given.desk)
-        told = person_sets_state(
-            store,
-            given.id,
-            "retired" if name == "retire" else "live",
-            given.reason,
-            desk=found.name,
-            at=desk_time(store, found, _now()),
-        )
+        told = person_sets_state(store, given.id, state, given.reason, desk=given.desk, at=_now())
     report_console().print(escape(told))
     return 0
 
@@ -416,10 +413,7 @@ def _why(words: list[str]) -> int:
 
 
 def _pause(words: list[str]) -> int:
-    parser = _parser(
-        "pause", ("agent", {}), ("reason", {"type": _reason}), ("--desk", {"default": None})
-    )
-    given = parser.parse_args(words)
+    given = _parser("pause", ("agent", {}), _REASON, _OF_DESK).parse_args(words)
     with _store() as store:
         told = pause_agent(store, given.agent, given.reason, desk=given.desk, at=_now())
     report_console().print(escape(told))
@@ -427,7 +421,7 @@ def _pause(words: list[str]) -> int:
 
 
 def _resume(words: list[str]) -> int:
-    parser = _parser("resume", ("agent", {"nargs": "?"}), ("--desk", {"default": None}))
+    parser = _parser("resume", ("agent", {"nargs": "?"}), _OF_DESK)
     given = parser.parse_args(words)
     with _store() as store:
         if given.agent is None:
@@ -439,9 +433,7 @@ def _resume(words: list[str]) -> int:
 
 
 def _halt(words: list[str]) -> int:
-    given = _parser(
-        "halt", ("reason", {"type": _reason}), ("--desk", {"default": None})
-    ).parse_args(words)
+    given = _parser("halt", _REASON, _OF_DESK).parse_args(words)
     with _store() as store:
         told = change_desk(store, "HALTED", given.reason, desk=given.desk, at=_now())
     report_console().print(escape(told))
@@ -449,7 +441,7 @@ def _halt(words: list[str]) -> int:
 
 
 def _flatten(words: list[str]) -> int:
-    parser = _parser("flatten", ("reason", {"type": _reason}), ("--desk", {"default": None}))
+    parser = _parser("flatten", _REASON, _OF_DESK)
     parser.description = (
         "Cancel the open orders of a desk that runs and write reduce-only orders that close every "
         "position; its execution sends them. The desk then only reduces until it is resumed. A "

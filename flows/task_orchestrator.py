@@ -81,27 +81,6 @@ class TaskExecution:
         )
 
 
-class TaskExecutions(Mapping[str, TaskExecution]):
-    """The newest 1000 ticks of a desk, the oldest first; read from the store when looked at."""
-
-    def __init__(self, orchestrator: TaskOrchestrator) -> None:
-        self._orchestrator = orchestrator
-
-    def _read(self) -> dict[str, TaskExecution]:
-        with self._orchestrator.opened() as (store, desk):
-            rows = [] if desk is None else read_ticks(store, desk.name, limit=EXECUTIONS)
-        return {one.execution_id: one for one in map(TaskExecution.of, rows)}
-
-    def __getitem__(self, execution_id: str) -> TaskExecution:
-        return self._read()[execution_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-
 class TaskOrchestrator:
     """A desk by its schedule.
 
@@ -129,7 +108,6 @@ class TaskOrchestrator:
         self.environment = environment
         self.settings = settings or load_settings()
         self.desk = desk
-        self.task_executions: Mapping[str, TaskExecution] = TaskExecutions(self)
         self._options = options
         self._schedule = checked_schedule(self.path, environment=environment)
         self._process: asyncio.subprocess.Process | None = None
@@ -143,8 +121,15 @@ class TaskOrchestrator:
         """Whether the desk that this object started still runs."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def task_executions(self) -> Mapping[str, TaskExecution]:
+        """The newest 1000 ticks of the desk by their id, the oldest first, as they are now."""
+        with self._opened() as (store, desk):
+            rows = [] if desk is None else read_ticks(store, desk.name, limit=EXECUTIONS)
+        return {one.execution_id: one for one in map(TaskExecution.of, rows)}
+
     @contextlib.contextmanager
-    def opened(self) -> Iterator[tuple[Store, AgentDeskRow | None]]:
+    def _opened(self) -> Iterator[tuple[Store, AgentDeskRow | None]]:
         """Give the store and the desk's row, None where there is no desk yet."""
         url = self.settings.database_url
         given = None if url is None else url.get_secret_value()
@@ -220,15 +205,16 @@ class TaskOrchestrator:
         return await asyncio.to_thread(self._execute, task_name, parameters, force)
 
     def _execute(self, name: str, parameters: Mapping[str, Any] | None, force: bool) -> str:
-        with self.opened() as (store, desk):
+        with self._opened() as (store, desk):
             if desk is None:
                 raise FoundryError("there is no desk yet; start one first")
+            own = self.settings.model_copy(update={"market": desk.settings["market"]})
             row = try_agent(
                 store,
                 desk,
                 name,
                 home=self.settings.home,
-                load=lambda: load_simulated_market(self.settings, _log.info),
+                load=lambda: load_simulated_market(own, _log.info),
                 parameters=parameters,
                 force=force,
                 at=datetime.now(UTC),
@@ -237,7 +223,7 @@ class TaskOrchestrator:
 
     def get_system_status(self) -> dict[str, Any]:
         """Return state, health, agents and alerts of the desk; plain values."""
-        with self.opened() as (store, desk):
+        with self._opened() as (store, desk):
             found: dict[str, Any] = {
                 "desk": None,
                 "state": "no desk yet",
@@ -264,7 +250,7 @@ class TaskOrchestrator:
         Raises ConfigurationError for a name that the schedule does not have.
         """
         settings = self._task(task_name)
-        with self.opened() as (store, desk):
+        with self._opened() as (store, desk):
             state = None if desk is None else read_states(store, desk.name).get(task_name)
             last = None if desk is None else last_tick(store, desk.name, task_name)
         now = datetime.now(UTC) if desk is None or desk.clock == "wall" else desk.seen_until
@@ -291,7 +277,7 @@ class TaskOrchestrator:
         it is. Raises ConfigurationError for what it does not take; then nothing is changed.
         """
         self._task(task_name)
-        values = json.loads(json.dumps(_document(self.path)))
+        values = _document(self.path)
         values["tasks"][task_name] = {**(values["tasks"][task_name] or {}), **updates}
         folder = self.settings.home / "desks"
         folder.mkdir(parents=True, exist_ok=True)
@@ -322,7 +308,7 @@ class TaskOrchestrator:
         return known[name]
 
     def _names(self) -> set[str]:
-        with self.opened() as (store, _), store.session() as session:
+        with self._opened() as (store, _), store.session() as session:
             query = select(AgentDeskRow.name).where(AgentDeskRow.clock != "simulated")
             return set(session.scalars(query))
 

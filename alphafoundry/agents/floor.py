@@ -207,12 +207,17 @@ class TradingFloor:
                 entries[symbol] = share * closes[symbol] + (1.0 - share) * before
         self._entries = entries
 
+    def days_to(self, day: date) -> int:
+        """Return how many days of the market there are up to a day, itself included."""
+        return int(np.searchsorted(self.panel.dates, np.datetime64(day), side="right"))
+
     def judge_stops(self) -> StopDecision:
         """Return what is stopped on the last close, and what earlier stops still forbid.
 
         An entry and a close are of the adjusted prices, so that splits and dividends are no move.
         """
-        last = int(np.searchsorted(self.panel.dates, np.datetime64(self.data_until), side="right"))
+        assert self.data_until is not None
+        last = self.days_to(self.data_until)
         close = self.panel.fields["close"][last - 1]
         held = self.account.positions()
         decision = judge_stops(
@@ -344,7 +349,7 @@ class TradingFloor:
     def _volatility_place(self) -> str | None:
         if self.data_until is None:
             return None
-        last = int(np.searchsorted(self.panel.dates, np.datetime64(self.data_until), side="right"))
+        last = self.days_to(self.data_until)
         days = _YEAR + VOLATILITY_DAYS
         if last < days:
             return None

@@ -111,7 +111,10 @@ def metrics_text(statuses: Mapping[str, Mapping[str, Any]]) -> str:
     for desk, status in statuses.items():
         ticks = status["performance_metrics"]["ticks"]
         lines.append(f'foundry_desk_ticks_total{{desk="{desk}"}} {ticks}')
-    lines += ["# HELP foundry_desk_alerts Open alerts.", "# TYPE foundry_desk_alerts gauge"]
+    lines += [
+        f"# HELP foundry_desk_alerts Open alerts, {MOST_ALERTS} at most.",
+        "# TYPE foundry_desk_alerts gauge",
+    ]
     for desk, status in statuses.items():
         lines.append(f'foundry_desk_alerts{{desk="{desk}"}} {len(status["alerts"])}')
     lines += [

@@ -13,10 +13,10 @@ from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.store.strategies import read_strategies
 
 SHRUNK = 0.5
-"""Share of the mean of its search that a strategy is expected to go on with: the rest was luck."""
+"""Share of the mean of its search or vault that is expected to go on: the rest was luck."""
 
 ONCE_IN = 2520.0
-"""Days, ten years, in which a strategy that is as expected is retired once."""
+"""Days, ten years, in which a strategy or champion that is as expected is retired once."""
 
 LEAST_ALLOWANCE = 0.02
 _LEAST_DAYS = 60

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.agents.control import desk_time
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import utc
 from alphafoundry.configuration import suggest
@@ -21,9 +22,9 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.simulation.pnl import lag
 from alphafoundry.store import Store
 from alphafoundry.store.agents import desk_transaction, read_agent_desk
-from alphafoundry.store.model_tables import ModelRow
-from alphafoundry.store.models import change_model, read_models
-from alphafoundry.store.strategies import change_strategy, propose_strategies, read_strategies
+from alphafoundry.store.model_tables import ModelRow, ModelState
+from alphafoundry.store.models import read_models
+from alphafoundry.store.strategies import propose_strategies, read_strategies
 from alphafoundry.store.strategy_tables import DeskStrategyRow, StrategyState
 from alphafoundry.trading.portfolio import LiveStrategy
 
@@ -104,13 +105,14 @@ def person_sets_state(
 
     A model that is brought back goes into the shadow, where it has to win again.
 
-    at : the desk's time
+    at : the true time
 
     Raises FoundryError for a simulation, an unknown strategy, and the last one that is live.
     """
     found = read_agent_desk(store, desk)
     if found.clock == "simulated":
         raise FoundryError(f"desk {found.name}: is a simulation, in which no person takes part")
+    at = desk_time(store, found, at)
     rows = {row.alpha_id: row for row in read_strategies(store, found.name)}
     models = {row.model: row for row in read_models(store, found.name)}
     if alpha_id in models:
@@ -132,24 +134,48 @@ def person_sets_state(
 def _person_sets_model(
     store: Store, desk: str, row: ModelRow, state: StrategyState, reason: str, at: datetime
 ) -> str:
-    after = "retired" if state == "retired" else "shadow"
+    after: ModelState = "retired" if state == "retired" else "shadow"
     if row.state == after:
         return f"desk {desk}: {row.model} is {after} already"
     if row.state == "refused":
         raise FoundryError(f"desk {desk}: {row.model} was refused by the vault: {row.reason}")
-    change_model(store, desk, row.model, {"state": after, "reason": reason, "changed_at": at})
+    actor = getpass.getuser()
+    told = set_model_state(
+        store, desk, row.model, after, actor=actor, at=at, reason=reason, evidence={}
+    )
+    return f"desk {desk}: {told}"
+
+
+def set_model_state(
+    store: Store,
+    desk: str,
+    model: str,
+    state: ModelState,
+    *,
+    actor: str,
+    at: datetime,
+    reason: str,
+    evidence: Mapping[str, Any],
+) -> str:
+    """Change a model's state together with the decision's row; return a line about it.
+
+    at : the desk's time
+    """
     with desk_transaction(store, desk) as rows:
+        row = rows.model(model)
+        before = row.state
+        row.state, row.changed_at, row.reason = state, at, reason
         rows.decide(
             at,
-            actor=getpass.getuser(),
-            subject=f"model {row.model}",
-            before=row.state,
-            after=after,
+            actor=actor,
+            subject=f"model {model}",
+            before=before,
+            after=state,
             reason=reason,
-            evidence={},
-            undo=f"{'reinstate' if after == 'retired' else 'retire'} {row.model}",
+            evidence=evidence,
+            undo=_undo(model, state),
         )
-    return f"desk {desk}: {row.model} {row.state} -> {after}: {reason}"
+    return f"{model} {before} -> {state}: {reason}"
 
 
 def _write(
@@ -162,9 +188,11 @@ def _write(
     reason: str,
     evidence: Mapping[str, Any],
 ) -> None:
-    before = next(row.state for row in read_strategies(store, desk) if row.alpha_id == alpha_id)
-    change_strategy(store, desk, alpha_id, state, at=at, reason=reason, evidence=evidence)
     with desk_transaction(store, desk) as rows:
+        row = rows.strategy(alpha_id)
+        before = row.state
+        row.state, row.changed_at = state, at
+        row.reason, row.evidence = reason, dict(evidence)
         rows.decide(
             at,
             actor=actor,
@@ -173,8 +201,12 @@ def _write(
             after=state,
             reason=reason,
             evidence=evidence,
-            undo=f"{'reinstate' if state == 'retired' else 'retire'} {alpha_id}",
+            undo=_undo(alpha_id, state),
         )
+
+
+def _undo(name: str, state: StrategyState | ModelState) -> str:
+    return f"{'reinstate' if state == 'retired' else 'retire'} {name}"
 
 
 def strategy_returns(floor: TradingFloor) -> tuple[NDArray[np.datetime64], Array]:
@@ -186,7 +218,7 @@ def strategy_returns(floor: TradingFloor) -> tuple[NDArray[np.datetime64], Array
     assert floor.data_until is not None
     history = floor.rebalancer().history
     behind = lag(1)
-    end = int(np.searchsorted(floor.panel.dates, np.datetime64(floor.data_until), side="right"))
+    end = floor.days_to(floor.data_until)
     returns = np.nan_to_num(floor.panel.fields["returns"][behind:end])
     held = history.weights[:, : end - behind]
     return floor.panel.dates[behind:end], 2.0 * np.einsum("sdi,di->sd", held, returns)

@@ -183,3 +183,17 @@ def _positions(header: Sequence[str]) -> dict[str, int]:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
+
+
+def beyond_group(values: NDArray[np.float64], labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the values of one day less the mean of their group, shape (n_instruments,).
+
+    labels : group of each name, below 0 is unknown
+
+    NaN where the value or the group of a name is not known.
+    """
+    known = np.isfinite(values) & (labels >= 0)
+    places = np.where(known, labels, 0)
+    total = np.bincount(places, weights=np.where(known, values, 0.0))
+    count = np.bincount(places, weights=known.astype(np.float64))
+    return np.where(known, values - (total / np.maximum(count, 1.0))[places], np.nan)

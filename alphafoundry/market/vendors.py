@@ -376,33 +376,29 @@ def _table(web: _Web, rows: Sequence[Row], first: date, after: date) -> pd.DataF
     return inside
 
 
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "alpha_vantage": ("ALPHAVANTAGE_API_KEY",),
-    "massive": ("MASSIVE_API_KEY",),
-    "alpaca": ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"),
+_MADE_BY: Mapping[str, tuple[Callable[..., Vendor], str, tuple[str, ...]]] = {
+    "alpha_vantage": (alpha_vantage, "FOUNDRY_ALPHA_VANTAGE_URL", ("ALPHAVANTAGE_API_KEY",)),
+    "massive": (massive, "FOUNDRY_MASSIVE_URL", ("MASSIVE_API_KEY",)),
+    "alpaca": (alpaca, "FOUNDRY_ALPACA_DATA_URL", ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY")),
 }
-VENDORS = tuple(_KEYS)
+"""By name what makes a vendor, and the variables that hold its address and its keys."""
+
+VENDORS = tuple(_MADE_BY)
 
 
 def vendor_of(name: str, environment: Mapping[str, str]) -> Vendor:
     """Return a vendor with the keys of the environment.
 
-    POLYGON_API_KEY is taken where MASSIVE_API_KEY is not set, and FOUNDRY_MASSIVE_URL,
+    POLYGON_API_KEY is taken where MASSIVE_API_KEY is not set or empty, and FOUNDRY_MASSIVE_URL,
     FOUNDRY_ALPHA_VANTAGE_URL and FOUNDRY_ALPACA_DATA_URL stand over the addresses.
 
     Raises MarketError where a key is missing.
     """
-    given = dict(environment)
+    make, address, names = _MADE_BY[name]
+    given = {one: value for one, value in environment.items() if value}
     given.setdefault("MASSIVE_API_KEY", given.get("POLYGON_API_KEY", ""))
-    missing = [one for one in _KEYS[name] if not given.get(one)]
+    missing = [one for one in names if not given.get(one)]
     if missing:
         raise MarketError(f"{name}: set {' and '.join(missing)} to your key")
-    keys = [given[one] for one in _KEYS[name]]
-    variable = {"alpaca": "FOUNDRY_ALPACA_DATA_URL"}.get(name, f"FOUNDRY_{name.upper()}_URL")
-    address = {"address": given[variable].rstrip("/")} if given.get(variable) else {}
-    make: Mapping[str, Callable[..., Vendor]] = {
-        "alpha_vantage": alpha_vantage,
-        "massive": massive,
-        "alpaca": alpaca,
-    }
-    return make[name](*keys, **address)
+    elsewhere = {"address": given[address].rstrip("/")} if address in given else {}
+    return make(*(given[one] for one in names), **elsewhere)

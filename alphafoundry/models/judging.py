@@ -125,8 +125,13 @@ def open_vault(information: Array, net: Array, *, opening: int, trials: int) -> 
     """
     known = information[np.isfinite(information)]
     level = opening_level(opening)
-    if len(known) < 20 or len(net) < 20 or np.ptp(net) == 0.0:
-        return VaultResult(False, "the vault has fewer than 20 days", 0.0, 1.0, 0.0, level, 0, 0)
+    nothing = None
+    if len(known) < 20 or len(net) < 20:
+        nothing = "fewer than 20 days of the vault tell anything"
+    elif np.ptp(net) == 0.0:
+        nothing = "its book earns the same on every day of the vault"
+    if nothing is not None:
+        return VaultResult(False, nothing, 0.0, 1.0, 0.0, level, 0, 0)
     found = moments(net)
     sigma = float(null_deviation(net))
     chance = float(probabilistic_sharpe_ratio(found, threshold=0.0))

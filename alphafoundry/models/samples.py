@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from alphafoundry.errors import EvidenceError
+from alphafoundry.market.groups import beyond_group
 from alphafoundry.market.panel import Panel
 
 Array = NDArray[np.float64]
@@ -131,13 +132,11 @@ def _residuals(panel: Panel, start: int) -> Array:
     groups = panel.groups.get("industry", panel.groups["market"])[start:]
     found = np.full(returns.shape, np.nan)
     for day in range(len(returns)):
-        known = np.isfinite(returns[day]) & (groups[day] >= 0)
+        own = beyond_group(returns[day], groups[day])
+        known = np.isfinite(own)
         if known.sum() < LEAST_NAMES:
             continue
-        labels, values = groups[day][known], returns[day][known]
-        total = np.bincount(labels, weights=values)
-        own = values - (total / np.maximum(np.bincount(labels), 1))[labels]
-        spread = own.std()
+        spread = own[known].std()
         if spread > 0.0:
-            found[day, known] = np.clip(own / spread, -_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+            found[day] = np.clip(own / spread, -_MOST_DEVIATIONS, _MOST_DEVIATIONS)
     return found

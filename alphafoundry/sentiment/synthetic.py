@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from alphafoundry.market.groups import beyond_group
 from alphafoundry.market.panel import Panel
 from alphafoundry.seeds import generator
 from alphafoundry.sentiment.headlines import Headline
@@ -132,12 +133,5 @@ def lean_returns(panel: Panel, row: int) -> NDArray[np.float64]:
     returns = panel.fields["returns"][row : row + LEAN_DAYS]
     if len(returns) < LEAN_DAYS:
         return np.full(len(panel.symbols), np.nan)
-    earned = returns.sum(axis=0)
-    groups = panel.groups.get("industry", panel.groups["market"])[row]
-    known = np.isfinite(earned) & (groups >= 0)
-    labels = np.where(known, groups, 0)
-    total = np.bincount(labels, weights=np.where(known, earned, 0.0))
-    count = np.bincount(labels, weights=known.astype(np.float64))
-    residual: NDArray[np.float64] = earned - (total / np.maximum(count, 1.0))[labels]
-    residual[~known] = np.nan
-    return residual
+    groups = panel.groups.get("industry", panel.groups["market"])
+    return beyond_group(returns.sum(axis=0), groups[row])

@@ -29,7 +29,9 @@ from alphafoundry.store.database import (
     insert_rows,
     lock_subject,
 )
+from alphafoundry.store.model_tables import ModelRow
 from alphafoundry.store.runs import is_alive
+from alphafoundry.store.strategy_tables import DeskStrategyRow
 from alphafoundry.store.tables import RunRow
 
 
@@ -157,6 +159,14 @@ class DeskTransaction:
     def desk(self) -> AgentDeskRow:
         """Return the desk's row; changing it changes the row."""
         return self._session.get_one(AgentDeskRow, self._desk)
+
+    def strategy(self, alpha_id: str) -> DeskStrategyRow:
+        """Return the row of one of its strategies; changing it changes the row."""
+        return self._session.get_one(DeskStrategyRow, (self._desk, alpha_id))
+
+    def model(self, name: str) -> ModelRow:
+        """Return the row of one of its models; changing it changes the row."""
+        return self._session.get_one(ModelRow, (self._desk, name))
 
     def put_desk(self, **values: Any) -> None:
         """Change columns of the desk's row without reading it; its checkpoint is long."""

@@ -24,7 +24,7 @@ class ModelRow(Table):
     data_until : last day that the search knew, the vault included; later days are fresh
     opening : number of the vault's opening; trials : candidates ever tried, its search included
     bet : wealth and days of the bet on fresh days
-    evidence : of the vault, and of the newest change of state
+    evidence : of the vault, and of the walk-forward before it
     """
 
     __tablename__ = "models"

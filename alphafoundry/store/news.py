@@ -43,10 +43,14 @@ def read_news(
     *,
     after: datetime | None = None,
     until: datetime | None = None,
+    limit: int | None = None,
 ) -> list[tuple[NewsRow, NewsScoreRow]]:
     """Return headlines with their scores by the time at which they were known, the oldest first.
 
+    Parameters
+    ----------
     after, until : known after the first and not after the second; None is no bound
+    limit : only the newest so many
     """
     query = (
         select(NewsRow, NewsScoreRow)
@@ -55,11 +59,13 @@ def read_news(
             (NewsScoreRow.desk == NewsRow.desk) & (NewsScoreRow.key == NewsRow.key),
         )
         .where(NewsRow.desk == desk)
-        .order_by(NewsRow.known_at, NewsRow.key)
+        .order_by(NewsRow.known_at.desc(), NewsRow.key.desc())
+        .limit(limit)
     )
     if after is not None:
         query = query.where(NewsRow.known_at > after)
     if until is not None:
         query = query.where(NewsRow.known_at <= until)
     with store.session() as session:
-        return [(row, score) for row, score in session.execute(query)]
+        newest = session.execute(query).all()
+    return [(row, score) for row, score in reversed(newest)]

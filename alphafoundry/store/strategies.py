@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -21,23 +20,6 @@ def propose_strategies(store: Store, desk: str, rows: Sequence[Mapping[str, Any]
             index_elements=["desk", "alpha_id"]
         )
         session.execute(once, [{"desk": desk, **row} for row in rows])
-
-
-def change_strategy(
-    store: Store,
-    desk: str,
-    alpha_id: str,
-    state: StrategyState,
-    *,
-    at: datetime,
-    reason: str,
-    evidence: Mapping[str, Any],
-) -> None:
-    """Set the state of a strategy, with why."""
-    with store.write() as session:
-        found = session.get_one(DeskStrategyRow, (desk, alpha_id))
-        found.state, found.changed_at = state, at
-        found.reason, found.evidence = reason, dict(evidence)
 
 
 def read_strategies(

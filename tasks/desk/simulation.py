@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from alphafoundry.agents.hours import SessionHours
+from alphafoundry.agents.living import Punctuality
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.rephrasing import Rephraser, rephraser
 from alphafoundry.agents.report import DeskReport
@@ -274,9 +275,7 @@ async def replay_session(desk: SimulatedDesk, *, speed: float, minutes: float) -
         minutes=minutes,
         asked_to_stop=desk.context.stop.is_set,
     )
-    for line in (str(punctuality), simulation.decided_alike()):
-        get_run_logger().info("%s", line)
-        desk.context.progress.say(line)
+    _tell(desk, punctuality)
 
 
 @task(name="share a session", cache_policy=NO_CACHE)
@@ -295,7 +294,12 @@ async def share_session(desk: SimulatedDesk, *, speed: float, minutes: float) ->
             left = clock.wall(clock.ends_at) - time.time()
             await asyncio.wait_for(desk.context.stop.wait(), left)
     punctuality = await asyncio.to_thread(simulation.take_back, clock)
-    for line in (str(punctuality), simulation.decided_alike()):
+    _tell(desk, punctuality)
+
+
+def _tell(desk: SimulatedDesk, punctuality: Punctuality) -> None:
+    """Tell how late ticks began and whether they decide alike again."""
+    for line in (str(punctuality), desk.simulation.decided_alike()):
         get_run_logger().info("%s", line)
         desk.context.progress.say(line)
 

@@ -38,6 +38,7 @@ def desk_in_store(
         began_at=utc(session.opens),
         schedule=schedule.values,
         settings={
+            "market": "small",
             "seed": 3,
             "environment": "production",
             "strategies": [one.to_json() for one in STRATEGIES],

@@ -84,8 +84,8 @@ def test_changes_need_the_token_and_a_reason(client) -> None:
     assert {one["undo"] for one in decisions} >= {"resume system_health"}
 
 
-@pytest.mark.parametrize("reason", ["\\ud800", "\\u0000", "a\\nb"])
-def test_a_reason_that_no_row_can_hold_is_refused(client, reason: str) -> None:
+@pytest.mark.parametrize("reason", ["\\ud800", "\\u0000", "a\\nb", "", "  ", "\\u00a0"])
+def test_a_reason_that_says_nothing_or_no_row_can_hold_is_refused(client, reason: str) -> None:
     sent = {"content": f'{{"reason": "{reason}"}}', "headers": WITH}
     answer = client.post("/desks/newest/halt", **sent)
     assert answer.status_code == 422

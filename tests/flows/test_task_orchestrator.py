@@ -29,7 +29,10 @@ def orchestrator(tmp_path, monkeypatch):
     home = tmp_path / "home"
     with open_store(home=home) as store:
         panel = desk_in_store(store, home, fails=("sentiment_fetch",))
-    monkeypatch.setattr(task_orchestrator, "load_simulated_market", lambda *_: panel)
+    markets = {"small": panel}
+    monkeypatch.setattr(
+        task_orchestrator, "load_simulated_market", lambda settings, _: markets[settings.market]
+    )
     return create_task_orchestrator(SCHEDULE, settings=load_settings(home=home))
 
 

@@ -41,7 +41,7 @@ def market_analysis(context: AgentContext) -> AgentResult:
     floor, given = floor_of(context), context.parameters
     if floor.data_until is None:
         return AgentResult("no bars yet")
-    end = int(np.searchsorted(floor.panel.dates, np.datetime64(floor.data_until), side="right"))
+    end = floor.days_to(floor.data_until)
     if end <= given.days:
         return AgentResult(f"{end} days are too few")
     returns = floor.panel.fields["returns"][end - given.days : end]
@@ -72,7 +72,6 @@ def market_analysis(context: AgentContext) -> AgentResult:
 
 def _news(floor: TradingFloor, days: int, end: int, now: int) -> Any:
     """Return how far headlines foretold what their names earned in three days, all of it past."""
-    dates = floor.panel.dates
     scores, earned = [], []
     held: dict[int, Any] = {}
     places = {str(symbol): place for place, symbol in enumerate(floor.panel.symbols)}
@@ -80,7 +79,7 @@ def _news(floor: TradingFloor, days: int, end: int, now: int) -> Any:
         floor.store, floor.desk, after=utc(now) - timedelta(days=days), until=utc(now)
     ):
         # From the session after the headline on: what was left for who read it.
-        place = int(np.searchsorted(dates, np.datetime64(row.day), side="right"))
+        place = floor.days_to(row.day)
         if place + 3 > end:
             continue
         if place not in held:

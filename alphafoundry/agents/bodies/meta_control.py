@@ -9,6 +9,7 @@ from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
 from alphafoundry.agents.retirement import declines
 from alphafoundry.agents.strategy_book import set_state, take_up
+from alphafoundry.errors import FoundryError
 
 OWN = "meta_control"
 TRADING = ("data_sync", "risk_management", "portfolio_rebalancing", "execution")
@@ -61,7 +62,11 @@ def meta_control(context: AgentContext) -> AgentResult:
         wanted = Control(reason, "REDUCING", pause, evidence)
     else:
         wanted = Control("the trading agents are well", "ACTIVE", pause, evidence)
-    retired = _retire(context)
+    try:
+        retired = _retire(context)
+    except FoundryError as problem:
+        # The state of the desk depends on no strategy.
+        retired = [f"no strategy was judged: {problem}"]
     return AgentResult(
         "; ".join(retired), figures={"health": round(mean, 4)}, control=_allowed(context, wanted)
     )

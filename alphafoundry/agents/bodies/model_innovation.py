@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from alphafoundry.agents.floor import TradingFloor, floor_of
@@ -81,14 +80,14 @@ def model_innovation(context: AgentContext) -> AgentResult:
 
 
 def _not_yet(floor: TradingFloor, given: InnovationParameters, known: list[ModelRow]) -> str | None:
-    days = floor.panel.dates
-    end = int(np.searchsorted(days, np.datetime64(floor.data_until), side="right"))
+    assert floor.data_until is not None
+    end = floor.days_to(floor.data_until)
     if end < LEAST_DAYS:
         return f"{end} days are too few to learn from"
     if known:
-        last = int(np.searchsorted(days, np.datetime64(known[-1].data_until), side="right"))
-        if end - last < given.every_sessions:
-            return f"the next search is {given.every_sessions - (end - last)} sessions away"
+        left = given.every_sessions - (end - floor.days_to(known[-1].data_until))
+        if left > 0:
+            return f"the next search is {left} sessions away"
     if floor.simulated and len(known) >= given.most_in_simulation:
         return f"the simulation's {given.most_in_simulation} searches are done"
     return None

@@ -14,7 +14,8 @@ from pydantic import Field
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
-from alphafoundry.agents.strategy_book import take_up
+from alphafoundry.agents.retirement import ONCE_IN, SHRUNK
+from alphafoundry.agents.strategy_book import set_model_state, take_up
 from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.models import (
     ENOUGH,
@@ -26,7 +27,6 @@ from alphafoundry.models import (
     read_model,
     samples_of,
 )
-from alphafoundry.store.agents import desk_transaction
 from alphafoundry.store.model_tables import ModelRow, ModelState
 from alphafoundry.store.models import (
     change_model,
@@ -42,7 +42,6 @@ OWN = "model_validation"
 ALLOWANCE = 0.1
 """Deviations of a day's rank correlation that a champion may lie below half of its vault's mean."""
 
-ONCE_IN = 2520.0
 _MARGIN = 5
 
 
@@ -201,7 +200,7 @@ def _decline(row: ModelRow, known: Mapping[date, float]) -> str | None:
     if not known or not vault["deviation"] > 0.0:
         return None
     values = [known[day] for day in sorted(known)]
-    expected = 0.5 * vault["information"]
+    expected = SHRUNK * vault["information"]
     found = lower_cusum(values, mean=expected, deviation=vault["deviation"], allowance=ALLOWANCE)
     threshold = cusum_threshold(allowance=ALLOWANCE, run_length=ONCE_IN)
     if found <= threshold:
@@ -222,24 +221,16 @@ def _set(
     bet: Bet | None = None,
 ) -> str:
     """Change the state of a model, with a decision's row; return a line."""
-    change_model(
-        floor.store,
-        floor.desk,
-        row.model,
-        {"state": state, "reason": reason, "changed_at": utc(now)},
-    )
     evidence: dict[str, Any] = dict(row.evidence)
     if bet is not None:
         evidence["bet"] = asdict(bet)
-    with desk_transaction(floor.store, floor.desk) as rows:
-        rows.decide(
-            utc(now),
-            actor=OWN,
-            subject=f"model {row.model}",
-            before=row.state,
-            after=state,
-            reason=reason,
-            evidence=evidence,
-            undo=f"retire {row.model}" if state == "champion" else f"reinstate {row.model}",
-        )
-    return f"{row.model} {row.state} -> {state}: {reason}"
+    return set_model_state(
+        floor.store,
+        floor.desk,
+        row.model,
+        state,
+        actor=OWN,
+        at=utc(now),
+        reason=reason,
+        evidence=evidence,
+    )

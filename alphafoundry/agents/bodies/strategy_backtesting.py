@@ -68,7 +68,7 @@ def strategy_backtesting(context: AgentContext) -> AgentResult:
             "fresh_days": len(fresh),
             "fresh_mean": float(fresh.mean()) if len(fresh) else None,
         }
-    open_to_doubt = sum(one["low"] <= 0.0 for one in figures.values())
+    doubtful = sum(not one["low"] > 0.0 for one in figures.values())
     return AgentResult(
-        f"{len(figures)} backtests; the band of {open_to_doubt} holds 0", figures=figures
+        f"{len(figures)} backtests; the band of {doubtful} is not above 0", figures=figures
     )

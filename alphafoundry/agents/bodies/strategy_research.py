@@ -16,7 +16,12 @@ from pydantic import Field
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
-from alphafoundry.agents.strategy_book import first_day_of, set_state, take_up
+from alphafoundry.agents.strategy_book import (
+    first_day_of,
+    set_state,
+    strategy_returns,
+    take_up,
+)
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.suitability import LEAST_DAYS
@@ -30,12 +35,12 @@ from alphafoundry.store import read_alphas
 from alphafoundry.store.strategies import propose_strategies, read_strategies
 from alphafoundry.store.strategy_tables import DeskStrategyRow
 from alphafoundry.trading.portfolio import LiveStrategy, seed_strategies
+from alphafoundry.trading.portfolio.strategies import MOST_ALIKE
 
 OWN = "strategy_research"
 SCRATCH = "scratch"
 """Folder of the store for what a search keeps while it runs."""
 
-MOST_ALIKE = 0.7
 LEAST_HISTORY = 2 * LEAST_DAYS
 """Days below which nothing would be left beside those that are kept apart from a search."""
 
@@ -91,7 +96,7 @@ def strategy_research(context: AgentContext) -> AgentResult:
         return AgentResult("nothing to search: the schedule leaves out stocks by the day")
     take_up(floor, context.now)
     judged = _judge(floor, given, context.now)
-    days = int((floor.panel.dates <= np.datetime64(floor.data_until)).sum())
+    days = floor.days_to(floor.data_until)
     if days < LEAST_HISTORY:
         return AgentResult("; ".join((f"{days} days are too few for a search", *judged)))
     spent = int(floor.results.get(OWN, {}).get("spent", 0))
@@ -191,11 +196,10 @@ def _judge(floor: TradingFloor, given: ResearchParameters, now: int) -> list[str
     """Let strategies that have incubated long enough trade, or retire them; return lines."""
     assert floor.data_until is not None
     told: list[str] = []
-    dates = floor.panel.dates
-    end = int(np.searchsorted(dates, np.datetime64(floor.data_until), side="right"))
+    end = floor.days_to(floor.data_until)
     for row in read_strategies(floor.store, floor.desk, state="incubating"):
-        begun = int(np.searchsorted(dates, np.datetime64(first_day_of(row)), side="right"))
-        if end - begun < given.incubation_sessions or len(floor.strategies) >= given.most_live:
+        fresh = end - floor.days_to(first_day_of(row))
+        if fresh < given.incubation_sessions or len(floor.strategies) >= given.most_live:
             continue
         state, reason, evidence = _judged(floor, row)
         set_state(floor, row.alpha_id, state, actor=OWN, now=now, reason=reason, evidence=evidence)
@@ -212,21 +216,13 @@ def _judged(
     one = LiveStrategy.from_json(row.strategy)
     try:
         days = simulate(one.expression, panel, one.settings, keep_positions=False).days
-        others = [
-            (other.alpha_id, simulate(other.expression, panel, other.settings).days)
-            for other in floor.strategies
-        ]
     except FoundryError as problem:
         return "retired", f"it cannot run any more: {problem}", {}
     fresh = days.dates > np.datetime64(first_day_of(row))
     before, since = days.pnl[~fresh] / BASE, days.pnl[fresh] / BASE
     error = float(before.std() / np.sqrt(len(since)))
     expected, mean = float(before.mean()), float(since.mean())
-    nearest, alike = max(
-        ((name, _alike(days, other)) for name, other in others),
-        key=lambda pair: pair[1],
-        default=("", 0.0),
-    )
+    nearest, alike = _most_alike(floor, days)
     evidence = {
         "sessions": len(since),
         "mean_a_day": mean,
@@ -249,9 +245,14 @@ def _judged(
     return "live", f"{mean:+.2e} a day in {len(since)} sessions, as expected", evidence
 
 
-def _alike(one: DailyPnl, other: DailyPnl) -> float:
-    found = pnl_correlation(one.dates, one.pnl, other.dates, other.pnl)
-    return float(found) if np.isfinite(found) else 0.0
+def _most_alike(floor: TradingFloor, days: DailyPnl) -> tuple[str, float]:
+    """Return the strategy that trades whose days are most like these, and the correlation."""
+    if not floor.strategies:
+        return "", 0.0
+    dates, returns = strategy_returns(floor)
+    found = [pnl_correlation(days.dates, days.pnl, dates, other) for other in returns]
+    place = int(np.argmax(np.nan_to_num(found)))
+    return floor.strategies[place].alpha_id, float(np.nan_to_num(found[place]))
 
 
 _PRICES = frozenset({"open", "high", "low", "close", "vwap", "volume", "adv20", "returns", "cap"})

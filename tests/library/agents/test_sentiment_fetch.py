@@ -37,6 +37,8 @@ def test_headlines_of_a_generated_market_are_known_only_from_their_time_on(tmp_p
         tick(floor, SENTIMENT, session.closes + 1800)
         rows = read_news(floor.store, "small")
         noon = read_news(floor.store, "small", until=utc(session.opens + 18_000))
+        newest = read_news(floor.store, "small", limit=2)
+    assert [one.key for one, _ in newest] == [one.key for one, _ in rows[-2:]]
     assert len(rows) == max(4, len(panel.symbols) // 40)
     assert 0 < len(noon) < len(rows)
     for news, score in rows:

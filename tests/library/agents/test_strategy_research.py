@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -107,6 +108,20 @@ def test_what_goes_on_as_expected_trades_and_what_does_not_is_retired(tmp_path):
         }
 
 
+def test_a_candidate_is_judged_beside_a_workflow_that_trades(tmp_path):
+    rule = {
+        "strategy": {"type": "expression", "template": "-ts_mean(volume, {days})", "defaults": []},
+        "parameters": {"days": 5},
+    }
+    workflow = replace(strategy("workflow w/volume", "volume(days=5)"), rule=rule)
+    with research_floor(tmp_path, long_panel()) as floor:
+        proposed(floor, workflow, row=1000, state="live")
+        proposed(floor, REVERSAL, row=1000)
+        tick(floor, RESEARCH, at(floor, 1040), most_in_simulation=0)
+        row = next(r for r in read_strategies(floor.store, "small") if r.alpha_id == "reversal")
+    assert (row.state, row.evidence["most_alike"]) == ("live", "workflow w/volume")
+
+
 def test_returns_of_what_trades_are_those_of_its_simulation(tmp_path):
     with research_floor(tmp_path, small_panel()) as floor:
         floor.trade([REVERSAL])
@@ -157,6 +172,15 @@ def test_a_strategy_whose_effect_ends_is_retired_by_meta_control_with_its_undo(t
         row = next(one for one in read_control_decisions(floor.store, "small"))
         assert (row.actor, row.undo) == ("meta_control", "reinstate reversal")
         assert row.evidence["sum"] > row.evidence["threshold"]
+
+
+def test_the_desk_is_halted_where_a_strategy_cannot_run(tmp_path):
+    with research_floor(tmp_path, small_panel()) as floor:
+        proposed(floor, strategy("odd", "rank(volum)"), row=300, state="live")
+        floor.broken_by = "ledger and broker differ"
+        found = tick(floor, CONTROL, at(floor, 400))
+    assert found.control.mode == "HALTED"
+    assert "no strategy was judged" in found.summary and "volum" in found.summary
 
 
 def test_a_person_retires_and_reinstates_on_a_desk_that_runs(tmp_path):

@@ -350,3 +350,4 @@ def test_missing_names_and_keys_are_told(tmp_path: Path) -> None:
     with pytest.raises(MarketError, match="MASSIVE_API_KEY"):
         source(["AAA"])
     assert source(["AAA"], POLYGON_API_KEY="x").name == "massive:AAA"
+    assert source(["AAA"], MASSIVE_API_KEY="", POLYGON_API_KEY="x").name == "massive:AAA"

@@ -134,6 +134,15 @@ def test_more_openings_and_more_trials_ask_for_more() -> None:
     assert not many.passed
 
 
+def test_a_vault_that_tells_nothing_says_why() -> None:
+    information = np.full(50, 0.02)
+    still = open_vault(information, np.zeros(50), opening=1, trials=1)
+    short = open_vault(information[:19], np.arange(19.0), opening=1, trials=1)
+    assert not still.passed and not short.passed
+    assert "the same on every day" in still.reason
+    assert "fewer than 20 days" in short.reason
+
+
 def test_a_book_is_market_neutral_and_pays_for_what_it_trades() -> None:
     predicted = np.array([[1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
     returns = np.array([[0.0, 0.0], [0.0, 0.0], [0.02, 0.0], [0.02, 0.02]])
