@@ -33,7 +33,7 @@ from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
 from flows.desk_report import report
-from flows.plain_command import EXIT_ERROR
+from flows.plain_command import EXIT_ERROR, Parser, end_with
 from flows.terminal import report_console
 
 EXIT_DIFFERENT = 3
@@ -82,11 +82,7 @@ def main(simulation: Flow[..., Any], living: Flow[..., Any]) -> NoReturn:
     if name not in _COMMANDS:
         known = ", ".join(["simulate", "run", "replay", *_COMMANDS])
         sys.exit(_told(f"{name!r} is no command of the desk; choose one of {known}"))
-    try:
-        status = _COMMANDS[name](sys.argv[1:])
-    except FoundryError as problem:
-        sys.exit(_told(str(problem)))
-    sys.exit(status)
+    end_with(lambda: _COMMANDS[name](sys.argv[1:]))
 
 
 def simulate_command() -> Command:
@@ -299,7 +295,7 @@ def _store() -> Store:
 
 
 def _parser(name: str, *arguments: tuple[str, dict[str, Any]]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m flows.desk {name}", allow_abbrev=False)
+    parser = Parser(prog=f"python -m flows.desk {name}", allow_abbrev=False)
     for flag, options in arguments:
         parser.add_argument(flag, **options)
     return parser

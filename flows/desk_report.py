@@ -18,6 +18,7 @@ from alphafoundry.settings import load_settings
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.performance import read_explanations
 from alphafoundry.store.performance_tables import ExplanationRow
+from flows.plain_command import Parser
 from flows.terminal import report_console
 
 KINDS = (".html", ".json", ".png")
@@ -49,7 +50,7 @@ def report(words: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.desk report",
         allow_abbrev=False,
         description="Write the tear sheet of a desk with its state and what was told of its last "

@@ -8,42 +8,30 @@ import os
 import re
 import socket
 import ssl
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from alphafoundry.errors import ConfigurationError, FoundryError, os_error_in_one_line
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.supervisor.processes import ProcessConfig
+from flows.plain_command import Parser, end_with
 
 if TYPE_CHECKING:
     from alphafoundry.dashboard.access import Access
 
 PORT = 4210
-EXIT_ERROR = 2
 STOP_SECONDS = 3
 MOST_CONNECTIONS = 1000
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> NoReturn:
     """Do what the flags say, and end the process."""
-    try:
-        _run(_parser().parse_args(words))
-    except FoundryError as problem:
-        line = str(problem)
-    except OSError as problem:
-        line = os_error_in_one_line(problem)
-    except KeyboardInterrupt:
-        sys.exit(0)
-    else:
-        sys.exit(0)
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(EXIT_ERROR)
+    end_with(lambda: _run(_parser().parse_args(words)), interrupted=0)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flows.web",
         description="Serve the web dashboard over the store, the supervisor and Prefect, and print "
         "a link that opens signed in.",
@@ -92,7 +80,8 @@ def port_of(processes: Iterable[ProcessConfig]) -> int | None:
     return None
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(given: argparse.Namespace) -> int:
+    """Do what the flags say; return the exit status."""
     settings = load_settings()
     _check(given)
     from alphafoundry.dashboard.access import FOLDER, Access
@@ -101,12 +90,13 @@ def _run(given: argparse.Namespace) -> None:
     access = Access(settings.home / FOLDER, port=given.port)
     if given.sign_out_all:
         print(f"{access.sign_out_all()} sessions revoked")
-        return
+        return 0
     link = _link(given, access)
     if given.link:
         print(link)
-        return
+        return 0
     _serve(given, settings, access, link)
+    return 0
 
 
 def _check(given: argparse.Namespace) -> None:
