@@ -242,9 +242,9 @@ class MiningSettings(_Settings):
     variations : part of a round that varies single alphas, the rest adds several up
     """
 
-    share: Share = 0.6
+    share: Share = 0.45
     parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=40)] = 32
-    most_parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5)] = 4
+    most_parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5)] = 3
     variations: Share = 0.25
 
 

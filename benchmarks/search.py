@@ -1,9 +1,10 @@
 """The race of searches: ours against others at the same number of simulations.
 
 Every rival has the same market, fields, engine and settings, and an alpha that loses is turned for
-nothing. Its ten finalists are chosen by one rule: the highest lower bound of the Sharpe ratio, each
-at most 0.7 correlated with those before it. Judged are, on synthetic markets, the true Sharpe
-ratios of the finalists, and on real prices a year that the search did not see.
+nothing. Its ten finalists are chosen by one rule: the highest Sharpe ratio to be expected after
+what all of its trials say, each at most 0.7 correlated with those before it. Judged are, on
+synthetic markets, the true Sharpe ratios of the finalists, and on real prices a year that the
+search did not see.
 
 Without a flag, the quick form: two calibration markets, 200 simulations. `--whole` races on five
 calibration markets with 400 simulations, on effects planted into mirrored real prices at full, half

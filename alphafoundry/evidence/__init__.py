@@ -40,6 +40,7 @@ from alphafoundry.evidence.sharpe import (
     published_expected_maximum,
     sharpe_ratio,
 )
+from alphafoundry.evidence.shrinkage import Shrunk, shrunk_sharpe_ratios
 from alphafoundry.evidence.verdicts import Finding, Verdict, judge, opening_level
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "MirroredPrices",
     "Moments",
     "Overfitting",
+    "Shrunk",
     "Verdict",
     "band",
     "block_length",
@@ -81,5 +83,6 @@ __all__ = [
     "published_expected_maximum",
     "romano_wolf",
     "sharpe_ratio",
+    "shrunk_sharpe_ratios",
     "t_statistics",
 ]

@@ -1,8 +1,9 @@
 """The second half of a search: sums of unlike alphas, and variations of the strongest.
 
-Alphas are compared by a lower bound of their Sharpe ratio, never by the best number. Short ones
-that are strong and unlike each other become parts. What a sum of parts would earn is foretold from
-their daily PnL, so thousands of sums are compared before one is simulated.
+Alphas are compared by the Sharpe ratio that is to be expected of them after what all trials say,
+never by the best number. Short ones that are strong and unlike each other become parts. What a sum
+of parts would earn is foretold from that and their daily PnL, so thousands of sums are compared
+before one is simulated.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ExpressionError
+from alphafoundry.evidence import shrunk_sharpe_ratios
 from alphafoundry.expressions import Expression, FieldInfo, check, parse
 from alphafoundry.expressions.tree import Call, Node, Number
 from alphafoundry.research.proposals import MINER, Proposal
@@ -34,8 +36,10 @@ LOWER = 0.84
 """Standard errors below a Sharpe ratio at which its bound lies: its 20 % quantile."""
 
 UNLIKE_PARTS = 0.7
-UNLIKE_SUMS = 0.8
-"""Largest correlation of daily PnL between two parts, and between a sum and all that is known."""
+UNLIKE_SUMS = 0.7
+UNLIKE_KNOWN = 0.8
+"""Largest correlation of daily PnL between two parts, between two sums of a round, and between a
+sum and all that is known."""
 
 _ATTEMPTS_PER_VARIATION = 50
 _AT_ONCE = 4096
@@ -58,6 +62,7 @@ class Trial:
     days : days that it is of
     hopeful : whether the rule of the settings calls it worth mining, so that it may be a part even
         where luck alone could have made it
+    built : whether it is a sum or a variation of others, so that it says nothing new of them
     """
 
     alpha_id: str
@@ -66,6 +71,7 @@ class Trial:
     sharpe: float
     days: int
     hopeful: bool = False
+    built: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Parts:
     Attributes
     ----------
     trials : each at most `UNLIKE_PARTS` correlated with those before it
-    sharpe : their Sharpe ratios, those of losers turned; shape (n_parts,)
+    sharpe : what is to be expected of them, losers turned; annual, shape (n_parts,)
     correlation : of their daily PnL, that of losers turned; shape (n_parts, n_parts)
     known : correlation of their daily PnL with that of all trials, shape (n_parts, n_trials)
     """
@@ -115,37 +121,51 @@ def choose_parts(
 ) -> Parts:
     """Return the strongest short alphas that are unlike each other, at most `most`.
 
-    Strongest by `lower_bound`, which must be above 0 unless they are hopeful; ties go to the
-    shorter one. One that loses counts as its reverse.
+    Strongest by the Sharpe ratio that is to be expected of them after what all trials say, see
+    `shrunk_sharpe_ratios`; ties go to the shorter one. Their `lower_bound` must be above 0 unless
+    they are hopeful. One that loses counts as its reverse; one of which the opposite is to be
+    expected is no part.
 
     Parameters
     ----------
     correlation : of the daily PnL of the trials, shape (n_trials, n_trials); 0 where not known
     """
-    bound = [lower_bound(one.sharpe, one.days, periods) for one in trials]
+    sign = np.array([math.copysign(1.0, one.sharpe) for one in trials])
+    expected = sign * expected_of(trials, correlation, periods=periods)
     order = sorted(
         (
             number
             for number, one in enumerate(trials)
-            if (bound[number] > 0 or one.hopeful)
+            if expected[number] > 0
+            and (one.hopeful or lower_bound(one.sharpe, one.days, periods) > 0)
             and one.expression.operator_count <= MOST_OPERATORS
         ),
         key=lambda number: (
-            -bound[number],
+            -expected[number],
             trials[number].expression.operator_count,
             trials[number].expression.canonical,
         ),
     )
-    sign = np.array([math.copysign(1.0, one.sharpe) for one in trials])
     likeness = correlation * np.outer(sign, sign)
     chosen = first_unlike(order, likeness, most=most, limit=UNLIKE_PARTS)
     signs = sign[chosen]
     return Parts(
         tuple(trials[number] for number in chosen),
-        np.array([abs(trials[number].sharpe) for number in chosen]),
+        expected[chosen],
         correlation[np.ix_(chosen, chosen)] * np.outer(signs, signs),
         correlation[chosen] * signs[:, None],
     )
+
+
+def expected_of(trials: Sequence[Trial], correlation: Array, *, periods: float) -> Array:
+    """Return the Sharpe ratio to be expected of each trial as it stands, shape (n_trials,)."""
+    return shrunk_sharpe_ratios(
+        [one.sharpe for one in trials],
+        [one.days for one in trials],
+        correlation,
+        periods=periods,
+        built=[one.built for one in trials],
+    ).sharpe
 
 
 def best_sums(parts: Parts, *, most_parts: int) -> Iterator[tuple[int, ...]]:
@@ -153,8 +173,8 @@ def best_sums(parts: Parts, *, most_parts: int) -> Iterator[tuple[int, ...]]:
 
     Each part counts at equal risk, so the Sharpe ratio of a sum is the sum of its parts' over
     sqrt(1' R 1), R their correlation. No sum is foretold to be more than `UNLIKE_SUMS` correlated
-    with one that was yielded before it, or with any trial. A single part is yielded only where it
-    is a loser, to be turned.
+    with one that was yielded before it, or more than `UNLIKE_KNOWN` with any trial. A single part
+    is yielded only where it is a loser, to be turned.
     """
     count = len(parts.trials)
     if not count:
@@ -173,14 +193,16 @@ def best_sums(parts: Parts, *, most_parts: int) -> Iterator[tuple[int, ...]]:
         some = order[begin : begin + _AT_ONCE]
         alike = (
             np.abs(weights[some] @ parts.known).max(axis=1, initial=0.0)
-            > UNLIKE_SUMS * spread[some]
+            > UNLIKE_KNOWN * spread[some]
         )
         for number in some[~alike | (held[some].sum(axis=1) == 1)].tolist():
-            if taken:
+            alone = held[number].sum() == 1
+            if taken and not alone:
                 shared = weights[taken] @ parts.correlation @ weights[number]
                 if (shared / (spread[taken] * spread[number])).max() > UNLIKE_SUMS:
                     continue
-            taken.append(number)
+            if not alone:
+                taken.append(number)
             yield tuple(np.flatnonzero(held[number]).tolist())
 
 

@@ -22,7 +22,7 @@ from alphafoundry.evidence import (
 )
 from alphafoundry.evidence.climbing import MEASURED
 from alphafoundry.research.comparison import compare
-from alphafoundry.research.finalists import sees_the_future, sureness
+from alphafoundry.research.finalists import sees_the_future, shrunk_of, sureness
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.standing import verdicts_of
@@ -60,6 +60,7 @@ class JudgedFinalist:
 
     Attributes
     ----------
+    shrunk : Sharpe ratio that was to be expected after what all trials say
     low, high : 90 % band of the sealed Sharpe ratio
     years_needed : of days like the sealed ones that would prove it; None where no number is enough
     """
@@ -69,6 +70,7 @@ class JudgedFinalist:
     trials: int
     sharpe: float | None
     dsr: float | None
+    shrunk: float | None
     sealed_sharpe: float | None
     low: float | None
     high: float | None
@@ -95,6 +97,7 @@ class JudgedFinalist:
             "verdict": self.verdict,
             "sharpe": f"{_number(self.sharpe)} of {self.trials}",
             "DSR": _number(self.dsr),
+            "shrunk": _number(self.shrunk),
             "sealed": sealed,
             "p": "" if self.p is None else f"{self.p:.3f}",
             "settled": _number(self.settled),
@@ -132,7 +135,8 @@ class Evidence:
     luck_high : what the best stays below in 95 of 100 such searches
     placebo : what a placebo of this market said, "" without one
     finalists : verdict to number
-    search_sharpe, sealed_sharpe : mean of the finalists
+    search_sharpe, shrunk_sharpe, sealed_sharpe : mean of the finalists; shrunk is what was to be
+        expected of them after what all trials say
     pooled_search, pooled_sealed, pooled_low, pooled_high : of all finalists at equal risk, the last
         two are the 90 % band on sealed days
     overfitting : PBO, None for fewer than two trials
@@ -165,6 +169,7 @@ class Evidence:
     cautions: tuple[str, ...]
     judged: tuple[JudgedFinalist, ...] = ()
     screened: int = 0
+    shrunk_sharpe: float | None = None
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the head of the report: (subject, sentence) pairs."""
@@ -182,9 +187,14 @@ class Evidence:
                 if self.search_sharpe > 0
                 else ""
             )
+            expected = (
+                ""
+                if self.shrunk_sharpe is None
+                else f"{self.shrunk_sharpe:.2f} to be expected after what all trials say, "
+            )
             text = (
-                f"Sharpe {self.search_sharpe:.2f} when searched, {self.sealed_sharpe:.2f} "
-                f"sealed{share}"
+                f"Sharpe {self.search_sharpe:.2f} when searched, {expected}"
+                f"{self.sealed_sharpe:.2f} sealed{share}"
             )
             if self.pooled_search is not None and self.pooled_sealed is not None:
                 text += (
@@ -256,6 +266,7 @@ class AlphaEvidence:
     ----------
     low, high : 5 % and 95 % quantile of its Sharpe ratio on search days
     dsr : probability that this Sharpe ratio is more than the luck of all trials
+    shrunk : Sharpe ratio that is to be expected of it after what all trials say
     sealed : Sharpe ratio on sealed days, of a finalist
     net : Sharpe ratio on search days after the costs of the settings
     verdict : "found", "unproven", "not confirmed", or "sees the future"
@@ -264,6 +275,7 @@ class AlphaEvidence:
     low: float | None = None
     high: float | None = None
     dsr: float | None = None
+    shrunk: float | None = None
     sealed: float | None = None
     net: float | None = None
     verdict: str = ""
@@ -318,6 +330,7 @@ def evidence_of(run: ResearchRun) -> Evidence:
         if opening
         else (),
         screened=tried.only_screened,
+        shrunk_sharpe=_mean([row.shrunk_sharpe for row in finalists]),
     )
 
 
@@ -336,6 +349,7 @@ def evidence_of_alphas(run: ResearchRun, alphas: Sequence[AlphaRow]) -> dict[str
         }
     standings = verdicts_of(run, alphas)
     judged = read_verdicts(run.store, run.service, list(by_id))
+    shrunk = shrunk_of(run.store, run.service) if by_id else {}
     found = {}
     for alpha_id, alpha in by_id.items():
         row = judged.get(alpha_id)
@@ -344,6 +358,7 @@ def evidence_of_alphas(run: ResearchRun, alphas: Sequence[AlphaRow]) -> dict[str
             low=low,
             high=high,
             dsr=dsr,
+            shrunk=_plain(shrunk.get(alpha_id, math.nan)),
             sealed=row.sealed_sharpe if row else None,
             net=_net(alpha, run.settings.costs),
             verdict="sees the future" if sees_the_future(alpha) else standings[alpha_id].verdict,
@@ -434,6 +449,7 @@ def _judged(row: VerdictRow, trials: int, periods: float) -> JudgedFinalist:
         trials=trials,
         sharpe=row.sharpe,
         dsr=row.dsr,
+        shrunk=row.shrunk_sharpe,
         sealed_sharpe=row.sealed_sharpe,
         low=row.sealed_low,
         high=row.sealed_high,

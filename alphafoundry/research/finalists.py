@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +16,35 @@ from alphafoundry.evidence import (
     drawn_with_gaps,
     moments,
     null_deviation,
+    sharpe_ratio,
+    shrunk_sharpe_ratios,
 )
 from alphafoundry.expressions import parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
+from alphafoundry.research.history import built_ids
 from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, read_trial_pnl
 from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.pnl import BASE
 from alphafoundry.simulation.statistics import LEAST_TURNOVER
-from alphafoundry.store import AlphaRow, Finalist, Store, hopeful_alphas, simulation_key
+from alphafoundry.store import (
+    AlphaRow,
+    Finalist,
+    Store,
+    best_alphas,
+    hopeful_alphas,
+    simulation_key,
+)
 
 MOST_FINALISTS = 10
 MOST_CANDIDATES = 200
+MOST_SHRUNK = 1000
+"""Trials that are heard on what is to be expected of each."""
+
 UNLIKE = 0.7
 """Largest |correlation| of daily PnL between two finalists."""
 
 LOWER = 0.2
-"""Quantile of the bootstrapped fitness that finalists are ranked by."""
+"""Quantile of the bootstrapped fitness that is kept of a finalist."""
 
 Array = NDArray[np.float64]
 
@@ -93,12 +107,38 @@ def sees_the_future(alpha: AlphaRow) -> bool:
     return any(COMPARES_LEVELS in str(check.get("message") or "") for check in alpha.checks)
 
 
-def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalist]:
-    """Return at most ten finalists, the highest lower bound of fitness first.
+def shrunk_of(store: Store, service: str) -> dict[str, float]:
+    """Return alpha id to the annual Sharpe ratio to be expected of it after what all trials say.
 
-    Of hopeful alphas with a known PnL; each is at most 0.7 correlated with those before it. One
-    that compares price levels is never a finalist: it looks into the future, and sealed days would
-    praise it too.
+    Of all alphas of a service whose daily PnL is known, see `shrunk_sharpe_ratios`. Where there are
+    more than `MOST_SHRUNK`, of those with the largest |Sharpe ratio|: what they keep is then too
+    much, since the weak ones are not heard.
+    """
+    ranked = best_alphas(store, service, by="sharpe", limit=None)
+    ranked.sort(key=lambda alpha: (-abs(alpha.sharpe or 0.0), alpha.alpha_id))
+    ids = [alpha.alpha_id for alpha in ranked[:MOST_SHRUNK]]
+    trials = varying(read_trial_pnl(store, service, ids))
+    if not trials.alpha_ids:
+        return {}
+    built = built_ids(store, service)
+    own = [trials.own(column) for column in range(len(trials.alpha_ids))]
+    found = shrunk_sharpe_ratios(
+        [sharpe_ratio(values) * math.sqrt(trials.periods) for values in own],
+        [len(values) for values in own],
+        trials.correlation(),
+        periods=trials.periods,
+        built=[one in built for one in trials.alpha_ids],
+    )
+    return dict(zip(trials.alpha_ids, found.sharpe.tolist(), strict=True))
+
+
+def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalist]:
+    """Return at most ten finalists, the highest fitness to be expected first.
+
+    Of hopeful alphas with a known PnL; each is at most 0.7 correlated with those before it. What is
+    to be expected is fitness with the Sharpe ratio of `shrunk_of`; an alpha of which nothing good
+    is to be expected after all others were heard comes last. One that compares price levels is
+    never a finalist: it looks into the future, and sealed days would praise it too.
 
     Parameters
     ----------
@@ -106,19 +146,33 @@ def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalis
     """
     hopeful = {
         alpha.alpha_id: alpha
-        for alpha in hopeful_alphas(store, service, unmined=False, limit=MOST_CANDIDATES)
+        for alpha in hopeful_alphas(store, service, unmined=False)
         if not sees_the_future(alpha) and (alpha.fitness or 0.0) > 0.0
     }
-    pnl = varying(read_trial_pnl(store, service, hopeful))
+    shrunk = shrunk_of(store, service)
+    worth = {
+        one: _shrunk_fitness(alpha, shrunk[one]) for one, alpha in hopeful.items() if one in shrunk
+    }
+    best = sorted(worth, key=lambda one: (-worth[one], one))[:MOST_CANDIDATES]
+    pnl = varying(read_trial_pnl(store, service, best))
     if not pnl.alpha_ids:
         return []
     turnover = [hopeful[one].turnover or 0.0 for one in pnl.alpha_ids]
     sure = sureness(pnl, turnover, count=trials)
-    chosen = unlike(pnl, sure.fitness_bound)
+    chosen = unlike(pnl, np.array([worth[one] for one in pnl.alpha_ids]))
     return [
-        _finalist(hopeful[pnl.alpha_ids[column]], pnl, column, sure)
+        _finalist(hopeful[pnl.alpha_ids[column]], pnl, column, sure, shrunk)
         for column in chosen[:MOST_FINALISTS]
     ]
+
+
+def _shrunk_fitness(alpha: AlphaRow, shrunk: float) -> float:
+    """Return the fitness of an alpha with another Sharpe ratio; its returns change as that does.
+
+    Fitness is Sharpe ratio * sqrt(|returns| / turnover), so it changes by the power of 1.5.
+    """
+    share = shrunk / alpha.sharpe if alpha.sharpe else 0.0
+    return (alpha.fitness or 0.0) * math.copysign(abs(share) ** 1.5, share)
 
 
 def unlike(trials: TrialPnl, worth: Array, *, most: int = MOST_FINALISTS) -> list[int]:
@@ -142,7 +196,13 @@ def varying(trials: TrialPnl) -> TrialPnl:
     return trials.only(np.flatnonzero(spread).tolist())
 
 
-def _finalist(alpha: AlphaRow, trials: TrialPnl, column: int, sure: Sureness) -> Finalist:
+def _finalist(
+    alpha: AlphaRow,
+    trials: TrialPnl,
+    column: int,
+    sure: Sureness,
+    shrunk: Mapping[str, float],
+) -> Finalist:
     return Finalist(
         alpha_id=alpha.alpha_id,
         expression=alpha.expression,
@@ -154,6 +214,7 @@ def _finalist(alpha: AlphaRow, trials: TrialPnl, column: int, sure: Sureness) ->
         sharpe_low=float(sure.low[column]),
         sharpe_high=float(sure.high[column]),
         dsr=float(sure.dsr[column]),
+        shrunk_sharpe=shrunk[alpha.alpha_id],
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alphafoundry.research.crowding import novelty
-from alphafoundry.research.proposals import Outcome
+from alphafoundry.research.proposals import MINER, Outcome
 from alphafoundry.research.selection import PnlSeries
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.store import (
@@ -36,6 +36,15 @@ def past_outcomes(store: Store, service: str) -> list[Outcome]:
     alphas = read_alphas(store, service, [row.alpha_id for row in rows if row.alpha_id])
     new = novelties(store, service)
     return [Outcome(row.expression, _worth(alphas.get(row.alpha_id or ""), new)) for row in rows]
+
+
+def built_ids(store: Store, service: str) -> set[str]:
+    """Return the ids of the alphas that were built from others: sums and variations."""
+    return {
+        row.alpha_id
+        for row in read_simulations(store, service=service, status=FINISHED)
+        if row.alpha_id and row.origin == MINER
+    }
 
 
 def novelties(store: Store, service: str) -> dict[str, float]:

@@ -334,6 +334,7 @@ def _sure(line: AlphaLine) -> dict[str, str]:
     return {
         "sharpe": sharpe,
         "DSR": _shown(beside.dsr, ".2f"),
+        "shrunk": _shown(beside.shrunk, ".2f"),
         "sealed": _shown(beside.sealed, ".2f"),
         "net": _shown(beside.net, ".2f"),
         "verdict": beside.verdict,

@@ -16,8 +16,9 @@ from alphafoundry.expressions import Expression, check, parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.research.combining import Combiner, Step, Trial
+from alphafoundry.research.finalists import MOST_SHRUNK
 from alphafoundry.research.generation import to_plan
-from alphafoundry.research.history import settings_of, simulated_alphas
+from alphafoundry.research.history import built_ids, settings_of, simulated_alphas
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import before_test_period
 from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
@@ -33,7 +34,7 @@ from alphafoundry.store import (
 ROUNDS = 6
 """Rounds that a budget is spent in; each learns from those before it."""
 
-MOST_COMPARED = 300
+MOST_COMPARED = MOST_SHRUNK
 """Alphas, the largest |Sharpe ratio| first, that parts are chosen from."""
 
 MOST_ASKED = 20
@@ -153,6 +154,7 @@ class Search:
         pnl = read_trial_pnl(run.store, run.service, ids)
         if await self._ask_for_pnl([one for one in ids if one not in pnl.alpha_ids]):
             pnl = read_trial_pnl(run.store, run.service, ids)
+        built = built_ids(run.store, run.service)
         columns = {alpha_id: column for column, alpha_id in enumerate(pnl.alpha_ids)}
         trials = [
             Trial(
@@ -162,6 +164,7 @@ class Search:
                 alpha.sharpe or 0.0,
                 len(pnl.own(columns[alpha.alpha_id])) if alpha.alpha_id in columns else LEAST_DAYS,
                 alpha.hopeful,
+                alpha.alpha_id in built,
             )
             for alpha, expression in usable
         ]

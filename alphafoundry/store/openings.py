@@ -31,6 +31,7 @@ class Finalist:
     sharpe_low: float
     sharpe_high: float
     dsr: float
+    shrunk_sharpe: float
 
 
 @dataclass(frozen=True)

@@ -342,12 +342,14 @@ class OpeningRow(Table):
 class VerdictRow(Table):
     """A finalist as it was frozen, and what the sealed days said of it.
 
-    position : from 0, the highest lower bound of fitness first
+    position : from 0, the highest fitness to be expected first
     key : of the canonical expression and the settings, by `simulation_key`
     frozen_on : day from which on every day is clean for this alpha
     fitness_bound : 20 % quantile of its fitness on search days
     search_days, sealed_days : of its PnL in each part
     dsr : deflated Sharpe ratio on search days, all trials counted
+    shrunk_sharpe : annual, to be expected after what all trials say; None of openings before it
+        was known
     sharpe, sealed_sharpe, settled_sharpe, net_sharpe : annual; of search days, of sealed days, of
         these without the first 63, and of these after the costs of the settings
     p : of the sealed test, adjusted over the finalists
@@ -380,6 +382,7 @@ class VerdictRow(Table):
     sharpe_low: Mapped[float | None]
     sharpe_high: Mapped[float | None]
     dsr: Mapped[float | None]
+    shrunk_sharpe: Mapped[float | None]
     sealed_days: Mapped[int | None]
     sealed_sharpe: Mapped[float | None]
     sealed_low: Mapped[float | None]

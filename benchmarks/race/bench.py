@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ExpressionError, SimulationError
+from alphafoundry.evidence import shrunk_sharpe_ratios
 from alphafoundry.expressions import (
     DEFAULT_FIELDS,
     OPERATORS,
@@ -21,9 +23,9 @@ from alphafoundry.expressions import (
 from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.market import Panel
 from alphafoundry.market.frequency import bars_a_year
-from alphafoundry.research.combining import lower_bound
 from alphafoundry.research.finalists import MOST_FINALISTS, UNLIKE
 from alphafoundry.research.proposals import Proposer
+from alphafoundry.research.trial_pnl import first_unlike
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.simulator import Simulator
@@ -116,6 +118,7 @@ class Bench:
         self.fields = market.fields
         self.budget = budget
         self.tried: dict[Key, Tried | None] = {}
+        self.built: set[Key] = set()
 
     @property
     def left(self) -> int:
@@ -137,9 +140,16 @@ class Bench:
         return self.try_one(expression)
 
     def try_one(
-        self, expression: Expression, settings: SimulationSettings = SETTINGS
+        self,
+        expression: Expression,
+        settings: SimulationSettings = SETTINGS,
+        *,
+        built: bool = False,
     ) -> Tried | None:
-        """Simulate an alpha; Spent where the budget is spent and it is a new one."""
+        """Simulate an alpha; Spent where the budget is spent and it is a new one.
+
+        built : whether it was made from others that were tried, because these were good
+        """
         key = (expression.canonical, settings)
         if key in self.tried:
             return self.tried[key]
@@ -150,6 +160,8 @@ class Bench:
         if self.left <= 0:
             raise Spent
         self.tried[key] = self.market.simulate(expression, settings)
+        if built:
+            self.built.add(key)
         return self.tried[key]
 
     def try_ideas(self, proposer: Proposer, count: int) -> None:
@@ -158,38 +170,52 @@ class Bench:
             self.try_one(parse(proposal.expression), proposal.settings)
 
 
-def finalists(found: list[Tried], periods: float) -> list[tuple[float, Tried]]:
-    """Return at most ten alphas unlike each other with the sign that earned, strongest first.
+@dataclass(frozen=True, eq=False)
+class Finalist:
+    """What a rival stands for: an alpha, the sign to hold it with, and what it is said to be worth.
 
-    By the lower bound of the Sharpe ratio, each at most 0.7 correlated with those before it; an
-    alpha that loses is turned for nothing. The same rule for every rival.
+    expected : annual Sharpe ratio, not negative
     """
-    ranked = sorted(
-        found,
-        key=lambda one: (
-            -lower_bound(one.sharpe, one.days, periods),
-            one.expression.canonical,
-        ),
+
+    tried: Tried
+    sign: float
+    expected: float
+
+
+def finalists(
+    found: Sequence[Tried], periods: float, *, built: Collection[Key] = ()
+) -> list[Finalist]:
+    """Return at most ten alphas unlike each other with the sign to hold them with, best first.
+
+    By the Sharpe ratio that is to be expected of them after what all trials of the rival say, save
+    those that it built from others because these were good. Each is at most 0.7 correlated with
+    those before it; an alpha that loses is turned for nothing. The same rule for every rival.
+    """
+    found = [one for one in found if one.pnl.std() > 0]
+    if not found:
+        return []
+    correlation = np.atleast_2d(np.corrcoef([one.pnl for one in found]))
+    expected = shrunk_sharpe_ratios(
+        [one.sharpe for one in found],
+        [one.days for one in found],
+        correlation,
+        periods=periods,
+        built=[(one.expression.canonical, one.settings) in built for one in found],
+    ).sharpe
+    order = sorted(
+        range(len(found)),
+        key=lambda number: (-abs(expected[number]), found[number].expression.canonical),
     )
-    chosen: list[tuple[float, Tried]] = []
-    units: list[Array] = []
-    for one in ranked:
-        if len(chosen) == MOST_FINALISTS:
-            break
-        centred = one.pnl - one.pnl.mean()
-        length = float(np.linalg.norm(centred))
-        if length == 0.0:
-            continue
-        unit = centred / length
-        if all(abs(float(unit @ other)) <= UNLIKE for other in units):
-            units.append(unit)
-            chosen.append((math.copysign(1.0, one.sharpe), one))
-    return chosen
+    chosen = first_unlike(order, np.abs(correlation), most=MOST_FINALISTS, limit=UNLIKE)
+    return [
+        Finalist(found[number], math.copysign(1.0, expected[number]), float(abs(expected[number])))
+        for number in chosen
+    ]
 
 
-def mutual(chosen: list[tuple[float, Tried]]) -> float:
+def mutual(chosen: list[Finalist]) -> float:
     """Return the mean |correlation| between finalists, NaN for fewer than two."""
     if len(chosen) < 2:
         return math.nan
-    matrix = np.corrcoef([one.pnl for _, one in chosen])
+    matrix = np.corrcoef([one.tried.pnl for one in chosen])
     return float(np.abs(matrix[np.triu_indices(len(chosen), 1)]).mean())

@@ -118,7 +118,7 @@ def _cell(case: Case, name: str, market: Market, whole: Panel | None, simulation
 
     bench = Bench(market, simulations)
     spend(RIVALS[name], bench, case.seed)
-    chosen = finalists(bench.found, market.periods)
+    chosen = finalists(bench.found, market.periods, built=bench.built)
     cell: Cell = {
         "judge": case.judge,
         "market": case.market,
@@ -127,20 +127,22 @@ def _cell(case: Case, name: str, market: Market, whole: Panel | None, simulation
         "rival": name,
         "simulations": len(bench.tried),
         "finalists": len(chosen),
-        "search": _mean([abs(one.sharpe) for _, one in chosen]),
+        "search": _mean([one.sign * one.tried.sharpe for one in chosen]),
+        "expected": _mean([one.expected for one in chosen]),
         "mutual": mutual(chosen),
-        "best": [[sign, one.expression.text] for sign, one in chosen],
+        "best": [[one.sign, one.tried.expression.text] for one in chosen],
     }
     if whole is None:
-        cell["true"] = _mean([sign * one.true_sharpe for sign, one in chosen])
+        cell["true"] = _mean([one.sign * one.tried.true_sharpe for one in chosen])
         return cell
     first = len(market.panel.dates) + EMBARGO_DAYS
     before, after = [], []
     simulator = Simulator(whole)
-    for sign, one in chosen:
+    for finalist in chosen:
+        one = finalist.tried
         found = simulator.simulate(one.expression, one.settings)
         pnl = np.zeros(len(whole.dates))
-        pnl[len(pnl) - len(found.daily_pnl) :] = sign * found.daily_pnl
+        pnl[len(pnl) - len(found.daily_pnl) :] = finalist.sign * found.daily_pnl
         risk = one.pnl[-one.days :].std()
         before.append(pnl[: len(market.panel.dates)] / risk)
         after.append(pnl[first:] / risk)
@@ -191,6 +193,7 @@ def _true_rows(
                 "least": round(min(cell["true"] for cell in several), 2),
                 "ours_more": "" if name == "ours" or not paired else round(_mean(paired), 2),
                 "search_sharpe": round(_mean([cell["search"] for cell in several]), 2),
+                "expected_sharpe": round(_mean([cell["expected"] for cell in several]), 2),
                 "mutual_correlation": round(_mean([cell["mutual"] for cell in several]), 2),
             }
         )
@@ -227,6 +230,7 @@ def _sealed_rows(market: str, by_rival: Mapping[str, Sequence[Cell]]) -> list[di
                 "standard_error": round(float(np.std(column)), 2),
                 "retention": round(sealed / before, 2) if before > 0 else "",
                 "p_ours_better": beats,
+                "expected_each": round(_mean([cell["expected"] for cell in several]), 2),
                 "sealed_each": round(_mean([cell["sealed_each"] for cell in several]), 2),
                 "mutual_correlation": round(_mean([cell["mutual"] for cell in several]), 2),
             }

@@ -51,7 +51,14 @@ def _search(bench: Bench, seed: int, *, formulas: float, templates: float) -> No
     for number in range(2 * ROUNDS):
         found = bench.found
         trials = [
-            Trial(f"{place:06d}", one.expression, one.settings, one.sharpe, one.days)
+            Trial(
+                f"{place:06d}",
+                one.expression,
+                one.settings,
+                one.sharpe,
+                one.days,
+                built=(one.expression.canonical, one.settings) in bench.built,
+            )
             for place, one in enumerate(found)
         ]
         steps = combiner.ask(
@@ -63,5 +70,5 @@ def _search(bench: Bench, seed: int, *, formulas: float, templates: float) -> No
             periods=bench.market.periods,
         )
         for step in steps:
-            bench.try_one(parse(step.proposal.expression), step.proposal.settings)
+            bench.try_one(parse(step.proposal.expression), step.proposal.settings, built=True)
     bench.try_ideas(generator, bench.left)

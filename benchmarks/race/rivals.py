@@ -84,7 +84,7 @@ def seeded_genetic(bench: Bench, seed: int) -> None:
             child = _mutated(one.expression, space, rng)
         expression = _valid(bench, child)
         if expression is not None:
-            bench.try_one(expression)
+            bench.try_one(expression, built=True)
 
 
 def deap(bench: Bench, seed: int) -> None:

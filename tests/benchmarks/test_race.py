@@ -22,15 +22,19 @@ def tried(name: str, pnl: np.ndarray, sharpe: float) -> Tried:
 
 def test_finalists_are_the_strongest_that_are_unlike_whatever_their_sign() -> None:
     draw = np.random.default_rng(1)
-    base, other = draw.standard_normal((2, DAYS))
+    base, other, own = draw.standard_normal((3, DAYS))
     several = [
         tried("close", base, 2.0),
-        tried("open", -base + 0.1 * other, -1.9),
+        tried("open", -base + 0.5 * own, -1.6),
         tried("high", other, -1.5),
         tried("low", np.zeros(DAYS), 3.0),
     ]
     chosen = finalists(several, 252.0)
-    assert [(sign, one.expression.text) for sign, one in chosen] == [(1.0, "close"), (-1.0, "high")]
+    assert [(one.sign, one.tried.expression.text) for one in chosen] == [
+        (1.0, "close"),
+        (-1.0, "high"),
+    ]
+    assert 2.0 > chosen[0].expected > chosen[1].expected > 0.0
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,7 @@ def test_the_sealed_judge_compares_the_same_days() -> None:
             "seed": 1,
             "rival": rival,
             "mutual": 0.2,
+            "expected": 0.7,
             "sealed_each": 0.5,
             "pooled_search": 2.0,
             "pooled_days": days.tolist(),
@@ -118,7 +123,8 @@ def test_the_sealed_judge_compares_the_same_days() -> None:
 
 def test_gains_of_ours_are_paired_by_seed() -> None:
     def cell(rival: str, seed: int, true: float) -> dict[str, object]:
-        numbers = {"simulations": 10, "finalists": 10, "search": 1.0, "mutual": 0.1}
+        numbers = {"simulations": 10, "finalists": 10, "search": 1.0, "expected": 0.8}
+        numbers["mutual"] = 0.1
         names = {"judge": "calibration", "market": "calibration", "strength": 1.0}
         return {**names, **numbers, "rival": rival, "seed": seed, "true": true}
 

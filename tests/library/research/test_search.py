@@ -32,7 +32,7 @@ async def test_mining_adds_up_what_was_found_and_gains_over_a_part(tmp_path: Pat
         alphas = read_alphas(store, run.service, [row.alpha_id for row in rows if row.alpha_id])
     assert len(rows) == 40
     mined = [row for row in rows if row.origin == "miner"]
-    assert len(mined) == 24
+    assert len(mined) == 18
     kinds = {str(row.variation).partition(":")[0] for row in mined}
     assert "combine" in kinds and len(kinds) > 1
     for row in mined:

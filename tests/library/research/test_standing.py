@@ -56,6 +56,7 @@ async def test_an_alpha_shares_no_praise_and_every_blame_of_the_finalist_it_move
                 sharpe=3.0 - number,
             )
         finalists = choose_finalists(run.store, run.service, trials=3)
+        finalists.sort(key=lambda one: one.alpha_id)
         assert [one.alpha_id for one in finalists] == ["a", "b", "c"]
         assert run.market_id is not None
         opening = plan_opening(

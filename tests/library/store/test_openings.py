@@ -51,6 +51,7 @@ def finalist(name: str) -> Finalist:
         sharpe_low=0.8,
         sharpe_high=2.4,
         dsr=0.6,
+        shrunk_sharpe=0.4,
     )
 
 

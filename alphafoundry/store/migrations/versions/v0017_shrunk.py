@@ -1,0 +1,14 @@
+"""Finalists keep the Sharpe ratio that was to be expected of them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("verdicts") as table:
+        table.add_column(sa.Column("shrunk_sharpe", sa.Double()))
