@@ -22,7 +22,8 @@ from alphafoundry.evidence import (
 from alphafoundry.expressions import parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.research.history import built_ids
-from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, read_trial_pnl
+from alphafoundry.research.proposals import MINER
+from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, read_trial_pnl, side_by_side
 from alphafoundry.seeds import generator_for
 from alphafoundry.simulation.pnl import BASE
 from alphafoundry.simulation.statistics import LEAST_TURNOVER
@@ -32,13 +33,19 @@ from alphafoundry.store import (
     Store,
     best_alphas,
     hopeful_alphas,
+    pnl_of_screened,
+    read_daily_pnl,
     simulation_key,
+    witnesses_of_screening,
 )
 
 MOST_FINALISTS = 10
 MOST_CANDIDATES = 200
 MOST_SHRUNK = 1000
 """Trials that are heard on what is to be expected of each."""
+
+LEAST_WITNESSES = 30
+"""Fewer screened ideas that were not chosen for their strength cannot tell what ideas are worth."""
 
 UNLIKE = 0.7
 """Largest |correlation| of daily PnL between two finalists."""
@@ -110,26 +117,36 @@ def sees_the_future(alpha: AlphaRow) -> bool:
 def shrunk_of(store: Store, service: str) -> dict[str, float]:
     """Return alpha id to the annual Sharpe ratio to be expected of it after what all trials say.
 
-    Of all alphas of a service whose daily PnL is known, see `shrunk_sharpe_ratios`. Where there are
-    more than `MOST_SHRUNK`, of those with the largest |Sharpe ratio|: what they keep is then too
-    much, since the weak ones are not heard.
+    Of all alphas of a service whose daily PnL is known, see `shrunk_sharpe_ratios`. Sums and
+    variations say nothing of their parts. Where ideas were screened, only the witnesses among these
+    are heard, since what is simulated then was chosen for its strength. Where there are more than
+    `MOST_SHRUNK` alphas and no witnesses, those with the largest |Sharpe ratio| are heard: what
+    they keep is then too much.
     """
     ranked = best_alphas(store, service, by="sharpe", limit=None)
     ranked.sort(key=lambda alpha: (-abs(alpha.sharpe or 0.0), alpha.alpha_id))
     ids = [alpha.alpha_id for alpha in ranked[:MOST_SHRUNK]]
-    trials = varying(read_trial_pnl(store, service, ids))
+    known = read_daily_pnl(store, service, ids)
+    witnesses = {
+        f"screened {row.key}": pnl_of_screened(row)
+        for row in witnesses_of_screening(store, service, but_of=MINER, most=MOST_SHRUNK)
+    }
+    if len(witnesses) < LEAST_WITNESSES:
+        witnesses = {}
+    silent = set(ids) if witnesses else built_ids(store, service)
+    trials = varying(side_by_side(known | witnesses))
     if not trials.alpha_ids:
         return {}
-    built = built_ids(store, service)
     own = [trials.own(column) for column in range(len(trials.alpha_ids))]
     found = shrunk_sharpe_ratios(
         [sharpe_ratio(values) * math.sqrt(trials.periods) for values in own],
         [len(values) for values in own],
         trials.correlation(),
         periods=trials.periods,
-        built=[one in built for one in trials.alpha_ids],
+        built=[one in silent for one in trials.alpha_ids],
     )
-    return dict(zip(trials.alpha_ids, found.sharpe.tolist(), strict=True))
+    together = zip(trials.alpha_ids, found.sharpe.tolist(), strict=True)
+    return {one: sharpe for one, sharpe in together if one not in witnesses}
 
 
 def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalist]:

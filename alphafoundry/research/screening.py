@@ -12,16 +12,19 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from alphafoundry.evidence import shrunk_sharpe_ratios
 from alphafoundry.expressions import Expression, parse
 from alphafoundry.expressions.threads import available_cores
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.research.combining import UNLIKE_PARTS, Trial, lower_bound
+from alphafoundry.research.finalists import LEAST_WITNESSES
 from alphafoundry.research.generation import FRUITLESS_REQUESTS, Propose
 from alphafoundry.research.history import settings_of, simulated_alphas
-from alphafoundry.research.proposals import Proposal, Proposals, Proposer
+from alphafoundry.research.proposals import MINER, Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, simulated_market
 from alphafoundry.research.seal import Seal, seal_of
 from alphafoundry.research.search import ROUNDS, combiner_of
@@ -34,15 +37,20 @@ from alphafoundry.store import (
     ScreenedIdea,
     ScreenedRow,
     candidates_of_screening,
+    is_witness,
     mark_chosen,
     pnl_of_screened,
     record_screened,
     screened_expressions,
     take_over_screened,
+    witnesses_of_screening,
 )
 
 PNL_KEPT = 0.25
-"""Share of a batch, the largest |Sharpe ratio| first, whose daily PnL is kept for the choice."""
+"""Share of a batch, the largest |Sharpe ratio| first, whose daily PnL is kept for the choice.
+
+That of the witnesses is kept beside it.
+"""
 
 MOST_COMPARED = 2_000
 """Ideas, the largest |Sharpe ratio| first, that are compared with each other."""
@@ -111,7 +119,7 @@ class Screening:
         record_screened(
             run.store,
             [
-                _idea(one, ideas[one.place], with_pnl=number in kept and sharpe[number] > 0)
+                _idea(one, ideas[one.place], strong=number in kept and sharpe[number] > 0)
                 for number, one in enumerate(found)
             ],
             service=run.service,
@@ -134,8 +142,9 @@ class Screening:
                 settings_of(row.settings),
                 row.sharpe or 0.0,
                 row.days or 0,
+                built=built,
             )
-            for row in rows
+            for row, built in zip(rows, _built(rows), strict=True)
         ]
         steps = self._combiner.ask(
             count, trials, pnl.correlation(), number=number, known=known, periods=self.periods
@@ -152,23 +161,26 @@ class Screening:
     def best(self, count: int) -> list[ScreenedRow]:
         """Return the best of all ideas that were screened and not chosen, at most `count`.
 
-        Best by the lower bound of the Sharpe ratio, which must be above 0; one that loses counts
-        as its reverse. None is more than 0.7 correlated in daily PnL with a better one.
+        See `best_unlike`.
         """
         known = simulated_alphas(self._run.store, self._run.service)
         rows, pnl = self._candidates()
-        new = [
-            place
-            for place, row in enumerate(rows)
-            if (row.canonical, settings_of(row.settings)) not in known
-        ]
-        return best_unlike(
-            [rows[place] for place in new], pnl.only(new), most=count, periods=self.periods
-        )
+        taken = {
+            row.key
+            for row in rows
+            if row.chosen_at is not None or (row.canonical, settings_of(row.settings)) in known
+        }
+        return best_unlike(rows, pnl, most=count, periods=self.periods, taken=taken)
 
     def _candidates(self) -> tuple[list[ScreenedRow], TrialPnl]:
-        """Return the strongest ideas that were not chosen, and their daily PnL in their order."""
-        rows = candidates_of_screening(self._run.store, self._run.service, most=MOST_COMPARED)
+        """Return the strongest ideas that were not chosen and the witnesses of all that were
+        screened, and their daily PnL in their order.
+        """
+        store, service = self._run.store, self._run.service
+        strongest = candidates_of_screening(store, service, most=MOST_COMPARED)
+        heard = witnesses_of_screening(store, service, but_of=MINER, most=MOST_COMPARED // 2)
+        by_key = {row.key: row for row in (*strongest, *heard)}
+        rows = [by_key[key] for key in sorted(by_key)]
         return rows, side_by_side({row.key: pnl_of_screened(row) for row in rows})
 
     def _tell(self) -> None:
@@ -295,25 +307,65 @@ class ScreenedIdeas:
 
 
 def best_unlike(
-    rows: Sequence[ScreenedRow], pnl: TrialPnl, *, most: int, periods: float
+    rows: Sequence[ScreenedRow],
+    pnl: TrialPnl,
+    *,
+    most: int,
+    periods: float,
+    taken: Collection[str] = (),
 ) -> list[ScreenedRow]:
-    """Return the rows with the highest lower bound of |Sharpe ratio|, unlike each other.
+    """Return the rows of which the highest |Sharpe ratio| is to be expected, unlike each other.
+
+    What is to be expected follows from what the witnesses say, see `shrunk_sharpe_ratios`: ideas
+    that were chosen because they were strong say nothing of how strong such ideas are. Left out is
+    an idea whose own Sharpe ratio is within luck (its lower bound is not above 0) or has another
+    sign; one that loses counts as its reverse. None is more than 0.7 correlated in daily PnL with
+    one before it.
 
     Parameters
     ----------
-    rows : those whose bound is not above 0 are left out; one that loses counts as its reverse
     pnl : of the rows, in their order
     periods : bars of a year
+    taken : keys of rows that are heard and not returned
     """
-    bounds = [lower_bound(row.sharpe or 0.0, row.days or 0, periods) for row in rows]
-    order = sorted(
-        (place for place, bound in enumerate(bounds) if bound > 0.0),
-        key=lambda place: (-bounds[place], len(rows[place].canonical), rows[place].canonical),
+    if not rows:
+        return []
+    sharpe = np.array([row.sharpe or 0.0 for row in rows])
+    sign = np.copysign(1.0, sharpe)
+    correlation = pnl.correlation()
+    expected = (
+        sign
+        * shrunk_sharpe_ratios(
+            sharpe,
+            [row.days or 0 for row in rows],
+            correlation,
+            periods=periods,
+            built=_built(rows),
+        ).sharpe
     )
-    sign = np.array([math.copysign(1.0, row.sharpe or 0.0) for row in rows])
-    likeness = pnl.correlation() * np.outer(sign, sign) if rows else np.empty((0, 0))
-    chosen = first_unlike(order, likeness, most=most, limit=UNLIKE_PARTS)
+    order = sorted(
+        (
+            place
+            for place, row in enumerate(rows)
+            if row.key not in taken
+            and expected[place] > 0.0
+            and lower_bound(row.sharpe or 0.0, row.days or 0, periods) > 0.0
+        ),
+        key=lambda place: (-expected[place], len(rows[place].canonical), rows[place].canonical),
+    )
+    chosen = first_unlike(order, correlation * np.outer(sign, sign), most=most, limit=UNLIKE_PARTS)
     return [rows[place] for place in chosen]
+
+
+def _built(rows: Sequence[ScreenedRow]) -> list[bool]:
+    """Tell of each idea whether it says nothing of the others, since it is there for its strength.
+
+    With fewer than `LEAST_WITNESSES` witnesses, all are heard that were not built from others.
+    """
+    heard = [row.origin != MINER and is_witness(row) for row in rows]
+    if sum(heard) < LEAST_WITNESSES:
+        return [row.origin == MINER for row in rows]
+    return [not one for one in heard]
 
 
 def _strength(one: Screened) -> float:
@@ -321,7 +373,7 @@ def _strength(one: Screened) -> float:
     return abs(sharpe) if math.isfinite(sharpe) else 0.0
 
 
-def _idea(one: Screened, proposal: Proposal, *, with_pnl: bool) -> ScreenedIdea:
+def _idea(one: Screened, proposal: Proposal, *, strong: bool) -> ScreenedIdea:
     settings = proposal.settings.to_brain()
     if one.statistics is None or one.days is None:
         return ScreenedIdea(
@@ -332,7 +384,7 @@ def _idea(one: Screened, proposal: Proposal, *, with_pnl: bool) -> ScreenedIdea:
             reason=one.reason,
         )
     numbers = one.statistics
-    return ScreenedIdea(
+    idea = ScreenedIdea(
         proposal.canonical,
         proposal.expression,
         settings,
@@ -344,8 +396,11 @@ def _idea(one: Screened, proposal: Proposal, *, with_pnl: bool) -> ScreenedIdea:
         drawdown=_plain(numbers.drawdown),
         margin=_plain(numbers.margin),
         days=len(one.days),
-        pnl=DailyPnl(one.days.dates, one.days.pnl) if with_pnl else None,
     )
+    moves = math.isfinite(numbers.sharpe) and numbers.sharpe != 0.0
+    if moves and (strong or is_witness(idea)):
+        return replace(idea, pnl=DailyPnl(one.days.dates, one.days.pnl))
+    return idea
 
 
 def _plain(value: float) -> float | None:

@@ -66,12 +66,14 @@ from alphafoundry.store.screened import (
     ScreenedIdea,
     candidates_of_screening,
     count_screened,
+    is_witness,
     mark_chosen,
     pnl_of_screened,
     read_screened,
     record_screened,
     screened_expressions,
     take_over_screened,
+    witnesses_of_screening,
 )
 from alphafoundry.store.simulations import (
     Planned,
@@ -206,6 +208,7 @@ __all__ = [
     "hopeful_alphas",
     "intend_submission",
     "is_alive",
+    "is_witness",
     "judged_pnl",
     "keep_answer",
     "known_keys",
@@ -264,6 +267,7 @@ __all__ = [
     "take_over_screened",
     "trial_key",
     "unsettled_submissions",
+    "witnesses_of_screening",
     "write_hopeful",
     "write_submission_log",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,10 @@ from alphafoundry.store.database import Store, in_chunks, insert
 from alphafoundry.store.runs import data_of, interrupt_dead_runs
 from alphafoundry.store.simulations import simulation_key
 from alphafoundry.store.tables import RunRow, ScreenedRow
+
+WITNESSES = 8
+"""One idea in so many is a witness: its daily PnL is kept whatever it was worth, so that witnesses
+tell what such ideas are worth before any was chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +117,41 @@ def candidates_of_screening(store: Store, service: str, *, most: int) -> list[Sc
     )
     with store.session() as session:
         return sorted(session.scalars(query), key=lambda row: row.key)
+
+
+def is_witness(idea: ScreenedIdea | ScreenedRow) -> bool:
+    """Tell whether an idea is a witness, which depends on nothing but what it is."""
+    return _is_witness(simulation_key(idea.canonical, idea.settings))
+
+
+def _is_witness(key: str) -> bool:
+    return zlib.crc32(key.encode()) % WITNESSES == 0
+
+
+def witnesses_of_screening(
+    store: Store, service: str, *, but_of: str, most: int
+) -> list[ScreenedRow]:
+    """Return ideas whose daily PnL was kept whatever they were worth, at most `most` of them.
+
+    In the order of their keys, those that were handed on included.
+
+    Parameters
+    ----------
+    but_of : an origin whose ideas are no witnesses, since they were made from those that were good
+    """
+    keys = select(ScreenedRow.key).where(
+        ScreenedRow.service == service,
+        ScreenedRow.origin != but_of,
+        ScreenedRow.pnl_days.is_not(None),
+    )
+    with store.session() as session:
+        chosen = sorted(filter(_is_witness, session.scalars(keys)))[:most]
+        found: list[ScreenedRow] = []
+        for some in in_chunks(chosen):
+            found += session.scalars(
+                select(ScreenedRow).where(ScreenedRow.service == service, ScreenedRow.key.in_(some))
+            )
+    return sorted(found, key=lambda row: row.key)
 
 
 def mark_chosen(
