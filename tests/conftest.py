@@ -35,6 +35,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_collection_finish() -> None:
+    """Let tests begin with tables that were made once, where they open databases at all."""
+    if "alphafoundry.store.database" in sys.modules:
+        from tests.ready_tables import use_ready_tables
+
+        use_ready_tables()
+
+
 class ByFileOrTest(LoadScopeScheduling):
     """Gives each process a file at a time, or one test of those files that start commands.
 

@@ -112,19 +112,20 @@ class ForkServer:
         env: Mapping[str, str],
         stdout: int,
         stderr: int,
+        stdin: int | None = None,
     ) -> ForkedCommand:
         """Start `python -m module flags`.
 
         cwd : its working directory
         env : its whole environment
         stdout, stderr : descriptors of this process that it writes to
+        stdin : one that it reads from; None where there is nothing to read
         """
+        given = [stdout, stderr] if stdin is None else [stdout, stderr, stdin]
         wanted = {"module": module, "flags": list(flags), "cwd": str(cwd), "env": dict(env)}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            socket.send_fds(
-                self._control, [json.dumps(wanted).encode()], [theirs.fileno(), stdout, stderr]
-            )
+            socket.send_fds(self._control, [json.dumps(wanted).encode()], [theirs.fileno(), *given])
         pid = ours.recv(LONGEST_MESSAGE)
         assert pid, "the server that forks commands has died"
         return ForkedCommand(json.loads(pid), ours, [module, *flags])
@@ -136,15 +137,19 @@ class ForkServer:
         self._home.cleanup()
 
 
-def become(wanted: dict[str, Any], stdout: int, stderr: int) -> None:
-    """Do in this process what Python does for `python -m MODULE`; it may raise SystemExit."""
+def become(wanted: dict[str, Any], descriptors: Sequence[int]) -> None:
+    """Do in this process what Python does for `python -m MODULE`; it may raise SystemExit.
+
+    descriptors : for the output, for errors, and perhaps for the input
+    """
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging
 
     import flows
 
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
+    for given, own in zip(descriptors, (1, 2, 0), strict=False):
+        os.dup2(given, own)
+        os.close(given)
     os.chdir(wanted["cwd"])
     os.environ.clear()
     os.environ.update(wanted["env"])
@@ -159,11 +164,11 @@ def become(wanted: dict[str, Any], stdout: int, stderr: int) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def end_as_python_does(wanted: dict[str, Any], stdout: int, stderr: int) -> None:
+def end_as_python_does(wanted: dict[str, Any], descriptors: Sequence[int]) -> None:
     """Run the command and end this process with its status."""
     status: Any = 0
     try:
-        become(wanted, stdout, stderr)
+        become(wanted, descriptors)
     except SystemExit as ended:
         status = ended.code or 0
         if not isinstance(status, int):
@@ -187,6 +192,17 @@ def tell_who_ended(running: dict[int, socket.socket]) -> None:
             channel.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
 
 
+def load_common_kernels() -> None:
+    """Simulate once, since a command's first simulation otherwise takes half a second more."""
+    from alphafoundry.expressions.threads import at_most
+    from alphafoundry.simulation import SimulationSettings, Simulator
+    from tests.library.brain.markets import small_panel
+
+    settings = SimulationSettings(neutralization="MARKET", truncation=0.2, decay=4)
+    with at_most(1):  # a process that has threads is not to be forked
+        Simulator(small_panel()).simulate("-rank(ts_sum(returns, 5))", settings)
+
+
 def main() -> None:
     """Import what commands import, then fork for each that is asked for, until nobody can ask."""
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -195,8 +211,11 @@ def main() -> None:
         importlib.import_module(f"flows.{name}")
     importlib.import_module("prefect.server.api.server")
     from flows.later_imports import import_later_ones
+    from tests.ready_tables import use_ready_tables
 
     import_later_ones()
+    use_ready_tables()
+    load_common_kernels()
     gc.collect()
     gc.freeze()
     # Python 3.12 warns of threads: those are OpenBLAS's, which prepares itself for a fork.
@@ -213,7 +232,7 @@ def main() -> None:
             tell_who_ended(running)
         if control not in ready:
             continue
-        request, descriptors, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 3)
+        request, descriptors, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 4)
         if not request:
             return
         channel = socket.socket(fileno=descriptors[0])
@@ -223,7 +242,7 @@ def main() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for one in (control, ended, told, channel, *running.values()):
                 one.close()
-            end_as_python_does(json.loads(request), *descriptors[1:])
+            end_as_python_does(json.loads(request), descriptors[1:])
         running[pid] = channel
         channel.send(json.dumps(pid).encode())
         for descriptor in descriptors[1:]:

@@ -17,11 +17,13 @@ from benchmarks.truth import Part, clustered, measure, rows_of, theoretical_powe
 from tests.library.research.searches import make_market
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("small", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_tiny_form_of_the_whole_measures_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool
 ) -> None:
     monkeypatch.setattr(truth, "KEPT", tmp_path)
+    if small:
+        monkeypatch.setattr(truth, "market_of", small_market)
     parts = (Part(0.0, 10, 1, 2), Part(2.0, 10, 1, 1))
     rows = measure(parts, workers=1)
     null = rows[0]

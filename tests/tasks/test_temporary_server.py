@@ -80,6 +80,7 @@ def test_a_prepared_server_ends_with_its_parent_and_has_made_nothing(
 
 
 def test_a_prepared_server_answers_nobody_until_it_is_told(tmp_path: Path) -> None:
+    """Then it keeps secrets, too, although no block is registered."""
     server = TemporaryServer(tmp_path)
     try:
         with pytest.raises(httpx.TimeoutException):
@@ -88,6 +89,9 @@ def test_a_prepared_server_answers_nobody_until_it_is_told(tmp_path: Path) -> No
         server.begin()
         assert server.wait()
         assert (tmp_path / "prefect.db").exists()
+        with temporary_settings({PREFECT_API_URL: server.url}):
+            Secret(value="swordfish").save("a-secret")
+            assert Secret.load("a-secret").get() == "swordfish"
     finally:
         server.stop()
     assert server.has_ended()
@@ -132,7 +136,10 @@ def test_one_that_dies_while_it_is_prepared_leaves_its_reason(
     assert "not a port" in (tmp_path / LOG).read_text()
 
 
-@pytest.mark.parametrize("flags", [["--simulations", "x"], ["--no-such-flag"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--simulations", "x"], pytest.param(["--no-such-flag"], marks=pytest.mark.long)],
+)
 def test_a_mistake_of_the_command_line_starts_no_server(
     lonely_folder: WorkingFolder, flags: list[str]
 ) -> None:
@@ -141,18 +148,6 @@ def test_a_mistake_of_the_command_line_starts_no_server(
     wait_until(lambda: not serving_from(lonely_folder.prefect_home), what="no server")
     left = {path.name for path in lonely_folder.prefect_home.iterdir()}
     assert not left & {"prefect.db", LOG}
-
-
-def test_secrets_need_no_registered_blocks(tmp_path: Path) -> None:
-    server = TemporaryServer(tmp_path)
-    server.begin()
-    try:
-        assert server.wait()
-        with temporary_settings({PREFECT_API_URL: server.url}):
-            Secret(value="swordfish").save("a-secret")
-            assert Secret.load("a-secret").get() == "swordfish"
-    finally:
-        server.stop()
 
 
 class TestHomeWithoutServer:
@@ -227,6 +222,19 @@ class TestReadyDatabase:
         )
         return folder / "prefect.db"
 
+    def test_the_second_home_gets_what_was_made_for_the_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def migrate() -> None:
+            with contextlib.closing(sqlite3.connect(tmp_path / "first/prefect.db")) as made:
+                made.execute("CREATE TABLE migrated (number INTEGER)")
+
+        monkeypatch.setattr(ready_database, "_migrate", migrate)
+        first = content(self.new_home(tmp_path / "first"))
+        monkeypatch.setattr(ready_database, "_migrate", pytest.fail)
+        assert content(self.new_home(tmp_path / "second")) == first != {}
+
+    @pytest.mark.long
     def test_the_copy_is_what_migrations_make(
         self, tmp_path: Path, environment: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from alphafoundry.brain.service.command_line import main
 from alphafoundry.errors import BrainRequestError
 from tests.library.brain.conftest import GOOD, OTHER_GOOD, SETTINGS
 from tests.library.brain.markets import write_market
+from tests.piped_commands import PipedCommand
 
-COMMAND = [sys.executable, "-m", "alphafoundry.brain.server"]
+COMMAND = "alphafoundry.brain.server"
 
 
 @pytest.fixture(scope="session")
@@ -27,27 +27,25 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "--state", str(folder / "s.sqlite"), "--cache", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    flags = ["--state", str(folder / "s.sqlite"), "--cache", str(folder), *arguments]
+    errors = folder / "errors"
+    with errors.open("w") as stderr, PipedCommand(COMMAND, flags, stderr=stderr.fileno()) as it:
+        said, status = it.communicate(), it.wait()
+    return subprocess.CompletedProcess(flags, status, said, errors.read_text())
 
 
 @contextlib.contextmanager
-def running(
-    market: Path, folder: Path, *options: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Give a server process and its address."""
-    command = [*COMMAND, "--port", "0", "--market", str(market), "--poll-seconds", "0.02"]
-    command += ["--state", str(folder / "state.sqlite"), "--cache", str(folder), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
-        try:
-            assert it.stdout is not None
-            line = ""
-            while "http://" not in line:
-                line = it.stdout.readline()
-                assert line, it.stderr.read() if it.stderr else ""
-            yield it, line.split()[-1]
-        finally:
-            it.kill()
+def running(market: Path, folder: Path, *options: str) -> Iterator[tuple[PipedCommand, str]]:
+    """Give a server process, whose errors go to the file `errors`, and its address."""
+    flags = ["--port", "0", "--market", str(market), "--poll-seconds", "0.02"]
+    flags += ["--state", str(folder / "state.sqlite"), "--cache", str(folder), *options]
+    errors = folder / "errors"
+    with errors.open("w") as stderr, PipedCommand(COMMAND, flags, stderr=stderr.fileno()) as it:
+        line = ""
+        while "http://" not in line:
+            line = it.stdout.readline()
+            assert line, errors.read_text()
+        yield it, line.split()[-1]
 
 
 def test_help_names_every_flag(tmp_path: Path) -> None:
@@ -103,7 +101,7 @@ def test_ctrl_c_ends_quietly(tmp_path: Path, market: Path) -> None:
     with running(market, tmp_path) as (process, _):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-        assert process.stderr is not None and process.stderr.read() == ""
+    assert (tmp_path / "errors").read_text() == ""
 
 
 async def test_a_kill_loses_nothing_that_was_finished(tmp_path: Path, market: Path) -> None:

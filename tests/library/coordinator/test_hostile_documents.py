@@ -127,9 +127,11 @@ def corpus() -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_hundred_hostile_files_are_refused_quickly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("each", [6, pytest.param(1, marks=pytest.mark.long)])
+def test_a_hundred_hostile_files_are_refused_quickly(tmp_path: Path, each: int) -> None:
     files = corpus()
     assert len(files) >= 100
+    files = files[::each]
     for place, text in enumerate(files):
         (tmp_path / f"{place:03}.yaml").write_bytes(text.encode())
     (tmp_path / "utf16.yaml").write_bytes("a: 1".encode("utf-16"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from alphafoundry.market.market_folder import (
 from alphafoundry.market.sessions import NEW_YORK, session_days
 from alphafoundry.market.update import UpdateReport, update_market
 from alphafoundry.market.update_sources import FileSource, NamesSource
+from tests.piped_commands import PipedCommand, program, status_of
 
 DAYS = session_days(NEW_YORK, date(2023, 11, 1), date(2024, 3, 28))
 NAMES = ("AAA", "BBB", "CCC", "DDD")
@@ -423,24 +422,12 @@ print(report.after.number, report.after.appended, report.changed, flush=True)
 """
 
 
-def child(growing: Growing, day: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            CHILD,
-            str(growing.folder),
-            str(growing.file),
-            evening(DAYS[day - 1]).isoformat(),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def child(growing: Growing, day: int) -> PipedCommand:
+    now = evening(DAYS[day - 1]).isoformat()
+    return program(CHILD, str(growing.folder), str(growing.file), now)
 
 
-def start(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None and process.stdin is not None
+def start(process: PipedCommand) -> None:
     assert process.stdout.readline() == "ready\n"
     process.stdin.write("go\n")
     process.stdin.flush()
@@ -452,7 +439,7 @@ def test_two_processes_append_a_day_once(growing: Growing) -> None:
     both = [child(growing, 81) for _ in range(2)]
     for process in both:
         start(process)
-    said = sorted(process.communicate()[0].split() for process in both)
+    said = sorted(process.communicate().split() for process in both)
     assert said == [["2", "4", "False"], ["2", "4", "True"]]
     wide = bars_table(81).pivot(index="date", columns="symbol", values="close")
     assert np.array_equal(read_market_folder(growing.folder).values["close"], wide.to_numpy())
@@ -462,7 +449,7 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def wait_for_change(folder: Path, before: set[str], process: subprocess.Popen[str]) -> None:
+def wait_for_change(folder: Path, before: set[str], process: PipedCommand) -> None:
     while files_of(folder) <= before and process.poll() is None:
         time.sleep(0.0005)
 
@@ -562,18 +549,8 @@ def test_kill_at_every_write_leaves_one_version_whole(growing: Growing) -> None:
     after[75, 1] *= 1.001
     moments = 0
     while True:
-        code = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                KILLED_AT,
-                str(growing.folder),
-                str(growing.file),
-                evening(DAYS[80]).isoformat(),
-                str(moments),
-            ],
-            check=False,
-        ).returncode
+        now = evening(DAYS[80]).isoformat()
+        code = status_of(KILLED_AT, str(growing.folder), str(growing.file), now, str(moments))
         bars = read_market_folder(growing.folder)
         if read_state(growing.folder).version == 1:
             assert code == -signal.SIGKILL

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +31,8 @@ from tests.library.research.searches import (
     record_hopeful,
     with_other_sealed_days,
 )
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.piped_commands import PipedCommand
+from tests.working_folder import TIMEOUT
 
 
 async def opened(
@@ -53,11 +51,13 @@ async def opened(
 
 
 @pytest.mark.slow
-async def test_a_search_on_a_market_without_effects_finds_nothing(tmp_path: Path) -> None:
-    for seed in (11, 12, 13):
-        _, opening, rows = await opened(tmp_path / str(seed), seed=seed)
-        assert opening is None or opening.number == 1
-        assert [row.verdict for row in rows if row.verdict == "found"] == []
+@pytest.mark.parametrize("seed", [11, *(pytest.param(n, marks=pytest.mark.long) for n in (12, 13))])
+async def test_a_search_on_a_market_without_effects_finds_nothing(
+    tmp_path: Path, seed: int
+) -> None:
+    _, opening, rows = await opened(tmp_path, seed=seed)
+    assert opening is None or opening.number == 1
+    assert [row.verdict for row in rows if row.verdict == "found"] == []
 
 
 @pytest.mark.slow
@@ -104,13 +104,8 @@ async def test_a_planted_effect_is_found_and_its_finalists_are_unlike(tmp_path: 
 async def test_an_opening_that_was_killed_is_done_by_the_next_run_as_it_was_planned(
     tmp_path: Path,
 ) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.library.research.opening_killed", str(tmp_path)],
-        cwd=ROOT,
-        check=False,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    with PipedCommand("tests.library.research.opening_killed", [str(tmp_path)]) as killed:
+        assert killed.wait(TIMEOUT) == -signal.SIGKILL
     with open_store(home=tmp_path) as store:
         (planned,) = read_openings(store, make_market(3, reversal=0.08).market_id)
         frozen = read_opening(store, planned.id)[1]

@@ -99,15 +99,21 @@ async def test_a_search_that_was_stopped_is_not_kept(market: None, tmp_path: Pat
 
 
 @pytest.mark.slow
-async def test_a_strong_effect_is_beyond_every_placebo(market: None, tmp_path: Path) -> None:
-    async with placebo_run(settings_in(tmp_path, simulations=24, placebo={"runs": 4})) as run:
+@pytest.mark.parametrize(
+    ("simulations", "runs", "p"), [(12, 1, 0.5), pytest.param(24, 4, 0.2, marks=pytest.mark.long)]
+)
+async def test_a_strong_effect_is_beyond_every_placebo(
+    market: None, tmp_path: Path, simulations: int, runs: int, p: float
+) -> None:
+    given = settings_in(tmp_path, simulations=simulations, placebo={"runs": runs})
+    async with placebo_run(given) as run:
         for number in run.missing():
             await make_search(run, number)
         report = build_report(run)
-    assert report.best.p == report.unlike.p == 0.2
+    assert report.best.p == report.unlike.p == p
     told = dict(report.summary())
-    assert "p = 0.20" in told["best"] and "DSR" in told["best"] and "trials" in told["best"]
-    assert "no placebo reached it, but 4 cannot give less than p = 0.20" in told["so"]
+    assert f"p = {p:.2f}" in told["best"] and "DSR" in told["best"] and "trials" in told["best"]
+    assert f"no placebo reached it, but {runs} cannot give less than p = {p:.2f}" in told["so"]
 
 
 def test_what_a_search_depends_on_is_in_its_key(tmp_path: Path) -> None:

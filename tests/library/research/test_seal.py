@@ -60,18 +60,19 @@ def seal(panel: Any, home: Path, **holdout: Any) -> Seal:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("simulations", [8, pytest.param(24, marks=pytest.mark.long)])
 async def test_other_values_on_sealed_days_change_nothing_of_a_whole_search(
-    tmp_path: Path,
+    tmp_path: Path, simulations: int
 ) -> None:
     market = make_market(3, reversal=0.05)
     first_row = len(market.dates) - seal(market, tmp_path / "a").sealed_days
     other = with_other_sealed_days(market, first_row, seed=1)
-    one = await searched(market, tmp_path / "a", simulations=24)
-    two = await searched(other, tmp_path / "b", simulations=24)
+    one = await searched(market, tmp_path / "a", simulations=simulations)
+    two = await searched(other, tmp_path / "b", simulations=simulations)
     assert trials(one, tmp_path / "a") == trials(two, tmp_path / "b")
     # The embargo belongs to neither part, and the last search day does count.
     last = with_other_sealed_days(market, first_row - HOLDOUT.embargo_days - 1, seed=1)
-    three = await searched(last, tmp_path / "c", simulations=24)
+    three = await searched(last, tmp_path / "c", simulations=simulations)
     assert trials(one, tmp_path / "a") != trials(three, tmp_path / "c")
     with open_store(home=tmp_path / "a") as store:
         (run,) = read_runs(store)

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.piped_commands import PipedCommand
 
 
-@contextlib.contextmanager
-def child(what: str, url: str, gate: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def child(what: str, url: str, gate: Path, *arguments: str) -> PipedCommand:
     """Run `child.py`; killed at the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.library.store.child", what, url, str(gate), *arguments],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+    return PipedCommand("tests.library.store.child", [what, url, str(gate), *arguments])
 
 
 def race(what: str, url: str, gate: Path, *arguments: tuple[str, ...]) -> list[list[str]]:
@@ -41,12 +22,10 @@ def race(what: str, url: str, gate: Path, *arguments: tuple[str, ...]) -> list[l
         gate.touch()
         printed = [line(process).split() for process in children]
         for process in children:
-            assert process.stdin is not None
             process.stdin.close()
-            assert process.wait(timeout=60) == 0
+            assert process.wait(60) == 0
         return printed
 
 
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
+def line(process: PipedCommand) -> str:
     return process.stdout.readline().strip()

@@ -27,7 +27,6 @@ def test_a_killed_writer_leaves_whole_results_only(
             said = [int(line(process))]
             time.sleep(seed.uniform(0, 0.2))
             process.kill()
-            assert process.stdout is not None
             said += [int(number) for number in process.stdout.read().splitlines()]
         assert set(said) <= whole_results(store)
     if store.engine.dialect.name == "sqlite":

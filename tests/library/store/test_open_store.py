@@ -23,6 +23,17 @@ from alphafoundry.store.migrations import REVISION, VERSION_TABLE
 from alphafoundry.store.tables import Table
 from tests.library.store.processes import race
 from tests.postgres import PASSWORD, PostgresServer
+from tests.ready_tables import use_migrations, use_ready_tables
+
+
+@pytest.fixture(autouse=True)
+def migrations() -> Iterator[None]:
+    use_migrations()
+    yield
+    use_ready_tables()
+
+
+PRAGMAS = ("journal_mode", "page_size", "encoding", "auto_vacuum", "user_version")
 
 
 def message_of(error: pytest.ExceptionInfo[StoreError]) -> str:
@@ -51,6 +62,28 @@ def test_migrations_make_the_tables_of_the_models(store: Store) -> None:
             },
         )
         assert compare_metadata(context, Table.metadata) == []
+
+
+def test_the_tests_begin_with_what_the_migrations_make(tmp_path: Path) -> None:
+    with open_store(home=tmp_path / "migrated"):
+        use_ready_tables()
+        with open_store(home=tmp_path / "ready"):
+            migrated, ready = (content(tmp_path / name) for name in ("migrated", "ready"))
+    assert len(migrated) > 50 and ready == migrated
+
+
+def content(home: Path) -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(home / "foundry.sqlite")) as connection:
+        names = "SELECT type, name, sql FROM sqlite_master ORDER BY rowid"
+        tables = connection.execute(names).fetchall()
+        rows = [
+            (name, *map(str, row))
+            for kind, name, _ in tables
+            if kind == "table"
+            for row in connection.execute(f'SELECT * FROM "{name}"')
+        ]
+        pragmas = [connection.execute(f"PRAGMA {name}").fetchone() for name in PRAGMAS]
+    return [*tables, *rows, *pragmas]
 
 
 def test_revision_is_the_head_of_the_migrations() -> None:
