@@ -96,8 +96,8 @@ def measure(folder: Path, day: Day, *, told: Callable[[str], object] = lambda li
         asyncio.run(_record(day))
         EventsWorker.drain_all(timeout=60)
         APILogWorker.drain_all(timeout=60)
-        # Of each task run: pending, running, completed; the one that stands for the round included.
-        _until(lambda: _one(path, _RECORDED) >= 3 * (day.tasks + 1), "record of the task runs")
+        # Of each task run: pending, running, completed. The one that stands for a round has none.
+        _until(lambda: _one(path, _RECORDED) >= 3 * day.tasks, "record of the task runs")
     now = datetime.now(UTC)
     _multiply(path, day, now)
     before = _counts(path)
@@ -227,6 +227,8 @@ def _multiply(path: Path, day: Day, now: datetime) -> None:
                 (name,),
             ).fetchone()
             keys = {"run": run, "stands": stands}
+            # It is unique within the outer run, and so are the others by their ids.
+            connection.execute("UPDATE task_run SET dynamic_key = id WHERE id = :stands", keys)
             rows = {
                 table: connection.execute(f"SELECT * FROM {table} WHERE {which}", keys).fetchall()
                 for table, which in _ROWS.items()

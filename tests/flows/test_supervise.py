@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -489,6 +490,35 @@ def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
     wait_until(
         lambda: folder.rows("SELECT 1 FROM process_runs WHERE cause = 'probe'"), WAIT, "a probe"
     )
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_nothing_and_what_it_cost_is_told(folder: Folder) -> None:
+    folder.write(
+        """
+machine: {tight_percent: 99, critical_percent: 100, least_disk_mb: 1}
+sample_seconds: 1
+processes:
+  - {name: tree, script: tree.py, stop_seconds: 1}
+  - {name: turn, command: [echo, printed], requires_loop: true, loop_interval: 0.2}
+""",
+        tree=TREE,
+    )
+    folder.supervise()
+    folder.becomes("tree", "running")
+    # To the core the disk is full: nothing that it writes may end behind the first page.
+    limits = resource.prlimit(folder.core(), resource.RLIMIT_FSIZE)
+    resource.prlimit(folder.core(), resource.RLIMIT_FSIZE, (4096, limits[1]))
+    done = folder.dashboard("restart", "tree")
+    assert "the disk refuses to note it" in done.stdout, done.stdout + done.stderr
+    time.sleep(2)
+    resource.prlimit(folder.core(), resource.RLIMIT_FSIZE, limits)
+    told = "SELECT text FROM process_events WHERE kind = 'disk_refuses' AND text LIKE '%again%'"
+    wait_until(lambda: folder.rows(told), WAIT, f"the end of the alert\n{folder.output()}")
+    assert "of its rows and" in folder.rows(told)[0]["text"]
+    # It was restarted once, though nothing could be noted, and the row is true again.
+    folder.becomes("tree", "running")
+    assert folder.rows("SELECT life FROM processes WHERE name = 'tree'")[0]["life"] == 2
 
 
 @pytest.mark.slow
