@@ -219,6 +219,7 @@ _ROWS: Mapping[str, str] = {
 def _multiply(path: Path, day: Day, now: datetime) -> None:
     """Write every row of the recorded runs again, with other ids and moments."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         for name, count in (("generate", day.rounds), ("optimize", day.turns)):
             run, stands = connection.execute(
@@ -248,7 +249,7 @@ def _multiply(path: Path, day: Day, now: datetime) -> None:
                             [_other(one, ids, shift) for one in row],
                         )
             connection.commit()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _other(value: Any, ids: Mapping[str, str], shift: timedelta) -> Any:
