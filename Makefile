@@ -147,6 +147,9 @@ bench-supervisor: ## Measure what survives, restarts, output and idle children b
 	@VENV=.venv-supervisor PYTHON="$(PYTHON)" sh scripts/environment.sh bench-supervisor
 	@.venv-supervisor/bin/python -m benchmarks.supervisor $(FLAGS)
 
+bench-prefect-day: install-dev ## Measure Prefect's database after 24 hours of the platform, retention run
+	@$(BIN)/python -m benchmarks.prefect_day $(FLAGS)
+
 bench-dashboard: install-dev ## Measure every page over 100,000 alphas and 10 million samples
 	@$(BIN)/python -m benchmarks.dashboard $(FLAGS)
 

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
@@ -90,12 +91,18 @@ def kernel_folder() -> Path:
     return Path(caches) / "alphafoundry" / "kernels"
 
 
+_parsing = threading.Lock()
+"""Python 3.11 counts the depth of all trees under way together: two threads get a SystemError."""
+
+
 @functools.cache
 def _digest(file: Path) -> str:
     """Return the digest of a file and of all that its kernels are compiled from besides it."""
     source = file.read_bytes()
     digest = hashlib.sha256(source)
-    for read in _files_read(ast.parse(source)):
+    with _parsing:
+        module = ast.parse(source)
+    for read in _files_read(module):
         digest.update(_digest(read).encode())
     return digest.hexdigest()
 

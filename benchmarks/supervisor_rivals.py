@@ -191,10 +191,13 @@ def output_of_100_mb(run: RivalRun, loud: str, size: int) -> Told:
     took = run.folder / "took.txt"
     run.until(lambda: took.exists() and took.read_text(), "end of the output")
     time.sleep(2)
+    assert run.child is not None
+    found = linux.sample(run.child.pid)
+    assert found is not None
     run.stop()
     lost = size - (run.folder / "loud.out").stat().st_size
     seconds = float(took.read_text())
-    return f"{seconds:.1f} s, {lost} bytes lost", seconds
+    return f"{seconds:.1f} s, {found.cpu:.1f} s of processor, {lost} bytes lost", seconds
 
 
 def idle_children(run: RivalRun) -> Told:

@@ -228,10 +228,11 @@ def platform_processes(settings: PlatformSettings, port: int) -> list[ProcessCon
         address = {"PREFECT_API_URL": configured}
     ready = {"prefect": "ready"}
     retention = settings.prefect.environment()
-    added = [
-        one.model_copy(update={"environment": retention}) if one.name == "prefect" else one
-        for one in added
-    ]
+    updates: dict[str, dict[str, object]] = {
+        "prefect": {"environment": retention},
+        "session": {"args": ("--steps-hours", f"{settings.prefect.steps_hours:g}")},
+    }
+    added = [one.model_copy(update=updates.get(one.name, {})) for one in added]
     if settings.worker:
         for more in (
             {

@@ -18,15 +18,17 @@ async def supervise(
     runtime: float | None = None,
     config: str = "config/processes.yaml",
     only: list[str] | None = None,
+    steps_hours: float | None = None,
 ) -> SupervisionReport:
     """Show a supervision in Prefect, from its start to its report.
 
     Started by a supervisor it shows that one. Started by a worker it runs one of its own, which
-    ends with it: after `runtime` minutes, or when the run is cancelled.
+    ends with it: after `runtime` minutes, or when the run is cancelled. With `steps_hours` it
+    deletes flow runs that ended so long ago inside a run that goes on.
     """
     home = load_settings().home
     async with run_context() as context:
-        view = View(home)
+        view = View(home, steps_hours=steps_hours)
         if inside_supervision():
             await view.follow(context.stop)
             if context.stop.reason == MESSAGE:
@@ -40,6 +42,24 @@ async def supervise(
 
 
 if __name__ == "__main__":
-    from flows.command_line import Command, main
+    import argparse
 
-    main(supervise, Command("flows.session", interrupted_status=0))
+    from flows.command_line import Command, Parameters, main
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--steps-hours",
+            type=float,
+            metavar="H",
+            help="how long ended flow runs inside one that goes on are kept (default: for ever)",
+        )
+
+    def prepare(arguments: Parameters) -> Parameters:
+        return {"steps_hours": arguments.pop("steps_hours")}
+
+    main(
+        supervise,
+        Command(
+            "flows.session", add_arguments=add_arguments, prepare=prepare, interrupted_status=0
+        ),
+    )

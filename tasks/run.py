@@ -8,12 +8,17 @@ Prefect alone.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
 from alphafoundry.runs import NoProgress, Progress, Stop
 from alphafoundry.settings import load_limits
+from alphafoundry.supervisor import linux
 from tasks.prefect.cancellation import Cancellation, stopping_when
 from tasks.prefect.limits import ensure_limits
 from tasks.prefect.server import Server
@@ -64,6 +69,23 @@ def current_terminal() -> Terminal | None:
     return _terminal.get()
 
 
+def tag_of_process(name: str) -> str:
+    """Return the tag of the flow runs of a supervised process."""
+    return f"process:{name}"
+
+
+async def _tag_where_supervised() -> None:
+    """Tag the outermost flow run of a supervised process with its name and supervision."""
+    context, marks = FlowRunContext.get(), os.environ.get(linux.PROCESS, "").split()
+    run = context.flow_run if context is not None else None
+    if run is None or run.parent_task_run_id is not None or not marks:
+        return
+    supervision, _, life = marks[-1].rpartition("/")
+    tags = {tag_of_process(life.rpartition(":")[0]), f"supervision:{supervision}"}
+    async with get_client() as client:
+        await client.update_flow_run(run.id, tags={*run.tags, *tags})
+
+
 @contextlib.asynccontextmanager
 async def run_context(**caps: int | None) -> AsyncIterator[RunContext]:
     """Provision the caps, and have the run stopped when it is cancelled in Prefect.
@@ -80,6 +102,7 @@ async def run_context(**caps: int | None) -> AsyncIterator[RunContext]:
     terminal = _terminal.get()
     limits = load_limits() | {name: size for name, size in caps.items() if size is not None}
     await ensure_limits(limits, terminal.server if terminal else None)
+    await _tag_where_supervised()
     context = RunContext(
         progress=terminal.progress if terminal else NoProgress(),
         stop=terminal.stop if terminal else Stop(),

@@ -37,7 +37,7 @@ COARSER = ("SUBINDUSTRY", "INDUSTRY", "SECTOR", "MARKET")
 IN_PROCESS_URL = "http://brain.local"
 IN_PROCESS_PATIENCE = 10
 IN_PROCESS_POLL = 0.02
-TOGETHER_IN_PROCESS = 10
+TOGETHER_LOCALLY = 10
 LONGEST_INVISIBLE = 300.0
 NO_SEAL = "the service keeps no days apart"
 SHORTEST_INVISIBLE = 1.0
@@ -156,7 +156,7 @@ class ResearchRun:
     @property
     def most_together(self) -> int:
         """How many simulations one task run makes: more than one where it costs more than they."""
-        return TOGETHER_IN_PROCESS if self.settings.brain == "local" else 1
+        return TOGETHER_LOCALLY if self.brain.market_label is not None else 1
 
     @cached_property
     def hopeful(self) -> HopefulRule:

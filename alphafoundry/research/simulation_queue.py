@@ -77,7 +77,7 @@ class Turn:
 class Group:
     """Simulations that a lane sends one after another, and that one task run tries again.
 
-    Where a simulation takes minutes, a group is one simulation. In this process it takes
+    Where a simulation takes minutes, a group is one simulation. At a local simulator it takes
     milliseconds, less than a task run does.
 
     Attributes

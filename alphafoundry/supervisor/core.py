@@ -86,6 +86,8 @@ SUSPENDED_SECONDS = 5.0
 DOWN_FINISH_SECONDS = 5.0
 """What a turn under way gets where a person waits for the end."""
 
+NOT_NOTED = "the disk refuses to note it, so it holds as long as this supervisor lives"
+
 SOFT = 0.8
 ROOM_AGAIN = 1.2
 """Of the least free disk: an alert about it is over from there on."""
@@ -141,6 +143,7 @@ class Core:
         self._stood = _alerts_of_machine(path)
         self._last_words: dict[str, str] = {}
         self._interrupted = False
+        self._refused = False
         self._guardian_gone = False
         self._held: tuple[str, ...] = ()
         self._supervision = Supervision(
@@ -963,9 +966,7 @@ class Core:
             self._told.discard("disk")
             self._stood.discard("disk")
             self._recorder.tell("", "disk", "there is room on the disk again", "info", now)
-        if self._logs.lost or self._writer.lost:
-            text = "the disk refuses what is to be kept; output and rows of this database are lost"
-            self._tell_once("disk_refuses", text, now)
+        self._look_at_losses(now)
         if self._matcher.unseen:
             text = "no pattern has seen part of the output: it came too fast, or the matcher ended"
             self._tell_once("output_unseen", text, now)
@@ -980,6 +981,21 @@ class Core:
         if self._level == "critical" and now - self._stopped_one_at >= CRITICAL_PAUSE:
             self._stopped_one_at = now
             self._supervision.stop_lowest("the machine has no room", now)
+
+    def _look_at_losses(self, now: float) -> None:
+        """Tell of what could not be kept: when it begins, and how much it was once it is over."""
+        if self._logs.lost or self._writer.lost:
+            text = "the disk refuses what is to be kept; output and rows of this database are lost"
+            self._tell_once("disk_refuses", text, now)
+        refused, self._refused = self._refused, self._writer.refused
+        if refused and not self._refused:
+            text = (
+                f"the database can be written again; until now {self._writer.lost} of its rows and "
+                f"{self._logs.lost} bytes of output are lost"
+            )
+            self._recorder.tell("", "disk_refuses", text, "alert", now)
+            for name in self._supervision.configs:
+                self._record(name)
 
     def _slow_low_ones(self, low: int) -> None:
         for life in self._lives.values():
@@ -1026,7 +1042,11 @@ class Core:
             config = self._supervision.configs[name]
             rows += self._recorder.standing_rows(config, self._supervision.standings[name])
         # What a person wants is on the disk before it is acknowledged.
-        self._recorder.put(rows, then=lambda: connection.answer({"told": told}))
+        self._recorder.put(
+            rows,
+            then=lambda: connection.answer({"told": told}),
+            otherwise=lambda: connection.answer({"told": f"{told}; {NOT_NOTED}"}),
+        )
 
     def _serve(self, request: dict[str, Any], now: float) -> str:
         do, name = request.get("do"), request.get("name", "")

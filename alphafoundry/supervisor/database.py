@@ -173,6 +173,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 class _Job:
     statements: Sequence[Statement]
     then: Callable[[], object] | None = None
+    otherwise: Callable[[], object] | None = None
 
 
 class Writer:
@@ -181,6 +182,7 @@ class Writer:
     Attributes
     ----------
     lost : statements that found no room, or that the disk refused
+    refused : whether the last that was to be written could not be
     """
 
     def __init__(self, path: Path, retention: Retention) -> None:
@@ -192,17 +194,30 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._care_at = time.monotonic() + CARE_SECONDS / 10
         self.lost = 0
+        self.refused = False
         self._thread.start()
 
     def put(
-        self, statements: Iterable[Statement], *, then: Callable[[], object] | None = None
+        self,
+        statements: Iterable[Statement],
+        *,
+        then: Callable[[], object] | None = None,
+        otherwise: Callable[[], object] | None = None,
     ) -> None:
-        """Have statements written together; `then` is called, in the thread, once they are."""
-        job = _Job(list(statements), then)
+        """Have statements written together.
+
+        In the thread, `then` is called once they are, or `otherwise` if they cannot be.
+        """
+        job = _Job(list(statements), then, otherwise)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            self.lost += len(job.statements)
+            self._lose(job)
+
+    def _lose(self, job: _Job) -> None:
+        self.lost += len(job.statements)
+        if job.otherwise is not None:
+            job.otherwise()
 
     def close(self, wait: float = 10.0) -> None:
         """Write what waits, and end the thread."""
@@ -253,8 +268,15 @@ class Writer:
         except (sqlite3.Error, ValueError, OverflowError):  # the last two: no text or number of SQL
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            self.lost += sum(len(job.statements) for job in jobs)
+            if len(jobs) > 1:
+                # One that cannot be written takes no other along.
+                for job in jobs:
+                    self._write(connection, [job])
+            else:
+                self.refused = True
+                self._lose(jobs[0])
             return
+        self.refused = False
         for job in jobs:
             if job.then is not None:
                 job.then()

@@ -26,6 +26,9 @@ LONGEST_LINE = 4096
 SLOW_SECONDS = 1.0
 """Processor seconds that one pattern may take for one piece of output."""
 
+GLANCE_SECONDS = 0.2
+"""Processor seconds after which a pattern is not tried on whole pieces any more."""
+
 HUNG_SECONDS = 15.0
 ROOM = 8 * 2**20
 """Bytes that may wait for the matcher."""
@@ -41,6 +44,8 @@ ERRORS = (
 
 _SIGNS = ("rror", "xception", "ERROR", "CRITICAL", "FATAL", "atal", "KeyboardInterrupt")
 """A text without any of these has no line that `ERRORS` matches; finding that out is fast."""
+
+_NOT_SIMPLE = re.compile(r"\(\?(?!:)|\\[AZz]|[+*?}]\+")
 
 CONTEXT_LINES = 50
 _REMEMBERED = 8192
@@ -71,6 +76,38 @@ def search(pattern: re.Pattern[str], lines: Iterable[str]) -> tuple[list[int], b
     return found, False
 
 
+def simple(expression: str) -> bool:
+    """Return whether an expression that matches in a line does so in a text of many lines, too.
+
+    Not where it looks around or ahead, gives nothing back, or asks for the ends of the whole text.
+    """
+    return not _NOT_SIMPLE.search(expression)
+
+
+class Glance:
+    """Says of a whole text that no line of it matches: for most output that is all there is to say.
+
+    It may be wrong the other way round, as a match may go over the end of a line.
+    """
+
+    def __init__(self, expression: str) -> None:
+        self._pattern = re.compile(expression, re.MULTILINE) if simple(expression) else None
+
+    def finds_nothing(self, text: str) -> bool:
+        """Return whether no line matches; False where that is not clear within `GLANCE_SECONDS`."""
+        if self._pattern is None:
+            return False
+        try:
+            signal.setitimer(signal.ITIMER_PROF, GLANCE_SECONDS)
+            return self._pattern.search(text) is None
+        except _TooSlow:
+            # Over many lines it takes longer than line by line.
+            self._pattern = None
+            return False
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def same_errors(lines: Iterable[str]) -> list[tuple[str, int]]:
     """Return the first line of each different error, and how many lines are the same."""
     counts: dict[str, int] = {}
@@ -86,6 +123,7 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
     """Match frame by frame until the input closes."""
     signal.signal(signal.SIGPROF, _alarm)
     compiled: dict[str, re.Pattern[str]] = {}
+    glances: dict[str, Glance] = {}
     off: set[str] = set()
     before: dict[str, str] = {}
     for header in iter(source.readline, b""):
@@ -99,10 +137,15 @@ def serve(source: IO[bytes], answer: IO[bytes]) -> None:
                 continue
             if expression == ERRORS and not any(sign in text for sign in _SIGNS):
                 continue
+            if expression not in glances:
+                glances[expression] = Glance(expression)
+            if glances[expression].finds_nothing(text):
+                continue
             if lines is None:
                 lines = [line[:LONGEST_LINE] for line in text.split("\n")]
-            pattern = compiled.setdefault(expression, re.compile(expression))
-            found, too_slow = search(pattern, lines)
+            if expression not in compiled:
+                compiled[expression] = re.compile(expression)
+            found, too_slow = search(compiled[expression], lines)
             if too_slow:
                 off.add(expression)
                 slow.append(expression)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,18 @@ from alphafoundry.supervisor.processes import PROCESSES, Kept, Whole
 
 PLATFORM = Path("config/platform.yaml")
 
+HEARTBEAT = "prefect.flow-run.heartbeat"
+MANY_EVENTS = (
+    *(f"prefect.task-run.{state}" for state in ("Pending", "Running", "Completed", "Failed")),
+    # With the whole artifact, pictures included, in each.
+    "prefect.artifact.created",
+    "prefect.artifact-collection.created",
+    "prefect.artifact-collection.updated",
+    "prefect.concurrency-limit.acquired",
+    "prefect.concurrency-limit.released",
+)
+"""Kinds of events that fill nearly all of Prefect's database."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -23,17 +36,24 @@ class PrefectRetention(BaseModel):
 
     events_days: Kept = 1.0
     heartbeats_hours: Kept = 1.0
+    task_events_hours: Kept = 1.0
+    steps_hours: Kept = 6.0
     runs_days: Annotated[Kept, Field(gt=1 / 24)] = 14.0
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell the server."""
-        heartbeats = int(3600 * self.heartbeats_hours)
+        """Return the variables that tell the server.
+
+        `steps_hours` is not among them: the server deletes nothing of a run that goes on, so the
+        view of the supervision does.
+        """
+        hours = {HEARTBEAT: self.heartbeats_hours}
+        hours |= dict.fromkeys(MANY_EVENTS, self.task_events_hours)
         return {
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
             "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(86400 * self.runs_days)),
             "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"PT{int(86400 * self.events_days)}S",
-            "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": (
-                f'{{"prefect.flow-run.heartbeat": {heartbeats}}}'
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": json.dumps(
+                {event: int(3600 * one) for event, one in hours.items()}
             ),
         }
 

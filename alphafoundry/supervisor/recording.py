@@ -106,9 +106,14 @@ class Recorder:
             rows.append((idle, [config.name]))
         return rows
 
-    def put(self, rows: Sequence[Statement], then: Callable[[], object] | None = None) -> None:
-        """Write rows; `then` is called when they are committed."""
-        self._writer.put(rows, then=then)
+    def put(
+        self,
+        rows: Sequence[Statement],
+        then: Callable[[], object] | None = None,
+        otherwise: Callable[[], object] | None = None,
+    ) -> None:
+        """Write rows; `then` is called when they are committed, `otherwise` if they cannot be."""
+        self._writer.put(rows, then=then, otherwise=otherwise)
 
     def begun(self, name: str, life: int, pid: int, started: float) -> None:
         """Record the start of a life."""

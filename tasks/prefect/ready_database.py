@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from alphafoundry.sqlite_copy import copy_before
+from alphafoundry.sqlite_room import make_able_to_shrink
 from alphafoundry.whole_file import replace_file
 
 MIGRATED = "prefect.db.migrations"
@@ -59,7 +60,8 @@ def provide_database() -> None:
 
     Only Prefect's default database is made. Its migrations run where this cannot help (no
     virtual environment, or one that cannot be written). One that another Prefect has made is
-    copied to the backups of the home first: its tables are about to change.
+    copied to the backups of the home first: its tables are about to change. Old and new can give
+    room back to the disk from then on (`sqlite_room`).
 
     Raises
     ------
@@ -69,7 +71,13 @@ def provide_database() -> None:
     if database is None:
         return
     _copy_before_migration(database)
-    copy = None if database.exists() else _kept_copy()
+    if not database.exists():
+        _provide_new(database)
+    make_able_to_shrink(database)
+
+
+def _provide_new(database: Path) -> None:
+    copy = _kept_copy()
     if copy is None:
         return
     with contextlib.suppress(OSError):
@@ -77,6 +85,7 @@ def provide_database() -> None:
             _put(copy, database)
             return
     _migrate()
+    make_able_to_shrink(database)
     with contextlib.suppress(OSError, sqlite3.Error):
         _keep(database, copy)
 

@@ -3,7 +3,7 @@
 A lane is a task with the tag `simulation`, so it holds one slot of the cap, and calls `simulate`
 once per alpha. Three slots are then taken three times instead of once per simulation, which on
 SQLite is the difference between 1.05 and 10 times the ideal time, and every simulation is still
-a task run with its own name, state and retries. The simulator in this process needs less time for
+a task run with its own name, state and retries. A local simulator needs less time for
 a simulation than Prefect for a task run, so there `simulate` is called once for several alphas;
 its log names each with what came of it, and its retries go on with those that have no result.
 """

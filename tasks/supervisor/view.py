@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -40,13 +40,16 @@ from alphafoundry.supervisor.reading import (
     next_action,
     reading,
 )
+from alphafoundry.supervisor.worker_runs import WORKER
 from tasks.prefect.server import refuses
+from tasks.supervisor.old_steps import delete_old_steps
 from tasks.supervisor.reconciling import mark_crashed, runs_of_the_dead
 from tasks.supervisor.throttle import CAP, Throttle
 
 LOOK_SECONDS = 2.0
 PROGRESS_SECONDS = 60.0
 TABLE_SECONDS = 300.0
+TIDY_SECONDS = 3600.0
 START_SECONDS = 60.0
 LEAST_KINDS = frozenset(
     {
@@ -112,8 +115,10 @@ async def own_supervision(
 class View:
     """Follows one supervision until it ends or this run is to stop."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, steps_hours: float | None = None) -> None:
         self._home = home
+        self._steps = None if steps_hours is None else timedelta(hours=steps_hours)
+        self._tidied_at = -math.inf
         self._path = home / database.FILE
         self._seen: int | None = None
         self._dropped = 0
@@ -146,6 +151,12 @@ class View:
         if now - self._progress_at >= PROGRESS_SECONDS:
             self._progress_at = now
             await self._show_progress()
+        if self._steps is not None and now - self._tidied_at >= TIDY_SECONDS:
+            self._tidied_at = now
+            # The server may be away; the next hour tries again.
+            with contextlib.suppress(Exception):
+                names = [row["name"] for row in self._rows() if row["name"] != WORKER]
+                await delete_old_steps(datetime.now(UTC) - self._steps, names)
         states = {row["name"]: row["state"] for row in self._rows()}
         if states != self._states and now - self._table_at >= TABLE_SECONDS:
             self._table_at, self._states = now, states

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -468,6 +470,64 @@ def test_every_promise_is_kept_when_a_copy_is_broken(folder: Folder) -> None:
     assert "11 of 11 promises kept" in done.stdout
 
 
+def test_the_kernel_ends_what_takes_more_memory_than_it_may(folder: Folder) -> None:
+    """Where the controller of memory is delegated to this user; elsewhere it is watched."""
+    limits = "resource_limits: {memory_mb: 60}, restart_delay: 100"
+    folder.write(
+        f"processes: [{{name: hog, script: hog.py, {limits}}}]",
+        hog="import time\nkept = bytearray(400_000_000)\ntime.sleep(100)\n",
+    )
+    folder.supervise()
+    wait_until(
+        lambda: folder.rows("SELECT 1 FROM process_runs"), WAIT, f"a life\n{folder.output()}"
+    )
+    for row in folder.rows("SELECT text FROM process_events WHERE kind = 'limits'"):
+        if "memory" in row["text"].partition(" are watched")[0]:
+            pytest.skip(row["text"])
+    ended = "SELECT 1 FROM process_runs WHERE cause = 'limit'"
+    wait_until(lambda: folder.rows(ended), WAIT, f"its end\n{folder.output()}")
+    told = "SELECT 1 FROM process_events WHERE text LIKE '%the kernel has ended it at 60 MB%'"
+    assert folder.rows(told)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_kills_at_random_moments_leave_nothing_and_lose_nothing(folder: Folder) -> None:
+    folder.write(
+        "processes:\n  - {name: tree, script: tree.py, restart_delay: 0}\n"
+        "  - {name: turn, command: [echo, x], requires_loop: true, loop_interval: 0.1}\n",
+        tree=TREE,
+    )
+    begun = (
+        "SELECT 1 FROM process_runs r JOIN supervisions s ON s.id = r.supervision "
+        "WHERE s.pid = ? AND s.status = 'running' AND r.process = 'tree'"
+    )
+    draw = random.Random(1)
+    for _ in range(15):
+        child = folder.supervise("--runtime", "0")
+        wait_until(lambda: folder.rows(begun, child.pid), WAIT, f"a life\n{folder.output()}")  # noqa: B023
+        time.sleep(2 * draw.random())
+        core = folder.core()
+        killed = draw.choice([[core], [child.pid], [core, child.pid]])
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        if child.pid in killed:
+            child.wait(WAIT)
+        if killed == [child.pid]:
+            folder.ends_with_nothing_left()
+        if killed == [core]:
+            wait_until(lambda: folder.core() != core, WAIT, f"a new core\n{folder.output()}")  # noqa: B023
+            child.terminate()
+            assert child.wait(WAIT) == 0, folder.output()
+            folder.ends_with_nothing_left()
+    assert folder.supervise("--runtime", "0.02").wait(WAIT) == 0
+    folder.ends_with_nothing_left()
+    twice = "SELECT 1 FROM process_runs GROUP BY supervision, process, life HAVING count(*) > 1"
+    assert folder.rows(twice) == []
+    assert folder.rows("SELECT 1 FROM process_runs WHERE ended_at IS NULL") == []
+    assert folder.rows("PRAGMA integrity_check")[0][0] == "ok"
+
+
 def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
     folder.write("processes: [{name: a, script: tree.py}]", tree=TREE)
     folder.supervise()
@@ -489,6 +549,35 @@ def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
     wait_until(
         lambda: folder.rows("SELECT 1 FROM process_runs WHERE cause = 'probe'"), WAIT, "a probe"
     )
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_nothing_and_what_it_cost_is_told(folder: Folder) -> None:
+    folder.write(
+        """
+machine: {tight_percent: 99, critical_percent: 100, least_disk_mb: 1}
+sample_seconds: 1
+processes:
+  - {name: tree, script: tree.py, stop_seconds: 1}
+  - {name: turn, command: [echo, printed], requires_loop: true, loop_interval: 0.2}
+""",
+        tree=TREE,
+    )
+    folder.supervise()
+    folder.becomes("tree", "running")
+    # To the core the disk is full: nothing that it writes may end behind the first page.
+    limits = resource.prlimit(folder.core(), resource.RLIMIT_FSIZE)
+    resource.prlimit(folder.core(), resource.RLIMIT_FSIZE, (4096, limits[1]))
+    done = folder.dashboard("restart", "tree")
+    assert "the disk refuses to note it" in done.stdout, done.stdout + done.stderr
+    time.sleep(2)
+    resource.prlimit(folder.core(), resource.RLIMIT_FSIZE, limits)
+    told = "SELECT text FROM process_events WHERE kind = 'disk_refuses' AND text LIKE '%again%'"
+    wait_until(lambda: folder.rows(told), WAIT, f"the end of the alert\n{folder.output()}")
+    assert "of its rows and" in folder.rows(told)[0]["text"]
+    # It was restarted once, though nothing could be noted, and the row is true again.
+    folder.becomes("tree", "running")
+    assert folder.rows("SELECT life FROM processes WHERE name = 'tree'")[0]["life"] == 2
 
 
 @pytest.mark.slow

@@ -140,3 +140,41 @@ def test_where_kernels_lie_without_the_users_cache_folder(tmp_path: Path) -> Non
         "other:16.0:compiled",
     ]
     assert list(asked.glob("*/*.nbi"))
+
+
+THREADS = """
+import gc
+import threading
+import time
+
+import alphafoundry.expressions.kernels as kernels
+from pathlib import Path
+from alphafoundry import compilation
+
+# Another thread goes on whenever garbage is collected, in the middle of reading a file.
+gc.set_threshold(300, 5, 5)
+gc.callbacks.append(lambda *_: time.sleep(0.0001))
+files = sorted(Path(kernels.__file__).parent.glob("*.py"))
+failed = []
+
+def read(part):
+    try:
+        for file in part:
+            compilation._digest(file)
+    except SystemError as problem:
+        failed.append(problem)
+
+threads = [threading.Thread(target=read, args=(files[n::4],)) for n in range(4)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+print(len(failed), "failed")
+"""
+
+
+def test_several_threads_may_need_their_first_kernels_at_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0 failed\n"

@@ -19,6 +19,7 @@ import pytest
 from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from alphafoundry.sqlite_room import INCREMENTAL
 from tasks.prefect import ready_database, temporary_server
 from tasks.prefect.discovery import SERVER_LOCK, home_without_server, locked
 from tasks.prefect.temporary_server import LOG, TemporaryServer
@@ -243,6 +244,8 @@ class TestReadyDatabase:
         second = self.new_home(tmp_path / "second")
         assert content(second) == content(first)
         assert sum(content(second).values()) == 1, "one row: which migration it is at"
+        with contextlib.closing(sqlite3.connect(second)) as connection:
+            assert connection.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL
 
     def test_another_prefect_takes_no_copy_of_this_one(
         self, tmp_path: Path, environment: Path

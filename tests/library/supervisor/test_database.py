@@ -75,8 +75,31 @@ def test_what_the_disk_refuses_is_counted_and_nobody_waits(path: Path) -> None:
     writer.close()
     with contextlib.closing(database.open_for_reading(path)) as connection:
         count = connection.execute("SELECT count(*) FROM operator_actions").fetchone()[0]
-    # Whatever was written is acknowledged, and nothing else is.
-    assert count == len(done) and writer.lost + count == 4
+    # Whatever was written is acknowledged, and nothing else is: what is refused takes none along.
+    assert (count, done, writer.lost) == (1, [True], 3)
+
+
+def test_who_waits_for_a_refused_row_is_told_so(path: Path) -> None:
+    writer = Writer(path, Retention())
+    told: list[str] = []
+
+    def put(table: str) -> None:
+        told_now = len(told)
+        writer.put(
+            [(f"INSERT INTO {table} (at, action) VALUES ('now', 'stop')", ())],
+            then=lambda: told.append("noted"),
+            otherwise=lambda: told.append("refused"),
+        )
+        deadline = time.monotonic() + 60
+        while len(told) == told_now:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    put("no_such_table")
+    assert told == ["refused"] and writer.refused
+    put("operator_actions")
+    assert told == ["refused", "noted"] and not writer.refused
+    writer.close()
 
 
 def test_a_value_that_sqlite_cannot_hold_does_not_end_the_writing(path: Path) -> None:

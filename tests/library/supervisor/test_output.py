@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.supervisor import output
 from alphafoundry.supervisor.fingerprints import advice, fingerprint
-from alphafoundry.supervisor.matcher import ERRORS, Match, Matcher
+from alphafoundry.supervisor.matcher import ERRORS, Glance, Match, Matcher, simple
 from alphafoundry.supervisor.output import Bucket, LogFiles, Stream, first_lines, plain
 
 
@@ -141,3 +142,24 @@ def test_a_killed_matcher_is_replaced() -> None:
             found += matcher.read()
     finally:
         matcher.close()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        ERRORS, "a", "^a", "a$", "^$", r"a\b", r"\Ba", "[^a]b", r"a\s*b", "a+?b|xx", "(a)(b|:)\\1",
+        r"\Aa", r"a\Z", "a(?!b)", "(?<!b)a", "(?<=b)a", "(?s)a.b", "(?i)A", "a++b", "(?>a+)b",
+        r"a\++",
+    ],
+)  # fmt: skip
+@given(text=st.text(alphabet="ab :xE\n\t+", max_size=40))
+def test_a_glance_never_overlooks_a_line(expression: str, text: str) -> None:
+    matches = any(re.search(expression, line) for line in text.split("\n"))
+    assert not (matches and Glance(expression).finds_nothing(text))
+
+
+def test_most_expressions_are_glanced_with_and_those_that_could_overlook_are_not() -> None:
+    assert all(map(simple, (ERRORS, "429|Too Many Requests", r"^\s*WARN", "a$")))
+    assert not any(map(simple, (r"\Aa", r"a\Z", "a(?!b)", "(?<!b)a", "(?>a+)b", "a++b")))
+    assert Glance("never").finds_nothing("nothing\nof it\n")
+    assert not Glance("never(?!again)").finds_nothing("nothing\nof it\n")

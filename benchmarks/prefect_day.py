@@ -1,0 +1,320 @@
+"""Prefect's database after a day of the platform: `make bench-prefect-day`.
+
+A real server records one round of a flow that goes on and one turn with a report. Their rows are
+then multiplied to what `make up` gives in 24 hours, spread over the last 24, and the server runs
+with the retention of `config/platform.yaml`; what the platform does every hour is done once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.states import Running
+
+from alphafoundry.sqlite_room import give_back
+from alphafoundry.supervisor.platform import MANY_EVENTS, PrefectRetention
+from benchmarks.results_file import write_result
+from tasks.run import tag_of_process
+from tasks.supervisor.old_steps import delete_old_steps
+
+MOST_MB = 200.0
+WAIT = 900.0
+OUTER = "alphas"
+
+
+@dataclass(frozen=True)
+class Day:
+    """What 24 hours of the platform record.
+
+    Attributes
+    ----------
+    rounds : flow runs that begin, and end, inside the one that goes on
+    tasks : task runs of each, with a log line of `line_bytes`
+    turns : flow runs of their own, with a report of `report_bytes`
+    """
+
+    rounds: int
+    tasks: int
+    turns: int
+    line_bytes: int = 800
+    report_bytes: int = 120_000
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rounds} rounds of {self.tasks} task runs, {self.turns} turns with a report of "
+            f"{self.report_bytes // 1000} KB"
+        )
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Prefect's database, WAL included, in MB (2**20 bytes), and what it holds."""
+
+    before_mb: float
+    after_mb: float
+    task_runs_before: int
+    task_runs_after: int
+    events_before: int
+    events_after: int
+    young_events_lost: int
+
+
+def measure(folder: Path, day: Day, *, told: Callable[[str], object] = lambda line: None) -> Sizes:
+    """Fill a Prefect database in an empty folder with a day, and let retention run over it.
+
+    Raises
+    ------
+    SystemExit : the server did not start, or retention did not end in time
+    """
+    path = folder / "prefect.db"
+    with _server(folder, {}) as url, _client_of(url, folder):
+        asyncio.run(_record(day))
+        EventsWorker.drain_all(timeout=60)
+        APILogWorker.drain_all(timeout=60)
+        # Of each task run: pending, running, completed. The one that stands for a round has none.
+        _until(lambda: _one(path, _RECORDED) >= 3 * day.tasks, "record of the task runs")
+    now = datetime.now(UTC)
+    _multiply(path, day, now)
+    before = _counts(path)
+    told(f"{_mb(path):.0f} MB, {before['task_run']} task runs, {before['events']} events")
+    size = _mb(path)
+    young = _events(path, newer_than=now - timedelta(minutes=50))
+    retention = PrefectRetention()
+    often = {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "20"}
+    with _server(folder, retention.environment() | often) as url, _client_of(url, folder):
+        asyncio.run(delete_old_steps(now - timedelta(hours=retention.steps_hours), [OUTER]))
+        oldest = now - timedelta(hours=retention.task_events_hours)
+        _until(lambda: not _events(path, newer_than=None, older_than=oldest), "end of retention")
+    lost = len(young - _events(path, newer_than=now - timedelta(minutes=50)))
+    give_back(path)
+    after = _counts(path)
+    return Sizes(
+        size, _mb(path), before["task_run"], after["task_run"], before["events"], after["events"],
+        lost,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _server(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**os.environ, "PREFECT_HOME": str(folder), **environment}
+    env.pop("PREFECT_API_URL", None)
+    with (folder / "server.txt").open("ab") as said:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tasks.prefect.server", "--port", str(port)],
+            env=env,
+            stdout=said,
+            stderr=said,
+        )
+    url = f"http://127.0.0.1:{port}/api"
+
+    def answers() -> bool:
+        if child.poll() is not None:
+            raise SystemExit(f"error: the server has ended: {(folder / 'server.txt').read_text()}")
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{url}/health", trust_env=False, timeout=20).is_success
+        return False
+
+    try:
+        _until(answers, "server")
+        yield url
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait(120)
+
+
+@contextlib.contextmanager
+def _client_of(url: str, folder: Path) -> Iterator[None]:
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: folder}):
+        yield
+
+
+def _until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"error: no {what} within {WAIT:.0f} s")
+        time.sleep(0.5)
+
+
+async def _record(day: Day) -> None:
+    """Have a real round and a real turn recorded, the outer run as one that goes on."""
+
+    @task(name="simulate", task_run_name="simulate rank(ts_delta(close, 5)) and 9 more: {number}")
+    def simulate(number: int) -> None:
+        get_run_logger().info("x" * day.line_bytes)
+
+    @flow(name="generate")
+    async def generate() -> None:
+        for number in range(day.tasks):
+            simulate(number)
+
+    @flow(name="continuous")
+    async def continuous() -> None:
+        await generate()
+
+    @flow(name="optimize")
+    async def optimize() -> None:
+        await acreate_markdown_artifact(key="report", markdown="x" * day.report_bytes)
+
+    outer = await continuous(return_state=True)
+    await optimize()
+    async with get_client() as client:
+        run = outer.state_details.flow_run_id
+        assert run is not None
+        await client.update_flow_run(run, tags={tag_of_process(OUTER)})
+        await client.set_flow_run_state(run, Running(), force=True)
+
+
+_RECORDED = (
+    "SELECT min((SELECT count(*) FROM events WHERE event LIKE 'prefect.task-run.%'), "
+    "(SELECT 3 * count(*) FROM task_run WHERE end_time IS NOT NULL))"
+)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
+
+_ROWS: Mapping[str, str] = {
+    "flow_run": "id = :run",
+    "flow_run_state": "flow_run_id = :run",
+    "task_run": "flow_run_id = :run OR id = :stands",
+    "task_run_state": "task_run_id IN (SELECT id FROM task_run WHERE flow_run_id = :run) "
+    "OR task_run_id = :stands",
+    "log": "flow_run_id = :run",
+    "artifact": "flow_run_id = :run",
+    "events": "id IN (SELECT event_id FROM event_resources WHERE resource_id IN "
+    "(SELECT 'prefect.flow-run.' || :run UNION SELECT 'prefect.task-run.' || :stands))",
+    "event_resources": "event_id IN (SELECT event_id FROM event_resources WHERE resource_id IN "
+    "(SELECT 'prefect.flow-run.' || :run UNION SELECT 'prefect.task-run.' || :stands))",
+}
+"""Everything that the server has of a flow run, and of the task run that stands for it."""
+
+
+def _multiply(path: Path, day: Day, now: datetime) -> None:
+    """Write every row of the recorded runs again, with other ids and moments."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        for name, count in (("generate", day.rounds), ("optimize", day.turns)):
+            run, stands = connection.execute(
+                "SELECT r.id, r.parent_task_run_id FROM flow_run r JOIN flow f ON f.id = r.flow_id "
+                "WHERE f.name = ?",
+                (name,),
+            ).fetchone()
+            keys = {"run": run, "stands": stands}
+            # It is unique within the outer run, and so are the others by their ids.
+            connection.execute("UPDATE task_run SET dynamic_key = id WHERE id = :stands", keys)
+            rows = {
+                table: connection.execute(f"SELECT * FROM {table} WHERE {which}", keys).fetchall()
+                for table, which in _ROWS.items()
+            }
+            own = {
+                row[0]
+                for table, which in _ROWS.items()
+                for row in connection.execute(f"SELECT id FROM {table} WHERE {which}", keys)
+            }
+            for number in range(1, count):
+                shift = timedelta(days=1) * number / count
+                ids = {one: str(uuid4()) for one in own}
+                for table, found in rows.items():
+                    for row in found:
+                        connection.execute(
+                            f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})",
+                            [_other(one, ids, shift) for one in row],
+                        )
+            connection.commit()
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _other(value: Any, ids: Mapping[str, str], shift: timedelta) -> Any:
+    if not isinstance(value, str):
+        return value
+    if _MOMENT.fullmatch(value):
+        return (datetime.fromisoformat(value) - shift).isoformat(" ", "microseconds")
+    return _UUID.sub(lambda found: ids.get(found[0], found[0]), value)
+
+
+def _one(path: Path, text: str) -> int:
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        return int(connection.execute(text).fetchone()[0])
+
+
+def _counts(path: Path) -> dict[str, int]:
+    return {table: _one(path, f"SELECT count(*) FROM {table}") for table in ("task_run", "events")}
+
+
+def _events(
+    path: Path, *, newer_than: datetime | None, older_than: datetime | None = None
+) -> set[str]:
+    """Return the ids of events of the many kinds between two moments."""
+    marks = ", ".join("?" * len(MANY_EVENTS))
+    bounds = [
+        "9999" if one is None and upper else "" if one is None else f"{one:%Y-%m-%d %H:%M:%S}"
+        for one, upper in ((newer_than, False), (older_than, True))
+    ]
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        found = connection.execute(
+            f"SELECT id FROM events WHERE event IN ({marks}) AND occurred > ? AND occurred < ?",
+            (*MANY_EVENTS, *bounds),
+        )
+        return {row[0] for row in found}
+
+
+def _mb(path: Path) -> float:
+    return sum(one.stat().st_size for one in path.parent.glob(f"{path.name}*")) / 2**20
+
+
+COUNTED = Day(rounds=2880, tasks=14, turns=168)
+"""More than `make up` gave in 24 hours; docs/supervisor.md says what was counted."""
+
+
+def main() -> None:
+    """Measure, print, and write the result; exit with 1 where too much is left."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prefect_day")
+    parser.add_argument("--rounds", type=int, default=COUNTED.rounds)
+    parser.add_argument("--tasks", type=int, default=COUNTED.tasks)
+    parser.add_argument("--turns", type=int, default=COUNTED.turns)
+    given = parser.parse_args()
+    day = Day(given.rounds, given.tasks, given.turns)
+    logging.getLogger("prefect").setLevel(logging.ERROR)
+    print(day, flush=True)
+    with tempfile.TemporaryDirectory(prefix="foundry-prefect-day-") as name:
+        found = measure(Path(name), day, told=lambda line: print(line, flush=True))
+    print(
+        f"after retention {found.after_mb:.0f} MB ({MOST_MB:.0f} allowed), "
+        f"{found.task_runs_after} task runs, {found.events_after} events, "
+        f"{found.young_events_lost} young events lost"
+    )
+    if day == COUNTED:
+        write_result("prefect_day", [asdict(day) | asdict(found)], ["prefect"])
+    sys.exit(1 if found.after_mb > MOST_MB or found.young_events_lost else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Prefect's database after a day of the platform, small and whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.prefect_day import COUNTED, MOST_MB, Day, measure
+
+
+@pytest.mark.slow
+def test_retention_keeps_what_is_young_and_gives_room_back(tmp_path: Path) -> None:
+    found = measure(tmp_path, Day(rounds=24, tasks=4, turns=4, report_bytes=500_000))
+    assert found.young_events_lost == 0 and found.events_after > 0
+    # Rounds of the last six hours: a quarter, each with the task run that stands for it.
+    assert found.task_runs_before == 24 * 5
+    assert found.task_runs_after == 6 * 5
+    # Of four reports in events, artifacts and the collection, those in old events are gone.
+    assert found.after_mb < found.before_mb - 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_day_of_the_platform_stays_below_200_mb(tmp_path: Path) -> None:
+    found = measure(tmp_path, COUNTED)
+    assert found.after_mb < MOST_MB and found.young_events_lost == 0

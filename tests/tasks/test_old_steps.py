@@ -1,0 +1,58 @@
+"""What has ended inside a supervised flow run that goes on for days."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+
+from alphafoundry.supervisor import linux
+from tasks.run import run_context
+from tasks.supervisor.old_steps import delete_old_steps
+from tests.working_folder import WorkingFolder
+
+
+async def test_old_rounds_go_while_their_run_goes_on(
+    in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(linux.PROCESS, "earlier/worker:3 night/alphas:1")
+    deleted = []
+
+    @task
+    def work() -> None: ...
+
+    @flow
+    async def of_a_person() -> None:
+        await round_of_it()
+
+    @flow
+    async def round_of_it() -> None:
+        work()
+
+    @flow
+    async def for_days() -> None:
+        async with run_context():
+            await round_of_it()
+            now = datetime.now(UTC)
+            for before, name in (
+                (now - timedelta(hours=1), "alphas"),  # not old enough
+                (now + timedelta(hours=1), "search"),  # of another process
+                (now + timedelta(hours=1), "alphas"),
+                (now + timedelta(hours=1), "alphas"),
+            ):
+                deleted.append(await delete_old_steps(before, [name]))
+            await round_of_it()
+
+    await of_a_person()
+    await for_days()
+    assert deleted == [0, 0, 1, 0]
+    tags = FlowRunFilterTags(all_=["process:alphas", "supervision:night"])
+    async with get_client() as client:
+        (outer,) = await client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=tags))
+        rest = await client.read_flow_runs()
+    assert outer.state_name == "Completed" and outer.parent_task_run_id is None
+    # The person's two, the outer one, and its second round.
+    assert len(rest) == 4 and all(one.state_name == "Completed" for one in rest)
