@@ -433,12 +433,12 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def check(rows: list[dict[str, Any]]) -> list[str]:
-    """Return what is slower, or asks more, than it should."""
+    """Return what takes more processor time, or asks more, than it should."""
     wrong = []
     for row in rows:
         limit = CHART_MS if row["case"].startswith("chart") else PAGE_MS
-        if row["ms"] > limit:
-            wrong.append(f"{row['case']}: {row['ms']:.0f} ms, at most {limit:.0f}")
+        if row["cpu_ms"] > limit:
+            wrong.append(f"{row['case']}: {row['cpu_ms']:.0f} ms, at most {limit:.0f}")
         if row["queries"] > MOST_QUERIES:
             wrong.append(f"{row['case']}: {row['queries']} queries, at most {MOST_QUERIES}")
     return wrong
@@ -465,7 +465,8 @@ def main() -> None:
     print(f"databases {sizes / 1e6:,.0f} MB, peak memory {peak:,.0f} MB, {os.cpu_count()} cores")
     for line in check(rows):
         print(f"too much: {line}")
-    write_result("dashboard", rows, ["fastapi", "jinja2", "sqlalchemy"])
+    told = [{"case": "load of the machine, 1 minute", "value": round(os.getloadavg()[0], 1)}]
+    write_result("dashboard", rows + told, ["fastapi", "jinja2", "sqlalchemy"])
     print(f"SQLite {sqlite3.sqlite_version}")
 
 

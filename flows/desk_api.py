@@ -75,8 +75,15 @@ def _may_write(request: Request) -> None:
 
 Opened = Annotated[Store, Depends(_opened)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
-_reading = APIRouter()
-_writing = APIRouter(dependencies=[Depends(_may_write)])
+_LINES: dict[int | str, dict[str, Any]] = {
+    401: {"description": "the token is not the one"},
+    403: {"description": "no token is set, so nothing may be changed"},
+    404: {"description": "there is no such desk, agent or order"},
+    409: {"description": "that cannot be done, with the reason in one line"},
+}
+_READS: dict[int | str, dict[str, Any]] = {code: _LINES[code] for code in (404, 409)}
+_reading = APIRouter(responses=_READS)
+_writing = APIRouter(dependencies=[Depends(_may_write)], responses=_LINES)
 
 
 def application(store: Callable[[], Store], token: str | None) -> FastAPI:

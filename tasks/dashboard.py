@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from tasks.prefect.discovery import running_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
 
 FRESH_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
@@ -89,13 +90,19 @@ def _look() -> PrefectView:
     try:
         with _client(address) as client:
             flows = {one.id: one.name for one in client.read_flows()}
+            deployments = client.read_deployments()
+            names = {f"deployment:{one.id}": f"deployment {one.name}" for one in deployments}
             return PrefectView(
                 "",
                 _pages(address),
-                deployments=_deployments(client, flows),
+                deployments=_deployments(deployments, flows),
                 waiting=_waiting(client, flows, _pages(address)),
                 caps=[
-                    Cap(one.name.removeprefix("tag:"), one.limit, one.active_slots)
+                    Cap(
+                        names.get(one.name, one.name.removeprefix("tag:")),
+                        one.limit,
+                        one.active_slots,
+                    )
                     for one in client.read_global_concurrency_limits()
                 ],
             )
@@ -103,7 +110,9 @@ def _look() -> PrefectView:
         return PrefectView(f"Prefect does not answer: {_line(problem)}", _pages(address))
 
 
-def _deployments(client: SyncPrefectClient, flows: Mapping[UUID, str]) -> list[Deployment]:
+def _deployments(
+    found: Iterable[DeploymentResponse], flows: Mapping[UUID, str]
+) -> list[Deployment]:
     return sorted(
         (
             Deployment(
@@ -113,7 +122,7 @@ def _deployments(client: SyncPrefectClient, flows: Mapping[UUID, str]) -> list[D
                 schedules=[_schedule(each.schedule) for each in one.schedules],
                 active=any(each.active for each in one.schedules) and not one.paused,
             )
-            for one in client.read_deployments()
+            for one in found
         ),
         key=lambda one: one.name,
     )

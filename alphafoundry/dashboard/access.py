@@ -122,7 +122,7 @@ class Access:
         """
         role = self.role_of(token)
         if role is None:
-            raise NotSignedIn(f"this is not the token in {self._folder / _TOKENS['acts']}")
+            raise NotSignedIn("this is not the token of this dashboard")
         with self._changing():
             return self._begin(role)
 

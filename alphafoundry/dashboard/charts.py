@@ -25,7 +25,8 @@ class Chart:
     ----------
     x : seconds since 1970 or plain numbers, ascending, shape (n,)
     series : label to values of shape (n,); NaN is a gap
-    unit : of the values: "dollars", "percent", "bytes", "ratio" or ""
+    unit : of the values: "dollars", "percent", "bytes", "ratio", "share" (0 to 1) or ""
+    x_name, x_unit : of an axis of plain numbers
     points : dots instead of lines
     marks : (x, label) of moments that are drawn as lines
     note : what a reader must know, such as that prices are SYNTHETIC
@@ -36,6 +37,8 @@ class Chart:
     series: Mapping[str, Array]
     axis: Axis = "time"
     unit: str = ""
+    x_name: str = ""
+    x_unit: str = ""
     points: bool = False
     marks: Sequence[tuple[float, str]] = ()
     note: str = ""
@@ -57,6 +60,8 @@ class Chart:
             "title": self.title,
             "axis": self.axis,
             "unit": self.unit,
+            "x_name": self.x_name,
+            "x_unit": self.x_unit,
             "points": self.points,
             "note": self.note,
             "x": self.x.tolist(),

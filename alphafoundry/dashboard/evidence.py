@@ -7,11 +7,11 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, select, tuple_
+from sqlalchemy import and_, func, select, tuple_
 
 from alphafoundry.dashboard.tables import Row
 from alphafoundry.errors import StoreError
@@ -21,6 +21,7 @@ from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
+    DataVersionRow,
     MarketRow,
     OpeningRow,
     Store,
@@ -36,7 +37,13 @@ QUANTILE = 1.6449
 
 MOST_KEPT = 20_000
 COUNT_SECONDS = 30.0
+MOST_SECONDS = 300.0
+"""A count is at most this old: too few trials would make luck look small."""
+
 NOT_JUDGED = "not judged"
+
+Key = tuple[str, str]
+"""Service and id of an alpha."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +80,20 @@ class EvidenceBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[tuple[str, str], Sureness | None] = OrderedDict()
+        self._known: OrderedDict[Key, Sureness | None] = OrderedDict()
         self._trials: dict[tuple[str, str | None], tuple[float, int]] = {}
         self._lock = threading.Lock()
 
     def trials(self, service: str, market_id: str | None) -> int:
         """Return how many different alphas were ever tried on these prices, a moment ago.
 
-        Nobody waits for a count but the first: an old one is given while it is counted anew.
+        Nobody waits for a count but the first after a while: one of the last minutes is given while
+        it is counted anew.
         """
         key, now = (service, market_id), time.monotonic()
         with self._lock:
             kept = self._trials.get(key)
-            if kept is not None:
+            if kept is not None and now - kept[0] < MOST_SECONDS:
                 if now - kept[0] > COUNT_SECONDS:
                     self._trials[key] = now, kept[1]
                     threading.Thread(target=self._count_again, args=key, daemon=True).start()
@@ -102,8 +110,12 @@ class EvidenceBook:
             self._trials[service, market_id] = time.monotonic(), count
         return count
 
-    def add_to(self, connection: Any, rows: Sequence[Row]) -> None:
+    def add_to(
+        self, connection: Any, rows: Sequence[Row], noted: Mapping[Key, Row] | None = None
+    ) -> None:
         """Give each row of alphas what stands beside its Sharpe ratio.
+
+        noted : what `select_noted` gives, where it was read with the rows
 
         Adds low, high, dsr, trials, verdict, reason, sealed, sealed_low, sealed_high, net, and
         favourite, submission and synthetic. Rows have service, alpha_id, market_id.
@@ -111,7 +123,7 @@ class EvidenceBook:
         if not rows:
             return
         wanted = {(row["service"], row["alpha_id"]) for row in rows}
-        judged = read_noted(connection, wanted)
+        judged = noted if noted is not None else read_noted(connection, wanted)
         self._learn(connection, wanted)
         counts = {
             one: self.trials(*one) for one in {(row["service"], row["market_id"]) for row in rows}
@@ -121,13 +133,13 @@ class EvidenceBook:
             count = counts[row["service"], row["market_id"]]
             row.update(beside(judged.get(one), self._known.get(one), count))
 
-    def _learn(self, connection: Any, wanted: Iterable[tuple[str, str]]) -> None:
+    def _learn(self, connection: Any, wanted: Iterable[Key]) -> None:
         """Read the PnL of alphas that are not known yet."""
         with self._lock:
             new = [one for one in wanted if one not in self._known]
         if not new:
             return
-        found: dict[tuple[str, str], Sureness | None] = dict.fromkeys(new)
+        found: dict[Key, Sureness | None] = dict.fromkeys(new)
         query = select(PnlRow.service, PnlRow.alpha_id, PnlRow.days, PnlRow.amounts).where(
             tuple_(PnlRow.service, PnlRow.alpha_id).in_(new)
         )
@@ -151,9 +163,35 @@ def sureness_of(pnl: DailyPnl) -> Sureness | None:
     return Sureness(found, float(null_deviation(values)), math.sqrt(bars_a_year(pnl.dates)))
 
 
-def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
-    """Return (service, alpha id) to newest verdict, submission, mark, market; each None without."""
-    query = (
+def sureness_of_numbers(sharpe: Any, days: Any, bars_a_year: float) -> Sureness | None:
+    """Return what a Sharpe ratio and its days say where daily returns were not kept.
+
+    Returns are taken as normal and independent, as in the report of a workflow.
+
+    sharpe : annual; None where it or the days are missing, or there are fewer than two
+    """
+    if not all(isinstance(one, int | float) and math.isfinite(one) for one in (sharpe, days)):
+        return None
+    if days < 2:
+        return None
+    year = math.sqrt(bars_a_year)
+    return Sureness(Moments(int(days), sharpe / year, 0.0, 3.0), 1.0 / math.sqrt(days), year)
+
+
+def read_noted(connection: Any, wanted: Iterable[Key]) -> dict[Key, Row]:
+    """Return what is noted of alphas, see `select_noted`."""
+    alpha = tuple_(AlphaRow.service, AlphaRow.alpha_id)
+    return by_alpha(connection.execute(select_noted().where(alpha.in_(list(wanted)))))
+
+
+def select_noted(*more: Any) -> Any:
+    """Return a query of alphas: newest verdict, submission, mark, market; each None without.
+
+    An alpha has a row for each of its verdicts, the newest last.
+
+    more : further columns of these tables
+    """
+    return (
         select(
             AlphaRow.service,
             AlphaRow.alpha_id,
@@ -161,23 +199,39 @@ def read_noted(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple
             AlphaMarkRow.favourite,
             SubmissionRow.status.label("submission"),
             OpeningRow.trials,
-            MarketRow.label,
+            LABEL,
+            *more,
         )
         .outerjoin(AlphaMarkRow, same_alpha(AlphaMarkRow))
         .outerjoin(SubmissionRow, same_alpha(SubmissionRow))
         .outerjoin(VerdictRow, and_(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
         .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
         .outerjoin(MarketRow, MarketRow.id == AlphaRow.market_id)
-        .where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(list(wanted)))
+        .outerjoin(DataVersionRow, of_data(DataVersionRow))
         .order_by(VerdictRow.opening_id)
     )
-    return {(row.service, row.alpha_id): dict(row._mapping) for row in connection.execute(query)}
+
+
+def by_alpha(rows: Iterable[Any]) -> dict[Key, Row]:
+    """Return (service, alpha id) to the last of its rows."""
+    return {(row.service, row.alpha_id): dict(row._mapping) for row in rows}
 
 
 _OF_VERDICT = (
     *("verdict", "reason", "sharpe_low", "sharpe_high", "dsr", "sealed_sharpe", "sealed_low"),
     *("sealed_high", "net_sharpe"),
 )
+
+
+LABEL = func.coalesce(DataVersionRow.label, MarketRow.label).label("label")
+"""What the data of a row was called when it was first seen; joined by `of_data`."""
+
+
+def of_data(version: Any) -> Any:
+    """Return the condition that a data version is the one that an alpha was computed from."""
+    return and_(
+        version.market_id == AlphaRow.market_id, version.fingerprint == AlphaRow.data_version
+    )
 
 
 def same_alpha(table: Any) -> Any:

@@ -21,6 +21,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _TYPES: dict[str, pa.DataType] = {
     "number": pa.float64(),
+    "quantity": pa.float64(),
     "sharpe": pa.float64(),
     "percent": pa.float64(),
     "dollars": pa.float64(),

@@ -56,6 +56,8 @@ def environment() -> Environment:
         "number": number,
         "percent": percent,
         "dollars": dollars,
+        "quantity": quantity,
+        "breakable": breakable,
         "moment": moment,
         "day": day,
         "size": size,
@@ -176,6 +178,27 @@ def dollars(value: float | None) -> str:
     return f"{value:,.0f} $" if abs(value) >= 1000 else f"{value:,.2f} $"
 
 
+def quantity(value: float | None) -> str:
+    """Return a count that may have a fraction, such as shares, with up to six decimals."""
+    if value is None or not math.isfinite(value):
+        return GONE
+    text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def parts_of(value: Mapping[str, float]) -> str:
+    """Return named amounts in dollars, those that are nothing left out."""
+    told = [
+        f"{name.replace('_', ' ')} {dollars(amount)}" for name, amount in value.items() if amount
+    ]
+    return ", ".join(told) or GONE
+
+
+def breakable(value: Any) -> Any:
+    """Return a name that may go on in the next line after an underscore."""
+    return Markup("_<wbr>").join(safe_text(value).split("_"))
+
+
 def size(value: float | None) -> str:
     """Return bytes in a unit that fits."""
     if value is None:
@@ -216,6 +239,8 @@ _SHOWN: dict[str, Any] = {
     "integer": lambda value: f"{value:,}",
     "percent": percent,
     "dollars": dollars,
+    "quantity": quantity,
+    "parts": parts_of,
     "bytes": size,
     "seconds": length,
     "time": moment,
@@ -247,13 +272,13 @@ def evidence(row: Row) -> Any:
     parts = []
     if row.get("low") is not None and row.get("high") is not None:
         parts.append(f"[{row['low']:.1f}, {row['high']:.1f}]")
+    elif row.get("sharpe") is not None:
+        parts.append("no band: daily returns are unknown or too few")
     if row.get("dsr") is not None:
         trials = f" of {row['trials']:,}" if row.get("trials") else ""
         parts.append(f"DSR {row['dsr']:.2f}{trials}")
     if row.get("verdict"):
         parts.append(shown(row["verdict"], "status"))
-    if not parts:
-        parts.append("no evidence: its daily PnL is not known")
     if row.get("synthetic"):
         parts.append("SYNTHETIC")
     return Markup(" ").join(parts)

@@ -38,6 +38,8 @@ Kind = Literal[
     "yes",
     "status",
     "sharpe",
+    "quantity",
+    "parts",
 ]
 Database = Literal["store", "supervisor", "feed"]
 Row = dict[str, Any]
@@ -71,7 +73,15 @@ class Column:
     @property
     def right(self) -> bool:
         """Whether its values stand at the right of a cell."""
-        return self.kind in ("number", "integer", "percent", "dollars", "bytes", "seconds")
+        return self.kind in (
+            "number",
+            "integer",
+            "percent",
+            "dollars",
+            "bytes",
+            "seconds",
+            "quantity",
+        )
 
 
 @dataclass(frozen=True)

@@ -51,18 +51,29 @@ class VersionCount:
 
 
 def put_origin(session: Session, origin: DataOrigin, *, now: datetime) -> None:
-    """Record a market and its data version; what is there keeps its first time."""
-    session.execute(
-        insert(session, MarketRow)
-        .values(
-            id=origin.market_id,
-            source=origin.source,
-            universe=origin.universe,
-            adjustment=origin.adjustment,
-            label=origin.label,
-            created_at=now,
+    """Record a market and its data version; what is there keeps its first time and label.
+
+    The label of the market is that of its newest content, by last day.
+    """
+    known = session.scalars(
+        select(DataVersionRow.fingerprint).where(
+            DataVersionRow.market_id == origin.market_id,
+            (DataVersionRow.fingerprint == origin.fingerprint)
+            | (DataVersionRow.last_day > origin.last),
         )
-        .on_conflict_do_update(index_elements=["id"], set_={"label": origin.label})
+    ).first()
+    market = insert(session, MarketRow).values(
+        id=origin.market_id,
+        source=origin.source,
+        universe=origin.universe,
+        adjustment=origin.adjustment,
+        label=origin.label,
+        created_at=now,
+    )
+    session.execute(
+        market.on_conflict_do_update(index_elements=["id"], set_={"label": origin.label})
+        if known is None
+        else market.on_conflict_do_nothing(index_elements=["id"])
     )
     session.execute(
         insert(session, DataVersionRow)
@@ -71,6 +82,7 @@ def put_origin(session: Session, origin: DataOrigin, *, now: datetime) -> None:
             fingerprint=origin.fingerprint,
             first_day=origin.first,
             last_day=origin.last,
+            label=origin.label,
             seen_at=now,
         )
         .on_conflict_do_nothing(index_elements=["market_id", "fingerprint"])

@@ -79,7 +79,7 @@ class MarketRow(Table):
 
     id : 16 hex digits, or the name of a service whose data we do not have
     source, universe, adjustment : what makes it this market
-    label : of its newest data version
+    label : what the first run of its newest data version called it
     """
 
     __tablename__ = "markets"
@@ -99,6 +99,7 @@ class DataVersionRow(Table):
     """One content of a market.
 
     first_day, last_day : None where they were never recorded
+    label : what the first run of this content called it; None where that was never recorded
     """
 
     __tablename__ = "data_versions"
@@ -107,6 +108,7 @@ class DataVersionRow(Table):
     fingerprint: Mapped[str] = mapped_column(primary_key=True)
     first_day: Mapped[date | None]
     last_day: Mapped[date | None]
+    label: Mapped[str | None]
     seen_at: Mapped[datetime]
 
     def __repr__(self) -> str:

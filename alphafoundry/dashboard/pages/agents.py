@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, get_args
 
@@ -169,7 +170,7 @@ def _agents(connection: Any, found: Row) -> list[Row]:
                 "health": None if state.is_new else state.health(now),
                 "paused": state.paused,
                 "interval": timedelta(seconds=state.interval),
-                "conditions": (tasks.get(one.agent) or {}).get("conditions") or {},
+                "conditions": conditions_told((tasks.get(one.agent) or {}).get("conditions") or {}),
             }
         if one.outcome is not None:
             row["counts"][one.outcome] += one.count
@@ -179,3 +180,22 @@ def _agents(connection: Any, found: Row) -> list[Row]:
         due = row.get("due_at")
         row["next"] = None if due is None else due + row["interval"]
     return list(rows.values())
+
+
+def conditions_told(given: Mapping[str, Any]) -> list[str]:
+    """Return the conditions of a schedule in words."""
+    told = []
+    for key, condition in given.items():
+        name, unknown, value = key.replace("_", " "), "", condition
+        if isinstance(condition, dict):
+            unknown = " or unknown" if condition.get("on_unknown") == "allow" else ""
+            value = condition.get("is")
+        if isinstance(value, bool):
+            told.append(f"{name if value else f'no {name}'}{unknown}")
+        elif isinstance(value, int | float):
+            told.append(f"{name} of {value:g} or more{unknown}")
+        elif isinstance(value, list):
+            told.append(f"{name} {' or '.join(map(str, value))}{unknown}")
+        else:
+            told.append(f"{name} {str(value).replace('_', ' ')}{unknown}")
+    return told

@@ -9,12 +9,19 @@ from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
-from sqlalchemy import String, and_, cast, exists, or_, select, tuple_
+from sqlalchemy import String, and_, cast, exists, func, or_, select, tuple_
 from starlette.responses import RedirectResponse, Response
 
 from alphafoundry.dashboard.asking import MissingPage, read_form, read_table, sources_of
 from alphafoundry.dashboard.charts import Array, Chart, seconds_of
-from alphafoundry.dashboard.evidence import NOT_JUDGED, EvidenceBook, same_alpha
+from alphafoundry.dashboard.evidence import (
+    LABEL,
+    NOT_JUDGED,
+    EvidenceBook,
+    of_data,
+    same_alpha,
+    select_noted,
+)
 from alphafoundry.dashboard.rendering import data_to, render
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
@@ -35,6 +42,7 @@ from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.store import (
     AlphaRow,
     DailyPnl,
+    DataVersionRow,
     MarketRow,
     OpeningRow,
     RunRow,
@@ -51,6 +59,9 @@ from alphafoundry.store.tables import VerdictName
 router = APIRouter()
 
 MOST_COMPARED = 8
+SUBMITTING = ("daily", "submit")
+"""Flows that choose alphas to submit."""
+
 NEAREST_OF = 500
 """Best alphas of the same prices among which the nearest are sought."""
 
@@ -178,8 +189,9 @@ def alpha(request: Request, service: str = "", id: str = "") -> Response:
     sources = sources_of(request)
     book: EvidenceBook = request.app.state.evidence
     with sources.connect("store") as connection:
-        found = _read_alpha(connection, service, id)
-        book.add_to(connection, [found])
+        mine = _read_whole(connection, service, id)
+        found = dict(mine)
+        book.add_to(connection, [found], {(service, id): mine})
         related = _related(connection, service, id)
     return render(
         request,
@@ -189,6 +201,8 @@ def alpha(request: Request, service: str = "", id: str = "") -> Response:
         alpha=found,
         tree=indented(found["expression"]),
         labels=[found["label"] or "", data_to(found)],
+        mine=mine,
+        tags=sorted(mine["tags"].split(",")) if mine["tags"] else [],
         **related,
     )
 
@@ -277,9 +291,11 @@ def chosen(texts: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _select_alpha() -> Any:
-    return select(
-        *(getattr(AlphaRow, one) for one in _OF_ALPHA), MarketRow.label.label("label")
-    ).outerjoin(MarketRow, MarketRow.id == AlphaRow.market_id)
+    return (
+        select(*(getattr(AlphaRow, one) for one in _OF_ALPHA), LABEL)
+        .outerjoin(MarketRow, MarketRow.id == AlphaRow.market_id)
+        .outerjoin(DataVersionRow, of_data(DataVersionRow))
+    )
 
 
 _OF_ALPHA = (
@@ -297,6 +313,35 @@ def _read_alpha(connection: Any, service: str, alpha_id: str) -> Row:
     if row is None:
         raise MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
     return dict(row._mapping)
+
+
+def _read_whole(connection: Any, service: str, alpha_id: str) -> Row:
+    """Return an alpha with its newest verdict, its submission, and what a person noted."""
+    tags = select(func.aggregate_strings(AlphaTagRow.tag, ",")).where(same_alpha(AlphaTagRow))
+    passed = select(func.max(RunRow.id)).where(
+        RunRow.service == AlphaRow.service,
+        RunRow.flow.in_(SUBMITTING),
+        RunRow.finished_at > AlphaRow.created_at,
+    )
+    query = select_noted(
+        *(getattr(AlphaRow, one) for one in _OF_ALPHA if one not in ("service", "alpha_id")),
+        *(getattr(VerdictRow, one) for one in _OF_VERDICT),
+        AlphaMarkRow.note,
+        SubmissionRow.detail,
+        SubmissionRow.settled_at,
+        SubmissionRow.run_id,
+        OpeningRow.number,
+        OpeningRow.level,
+        OpeningRow.sealed_from,
+        OpeningRow.sealed_to,
+        OpeningRow.run_id.label("opening_run"),
+        tags.correlate(AlphaRow).scalar_subquery().label("tags"),
+        passed.correlate(AlphaRow).scalar_subquery().label("passed_by"),
+    ).where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
+    rows = connection.execute(query).all()
+    if not rows:
+        raise MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
+    return dict(rows[-1]._mapping)
 
 
 def _related(connection: Any, service: str, alpha_id: str) -> dict[str, Any]:
@@ -325,52 +370,16 @@ def _related(connection: Any, service: str, alpha_id: str) -> dict[str, Any]:
             .limit(60)
         )
     ]
-    mine = connection.execute(
-        select(
-            AlphaMarkRow.favourite,
-            AlphaMarkRow.note,
-            SubmissionRow.status,
-            SubmissionRow.detail,
-            SubmissionRow.checks,
-            SubmissionRow.settled_at,
-            SubmissionRow.run_id,
-            VerdictRow.position,
-            *(getattr(VerdictRow, one) for one in _OF_VERDICT),
-            OpeningRow.number,
-            OpeningRow.level,
-            OpeningRow.sealed_from,
-            OpeningRow.sealed_to,
-            OpeningRow.run_id.label("opening_run"),
-            OpeningRow.trials.label("opening_trials"),
-        )
-        .select_from(AlphaRow)
-        .outerjoin(AlphaMarkRow, same_alpha(AlphaMarkRow))
-        .outerjoin(SubmissionRow, same_alpha(SubmissionRow))
-        .outerjoin(VerdictRow, and_(same_alpha(VerdictRow), VerdictRow.verdict.is_not(None)))
-        .outerjoin(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
-        .where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
-        .order_by(VerdictRow.opening_id.desc().nulls_last())
-        .limit(1)
-    ).one()
-    tags = connection.scalars(
-        select(AlphaTagRow.tag)
-        .where(AlphaTagRow.service == service, AlphaTagRow.alpha_id == alpha_id)
-        .order_by(AlphaTagRow.tag)
-    ).all()
     return {
         "own": [row for row in simulations if row["alpha_id"] == alpha_id],
         "children": [row for row in simulations if row["parent_alpha_id"] == alpha_id],
-        "mine": mine,
-        "tags": list(tags),
         "orders": _orders(connection, alpha_id),
     }
 
 
 _OF_VERDICT = (
-    *("verdict", "reason", "search_days", "sealed_days", "sealed_sharpe", "sealed_low"),
-    *("sealed_high", "settled_sharpe", "net_sharpe", "capacity", "impact_small", "impact_middle"),
-    *("impact_large", "years", "years_up", "worst_year", "calm_sharpe", "wild_sharpe", "p"),
-    *("days_needed", "opening_id", "frozen_on"),
+    *("sealed_days", "capacity", "impact_small", "impact_middle", "impact_large", "years"),
+    *("years_up", "worst_year", "calm_sharpe", "wild_sharpe", "p", "days_needed"),
 )
 
 
@@ -507,10 +516,12 @@ def pnl_chart(sources: Sources, given: Given) -> Chart:
                 VerdictRow.pnl_days,
                 VerdictRow.pnl_amounts,
                 OpeningRow.sealed_from,
-                MarketRow.label,
+                LABEL,
             )
             .join(OpeningRow, OpeningRow.id == VerdictRow.opening_id)
+            .join(AlphaRow, same_alpha(VerdictRow))
             .outerjoin(MarketRow, MarketRow.id == OpeningRow.market_id)
+            .outerjoin(DataVersionRow, of_data(DataVersionRow))
             .where(
                 VerdictRow.service == service,
                 VerdictRow.alpha_id == alpha_id,
@@ -583,6 +594,8 @@ def scatter_chart(sources: Sources, given: Given) -> Chart:
             "the others": np.where(hopeful, np.nan, sharpe),
         },
         axis="number",
+        x_name="turnover",
+        x_unit="percent",
         points=True,
         note="in sample: evidence stands with each alpha",
     )

@@ -58,7 +58,12 @@ FETCHES = Table(
             equal(_FETCHES.c.source),
             choices=get_args(Source),
         ),
-        Filter("ok", "answered", equal(_FETCHES.c.ok), hint="0"),
+        Filter(
+            "ok",
+            "answered",
+            lambda text: _FETCHES.c.ok == int(text == "yes"),
+            choices=("yes", "no"),
+        ),
         Filter("q", "reason has", contains(_FETCHES.c.why)),
     ),
 )
@@ -67,7 +72,11 @@ VERSIONS = Table(
     title="Data versions",
     columns=(
         Column("market_id", "market", "code", of=DataVersionRow.market_id),
-        Column("label", "what it is", of=MarketRow.label),
+        Column(
+            "label",
+            "what it is",
+            of=func.coalesce(DataVersionRow.label, MarketRow.label),
+        ),
         Column("fingerprint", "content", "code", of=DataVersionRow.fingerprint),
         Column("first_day", "from", "day", of=DataVersionRow.first_day),
         Column("last_day", "to", "day", of=DataVersionRow.last_day),

@@ -46,7 +46,7 @@ from alphafoundry.trading.money import MONEY, PRICE, SHARE
 router = APIRouter()
 
 MODES = {"resume": "ACTIVE", "halt": "HALTED"}
-SHOWN_HOLDINGS = 40
+SHOWN_HOLDINGS = 12
 SESSIONS_SHOWN = 20
 
 _SHARE, _PRICE, _MONEY = 1.0 * SHARE, 1.0 * PRICE, 1.0 * MONEY
@@ -67,8 +67,8 @@ ORDERS = Table(
         Column("session", "session", "day", of=OrderRow.session),
         Column("side", "side", of=OrderRow.side),
         Column("symbol", "name", of=OrderRow.symbol),
-        Column("quantity", "shares", "number", of=OrderRow.quantity / _SHARE),
-        Column("filled", "filled", "number", of=OrderRow.filled / _SHARE),
+        Column("quantity", "shares", "quantity", of=OrderRow.quantity / _SHARE),
+        Column("filled", "filled", "quantity", of=OrderRow.filled / _SHARE),
         Column("reference", "at", "number", of=OrderRow.reference_price / _PRICE),
         Column("status", "status", "status", of=OrderRow.status),
         Column("reason", "reason", of=OrderRow.reason),
@@ -95,7 +95,7 @@ FILLS = Table(
         Column("broker_fill_id", "fill", "code", of=FillRow.broker_fill_id, hidden=True),
         Column("symbol", "name", of=FillRow.symbol),
         Column("side", "side", of=FillRow.side),
-        Column("quantity", "shares", "number", of=FillRow.quantity / _SHARE),
+        Column("quantity", "shares", "quantity", of=FillRow.quantity / _SHARE),
         Column("price", "price", "number", of=FillRow.price / _PRICE),
         Column("bust_at", "broken", "time", of=FillRow.bust_at),
     ),
@@ -137,7 +137,7 @@ HOLDINGS = Table(
     title="Holdings",
     columns=(
         Column("symbol", "name", of=BalanceRow.symbol, sorts=True),
-        Column("shares", "shares", "number", of=BalanceRow.quantity / _SHARE),
+        Column("shares", "shares", "quantity", of=BalanceRow.quantity / _SHARE),
         Column("price", "price", "number", of=MarkRow.price / _PRICE),
         Column("worth", "worth", "dollars", of=_WORTH, sorts=True),
         Column("size", "size", "dollars", of=func.abs(_WORTH), hidden=True, sorts=True),
@@ -151,6 +151,14 @@ HOLDINGS = Table(
     filters=(Filter("desk", "desk", equal(DeskRow.name)),),
     where=lambda given: [BalanceRow.account == "position", BalanceRow.quantity != 0],
 )
+
+
+def _in_dollars(state: Any, connection: Any, rows: list[Row]) -> None:
+    """Give the parts of a session's PnL in dollars."""
+    for row in rows:
+        row["parts"] = {name: amount / _MONEY for name, amount in (row["parts"] or {}).items()}
+
+
 SESSIONS = Table(
     name="sessions",
     title="Sessions",
@@ -163,7 +171,7 @@ SESSIONS = Table(
         Column("gross", "gross", "dollars", of=PerformanceRow.gross / _MONEY),
         Column("net", "net", "dollars", of=PerformanceRow.net / _MONEY),
         Column("benchmark", "market", "percent", of=PerformanceRow.benchmark),
-        Column("parts", "because of", "code", of=PerformanceRow.parts),
+        Column("parts", "because of", "parts", of=PerformanceRow.parts),
         Column("synthetic", "SYNTHETIC", "yes", of=PerformanceRow.synthetic),
     ),
     source=PerformanceRow.__table__,
@@ -171,6 +179,7 @@ SESSIONS = Table(
     order="-session",
     empty="No session has closed yet.",
     filters=(Filter("desk", "desk", equal(PerformanceRow.desk)),),
+    later=_in_dollars,
 )
 DECISIONS = Table(
     name="decisions",
@@ -207,6 +216,7 @@ def desk(request: Request, desk: str = "") -> Response:
         name = found["name"]
         holdings = read_page(connection, HOLDINGS, {"desk": name}, limit=SHOWN_HOLDINGS)
         sessions = read_page(connection, SESSIONS, {"desk": name}, limit=SESSIONS_SHOWN)
+        _in_dollars(request.app.state, connection, sessions.rows)
     return render(
         request,
         "desk.html",
@@ -370,8 +380,8 @@ def read_desk(connection: Any, name: str) -> tuple[Row | None, list[str]]:
     return (rows[0] if rows else None), [row["name"] for row in rows]
 
 
-def what_would_stop(found: Row) -> list[tuple[str, float | None, float, str]]:
-    """Return (measure, now, limit, what happens there) for each limit of the desk's risk."""
+def what_would_stop(found: Row) -> list[tuple[str, float | None, float, str, str]]:
+    """Return (measure, now, limit, what happens there, kind) for each limit of the desk's risk."""
     risk = found["risk"] or {}
     limits = ((found["schedule"] or {}).get("desk") or {}).get("risk") or {}
     named = (
@@ -384,8 +394,9 @@ def what_would_stop(found: Row) -> list[tuple[str, float | None, float, str]]:
         ("halt_drawdown", "drawdown", "fall from the peak", "it halts"),
     )
     return [
-        (label, None if risk.get(key) is None else abs(risk[key]), float(limits[limit]), then)
+        (label, None if risk.get(key) is None else abs(risk[key]), float(limits[limit]), then, kind)
         for limit, key, label, then in named
+        for kind in ("number" if key == "beta" else "percent",)
         if isinstance(limits.get(limit), int | float)
     ]
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, tuple_
 from starlette.responses import Response
 
 from alphafoundry.dashboard.access import Session
 from alphafoundry.dashboard.asking import sources_of
+from alphafoundry.dashboard.evidence import by_alpha, select_noted
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import Row
@@ -22,10 +23,11 @@ TABLES = ()
 CHARTS: dict[str, Any] = {}
 
 HOURS = 24
-WINDOWS = (1, 6)
+WINDOWS = (0.25, 1, 6)
 """Hours that the timeline shows where everything lies within."""
 
 HOUR = timedelta(hours=1)
+BEST = 5
 LANES = 14
 BARS = 400
 
@@ -49,25 +51,35 @@ def now(request: Request) -> Response:
             .where(newer, AlphaRow.hopeful)
             .scalar_subquery(),
         )
-        best = [
-            dict(row._mapping)
-            for row in connection.execute(
-                select(
-                    AlphaRow.service,
-                    AlphaRow.alpha_id,
+        chosen = (
+            select(AlphaRow.service, AlphaRow.alpha_id)
+            .where(AlphaRow.created_at > best_since, AlphaRow.fitness.is_not(None))
+            .order_by(AlphaRow.hopeful.desc(), AlphaRow.fitness.desc())
+            .limit(BEST)
+            .subquery()
+        )
+        noted = by_alpha(
+            connection.execute(
+                select_noted(
                     AlphaRow.sharpe,
                     AlphaRow.fitness,
+                    AlphaRow.hopeful,
                     AlphaRow.market_id,
-                    AlphaRow.created_at,
                     counts[0].label("new"),
                     counts[1].label("new_hopeful"),
+                ).where(
+                    tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(
+                        select(chosen.c.service, chosen.c.alpha_id)
+                    )
                 )
-                .where(AlphaRow.created_at > best_since, AlphaRow.fitness.is_not(None))
-                .order_by(AlphaRow.hopeful.desc(), AlphaRow.fitness.desc())
-                .limit(5)
             )
-        ]
-        request.app.state.evidence.add_to(connection, best)
+        )
+        best = sorted(
+            (dict(row) for row in noted.values()),
+            key=lambda row: (row["hopeful"], row["fitness"]),
+            reverse=True,
+        )
+        request.app.state.evidence.add_to(connection, best, noted)
         runs = [
             dict(row._mapping)
             for row in connection.execute(
@@ -99,9 +111,10 @@ def now(request: Request) -> Response:
         best_since=best_since,
         runs=runs[:8],
         ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
-        restarts=[row for row in lives if row["restart"] and row["start"] > looked],
+        restarts=[row for row in lives if row["restart"]],
         timeline=timeline(runs, lives, hours=hours, until=moment),
-        hours=hours,
+        lately={0.25: "15 minutes", 1: "hour"}.get(hours, f"{hours} hours"),
+        first=first,
     )
 
 
@@ -130,7 +143,7 @@ def _lives(sources: Sources, since: datetime) -> list[Row]:
     ]
 
 
-def timeline(runs: list[Row], lives: list[Row], *, hours: int, until: datetime) -> dict[str, Any]:
+def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime) -> dict[str, Any]:
     """Return runs and lives as bars on one axis from 0 to 1000, a lane for each name."""
     since = until - hours * HOUR
     length = (until - since).total_seconds()
@@ -161,6 +174,6 @@ def timeline(runs: list[Row], lives: list[Row], *, hours: int, until: datetime) 
     ticks = []
     for number in range(1, 6):
         at = since + number * hours * HOUR / 6
-        at -= timedelta(minutes=at.minute % 10, seconds=at.second)
+        at -= timedelta(minutes=at.minute % (10 if hours >= 1 else 1), seconds=at.second)
         ticks.append({"x": place(at), "told": at.strftime("%H:%M")})
     return {"lanes": list(lanes.items())[:LANES], "ticks": ticks}

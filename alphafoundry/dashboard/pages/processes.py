@@ -92,7 +92,9 @@ EVENTS = Table(
     empty="Nothing has happened yet.",
     filters=(
         Filter("process", "process", equal(_EVENTS.c.process)),
-        Filter("severity", "severity", equal(_EVENTS.c.severity)),
+        Filter(
+            "severity", "severity", equal(_EVENTS.c.severity), choices=("info", "warning", "alert")
+        ),
         Filter("q", "text has", contains(_EVENTS.c.text)),
     ),
 )
@@ -410,7 +412,7 @@ def _marks(sources: Sources, name: str, hours: float) -> list[tuple[float, str]]
 
 CHARTS = {
     "memory": usage_chart("memory", "Memory", "bytes"),
-    "cpu": usage_chart("cpu", "Processor", "percent of a core"),
-    "health": usage_chart("health", "Health", "ratio"),
+    "cpu": usage_chart("cpu", "Processor", "core"),
+    "health": usage_chart("health", "Health", "share"),
     "files": usage_chart("files", "Open files", ""),
 }

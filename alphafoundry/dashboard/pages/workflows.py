@@ -20,6 +20,7 @@ from alphafoundry.dashboard.asking import (
     sources_of,
 )
 from alphafoundry.dashboard.charts import Chart
+from alphafoundry.dashboard.evidence import sureness_of_numbers
 from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import Sources
 from alphafoundry.dashboard.tables import (
@@ -39,6 +40,13 @@ router = APIRouter()
 
 MOST_WEIGHED = 2_000
 """Trials, a random sample of all, that importances are calculated from."""
+
+SAMPLES = {
+    "out_of_sample": "out of sample",
+    "in_sample": "in sample",
+    "given": "given parameters",
+}
+"""What measured days are called."""
 
 CELLS = 12
 MOST_SHADES = 9
@@ -71,14 +79,22 @@ def measured(report: Mapping[str, Any]) -> Row:
     """Return the Sharpe ratio that a workflow ended with, and what stands beside it."""
     numbers = report.get("out_of_sample") or report.get("measured") or {}
     sample = str(report.get("sample") or "")
+    sure = sureness_of_numbers(numbers.get("sharpe"), numbers.get("days"), bars_a_year(report))
+    low, high = sure.band if sure else (None, None)
     return {
         "sharpe": numbers.get("sharpe"),
         "dsr": report.get("deflated"),
         "trials": report.get("deflated_trials"),
-        "verdict": sample.replace("_", " ") or "not measured",
-        "low": None,
-        "high": None,
+        "verdict": SAMPLES.get(sample, "not measured"),
+        "low": low,
+        "high": high,
     }
+
+
+def bars_a_year(report: Mapping[str, Any]) -> float:
+    """Return how many bars of a workflow's market make a year; 252 where it does not say."""
+    found = (report.get("screen") or {}).get("bars_a_year")
+    return float(found) if isinstance(found, int | float) and found > 0 else 252.0
 
 
 WORKFLOWS = Table(
@@ -150,6 +166,7 @@ TRIALS = Table(
         Column("attempts", "attempts", "integer", of=TrialRow.attempts),
         Column("message", "message", of=TrialRow.message),
         Column("seed", "seed", "integer", of=TrialRow.seed, hidden=True),
+        Column("days", "days", "integer", of=TrialRow.metrics["days"].as_integer(), hidden=True),
     ),
     source=TrialRow.__table__,
     keys=(TrialRow.number,),
@@ -220,8 +237,12 @@ def phase(request: Request, number: int, phase: str) -> Response:
     said: dict[str, Any] = next(
         (one for one in (row.report or {}).get("phases") or [] if one.get("name") == phase), {}
     )
+    bars = bars_a_year(row.report or {})
     for one in page.rows:
-        one |= {"dsr": None, "verdict": f"1 of {row.trials:,} trials", "low": None, "high": None}
+        sure = sureness_of_numbers(one["sharpe"], one["days"], bars)
+        low, high = sure.band if sure else (None, None)
+        dsr = sure.deflated(row.trials) if sure else None
+        one |= {"dsr": dsr, "trials": row.trials, "low": low, "high": high, "verdict": None}
     return render(
         request,
         "phase.html",

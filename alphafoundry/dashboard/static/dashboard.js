@@ -78,6 +78,8 @@
     dollars: (v) => (Math.abs(v) >= 1e6 ? (v / 1e6).toFixed(1) + " M$" : Math.abs(v) >= 1e4 ? (v / 1e3).toFixed(0) + " k$" : v.toFixed(0) + " $"),
     percent: (v) => (100 * v).toFixed(1) + " %",
     ratio: (v) => v.toFixed(2),
+    share: (v) => v.toFixed(2),
+    core: (v) => v.toFixed(0) + " %",
   };
   // [least step in seconds, text, and what is added where year, month, day or hour change]
   const dates = [
@@ -87,6 +89,12 @@
     [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
     [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
   ];
+  // Steps that are whole seconds, and whole in binary units.
+  const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+    ...[1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 120, 180, 365, 730, 1825, 3650].map((days) => days * 86400)];
+  const binary = Array.from({ length: 50 }, (_, power) => 2 ** power);
+  // One moment alone has no width: a day around it.
+  const around = (u, low, high) => (low === high ? [low - 43200, high + 43200] : [low, high]);
   const options = (data, width, height) => {
     const style = getComputedStyle(document.documentElement);
     const text = style.getPropertyValue("--text").trim(), line = style.getPropertyValue("--line").trim();
@@ -95,17 +103,21 @@
     const show = (v) => (v === null || v === undefined ? "–" : unit(v));
     return {
       width, height, cursor: { sync: { key: "time" } },
-      scales: { x: { time: data.axis === "time" } },
+      scales: {
+        x: { time: data.axis === "time", ...(data.axis === "time" ? { range: around } : {}) },
+        y: data.unit === "share" ? { range: [0, 1] } : {},
+      },
       tzDate: (ts) => (zone === "local" ? new Date(ts * 1000) : uPlot.tzDate(new Date(ts * 1000), zone === "UTC" ? "Etc/UTC" : zone)),
       axes: [
         {
           stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line },
-          values: data.axis === "time" ? dates : undefined,
+          ...(data.axis === "time" ? { values: dates, incrs: seconds, space: 75 } : {}),
+          ...(units[data.x_unit] ? { values: (u, all) => all.map(units[data.x_unit]) } : {}),
         },
-        { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, size: 76, values: (u, all, axis, space, step) => all.map((v) => (data.unit === "dollars" && step < 1e4 ? v.toLocaleString("en") + " $" : show(v))) },
+        { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, size: 76, ...(data.unit === "bytes" ? { incrs: binary } : {}), values: (u, all, axis, space, step) => all.map((v) => (data.unit === "dollars" && step < 1e4 ? v.toLocaleString("en") + " $" : show(v))) },
       ],
       series: [
-        data.axis === "time" ? { value: "{YYYY}-{MM}-{DD} {HH}:{mm}" } : { value: (u, v) => (v === null ? "–" : String(+v.toPrecision(4))) },
+        data.axis === "time" ? { value: "{YYYY}-{MM}-{DD} {HH}:{mm}" } : { label: data.x_name || "x", value: (u, v) => (v === null ? "–" : (units[data.x_unit] || ((n) => String(+n.toPrecision(4))))(v)) },
         ...data.series.map((one, place) => ({
           label: one.label, stroke: colours[place % colours.length], width: 1.5,
           dash: place > 3 ? [6, 3] : undefined,
@@ -227,8 +239,14 @@
     one.addEventListener("change", () => { localStorage.setItem(name, one.value); location.reload(); });
   }
 
+  // What is newest stands at the right, and is what a narrow window shows.
+  const newest = (within) => {
+    for (const one of within.querySelectorAll('[data-newest="right"]')) one.scrollLeft = one.scrollWidth;
+  };
+
   times(document);
+  newest(document);
   if (window.uPlot) draw(document);
-  body.addEventListener("htmx:afterSwap", () => { forget(); times(document); draw(document); });
+  body.addEventListener("htmx:afterSwap", () => { forget(); times(document); newest(document); draw(document); });
   if (live) { look(); setInterval(look, EVERY); document.addEventListener("visibilitychange", look); }
 })();

@@ -61,9 +61,14 @@ class ExceptionTest:
 
     def __str__(self) -> str:
         colour = f", {self.zone}" if self.zone else f" ({self.days} of {DAYS} days)"
+        tests = [
+            f"{name} p {test.p:.3f}"
+            for name, test in (("Kupiec", self.kupiec), ("Christoffersen", self.christoffersen))
+            if math.isfinite(test.p)
+        ]
         return (
             f"{self.exceptions} exceptions of {self.level:.0%} VaR in {self.days} days{colour}; "
-            f"Kupiec p {self.kupiec.p:.3f}, Christoffersen p {self.christoffersen.p:.3f}"
+            f"{', '.join(tests) or 'too few days for a test'}"
         )
 
 

@@ -191,10 +191,11 @@ async def test_a_slow_form_is_given_up() -> None:
 
 
 @contextlib.contextmanager
-def served(application: object) -> Iterator[int]:
-    """Serve an application on a free port of this machine."""
+def served(application: object, port: int = 0) -> Iterator[int]:
+    """Serve an application on a port of this machine, 0 for a free one."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     server = uvicorn.Server(
         uvicorn.Config(application, host="127.0.0.1", port=port, log_level="error", ws="none")
@@ -257,4 +258,76 @@ async def test_parameters_that_are_no_json_numbers_start_nothing(
         form = {**START, "parameters": text, "nonce": nonce_of(client, access)}
         answer = await client.post("/start", data=form, headers={"origin": ORIGIN})
         assert answer.status_code == 400, text
+    assert prefect.started == []
+
+
+async def test_what_is_no_number_of_a_chart_draws_nothing(client: httpx.AsyncClient) -> None:
+    for query in ("hours=nan", "hours=-inf", "hours=1e999", "hours=-5", "width=-1"):
+        answer = await client.get(f"/api/charts/memory?name=alphas&{query}")
+        assert answer.status_code == 200, query
+        assert all(one is None or isinstance(one, float) for one in answer.json()["x"]), query
+    huge = await client.get("/api/charts/scatter?width=999999999999999999")
+    assert huge.status_code == 200
+
+
+async def test_parameters_of_a_thousand_brackets_are_no_json(
+    client: httpx.AsyncClient, access: Access, prefect: PrefectOfTests
+) -> None:
+    for text in ("[" * 15_000, '{"a":' * 3_000, "[]", '"x"', "9" * 15_000):
+        form = {**START, "parameters": text, "nonce": nonce_of(client, access)}
+        answer = await client.post("/start", data=form, headers={"origin": ORIGIN})
+        assert answer.status_code == 400, text[:9]
+    assert prefect.started == []
+
+
+async def test_a_name_with_line_ends_makes_no_header(
+    client: httpx.AsyncClient, access: Access
+) -> None:
+    for name in ("x\r\nSet-Cookie: a=b", "alpha1\x00", "\u2028", "/../../x", "{alpha_id}"):
+        form = {"service": name, "id": name, "nonce": nonce_of(client, access)}
+        answer = await client.post("/alpha/mark", data=form, headers={"origin": ORIGIN})
+        assert answer.status_code in (400, 503), name
+        assert "set-cookie" not in answer.headers, name
+        looked = await client.get("/alpha", params={"service": name, "id": name})
+        assert looked.status_code == 404, name
+
+
+async def test_a_token_of_scripts_changes_nothing(
+    stranger: httpx.AsyncClient, sources: Sources, prefect: PrefectOfTests
+) -> None:
+    token = (sources.home / "dashboard" / "token").read_text().strip()
+    headers = {"origin": ORIGIN, "authorization": f"Bearer {token}"}
+    assert (await stranger.get("/alphas", headers=headers)).status_code == 200
+    for path in ("/start", "/desk/halt", "/processes/alphas/stop", "/alpha/mark", "/sign-out"):
+        assert (await stranger.post(path, data=START, headers=headers)).status_code == 401, path
+    assert prefect.started == []
+
+
+async def test_headers_of_proxies_and_two_hosts_change_nothing(client: httpx.AsyncClient) -> None:
+    told = {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https", "forwarded": "host=e"}
+    answer = await client.get("/alphas", headers=told)
+    assert answer.status_code == 200
+    assert "evil.example" not in answer.text
+    twice = [("host", f"127.0.0.1:{PORT}"), ("host", "evil.example")]
+    assert (await client.get("/alphas", headers=twice)).status_code == 421
+
+
+async def test_who_guesses_the_token_learns_nothing(
+    stranger: httpx.AsyncClient, access: Access, sources: Sources
+) -> None:
+    for token in ("", "x", " " * 200, "\u0000", "é"):
+        answer = await stranger.post("/sign-in", data={"token": token}, headers={"origin": ORIGIN})
+        assert answer.status_code == 401
+        assert str(sources.home) not in answer.text
+        assert "set-cookie" not in answer.headers
+
+
+async def test_the_nonce_of_another_session_does_nothing(
+    client: httpx.AsyncClient, access: Access, prefect: PrefectOfTests
+) -> None:
+    other = access.session(access.redeem(access.code()))
+    assert other is not None
+    form = START | {"nonce": access.nonce(other)}
+    answer = await client.post("/start", data=form, headers={"origin": ORIGIN})
+    assert answer.status_code == 403
     assert prefect.started == []

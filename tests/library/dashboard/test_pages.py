@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -68,7 +69,7 @@ PAGES = (
     "/actions",
     "/settings",
 )
-VOID = {"meta", "link", "input", "br", "img"}
+VOID = {"meta", "link", "input", "br", "img", "wbr"}
 
 
 class Checked(HTMLParser):
@@ -163,9 +164,46 @@ async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
     cells = re.findall(r'<td class="of-sharpe">(.*?)</td>', text, re.S)
     assert len(cells) == 5
     for cell in cells:
-        assert "DSR" in cell or "no evidence" in cell or "not judged" in cell
+        assert ("DSR" in cell and "[" in cell) or "no band: daily returns" in cell, cell
     assert "not confirmed" in cells[0]
     assert "DSR 0.42 of 7" in cells[0]
+
+
+async def test_sharpe_ratios_of_workflows_and_trials_have_a_band_and_count_their_trials(
+    client: httpx.AsyncClient,
+) -> None:
+    cell = re.compile(r'<td class="of-sharpe">(.*?)</td>', re.S)
+    (held, *_) = cell.findall((await client.get("/workflows?status=finished")).text)
+    # 2.28 a year on 378 days: 1.6449 x sqrt(252 / 378) x sqrt(1 + (2.28^2 / 252) / 2) = 1.35
+    assert "2.28" in held
+    assert "[0.9, 3.6]" in held
+    assert "DSR 0.99" in held
+    trials = cell.findall((await client.get("/workflows/2/search")).text)
+    assert len(trials) == 40
+    for one in trials:
+        assert re.search(r"\[-?\d+\.\d, -?\d+\.\d\] DSR \d\.\d\d of 40", one) or "no band" in one
+
+
+QUESTIONS = (
+    ("why an alpha was not submitted", ("/alpha?",), "It was not submitted: "),
+    ("which process restarted, and why", ("/processes/alphas",), "because: "),
+    ("whether a workflow holds", ("/workflows", "/workflows/2"), "that no search had seen"),
+    ("what the desk holds", ("/desk",), "Largest holdings"),
+    ("what would stop the desk", ("/desk",), "What would stop it"),
+)
+
+
+async def test_a_stranger_gets_an_answer_in_words_from_now_within_three_clicks(
+    client: httpx.AsyncClient,
+) -> None:
+    for question, clicks, answer in QUESTIONS:
+        text = (await client.get("/")).text
+        assert len(clicks) <= 3
+        for click in clicks:
+            links = [html.unescape(one) for one in re.findall(r'href="([^"]+)"', text)]
+            address = next(one for one in links if one.startswith(click))
+            text = (await client.get(address)).text
+        assert answer in text, question
 
 
 async def test_an_alpha_says_why_it_was_not_submitted(client: httpx.AsyncClient) -> None:
@@ -177,7 +215,7 @@ async def test_an_alpha_says_why_it_was_not_submitted(client: httpx.AsyncClient)
 async def test_a_desk_says_what_would_stop_it(client: httpx.AsyncClient) -> None:
     text = (await client.get("/desk")).text
     assert "gross exposure" in text
-    assert "1.100" in text
+    assert "110.0 %" in text
     assert "near" in text
 
 
@@ -190,7 +228,7 @@ async def test_a_process_says_why(client: httpx.AsyncClient) -> None:
 
 async def test_a_workflow_says_whether_it_holds(client: httpx.AsyncClient) -> None:
     text = (await client.get("/workflows/2")).text
-    assert "Sharpe ratio 2.28 on 378 days that no search had seen; deflated 0.99" in text
+    assert "Sharpe ratio 2.28 (90 % band 0.93 to 3.63) on 378 days that no search had seen" in text
 
 
 MISTAKES = (

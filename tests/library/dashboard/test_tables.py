@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 
 import httpx
 import numpy as np
@@ -19,8 +20,10 @@ from alphafoundry.dashboard import Sources
 from alphafoundry.dashboard.application import TABLES
 from alphafoundry.dashboard.charts import Chart, thin
 from alphafoundry.dashboard.facts import trading_days_since
+from alphafoundry.dashboard.pages.agents import conditions_told
 from alphafoundry.dashboard.pages.algorithms import _luck
 from alphafoundry.dashboard.pages.alphas import ALPHAS, by_year, indented
+from alphafoundry.dashboard.rendering import breakable, parts_of, quantity
 from alphafoundry.dashboard.tables import WrongFilter, read_page
 from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
 from alphafoundry.finance.statistics import metrics_of
@@ -194,3 +197,31 @@ def test_luck_of_a_race_counts_its_first_day() -> None:
     expected = deflated_sharpe_ratio(moments(returns), trials=7, sigma=null_deviation(returns))
     assert told["dsr"] == pytest.approx(float(expected), rel=1e-9)
     assert (told["low"] + told["high"]) / 2 == pytest.approx(found.sharpe, rel=1e-9)
+
+
+def test_shares_dollars_and_conditions_are_told_in_words() -> None:
+    assert [quantity(one) for one in (332.0, -0.5, 1234567.25, 0.0, math.nan)] == [
+        *("332", "-0.5", "1,234,567.25", "0", "–"),
+    ]
+    assert parts_of({"price": -0.244, "stamp_duty": 0.0, "borrow_fee": 1200.0}) == (
+        "price -0.24 $, borrow fee 1,200 $"
+    )
+    assert str(breakable("LOW_<b>")) == "LOW_<wbr>&lt;b&gt;"
+    conditions = {
+        "market_hours": True,
+        "low_activity": False,
+        "system_health": 0.6,
+        "position_count": ">0",
+        "news_events": {"is": False, "on_unknown": "allow"},
+        "market_volatility": ["low", "normal"],
+        "data": "last_closed_session",
+    }
+    assert conditions_told(conditions) == [
+        "market hours",
+        "no low activity",
+        "system health of 0.6 or more",
+        "position count >0",
+        "no news events or unknown",
+        "market volatility low or normal",
+        "data last closed session",
+    ]

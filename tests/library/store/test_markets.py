@@ -67,6 +67,7 @@ def test_a_migrated_database_keeps_every_row_and_names_its_data(earlier: Store) 
     assert market.source == "data/bars.parquet"
     (version,) = read_data_versions(earlier, market.id)
     assert (version.first_day, version.last_day) == (date(2020, 1, 2), date(2023, 1, 26))
+    assert version.label in {run.market_label for run in read_runs(earlier)} - {None}
     simulations = read_simulations(earlier, service=OLD)
     assert len(simulations) == 6
     alphas = read_alphas(earlier, OLD, [f"OLD{number}" for number in range(5)])
@@ -179,3 +180,26 @@ def test_a_day_added_keeps_the_market_and_makes_a_version(store: Store) -> None:
     assert count_elsewhere(store, ORIGIN.source, "local:a1b2.3") == ElsewhereCount(200, 0)
     sealed = f"{service}.to-2022-01-31"
     assert count_elsewhere(store, ORIGIN.source, sealed) == ElsewhereCount(0, 200)
+
+
+def test_a_later_run_does_not_rename_what_is_there(store: Store) -> None:
+    def labels() -> tuple[str, dict[str, str | None]]:
+        (market,) = read_markets(store)
+        versions = read_data_versions(store, ORIGIN.market_id)
+        return market.label, {one.fingerprint: one.label for one in versions}
+
+    def begin(data: DataOrigin) -> None:
+        begin_run(store, flow="daily", service="local:a1b2.2", data=data)
+
+    first = replace(ORIGIN, label="SYNTHETIC market to 26 January")
+    begin(first)
+    begin(replace(first, label="something else"))
+    assert labels() == (first.label, {"f1": first.label})
+    newer = replace(NEXT, label="SYNTHETIC market to 27 January")
+    begin(newer)
+    begin(replace(first, label="the old days once more"))
+    begin(replace(first, fingerprint="f0", last=date(2023, 1, 25), label="older days"))
+    assert labels() == (
+        newer.label,
+        {"f0": "older days", "f1": first.label, "f2": newer.label},
+    )
