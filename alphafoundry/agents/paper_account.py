@@ -116,6 +116,7 @@ class PaperAccount:
         self._id = desk.id
         self._alone = alone
         self._kept = _Kept(store, desk.id)
+        self._booked: set[str] = set()
         self._opened: date | None = None
         self._closed: date | None = None
         self._state: DeskState = "active"
@@ -268,7 +269,14 @@ class PaperAccount:
         if seen == self._seen and not self._stored().unsettled:
             return Sent(broken=broken)
         fills = self._stored().fills
-        done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
+        done = execute(
+            self._store,
+            self._id,
+            self._broker,
+            utc(now),
+            only_reduce=only_reduce,
+            booked=self._booked,
+        )
         self._changed(fills=fills + done.fills)
         self._seen = self._both_sides()
         desk = self._stored().desk
@@ -298,7 +306,7 @@ class PaperAccount:
         if self._closed == session:
             return
         self._paper.advance(utc(now))
-        execute(self._store, self._id, self._broker, utc(now))
+        execute(self._store, self._id, self._broker, utc(now), booked=self._booked)
         place = self._sessions.index(session)
         following = self._sessions[place + 1 : place + 2]
         rules = self._paper.rules

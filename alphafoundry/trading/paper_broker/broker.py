@@ -320,28 +320,24 @@ class PaperBroker:
         place = bisect_right(self._times, moment.astimezone(UTC))
         return self._in_order[place:]
 
-    def open_qty(self, symbol: str) -> Decimal:
-        """Return the shares of a position that open orders would close."""
-        held = self.book.positions.get(symbol, _ZERO)
-        return sum(
-            (
-                order.rest
-                for order in self._open.values()
-                if order.symbol == symbol and order.signed * held < 0
-            ),
-            _ZERO,
-        )
+    def open_qty(self) -> dict[str, Decimal]:
+        """Return symbol to the shares of its position that open orders would close."""
+        closing: dict[str, Decimal] = {}
+        for order in self._open.values():
+            if order.signed * self.book.positions.get(order.symbol, _ZERO) < 0:
+                closing[order.symbol] = closing.get(order.symbol, _ZERO) + order.rest
+        return closing
 
     # Time.
 
     def _events(
         self, after: datetime, until: datetime
     ) -> Iterator[tuple[datetime, MarketDay, str]]:
-        for day_name in self._sessions:
-            day = self.market.days[day_name]
+        days = self.market.days
+        first = bisect_right(self._sessions, after, key=lambda day: days[day].session.closes)
+        for day_name in self._sessions[first:]:
+            day = days[day_name]
             hours = day.session
-            if hours.closes <= after:
-                continue
             if hours.opens - BEFORE_OPEN > until:
                 return
             moments = [(hours.opens - BEFORE_OPEN, "before"), (hours.opens, "open")]
@@ -667,7 +663,7 @@ class PaperBroker:
                 f"{opposite[0].id} exists for {order.symbol}",
             )
         if held * order.signed < 0:
-            free = abs(held) - self.open_qty(order.symbol)
+            free = abs(held) - self.open_qty().get(order.symbol, _ZERO)
             if order.qty > free:
                 raise Refused(
                     403,
