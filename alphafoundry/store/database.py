@@ -247,9 +247,36 @@ def _column(values: list[Any], keep: Callable[[Any], Any] | None) -> list[Any]:
     return [keep(value) for value in values]
 
 
-def insert_rows(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT as of `insert` for `execute_many`."""
-    return insert_of(session.get_bind().dialect.name, _rows_of(table))
+def insert_once(
+    session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]], *key: str
+) -> None:
+    """Insert many rows at once; one whose key is there already stays as it is."""
+    session.flush()
+    execute_many(session, _upsert(session.get_bind().dialect.name, table, key, ()), rows)
+
+
+def put_rows(
+    session: Session,
+    table: type[Table],
+    rows: Sequence[Mapping[str, Any]],
+    *key: str,
+    changes: tuple[str, ...],
+) -> None:
+    """Insert many rows at once; of one whose key is there already these columns change."""
+    session.flush()
+    execute_many(session, _upsert(session.get_bind().dialect.name, table, key, changes), rows)
+
+
+@lru_cache(maxsize=64)
+def _upsert(
+    dialect: str, table: type[Table], key: tuple[str, ...], changes: tuple[str, ...]
+) -> UpdateBase:
+    added = insert_of(dialect, _rows_of(table))
+    if not changes:
+        return added.on_conflict_do_nothing(index_elements=key)
+    return added.on_conflict_do_update(
+        index_elements=key, set_={name: added.excluded[name] for name in changes}
+    )
 
 
 @lru_cache(maxsize=256)

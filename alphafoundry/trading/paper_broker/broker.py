@@ -801,6 +801,7 @@ def _text(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
+@lru_cache(maxsize=16)
 def _rfc(moment: str) -> str:
     return moment.replace("+00:00", "Z")
 

@@ -32,6 +32,8 @@ LAGS = 21
 VOLATILITY_DAYS = 60
 _LEAST_VOLATILITY_DAYS = 20
 _ALIKE_EVERY = 5
+_CACHE_BYTES = 64 * 2**20
+"""Of sub-expressions, for all threads together: a few strategies share only some."""
 _DECAYS = np.linspace(0.0, 0.98, 99)
 
 
@@ -152,7 +154,7 @@ def strategy_weights(
 
     The sum of absolute weights is 1 or 0 on each day; errors and `rules` as of `signal_history`.
     """
-    return _weights(strategy, EvaluatorCache(panel), rules)
+    return _weights(strategy, EvaluatorCache(panel, cache_bytes=_CACHE_BYTES), rules)
 
 
 def combine(
@@ -268,11 +270,11 @@ def _all_weights(
     rules: RuleWeights | None,
 ) -> list[Array]:
     if workers == 1 or evaluators is not None:
-        shared = evaluators or EvaluatorCache(panel)
+        shared = evaluators or EvaluatorCache(panel, cache_bytes=_CACHE_BYTES)
         return [_weights(one, shared, rules) for one in strategies]
 
     def share(number: int) -> list[Array]:
-        own = EvaluatorCache(panel)
+        own = EvaluatorCache(panel, cache_bytes=_CACHE_BYTES // workers)
         return [_weights(one, own, rules) for one in strategies[number::workers]]
 
     with ThreadPoolExecutor(workers) as threads:
