@@ -650,11 +650,8 @@ class PaperBroker:
 
     def _check_account(self, order: PaperOrder) -> None:
         held = self.book.positions.get(order.symbol, _ZERO)
-        opposite = [
-            one
-            for one in self._open.values()
-            if one.symbol == order.symbol and one.side != order.side
-        ]
+        same = [one for one in self._open.values() if one.symbol == order.symbol]
+        opposite = [one for one in same if one.side != order.side]
         if opposite:
             raise Refused(
                 403,
@@ -663,7 +660,7 @@ class PaperBroker:
                 f"{opposite[0].id} exists for {order.symbol}",
             )
         if held * order.signed < 0:
-            free = abs(held) - self.open_qty().get(order.symbol, _ZERO)
+            free = abs(held) - sum((one.rest for one in same if one.signed * held < 0), _ZERO)
             if order.qty > free:
                 raise Refused(
                     403,
