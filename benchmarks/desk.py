@@ -28,7 +28,7 @@ from alphafoundry.market.calibration import generate_market
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation import SimulationSettings
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer, trade_to_weights
-from alphafoundry.trading.portfolio.signals import signal_history
+from alphafoundry.trading.portfolio.signals import strategy_weights
 from benchmarks.results_file import write_result
 
 REVERSAL = "-ts_delta(close, 5) / ts_delay(close, 5)"
@@ -79,8 +79,8 @@ def compare_books(panel: Panel, names: int, days: int) -> list[dict[str, Any]]:
     close = panel.fields["close"][-days - 1 :]
     whole = np.flatnonzero(np.isfinite(close).all(axis=0))[:names]
     close = np.ascontiguousarray(close[:, whole])
-    history = signal_history(panel, [_strategy(REVERSAL, panel)])
-    weights = 0.5 * np.ascontiguousarray(history.weights[0][-days - 1 : -1][:, whole])
+    held = strategy_weights(panel, _strategy(REVERSAL, panel))
+    weights = 0.5 * np.ascontiguousarray(held[-days - 1 : -1][:, whole])
     returns = close[1:] / close[:-1] - 1.0
     dates = pd.DatetimeIndex(panel.dates[-days - 1 :])
     symbols = [f"N{number}" for number in range(len(whole))]

@@ -27,7 +27,7 @@ from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
 from alphafoundry.store.performance import read_performance
 from alphafoundry.store.performance_tables import PerformanceRow
-from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer
+from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer, SignalHistory
 from alphafoundry.trading.risk import (
     BookHistory,
     Position,
@@ -110,6 +110,7 @@ class TradingFloor:
     _facts: tuple[object, Facts] | None = None
     _volatility: tuple[date | None, str | None] = (None, None)
     _rebalancer: Rebalancer | None = None
+    _signals: SignalHistory | None = None
     _risk: tuple[object, RiskSnapshot] | None = None
     _looked_at: Sequence[PerformanceRow] = ()
 
@@ -317,13 +318,17 @@ class TradingFloor:
                 costs=self.rules.costs,
                 workers=self.workers,
                 rules=rule_weights,
+                known=self._signals,
             )
+            self._signals = None
         return self._rebalancer
 
     def trade(self, strategies: Sequence[LiveStrategy]) -> None:
         """Trade these strategies from the next rebalancing on."""
         self.strategies_known = True
         if list(strategies) != list(self.strategies):
+            if self._rebalancer is not None:
+                self._signals = self._rebalancer.history
             self.strategies, self._rebalancer = tuple(strategies), None
 
     def hard_to_borrow(self) -> list[str]:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from alphafoundry.errors import MarketError
@@ -141,6 +142,7 @@ class ExchangeHours:
         return int(datetime.combine(day, clock, self.zone).timestamp())
 
 
+@lru_cache(maxsize=8192)
 def utc(moment: int) -> datetime:
     """Return seconds since 1970 as an aware datetime in UTC."""
     return datetime.fromtimestamp(moment, UTC)

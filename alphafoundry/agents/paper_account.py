@@ -116,6 +116,7 @@ class PaperAccount:
         self._id = desk.id
         self._alone = alone
         self._kept = _Kept(store, desk.id)
+        self._booked: set[str] = set()
         self._opened: date | None = None
         self._closed: date | None = None
         self._state: DeskState = "active"
@@ -224,7 +225,7 @@ class PaperAccount:
             for one in _sendable(whole, limits)
         ]
         intend_orders(self._store, self._id, requests, batch=f"rebalance {session}", now=utc(now))
-        self._changed()
+        self._changed(books=False)
         return len(requests)
 
     def traded(self, session: date) -> Mapping[str, int]:
@@ -253,7 +254,7 @@ class PaperAccount:
             reasons={one.symbol: str(one) for one in stops},
         )
         intend_orders(self._store, self._id, requests, batch=f"stops {stops[0].day}", now=utc(now))
-        self._changed()
+        self._changed(books=False)
         return len(requests)
 
     def execute(self, now: int, *, mode: DeskMode, only_reduce: bool = False) -> Sent:
@@ -267,9 +268,16 @@ class PaperAccount:
         seen = self._both_sides()
         if seen == self._seen and not self._stored().unsettled:
             return Sent(broken=broken)
-        fills = self._stored().fills
-        done = execute(self._store, self._id, self._broker, utc(now), only_reduce=only_reduce)
-        self._changed(fills=fills + done.fills)
+        done = execute(
+            self._store,
+            self._id,
+            self._broker,
+            utc(now),
+            only_reduce=only_reduce,
+            booked=self._booked,
+        )
+        same = not done.fills and not done.payments and done.reconciliation != "adopted"
+        self._changed(fills=done.fills, books=not same)
         self._seen = self._both_sides()
         desk = self._stored().desk
         if desk.state == "halted" and self._state != "halted":
@@ -289,16 +297,17 @@ class PaperAccount:
         self._paper.advance(utc(now))
         place = self._sessions.index(session)
         before = self._days.days[self._sessions[place - 1]] if place else None
-        open_session(self._store, self._id, self._days.days[session], before=before, at=utc(now))
+        day = self._days.days[session]
+        booked = open_session(self._store, self._id, day, before=before, at=utc(now))
         self._opened = session
-        self._changed()
+        self._changed(books=booked > 0)
 
     def close_session(self, session: date, now: int) -> None:
         """Value the positions at a session's closes, and book what the night costs, once."""
         if self._closed == session:
             return
         self._paper.advance(utc(now))
-        execute(self._store, self._id, self._broker, utc(now))
+        done = execute(self._store, self._id, self._broker, utc(now), booked=self._booked)
         place = self._sessions.index(session)
         following = self._sessions[place + 1 : place + 2]
         rules = self._paper.rules
@@ -312,7 +321,7 @@ class PaperAccount:
             interest_rate=rules.interest_rate,
         )
         self._closed = session
-        self._changed()
+        self._changed(fills=done.fills)
 
     def fill_quality(self, session: date, tolerance: float) -> float | None:
         """Return the share of fills of orders for the close within a fraction of it; or None."""
@@ -459,12 +468,22 @@ class PaperAccount:
             self._kept = _Kept(self._store, self._id)
         return self._kept
 
-    def _changed(self, *, fills: int | None = None) -> None:
-        """Read anew from now on; all but the number of fills, where it is known."""
+    def _changed(self, *, fills: int = 0, books: bool = True) -> None:
+        """Read anew from now on, but for what has not changed.
+
+        Parameters
+        ----------
+        fills : how many were booked
+        books : whether cash, a position or a mark may have changed
+        """
         self.version += 1
+        before = vars(self._kept)
         self._kept = _Kept(self._store, self._id)
-        if fills is not None:
-            self._kept.fills = fills
+        if "fills" in before:
+            self._kept.fills = before["fills"] + fills
+        for name in () if books else ("books", "positions"):
+            if name in before:
+                setattr(self._kept, name, before[name])
 
 
 def _sendable(order: IntendedOrder, limits: OrderLimits) -> Iterator[IntendedOrder]:

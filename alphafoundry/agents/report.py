@@ -13,6 +13,8 @@ from alphafoundry.runs import Figure, Passage, Table
 from alphafoundry.trading.portfolio import LiveStrategy
 
 OUTCOMES = ("ran", "idle", "blocked", "missed", "failed")
+RESEARCH = ("strategy_research", "model_innovation", "model_validation", "strategy_backtesting")
+"""Agents whose time is told apart: they look for what to trade, and trade nothing."""
 
 
 @dataclass
@@ -246,12 +248,14 @@ class DeskReport:
     def _told_speed(self) -> str:
         ticks = max(self.ticks.total(), 1)
         cpu = sum(self.cpu.values())
+        searched = sum(self.cpu.get(agent, 0.0) for agent in RESEARCH)
         return (
             f"{len(self.evenings) / max(self.seconds, 1e-9):.2f} sessions a second, "
             f"{self.seconds / ticks * 1e6:.0f} us a tick, of which "
-            f"{(self.seconds - cpu) / ticks * 1e6:.0f} beside the agents' own {cpu:.1f} s; before "
-            f"them research {self.research:.1f} s, signals and models {self.preparing:.1f} s; all "
-            "of processor time"
+            f"{(self.seconds - cpu) / ticks * 1e6:.0f} beside the agents' own {cpu:.1f} s, "
+            f"{searched:.1f} s of it research and models; before them research "
+            f"{self.research:.1f} s, signals and models {self.preparing:.1f} s; all of processor "
+            "time"
         )
 
     def _tick_rows(self) -> list[dict[str, str]]:

@@ -19,6 +19,8 @@ def severe_now(results: Mapping[str, Mapping[str, Any]], now: int, names: int) -
     kept = results.get(OWN)
     if kept is None:
         return None
+    if not kept["severe"]:
+        return False
     recent = [symbols for moment, symbols in kept["severe"] if now - WINDOW < moment <= now]
     touched = {name for symbols in recent for name in symbols}
     return any(not symbols for symbols in recent) or len(touched) >= max(2.0, MANY * names)

@@ -6,12 +6,13 @@ seed. So the same desk gives the same rows, in the same order, on any machine.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,8 @@ class Simulator:
     ----------
     now : moment up to which everything has happened
     ticks : so far
-    cpu : agent to seconds of processor time that its runs took
+    cpu : agent to seconds of processor time that its runs took: those of the process, shared out
+        by how long each run lasted, since asking for them costs more than most runs
 
     """
 
@@ -55,6 +57,7 @@ class Simulator:
         self.now = began_at
         self.ticks = 0
         self.cpu: defaultdict[str, float] = defaultdict(float)
+        self._lasted: defaultdict[str, float] = defaultdict(float)
         self._durations = durations or self._drawn
         self._events: list[_Event] = []
         self._numbers = 0
@@ -82,6 +85,10 @@ class Simulator:
 
     def run_until(self, moment: int) -> None:
         """Let everything happen up to a moment, that included."""
+        with self._shared_out():
+            self._run_until(moment)
+
+    def _run_until(self, moment: int) -> None:
         for due_at, _, agent in all_due(
             self.desk.schedule.tasks.values(), self.desk.hours, self.now, moment
         ):
@@ -93,9 +100,21 @@ class Simulator:
 
     def finish(self) -> None:
         """Let what is under way come to its end."""
-        while self._events:
-            self.now = max(self.now, self._events[0].moment)
-            self._happen(heapq.heappop(self._events))
+        with self._shared_out():
+            while self._events:
+                self.now = max(self.now, self._events[0].moment)
+                self._happen(heapq.heappop(self._events))
+
+    @contextlib.contextmanager
+    def _shared_out(self) -> Iterator[None]:
+        """Share out the processor time of the block among the agents that ran in it."""
+        spent, began = time.process_time(), time.perf_counter()
+        yield
+        whole = max(time.perf_counter() - began, 1e-9)
+        spent = time.process_time() - spent
+        for agent, lasted in self._lasted.items():
+            self.cpu[agent] += spent * lasted / whole
+        self._lasted.clear()
 
     def _happen_before(self, moment: int) -> None:
         while self._events and self._events[0].moment <= moment:
@@ -124,12 +143,12 @@ class Simulator:
     def _attempt(self, step: Step, now: int) -> None:
         assert step.record is not None and step.context is not None
         agent, due_at = step.record.agent, step.record.due_at
-        began = time.process_time()
+        began = time.perf_counter()
         try:
             ended: AgentResult | Exception = self.desk.attempt(step, now)
         except Exception as problem:
             ended = problem
-        self.cpu[agent] += time.process_time() - began
+        self._lasted[agent] += time.perf_counter() - began
         over = now + max(1, math.ceil(self._durations(agent, due_at, step.record.attempts)))
         if over > step.context.deadline:
             timeout = self.desk.schedule.tasks[agent].timeout

@@ -216,12 +216,9 @@ def strategy_returns(floor: TradingFloor) -> tuple[NDArray[np.datetime64], Array
     simulation counts them. Days before a strategy holds anything are 0.
     """
     assert floor.data_until is not None
-    history = floor.rebalancer().history
     behind = lag(1)
     end = floor.days_to(floor.data_until)
-    returns = np.nan_to_num(floor.panel.fields["returns"][behind:end])
-    held = history.weights[:, : end - behind]
-    return floor.panel.dates[behind:end], 2.0 * np.einsum("sdi,di->sd", held, returns)
+    return floor.panel.dates[behind:end], floor.rebalancer().history.earned[:, : end - behind]
 
 
 def first_day_of(row: DeskStrategyRow) -> date:

@@ -329,23 +329,25 @@ def _marks(
 ) -> dict[str, int]:
     """Return symbol to its newest mark up to a day."""
     until = MarkRow.session <= day if included else MarkRow.session < day
+    # One step into the index for each name, however many sessions there have been.
+    newest = (
+        select(MarkRow.price)
+        .where(MarkRow.desk_id == desk_id, MarkRow.symbol == BalanceRow.symbol, until)
+        .order_by(MarkRow.session.desc())
+        .limit(1)
+        .correlate(BalanceRow)
+        .scalar_subquery()
+    )
     found: dict[str, int] = {}
     for part in in_chunks(sorted(name for name, quantity in held.items() if quantity)):
-        newest = (
-            select(MarkRow.symbol, func.max(MarkRow.session).label("session"))
-            .where(MarkRow.desk_id == desk_id, MarkRow.symbol.in_(part), until)
-            .group_by(MarkRow.symbol)
-            .subquery()
+        query = select(BalanceRow.symbol, newest).where(
+            BalanceRow.desk_id == desk_id,
+            BalanceRow.account == "position",
+            BalanceRow.symbol.in_(part),
         )
-        query = (
-            select(MarkRow.symbol, MarkRow.price)
-            .join(
-                newest,
-                (MarkRow.symbol == newest.c.symbol) & (MarkRow.session == newest.c.session),
-            )
-            .where(MarkRow.desk_id == desk_id)
-        )
-        found |= {row.symbol: row.price for row in transaction.execute(query)}
+        found |= {
+            symbol: price for symbol, price in transaction.execute(query) if price is not None
+        }
     return found
 
 

@@ -215,7 +215,7 @@ def desk_sheet(
             f"desk {found.name}: performance_analysis has not looked at a closed session yet; "
             "enable it in the schedule, and let the desk trade one"
         )
-    series = _series(rows)
+    series = desk_series(rows)
     trials = count_desks_like(store, found.name)
     plain = tear_sheet(
         series,
@@ -255,7 +255,8 @@ def attribution_of(row: PerformanceRow) -> Attribution:
     return Attribution(row.session, row.pnl, row.parts, row.drift, {})
 
 
-def _series(rows: Sequence[PerformanceRow]) -> ReturnSeries:
+def desk_series(rows: Sequence[PerformanceRow]) -> ReturnSeries:
+    """Return the daily returns that a desk's rows tell, beside those of its market."""
     benchmark = [math.nan if row.benchmark is None else row.benchmark for row in rows]
     return ReturnSeries(
         np.array([row.session for row in rows], dtype="datetime64[D]"),

@@ -24,10 +24,9 @@ from alphafoundry.store.agent_tables import (
 from alphafoundry.store.database import (
     Store,
     add_rows,
-    execute_many,
-    insert,
-    insert_rows,
+    insert_once,
     lock_subject,
+    put_rows,
 )
 from alphafoundry.store.model_tables import ModelRow
 from alphafoundry.store.runs import is_alive
@@ -110,14 +109,11 @@ class DeskTransaction:
 
     def put_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the states of agents."""
-        for agent, state in states.items():
-            self._session.execute(
-                insert(self._session, AgentStateRow)
-                .values(desk=self._desk, agent=agent, state=dict(state))
-                .on_conflict_do_update(
-                    index_elements=["desk", "agent"], set_={"state": dict(state)}
-                )
-            )
+        given = [
+            {"desk": self._desk, "agent": agent, "state": dict(state)}
+            for agent, state in states.items()
+        ]
+        put_rows(self._session, AgentStateRow, given, "desk", "agent", changes=("state",))
 
     def running(self) -> list[AgentTickRow]:
         """Return the ticks under way."""
@@ -238,11 +234,8 @@ class DeskTransaction:
         One of the same moment is left as it is.
         """
         if rows:
-            once = insert_rows(self._session, HealthSampleRow).on_conflict_do_nothing(
-                index_elements=["desk", "at"]
-            )
             given = [{"desk": self._desk, **row} for row in rows]
-            execute_many(self._session, once, given)
+            insert_once(self._session, HealthSampleRow, given, "desk", "at")
             oldest = max(row["at"] for row in rows) - keep
             self._session.execute(
                 delete(HealthSampleRow).where(

@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import orjson
 from sqlalchemy import DateTime, Dialect, Double, Text
 from sqlalchemy.types import TypeDecorator
 
 _NOT_PLAIN = re.compile("[\0\ud800-\udfff]")
 
 
-_PLAIN = json.JSONEncoder(allow_nan=False, default=str)
+_AS_TEXT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -37,7 +38,8 @@ def _time_of_sqlite(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _plain_text(value: str | None) -> str | None:
+def plain_text(value: str | None) -> str | None:
+    """Return text without NUL and lone surrogates, in whose place is U+FFFD."""
     if value is None or (value.isascii() and "\0" not in value):
         return value
     return _NOT_PLAIN.sub("\ufffd", value)
@@ -78,10 +80,10 @@ class PlainText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return _plain_text(value)
+        return plain_text(value)
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        return _plain_text
+        return plain_text
 
 
 class FiniteFloat(TypeDecorator[float]):
@@ -99,8 +101,19 @@ class FiniteFloat(TypeDecorator[float]):
 def to_json(value: object, *, indent: int | None = None) -> str:
     """Return strict JSON; NaN and infinity become null, NumPy scalars their plain value."""
     if indent is None:
-        return _PLAIN.encode(_plain(value))
+        try:
+            return orjson.dumps(value, default=_other, option=_AS_TEXT).decode()
+        except TypeError:
+            # Keys that are no text, integers beyond 64 bits, lone surrogates.
+            pass
     return json.dumps(_plain(value), allow_nan=False, default=str, indent=indent)
+
+
+def _other(value: Any) -> Any:
+    """Return what JSON has for a value that it has no kind for."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return list(value) if isinstance(value, set | frozenset) else str(value)
 
 
 def _plain(value: Any) -> Any:

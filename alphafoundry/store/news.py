@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from alphafoundry.store.database import Store, in_chunks, insert
+from alphafoundry.store.database import Store, in_chunks, insert_once
 from alphafoundry.store.news_tables import NewsRow, NewsScoreRow
 
 
@@ -33,8 +33,7 @@ def record_news(
         return
     with store.write() as session:
         for table, rows in ((NewsRow, news), (NewsScoreRow, scores)):
-            once = insert(session, table).on_conflict_do_nothing(index_elements=["desk", "key"])
-            session.execute(once, [{"desk": desk, **row} for row in rows])
+            insert_once(session, table, [{"desk": desk, **row} for row in rows], "desk", "key")
 
 
 def read_news(

@@ -6,7 +6,6 @@ It sends each request once. An order whose answer is lost raises `BrokerUnavaila
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx
+import orjson
 
 from alphafoundry.errors import (
     BrokerError,
@@ -370,7 +370,7 @@ class BrokerClient:
         if self._here is None:
             response = self._http.request(method, path, json=body)
             return _Answer(where, response.status_code, response.content)
-        content = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else orjson.dumps(body)
         status, _, told = self._here.ask(method, path, self._headers, content)
         return _Answer(where, status, told)
 
@@ -483,7 +483,7 @@ class _Answer:
     def body(self) -> object:
         """The JSON of the answer, None where it is none."""
         try:
-            return json.loads(self.content)
+            return orjson.loads(self.content)
         except ValueError:
             return None
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
@@ -18,6 +18,11 @@ from alphafoundry.trading.ledger import post, transfer_lines
 
 PAPER_BROKER = "paper"
 """Name of the broker of this project in `DeskRow.broker`."""
+
+
+_DESK = (
+    select(DeskRow).where(DeskRow.id == bindparam("desk")).execution_options(populate_existing=True)
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def read_desk(store: Store, desk_id: int) -> DeskRow:
 
 def desk_in(transaction: Transaction, desk_id: int) -> DeskRow:
     """Return a desk as the transaction sees it. Raises TradingError where there is none."""
-    desk = transaction.get(DeskRow, desk_id, populate_existing=True)
+    desk = transaction.scalars(_DESK, {"desk": desk_id}).one_or_none()
     if desk is None:
         raise TradingError(f"there is no desk {desk_id}; create it first")
     return desk

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, cast
 
 from sqlalchemy import BindParameter, Table, bindparam, func, select
@@ -153,6 +154,7 @@ def execute(
     now: datetime,
     *,
     only_reduce: bool = False,
+    booked: set[str] | None = None,
 ) -> Execution:
     """Reconcile, send the intended orders, read fills; `now` is the desk's clock.
 
@@ -162,10 +164,12 @@ def execute(
 
     only_reduce : send only orders that lessen a position; the others wait for another tick, or
         for their cut-off
+    booked : ids of activities that earlier ticks have booked; those of this one are added, and the
+        store is not asked for them. None asks for all
     """
     done = Execution()
     try:
-        _Tick(store, desk_id, broker, now, done, only_reduce=only_reduce).run()
+        _Tick(store, desk_id, broker, now, done, only_reduce=only_reduce, booked=booked).run()
     except BrokerUnavailable as problem:
         done.trouble = str(problem)
     return done
@@ -237,8 +241,10 @@ class _Tick:
         done: Execution,
         *,
         only_reduce: bool = False,
+        booked: set[str] | None = None,
     ) -> None:
         self._store = store
+        self._booked: set[str] = set() if booked is None else booked
         self._only_reduce = only_reduce
         self._desk_id = desk_id
         self._broker = broker
@@ -485,25 +491,34 @@ class _Tick:
             desk = desk_in(transaction, self._desk_id)
         since = desk.fills_until or desk.created_at
         after = max(since - (_SWEEP if sweep else _OVERLAP), desk.created_at - _SKEW)
-        told = self._broker.activities(after=after, known=self._known_activities)
+        told = self._broker.activities(
+            after=after, known=partial(self._known_activities, sweep=sweep)
+        )
         # A broker may list one twice.
         activities = list({one.id: one for one in told}.values())
         if not activities:
             return
         self._attach(activities)
         with self._orders() as orders:
-            self._book(orders, activities)
+            booked = self._book(orders, activities)
             newest = max(one.at for one in activities)
             if newest > since:
                 desk_in(orders.transaction, self._desk_id).fills_until = newest
+        self._booked |= booked
 
-    def _known_activities(self, ids: list[str]) -> set[str]:
-        known: set[str] = set()
+    def _known_activities(self, ids: list[str], *, sweep: bool) -> set[str]:
+        if sweep:
+            # What a sweep does not list no longer is not asked for again.
+            self._booked.intersection_update(ids)
+        known = self._booked.intersection(ids)
+        unsure = [one for one in ids if one not in known]
+        if not unsure:
+            return known
         with self._store.session() as transaction:
-            for part in in_chunks(ids):
+            for part in in_chunks(unsure):
                 fills = transaction.scalars(_KNOWN_FILLS, {**self._ours, "ids": part})
                 known.update(fills)
-            for part in in_chunks(f"{_ACTIVITY}{one}" for one in ids if one not in known):
+            for part in in_chunks(f"{_ACTIVITY}{one}" for one in unsure if one not in known):
                 paid = transaction.scalars(_KNOWN_PAYMENTS, {**self._ours, "references": part})
                 known.update(reference.removeprefix(_ACTIVITY) for reference in paid)
         return known
@@ -529,8 +544,9 @@ class _Tick:
                 if row is not None:
                     self._apply(orders, row, one)
 
-    def _book(self, orders: Orders, activities: Sequence[BrokerActivity]) -> None:
-        """Book activities that are not booked yet."""
+    def _book(self, orders: Orders, activities: Sequence[BrokerActivity]) -> set[str]:
+        """Book activities that are not booked yet; return the ids of those that now are."""
+        booked = set()
         ours: dict[str | None, Order] = {}
         for part in in_chunks(one.order_id for one in activities if one.kind == "FILL"):
             ours |= {
@@ -546,10 +562,13 @@ class _Tick:
             if order is not None:
                 entries.append(book_fill(orders, order, _fill_of(activity), now=self._now))
                 self._done.fills += 1
+                booked.add(activity.id)
             elif kind is not None and activity.amount:
                 entries.append(_payment(activity, kind, waiting))
                 self._done.payments += 1
+                booked.add(activity.id)
         post_all(orders.transaction, self._desk_id, entries)
+        return booked
 
     def _rows_of(self, orders: Orders, told: Sequence[BrokerOrder]) -> dict[str, Order]:
         found: dict[str, Order] = {}

@@ -343,6 +343,8 @@ def open_session(
     """
     count = 0
     session = day.session.day
+    if not (day.splits or day.dividends or day.delistings):
+        return 0
     with store.write() as transaction:
         held = read_books(transaction, desk_id).holdings
         for split in day.splits:

@@ -31,7 +31,7 @@ _CENT = Decimal("0.01")
 _SMALLEST = Decimal("0.0001")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DayBar:
     """Raw prices of one share on one day in dollars; volume in shares."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,10 +11,12 @@ from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.agents.track_record import record_sessions, write_tear_sheet
-from alphafoundry.performance import LEAST_DAYS
+from alphafoundry.performance import LEAST_DAYS, ReturnSeries, sharpe_evidence
 from alphafoundry.performance.attribution import STRATEGY
-from alphafoundry.performance.sheet import TearSheet, desk_sheet
+from alphafoundry.performance.sheet import desk_series, desk_sheet
+from alphafoundry.performance.statistics import SharpeEvidence, statistics_of
 from alphafoundry.store.agents import desk_transaction
+from alphafoundry.store.performance_tables import PerformanceRow
 from alphafoundry.trading.money import MONEY
 
 OWN = "performance_analysis"
@@ -71,54 +74,54 @@ def performance_analysis(context: AgentContext) -> AgentResult:
     new = record_sessions(floor, context.now)
     if not floor.evenings:
         return AgentResult("no session has closed yet")
-    sheet = desk_sheet(floor.store, floor.desk, floor.looked_at())
+    rows = floor.looked_at()
+    series = desk_series(rows)
     if given.alert_on_anomalies:
-        _tell_odd(floor, sheet, len(new), context.now)
+        _tell_odd(floor, series, len(new), context.now)
     if given.generate_reports and not floor.simulated:
-        write_tear_sheet(floor, sheet)
+        write_tear_sheet(floor, desk_sheet(floor.store, floor.desk, rows))
     figures: dict[str, object] = {
-        "sessions": len(sheet.series),
+        "sessions": len(series),
         "pnl": [one.pnl / MONEY for one in new],
     }
-    values = sheet.statistics.to_dict()
+    values = statistics_of(series).to_dict()
     for metric in given.metrics:
         value = values[_NAMES.get(metric, metric)]
         if metric == "sharpe_ratio":
             # How many desks were tried is counted when it is shown: a tick must not depend on it.
-            figures[metric] = _band(sheet)
+            figures[metric] = _band(sharpe_evidence(series, seed=context.seed))
         else:
             figures[metric] = round(value, 8) if np.isfinite(value) else None
-    return AgentResult(_summary(sheet, given.analysis_period), figures=figures)
+    return AgentResult(_summary(series, rows, given.analysis_period), figures=figures)
 
 
-def _band(sheet: TearSheet) -> dict[str, float | str] | str:
-    found = sheet.sharpe
+def _band(found: SharpeEvidence) -> dict[str, float | str] | str:
     if np.isnan(found.value):
         return str(found)
     ends = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
     return {**ends, "trials": "counted in the report"}
 
 
-def _summary(sheet: TearSheet, period: str) -> str:
-    count = _PERIODS.get(period, len(sheet.series))
-    earned = float(np.prod(1.0 + sheet.series.returns[-count:]) - 1.0)
-    parts = sheet.attribution.parts if sheet.attribution is not None else {}
-    strategies = sum(n for name, n in parts.items() if name.startswith(STRATEGY)) / MONEY
+def _summary(series: ReturnSeries, rows: Sequence[PerformanceRow], period: str) -> str:
+    count = _PERIODS.get(period, len(series))
+    earned = float(np.prod(1.0 + series.returns[-count:]) - 1.0)
+    parts = [part for row in rows for part in row.parts.items()]
+    strategies = sum(n for name, n in parts if name.startswith(STRATEGY)) / MONEY
     return (
-        f"{earned:+.3%} in {min(count, len(sheet.series))} sessions; of all sessions strategies "
-        f"{strategies:+,.2f} of {sum(parts.values()) / MONEY:+,.2f} dollars"
+        f"{earned:+.3%} in {min(count, len(series))} sessions; of all sessions strategies "
+        f"{strategies:+,.2f} of {sum(n for _, n in parts) / MONEY:+,.2f} dollars"
     )
 
 
-def _tell_odd(floor: TradingFloor, sheet: TearSheet, new: int, now: int) -> None:
+def _tell_odd(floor: TradingFloor, series: ReturnSeries, new: int, now: int) -> None:
     """Alert for each new session that is far from those before it."""
-    returns = sheet.series.returns
+    returns = series.returns
     for place in range(max(len(returns) - new, LEAST_DAYS), len(returns)):
         before = returns[:place]
         spread = float(before.std())
         apart = abs(float(returns[place] - before.mean()))
         if spread > 0.0 and apart > ODD * spread:
-            day = sheet.series.dates[place]
+            day = series.dates[place]
             with desk_transaction(floor.store, floor.desk) as rows:
                 rows.alert(
                     f"performance:odd session {day}",

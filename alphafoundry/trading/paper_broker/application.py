@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
+import orjson
 
 from alphafoundry.clock import EASTERN
 from alphafoundry.trading.broker_client import InProcess
@@ -70,7 +70,7 @@ class PaperApplication:
         except AnswerLost:
             # Without an answer the server closes the connection, or says 500 for itself.
             return
-        payload = b"" if content is None else json.dumps(content).encode()
+        payload = b"" if content is None else orjson.dumps(content)
         await send(
             {
                 "type": "http.response.start",
@@ -119,9 +119,7 @@ class PaperApplication:
     def _get(self, path: str, query: Query) -> Answer:
         simple: dict[str, Callable[[], Any]] = {
             "/v2/account": self._account,
-            "/v2/positions": lambda: [
-                self._position(s) for s in sorted(self.broker.book.positions)
-            ],
+            "/v2/positions": self._positions,
             "/v2/orders": lambda: [order_json(one) for one in self._orders(query)],
             "/v2/clock": self._clock,
             "/v2/calendar": lambda: self._calendar(query),
@@ -138,7 +136,7 @@ class PaperApplication:
         if parent == "/v2/orders":
             return _found(self.broker.orders.get(name))
         if parent == "/v2/positions" and name in self.broker.book.positions:
-            return 200, self._position(name)
+            return 200, self._position(name, self.broker.open_qty())
         if parent == "/v2/account/activities":
             return 200, self._activities(query, name)
         if parent == "/v2/assets" and name in self.broker.market.symbols:
@@ -217,17 +215,19 @@ class PaperApplication:
 
     def _account(self) -> dict[str, Any]:
         broker = self.broker
+        long, short = broker.long_value, broker.short_value
+        equity = broker.book.cash + long + short
         numbers = {
             "cash": broker.book.cash,
-            "equity": broker.equity,
-            "portfolio_value": broker.equity,
+            "equity": equity,
+            "portfolio_value": equity,
             "last_equity": broker.book.last_equity,
             "buying_power": max(broker.buying_power, _ZERO),
             "regt_buying_power": max(broker.buying_power, _ZERO),
-            "long_market_value": broker.long_value,
-            "short_market_value": broker.short_value,
-            "initial_margin": (broker.long_value - broker.short_value) / 2,
-            "maintenance_margin": (broker.long_value - broker.short_value) * Decimal("0.3"),
+            "long_market_value": long,
+            "short_market_value": short,
+            "initial_margin": (long - short) / 2,
+            "maintenance_margin": (long - short) * Decimal("0.3"),
             "accrued_fees": _ZERO,
         }
         return {
@@ -246,7 +246,11 @@ class PaperApplication:
             "foundry_label": f"{broker.market.label}; {LABEL}",
         }
 
-    def _position(self, symbol: str) -> dict[str, Any]:
+    def _positions(self) -> list[dict[str, Any]]:
+        closing = self.broker.open_qty()
+        return [self._position(name, closing) for name in sorted(self.broker.book.positions)]
+
+    def _position(self, symbol: str, closing: Mapping[str, Decimal]) -> dict[str, Any]:
         broker = self.broker
         held = broker.book.positions[symbol]
         price = broker.price_of(symbol)
@@ -260,7 +264,7 @@ class PaperApplication:
             "asset_class": "us_equity",
             "asset_marginable": True,
             "qty": f"{held:f}",
-            "qty_available": f"{abs(held) - broker.open_qty(symbol):f}",
+            "qty_available": f"{abs(held) - closing.get(symbol, _ZERO):f}",
             "side": "long" if held > 0 else "short",
             "avg_entry_price": f"{abs(cost / held):f}",
             "market_value": f"{value:f}",
@@ -408,8 +412,8 @@ def _whole(query: Query, name: str, default: int, most: int) -> int:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(body)
-    except (ValueError, RecursionError):
+        request = orjson.loads(body)
+    except ValueError:
         request = None
     if not isinstance(request, dict):
         raise Refused(400, 40010000, "request body format is invalid")

@@ -320,28 +320,24 @@ class PaperBroker:
         place = bisect_right(self._times, moment.astimezone(UTC))
         return self._in_order[place:]
 
-    def open_qty(self, symbol: str) -> Decimal:
-        """Return the shares of a position that open orders would close."""
-        held = self.book.positions.get(symbol, _ZERO)
-        return sum(
-            (
-                order.rest
-                for order in self._open.values()
-                if order.symbol == symbol and order.signed * held < 0
-            ),
-            _ZERO,
-        )
+    def open_qty(self) -> dict[str, Decimal]:
+        """Return symbol to the shares of its position that open orders would close."""
+        closing: dict[str, Decimal] = {}
+        for order in self._open.values():
+            if order.signed * self.book.positions.get(order.symbol, _ZERO) < 0:
+                closing[order.symbol] = closing.get(order.symbol, _ZERO) + order.rest
+        return closing
 
     # Time.
 
     def _events(
         self, after: datetime, until: datetime
     ) -> Iterator[tuple[datetime, MarketDay, str]]:
-        for day_name in self._sessions:
-            day = self.market.days[day_name]
+        days = self.market.days
+        first = bisect_right(self._sessions, after, key=lambda day: days[day].session.closes)
+        for day_name in self._sessions[first:]:
+            day = days[day_name]
             hours = day.session
-            if hours.closes <= after:
-                continue
             if hours.opens - BEFORE_OPEN > until:
                 return
             moments = [(hours.opens - BEFORE_OPEN, "before"), (hours.opens, "open")]
@@ -654,11 +650,8 @@ class PaperBroker:
 
     def _check_account(self, order: PaperOrder) -> None:
         held = self.book.positions.get(order.symbol, _ZERO)
-        opposite = [
-            one
-            for one in self._open.values()
-            if one.symbol == order.symbol and one.side != order.side
-        ]
+        same = [one for one in self._open.values() if one.symbol == order.symbol]
+        opposite = [one for one in same if one.side != order.side]
         if opposite:
             raise Refused(
                 403,
@@ -667,7 +660,7 @@ class PaperBroker:
                 f"{opposite[0].id} exists for {order.symbol}",
             )
         if held * order.signed < 0:
-            free = abs(held) - self.open_qty(order.symbol)
+            free = abs(held) - sum((one.rest for one in same if one.signed * held < 0), _ZERO)
             if order.qty > free:
                 raise Refused(
                     403,
@@ -805,6 +798,7 @@ def _text(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
+@lru_cache(maxsize=16)
 def _rfc(moment: str) -> str:
     return moment.replace("+00:00", "Z")
 

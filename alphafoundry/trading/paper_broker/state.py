@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from alphafoundry.errors import StoreError
 
 SCHEMA_VERSION = 1
@@ -85,17 +87,17 @@ class State:
             self._connection.execute(
                 "INSERT INTO book VALUES (1, ?) "
                 "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (json.dumps(book),),
+                (_text(book),),
             )
             self._connection.executemany(
                 "INSERT INTO orders VALUES (?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                [(order["id"], json.dumps(order)) for order in orders],
+                [(order["id"], _text(order)) for order in orders],
             )
             self._connection.executemany(
                 "INSERT INTO activities VALUES (?, ?) "
                 "ON CONFLICT (number) DO UPDATE SET body = excluded.body",
-                [(first + n, json.dumps(one)) for n, one in enumerate(activities)],
+                [(first + n, _text(one)) for n, one in enumerate(activities)],
             )
             self._connection.execute("COMMIT")
         except sqlite3.Error as problem:
@@ -105,3 +107,7 @@ class State:
         """Close the file."""
         if self._connection is not None:
             self._connection.close()
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode()

@@ -36,6 +36,7 @@ from alphafoundry.trading.portfolio.rebalancing import (
     Rebalancing,
 )
 from alphafoundry.trading.portfolio.risk_model import RiskModel, fit_risk_model
+from alphafoundry.trading.portfolio.signals import SignalHistory
 from alphafoundry.trading.portfolio.strategies import (
     NOT_TRADED,
     LiveStrategy,
@@ -60,6 +61,7 @@ __all__ = [
     "Rebalancing",
     "RiskModel",
     "Selection",
+    "SignalHistory",
     "TradingCosts",
     "fit_risk_model",
     "live_strategies",

@@ -193,6 +193,7 @@ class Rebalancer:
     prior : deviation of a signal's coefficient before anything is seen
     workers : threads that evaluate the alphas, and that `prepare` uses; no result depends on it
     rules : makes the weights of strategies that are no alphas
+    known : signals of some of them on the same panel, which are not worked out again
 
     Raises what `signal_history` raises. Belongs to one thread at a time.
     """
@@ -209,12 +210,13 @@ class Rebalancer:
         prior: float = 0.01,
         workers: int = 1,
         rules: RuleWeights | None = None,
+        known: SignalHistory | None = None,
     ) -> None:
         self.panel = panel
         self.limits = limits or Limits()
         self.costs = costs or TradingCosts()
         self.history: SignalHistory = signal_history(
-            panel, strategies, workers=workers, rules=rules
+            panel, strategies, workers=workers, rules=rules, known=known
         )
         self._workers = workers
         self._rules = rules

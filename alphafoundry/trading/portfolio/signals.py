@@ -14,6 +14,7 @@ from scipy.optimize import nnls
 from alphafoundry.errors import PortfolioError
 from alphafoundry.expressions import parse
 from alphafoundry.market.panel import Panel
+from alphafoundry.simulation import pnl
 from alphafoundry.simulation.evaluators import EvaluatorCache
 from alphafoundry.simulation.order import weights_in_order
 from alphafoundry.simulation.weights import neutralization_groups
@@ -31,6 +32,8 @@ LAGS = 21
 VOLATILITY_DAYS = 60
 _LEAST_VOLATILITY_DAYS = 20
 _ALIKE_EVERY = 5
+_CACHE_BYTES = 64 * 2**20
+"""Of sub-expressions, for all threads together: a few strategies share only some."""
 _DECAYS = np.linspace(0.0, 0.98, 99)
 
 
@@ -44,18 +47,21 @@ class SignalHistory:
     Attributes
     ----------
     strategies : in the order of the first axis of the arrays
-    weights : what each alpha held alone would hold, shape (n_strategies, n_days, n_instruments),
-        sum of absolute weights 1 or 0 on each day
-    scores : the same with mean 0 and standard deviation 1 over the names held each day, others 0
+    scores : what each alpha alone would hold (`strategy_weights`), with mean 0 and standard
+        deviation 1 over the names held each day, others 0; shape (n_strategies, n_days,
+        n_instruments)
     information : daily information coefficients, shape (n_strategies, LAGS, n_days): correlation
         of the scores of t with the residual returns of t + 2 + lag, in units of volatility. Day
         t + 2 is the first that a position of delay 1 earns. NaN where it is not known
+    earned : what each alpha alone earns over half its book, before costs, as a simulation counts
+        it; shape (n_strategies, n_days - 2), where place t is day t + 2. Days without a position
+        are 0
     """
 
     strategies: tuple[LiveStrategy, ...]
-    weights: Array
     scores: Array
     information: Array
+    earned: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +94,7 @@ def signal_history(
     evaluators: EvaluatorCache | None = None,
     workers: int = 1,
     rules: RuleWeights | None = None,
+    known: SignalHistory | None = None,
 ) -> SignalHistory:
     """Return scores and information coefficients of alphas on every day of `panel`.
 
@@ -99,6 +106,7 @@ def signal_history(
     evaluators : to share with others; belongs to one thread
     workers : threads over which the alphas are spread; the values are the same with any number
     rules : makes the weights of strategies that are no alphas
+    known : of the same panel; what it holds of these strategies is taken from it
 
     Raises ExpressionError or ConfigurationError where an alpha cannot run on the market, and
     PortfolioError where there are none or one has delay 0.
@@ -111,15 +119,42 @@ def signal_history(
                 f"{one.alpha_id}: delay {one.settings.delay} cannot be traded, since its data end "
                 "with the close at which it trades; simulate it with delay 1"
             )
-    weights = np.stack(_all_weights(panel, strategies, evaluators, workers, rules))
-    residuals = _residual_returns(panel)
-    volatility = trailing_deviation(residuals, VOLATILITY_DAYS, least=_LEAST_VOLATILITY_DAYS)
-    scores = np.empty_like(weights)
-    information = np.empty((len(weights), LAGS, weights.shape[1]))
-    for number in range(len(weights)):
-        kernels.standardise(weights[number], scores[number])
-        kernels.information(scores[number], residuals, volatility, information[number])
-    return SignalHistory(tuple(strategies), weights, scores, information)
+    earlier = [] if known is None else list(known.strategies)
+    new = [n for n, one in enumerate(strategies) if one not in earlier]
+    behind = pnl.lag(1)
+    returns = panel.fields["returns"]
+    scores = np.empty((len(strategies), *returns.shape))
+    information = np.empty((len(strategies), LAGS, len(returns)))
+    earned = np.empty((len(strategies), max(len(returns) - behind, 0)))
+    if known is not None:
+        for number, one in enumerate(strategies):
+            if one in earlier:
+                place = earlier.index(one)
+                scores[number] = known.scores[place]
+                information[number] = known.information[place]
+                earned[number] = known.earned[place]
+    if new:
+        own = _all_weights(panel, [strategies[n] for n in new], evaluators, workers, rules)
+        residuals = _residual_returns(panel)
+        volatility = trailing_deviation(residuals, VOLATILITY_DAYS, least=_LEAST_VOLATILITY_DAYS)
+        filled = np.nan_to_num(returns[behind:])
+        for number in new:
+            # Each is let go of as soon as it has been looked at: they are large.
+            weights = np.ascontiguousarray(own.pop(0))
+            kernels.standardise(weights, scores[number])
+            kernels.information(scores[number], residuals, volatility, information[number])
+            earned[number] = 2.0 * np.einsum("di,di->d", weights[: len(filled)], filled)
+    return SignalHistory(tuple(strategies), scores, information, earned)
+
+
+def strategy_weights(
+    panel: Panel, strategy: LiveStrategy, *, rules: RuleWeights | None = None
+) -> Array:
+    """Return what a strategy alone would hold, shape (n_days, n_instruments).
+
+    The sum of absolute weights is 1 or 0 on each day; errors and `rules` as of `signal_history`.
+    """
+    return _weights(strategy, EvaluatorCache(panel, cache_bytes=_CACHE_BYTES), rules)
 
 
 def combine(
@@ -235,11 +270,11 @@ def _all_weights(
     rules: RuleWeights | None,
 ) -> list[Array]:
     if workers == 1 or evaluators is not None:
-        shared = evaluators or EvaluatorCache(panel)
+        shared = evaluators or EvaluatorCache(panel, cache_bytes=_CACHE_BYTES)
         return [_weights(one, shared, rules) for one in strategies]
 
     def share(number: int) -> list[Array]:
-        own = EvaluatorCache(panel)
+        own = EvaluatorCache(panel, cache_bytes=_CACHE_BYTES // workers)
         return [_weights(one, own, rules) for one in strategies[number::workers]]
 
     with ThreadPoolExecutor(workers) as threads:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from alphafoundry.agents.desk import TimedOut
 from alphafoundry.agents.due_times import due_times
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control
 from alphafoundry.agents.simulator import Simulator
-from alphafoundry.errors import ConfigurationError, MarketError
+from alphafoundry.errors import ConfigurationError, MarketError, StoreError
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_agent_alerts, read_control_decisions, read_ticks
 from tests.library.agents.desks import (
@@ -290,6 +291,67 @@ def test_a_tick_whose_process_died_ends_with_its_lease(tmp_path, store):
     # The dead one comes back and finds that it is too late.
     desk.end(lost, first + 700, AgentResult("I am here"))
     assert [row.outcome for row in read_ticks(store, "test")] == outcomes
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_next_tick_goes_on(tmp_path, store):
+    schedule = schedule_of(tmp_path, "  work: {interval_minutes: 10, timeout_minutes: 2}\n")
+    desk = desk_of(schedule, HOURS, NOON, book=stored_book(store, schedule, NOON))
+    first = moment_after(desk, "work", NOON)
+    pages: list[int] = [1]
+
+    def limit(connection, _record, _proxy):
+        connection.execute(f"PRAGMA max_page_count = {pages[0]}")
+
+    event.listen(store.engine, "checkout", limit)
+
+    def grows(context: AgentContext) -> AgentResult:
+        pages[0] = 1
+        return AgentResult("x" * 100_000)
+
+    # The smallest that SQLite takes is what the file has: no page can be added.
+    with pytest.raises(StoreError) as full:
+        for minute in range(0, 6000, 10):
+            desk.step("work", GivenClock(first + 60 * minute))
+    assert "full" in str(full.value) and "\n" not in str(full.value)
+    before = [(row.due_at, row.outcome) for row in read_ticks(store, "test")]
+    assert all(outcome in ("ran", "missed") for _, outcome in before)
+
+    # There is room to claim a tick, and none to write its end.
+    pages[0] = 1_000_000
+    moment = first + 60 * 6000
+    large = desk_of(schedule, HOURS, NOON, {"work": grows}, book=stored_book(store, schedule, NOON))
+    with pytest.raises(StoreError):
+        large.step("work", GivenClock(moment))
+    assert read_ticks(store, "test")[-1].outcome == "running"
+
+    pages[0] = 1_000_000
+    assert desk.step("work", GivenClock(moment + 600)).record.outcome == "ran"
+    after = read_ticks(store, "test")
+    assert [row.outcome for row in after[-2:]] == ["failed", "ran"]
+    assert "could not write its end" in after[-2].reason
+    assert [(row.due_at, row.outcome) for row in after[: len(before)]] == before
+
+
+def test_a_server_that_wakes_the_same_ticks_again_after_its_restart_runs_nothing_twice(
+    tmp_path, store
+):
+    schedule = schedule_of(tmp_path, EVERY_MINUTE)
+    ran: list[int] = []
+
+    def work(context: AgentContext) -> AgentResult:
+        ran.append(context.due_at)
+        return AgentResult()
+
+    due = due_times(schedule.tasks["work"], HOURS, NOON, NOON + 600)
+    desk = desk_of(schedule, HOURS, NOON, {"work": work}, book=stored_book(store, schedule, NOON))
+    for moment in due[:6]:
+        desk.step("work", GivenClock(moment), due_at=moment)
+    # It was down for the last four minutes, and sends what it had sent before, newest first.
+    for moment in reversed(due):
+        desk.step("work", GivenClock(due[-1] + 5), due_at=moment)
+    assert ran == [*due[:6], due[-1]]
+    rows = read_ticks(store, "test")
+    assert [row.outcome for row in rows] == ["ran"] * 6 + ["missed"] * 3 + ["ran"]
 
 
 def test_what_did_not_change_is_not_done_again(tmp_path):

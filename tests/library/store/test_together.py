@@ -15,7 +15,7 @@ from sqlalchemy.dialects import sqlite
 from alphafoundry.clock import utc_now
 from alphafoundry.store import RunRow, Store, begin_run, read_runs
 from alphafoundry.store.column_types import PlainText, UtcDateTime
-from alphafoundry.store.database import add_rows
+from alphafoundry.store.database import _column, add_rows
 from alphafoundry.store.desk_tables import DeskRow
 from tests.library.store.conftest import SERVICE
 
@@ -154,3 +154,10 @@ def test_text_is_made_plain_character_by_character(text: str) -> None:
     bad = {"\0", *map(chr, range(0xD800, 0xE000))}
     wanted = "".join("\ufffd" if char in bad else char for char in text)
     assert PlainText().bind_processor(SQLITE)(text) == wanted
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | st.text(st.characters(exclude_categories=()), max_size=4), max_size=6))
+def test_a_column_of_texts_is_made_plain_like_each_of_them(texts: list[str | None]) -> None:
+    one_by_one = PlainText().bind_processor(SQLITE)
+    assert _column(list(texts), one_by_one) == [one_by_one(text) for text in texts]

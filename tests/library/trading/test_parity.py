@@ -9,7 +9,7 @@ from alphafoundry.errors import PortfolioError
 from alphafoundry.simulation import SimulationSettings, Simulator
 from alphafoundry.simulation.pnl import BOOK, daily_pnl
 from alphafoundry.trading.portfolio import parity_pnl, trade_to_weights
-from alphafoundry.trading.portfolio.signals import signal_history
+from alphafoundry.trading.portfolio.signals import strategy_weights
 from tests.library.trading.markets import CALM, REVERSAL, TREND, market
 
 
@@ -17,7 +17,7 @@ from tests.library.trading.markets import CALM, REVERSAL, TREND, market
 @pytest.mark.parametrize("delay", [0, 1])
 def test_an_alpha_held_alone_earns_what_its_simulation_does(alpha: object, delay: int) -> None:
     panel = market(days=600)
-    weights = signal_history(panel, [alpha]).weights[0]  # type: ignore[list-item]
+    weights = strategy_weights(panel, alpha)  # type: ignore[list-item]
     expected = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=delay)
     found = parity_pnl(weights, panel, delay=delay)
     np.testing.assert_allclose(found.pnl / BOOK, expected.pnl / BOOK, atol=1e-9, rtol=0.0)
@@ -27,7 +27,7 @@ def test_an_alpha_held_alone_earns_what_its_simulation_does(alpha: object, delay
 def test_parity_is_with_the_whole_simulator_too() -> None:
     panel = market(days=600)
     result = Simulator(panel).simulate(REVERSAL.expression, SimulationSettings())
-    weights = signal_history(panel, [REVERSAL]).weights[0]
+    weights = strategy_weights(panel, REVERSAL)
     found = parity_pnl(weights, panel).pnl[-len(result.days) :]
     assert np.abs(found - result.days.pnl).max() < 1e-9 * BOOK
     assert np.abs(result.days.pnl).max() > 1e-4 * BOOK

@@ -21,7 +21,7 @@ from alphafoundry.trading.portfolio import (
     Rebalancing,
 )
 from alphafoundry.trading.portfolio.shares import MICRO, whole_shares
-from alphafoundry.trading.portfolio.signals import combine, signal_history
+from alphafoundry.trading.portfolio.signals import combine, signal_history, strategy_weights
 from tests.library.trading.markets import CALM, REVERSAL, TREND, fields_of, market, strategy
 
 EQUITY = 5_000_000.0
@@ -202,6 +202,27 @@ def test_two_copies_of_a_signal_share_what_one_would_have() -> None:
     # Counted one by one they would foretell twice as much; both see what one has seen.
     seen = one.mean_information[0]
     assert one.coefficients[0] < two.coefficients.sum() < seen
+
+
+def test_signals_that_are_known_are_taken_and_those_of_others_worked_out() -> None:
+    noise = strategy("noise", "ts_corr(volume, close, 10)")
+    known = signal_history(PANEL, [noise, REVERSAL])
+    found = signal_history(PANEL, [REVERSAL, TREND], known=known)
+    fresh = signal_history(PANEL, [REVERSAL, TREND])
+    for name in ("scores", "information", "earned"):
+        assert np.array_equal(getattr(found, name), getattr(fresh, name), equal_nan=True)
+    np.copyto(known.scores[1], 7.0)
+    again = signal_history(PANEL, [REVERSAL], known=known)
+    assert (again.scores == 7.0).all()
+
+
+def test_what_a_strategy_earns_alone_is_its_weights_times_the_day_after_the_next() -> None:
+    history = signal_history(PANEL, [REVERSAL])
+    weights = strategy_weights(PANEL, REVERSAL)
+    returns = np.nan_to_num(PANEL.fields["returns"])
+    for row in (80, 150, 220):
+        wanted = 2.0 * float(weights[row] @ returns[row + 2])
+        assert history.earned[0, row] == pytest.approx(wanted, abs=1e-15)
 
 
 def test_information_is_the_correlation_with_the_day_that_a_position_earns() -> None:

@@ -1,0 +1,50 @@
+"""What becomes of a value on its way into a JSON column."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphafoundry.store.column_types import to_json
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec=None))
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_plain_values_come_back_as_they_were(value):
+    assert json.loads(to_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ({"a": math.nan, "b": [math.inf, -math.inf, 1.5]}, {"a": None, "b": [None, None, 1.5]}),
+        ((1, 2), [1, 2]),
+        ({"only"}, ["only"]),
+        ([np.float64(0.1), np.int64(7), np.bool_(True), np.float32(0.5)], [0.1, 7, True, 0.5]),
+        ([np.float64(math.nan), np.datetime64("2024-01-02")], [None, "2024-01-02"]),
+        (date(2024, 1, 2), "2024-01-02"),
+        (datetime(2024, 1, 2, 3, 4, tzinfo=UTC), "2024-01-02 03:04:00+00:00"),
+        ({1: "one", None: 2}, {"1": "one", "None": 2}),
+        ({"large": 2**80, "odd": {3: math.nan}}, {"large": 2**80, "odd": {"3": None}}),
+    ],
+)
+def test_other_values_have_one_meaning_each(value, wanted):
+    assert json.loads(to_json(value)) == wanted
