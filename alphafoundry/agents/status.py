@@ -60,6 +60,8 @@ class DeskStatus:
         found = self.desk
         reason = f": {found.mode_reason} ({found.mode_actor})" if found.mode_reason else ""
         yield f"desk {found.name}, {found.clock} clock, {found.market_label}"
+        if left_out := found.settings.get("without"):
+            yield f"a counterfactual: {found.settings['like']} without {' and '.join(left_out)}"
         health = f"health {self.overall_health:.2f}"
         yield f"state {found.mode}{reason}; {health}; bars to {found.data_until}"
         yield f"{found.ticks:,} ticks to {found.seen_until:%Y-%m-%d %H:%M} UTC of the desk"
