@@ -1,7 +1,7 @@
 """The desk's book against cvxportfolio and bt, its solver, its luck on noise, and its ticks.
 
     python -m benchmarks.desk [--file BARS.parquet] [--names 500] [--days 1260] [--seeds 20]
-    python -m benchmarks.desk --only-ticks [--faulty 8]
+    python -m benchmarks.desk --only-ticks [--faulty 6]
 
 cvxportfolio (GPL-3) and bt are measured in an environment of their own, which `make bench-desk`
 makes; nothing in Alpha Foundry needs them. All three books get the same targets and returns; the
@@ -31,6 +31,7 @@ from alphafoundry.simulation import SimulationSettings
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer, trade_to_weights
 from alphafoundry.trading.portfolio.signals import signal_history
 from benchmarks.failures import measure_failures
+from benchmarks.load import measure_load
 from benchmarks.results_file import write_result
 
 REVERSAL = "-ts_delta(close, 5) / ts_delay(close, 5)"
@@ -51,7 +52,9 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=500)
     parser.add_argument("--days", type=int, default=1260)
     parser.add_argument("--seeds", type=int, default=20, help="markets of noise; 0 for none")
-    parser.add_argument("--faulty", type=int, default=8, help="desks with faults; 0 for none")
+    parser.add_argument(
+        "--faulty", type=int, default=6, help="desks with faults, and load; 0 for none"
+    )
     parser.add_argument("--only-ticks", action="store_true", help="leave out books and markets")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -62,7 +65,7 @@ def main() -> None:
         if options.seeds:
             rows.append(measure_noise(options.seeds))
     if options.faulty:
-        rows.append(measure_failures(options.faulty))
+        rows += [measure_failures(options.faulty), measure_load()]
     for row in rows:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
     path = write_result("desk", rows, ["numpy", "pandas", "cvxpy-base", "clarabel", *_others()])

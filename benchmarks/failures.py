@@ -32,12 +32,14 @@ SINGLE = 0.01
 FIRST, BEGINS, LAST = date(2024, 1, 2), date(2024, 1, 8), date(2024, 6, 28)
 
 
-class _Any(Parameters, extra="allow"):
+class AnyParameters(Parameters, extra="allow"):
     """Parameters that nothing reads."""
 
 
 @dataclass
-class _Floor:
+class GivenFloor:
+    """Facts with which every agent has something to do."""
+
     def facts(self, now: int) -> Facts:
         return Facts(
             positions=3,
@@ -116,9 +118,9 @@ def faulty_ticks(schedule: Schedule, seed: int, sessions: int) -> list[EndedTick
             raise FoundryError("by chance")
         return AgentResult()
 
-    agents = {name: Agent(name, run, _Any, name == "execution") for name in schedule.tasks}
+    agents = {name: Agent(name, run, AnyParameters, name == "execution") for name in schedule.tasks}
     book = fresh_book({task.name: task.interval for task in schedule.tasks.values()}, began_at)
-    desk = Desk(schedule, hours, agents, book, _Floor(), seed=seed)
+    desk = Desk(schedule, hours, agents, book, GivenFloor(), seed=seed)
 
     def seconds(agent: str, due_at: int, attempt: int) -> float:
         timeout = schedule.tasks[agent].timeout

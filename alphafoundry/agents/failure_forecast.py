@@ -1,9 +1,10 @@
 """How likely an agent's next tick is to fail or be missed, learned from the desk's own ticks.
 
-A Beta rate says how often the agent fails; a logistic regression moves it by what was seen last:
-failures in a row, how much of its time-out the last run took, how late the last tick began, and how
-many of the other agents have just failed. With few ticks it is the Beta rate. Nothing is decided by
-it: the status tells it, and system_health gives it as a reason.
+A Beta rate says how often the agent fails after a tick that ended as its last one did; a logistic
+regression moves it by what was seen last: failures in a row, how much of its time-out the last run
+took, how late the last tick began, and how many of the other agents have just failed. With few
+ticks it is the Beta rate. Nothing is decided by it: the status tells it, and system_health gives it
+as a reason.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from alphafoundry.store.agent_tables import AgentDeskRow, AgentTickRow
 
 Array = NDArray[np.float64]
 
-WINDOW = 2000
+WINDOW = 10_000
 """Ticks that are learned from: those that ran, failed or were missed, the newest."""
 
 LIKELY = 0.5
@@ -35,11 +36,11 @@ LEAST_TICKS = 100
 LEAST_FAILURES = 5
 """With fewer ticks or failures nothing is foretold."""
 
-EVERY = 100
+EVERY = 250
 """Ticks after which `foretold` learns anew."""
 
-HALF_LIFE = 50
-"""Ticks of an agent after which one counts half in its rate."""
+_FADE = 0.5 ** (1.0 / 100.0)
+"""A tick of an agent counts half in its rate after a hundred ticks."""
 
 PRIOR = 4.0
 """Ticks at the desk's own rate with which an agent's rate begins."""
@@ -68,29 +69,37 @@ class EndedTick:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What one agent's ended ticks say."""
+class _Rate:
+    """How many ticks ended well and badly."""
 
     good: float = 0.0
     bad: float = 0.0
+
+    def take(self, *, failed: bool, fade: float = 1.0) -> None:
+        self.good = self.good * fade + (not failed)
+        self.bad = self.bad * fade + failed
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one agent's ended ticks say."""
+
+    rates: dict[bool, _Rate] = field(default_factory=lambda: {False: _Rate(), True: _Rate()})
     in_a_row: int = 0
     duration: float = 0.0
     lateness: float = 0.0
     last_bad: int | None = None
 
     def take(self, tick: EndedTick, timeout: int) -> None:
-        fade = 0.5 ** (1.0 / HALF_LIFE)
-        self.good, self.bad = self.good * fade, self.bad * fade
+        self.rates[self.in_a_row > 0].take(failed=tick.failed, fade=_FADE)
         # A tick that was missed took no time; what is known of the last run stays.
         if tick.ended_at > tick.claimed_at:
             self.duration = min((tick.ended_at - tick.claimed_at) / timeout, 1.0)
         self.lateness = min((tick.claimed_at - tick.due_at) / timeout, 1.0)
         if tick.failed:
-            self.bad += 1.0
             self.in_a_row += 1
             self.last_bad = tick.ended_at
         else:
-            self.good += 1.0
             self.in_a_row, self.last_bad = 0, None
 
 
@@ -105,26 +114,25 @@ class History:
 
     timeouts: Mapping[str, int]
     _agents: dict[str, _Seen] = field(default_factory=dict)
-    _good: float = 0.0
-    _bad: float = 0.0
+    _every: dict[bool, _Rate] = field(default_factory=lambda: {False: _Rate(), True: _Rate()})
 
     def take(self, tick: EndedTick) -> None:
         """Learn of a tick that has ended."""
         seen = self._agents.setdefault(tick.agent, _Seen())
+        self._every[seen.in_a_row > 0].take(failed=tick.failed)
         seen.take(tick, self.timeouts.get(tick.agent, 60))
-        self._bad += tick.failed
-        self._good += not tick.failed
 
     def features(self, agent: str, moment: int) -> list[float]:
         """Return what is known of an agent's next tick at a moment.
 
-        1, the log-odds of its rate, failures in a row, share of its time-out that the last run
-        took, the same for its lateness, and the share of the other agents whose newest tick failed
-        within two hours.
+        1, the log-odds of its rate after a tick that ended as its last one, failures in a row,
+        share of its time-out that the last run took, the same for its lateness, and the share of
+        the other agents whose newest tick failed within two hours.
         """
         seen = self._agents.get(agent, _Seen())
-        every = (self._bad + 0.5) / (self._bad + self._good + 1.0)
-        rate = (seen.bad + PRIOR * every) / (seen.bad + seen.good + PRIOR)
+        alike, own = self._every[seen.in_a_row > 0], seen.rates[seen.in_a_row > 0]
+        every = (alike.bad + 0.5) / (alike.bad + alike.good + 1.0)
+        rate = (own.bad + PRIOR * every) / (own.bad + own.good + PRIOR)
         others = [one for name, one in self._agents.items() if name != agent]
         bad = sum(one.last_bad is not None and moment - one.last_bad <= JUST for one in others)
         return [
@@ -184,8 +192,8 @@ def _chances(features: Array, weights: Array) -> Array:
 def foretold(ticks: Sequence[EndedTick], timeouts: Mapping[str, int]) -> tuple[Array, Array]:
     """Return the chance of each tick to fail as it was foretold before it, and what came (1 or 0).
 
-    In the order of the due times, learned anew every hundred ticks from the last 2000 before; NaN
-    while there were too few ticks or failures. For measuring: (chance - came)^2 is the Brier score.
+    In the order of the due times, learned anew every 250 ticks from the last 10,000 before;
+    NaN while there were too few ticks or failures. For measuring: (chance - came)^2 is the Brier score.
     """
     found = list(examples(ticks, History(timeouts)))
     features = np.array([one for one, _ in found]).reshape(-1, _FEATURES)
