@@ -46,7 +46,7 @@ CAPITAL = 10_000_000.0
 
 
 def main() -> None:
-    """Measure, print and write `benchmarks/results/desk.json`."""
+    """Measure, print and write `benchmarks/results/desk.json`, or `desk_ticks.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--file", type=Path, help="daily bars; the calibration market without")
     parser.add_argument("--names", type=int, default=500)
@@ -68,7 +68,8 @@ def main() -> None:
         rows += [measure_failures(options.faulty), measure_load()]
     for row in rows:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
-    path = write_result("desk", rows, ["numpy", "pandas", "cvxpy-base", "clarabel", *_others()])
+    name = "desk_ticks" if options.only_ticks else "desk"
+    path = write_result(name, rows, ["numpy", "pandas", "cvxpy-base", "clarabel", *_others()])
     print(path)
 
 

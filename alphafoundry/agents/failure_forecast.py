@@ -192,8 +192,9 @@ def _chances(features: Array, weights: Array) -> Array:
 def foretold(ticks: Sequence[EndedTick], timeouts: Mapping[str, int]) -> tuple[Array, Array]:
     """Return the chance of each tick to fail as it was foretold before it, and what came (1 or 0).
 
-    In the order of the due times, learned anew every 250 ticks from the last 10,000 before;
-    NaN while there were too few ticks or failures. For measuring: (chance - came)^2 is the Brier score.
+    In the order of the due times, learned anew every 250 ticks from the last 10,000 before; NaN
+    while there were too few ticks or failures. For measuring: the mean of (chance - came)^2 is the
+    Brier score.
     """
     found = list(examples(ticks, History(timeouts)))
     features = np.array([one for one, _ in found]).reshape(-1, _FEATURES)

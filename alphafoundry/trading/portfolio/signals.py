@@ -119,6 +119,11 @@ def signal_history(
     for number in range(len(weights)):
         kernels.standardise(weights[number], scores[number])
         kernels.information(scores[number], residuals, volatility, information[number])
+        learned_until = strategies[number].counts_from
+        if learned_until is not None:
+            # What it says of days that it was learned from is no evidence, and few days are little.
+            early = panel.dates <= np.datetime64(learned_until)
+            information[number][:, early] = 0.0
     return SignalHistory(tuple(strategies), weights, scores, information)
 
 
