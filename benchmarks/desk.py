@@ -1,7 +1,6 @@
-"""The desk's book against cvxportfolio and bt, its solver, its luck on noise, and its ticks.
+"""The desk's book against cvxportfolio and bt, its solver, and its luck on markets of noise.
 
     python -m benchmarks.desk [--file BARS.parquet] [--names 500] [--days 1260] [--seeds 20]
-    python -m benchmarks.desk --only-ticks [--faulty 6]
 
 cvxportfolio (GPL-3) and bt are measured in an environment of their own, which `make bench-desk`
 makes; nothing in Alpha Foundry needs them. All three books get the same targets and returns; the
@@ -30,8 +29,6 @@ from alphafoundry.market.panel import Panel
 from alphafoundry.simulation import SimulationSettings
 from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer, trade_to_weights
 from alphafoundry.trading.portfolio.signals import signal_history
-from benchmarks.failures import measure_failures
-from benchmarks.load import measure_load
 from benchmarks.results_file import write_result
 
 REVERSAL = "-ts_delta(close, 5) / ts_delay(close, 5)"
@@ -46,30 +43,21 @@ CAPITAL = 10_000_000.0
 
 
 def main() -> None:
-    """Measure, print and write `benchmarks/results/desk.json`, or `desk_ticks.json`."""
+    """Measure, print and write `benchmarks/results/desk.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--file", type=Path, help="daily bars; the calibration market without")
     parser.add_argument("--names", type=int, default=500)
     parser.add_argument("--days", type=int, default=1260)
     parser.add_argument("--seeds", type=int, default=20, help="markets of noise; 0 for none")
-    parser.add_argument(
-        "--faulty", type=int, default=6, help="desks with faults, and load; 0 for none"
-    )
-    parser.add_argument("--only-ticks", action="store_true", help="leave out books and markets")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows: list[dict[str, Any]] = []
-    if not options.only_ticks:
-        panel = _market(options.file)
-        rows += [*compare_books(panel, options.names, options.days), *measure_sessions(panel)]
-        if options.seeds:
-            rows.append(measure_noise(options.seeds))
-    if options.faulty:
-        rows += [measure_failures(options.faulty), measure_load()]
+    panel = _market(options.file)
+    rows = [*compare_books(panel, options.names, options.days), *measure_sessions(panel)]
+    if options.seeds:
+        rows.append(measure_noise(options.seeds))
     for row in rows:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
-    name = "desk_ticks" if options.only_ticks else "desk"
-    path = write_result(name, rows, ["numpy", "pandas", "cvxpy-base", "clarabel", *_others()])
+    path = write_result("desk", rows, ["numpy", "pandas", "cvxpy-base", "clarabel", *_others()])
     print(path)
 
 
