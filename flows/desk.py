@@ -7,8 +7,10 @@ from datetime import time
 
 from prefect import flow
 
+from alphafoundry.agents.comparison import DeskComparison
 from alphafoundry.agents.report import DeskReport
 from tasks.desk.simulation import (
+    compare_desk,
     publish_desk,
     replay_session,
     run_of_desk,
@@ -81,6 +83,15 @@ async def desk_replay(
         return await publish_desk(ready)
 
 
+@flow(name="desk-compare", flow_run_name="desk {like} without {without}")
+async def desk_compare(like: str, without: list[str], workers: int = 1) -> DeskComparison:
+    """Simulate a desk again without an agent, a limit or a cost, and set both side by side.
+
+    Market, seed and strategies are those of the desk.
+    """
+    return await compare_desk(like, without, workers=workers)
+
+
 @flow(name="desk-tick", flow_run_name="{agent}")
 async def desk_tick(agent: str, desk: str | None = None) -> str:
     """Do the newest tick of a desk's agent that is due and that nobody has done yet."""
@@ -90,4 +101,4 @@ async def desk_tick(agent: str, desk: str | None = None) -> str:
 if __name__ == "__main__":
     from flows.desk_command import main
 
-    main(desk, desk_replay)
+    main(desk, desk_replay, desk_compare)

@@ -17,11 +17,13 @@ from rich.table import Table
 
 from alphafoundry.agents.as_of import HEADINGS, desk_as_of
 from alphafoundry.agents.control import change_desk, pause_agent
+from alphafoundry.agents.counterfactual import COSTS, schedule_without
 from alphafoundry.agents.decisions import first_difference, replayed
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
 from alphafoundry.agents.schedule_check import cautions, checked_schedule
+from alphafoundry.agents.simulation import finished_simulation
 from alphafoundry.agents.status import desk_status, why
 from alphafoundry.agents.strategy_book import person_sets_state
 from alphafoundry.errors import ConfigurationError, FoundryError
@@ -46,6 +48,8 @@ HELP = """usage: python -m flows.desk COMMAND
 
   simulate [5d|252d]   let the desk trade the last sessions of a market on a simulated clock
   run                  live through sessions on a clock that goes by itself
+  compare [DESK]       simulate a desk again without an agent, a limit or a cost, side by side:
+                       --without sentiment_fetch, --without limits.sector, --without costs
   replay [DESK]        do a desk again and compare: a simulation's rows, a run's decisions
   reconcile [DESK]     hold the ledger against the broker's own book, and name each difference
   status [DESK]        state, health and last ticks of every agent; --as-of 2024-01-02 as it was
@@ -65,7 +69,7 @@ HELP = """usage: python -m flows.desk COMMAND
 """
 
 
-def main(simulation: Flow[..., Any], living: Flow[..., Any]) -> NoReturn:
+def main(simulation: Flow[..., Any], living: Flow[..., Any], comparing: Flow[..., Any]) -> NoReturn:
     """Run one command of the desk, and end the process."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
@@ -79,8 +83,10 @@ def main(simulation: Flow[..., Any], living: Flow[..., Any]) -> NoReturn:
         run_flow(simulation, again.command() if again else simulate_command())
     if name == "run":
         run_flow(living, run_command())
+    if name == "compare":
+        run_flow(comparing, _compare_command())
     if name not in _COMMANDS:
-        known = ", ".join(["simulate", "run", "replay", *_COMMANDS])
+        known = ", ".join(["simulate", "run", "compare", "replay", *_COMMANDS])
         sys.exit(_told(f"{name!r} is no command of the desk; choose one of {known}"))
     end_with(lambda: _COMMANDS[name](sys.argv[1:]))
 
@@ -105,6 +111,11 @@ def _add_simulation(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="begin anew; without it a simulation of the same that was cut goes on where it was",
     )
+    _add_workers(parser)
+    _add_common(parser)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
@@ -112,7 +123,11 @@ def _add_simulation(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that prepare signals and risk models; no row depends on it (default: 1)",
     )
-    _add_common(parser)
+
+
+def _check_workers(workers: int) -> None:
+    if not 1 <= workers <= MOST_WORKERS:
+        raise ConfigurationError(f"--workers {workers}: must be 1 to {MOST_WORKERS}")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -137,8 +152,7 @@ def _prepare_simulation(arguments: Parameters) -> Parameters:
     if found is None:
         raise ConfigurationError(f"{text!r} is no number of sessions; write it as 5d")
     _check_common(given)
-    if not 1 <= given["workers"] <= MOST_WORKERS:
-        raise ConfigurationError(f"--workers {given['workers']}: must be 1 to {MOST_WORKERS}")
+    _check_workers(given["workers"])
     return {**given, "sessions": int(found[1]), "restart": restart}
 
 
@@ -240,6 +254,38 @@ def _replay_run(words: list[str]) -> None:
     sys.exit(EXIT_DIFFERENT)
 
 
+def _compare_command() -> Command:
+    """Return the command that simulates a desk again without something, beside what it was."""
+    return Command(
+        "flows.desk compare",
+        add_arguments=_add_comparison,
+        prepare=_prepare_comparison,
+        finish=lambda comparison: EXIT_ERROR if comparison.after["differences"] else 0,
+    )
+
+
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="DESK", help="a simulation; default: the newest")
+    parser.add_argument(
+        "--without",
+        action="append",
+        required=True,
+        metavar="WHAT",
+        help="an agent; a limit of the schedule's section `desk`, as limits.sector; or a cost: "
+        f"{', '.join(COSTS)}, or costs for all of them. May be given several times",
+    )
+    _add_workers(parser)
+
+
+def _prepare_comparison(arguments: Parameters) -> Parameters:
+    without, workers = arguments.pop("without"), arguments.pop("workers")
+    _check_workers(workers)
+    with _store() as store:
+        found, given = finished_simulation(store, arguments.pop("name"))
+    schedule_without(found.schedule, without, given["environment"])
+    return {"like": found.name, "without": without, "workers": workers}
+
+
 class _Replay:
     """A simulated desk done again, compared with what the store holds of it."""
 
@@ -261,15 +307,9 @@ class _Replay:
 
     def _prepare(self, arguments: Parameters) -> Parameters:
         with _store() as store:
-            found = desk_status(store, arguments.pop("name")).desk
-        if found.clock != "simulated" or found.report is None:
-            raise FoundryError(f"desk {found.name}: is no finished simulation; nothing to compare")
+            found, given = finished_simulation(store, arguments.pop("name"))
+        assert found.report is not None
         self._before = found.report
-        kept = found.settings
-        names = ("sessions", "schedule", "environment", "cash", "market", "seed")
-        given = {name: kept[name] for name in names if name in kept}
-        if len(given) < len(names) or "strategies" not in kept:
-            raise FoundryError(f"desk {found.name}: was made by an earlier version; simulate again")
         return {**given, "restart": True, "like": found.name}
 
     def _compare(self, report: Any) -> int:

@@ -134,8 +134,11 @@ class TickBook:
             back = "resume" if self.mode == "ACTIVE" else "halt"
             decide("desk", self.mode, wanted.mode, back if wanted.mode != "ACTIVE" else "halt")
             self.mode, self.mode_actor, self.mode_reason = wanted.mode, actor, wanted.reason
+        stretch = dict(wanted.stretch)
         for name, reason in wanted.pause.items():
             state = self.states[name]
+            if reason is None and state.stretch > 1:
+                stretch[name] = 1
             if state.paused == reason:
                 continue
             after, undo = ("runs", "pause") if reason is None else ("paused", "resume")
@@ -143,6 +146,12 @@ class TickBook:
             state.paused = reason
             if reason is None:
                 state.tripped_at, state.failures_in_row, state.cool_down = None, 0, 0.0
+        for name, every in stretch.items():
+            state = self.states[name]
+            if every != state.stretch:
+                undo = f"resume {name}" if every > 1 else "nothing: it runs as scheduled"
+                decide(name, _every(state.stretch), _every(every), undo)
+                state.stretch = every
 
     def flush(self, store: Store, desk: str, *, now: int) -> None:
         """Write what has ended to the store, and forget it; the digest goes on over all of it."""
@@ -273,6 +282,10 @@ class StoredBook(TickBook):
             "wall_ended": utc_now() if record.outcome else None,
             "worker": self._worker,
         }
+
+
+def _every(stretch: int) -> str:
+    return "every interval" if stretch == 1 else f"every {stretch} intervals"
 
 
 def fresh_book(intervals: Mapping[str, int], began_at: int) -> TickBook:

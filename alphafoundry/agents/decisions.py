@@ -87,6 +87,7 @@ def differing_decisions(
         desk.book.states[row.agent].paused = None if paused == row.reason else paused
         given = dict(row.seen or {})
         desk.book.mode = given.pop("mode", "ACTIVE")
+        desk.book.states[row.agent].stretch = given.pop("stretch", 1)
         until = given.get("data_until")
         given["data_until"] = None if until is None else date.fromisoformat(until)
         step = desk.begin(row.agent, now, due_at=due_at, facts=replace(Facts(), **given))

@@ -129,6 +129,11 @@ class Desk:
         self._open_alerts: set[str] = set()
         _log.setLevel(schedule.orchestrator.log_level)
         self._parameters = read_parameters(schedule, self.agents)
+        self._priorities = {
+            name: task.priority
+            for name, task in schedule.tasks.items()
+            if task.settings.interval_minutes is not None
+        }
 
     def begin(
         self,
@@ -170,8 +175,11 @@ class Desk:
                     record.reason = decision.reason
                 elif not self._has_place(book, task):
                     return Step("no place")
+            own = book.states[agent]
+            own.begins(0 if forced else now - due_at)
             if self._keep_facts:
-                record.seen = _plain(seen.facts) | {"mode": seen.mode}
+                stretched = {"stretch": own.stretch} if own.stretch > 1 else {}
+                record.seen = _plain(seen.facts) | {"mode": seen.mode} | stretched
             if decision.verdict != "run":
                 self._settle(book, task, record, decision, now)
                 return Step("settled", record, decision)
@@ -190,6 +198,7 @@ class Desk:
             mode=seen.mode,
             mode_actor=self.book.mode_actor,
             agents=seen.agents,
+            priorities=self._priorities,
         )
         return Step("running", record, decision, context, seen.facts.fills or 0)
 

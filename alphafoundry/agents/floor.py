@@ -14,12 +14,12 @@ from sqlalchemy import text, update
 
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.hours import ExchangeHours, utc
+from alphafoundry.agents.model_signals import rule_weights
 from alphafoundry.agents.registry import AgentContext
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
-from alphafoundry.agents.workflow_signals import rule_weights
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store

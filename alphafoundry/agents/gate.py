@@ -74,6 +74,9 @@ def decide(
     on : `orchestrator.enabled`
     """
     own = seen.agents[task.name]
+    if own.stretch > 1 and not tick.forced and not is_kept(task, tick.due_at, own.stretch):
+        told = f"runs every {own.stretch} intervals only, while the desk is late"
+        return Decision("blocked", told, eligible=False)
     late = seen.now - tick.due_at
     if late >= task.window and not tick.forced:
         caught_up = task.catch_up == "all" or (task.catch_up == "latest" and tick.latest)
@@ -81,18 +84,30 @@ def decide(
             return Decision("missed", f"{_length(late)} late")
     if not on:
         return Decision("blocked", "orchestrator.enabled is false")
-    if own.paused is not None:
-        return Decision("blocked", f"paused: {own.paused}")
-    probe_at = own.probe_at()
-    if probe_at is not None and seen.now < probe_at:
-        return Decision(
-            "blocked",
-            f"rests after {own.failures_in_row} failures in a row, "
-            f"until a probe at {utc(int(probe_at)):%Y-%m-%d %H:%M} UTC",
-        )
+    rests = _rests(own, seen.now)
+    if rests is not None:
+        return Decision("blocked", rests)
     if tick.forced:
         return _RUN
     return _by_conditions(task, seen, own, safe=safe)
+
+
+def _rests(own: AgentState, now: int) -> str | None:
+    """Return why an agent rests whoever asks, None where it does not."""
+    if own.paused is not None:
+        return f"paused: {own.paused}"
+    probe_at = own.probe_at()
+    if probe_at is None or now >= probe_at:
+        return None
+    return (
+        f"rests after {own.failures_in_row} failures in a row, "
+        f"until a probe at {utc(int(probe_at)):%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def is_kept(task: Task, due_at: int, stretch: int) -> bool:
+    """Return whether a due time is among those that are left of a stretched interval."""
+    return (due_at - task.offset) // task.interval % stretch == 0
 
 
 def _by_conditions(task: Task, seen: Snapshot, own: AgentState, *, safe: bool) -> Decision:

@@ -20,6 +20,13 @@ COOL_DOWN = 5
 """Intervals that an agent rests after its threshold, the first time."""
 
 LONGEST_COOL_DOWN = 86_400
+LATE_WEIGHT = 0.2
+"""Of the newest tick in how late an agent's ticks begin."""
+
+MOST_LATE = 2.0
+NOT_LATE = 0.005
+"""Intervals; what is later or less late counts as this much, or as nothing."""
+
 RECENT = 20
 LEAST_RECENT = 5
 
@@ -44,6 +51,8 @@ class AgentState:
     score : of its last run where it gives one
     inputs_version : what its last run worked on
     paused : reason why a person or the desk paused it, None where nobody did
+    late : how late its ticks begin, as a share of its interval; the last ones count most
+    stretch : only every so manieth of its ticks runs, 1 is each; meta_control stretches under load
     """
 
     interval: float
@@ -62,6 +71,8 @@ class AgentState:
     score: float | None = None
     inputs_version: str | None = None
     paused: str | None = None
+    late: float = 0.0
+    stretch: int = 1
 
     def health(self, now: int) -> float:
         """Return success / (success + failure), the older the less; 1 for a new agent."""
@@ -88,6 +99,13 @@ class AgentState:
     def probe_at(self) -> float | None:
         """Return when a tripped agent may try once, None where it is not tripped."""
         return None if self.tripped_at is None else self.tripped_at + self.cool_down
+
+    def begins(self, seconds_late: int) -> None:
+        """Take in how late a tick begins."""
+        if seconds_late > 0 or self.late:
+            share = min(seconds_late / self.interval, MOST_LATE)
+            late = round(self.late + LATE_WEIGHT * (share - self.late), 3)
+            self.late = late if late > NOT_LATE else 0.0
 
     def fold(
         self,

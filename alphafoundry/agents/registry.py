@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.schedule_file import Priority
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.seeds import generator
@@ -40,12 +41,14 @@ class Control:
     mode : state of the desk, None leaves it
     pause : agent to why it is paused, or None to let it go on
     reason, evidence : why, and the figures behind it
+    stretch : agent to of how many of its ticks one runs, 1 is each
     """
 
     reason: str
     mode: DeskMode | None = None
     pause: Mapping[str, str | None] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    stretch: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class AgentContext:
     only_safe : True where only what lessens risk may be done
     mode, mode_actor : state of the desk, and who set it; "" where nobody did
     agents : state of every agent
+    priorities : agent to its priority, of those that run at an interval
     """
 
     floor: Any
@@ -76,6 +80,7 @@ class AgentContext:
     mode: DeskMode = "ACTIVE"
     mode_actor: str = ""
     agents: Mapping[str, AgentState] = field(default_factory=dict)
+    priorities: Mapping[str, Priority] = field(default_factory=dict)
 
     def random(self, *names: str | int) -> np.random.Generator:
         """Return the generator of this tick, the same however often it is run."""

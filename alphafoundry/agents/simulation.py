@@ -102,6 +102,21 @@ def cut_simulation(
     return None
 
 
+def finished_simulation(store: Store, name: str | None) -> tuple[AgentDeskRow, dict[str, Any]]:
+    """Return a simulation with a report, None is the newest desk, and what simulates it again.
+
+    Raises FoundryError where the desk is no finished simulation, or one of an earlier version.
+    """
+    found = read_agent_desk(store, name)
+    if found.clock != "simulated" or found.report is None:
+        raise FoundryError(f"desk {found.name}: is no finished simulation; nothing to compare")
+    names = ("sessions", "schedule", "environment", "cash", "market", "seed")
+    given = {one: found.settings[one] for one in names if one in found.settings}
+    if len(given) < len(names) or "strategies" not in found.settings:
+        raise FoundryError(f"desk {found.name}: was made by an earlier version; simulate again")
+    return found, given
+
+
 def strategies_of(desk: AgentDeskRow) -> tuple[LiveStrategy, ...]:
     """Return the strategies that a desk was started with."""
     return tuple(map(LiveStrategy.from_json, desk.settings["strategies"]))

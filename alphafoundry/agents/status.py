@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
 
+from alphafoundry.agents import failure_forecast
+from alphafoundry.agents.failure_forecast import failure_chances
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import seconds, utc
 from alphafoundry.configuration import suggest
@@ -40,6 +42,8 @@ class DeskStatus:
     counts : agent to outcome to how many
     last : agent to its newest tick
     alerts : open ones
+    chances : agent to the chance that its next tick fails or is missed, as its ticks foretell it;
+        empty while there are too few ticks or failures
     """
 
     desk: AgentDeskRow
@@ -47,6 +51,7 @@ class DeskStatus:
     counts: Mapping[str, Counter[str]]
     last: Mapping[str, AgentTickRow]
     alerts: Sequence[AgentAlertRow]
+    chances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def overall_health(self) -> float:
@@ -60,16 +65,21 @@ class DeskStatus:
         found = self.desk
         reason = f": {found.mode_reason} ({found.mode_actor})" if found.mode_reason else ""
         yield f"desk {found.name}, {found.clock} clock, {found.market_label}"
+        if left_out := found.settings.get("without"):
+            yield f"a counterfactual: {found.settings['like']} without {' and '.join(left_out)}"
         health = f"health {self.overall_health:.2f}"
         yield f"state {found.mode}{reason}; {health}; bars to {found.data_until}"
         yield f"{found.ticks:,} ticks to {found.seen_until:%Y-%m-%d %H:%M} UTC of the desk"
+        if likely := failure_forecast.told(self.chances):
+            yield likely
         for alert in self.alerts:
             since = f"alert since {alert.at:%Y-%m-%d %H:%M}"
             yield f"{since}: {alert.key}: {alert.text} ({alert.count}x)"
 
     def headings(self) -> tuple[str, ...]:
         """Return the headings of `rows`."""
-        return ("agent", "health", "success", "ran", "idle", "blocked", "missed", "failed", "last")
+        counts = ("ran", "idle", "blocked", "missed", "failed")
+        return ("agent", "health", "success", "fails next", *counts, "last")
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Yield an agent each."""
@@ -83,6 +93,7 @@ class DeskStatus:
                 name,
                 "new" if state.is_new else f"{state.health(now):.2f}",
                 "" if rate is None else f"{rate:.2f}",
+                f"{self.chances[name]:.0%}" if name in self.chances else "",
                 *(str(count[one]) for one in ("ran", "idle", "blocked", "missed", "failed")),
                 f"paused: {state.paused}" if state.paused else told,
             )
@@ -104,7 +115,8 @@ def desk_status(store: Store, name: str | None = None) -> DeskStatus:
         if (found := read_ticks(store, desk.name, agent=agent, limit=1))
     }
     alerts = [one for one in read_agent_alerts(store, desk.name) if one.resolved_at is None]
-    return DeskStatus(desk, states, counts, last, alerts)
+    chances = failure_chances(store, desk, seconds(desk.seen_until))
+    return DeskStatus(desk, states, counts, last, alerts, chances)
 
 
 def read_states(store: Store, desk: str) -> dict[str, AgentState]:

@@ -66,6 +66,12 @@ def take_up(floor: TradingFloor, now: int) -> None:
     floor.trade(_in_order(floor.strategies, [one for one in rows if one.state == "live"]))
 
 
+def trade_live(floor: TradingFloor) -> None:
+    """Let the floor trade what the rows say is live by now."""
+    live = read_strategies(floor.store, floor.desk, state="live")
+    floor.trade(_in_order(floor.strategies, live))
+
+
 def _in_order(
     traded: Sequence[LiveStrategy], rows: Sequence[DeskStrategyRow]
 ) -> list[LiveStrategy]:
@@ -88,8 +94,7 @@ def set_state(
 ) -> None:
     """Change a strategy's state for an agent, and let the floor trade what is live then."""
     _write(floor.store, floor.desk, alpha_id, state, actor, utc(now), reason, evidence)
-    live = read_strategies(floor.store, floor.desk, state="live")
-    floor.trade(_in_order(floor.strategies, live))
+    trade_live(floor)
 
 
 def person_sets_state(
@@ -159,6 +164,8 @@ def set_model_state(
 ) -> str:
     """Change a model's state together with the decision's row; return a line about it.
 
+    What trades its forecasts is retired with it.
+
     at : the desk's time
     """
     with desk_transaction(store, desk) as rows:
@@ -175,6 +182,9 @@ def set_model_state(
             evidence=evidence,
             undo=_undo(model, state),
         )
+    trades = {row.alpha_id for row in read_strategies(store, desk) if row.state != "retired"}
+    if state == "retired" and model in trades:
+        _write(store, desk, model, "retired", actor, at, f"its model: {reason}", evidence)
     return f"{model} {before} -> {state}: {reason}"
 
 

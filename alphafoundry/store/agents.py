@@ -78,15 +78,18 @@ def open_agent_desk(
 
 
 def read_agent_desk(store: Store, name: str | None = None) -> AgentDeskRow:
-    """Return a desk by its name, or the newest.
+    """Return a desk by its name, or the newest that is no counterfactual of another.
 
     Raises
     ------
     StoreError : there is none
     """
     query = select(AgentDeskRow).order_by(AgentDeskRow.created_at.desc(), AgentDeskRow.name.desc())
-    if name is not None:
-        query = query.where(AgentDeskRow.name == name)
+    query = query.where(
+        AgentDeskRow.settings["without"].as_string().is_(None)
+        if name is None
+        else AgentDeskRow.name == name
+    )
     with store.session() as session:
         found = session.scalars(query.limit(1)).one_or_none()
     if found is None:

@@ -19,27 +19,30 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from alphafoundry.agents.comparison import DeskComparison
+from alphafoundry.agents.counterfactual import schedule_without
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.living import Punctuality
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.rephrasing import Rephraser, rephraser
 from alphafoundry.agents.report import DeskReport
-from alphafoundry.agents.schedule import stored_schedule
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for
 from alphafoundry.agents.simulation import (
     DeskSimulation,
     cut_simulation,
+    finished_simulation,
     open_floor,
     sessions_of,
     strategies_of,
 )
 from alphafoundry.algorithms.providers import KEY_VARIABLES, key_from_environment
-from alphafoundry.errors import ConfigurationError
+from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.runs import Run, open_run
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import DataOrigin, open_store
+from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.trading.portfolio import LiveStrategy
 from tasks.desk.ticks import woken_by_deployments
@@ -72,6 +75,7 @@ async def run_of_desk(
     seed: int | None,
     restart: bool = False,
     like: str | None = None,
+    without: Sequence[str] = (),
     replay_from: time_of_day | None = None,
     workers: int = 1,
 ) -> AsyncIterator[SimulatedDesk]:
@@ -81,6 +85,8 @@ async def run_of_desk(
     ----------
     restart : begin anew although a simulation of the same was cut
     like : name of a desk whose schedule and strategies are taken, whatever file and store say now
+    without : agents, limits and costs that are left out of that schedule; the market has to be as
+        that desk knew it
     replay_from : time of day at the exchange at which a replay on a clock begins; None simulates
     workers : threads that prepare what rebalancing needs
 
@@ -110,7 +116,9 @@ async def run_of_desk(
             strategies: Sequence[LiveStrategy] | None = None
             if plan is None:
                 earlier = read_agent_desk(store, like)
-                plan = stored_schedule(earlier.schedule, environment=environment)
+                plan = schedule_without(earlier.schedule, without, environment)
+                if without:
+                    _check_same_market(earlier, panel.fingerprint)
                 strategies = strategies_of(earlier)
             hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
             anew = restart or like is not None or replay_from is not None
@@ -189,6 +197,7 @@ async def run_of_desk(
                         settings={
                             **asked,
                             "strategies": [one.to_json() for one in strategies],
+                            **({"like": like, "without": list(without)} if without else {}),
                         },
                         checkpoint=checkpoint,
                         workers=workers,
@@ -199,6 +208,34 @@ async def run_of_desk(
                         else hours.local_moment(days[0].day, replay_from),
                     )
                     yield SimulatedDesk(simulation, settings, run, context)
+
+
+def _check_same_market(earlier: AgentDeskRow, version: str) -> None:
+    if earlier.settings.get("data_version") != version:
+        raise FoundryError(
+            f"desk {earlier.name}: its market has other bars by now; simulate it again, then "
+            "compare"
+        )
+
+
+async def compare_desk(like: str, without: Sequence[str], *, workers: int) -> DeskComparison:
+    """Simulate a desk without agents, limits or costs; return it beside what it was.
+
+    Raises FoundryError where it is no finished simulation, or its market has changed.
+    """
+    settings = load_settings()
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    with open_store(url, home=settings.home) as store:
+        found, given = finished_simulation(store, like)
+    assert found.report is not None
+    async with run_of_desk(
+        **given, seeding=1, like=found.name, without=without, workers=workers
+    ) as ready:
+        await trade_sessions(ready)
+        report = await publish_desk(ready)
+    comparison = DeskComparison(found.report, report.to_json(), tuple(without))
+    await publish(comparison)
+    return comparison
 
 
 async def _rephraser(settings: FoundrySettings, *, elsewhere: bool) -> Rephraser | None:

@@ -27,6 +27,7 @@ def test_a_wrong_use_is_one_line(place: WorkingFolder) -> None:
         (("flatten", "a storm"), none),
         (("reconcile",), none),
         (("replay",), none),
+        (("compare", "--without", "costs"), none),
         (("check", "bad.yaml"), "bad.yaml:4: desk.limits.gros: unknown key 'gros'; did you mean"),
     ):
         done = place.run(DESK, *words)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal
 
+from pydantic import Field
+
 from alphafoundry.agents.floor import floor_of
+from alphafoundry.agents.load import lateness, relief
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
 from alphafoundry.agents.retirement import declines
 from alphafoundry.agents.strategy_book import set_state, take_up
@@ -25,12 +28,17 @@ class ControlParameters(Parameters):
     auto_recovery : whether the desk becomes active again by itself, and agents that rest are
         probed; False keeps both for a person
     retire_strategies : whether a strategy that runs below what its search led to expect is retired
+    late_threshold : share of its interval by which an agent of priority critical or high may begin
+        late before agents that can wait run more seldom
+    most_stretch : intervals that such an agent waits at most; 1 stretches none
     """
 
     control_mode: Literal["adaptive", "observe"] = "adaptive"
     alert_threshold: float = 0.8
     auto_recovery: bool = True
     retire_strategies: bool = True
+    late_threshold: float = Field(0.25, gt=0.0)
+    most_stretch: int = Field(4, ge=1, le=16)
 
 
 @agent(OWN, parameters=ControlParameters, seconds=1.0)
@@ -62,6 +70,7 @@ def meta_control(context: AgentContext) -> AgentResult:
         wanted = Control(reason, "REDUCING", pause, evidence)
     else:
         wanted = Control("the trading agents are well", "ACTIVE", pause, evidence)
+    wanted = _with_relief(context, wanted)
     try:
         retired = _retire(context)
     except FoundryError as problem:
@@ -70,6 +79,22 @@ def meta_control(context: AgentContext) -> AgentResult:
     return AgentResult(
         "; ".join(retired), figures={"health": round(mean, 4)}, control=_allowed(context, wanted)
     )
+
+
+def _with_relief(context: AgentContext, wanted: Control) -> Control:
+    """Return it together with what is stretched or restored, for how late urgent agents begin."""
+    given = context.parameters
+    changed = relief(
+        context.agents, context.priorities, threshold=given.late_threshold, most=given.most_stretch
+    )
+    if not changed or given.control_mode == "observe":
+        return wanted
+    late, name = lateness(context.agents, context.priorities)
+    reason = f"{name} begins {late:.0%} of its interval late, threshold {given.late_threshold:.0%}"
+    evidence = {**wanted.evidence, "late": late, "late_threshold": given.late_threshold}
+    changes_state = wanted.mode not in (None, context.mode)
+    told = f"{wanted.reason}; {reason}" if changes_state else reason
+    return replace(wanted, reason=told, stretch=changed, evidence=evidence)
 
 
 def _retire(context: AgentContext) -> list[str]:
@@ -117,6 +142,6 @@ def _allowed(context: AgentContext, wanted: Control) -> Control | None:
         mode = mode if own and context.mode != "HALTED" else None
     elif mode == "REDUCING" and context.mode == "HALTED":
         mode = None
-    if mode is None and not wanted.pause:
+    if mode is None and not wanted.pause and not wanted.stretch:
         return None
-    return Control(wanted.reason, mode, wanted.pause, wanted.evidence)
+    return replace(wanted, mode=mode)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
+from alphafoundry.agents.model_signals import is_model
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.agents.strategy_book import take_up
 from alphafoundry.models import (
@@ -70,7 +71,7 @@ def model_innovation(context: AgentContext) -> AgentResult:
     if floor.data_until is None:
         return AgentResult("no bars yet")
     take_up(floor, context.now)
-    if not floor.strategies:
+    if all(map(is_model, floor.strategies)):
         return AgentResult("no strategy trades, so there is nothing to learn from")
     known = read_models(floor.store, floor.desk)
     reason = _not_yet(floor, given, known)
@@ -102,7 +103,9 @@ def _search(
     assert floor.data_until is not None
     panel = floor.panel.until(floor.data_until)
     history = floor.rebalancer().history
-    samples = samples_of(panel, history.scores, days=given.days)
+    # A model learns from alphas, not from what another model makes of them.
+    places = [n for n, one in enumerate(history.strategies) if not is_model(one)]
+    samples = samples_of(panel, history.scores[places], days=given.days)
     kinds: list[Kind] = [
         kind
         for kind in ("ridge", "lightgbm", "ensemble")
@@ -135,7 +138,7 @@ def _search(
             "model": name,
             "kind": found.chosen.kind,
             "settings": dict(found.chosen.settings),
-            "features": [one.alpha_id for one in history.strategies],
+            "features": [history.strategies[place].alpha_id for place in places],
             "text": found.model.to_text(),
             "state": "shadow" if vault.passed else "refused",
             "data_until": floor.data_until,

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
+from alphafoundry.agents.model_signals import model_strategy
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.agents.retirement import ONCE_IN, SHRUNK
-from alphafoundry.agents.strategy_book import set_model_state, take_up
+from alphafoundry.agents.strategy_book import set_model_state, take_up, trade_live
 from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.models import (
     ENOUGH,
@@ -37,6 +38,7 @@ from alphafoundry.store.models import (
     record_predictions,
     settle_prediction,
 )
+from alphafoundry.store.strategies import propose_strategies
 
 OWN = "model_validation"
 ALLOWANCE = 0.1
@@ -168,12 +170,37 @@ def _judge(
                 lines.append(_set(floor, champion, "retired", told, now))
             told = f"wealth {bet.wealth:.1f} of {ENOUGH:g} in {bet.days} fresh days against {rival}"
             lines.append(_set(floor, row, "champion", told, now, bet))
+            _propose(floor, row, now)
             # Whoever is left has to win against the new one, from its first day on.
             return lines
         if bet.days >= given.most_shadow_sessions:
             told = f"wealth {bet.wealth:.1f} of {ENOUGH:g} after {bet.days} fresh days"
             lines.append(_set(floor, row, "retired", told, now, bet))
     return lines
+
+
+def _propose(floor: TradingFloor, row: ModelRow, now: int) -> None:
+    """Write the new champion's forecasts as a strategy, which incubates as any other."""
+    propose_strategies(
+        floor.store,
+        floor.desk,
+        [
+            {
+                "alpha_id": row.model,
+                "strategy": model_strategy(row, floor.strategies).to_json(),
+                "state": "incubating",
+                "found_on": floor.data_until,
+                "data_until": row.data_until,
+                "fitness": None,
+                "sharpe": None,
+                "trials": row.trials,
+                "changed_at": utc(now),
+                "reason": "the forecasts of the champion",
+                "evidence": {},
+                "synthetic": floor.panel.synthetic,
+            }
+        ],
+    )
 
 
 def _bet(
@@ -224,7 +251,7 @@ def _set(
     evidence: dict[str, Any] = dict(row.evidence)
     if bet is not None:
         evidence["bet"] = asdict(bet)
-    return set_model_state(
+    told = set_model_state(
         floor.store,
         floor.desk,
         row.model,
@@ -234,3 +261,6 @@ def _set(
         reason=reason,
         evidence=evidence,
     )
+    if state == "retired" and row.model in {one.alpha_id for one in floor.strategies}:
+        trade_live(floor)
+    return told

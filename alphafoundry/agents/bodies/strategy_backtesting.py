@@ -52,7 +52,10 @@ def strategy_backtesting(context: AgentContext) -> AgentResult:
     rows = {row.alpha_id: row for row in read_strategies(floor.store, floor.desk)}
     figures: dict[str, Any] = {}
     for number, one in enumerate(floor.rebalancer().history.strategies):
-        daily = returns[number][-given.days :]
+        daily = returns[number]
+        if one.counts_from is not None:
+            daily = daily[dates > np.datetime64(one.counts_from)]
+        daily = daily[-given.days :]
         if len(daily) < _LEAST or not daily.any():
             continue
         trials = max(1, rows[one.alpha_id].trials if one.alpha_id in rows else 1)

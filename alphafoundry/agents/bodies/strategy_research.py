@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
+from alphafoundry.agents.model_signals import rule_weights
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.agents.strategy_book import (
+    Array,
     first_day_of,
     set_state,
     strategy_returns,
@@ -30,7 +33,7 @@ from alphafoundry.research.whole_search import search_all
 from alphafoundry.seeds import seed_number
 from alphafoundry.settings import load_settings
 from alphafoundry.simulation import pnl_correlation, simulate
-from alphafoundry.simulation.pnl import BASE, DailyPnl
+from alphafoundry.simulation.pnl import BASE, lag
 from alphafoundry.store import read_alphas
 from alphafoundry.store.strategies import propose_strategies, read_strategies
 from alphafoundry.store.strategy_tables import DeskStrategyRow
@@ -215,14 +218,17 @@ def _judged(
     panel = floor.panel.until(floor.data_until)
     one = LiveStrategy.from_json(row.strategy)
     try:
-        days = simulate(one.expression, panel, one.settings, keep_positions=False).days
+        dates, earned = _earned(panel, one)
     except FoundryError as problem:
         return "retired", f"it cannot run any more: {problem}", {}
-    fresh = days.dates > np.datetime64(first_day_of(row))
-    before, since = days.pnl[~fresh] / BASE, days.pnl[fresh] / BASE
-    error = float(before.std() / np.sqrt(len(since)))
+    fresh = dates > np.datetime64(first_day_of(row))
+    before, since = earned[~fresh] / BASE, earned[fresh] / BASE
+    if one.counts_from is not None:
+        # Days that it was learned from led nobody to expect anything.
+        before = np.zeros(1)
+    error = float((since if one.counts_from else before).std() / np.sqrt(len(since)))
     expected, mean = float(before.mean()), float(since.mean())
-    nearest, alike = _most_alike(floor, days)
+    nearest, alike = _most_alike(floor, dates, earned)
     evidence = {
         "sessions": len(since),
         "mean_a_day": mean,
@@ -245,12 +251,25 @@ def _judged(
     return "live", f"{mean:+.2e} a day in {len(since)} sessions, as expected", evidence
 
 
-def _most_alike(floor: TradingFloor, days: DailyPnl) -> tuple[str, float]:
+def _earned(panel: Panel, one: LiveStrategy) -> tuple[NDArray[np.datetime64], Array]:
+    """Return days, and the dollars that a strategy alone earned on each, before costs."""
+    if one.rule is None:
+        days = simulate(one.expression, panel, one.settings, keep_positions=False).days
+        return days.dates, days.pnl
+    behind = lag(1)
+    held = rule_weights(panel, one.rule)[:-behind]
+    returns = np.nan_to_num(panel.fields["returns"][behind:])
+    return panel.dates[behind:], BASE * 2.0 * np.einsum("di,di->d", held, returns)
+
+
+def _most_alike(
+    floor: TradingFloor, days: NDArray[np.datetime64], earned: Array
+) -> tuple[str, float]:
     """Return the strategy that trades whose days are most like these, and the correlation."""
     if not floor.strategies:
         return "", 0.0
     dates, returns = strategy_returns(floor)
-    found = [pnl_correlation(days.dates, days.pnl, dates, other) for other in returns]
+    found = [pnl_correlation(days, earned, dates, other) for other in returns]
     place = int(np.argmax(np.nan_to_num(found)))
     return floor.strategies[place].alpha_id, float(np.nan_to_num(found[place]))
 

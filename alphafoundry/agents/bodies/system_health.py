@@ -9,8 +9,11 @@ from typing import Literal
 import psutil
 from pydantic import Field
 
+from alphafoundry.agents import failure_forecast
+from alphafoundry.agents.failure_forecast import failure_chances
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
+from alphafoundry.store.agents import read_agent_desk
 
 Measure = Literal["cpu", "memory", "disk", "network"]
 
@@ -37,7 +40,10 @@ class HealthParameters(Parameters):
 
 @agent("system_health", parameters=HealthParameters, seconds=2.0)
 def system_health(context: AgentContext) -> AgentResult:
-    """Measure the host once; the share of measures within their thresholds is its health."""
+    """Measure the host once; the share of measures within their thresholds is its health.
+
+    On a clock it also tells which agents are likely to fail next; that changes no health.
+    """
     floor = floor_of(context)
     wanted = context.parameters.health_metrics
     measures = _drawn(context, wanted) if floor.simulated else _measured(floor, wanted)
@@ -46,6 +52,10 @@ def system_health(context: AgentContext) -> AgentResult:
     within = 1.0 - len(over) / len(measures) if measures else 1.0
     floor.take_sample(context.now, measures, within)
     told = ", ".join(f"{name} {value:.0f} over {limits[name]:g}" for name, value in over.items())
+    if not floor.simulated:
+        desk = read_agent_desk(floor.store, floor.desk)
+        likely = failure_forecast.told(failure_chances(floor.store, desk, context.now))
+        told = "; ".join(filter(None, (told, likely)))
     return AgentResult(told, figures={"within": round(within, 4)})
 
 

@@ -143,6 +143,11 @@ def signal_history(
             weights = np.ascontiguousarray(own.pop(0))
             kernels.standardise(weights, scores[number])
             kernels.information(scores[number], residuals, volatility, information[number])
+            learned_until = strategies[number].counts_from
+            if learned_until is not None:
+                # What it says of days that it was learned from is no evidence.
+                early = panel.dates <= np.datetime64(learned_until)
+                information[number][:, early] = 0.0
             earned[number] = 2.0 * np.einsum("di,di->d", weights[: len(filled)], filled)
     return SignalHistory(tuple(strategies), scores, information, earned)
 

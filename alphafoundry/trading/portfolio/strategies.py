@@ -60,6 +60,12 @@ class LiveStrategy:
     seeded: bool = False
     rule: Mapping[str, Any] | None = None
 
+    @property
+    def counts_from(self) -> date | None:
+        """Return the last day on which it holds nothing because it was learned from it, or None."""
+        given = None if self.rule is None else self.rule.get("counts_from")
+        return None if given is None else date.fromisoformat(given)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {

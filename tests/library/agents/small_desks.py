@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def small_desk(
     replay_from: int | None = None,
     schedule: Schedule | None = None,
     strategies: Sequence[LiveStrategy] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Iterator[DeskSimulation]:
     plan = schedule or checked_schedule(SCHEDULE)
     hours, days = sessions_of(panel, "XNYS", sessions)
@@ -59,6 +60,7 @@ def small_desk(
         sessions=days,
         cash=1_000_000.0,
         seed=3,
+        rules=plan.rules.broker,
         state=broker_file(home, name),
         hold=replay_from is None,
         kept=None if checkpoint is None else checkpoint["account"],
@@ -79,6 +81,7 @@ def small_desk(
                 **SETTINGS,
                 "sessions": sessions,
                 "strategies": [one.to_json() for one in traded],
+                **(more or {}),
             },
             replay_from=replay_from,
             checkpoint=checkpoint,

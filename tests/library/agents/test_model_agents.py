@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from alphafoundry.agents.installed import known_agents
+from alphafoundry.agents.model_signals import is_model, rule_weights
+from alphafoundry.agents.strategy_book import set_state
+from alphafoundry.models import read_model
 from alphafoundry.store.agents import read_control_decisions
 from alphafoundry.store.models import change_model, read_information, read_models
+from alphafoundry.store.strategies import read_strategies
+from alphafoundry.trading.portfolio import LiveStrategy
+from alphafoundry.trading.portfolio.signals import signal_history
 from tests.library.agents.research_floor import research_floor, session_of, tick
 from tests.library.agents.small_desks import small_panel
 from tests.library.trading.markets import REVERSAL, strategy
 
 INNOVATION = known_agents()["model_innovation"]
 VALIDATION = known_agents()["model_validation"]
+RESEARCH = known_agents()["strategy_research"]
 FEATURES = [
     REVERSAL,
     strategy("volume", "-rank(volume)"),
@@ -49,6 +56,55 @@ def test_a_model_of_what_is_planted_becomes_champion_and_steps_down_when_it_fail
         change_model(floor.store, "small", champion.model, {"evidence": evidence})
         told = tick(floor, VALIDATION, at(floor, 410))
         assert "champion -> retired: CUSUM" in told.summary
+
+
+def test_the_champion_s_forecasts_incubate_trade_and_end_with_it(tmp_path):
+    with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
+        floor.strategies = FEATURES
+        tick(floor, INNOVATION, at(floor, 330), model_types=("ridge",))
+        tick(floor, VALIDATION, at(floor, 345))
+        assert not [row for row in read_strategies(floor.store, "small") if row.state != "live"]
+        tick(floor, VALIDATION, at(floor, 380))
+        (champion,) = read_models(floor.store, "small", "champion")
+        (row,) = read_strategies(floor.store, "small", state="incubating")
+        assert row.alpha_id == champion.model and row.trials == champion.trials
+        one = LiveStrategy.from_json(row.strategy)
+        assert is_model(one) and one.counts_from == champion.data_until
+
+        # It holds nothing on the days that it was learned from, and its forecasts on later ones.
+        weights = rule_weights(floor.panel, one.rule)
+        learned = int((floor.panel.dates <= np.datetime64(champion.data_until)).sum())
+        assert not weights[:learned].any()
+        np.testing.assert_allclose(np.abs(weights[learned:]).sum(axis=1), 1.0)
+        (first, *_) = read_information(floor.store, "small", champion.model)
+        history = signal_history(floor.panel, [*FEATURES, one], rules=rule_weights)
+        assert not history.information[3][:, :learned].any()
+        day = int(np.searchsorted(floor.panel.dates, np.datetime64(first)))
+        raw = read_model(champion.kind, champion.text).predict(history.scores[:3, day].T)
+        assert np.corrcoef(raw, weights[day])[0, 1] > 0.999
+
+        # After twenty sessions it is judged by them as any other; then it trades.
+        waiting = tick(floor, RESEARCH, at(floor, 390), most_in_simulation=0)
+        assert champion.model not in waiting.summary
+        judged = tick(floor, RESEARCH, at(floor, 401), most_in_simulation=0)
+        assert f"{champion.model} " in judged.summary
+        (row,) = [r for r in read_strategies(floor.store, "small") if r.alpha_id == champion.model]
+        assert row.evidence["sessions"] == 21
+        alike = row.evidence["correlation"] > 0.7
+        assert row.state == ("retired" if alike else "live")
+        set_state(
+            floor, row.alpha_id, "live", actor="test", now=at(floor, 401), reason="x", evidence={}
+        )
+        assert champion.model in {strategy.alpha_id for strategy in floor.strategies}
+        tick(floor, INNOVATION, at(floor, 402), model_types=("ridge",), every_sessions=1)
+        assert read_models(floor.store, "small")[-1].features == [s.alpha_id for s in FEATURES]
+
+        evidence = {"vault": {**champion.evidence["vault"], "information": 5.0}}
+        change_model(floor.store, "small", champion.model, {"evidence": evidence})
+        tick(floor, VALIDATION, at(floor, 410))
+        assert champion.model not in {strategy.alpha_id for strategy in floor.strategies}
+        (row,) = [r for r in read_strategies(floor.store, "small") if r.alpha_id == champion.model]
+        assert row.state == "retired" and row.reason.startswith("its model: CUSUM")
 
 
 def test_noise_is_refused_and_every_search_counts_its_trials(tmp_path):

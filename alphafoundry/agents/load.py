@@ -1,0 +1,68 @@
+"""Fewer ticks of what can wait while the desk is late: whose interval is stretched, and when not.
+
+Agents of priority critical and high are never stretched, nor those that are due once a day. One
+step at a time, so that each has shown what it does before the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.schedule_file import Priority
+
+URGENT = ("critical", "high")
+ORDER = ("low", "medium")
+"""Priorities whose agents are stretched, those first that are stretched first."""
+
+RESTORED_BELOW = 0.4
+"""Share of the threshold below which one step is taken back; in between nothing changes."""
+
+
+def lateness(
+    states: Mapping[str, AgentState], priorities: Mapping[str, Priority]
+) -> tuple[float, str]:
+    """Return how late the latest of the urgent agents begins, as a share of its interval, and it.
+
+    (0, "") where there is none.
+    """
+    found = [(states[name].late, name) for name, one in priorities.items() if one in URGENT]
+    return max(found, default=(0.0, ""))
+
+
+def relief(
+    states: Mapping[str, AgentState],
+    priorities: Mapping[str, Priority],
+    *,
+    threshold: float,
+    most: int,
+) -> dict[str, int]:
+    """Return agent to its new stretch: of how many of its ticks one runs; empty for no change.
+
+    Above the threshold the stretch of one priority is doubled, low before medium, up to `most`;
+    well below it the last step is taken back.
+
+    Parameters
+    ----------
+    priorities : of the agents that run at an interval
+    threshold : share of an urgent agent's interval
+    most : largest stretch
+    """
+    late, _ = lateness(states, priorities)
+    for priority in ORDER if late > threshold else reversed(ORDER):
+        names = [name for name, one in priorities.items() if one == priority]
+        if late > threshold:
+            changed = {
+                name: min(2 * states[name].stretch, most)
+                for name in names
+                if states[name].stretch < most
+            }
+        elif late < RESTORED_BELOW * threshold:
+            changed = {
+                name: states[name].stretch // 2 for name in names if states[name].stretch > 1
+            }
+        else:
+            changed = {}
+        if changed:
+            return changed
+    return {}
