@@ -76,7 +76,8 @@ class Screening:
             seal = seal_of(panel, run.settings.holdout, run.store)
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
-        self._screener = Screener(searched, threads=1)
+        wanted = run.settings.screen
+        self._screener = Screener(searched, threads=1, first=wanted.first, keep=wanted.keep)
         self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
         self.batch = run.settings.screen.batch
@@ -317,7 +318,10 @@ def best_unlike(
 
 
 def _strength(one: Screened) -> float:
-    sharpe = one.statistics.sharpe if one.statistics is not None else math.nan
+    """Return the |Sharpe ratio|, 0 where there is none of all days."""
+    if one.statistics is None or one.stopped_early:
+        return 0.0
+    sharpe = one.statistics.sharpe
     return abs(sharpe) if math.isfinite(sharpe) else 0.0
 
 
@@ -344,6 +348,7 @@ def _idea(one: Screened, proposal: Proposal, *, with_pnl: bool) -> ScreenedIdea:
         drawdown=_plain(numbers.drawdown),
         margin=_plain(numbers.margin),
         days=len(one.days),
+        reason=one.reason,
         pnl=DailyPnl(one.days.dates, one.days.pnl) if with_pnl else None,
     )
 

@@ -154,17 +154,20 @@ class ScreenedCount:
     ----------
     ideas : all of them
     without : those that have no numbers
+    stopped : those that have numbers of the first days alone
     """
 
     ideas: int
     without: int
+    stopped: int
 
 
 def count_screened(store: Store, run_id: int) -> ScreenedCount:
     """Return how many ideas belong to a run."""
     query = select(
         func.count(),
-        func.count().filter(ScreenedRow.reason != ""),
+        func.count().filter(ScreenedRow.days.is_(None)),
+        func.count().filter(ScreenedRow.days.is_not(None), ScreenedRow.reason != ""),
     ).where(ScreenedRow.run_id == run_id)
     with store.session() as session:
         return ScreenedCount(*session.execute(query).one())
