@@ -217,6 +217,8 @@ class ScreenSettings(_Settings):
 
     ideas : how many a run screens; 0 screens none
     batch : ideas of one task run, which share their sub-expressions
+    first : share of the search days that each is judged on first; 1 judges on all at once
+    keep : share of a batch that is then judged on all, the strongest on the first days
     """
 
     ideas: Annotated[
@@ -231,6 +233,8 @@ class ScreenSettings(_Settings):
         ),
     ] = 0
     batch: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5_000)] = 250
+    first: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0.1, le=1)] = 1.0
+    keep: Annotated[float, BeforeValidator(_not_true_or_false), Field(gt=0, le=1)] = 0.5
 
 
 class MiningSettings(_Settings):

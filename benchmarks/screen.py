@@ -46,6 +46,7 @@ FILES = (
 )
 SETTINGS = SimulationSettings(decay=4)
 BATCH = 250
+EARLY, KEEP = 0.25, 0.3
 SPEED_IDEAS = {500: 600, 470: 600, 3000: 120}
 SEEDS, QUICK_SEEDS = (301, 302, 303), (301,)
 SIMULATIONS = 60
@@ -68,12 +69,17 @@ def speed(panel: Panel, *, quick: bool) -> list[dict[str, Any]]:
     batches = [ideas[first : first + size] for first in range(0, len(ideas), size)]
     list(Screener(panel).screen(ideas[:20]))
     rows = []
-    for together in dict.fromkeys((1, available_cores())):
-        screener = Screener(panel, threads=1)
+    for together, first in dict.fromkeys(
+        ((1, 1.0), (available_cores(), 1.0), (available_cores(), EARLY))
+    ):
+        screener = Screener(panel, threads=1, first=first, keep=KEEP)
+        how = f"screened, {together} at a time"
+        if first < 1.0:
+            how += f", {first:.0%} of the days first, {KEEP:.0%} of the ideas on all"
         began, busy = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(together) as pool:
             found = sum(pool.map(partial(_screened, screener), batches))
-        rows.append(_row(panel, f"screened, {together} at a time", found, began, busy))
+        rows.append(_row(panel, how, found, began, busy))
     simulator = Simulator(panel)
     some = ideas[: max(len(ideas) // 6, 10)]
     began, busy = time.perf_counter(), time.process_time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import Any
 
@@ -17,7 +18,6 @@ class Batch:
     ----------
     graph : of all expressions
     order : places of the expressions, related ones next to each other
-    kept : values by text that a later expression reads
 
     limit : bytes of kept values; beyond it the one that is needed last goes, to be calculated
         again
@@ -25,24 +25,41 @@ class Batch:
 
     def __init__(self, graph: Graph, limit: int) -> None:
         self.graph = graph
-        self.kept: dict[str, Any] = {}
         self._limit = limit
         self._below = [self._values_below(root) for root in graph.roots]
         self.order = self._related_first()
         self._readers = self._reading_times()
+        self._ending: dict[int, list[str]] = {}
+        for text, times in self._readers.items():
+            self._ending.setdefault(times[-1], []).append(text)
+        self._kept: dict[str, Any] = {}
+        self._bytes = 0
         self._time = 0
 
-    def done(self, place: int) -> None:
+    def get(self, text: str) -> Any:
+        """Return the value that is kept of that text, or None."""
+        return self._kept.get(text)
+
+    def put(self, text: str, value: Any) -> None:
+        """Keep a value that a later expression reads too."""
+        if self._readers[text][-1] > self._time and text not in self._kept:
+            self._kept[text] = value
+            self._bytes += _size(value)
+
+    def done(self) -> None:
         """Forget what no later expression reads, and what exceeds the limit."""
+        for text in self._ending.get(self._time, ()):
+            self._forget(text)
         self._time += 1
-        needed = {text: self._next_reader(text) for text in self.kept}
-        for text in [text for text, when in needed.items() if when is None]:
-            del self.kept[text]
-        size = sum(value.nbytes for value in self.kept.values() if isinstance(value, np.ndarray))
-        for text in sorted(self.kept, key=lambda text: -(needed[text] or 0)):
-            if size <= self._limit:
+        if self._bytes <= self._limit:
+            return
+        for text in sorted(self._kept, key=self._next_reader, reverse=True):
+            if self._bytes <= self._limit:
                 break
-            size -= getattr(self.kept.pop(text), "nbytes", 0)
+            self._forget(text)
+
+    def _forget(self, text: str) -> None:
+        self._bytes -= _size(self._kept.pop(text, None))
 
     def _values_below(self, root: str) -> list[str]:
         """Return the values that an expression calculates, itself first."""
@@ -83,5 +100,11 @@ class Batch:
             times.setdefault(self.graph.roots[place], []).append(time)
         return times
 
-    def _next_reader(self, text: str) -> int | None:
-        return next((time for time in self._readers.get(text, ()) if time >= self._time), None)
+    def _next_reader(self, text: str) -> int:
+        """Return when a value is read next, counted in expressions."""
+        times = self._readers[text]
+        return times[bisect_left(times, self._time)]
+
+
+def _size(value: Any) -> int:
+    return value.nbytes if isinstance(value, np.ndarray) else 0

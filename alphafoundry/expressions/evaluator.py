@@ -111,9 +111,9 @@ class Evaluator:
         batch = Batch(Graph(forms), self._cache.limit)
         for place in batch.order:
             with at_most(self._threads):
-                values = self._compute(batch.graph, batch.graph.roots[place], batch.kept, None)
+                values = self._compute(batch.graph, batch.graph.roots[place], batch)
                 values = self._finish(values, forms[place])
-            batch.done(place)
+            batch.done()
             yield place, values
 
     def _form(self, expression: Expression | str) -> CanonicalForm:
@@ -137,18 +137,15 @@ class Evaluator:
 
     def _run(self, form: CanonicalForm) -> Any:
         graph = Graph([form])
-        return self._compute(graph, graph.roots[0], {}, self._cache)
+        return self._compute(graph, graph.roots[0], self._cache)
 
-    def _compute(
-        self, graph: Graph, root: str, kept: dict[str, Any], cache: ValueCache | None
-    ) -> Any:
+    def _compute(self, graph: Graph, root: str, kept: ValueCache | Batch) -> Any:
         """Compute what is not kept, inputs first; drop values after their last use.
 
-        kept : values of this graph that are there already. Gets those that other expressions of
-            the graph read too, where there is no cache
+        kept : has values that are there already, and is given those that are calculated
         """
-        values = dict(kept)
-        needed = self._plan(graph, root, values, cache)
+        values: dict[str, Any] = {}
+        needed = self._plan(graph, root, values, kept)
         sources = {text: graph.sources(text) for text in needed}
         uses = Counter(source for text in needed for source in sources[text])
         uses[root] += 1
@@ -157,10 +154,7 @@ class Evaluator:
             if isinstance(node, Call):
                 read = {name: _unpacked(values[name]) for name in sources[text]}
                 values[text] = self._pack(self._call(graph, text, node, read))
-                if cache is not None:
-                    cache.put(text, values[text])
-                elif graph.is_shared(text):
-                    kept[text] = values[text]
+                kept.put(text, values[text])
             else:
                 values[text] = self._leaf(node)
             for source in sources[text]:
@@ -170,9 +164,9 @@ class Evaluator:
         return values[root]
 
     def _plan(
-        self, graph: Graph, root: str, values: dict[str, Any], cache: ValueCache | None
+        self, graph: Graph, root: str, values: dict[str, Any], kept: ValueCache | Batch
     ) -> list[str]:
-        """Return what to compute in order; add to values what the cache holds of the rest."""
+        """Return what to compute in order; add to values what is kept of the rest."""
         order: dict[str, None] = {}
         stack = [(root, False)]
         while stack:
@@ -182,7 +176,7 @@ class Evaluator:
                 continue
             if text in order or text in values:
                 continue
-            found = cache.get(text) if cache is not None else None
+            found = kept.get(text)
             if found is not None:
                 values[text] = found
                 continue

@@ -31,6 +31,7 @@ class Graph:
                 self._add(form, node)
             self.roots.append(self._meant(form.text(form.root)))
         self._root_count = Counter(self.roots)
+        self._sources: dict[str, list[str]] = {}
 
     @property
     def calculations(self) -> int:
@@ -61,6 +62,11 @@ class Graph:
 
     def sources(self, text: str) -> list[str]:
         """Return the values that must be there before this one, steps in between left out."""
+        if text not in self._sources:
+            self._sources[text] = self._read_by(text)
+        return self._sources[text]
+
+    def _read_by(self, text: str) -> list[str]:
         found: dict[str, None] = {}
         stack = list(self.inputs[text])
         while stack:

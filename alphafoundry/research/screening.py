@@ -84,7 +84,8 @@ class Screening:
             seal = seal_of(panel, run.settings.holdout, run.store)
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
-        self._screener = Screener(searched, threads=1)
+        wanted = run.settings.screen
+        self._screener = Screener(searched, threads=1, first=wanted.first, keep=wanted.keep)
         self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
         self.batch = run.settings.screen.batch
@@ -168,7 +169,9 @@ class Screening:
         taken = {
             row.key
             for row in rows
-            if row.chosen_at is not None or (row.canonical, settings_of(row.settings)) in known
+            if row.chosen_at is not None
+            or row.reason
+            or (row.canonical, settings_of(row.settings)) in known
         }
         return best_unlike(rows, pnl, most=count, periods=self.periods, taken=taken)
 
@@ -369,7 +372,10 @@ def _built(rows: Sequence[ScreenedRow]) -> list[bool]:
 
 
 def _strength(one: Screened) -> float:
-    sharpe = one.statistics.sharpe if one.statistics is not None else math.nan
+    """Return the |Sharpe ratio|, 0 where there is none of all days."""
+    if one.statistics is None or one.stopped_early:
+        return 0.0
+    sharpe = one.statistics.sharpe
     return abs(sharpe) if math.isfinite(sharpe) else 0.0
 
 
@@ -396,6 +402,7 @@ def _idea(one: Screened, proposal: Proposal, *, strong: bool) -> ScreenedIdea:
         drawdown=_plain(numbers.drawdown),
         margin=_plain(numbers.margin),
         days=len(one.days),
+        reason=one.reason,
     )
     moves = math.isfinite(numbers.sharpe) and numbers.sharpe != 0.0
     if moves and (strong or is_witness(idea)):

@@ -40,6 +40,7 @@ class ScreeningReport:
     days : what was looked at, and what stays sealed
     ideas : of this run; taken_over : those among them that an earlier run had screened
     without : those that have no numbers
+    stopped : those that were judged on the first days alone
     trials : all ever made on these prices
     luck, luck_high : mean and 95 % quantile of the best Sharpe ratio where there is nothing to find
     best : the highest lower bounds, unlike each other
@@ -62,6 +63,7 @@ class ScreeningReport:
     best: tuple[ScreenedLine, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    stopped: int = 0
 
     @property
     def title(self) -> str:
@@ -79,6 +81,8 @@ class ScreeningReport:
         rate = f", {fresh / self.seconds:.0f} a second" if self.seconds >= 1 else ""
         earlier = f", and {self.taken_over:,} by a run that was cut short" * bool(self.taken_over)
         without = f"; {self.without} have no numbers" if self.without else ""
+        if self.stopped:
+            without += f"; {self.stopped:,} were judged on the first days alone"
         rows = [
             (
                 "screened",
@@ -159,6 +163,7 @@ def build_report(run: ResearchRun, screening: Screening) -> ScreeningReport:
         )
         if best
         else (),
+        stopped=counted.stopped,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SIMULATION_RULES = 4
+SIMULATION_RULES = 5
 """Raised whenever the same alpha on the same bars gets other numbers.
 
 It is part of the name of the local service, so that results of different rules are never mixed:
@@ -11,4 +11,5 @@ those of earlier rules stay in the store under their own service.
 3: with a test period, an alpha's own statistics and checks are of the days before it.
 4: ranks, along time too, take for equal what differs by rounding alone; -0 is 0; a correlation
 below 1e-14 is 0.
+5: lines of ts_regression are of sums over blocks; they differ in the last digits.
 """

@@ -7,9 +7,10 @@ sub-expressions that alphas of a batch share, which are calculated once.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +21,25 @@ from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.expressions.threads import at_most
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.evaluators import EvaluatorCache
+from alphafoundry.simulation.periods import before
 from alphafoundry.simulation.pnl import DailyPnl
 from alphafoundry.simulation.settings import SimulationSettings
-from alphafoundry.simulation.simulator import held_days, require_possible, searched_days
+from alphafoundry.simulation.simulator import (
+    LEAST_DAYS,
+    held_days,
+    require_possible,
+    searched_days,
+)
 from alphafoundry.simulation.statistics import Statistics, statistics
 from alphafoundry.simulation.weights import neutralization_groups, to_weights
 
 _Engine = tuple[str, bool, bool]
 """Universe, pasteurization and filling of gaps: what the values of an expression depend on."""
+
+Alphas = Sequence[tuple[str | Expression, SimulationSettings]]
+
+FEWEST_FIRST_DAYS = 126
+"""Days with a position below which an alpha is not stopped: half a year says nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +51,18 @@ class Screened:
     place : of the expression in the batch, from 0
     statistics : as of `simulate`; None where there are none
     days : what they are of; None without statistics
-    reason : why there are no statistics, in one line; "" where there are
+    reason : why there are no statistics of all days, in one line; "" where there are
     """
 
     place: int
     statistics: Statistics | None
     days: DailyPnl | None
     reason: str = ""
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the statistics are of the first part of the days alone."""
+        return self.statistics is not None and bool(self.reason)
 
 
 class Screener:
@@ -56,30 +73,86 @@ class Screener:
     panel : the market, cut to the days that a search may see
     cache_bytes : bound of the shared sub-expressions that a batch keeps
     threads : most threads of one operator; 1 where several batches are screened side by side
+    first : share of the days that each alpha is judged on first; 1 judges all at once
+    keep : share of a batch that is then judged on all days, the largest |Sharpe ratio| first
+    least_days : days from the first position on below which an alpha has no statistics
     """
 
     def __init__(
-        self, panel: Panel, *, cache_bytes: int = 512 * 2**20, threads: int | None = None
+        self,
+        panel: Panel,
+        *,
+        cache_bytes: int = 512 * 2**20,
+        threads: int | None = None,
+        first: float = 1.0,
+        keep: float = 1.0,
+        least_days: int = LEAST_DAYS,
     ) -> None:
         self._panel = panel
         self._shared = EvaluatorCache(panel, cache_bytes=cache_bytes)
         self._threads = threads
+        self._keep = keep
+        self._least_days = least_days
+        self._first: Screener | None = None
+        rows = math.floor(first * len(panel.dates))
+        if keep < 1.0 and FEWEST_FIRST_DAYS <= rows < len(panel.dates):
+            self._first = Screener(
+                panel.until(panel.dates[rows - 1]),
+                cache_bytes=cache_bytes,
+                threads=threads,
+                least_days=FEWEST_FIRST_DAYS,
+            )
 
     def __repr__(self) -> str:
         return f"Screener({self._panel.label!r})"
 
-    def screen(
-        self, alphas: Sequence[tuple[str | Expression, SimulationSettings]]
-    ) -> Iterator[Screened]:
+    def screen(self, alphas: Alphas) -> Iterator[Screened]:
         """Yield what is said of each alpha, related ones after each other.
 
-        One that cannot be simulated on this market comes first and has a reason; so has one that
-        compares price levels, which on adjusted prices sees the future.
+        Those that are stopped early come first, with the statistics of the first days. Then comes
+        what cannot be simulated on this market and has a reason; so has what compares price
+        levels, which on adjusted prices sees the future.
 
         Raises ConfigurationError, MarketError where settings are not possible on this market.
         """
+        stopped = {one.place: one for one in self._stopped(alphas)}
+        yield from stopped.values()
+        yield from self._judged(alphas, [p for p in range(len(alphas)) if p not in stopped])
+
+    def _stopped(self, alphas: Alphas) -> list[Screened]:
+        """Return what is said of the alphas that the first days were enough for.
+
+        One that the first days cannot judge goes on: its lookbacks are longer, it holds nothing
+        for half a year of them, or its test period begins among them.
+        """
+        if self._first is None:
+            return []
+        dates = self._panel.dates
+        last = self._first._panel.dates[-1]
+        places = [
+            place
+            for place, (_, settings) in enumerate(alphas)
+            if before(dates[-1], settings.test_period) >= last
+        ]
+        whole = {"test_period": SimulationSettings().test_period}
+        judged = sorted(
+            (-abs(one.statistics.sharpe), places[one.place], one)
+            for one in self._first.screen(
+                [(alphas[place][0], alphas[place][1].model_copy(update=whole)) for place in places]
+            )
+            if one.statistics is not None and math.isfinite(one.statistics.sharpe)
+        )
+        reason = f"stopped early: judged on the days up to {last} alone"
+        return [
+            replace(one, place=place, reason=reason)
+            for _, place, one in judged[math.ceil(self._keep * len(judged)) :]
+        ]
+
+    def _judged(self, alphas: Alphas, places: Sequence[int]) -> Iterator[Screened]:
+        """Yield what all days say of the alphas at these places."""
         sound: dict[_Engine, list[tuple[int, Expression]]] = defaultdict(list)
-        for place, (text, settings) in enumerate(alphas):
+        for place in places:
+            text, settings = alphas[place]
             engine = self._engine(settings)
             try:
                 sound[engine].append((place, self._checked(text, self._evaluator(engine))))
@@ -124,7 +197,7 @@ class Screener:
             truncation=settings.truncation,
         )
         try:
-            _, days = held_days(weights, panel, settings)
+            _, days = held_days(weights, panel, settings, least=self._least_days)
         except SimulationError as problem:
             return Screened(place, None, None, str(problem))
         searched = searched_days(days, settings.test_period)

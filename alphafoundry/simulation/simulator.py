@@ -248,17 +248,21 @@ def _test_start(days: DailyPnl, period: str) -> int | None:
 
 
 def held_days(
-    weights: NDArray[np.float64], panel: Panel, settings: SimulationSettings
+    weights: NDArray[np.float64],
+    panel: Panel,
+    settings: SimulationSettings,
+    *,
+    least: int = LEAST_DAYS,
 ) -> tuple[int, DailyPnl]:
     """Return the index of the first day with a position, and what the days from it on earn.
 
-    Raises SimulationError where these are fewer than 500.
+    Raises SimulationError where these are fewer than `least`.
     """
     every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
     start = every_day.first_held
     days = every_day.between(start, len(every_day))
-    if len(days) < LEAST_DAYS:
-        raise SimulationError(f"Simulation length is below cutoff of {LEAST_DAYS} days")
+    if len(days) < least:
+        raise SimulationError(f"Simulation length is below cutoff of {least} days")
     return start, days
 
 

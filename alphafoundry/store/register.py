@@ -37,9 +37,9 @@ def count_trials(store: Store, service: str, market_id: str | None) -> int:
 def read_trial_count(store: Store, service: str, market_id: str | None) -> TrialCount:
     """Return how many different alphas were ever tried on these prices.
 
-    Tried is what was simulated to the end, and what was screened. An alpha counts once however
-    often that was, by whichever rules and on whichever part of the market's days; one and its
-    reverse count once, since whoever sees one knows the other.
+    Tried is what was simulated to the end, and what was screened, if only on the first days. An
+    alpha counts once however often that was, by whichever rules and on whichever part of the
+    market's days; one and its reverse count once, since whoever sees one knows the other.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def read_trial_count(store: Store, service: str, market_id: str | None) -> Trial
         SimulationRow.status.in_(("complete", "warning")), _here(SimulationRow, service, market_id)
     )
     screened = select(ScreenedRow.canonical, ScreenedRow.settings).where(
-        ScreenedRow.reason == "", _here(ScreenedRow, service, market_id)
+        or_(ScreenedRow.reason == "", ScreenedRow.days.is_not(None)),
+        _here(ScreenedRow, service, market_id),
     )
     with store.session() as session:
         made = {trial_key(*row) for row in session.execute(simulated)}

@@ -103,13 +103,15 @@ def take_over_screened(
 def candidates_of_screening(store: Store, service: str, *, most: int) -> list[ScreenedRow]:
     """Return the ideas that were not handed on with the largest |Sharpe ratio|, at most `most`.
 
-    Those without daily PnL are left out. In the order of their keys.
+    Those without daily PnL, and those that were judged on the first days alone, are left out. In the
+    order of their keys.
     """
     query = (
         select(ScreenedRow)
         .where(
             ScreenedRow.service == service,
             ScreenedRow.chosen_at.is_(None),
+            ScreenedRow.reason == "",
             ScreenedRow.pnl_days.is_not(None),
         )
         .order_by(func.abs(ScreenedRow.sharpe).desc(), ScreenedRow.key)
@@ -194,17 +196,20 @@ class ScreenedCount:
     ----------
     ideas : all of them
     without : those that have no numbers
+    stopped : those that have numbers of the first days alone
     """
 
     ideas: int
     without: int
+    stopped: int
 
 
 def count_screened(store: Store, run_id: int) -> ScreenedCount:
     """Return how many ideas belong to a run."""
     query = select(
         func.count(),
-        func.count().filter(ScreenedRow.reason != ""),
+        func.count().filter(ScreenedRow.days.is_(None)),
+        func.count().filter(ScreenedRow.days.is_not(None), ScreenedRow.reason != ""),
     ).where(ScreenedRow.run_id == run_id)
     with store.session() as session:
         return ScreenedCount(*session.execute(query).one())

@@ -26,6 +26,8 @@ Row = NDArray[np.float64]
 Bits = NDArray[np.uint64]
 Keys = NDArray[np.int64]
 Words = NDArray[np.uint32]
+Labels = NDArray[np.int32]
+Counts = NDArray[np.int64]
 
 _WORD = 32
 _EXPONENT = np.uint64(0x7FF)
@@ -119,9 +121,15 @@ def _fill_keys(row: Row, scale: float, typical: float, keys: Keys) -> tuple[int,
 
 
 @kernel
+def _key_bits(place_bits: int) -> int:
+    """Return the bits of a word that hold the key: no more counters in a pass than names."""
+    return min(2 * place_bits, _WORD - place_bits)
+
+
+@kernel
 def _fill_words(keys: Keys, low: int, high: int, place_bits: int, words: Words) -> None:
     """Put the leading bits of each key above its place; what is missing comes last."""
-    last = (np.int64(1) << np.int64(_WORD - place_bits)) - np.int64(1)
+    last = (np.int64(1) << np.int64(_key_bits(place_bits))) - np.int64(1)
     shift = np.int64(0)
     while ((high - low) >> shift) >= last:
         shift += np.int64(1)
@@ -138,7 +146,7 @@ def _sort_words(
     """Sort the words in two passes and note each place's rank; other is room of the same size."""
     names = words.shape[0]
     above = np.uint32(place_bits)
-    half = (_WORD - place_bits) // 2
+    half = _key_bits(place_bits) // 2
     above_both = np.uint32(place_bits + half)
     digit = np.uint32((1 << half) - 1)
     place = np.uint32((1 << place_bits) - 1)
@@ -210,8 +218,9 @@ def _digits(names: int) -> tuple[int, int, int]:
     place_bits = 1
     while (1 << place_bits) < names:
         place_bits += 1
-    half = (_WORD - place_bits) // 2
-    return place_bits, 1 << half, 1 << (_WORD - place_bits - half)
+    key_bits = _key_bits(place_bits)
+    half = key_bits // 2
+    return place_bits, 1 << half, 1 << (key_bits - half)
 
 
 @kernel
@@ -301,20 +310,105 @@ def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
 
 
 @kernel
-def _write_ranks(values: Row, places: Words, row: Row) -> None:
-    """Write ranks 0..1 of sorted cells into the row; ties share their mean.
+def _place_run(
+    values: Row,
+    words: Words,
+    place: np.uint32,
+    labels: Labels,
+    lower: Counts,
+    equal: Counts,
+    answer: Row,
+) -> None:
+    """Write how many of its group come before each of some sorted words.
 
-    A single cell gets 0.5.
+    Equal values of a group share the mean.
+
+    lower : how many of each group come before, kept up to date. equal : zeros, and zeros after
     """
     count = values.shape[0]
     k = 0
     while k < count:
         begin = k
         while k < count and values[k] == values[begin]:
+            group = labels[words[k] & place]
+            if group >= 0:
+                equal[group] += 1
             k += 1
-        rank = 0.5 * (begin + k - 1) / (count - 1) if count > 1 else 0.5
         for i in range(begin, k):
-            row[places[i]] = rank
+            group = labels[words[i] & place]
+            if group >= 0:
+                answer[words[i] & place] = lower[group] + 0.5 * (equal[group] - 1)
+        if k - begin > equal.shape[0]:
+            for group in range(equal.shape[0]):
+                lower[group] += equal[group]
+                equal[group] = 0
+            continue
+        for i in range(begin, k):
+            group = labels[words[i] & place]
+            if group >= 0:
+                lower[group] += equal[group]
+                equal[group] = 0
+
+
+@kernel
+def _over_steps(labels: Labels, sizes: Counts, answer: Row) -> None:
+    """Divide places inside groups by the steps from a group's first place to its last."""
+    for j in range(answer.shape[0]):
+        steps = sizes[max(labels[j], 0)] - 1
+        rank = answer[j] / steps if steps > 0 else 0.5
+        answer[j] = math.nan if math.isnan(answer[j]) else rank
+
+
+@kernel
+def group_ranks(
+    x: FloatPanel, g: GroupPanel, labels: int, out: FloatPanel, first: int, last: int
+) -> None:
+    """Fill rows first..last of out with ranks 0 to 1 inside the group; ties share the mean.
+
+    g : labels below `labels`, negative is unknown and NaN. A single member gets 0.5. One sort
+    serves all groups: a value's rank is how many of its group came before.
+    """
+    names = x.shape[1]
+    place_bits, low_counters, high_counters = _digits(names)
+    above = np.uint32(place_bits)
+    place = np.uint32((1 << place_bits) - 1)
+    keys = np.empty(names, np.int64)
+    words = np.empty(names, np.uint32)
+    other = np.empty(names, np.uint32)
+    rank = np.empty(names, np.uint32)
+    tally = np.empty(low_counters, np.uint32)
+    tally_high = np.empty(high_counters, np.uint32)
+    values = np.empty(names)
+    lower = np.empty(labels, np.int64)
+    equal = np.zeros(labels, np.int64)
+    for t in range(first, last):
+        row = x[t]
+        group_of = g[t]
+        answer = out[t]
+        scale, typical = _scale(row, keys.view(np.float64))
+        low, high, count = _fill_keys(row, scale, typical * scale, keys)
+        _fill_words(keys, low, high, place_bits, words)
+        _sort_words(words, place_bits, other, tally, tally_high, rank)
+        lower[:] = 0
+        answer[:] = math.nan
+        k = 0
+        while k < count:
+            start = k
+            key = words[k] >> above
+            k += 1
+            while k < count and (words[k] >> above) == key:
+                k += 1
+            if k > start + 1:
+                run = words[start:k]
+                _settle(row, scale, run, place, values)
+                _place_run(values[: k - start], run, place, group_of, lower, equal, answer)
+                continue
+            here = words[start] & place
+            group = group_of[here]
+            if group >= 0:
+                answer[here] = lower[group]
+                lower[group] += 1
+        _over_steps(group_of, lower, answer)
 
 
 @kernel
@@ -350,7 +444,7 @@ def _order_row(
 
 
 @kernel
-def group_ordered(  # noqa: PLR0912
+def group_percentile(
     x: FloatPanel,
     g: GroupPanel,
     labels: int,
@@ -360,10 +454,9 @@ def group_ordered(  # noqa: PLR0912
     first: int,
     last: int,
 ) -> None:
-    """Fill out with ranks inside the group if share is negative, else with its percentile.
+    """Fill out with the percentile of the group, on a straight line between neighbours.
 
-    Ranks run from 0 to 1, ties share the mean, a single member gets 0.5. The percentile lies on
-    a straight line between neighbours; spread gives it to members with NaN too.
+    spread : members with NaN get it too
     """
     names = x.shape[1]
     place_bits, low_counters, high_counters = _digits(names)
@@ -375,49 +468,38 @@ def group_ordered(  # noqa: PLR0912
     tally = np.empty(low_counters, np.uint32)
     tally_high = np.empty(high_counters, np.uint32)
     values = np.empty(names)
-    places = np.empty(names, np.uint32)
-    apart = np.empty(names)
     members = np.empty(names, np.uint32)
     starts = np.empty(labels + 1, np.int64)
     fill = np.empty(labels, np.int64)
     answer = np.empty(labels)
     for t in range(first, last):
         count = _order_row(x[t], place_bits, keys, words, other, tally, tally_high, rank, values)
-        for i in range(count):
-            places[i] = words[i] & place_mask
         starts[:] = 0
         for i in range(count):
-            k = g[t, places[i]]
+            k = g[t, words[i] & place_mask]
             if k >= 0:
                 starts[k + 1] += 1
         for k in range(labels):
             starts[k + 1] += starts[k]
             fill[k] = starts[k]
         for i in range(count):
-            k = g[t, places[i]]
+            k = g[t, words[i] & place_mask]
             if k >= 0:
-                apart[fill[k]] = values[i]
-                members[fill[k]] = places[i]
+                members[fill[k]] = words[i] & place_mask
                 fill[k] += 1
-        out[t, :] = math.nan
         for k in range(labels):
             size = starts[k + 1] - starts[k]
             answer[k] = math.nan
             if size == 0:
                 continue
-            if share < 0.0:
-                inside = slice(starts[k], starts[k + 1])
-                _write_ranks(apart[inside], members[inside], out[t])
-            else:
-                place = share * (size - 1)
-                low = int(place)
-                high = min(low + 1, size - 1)
-                a = x[t, members[starts[k] + low]]
-                b = x[t, members[starts[k] + high]]
-                part = place - low
-                answer[k] = a if part == 0.0 or a == b else a + (b - a) * part
-        if share >= 0.0:
-            for j in range(names):
-                k = g[t, j]
-                if k >= 0 and (spread or not math.isnan(x[t, j])):
-                    out[t, j] = answer[k]
+            place = share * (size - 1)
+            low = int(place)
+            high = min(low + 1, size - 1)
+            a = x[t, members[starts[k] + low]]
+            b = x[t, members[starts[k] + high]]
+            part = place - low
+            answer[k] = a if part == 0.0 or a == b else a + (b - a) * part
+        for j in range(names):
+            k = g[t, j]
+            known = k >= 0 and (spread or not math.isnan(x[t, j]))
+            out[t, j] = answer[k] if known else math.nan

@@ -298,28 +298,74 @@ def count_missing(x: FloatPanel, d: int, out: FloatPanel, first: int, last: int)
 
 
 @kernel
+def _add_gap(x: Row, now: Row, total: Row, count: Row) -> None:
+    """Add how far now is above x, where both are there."""
+    for j in range(now.shape[0]):
+        gap = now[j] - x[j]
+        known = not math.isnan(gap)
+        total[j] += gap if known else 0.0
+        count[j] += 1.0 if known else 0.0
+
+
+@kernel
+def _add_four_gaps(a: Row, b: Row, c: Row, e: Row, now: Row, total: Row, count: Row) -> None:
+    """Do what `_add_gap` does for four rows, in their order."""
+    for j in range(now.shape[0]):
+        summed = total[j]
+        counted = count[j]
+        gap = now[j] - a[j]
+        summed += 0.0 if math.isnan(gap) else gap
+        counted += 0.0 if math.isnan(gap) else 1.0
+        gap = now[j] - b[j]
+        summed += 0.0 if math.isnan(gap) else gap
+        counted += 0.0 if math.isnan(gap) else 1.0
+        gap = now[j] - c[j]
+        summed += 0.0 if math.isnan(gap) else gap
+        counted += 0.0 if math.isnan(gap) else 1.0
+        gap = now[j] - e[j]
+        summed += 0.0 if math.isnan(gap) else gap
+        counted += 0.0 if math.isnan(gap) else 1.0
+        total[j] = summed
+        count[j] = counted
+
+
+@kernel
 def mean_gap(x: FloatPanel, d: int, out: FloatPanel, first: int, last: int) -> None:
     """Fill out with today's value minus the mean of the d rows without their NaN.
 
     NaN before d rows are there and where today is NaN.
     """
-    days = x.shape[0]
-    total = np.empty(NARROW)
-    count = np.empty(NARROW)
+    total_row = np.empty(NARROW)
+    count_row = np.empty(NARROW)
     for left in range(first, last, NARROW):
-        width = min(left + NARROW, last) - left
-        for t in range(days):
+        right = min(left + NARROW, last)
+        total = total_row[: right - left]
+        count = count_row[: right - left]
+        for t in range(x.shape[0]):
+            answer = out[t, left:right]
+            if t < d - 1:
+                answer[:] = math.nan
+                continue
+            now = x[t, left:right]
             total[:] = 0.0
             count[:] = 0.0
-            for i in range(max(t - d + 1, 0), t + 1):
-                for j in range(width):
-                    gap = x[t, left + j] - x[i, left + j]
-                    known = not math.isnan(gap)
-                    total[j] += gap if known else 0.0
-                    count[j] += 1.0 if known else 0.0
-            for j in range(width):
-                full = t >= d - 1 and count[j] > 0.0
-                out[t, left + j] = total[j] / count[j] if full else math.nan
+            i = t - d + 1
+            while i + 4 <= t + 1:
+                _add_four_gaps(
+                    x[i, left:right],
+                    x[i + 1, left:right],
+                    x[i + 2, left:right],
+                    x[i + 3, left:right],
+                    now,
+                    total,
+                    count,
+                )
+                i += 4
+            while i <= t:
+                _add_gap(x[i, left:right], now, total, count)
+                i += 1
+            for j in range(answer.shape[0]):
+                answer[j] = total[j] / count[j] if count[j] > 0.0 else math.nan
 
 
 @kernel

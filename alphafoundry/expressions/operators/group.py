@@ -31,7 +31,7 @@ _centred = across("groups", "group_centred")
 _statistic = across("groups", "group_statistic")
 _scaled = across("groups", "group_scaled")
 _normalized = across("groups", "group_normalized")
-_ordered = across("ranking", "group_ordered")
+_percentile = across("ranking", "group_percentile")
 _backfilled = across("groups", "group_backfilled")
 
 
@@ -55,11 +55,11 @@ def _group_value(mode: int) -> Callable[..., FloatPanel]:
 
 
 def _group_percentage(x: FloatPanel, g: GroupPanel, percentage: float, spread: bool) -> FloatPanel:
-    return _ordered(x, g, _labels(g), percentage, spread)
+    return _percentile(x, g, _labels(g), percentage, spread)
 
 
 def _group_median(x: FloatPanel, g: GroupPanel, spread: bool) -> FloatPanel:
-    return _ordered(x, g, _labels(g), 0.5, spread)
+    return _percentile(x, g, _labels(g), 0.5, spread)
 
 
 def _group_backfill(x: FloatPanel, g: GroupPanel, d: int, std: float) -> FloatPanel:

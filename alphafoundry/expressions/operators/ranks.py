@@ -19,14 +19,14 @@ RollingRanks = Callable[[FloatPanel, int], FloatPanel]
 _RULES = {"lowest": 1, "highest": 2, "order": 3}
 
 day_ranks = across("ranking", "ranks")
-_group_ordered = across("ranking", "group_ordered")
+_group_ranks = across("ranking", "group_ranks")
 _resolved = across("ties", "resolved_ties")
 _rolling_rank = {rule: along_time("windows", "rolling_rank", rule) for rule in (0, 1, 2)}
 
 
 def group_ranks(x: FloatPanel, g: GroupPanel) -> FloatPanel:
     """Return ranks 0..1 inside groups; equal values share the mean of their places."""
-    return _group_ordered(x, g, int(g.max(initial=0)) + 1, -1.0, False)
+    return _group_ranks(x, g, int(g.max(initial=0)) + 1)
 
 
 def rolling_ranks(x: FloatPanel, d: int) -> FloatPanel:

@@ -34,7 +34,7 @@ async def test_account_and_identity_are_known_after_signing_in(app: FastAPI) -> 
         assert client.service == "brain.local" and client.market_label is None
         account = await client.authenticate()
         assert account["token"]["expiry"] == 14400
-        assert client.service == "local:0000000000000005.4"
+        assert client.service == "local:0000000000000005.5"
         assert client.market_label == "SYNTHETIC test market, 40 names × 800 days"
 
 

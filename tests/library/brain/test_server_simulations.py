@@ -79,7 +79,7 @@ async def test_a_simulation_from_post_to_alpha(http: httpx.AsyncClient) -> None:
     assert location.startswith("http://brain.test/simulations/")
     assert float(response.headers["retry-after"]) == 0.01
     assert 0 < int(response.headers["x-ratelimit-reset"]) <= 25 * 3600
-    assert response.headers["x-foundry-service"] == "local:0000000000000005.4"
+    assert response.headers["x-foundry-service"] == "local:0000000000000005.5"
     running = await http.get(location)
     assert 0 <= running.json()["progress"] < 1 and "." in running.headers["retry-after"]
     done = (await finished(http, location)).json()

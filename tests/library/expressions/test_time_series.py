@@ -106,6 +106,37 @@ def test_regression_agrees_with_least_squares_on_the_valid_pairs(pair, d, lag):
             np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-7 * scale**2)
 
 
+@pytest.mark.parametrize("d", [2, 5, 16])
+@pytest.mark.parametrize("lag", [0, 3])
+def test_a_line_over_long_gaps_and_constants(d, lag):
+    """Pairs of a window may all lie on one side of a gap that is longer than the window's half."""
+    rng = np.random.default_rng(d)
+    x, y = rng.standard_normal((2, 90, 40))
+    for j in range(40):
+        for start in range(j % 11, 90, 11):
+            x[start : start + 2 + j % 8, j] = NAN
+        x[45:, j] = np.where(np.isnan(x[45:, j]), NAN, x[45:, j] if j % 3 else 0.1)
+    evaluator = Evaluator({"x": x, "y": y})
+    for kind in (0, 1, 2, 3, 5):
+        text = f"ts_regression(y, x, {d}, lag={lag}, rettype={kind})"
+        found = evaluator.evaluate(text)
+        seen = Evaluator({"x": x[:50], "y": y[:50]}).evaluate(text)
+        np.testing.assert_array_equal(found[:50], seen)
+        for t in range(d - 1 + lag, 90):
+            for j in range(40):
+                a, b = x[t - d + 1 - lag : t + 1 - lag, j], y[t - d + 1 : t + 1, j]
+                valid = ~np.isnan(a)
+                if valid.sum() < 2 or (kind != 5 and np.ptp(a[valid]) == 0.0):
+                    assert np.isnan(found[t, j])
+                elif kind == 5:
+                    np.testing.assert_allclose(found[t, j], b[valid].var() * valid.sum(), 1e-9)
+                else:
+                    slope, level = np.polyfit(a[valid], b[valid], 1)
+                    estimate = level + slope * a[-1]
+                    expected = (b[-1] - estimate, level, slope, estimate)[kind]
+                    np.testing.assert_allclose(found[t, j], expected, 1e-7, 1e-7 * abs(slope))
+
+
 def _least_squares(a, b, x_today, y_today):
     design = np.column_stack([np.ones_like(a), a])
     (level, slope), *_ = np.linalg.lstsq(design, b, rcond=None)

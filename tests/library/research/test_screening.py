@@ -82,6 +82,37 @@ async def test_so_many_ideas_are_screened_and_none_of_them_sees_a_sealed_day(
     assert await screened(other, tmp_path / "b", 48) == found
 
 
+async def test_those_stopped_early_are_marked_and_count_and_are_never_chosen(
+    tmp_path: Path,
+) -> None:
+    market = make_market(3, reversal=0.05)
+    settings = load_settings(
+        environment={},
+        home=tmp_path / "early",
+        screen={"ideas": 32, "batch": 16, "first": 0.4, "keep": 0.5},
+        mining={"share": 0.0},
+    )
+    async with research_run(settings, flow="screen", lanes=1, panel=market) as run:
+        async with generator_of(run) as source:
+            screening = await screen_all(run, source, _propose)
+        rows = read_screened(run.store, run.service)
+        counted = count_screened(run.store, run.run_id)
+        trials = count_trials(run.store, run.service, run.market_id)
+        kept = {row.canonical for row in candidates_of_screening(run.store, run.service, most=32)}
+        chosen = {row.canonical for row in screening.best(32)}
+    stopped = [row for row in rows if row.reason and row.days]
+    longest = max(row.days or 0 for row in rows)
+    assert counted.ideas == 32 and counted.stopped == len(stopped) >= 10
+    assert all((row.days or 0) <= 0.4 * 1.1 * longest for row in stopped)
+    assert all("stopped early" in row.reason for row in stopped)
+    assert kept and chosen <= kept and not kept & {row.canonical for row in stopped}
+    assert trials >= 32 - counted.without - 2
+    whole = await screened(market, tmp_path / "whole", 32, mining={"share": 0.0})
+    for row in rows:
+        if not row.reason:
+            assert f"{row.canonical} {row.sharpe}" in whole
+
+
 async def test_each_idea_counts_as_a_trial_and_the_best_are_simulated(tmp_path: Path) -> None:
     settings = load_settings(
         environment={}, home=tmp_path, simulations=10, screen={"ideas": 60, "batch": 25}
@@ -116,8 +147,9 @@ def pnl_of(rows: list[ScreenedRow]) -> TrialPnl:
 
 
 def idea(name: str, daily: DailyPnl | None, sharpe: float | None, **others: object) -> ScreenedIdea:
+    days = None if sharpe is None else 1000
     return ScreenedIdea(
-        name, name, SETTINGS, "grammar", sharpe=sharpe, days=1000, pnl=daily, **others
+        name, name, SETTINGS, "grammar", sharpe=sharpe, days=days, pnl=daily, **others
     )
 
 
@@ -187,13 +219,14 @@ def test_an_idea_its_reverse_and_its_simulation_are_one_trial(tmp_path: Path) ->
             idea("reverse(rank(close))", None, -1.0),
             idea("rank(open)", None, 1.0),
             idea("rank(low)", None, None, reason="too short"),
+            idea("rank(high)", None, 0.1, reason="stopped early"),
         ]
-        assert record_screened(store, ideas, service="here", run_id=run.id) == 4
+        assert record_screened(store, ideas, service="here", run_id=run.id) == 5
         assert record_screened(store, ideas, service="here", run_id=run.id) == 0
-        assert count_trials(store, "here", None) == 2
+        assert count_trials(store, "here", None) == 3
         assert count_trials(store, "elsewhere", None) == 0
         counted = count_screened(store, run.id)
-        assert (counted.ideas, counted.without) == (4, 1)
+        assert (counted.ideas, counted.without, counted.stopped) == (5, 1, 1)
 
 
 def test_what_a_run_that_was_cut_short_screened_belongs_to_the_next(tmp_path: Path) -> None:

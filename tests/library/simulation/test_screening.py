@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.market import Panel
 from alphafoundry.simulation import SimulationSettings, simulate
-from alphafoundry.simulation.screening import Screener
+from alphafoundry.simulation.screening import Screened, Screener
 from tests.library.research.searches import make_market
 
 TEXTS = (
@@ -71,3 +75,51 @@ def test_what_cannot_be_simulated_has_a_reason_and_stops_nobody(market: Panel) -
 def test_settings_that_the_market_cannot_have_are_refused(market: Panel) -> None:
     with pytest.raises(ConfigurationError, match="COUNTRY"):
         list(Screener(market).screen([("returns", SimulationSettings(neutralization="COUNTRY"))]))
+
+
+MANY = tuple(f"rank(ts_delta(close, {d})) - ts_rank(volume, {d + 3})" for d in range(2, 26))
+
+
+def _in_two_steps(market: Panel, texts: tuple[str, ...], first: float) -> dict[int, Screened]:
+    screener = Screener(market, threads=1, first=first, keep=0.25)
+    found = list(screener.screen([(text, SETTINGS[0]) for text in texts]))
+    assert sorted(one.place for one in found) == list(range(len(texts)))
+    return {one.place: one for one in found}
+
+
+def test_the_strongest_on_the_first_days_are_judged_on_all_of_them(market: Panel) -> None:
+    found = _in_two_steps(market, MANY, 0.6)
+    seen = market.until(market.dates[539])
+    early = {place: simulate(text, seen, SETTINGS[0]).statistics for place, text in enumerate(MANY)}
+    strongest = sorted(early, key=lambda place: -abs(early[place].sharpe))[: len(MANY) // 4]
+    assert sorted(strongest) == sorted(p for p, one in found.items() if not one.stopped_early)
+    for place, one in found.items():
+        alone = simulate(MANY[place], market, SETTINGS[0])
+        if one.stopped_early:
+            assert repr(one.statistics) == repr(early[place])
+            assert str(market.dates[539]) in one.reason
+        else:
+            assert repr(one.statistics) == repr(alone.statistics) and not one.reason
+            assert one.days is not None and one.days.pnl.tobytes() == alone.days.pnl.tobytes()
+
+
+def test_later_days_stop_nobody(market: Panel) -> None:
+    fields = {name: values.copy() for name, values in market.fields.items()}
+    for values in fields.values():
+        values[400:] = 1.0 + np.random.default_rng(0).random(values[400:].shape)
+    other = _in_two_steps(replace(market, fields=fields), MANY, 0.4)
+    for place, one in _in_two_steps(market, MANY, 0.4).items():
+        assert one.stopped_early == other[place].stopped_early
+        if one.stopped_early:
+            assert repr(one.statistics) == repr(other[place].statistics)
+
+
+def test_what_the_first_days_cannot_judge_goes_on(market: Panel) -> None:
+    texts = (*MANY[:3], "ts_delay(returns, 370)", "ts_mean(returns, 280)", "0 * close", "nosuch")
+    found = _in_two_steps(market, texts, 0.4)
+    assert [place for place, one in found.items() if one.stopped_early and place > 2] == []
+    assert found[4].statistics is not None and math.isfinite(found[4].statistics.sharpe)
+    assert sum(one.stopped_early for one in found.values()) == 2
+    tested = SETTINGS[0].model_copy(update={"test_period": "P3Y0M"})
+    screener = Screener(market, first=0.4, keep=0.25)
+    assert not any(one.stopped_early for one in screener.screen([(t, tested) for t in MANY[:4]]))
