@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from alphafoundry.errors import StoreError
 
-REVISION = "0017"
+REVISION = "0018"
 """The newest revision; a test compares it with the modules in `versions/`."""
 
 VERSION_TABLE = "foundry_schema_version"
