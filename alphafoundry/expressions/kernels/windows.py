@@ -625,30 +625,3 @@ def rolling_entropy(
                 if counts[k] > 0.0:
                     total += counts[k] * math.log(counts[k])
             out[t, j] = math.log(d) - total / d
-
-
-@kernel
-def rolling_median_slope(
-    x: FloatPanel, y: FloatPanel, d: int, out: FloatPanel, first: int, last: int
-) -> None:
-    """Fill out with the median slope of y on x over all pairs of the d rows (Theil and Sen).
-
-    Pairs of equal x are left out; NaN where none is left, before d rows are there and where the
-    window holds NaN.
-    """
-    slopes = np.empty(d * (d - 1) // 2)
-    for j in range(first, last):
-        for t in range(x.shape[0]):
-            out[t, j] = math.nan
-            if t < d - 1:
-                continue
-            count = 0
-            known = True
-            for i in range(t - d + 1, t + 1):
-                known = known and not math.isnan(x[i, j]) and not math.isnan(y[i, j])
-                for k in range(i + 1, t + 1):
-                    if x[k, j] != x[i, j]:
-                        slopes[count] = (y[k, j] - y[i, j]) / (x[k, j] - x[i, j])
-                        count += 1
-            if known and count > 0:
-                out[t, j] = np.median(slopes[:count])

@@ -121,7 +121,7 @@ OPERATORS = (
     _operator(
         "ts_theilsen",
         (X, Y, D),
-        along_time("windows", "rolling_median_slope"),
+        along_time("median_slopes", "rolling_median_slope"),
         "Median slope of y on x over all pairs of d days; pairs of equal x are left out.",
         lambda _: None,
         tier="legacy",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from alphafoundry.expressions import Evaluator, threads
 from alphafoundry.expressions.threads import at_most, available_cores, threads_here
 
 
@@ -18,3 +20,19 @@ def test_an_outer_limit_holds(outer: int | None, inner: int | None, expected: in
             assert threads_here() == expected
         assert threads_here() == before
     assert threads_here() == available_cores()
+
+
+def test_an_evaluator_keeps_to_a_limit_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PoolAsked(Exception):
+        pass
+
+    def pool() -> None:
+        raise PoolAsked
+
+    monkeypatch.setattr(threads, "_pool", pool)
+    evaluator = Evaluator({"x": np.ones((300, 300))}, threads=4)
+    with pytest.raises(PoolAsked):
+        evaluator.evaluate("rank(x)")
+    with at_most(1):
+        evaluator.evaluate("rank(x)")
+        assert len(list(evaluator.evaluate_many(["zscore(x)", "x + rank(x)"]))) == 2

@@ -106,6 +106,51 @@ def test_regression_agrees_with_least_squares_on_the_valid_pairs(pair, d, lag):
             np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-7 * scale**2)
 
 
+def _median_slope(x, y):
+    later, earlier = np.tril_indices(len(x), -1)
+    different = x[later] != x[earlier]
+    later, earlier = later[different], earlier[different]
+    with np.errstate(all="ignore"):
+        slopes = (y[later] - y[earlier]) / (x[later] - x[earlier])
+    return np.median(slopes) if len(slopes) else NAN
+
+
+@pytest.mark.parametrize("d", [24, 25, 40])
+def test_the_median_slope_of_long_windows_is_exact_day_after_day(d):
+    rng = np.random.default_rng(d)
+    days = 150
+    time = np.arange(days, dtype=float)
+    walk = rng.standard_normal(days).cumsum()
+    gaps = np.where(rng.random(days) < 0.02, NAN, walk)
+    steps = np.floor(time / 37)
+    few = rng.integers(0, 4, days).astype(float)
+    jump = np.where(time < 90, walk, 50.0 * walk - 1e4)
+    pairs = [
+        (time, walk),
+        (rng.standard_normal(days), rng.standard_normal(days)),
+        (time, gaps),
+        (gaps, time),
+        (time, steps),
+        (few, rng.integers(0, 3, days).astype(float)),
+        (time, np.round(walk)),
+        (time, np.ones(days)),
+        (np.ones(days), walk),
+        (time, jump),
+        (np.where(time < 60, 1.0, walk), walk),
+    ]
+    x, y = (np.column_stack(side) for side in zip(*pairs, strict=True))
+    found = Evaluator({"x": x, "y": y}).evaluate(f"ts_theilsen(x, y, {d})")
+    for j in range(x.shape[1]):
+        for t in range(days):
+            a, b = x[max(t - d + 1, 0) : t + 1, j], y[max(t - d + 1, 0) : t + 1, j]
+            whole = len(a) == d and not np.isnan(a + b).any()
+            assert_same(found[t, j], _median_slope(a, b) if whole else NAN)
+
+
+def assert_same(found, expected):
+    assert found == expected or (np.isnan(found) and np.isnan(expected))
+
+
 @pytest.mark.parametrize("d", [2, 5, 16])
 @pytest.mark.parametrize("lag", [0, 3])
 def test_a_line_over_long_gaps_and_constants(d, lag):
