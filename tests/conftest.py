@@ -94,7 +94,7 @@ def market_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from alphafoundry.simulation import SimulationSettings, Simulator
 
     folder = of_all_workers(tmp_path_factory) / "cache"
-    with file_lock(folder.with_suffix(".lock"), wait=300) as held:
+    with file_lock(folder.with_suffix(".lock"), wait=600) as held:
         assert held is not None
         if not folder.exists():
             draft = folder.with_suffix(".draft")

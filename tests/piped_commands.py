@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.working_folder import ROOT, fork_server
+from tests.working_folder import ROOT, TIMEOUT, fork_server
 
 PROGRAM = "tests.piped_commands"
 """The module that runs a text, so that `python -c TEXT` can be forked, too."""
@@ -66,6 +68,23 @@ class PipedCommand:
             said = self.stdout.read()
         self.wait()
         return said
+
+
+def run_forked(
+    module: str, flags: Sequence[str], *, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module flags` to its end, in a folder and with a whole environment."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        command = fork_server().start(
+            module, flags, cwd=cwd, env=env, stdout=out.fileno(), stderr=err.fileno()
+        )
+        try:
+            status = command.wait(TIMEOUT)
+        finally:
+            command.kill()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess([module, *flags], status, out.read(), err.read())
 
 
 def program(text: str, *arguments: str) -> PipedCommand:

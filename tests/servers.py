@@ -14,7 +14,7 @@ import httpx
 
 from tests.working_folder import ROOT, fork_server, plain_environment, wait_until
 
-START_SECONDS = 150.0
+START_SECONDS = 300.0
 
 
 def free_port() -> int:

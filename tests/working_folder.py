@@ -21,7 +21,7 @@ from typing import Any
 from tests.forked_commands import ForkedCommand, ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT = 150.0
+TIMEOUT = 300.0
 """Longest wait for anything: many times what a quiet machine takes."""
 
 Process = ForkedCommand | subprocess.Popen[str]

@@ -28,6 +28,7 @@ from alphafoundry.supervisor.platform import (
     load_platform,
     unit,
 )
+from tests.piped_commands import run_forked
 from tests.servers import free_port
 from tests.working_folder import ROOT, plain_environment, wait_until
 
@@ -115,6 +116,8 @@ def platform(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def run(folder: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    if words[0] != "up":  # that one starts processes that stay
+        return run_forked("flows.platform", words, cwd=folder, env=env)
     return subprocess.run(
         [sys.executable, "-m", "flows.platform", *words],
         cwd=folder,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.working_folder import ROOT, TIMEOUT, plain_environment
+from tests.piped_commands import run_forked
+from tests.working_folder import ROOT, plain_environment
 
 PRINTS = {
     "own_prices": "SYNTHETIC random walks",
@@ -32,14 +31,7 @@ def test_each_example_is_run() -> None:
 def test_it_runs(name: str, tmp_path: Path, market_cache: Path) -> None:
     (tmp_path / ".foundry").mkdir()
     (tmp_path / ".foundry" / "cache").symlink_to(market_cache)
-    done = subprocess.run(
-        [sys.executable, "-m", f"examples.{name}"],
-        cwd=tmp_path,
-        env=plain_environment() | {"PYTHONPATH": os.fspath(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    environment = plain_environment() | {"PYTHONPATH": os.fspath(ROOT)}
+    done = run_forked(f"examples.{name}", [], cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert PRINTS[name] in done.stdout

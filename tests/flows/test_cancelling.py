@@ -119,6 +119,7 @@ def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
     check_the_next_run_goes_on(place)
 
 
+@pytest.mark.long
 def test_a_workflow(in_process: WorkingFolder) -> None:
     place = in_process
     place.env["PREFECT_LOCAL_STORAGE_PATH"] = str(place.home / "storage")

@@ -15,7 +15,7 @@ from tests.flows.misbehaving import FITTING, Service
 from tests.working_folder import TIMEOUT, WorkingFolder
 
 CAP = 3
-EACH = 6
+EACH = 4
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def run_until(place: WorkingFolder, text: str, name: str, end: signal.Signals, *
 
 @pytest.mark.slow
 def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) -> None:
-    flags = ("--simulations", "8")
+    flags = ("--simulations", "6")
     run_until(working_folder, "Mined: ", "alpha_miner.log", signal.SIGTERM, *flags)
     orchestrator, generator, miner = (logged(working_folder, name) for name in LOGS)
     assert "Max concurrent simulations: 3" in orchestrator
@@ -58,7 +58,7 @@ def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) ->
     assert working_folder.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_ends_it_and_its_temporary_server(lonely_folder: WorkingFolder) -> None:
     flags = ("--simulations", "5")
     run_until(lonely_folder, "Round 1 begins", "alpha_generator_ollama.log", signal.SIGINT, *flags)

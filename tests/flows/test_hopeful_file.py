@@ -48,7 +48,13 @@ def test_entries_that_the_service_does_not_know_stay_in_the_file(
     assert good in {entry["alpha_id"] for entry in written}
 
 
-@pytest.mark.parametrize("content", ['[{"alpha_id": "a', "", '{"alphas": []}', "\x00\x01"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"alpha_id": "a',
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("", '{"alphas": []}', "\x00\x01")),
+    ],
+)
 def test_a_corrupt_file_is_set_aside(place: WorkingFolder, url: str, content: str) -> None:
     (place.path / "hopeful_alphas.json").write_text(content)
     report = mine(url)

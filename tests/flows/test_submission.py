@@ -132,7 +132,15 @@ def test_an_intended_alpha_that_the_service_does_not_know_blocks_nothing(
     assert found[alpha][0] == "accepted"
 
 
-@pytest.mark.parametrize("fault", ["drop-before", "drop-after", "500", "truncated", "not-json"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "drop-after",
+        "500",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("drop-before", "truncated")),
+        pytest.param("not-json", marks=pytest.mark.long),
+    ],
+)
 def test_a_lost_answer_to_a_submission_is_asked_for(
     place: WorkingFolder, service: Service, url: str, fault: str
 ) -> None:

@@ -23,6 +23,7 @@ import yaml
 from alphafoundry.supervisor import database
 from flows.supervise import _tell_home
 from tests.library.supervisor.mailbox import Mailbox
+from tests.piped_commands import run_forked
 from tests.working_folder import ROOT, plain_environment, wait_until
 
 TREE = """
@@ -68,15 +69,7 @@ class Folder:
         return child
 
     def dashboard(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flows.dashboard", *words],
-            cwd=self.path,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=WAIT,
-            check=False,
-        )
+        return run_forked("flows.dashboard", words, cwd=self.path, env=self.environment)
 
     def rows(self, text: str, *values: Any) -> list[Any]:
         path = self.path / "home/supervisor.db"
@@ -180,7 +173,9 @@ processes:
     assert json.loads((folder.path / "status.json").read_text())["kind"] == "supervision"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_signal_ends_everything(folder: Folder, number: int) -> None:
     folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
     child = folder.supervise()

@@ -135,7 +135,7 @@ def floor(tmp_path):
 def told_by(floor: TradingFloor, url: str | None) -> list:
     """Let the agent run once, with a model at this address."""
     if url is not None:
-        chosen = ExplanationSettings(provider="openai", base_url=url, model="m", timeout=5.0)
+        chosen = ExplanationSettings(provider="openai", base_url=url, model="m", timeout=60.0)
         floor.rephraser = rephraser(FoundrySettings(explanation=chosen))
     context = AgentContext(
         floor, "explanation", NOW, NOW, NOW + 600, ExplanationParameters(), 0, mode="REDUCING"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from alphafoundry.brain.service.command_line import main
 from alphafoundry.errors import BrainRequestError
 from tests.library.brain.conftest import GOOD, OTHER_GOOD, SETTINGS
 from tests.library.brain.markets import write_market
-from tests.piped_commands import PipedCommand
+from tests.piped_commands import PipedCommand, run_forked
+from tests.working_folder import ROOT
 
 COMMAND = "alphafoundry.brain.server"
 
@@ -28,10 +30,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     flags = ["--state", str(folder / "s.sqlite"), "--cache", str(folder), *arguments]
-    errors = folder / "errors"
-    with errors.open("w") as stderr, PipedCommand(COMMAND, flags, stderr=stderr.fileno()) as it:
-        said, status = it.communicate(), it.wait()
-    return subprocess.CompletedProcess(flags, status, said, errors.read_text())
+    return run_forked(COMMAND, flags, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ from pathlib import Path
 from wsgiref.simple_server import make_server
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from alphafoundry.supervisor import database
+from alphafoundry.supervisor import database, metrics
 from alphafoundry.supervisor.metrics import application, main, metrics_text, serving
 
 
@@ -68,11 +69,14 @@ def test_only_metrics_and_only_under_a_name_of_this_machine(tmp_path: Path) -> N
         server.shutdown()
 
 
-def test_a_caller_that_says_nothing_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_caller_that_says_nothing_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics._Quiet, "timeout", 600)
     with serving(application(tmp_path), 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with socket.create_connection(server.server_address), httpx.Client(trust_env=False) as web:
-            found = web.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5)
+            found = web.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=60)
         assert "foundry_up" in found.text
         server.shutdown()
 
