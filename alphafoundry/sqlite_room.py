@@ -41,11 +41,12 @@ def make_able_to_shrink(path: Path) -> bool:
 def give_back(path: Path, *, sleep: Callable[[float], object] = time.sleep) -> int:
     """Cut the free pages of a SQLite file off its end; return how many bytes that gave.
 
-    Nothing is given by a file that `make_able_to_shrink` has not seen.
+    Nothing is given by a file that `make_able_to_shrink` has not seen, and the rest stays for the
+    next time where another program writes it for longer than ten seconds.
 
     Raises
     ------
-    sqlite3.Error : another program holds the file for longer than ten seconds, or it is damaged
+    sqlite3.Error : it is damaged
     """
     with contextlib.closing(_open(path)) as found:
         if _pragma(found, "auto_vacuum") != INCREMENTAL:
@@ -53,8 +54,13 @@ def give_back(path: Path, *, sleep: Callable[[float], object] = time.sleep) -> i
         before = _pragma(found, "page_count")
         free = _pragma(found, "freelist_count")
         while free:
-            # `execute` would give back one page: only `executescript` steps to the end.
-            found.executescript(f"PRAGMA incremental_vacuum({STEP_PAGES})")
+            try:
+                # `execute` would give back one page: only `executescript` steps to the end.
+                found.executescript(f"PRAGMA incremental_vacuum({STEP_PAGES})")
+            except sqlite3.OperationalError as problem:
+                if "locked" not in str(problem):
+                    raise
+                break
             last, free = free, _pragma(found, "freelist_count")
             if free >= last:
                 break

@@ -103,3 +103,16 @@ def test_a_file_that_another_writes_stays_as_it_is(
         done.set()
         thread.join()
     assert make_able_to_shrink(path) and count(path) == 10
+
+
+def test_what_another_writes_for_long_is_left_for_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alphafoundry.sqlite_room.LOCK_SECONDS", 0.1)
+    path = made(tmp_path / "busy.db", before="PRAGMA auto_vacuum = INCREMENTAL")
+    delete_all_but(path, 10)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert give_back(path) == 0
+        other.rollback()
+    assert give_back(path) > 0 and count(path) == 10
