@@ -35,6 +35,9 @@ REACHABLE = """() => [...document.querySelectorAll(
     + '[tabindex="0"]'
 )].filter((one) => one.checkVisibility({visibilityProperty: true}))
   .filter((one) => !(one.type === 'radio' && !one.checked))"""
+WIDEST = """() => [...document.querySelectorAll('main *, header *, footer *, aside *')]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll'))
+    .map((one) => one.outerHTML.slice(0, 200))[0]"""
 FOCUSED = """() => {
     const one = document.activeElement;
     if (!one || one === document.body) return null;
@@ -105,7 +108,7 @@ def walk(
             found = page.evaluate("async () => (await axe.run()).violations")
             wrong += [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
             if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
-                wrong.append(f"{wide} pixels wide")
+                wrong.append(f"{wide} pixels wide: {page.evaluate(WIDEST)}")
             assert wrong == [], (theme, width, path)
         context.close()
 
