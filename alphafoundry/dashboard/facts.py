@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sqlite3
 import threading
 import time
@@ -90,6 +91,9 @@ class FactsKeeper:
         self._at = self._read_at = -1e9
         self._facts = Facts("")
         self._watched: dict[str, sqlite3.Connection] = {}
+        # Numbers of versions begin anew with each server; a page of the last one must not take
+        # those of this one for its own.
+        self._life = secrets.token_hex(4)
 
     def look(self) -> Facts:
         """Return a look that is a moment old at most."""
@@ -107,7 +111,8 @@ class FactsKeeper:
             self._watched.clear()
 
     def _read(self) -> Facts:
-        marker = f"{self._store_version()}.{self._version('supervisor')}"
+        versions = (self._store_version(), self._version("supervisor"))
+        marker = ".".join(f"{self._life}-{version}" for version in versions)
         if marker == self._facts.marker and time.monotonic() - self._read_at < REREAD_SECONDS:
             return self._facts
         self._read_at = time.monotonic()

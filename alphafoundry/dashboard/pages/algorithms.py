@@ -246,6 +246,7 @@ def equity_chart(sources: Sources, given: Given) -> Chart:
             for name, values in lines.items()
         },
         axis="number",
+        x_name="day",
         unit="dollars",
         note=board[0]["market_label"] if board else "",
     )

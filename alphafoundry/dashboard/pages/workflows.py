@@ -239,6 +239,9 @@ def phase(request: Request, number: int, phase: str) -> Response:
     )
     bars = bars_a_year(row.report or {})
     for one in page.rows:
+        tried = _parameters(one["item"])
+        if isinstance(tried, dict):
+            one["item"] = ", ".join(f"{name}={value}" for name, value in tried.items())
         sure = sureness_of_numbers(one["sharpe"], one["days"], bars)
         low, high = sure.band if sure else (None, None)
         dsr = sure.deflated(row.trials) if sure else None

@@ -93,8 +93,6 @@
   const seconds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
     ...[1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 120, 180, 365, 730, 1825, 3650].map((days) => days * 86400)];
   const binary = Array.from({ length: 50 }, (_, power) => 2 ** power);
-  // One moment alone has no width: a day around it.
-  const around = (u, low, high) => (low === high ? [low - 43200, high + 43200] : [low, high]);
   const options = (data, width, height) => {
     const style = getComputedStyle(document.documentElement);
     const text = style.getPropertyValue("--text").trim(), line = style.getPropertyValue("--line").trim();
@@ -104,7 +102,7 @@
     return {
       width, height, cursor: { sync: { key: "time" } },
       scales: {
-        x: { time: data.axis === "time", ...(data.axis === "time" ? { range: around } : {}) },
+        x: { time: data.axis === "time" },
         y: data.unit === "share" ? { range: [0, 1] } : {},
       },
       tzDate: (ts) => (zone === "local" ? new Date(ts * 1000) : uPlot.tzDate(new Date(ts * 1000), zone === "UTC" ? "Etc/UTC" : zone)),
@@ -112,7 +110,7 @@
         {
           stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line },
           ...(data.axis === "time" ? { values: dates, incrs: seconds, space: 75 } : {}),
-          ...(units[data.x_unit] ? { values: (u, all) => all.map(units[data.x_unit]) } : {}),
+          ...(units[data.x_unit] ? { space: 75, values: (u, all) => all.map(units[data.x_unit]) } : {}),
         },
         { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, size: 76, ...(data.unit === "bytes" ? { incrs: binary } : {}), values: (u, all, axis, space, step) => all.map((v) => (data.unit === "dollars" && step < 1e4 ? v.toLocaleString("en") + " $" : show(v))) },
       ],
@@ -156,6 +154,11 @@
         if (drawn.plot) drawn.plot.destroy();
         drawn.plot = null;
         place.textContent = data.note || "Nothing to draw yet.";
+      } else if (data.x.length === 1) {
+        // One point has no width that an axis could have.
+        const unit = units[data.unit] || String;
+        place.textContent = "One point so far: " + data.series.map((one) => one.label + " " + unit(one.values[0])).join(", ") +
+          (data.axis === "time" ? " at " + clock(new Date(data.x[0] * 1000)) : "") + (data.note ? "; " + data.note : "");
       } else if (drawn.plot && drawn.plot.series.length === columns.length) {
         drawn.marks.splice(0, drawn.marks.length, ...data.marks);
         drawn.plot.setData(columns);

@@ -333,6 +333,19 @@ async def test_changes_are_told_once(client: httpx.AsyncClient, store: Store) ->
     assert (await client.get("/api/changes", params={"since": marker})).status_code == 304
 
 
+async def test_a_page_of_a_server_that_ended_is_read_anew_from_the_next(
+    client: httpx.AsyncClient, access: Access, sources: Sources
+) -> None:
+    marker = (await client.get("/api/changes")).json()["marker"]
+    transport = httpx.ASGITransport(create_application(sources, access))
+    async with httpx.AsyncClient(
+        transport=transport, base_url=ORIGIN, cookies=client.cookies
+    ) as later:
+        answer = await later.get("/api/changes", params={"since": marker})
+    assert answer.status_code == 200
+    assert answer.json()["changed"] == ["store", "processes"]
+
+
 async def test_the_tail_of_a_log_goes_on_where_it_was(
     client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
