@@ -165,7 +165,7 @@ bench-desk: ## Compare the desk's book with cvxportfolio and bt, its solver, its
 	@.venv-desk/bin/python -m benchmarks.desk $(FLAGS)
 	@.venv-desk/bin/python -m benchmarks.desk_ticks
 
-bench-desk-ticks: install-dev ## Measure failures that a desk foretells, and lateness under load
+bench-desk-ticks: install-dev ## Measure failures that a desk foretells, lateness under load, a status over a million ticks
 	@$(BIN)/python -m benchmarks.desk_ticks $(FLAGS)
 
 bench-coordinator: ## Compare trials and signal replay with vectorbt and full backtests

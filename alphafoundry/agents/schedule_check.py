@@ -11,7 +11,7 @@ from alphafoundry.agents.desk import agents_of, read_parameters
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.schedule import ENVIRONMENT, Schedule, load_schedule
 
-_NOT_HERE = "this desk takes in the market that it is started with"
+_NOT_HERE = "asked by a desk on a clock alone (run), whose market is a folder that comes from it"
 
 NOT_SERVED: Mapping[str, Mapping[str, str]] = {
     "asset_classes": {

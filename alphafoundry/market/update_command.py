@@ -64,7 +64,8 @@ def update_command(options: argparse.Namespace, say: Callable[[str], None]) -> l
             f"{folder}: its days are those of {state.exchange}; leave out --exchange or make "
             "another folder"
         )
-    source = _source(options, options.source or (state.source if state else ""), say)
+    name = options.source or (state.source if state else "")
+    source = source_named(name, folder, symbols=options.symbols, progress=say)
     if state is not None and source.name != state.source:
         raise MarketError(
             f"{folder}: is updated from {state.source}; another source is another market, so name "
@@ -74,28 +75,39 @@ def update_command(options: argparse.Namespace, say: Callable[[str], None]) -> l
     return update_market(folder, source, exchange=exchange, accept=options.accept).lines()
 
 
-def _source(options: argparse.Namespace, name: str, say: Callable[[str], None]) -> Source:
+def source_named(
+    name: str, folder: Path, *, symbols: str | None = None, progress: Callable[[str], None]
+) -> Source:
+    """Return where a market folder takes its bars from.
+
+    Parameters
+    ----------
+    name : as a folder remembers it: a path, or a vendor with :A,B,C behind it
+    symbols : A,B,C in place of those of the name
+
+    Raises MarketError for symbols of a file, a vendor without names, and missing keys.
+    """
     kind, _, remembered = name.partition(":")
     if kind == YAHOO:
         from alphafoundry.market.yfinance import yahoo_source
 
-        wanted = _names(options.symbols or remembered)
-        return yahoo_source(options.folder, names=wanted or None, progress=say)
+        wanted = _names(symbols or remembered)
+        return yahoo_source(folder, names=wanted or None, progress=progress)
     if kind in VENDORS:
         return vendor_source(
-            options.folder,
+            folder,
             kind,
-            names=_names(options.symbols or remembered),
+            names=_names(symbols or remembered),
             environment=os.environ,
-            progress=say,
+            progress=progress,
         )
-    if options.symbols:
+    if symbols:
         raise MarketError("--symbols goes with a vendor; a file brings its own symbols")
     from alphafoundry.market.loading import split_source
     from alphafoundry.market.update_sources import FileSource
 
     path, behind = split_source(name)
-    return FileSource(path, say, behind)
+    return FileSource(path, progress, behind)
 
 
 def _names(listed: str) -> list[str]:

@@ -1,14 +1,35 @@
-"""data_sync: takes in the bars that have become known, and says what is wrong with them."""
+"""data_sync: takes in the bars that have become known, and says what is wrong with them.
+
+On a clock it also brings the market's folder up to date from its vendor, once after each session:
+what is new and the last ten sessions again, revisions kept, disagreement in quarantine, gaps asked
+for again, quotas respected (`alphafoundry.market.update`). The desk goes on with the bars that it
+was started with; the next one has the new ones.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.agents.floor import floor_of
+from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
+from alphafoundry.errors import MarketError
+from alphafoundry.market.market_folder import is_market_folder, read_state
+from alphafoundry.market.update_command import source_named
+
+OWN = "data_sync"
+_NAMES = {
+    "yfinance": "yfinance",
+    "alpha_vantage": "alpha_vantage",
+    "massive": "polygon",
+    "alpaca": "alpaca",
+}
+"""Vendor of a market folder to its name in the schedule."""
+
+DataSource = Literal["market", "yfinance", "alpha_vantage", "polygon", "alpaca", "files"]
 
 
 class DataSyncParameters(Parameters):
@@ -16,36 +37,43 @@ class DataSyncParameters(Parameters):
 
     Attributes
     ----------
-    data_sources : "market" is the market that the desk was started with; others are left out
+    data_sources : "market" is the market that the desk was started with. Of the others the one
+        that the market's folder comes from is asked, on a clock; "polygon" is Massive, "files" are
+        files of bars
     sync_types : "market_data" are its bars; others are left out
     data_validation : whether new bars are looked at for gaps and faults
     """
 
-    data_sources: tuple[Literal["market", "yfinance", "alpha_vantage", "polygon"], ...] = (
-        "market",
-    )
+    data_sources: tuple[DataSource, ...] = ("market",)
     sync_types: tuple[Literal["market_data", "fundamentals", "news"], ...] = ("market_data",)
     data_validation: bool = True
 
 
-def _newest(context: AgentContext) -> str:
+def _newest(context: AgentContext) -> str | None:
     floor = floor_of(context)
+    if floor.results.get(OWN, {}).get("vendor_failed"):
+        return None
     return floor.newest_bar(context.now).isoformat()
 
 
-@agent("data_sync", parameters=DataSyncParameters, inputs_version=_newest, seconds=12.0)
+@agent(OWN, parameters=DataSyncParameters, inputs_version=_newest, seconds=12.0)
 def data_sync(context: AgentContext) -> AgentResult:
-    """Release the bars of every session that closed at least 15 minutes ago."""
+    """Release the bars of every session that closed at least 15 minutes ago.
+
+    A vendor that fails is asked again by the next tick, and holds up nothing.
+    """
     floor, given = floor_of(context), context.parameters
     if "market" not in given.data_sources or "market_data" not in given.sync_types:
         return AgentResult("nothing to take in: the schedule leaves out the market's bars")
     before, newest = floor.data_until, floor.newest_bar(context.now)
     dates = floor.panel.dates
     rows = (dates <= np.datetime64(newest)) & (dates > np.datetime64(before))
+    vendor = "" if floor.simulated else _from_vendor(floor, given, newest.isoformat())
     if before is None:
         # The days before the desk began are history: nothing was held.
         floor.release(newest)
-        return AgentResult(f"bars to {newest}", figures={"data_until": newest.isoformat()})
+        told = f"bars to {newest}{vendor}"
+        return AgentResult(told, figures={"data_until": newest.isoformat()})
     figures: dict[str, object] = {"days": int(rows.sum()), "data_until": newest.isoformat()}
     for day in dates[rows].tolist():
         # In this order, a session whose closing fails is closed by the next attempt.
@@ -54,7 +82,35 @@ def data_sync(context: AgentContext) -> AgentResult:
     if given.data_validation and rows.any():
         figures |= _gaps(floor.panel.fields["close"], np.flatnonzero(rows))
     what = f", {figures['gaps']} bars missing" if figures.get("gaps") else ""
-    return AgentResult(f"{figures['days']} days of bars, to {newest}{what}", figures=figures)
+    told = f"{figures['days']} days of bars, to {newest}{what}{vendor}"
+    return AgentResult(told, figures=figures)
+
+
+def _from_vendor(floor: TradingFloor, given: DataSyncParameters, newest: str) -> str:
+    """Bring the market's folder up to date, once for each new session; return what to tell of it.
+
+    newest : the desk's newest session
+    """
+    folder = Path(floor.panel.source)
+    seen = floor.results.get(OWN, {})
+    if not is_market_folder(folder) or seen.get("updated") == newest:
+        return ""
+    state = read_state(folder)
+    kind = state.source.partition(":")[0]
+    name = _NAMES.get(kind, "files")
+    if name not in given.data_sources:
+        return f"; {folder.name} is not updated: data_sources leaves out {name}"
+    # What updates a folder is loaded for a desk that does so alone.
+    from alphafoundry.market.update import update_market
+
+    try:
+        source = source_named(state.source, folder, progress=lambda line: None)
+        lines = update_market(folder, source, exchange=state.exchange).lines()
+    except MarketError as problem:
+        floor.results[OWN] = {"vendor_failed": True}
+        return f"; {name} gave nothing: {problem}"
+    floor.results[OWN] = {"updated": newest}
+    return f"; {name}: {'; '.join(lines)}"
 
 
 def _gaps(close: NDArray[np.float64], rows: NDArray[np.intp]) -> dict[str, int]:

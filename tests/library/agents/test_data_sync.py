@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from alphafoundry.agents.bodies.data_sync import DataSyncParameters, data_sync
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import utc
+from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.registry import AgentContext
 from alphafoundry.errors import StoreError
+from alphafoundry.market.market_folder import read_market_folder
+from alphafoundry.market.update import update_market
+from alphafoundry.market.update_command import source_named
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import open_agent_desk, read_agent_desk
 from tests.library.agents.desks import hours_of
+from tests.library.agents.research_floor import research_floor
+from tests.library.agents.small_desks import small_panel
+from tests.library.market.test_vendors import alpaca_bars, served
 from tests.library.trading.markets import market
 
 
@@ -38,6 +46,55 @@ class _Account:
             self.away = False
             raise StoreError("the store is away")
         self.closed.append(session)
+
+
+def test_the_folder_of_the_market_is_updated_from_its_vendor_and_a_fault_holds_up_nothing(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "bars"
+    faults = [
+        (200, {"bars": {"AAA": "none"}, "next_page_token": None}, {}),
+        (200, alpaca_bars(c="a lot"), {}),
+    ]
+
+    def answer(path, query, number):
+        if number > 1 and faults:
+            return faults.pop(0)
+        return 200, alpaca_bars(), {}
+
+    with served(answer) as service:
+        monkeypatch.setenv("FOUNDRY_ALPACA_DATA_URL", service.address)
+        monkeypatch.setenv("APCA_API_KEY_ID", "known")
+        monkeypatch.setenv("APCA_API_SECRET_KEY", "hush-hush")
+        source = source_named("alpaca", folder, symbols="AAA", progress=lambda line: None)
+        update_market(folder, source, exchange="XNYS", now=datetime(2024, 3, 9, tzinfo=UTC))
+        assert len(read_market_folder(folder).dates) == 2
+        panel = replace(small_panel(), source=str(folder))
+        with research_floor(tmp_path, panel, simulated=False) as floor:
+            first = floor.panel.dates[-1].item()
+            now = next(one for one in floor.hours.sessions if one.day == first).closes + 1200
+
+            def sync(*sources):
+                given = DataSyncParameters(data_sources=sources)
+                context = AgentContext(floor, "data_sync", now, now, now + 60, given, 0)
+                return known_agents()["data_sync"].inputs_version(context), data_sync(context)
+
+            _, left_out = sync("market", "polygon")
+            assert "data_sources leaves out alpaca" in left_out.summary
+            for _ in range(2):
+                _, failed = sync("market", "alpaca")
+                assert "; alpaca gave nothing: " in failed.summary
+                assert "hush" not in failed.summary
+                assert len(read_market_folder(folder).dates) == 2
+                assert floor.data_until == first
+            again, done = sync("market", "alpaca")
+            assert again is None, "after a fault the next tick has work"
+            assert "; alpaca: " in done.summary
+            assert len(read_market_folder(folder).dates) == 4
+            asked = len(service.asked)
+            version, quiet = sync("market", "alpaca")
+            assert version == str(first) and "alpaca" not in quiet.summary
+            assert len(service.asked) == asked
 
 
 def test_a_session_whose_closing_fails_is_closed_by_the_next_attempt(tmp_path):
