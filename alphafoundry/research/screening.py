@@ -34,8 +34,10 @@ from alphafoundry.store import (
     ScreenedIdea,
     ScreenedRow,
     candidates_of_screening,
+    give_back_chosen,
     mark_chosen,
     pnl_of_screened,
+    read_chosen,
     record_screened,
     screened_expressions,
     take_over_screened,
@@ -80,6 +82,7 @@ class Screening:
         self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
         self.batch = run.settings.screen.batch
+        self._give_back_unplanned()
         taken = take_over_screened(run.store, run.service, run_id=run.run_id)
         if taken:
             run.progress.say(f"Taking over {taken} ideas that an earlier run had screened")
@@ -90,6 +93,23 @@ class Screening:
 
     def __repr__(self) -> str:
         return f"Screening({self.done} of {self.wanted})"
+
+    def _give_back_unplanned(self) -> None:
+        """Let ideas be chosen again that a run had chosen, and ended before it planned them.
+
+        One that another run has just chosen and is about to plan may be among them: both then plan
+        the same simulation, which is made once.
+        """
+        run = self._run
+        planned = simulated_alphas(run.store, run.service)
+        lost = [
+            row.key
+            for row in read_chosen(run.store, run.service)
+            if (turned_to_earn(row).canonical, settings_of(row.settings)) not in planned
+        ]
+        if lost:
+            give_back_chosen(run.store, run.service, lost)
+            run.progress.say(f"Choosing again among {len(lost)} ideas that were never simulated")
 
     def known(self) -> set[str]:
         """Return the canonical forms that were screened before."""
