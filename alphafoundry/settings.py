@@ -217,6 +217,7 @@ class ScreenSettings(_Settings):
 
     ideas : how many a run screens; 0 screens none
     batch : ideas of one task run, which share their sub-expressions
+    scheduler_address : of a Dask cluster whose workers judge the batches; None does it here
     """
 
     ideas: Annotated[
@@ -231,6 +232,7 @@ class ScreenSettings(_Settings):
         ),
     ] = 0
     batch: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5_000)] = 250
+    scheduler_address: Annotated[str, Field(min_length=1)] | None = None
 
 
 class MiningSettings(_Settings):

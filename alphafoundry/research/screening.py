@@ -11,12 +11,14 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from alphafoundry.expressions import Expression, parse
 from alphafoundry.expressions.threads import available_cores
+from alphafoundry.market import Panel
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.research.combining import UNLIKE_PARTS, Trial, lower_bound
 from alphafoundry.research.generation import FRUITLESS_REQUESTS, Propose
@@ -28,6 +30,7 @@ from alphafoundry.research.search import ROUNDS, combiner_of
 from alphafoundry.research.tree_edits import write
 from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, side_by_side
 from alphafoundry.research.variations import turned
+from alphafoundry.simulation import SimulationSettings
 from alphafoundry.simulation.screening import Screened, Screener
 from alphafoundry.store import (
     DailyPnl,
@@ -50,12 +53,40 @@ MOST_COMPARED = 2_000
 """Ideas, the largest |Sharpe ratio| first, that are compared with each other."""
 
 
+Judged = Sequence[tuple[str, SimulationSettings]]
+"""Expressions with their settings."""
+
+
+class Judge(Protocol):
+    """What computes batches: this process, or workers elsewhere; safe to share among threads."""
+
+    side_by_side: int
+    """Batches that are worth having under way at a time."""
+
+    def screen(self, alphas: Judged) -> Iterable[Screened]:
+        """Return what is said of each alpha, as `Screener.screen` does."""
+        ...
+
+
+class JudgeHere:
+    """Judges batches in this process, each in one thread."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._screener = Screener(panel, threads=1)
+        self.side_by_side = available_cores()
+
+    def screen(self, alphas: Judged) -> Iterable[Screened]:
+        """Yield what is said of each alpha."""
+        return self._screener.screen(alphas)
+
+
 class Screening:
     """The ideas that one run screens, and the choice among them.
 
     Parameters
     ----------
     run : gives the market, the settings of the alphas, and how many ideas to screen
+    judge_of : gives what computes the batches on a panel cut to search days
 
     Raises
     ------
@@ -68,9 +99,10 @@ class Screening:
     taken_over : those among them that an earlier run had screened
     batch : ideas of one batch
     periods : bars of a year of the market
+    side_by_side : batches that are worth having under way at a time
     """
 
-    def __init__(self, run: ResearchRun) -> None:
+    def __init__(self, run: ResearchRun, judge_of: Callable[[Panel], Judge] = JudgeHere) -> None:
         self._run = run
         panel, seal = run.panel, run.seal
         if panel is None:
@@ -78,7 +110,8 @@ class Screening:
             seal = seal_of(panel, run.settings.holdout, run.store)
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
-        self._screener = Screener(searched, threads=1)
+        self._judge = judge_of(searched)
+        self.side_by_side = self._judge.side_by_side
         self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
         self.batch = run.settings.screen.batch
@@ -122,7 +155,7 @@ class Screening:
         """
         run = self._run
         found: list[Screened] = []
-        for one in self._screener.screen([(idea.expression, idea.settings) for idea in ideas]):
+        for one in self._judge.screen([(idea.expression, idea.settings) for idea in ideas]):
             if run.stop.is_set():
                 return
             found.append(one)
@@ -215,12 +248,12 @@ async def combine_in_thread(
 
 
 class _Batches:
-    """Batches under way, as many at a time as there are cores."""
+    """Batches under way, as many at a time as what judges them takes."""
 
     def __init__(self, screening: Screening, screen: Screen) -> None:
         self._screening = screening
         self._screen = screen
-        self._free = asyncio.Semaphore(available_cores())
+        self._free = asyncio.Semaphore(screening.side_by_side)
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def hand(self, ideas: list[Proposal]) -> None:
@@ -253,6 +286,7 @@ async def screen_all(
     *,
     screen: Screen = screen_in_thread,
     combine: Combine = combine_in_thread,
+    judge_of: Callable[[Panel], Judge] = JudgeHere,
 ) -> Screening:
     """Screen as many ideas as the settings say, once for each seed of a run.
 
@@ -263,8 +297,9 @@ async def screen_all(
     ----------
     propose : asks the source for so many ideas
     screen, combine : do a batch, and propose sums and variations; tasks do the same
+    judge_of : gives what computes the batches on a panel cut to search days
     """
-    screening = await asyncio.to_thread(Screening, run)
+    screening = await asyncio.to_thread(Screening, run, judge_of)
     if run.settings.seed in run.tally.screened_seeds:
         return screening
     run.tally.screened_seeds.add(run.settings.seed)
