@@ -272,6 +272,7 @@ _REASONS = {
     "less_than_equal": "is not at most {le}",
     "less_than": "is not less than {lt}",
     "too_short": "is not long enough; at least {min_length} are needed",
+    "too_long": "is too long; at most {max_length} are taken",
     "model_": "is not a mapping of keys to values",
     "dict_type": "is not a mapping of keys to values",
     "tuple_type": "is not a list",

@@ -219,6 +219,7 @@ class ScreenSettings(_Settings):
     batch : ideas of one task run, which share their sub-expressions
     first : share of the search days that each is judged on first; 1 judges on all at once
     keep : share of a batch that is then judged on all, the strongest on the first days
+    scheduler_address : of a Dask cluster whose workers judge the batches; None does it here
     """
 
     ideas: Annotated[
@@ -235,6 +236,7 @@ class ScreenSettings(_Settings):
     batch: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5_000)] = 250
     first: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0.1, le=1)] = 1.0
     keep: Annotated[float, BeforeValidator(_not_true_or_false), Field(gt=0, le=1)] = 0.5
+    scheduler_address: Annotated[str, Field(min_length=1)] | None = None
 
 
 class MiningSettings(_Settings):

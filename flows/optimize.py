@@ -13,6 +13,7 @@ from alphafoundry.coordinator.report import WorkflowReport
 from tasks.coordinator.phases import run_all
 from tasks.coordinator.publishing import publish_workflow
 from tasks.coordinator.workflow_run import OpenRun, run_of_workflow
+from tasks.prefect.dask_workers import prepared_for_workers
 from tasks.prefect.task_runners import task_runner as runner_for
 
 TaskRunnerName = Literal["auto", "in_process", "threads", "processes", "dask"]
@@ -26,10 +27,16 @@ async def phases(token: str) -> None:
 
 async def _run_phases(opened: OpenRun) -> None:
     run = opened.run
-    runner = runner_for(run.plan.runner, run.workflow.document.infrastructure.scheduler_address)
-    await phases.with_options(task_runner=runner, flow_run_name=f"phases of {run.workflow.name}")(
-        opened.token
-    )
+    address = run.workflow.document.infrastructure.scheduler_address
+    runner = runner_for(run.plan.runner, address)
+    named = phases.with_options(task_runner=runner, flow_run_name=f"phases of {run.workflow.name}")
+    if run.plan.runner.name != "dask" or address is None:
+        await named(opened.token)
+        return
+    async with prepared_for_workers(
+        address, flow_run=str(flow_run.id), folders=(run.folder.path, run.folder.shared)
+    ):
+        await named(opened.token)
 
 
 def _run_name() -> str:

@@ -35,8 +35,11 @@ _TAG: Final = re.compile(
 _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\n", '"': '"', "'": "'", "\\": "\\", "/": "/"}
 _SESSION: Final = re.compile(r"^[ \t]*(?:>>>|\.\.\.|In ?\[\d*\]:|\.\.\.:)(?: (.*)|)$")
-_NUMBERED: Final = re.compile(r"^ *\d+(?:[:.|)]| {1,3}\||(?=  |$)) ?(.*)$")
-_TRIPLE_QUOTED: Final = re.compile(r"(\"{3}|'{3})\\?(.*?)\1", re.DOTALL)
+_NUMBERED: Final = re.compile(r"^ *(?:\d+(?:[:.|)]| {1,3}\||(?=  |$))|\[\d+\]) ?(.*)$")
+_QUOTED: Final = re.compile(r"(\"{3}|'{3}|(?<!`)`{1,2}(?!`))\\?(.*?)\1", re.DOTALL)
+_YAML_TEXT: Final = re.compile(
+    r"^[ \t-]*[\w \"']+:[ \t]*[|>][-+\d]*[ \t]*\n((?:[ \t]+[^\n]*\n|[ \t]*\n)+)", re.MULTILINE
+)
 _HUNK: Final = re.compile(r"^@@ .* @@")
 _HEREDOC: Final = re.compile(
     r"<<-?[ ]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)\n[ \t]*\1[ \t]*$", re.DOTALL | re.M
@@ -177,7 +180,7 @@ def _kept(text: str, pattern: re.Pattern[str]) -> str | None:
 def _without_quote_marks(text: str) -> str | None:
     """Drop the mark that stands before every line of a quotation or a table."""
     for mark in ("> ", "| "):
-        lines = text.split("\n")
+        lines = [line.lstrip(" ") for line in text.split("\n")]
         marked = [line.startswith(mark) or line == mark.strip() for line in lines]
         if sum(marked) >= 3:
             kept = [line[len(mark) :] for line, one in zip(lines, marked, strict=True) if one]
@@ -203,8 +206,14 @@ def _from_diff(text: str) -> str | None:
 
 
 def _from_strings(text: str) -> str | None:
-    """Return the texts between triple quotes, each as a block: a program kept in a variable."""
-    found = [inner for _, inner in _TRIPLE_QUOTED.findall(text) if "execute_trade" in inner]
+    """Return the texts between triple quotes or backticks, each as a block."""
+    found = [inner for _, inner in _QUOTED.findall(text) if "execute_trade" in inner]
+    return "\n".join(f"~~~~~~~\n{inner}\n~~~~~~~" for inner in found) or None
+
+
+def _from_yaml(text: str) -> str | None:
+    """Return the texts that stand indented below a key, each as a block."""
+    found = [inner for inner in _YAML_TEXT.findall(text + "\n") if "execute_trade" in inner]
     return "\n".join(f"~~~~~~~\n{inner}\n~~~~~~~" for inner in found) or None
 
 
@@ -240,6 +249,7 @@ _READINGS: Final[tuple[Callable[[str], str | None], ...]] = (
     _without_line_numbers,
     _from_diff,
     _from_strings,
+    _from_yaml,
     _without_shell,
     _indented_part,
     _wide_tabs,

@@ -31,6 +31,9 @@ _THINKING: Final = re.compile(
 )
 _THOUGHT_BEFORE: Final = re.compile(r"\A.*</(?:think|thinking)>", re.DOTALL | re.IGNORECASE)
 _ANALYSIS: Final = re.compile(r"<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)", re.DOTALL)
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What tells a terminal the colour of the text behind it."""
+
 _CODE_START: Final = re.compile(
     r"^(?:import |from \S+ import |def |class |@\w|#|[A-Za-z_]\w*(?:\s*:\s*[^=\n]+)?\s*=[^=])"
 )
@@ -57,7 +60,8 @@ def extract_code(answer: str) -> str:
     here: what Python cannot parse is returned as it stands, for `validate` to say where.
     """
     text = answer[:LONGEST_ANSWER].replace("\r\n", "\n").replace("\r", "\n")
-    text = _THINKING.sub("", text.replace("\ufeff", "").replace("\0", ""))
+    text = _COLOURS.sub("", text.replace("\ufeff", "").replace("\0", ""))
+    text = _THINKING.sub("", text)
     text = _ANALYSIS.sub("", _THOUGHT_BEFORE.sub("", text))
     if not text.strip():
         raise NoCode("the answer is empty")

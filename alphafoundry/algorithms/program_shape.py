@@ -16,8 +16,10 @@ from typing import Final
 from alphafoundry.algorithms.contract import ARGUMENTS
 from alphafoundry.algorithms.contract_surface import MODULES, UNUSED_MODULES
 from alphafoundry.algorithms.contract_syntax import parse
+from alphafoundry.finance.bars import FIELDS
 
 _FUNCTION: Final = "execute_trade"
+_HISTORY: Final = "history"
 _SILENT: Final = frozenset({"logging", "warnings"})
 """Modules whose calls change nothing that an algorithm answers."""
 
@@ -54,11 +56,28 @@ def _applied(step: Callable[[str, ast.Module], str], code: str) -> str:
 
 
 def _without_examples(code: str, tree: ast.Module) -> str:
-    """Drop what only shows how execute_trade is called, and the part below __main__."""
+    """Drop what only shows how execute_trade is called, and the part below __main__.
+
+    A `history` of the program's own that stands in for the one that it is given goes too.
+    """
     loaded = _loaded(tree)
+    bound = {n.name for n in tree.body if isinstance(n, Function | ast.ClassDef)}
+    stand_in = _reads_history(tree)
     drop: list[ast.stmt] = []
     for node in tree.body:
         match node:
+            case ast.Expr(value=ast.Name(id=name)) if name not in bound:
+                # A word of prose that stands alone on its line.
+                drop.append(node)
+            case ast.AnnAssign(target=ast.Name(id=name), value=None) if name not in loaded or (
+                stand_in and name == _HISTORY
+            ):
+                drop.append(node)
+            case (
+                ast.Assign(targets=[ast.Name(id="history")], value=value)
+                | ast.AnnAssign(target=ast.Name(id="history"), value=ast.expr() as value)
+            ) if stand_in and isinstance(value, ast.Constant | ast.Call):
+                drop.append(node)
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__")), orelse=[]):
                 drop.append(node)
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
@@ -74,6 +93,21 @@ def _without_examples(code: str, tree: ast.Module) -> str:
             case _:
                 pass
     return _replaced(code, dict.fromkeys(drop, ""), tree)
+
+
+def _reads_history(tree: ast.Module) -> bool:
+    """Return whether the program reads the bars that it is given, and keeps none of its own."""
+    of_history = [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == _HISTORY
+    ]
+    grown = any(
+        isinstance(n, ast.Attribute) and n.attr in ("append", "extend") and n.value in of_history
+        for n in ast.walk(tree)
+    )
+    stored = any(isinstance(n.ctx, ast.Store) for n in of_history)
+    return not grown and not stored and any(n.attr in FIELDS for n in of_history)
 
 
 def _is_literal(value: ast.expr) -> bool:
@@ -320,6 +354,8 @@ def _function_behind(value: ast.expr | None, tree: ast.Module) -> tuple[Function
         ):
             behind = _function_behind(inner, tree)
             return None if behind is None else (behind[0], len(given))
+        case ast.Call(func=ast.Name(id=name)) if (made := _made_by(name, tree)) is not None:
+            return made, 0
         case ast.Call(func=ast.Name()) | ast.Attribute():
             name = value.attr if isinstance(value, ast.Attribute) else "__call__"
             methods = [
@@ -330,6 +366,19 @@ def _function_behind(value: ast.expr | None, tree: ast.Module) -> tuple[Function
                 if isinstance(each, ast.FunctionDef) and each.name == name
             ]
             return methods[0] if len(methods) == 1 else None
+    return None
+
+
+def _made_by(name: str, tree: ast.Module) -> Function | None:
+    """Return the inner function that a function of the module ends by returning."""
+    makers = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
+    if len(makers) != 1:
+        return None
+    match makers[0].body[-1]:
+        case ast.Return(value=ast.Name(id=inner)):
+            found = [n for n in makers[0].body if isinstance(n, ast.FunctionDef)]
+            named = [n for n in found if n.name == inner]
+            return named[0] if len(named) == 1 else None
     return None
 
 

@@ -164,7 +164,7 @@ _OTHER_AMOUNTS: Final = (
 )  # fmt: skip
 """Keys of an order that might mean shares, dollars or a part of the cash."""
 
-_ORDER_IN_A_TEXT: Final = re.compile(r"(BUY|SELL) (\d+)")
+_ORDER_IN_A_TEXT: Final = re.compile(r"(BUY|SELL|HOLD)[ :,]+(\d+)(?: SHARES?)?")
 
 
 def read_decision(answer: object, *, full: bool) -> tuple[int, int]:

@@ -6,7 +6,7 @@ limits per phase. `loading.load_workflow` brings both to one form.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     Field,
@@ -38,6 +38,10 @@ ExecutionMode = Literal["TRADITIONAL", "AUTO", "COMPOSABLE", "HYBRID"]
 PhaseMode = Literal["PARALLEL", "SIGNAL_REPLAY", "TRADITIONAL"]
 WorkflowType = Literal["backtest", "optimization", "multi_phase", "walk_forward"]
 ContainerType = Literal["full_backtest", "simple_backtest", "signal_generation", "signal_replay"]
+
+
+MOST_PHASES: Final = 50
+"""Phases of a document: each one's grid is counted before anything runs."""
 
 
 class SourceSection(Section):
@@ -245,7 +249,7 @@ class CoordinatorSection(Section):
     resources: CoordinatorResources = CoordinatorResources()
     monitoring: MonitoringSection | None = None
     fault_tolerance: FaultSection = FaultSection()
-    phases: dict[PhaseName, PhaseLimits] = Field(default_factory=dict)
+    phases: dict[PhaseName, PhaseLimits] = Field(default_factory=dict, max_length=MOST_PHASES)
 
 
 class WorkflowSection(Section):
@@ -263,7 +267,7 @@ class WorkflowSection(Section):
     parallel_execution: bool = True
     signal_capture: bool = False
     signal_replay: bool | None = None
-    phases: tuple[PhaseSection, ...] = ()
+    phases: tuple[PhaseSection, ...] = Field(default=(), max_length=MOST_PHASES)
 
 
 class ReportingSection(Section):
@@ -295,7 +299,7 @@ class WorkflowDocument(Section):
     infrastructure: InfrastructureSection = InfrastructureSection()
     monitoring: MonitoringSection | None = None
     reporting: ReportingSection = ReportingSection()
-    phases: tuple[PhaseSection, ...] = ()
+    phases: tuple[PhaseSection, ...] = Field(default=(), max_length=MOST_PHASES)
 
     @property
     def phase_list(self) -> tuple[PhaseSection, ...]:

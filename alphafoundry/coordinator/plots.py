@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.phase_outputs import (
@@ -21,6 +22,7 @@ from alphafoundry.coordinator.phase_outputs import (
 from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.workflow import Workflow
+from alphafoundry.finance.statistics import under_water
 
 MEASURED = {
     "out_of_sample": "out of sample",
@@ -46,11 +48,16 @@ def plots_of(
     return pictures
 
 
-def _figure(title: str, label: str) -> tuple[Any, Any]:
+def _figure(title: str, label: str, *, below: bool = False) -> tuple[Any, Any]:
+    """Return a figure and its axes; with `below`, a second, lower one under them, too."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 5), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(10, 6.5 if below else 5), dpi=100, layout="constrained")
+    if below:
+        figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    else:
+        figure.add_subplot()
+    axes = figure.axes[0]
     axes.set_title("\n".join((title, *textwrap.wrap(label, LINE))), fontsize=9)
     return figure, axes
 
@@ -145,11 +152,15 @@ def equity_curve(
     label: str,
     *,
     benchmark: Benchmark,
+    capital: float,
     currency: str,
 ) -> bytes:
-    """Return equity in and out of sample, and that of buying and holding."""
+    """Return equity in and out of sample, and that of buying and holding, each with its drawdown.
+
+    capital : what each part begins with
+    """
     again = ", each part from the same capital" if equity.split else ""
-    figure, axes = _figure(f"{phase}: equity{again}", label)
+    figure, axes = _figure(f"{phase}: equity{again}", label, below=True)
     days = np.array(equity.days, dtype="datetime64[D]")
     values = np.array(equity.values, dtype=float)
     split = equity.split
@@ -166,7 +177,23 @@ def equity_curve(
     axes.set_ylabel(f"equity, {currency}")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
+    under = figure.axes[1]
+    for part, color in ((slice(None, split), COLORS[5]), (slice(split, None), COLORS[4])):
+        if len(days[part]):
+            fallen = _below_peak(values[part], capital)
+            under.fill_between(days[part], fallen, 0.0, color=color, alpha=0.35, linewidth=0.8)
+    held = _below_peak(np.array(benchmark.values, dtype=float), capital)
+    under.plot(days[split:], held, color=COLORS[1], linewidth=0.7)
+    under.set_ylabel("drawdown, %")
+    under.grid(alpha=0.25)
     return _png(figure)
+
+
+def _below_peak(values: NDArray[np.float64], capital: float) -> NDArray[np.float64]:
+    """Return how far equity is below its peak, in percent; after ruin it stays there."""
+    before = np.concatenate(([capital], values[:-1]))
+    daily = np.divide(values - before, before, out=np.zeros(len(values)), where=before > 0.0)
+    return 100.0 * under_water(daily)
 
 
 def regimes_over_price(phase: str, regimes: Sequence[int], bars: Bars) -> bytes:

@@ -11,14 +11,16 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from alphafoundry.evidence import shrunk_sharpe_ratios
 from alphafoundry.expressions import Expression, parse
 from alphafoundry.expressions.threads import available_cores
+from alphafoundry.market import Panel
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.research.combining import UNLIKE_PARTS, Trial, lower_bound
 from alphafoundry.research.finalists import LEAST_WITNESSES
@@ -31,15 +33,18 @@ from alphafoundry.research.search import ROUNDS, combiner_of
 from alphafoundry.research.tree_edits import write
 from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, side_by_side
 from alphafoundry.research.variations import turned
+from alphafoundry.simulation import SimulationSettings
 from alphafoundry.simulation.screening import Screened, Screener
 from alphafoundry.store import (
     DailyPnl,
     ScreenedIdea,
     ScreenedRow,
     candidates_of_screening,
+    give_back_chosen,
     is_witness,
     mark_chosen,
     pnl_of_screened,
+    read_chosen,
     record_screened,
     screened_expressions,
     take_over_screened,
@@ -56,12 +61,44 @@ MOST_COMPARED = 2_000
 """Ideas, the largest |Sharpe ratio| first, that are compared with each other."""
 
 
+Judged = Sequence[tuple[str, SimulationSettings]]
+"""Expressions with their settings."""
+
+
+class Judge(Protocol):
+    """What computes batches: this process, or workers elsewhere; safe to share among threads."""
+
+    side_by_side: int
+    """Batches that are worth having under way at a time."""
+
+    def screen(self, alphas: Judged) -> Iterable[Screened]:
+        """Return what is said of each alpha, as `Screener.screen` does."""
+        ...
+
+
+class JudgeHere:
+    """Judges batches in this process, each in one thread."""
+
+    def __init__(self, panel: Panel, first: float, keep: float) -> None:
+        self._screener = Screener(panel, threads=1, first=first, keep=keep)
+        self.side_by_side = available_cores()
+
+    def screen(self, alphas: Judged) -> Iterable[Screened]:
+        """Yield what is said of each alpha."""
+        return self._screener.screen(alphas)
+
+
+JudgeOf = Callable[[Panel, float, float], Judge]
+"""Makes a judge on a panel; `first` and `keep` as of the `Screener`."""
+
+
 class Screening:
     """The ideas that one run screens, and the choice among them.
 
     Parameters
     ----------
     run : gives the market, the settings of the alphas, and how many ideas to screen
+    judge_of : gives what computes the batches on a panel cut to search days
 
     Raises
     ------
@@ -74,9 +111,10 @@ class Screening:
     taken_over : those among them that an earlier run had screened
     batch : ideas of one batch
     periods : bars of a year of the market
+    side_by_side : batches that are worth having under way at a time
     """
 
-    def __init__(self, run: ResearchRun) -> None:
+    def __init__(self, run: ResearchRun, judge_of: JudgeOf = JudgeHere) -> None:
         self._run = run
         panel, seal = run.panel, run.seal
         if panel is None:
@@ -85,10 +123,12 @@ class Screening:
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
         wanted = run.settings.screen
-        self._screener = Screener(searched, threads=1, first=wanted.first, keep=wanted.keep)
+        self._judge = judge_of(searched, wanted.first, wanted.keep)
+        self.side_by_side = self._judge.side_by_side
         self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
         self.batch = run.settings.screen.batch
+        self._give_back_unplanned()
         taken = take_over_screened(run.store, run.service, run_id=run.run_id)
         if taken:
             run.progress.say(f"Taking over {taken} ideas that an earlier run had screened")
@@ -99,6 +139,23 @@ class Screening:
 
     def __repr__(self) -> str:
         return f"Screening({self.done} of {self.wanted})"
+
+    def _give_back_unplanned(self) -> None:
+        """Let ideas be chosen again that a run had chosen, and ended before it planned them.
+
+        One that another run has just chosen and is about to plan may be among them: both then plan
+        the same simulation, which is made once.
+        """
+        run = self._run
+        planned = simulated_alphas(run.store, run.service)
+        lost = [
+            row.key
+            for row in read_chosen(run.store, run.service)
+            if (turned_to_earn(row).canonical, settings_of(row.settings)) not in planned
+        ]
+        if lost:
+            give_back_chosen(run.store, run.service, lost)
+            run.progress.say(f"Choosing again among {len(lost)} ideas that were never simulated")
 
     def known(self) -> set[str]:
         """Return the canonical forms that were screened before."""
@@ -111,7 +168,7 @@ class Screening:
         """
         run = self._run
         found: list[Screened] = []
-        for one in self._screener.screen([(idea.expression, idea.settings) for idea in ideas]):
+        for one in self._judge.screen([(idea.expression, idea.settings) for idea in ideas]):
             if run.stop.is_set():
                 return
             found.append(one)
@@ -210,12 +267,12 @@ async def combine_in_thread(
 
 
 class _Batches:
-    """Batches under way, as many at a time as there are cores."""
+    """Batches under way, as many at a time as what judges them takes."""
 
     def __init__(self, screening: Screening, screen: Screen) -> None:
         self._screening = screening
         self._screen = screen
-        self._free = asyncio.Semaphore(available_cores())
+        self._free = asyncio.Semaphore(screening.side_by_side)
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def hand(self, ideas: list[Proposal]) -> None:
@@ -248,6 +305,7 @@ async def screen_all(
     *,
     screen: Screen = screen_in_thread,
     combine: Combine = combine_in_thread,
+    judge_of: JudgeOf = JudgeHere,
 ) -> Screening:
     """Screen as many ideas as the settings say, once for each seed of a run.
 
@@ -258,8 +316,9 @@ async def screen_all(
     ----------
     propose : asks the source for so many ideas
     screen, combine : do a batch, and propose sums and variations; tasks do the same
+    judge_of : gives what computes the batches on a panel cut to search days
     """
-    screening = await asyncio.to_thread(Screening, run)
+    screening = await asyncio.to_thread(Screening, run, judge_of)
     if run.settings.seed in run.tally.screened_seeds:
         return screening
     run.tally.screened_seeds.add(run.settings.seed)

@@ -9,13 +9,14 @@ An address is asked with the ETag and date of its last answer; 304 is an answer 
 
 from __future__ import annotations
 
-import calendar
-import importlib
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import MAXYEAR
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -23,6 +24,13 @@ from alphafoundry.errors import NewsError, os_error_in_one_line
 from alphafoundry.sentiment.scoring import LONGEST
 
 MOST_BYTES = 5 * 2**20
+CPU_SECONDS = 30
+"""Processor time of reading one feed; 5 MiB of plain news take about seven."""
+
+LONGEST_READING = 120.0
+"""Seconds of the clock that the reading of one feed may take, on a busy machine."""
+
+_CHILD = Path(__file__).with_name("feed_child.py")
 _INSTALL = "reading feeds needs the package feedparser; run: make install EXTRAS=news"
 
 
@@ -130,34 +138,29 @@ def _checked(content: bytes, where: str) -> bytes:
 
 
 def _entries(content: bytes, where: str, now: int) -> Iterator[Entry]:
+    if importlib.util.find_spec("feedparser") is None:
+        raise NewsError(_INSTALL)
     try:
-        feedparser: Any = importlib.import_module("feedparser")
-    except ModuleNotFoundError:
-        raise NewsError(_INSTALL) from None
-    # Bytes, never a name: feedparser would open an address or a file by itself.
-    try:
-        parsed = feedparser.parse(content)
-    except Exception as problem:  # it lets through what signs and tags of no feed raise in it
-        raise NewsError(f"{where}: cannot be read as a feed ({type(problem).__name__})") from None
-    if not parsed.get("version"):
-        raise NewsError(f"{where}: is neither RSS nor Atom")
-    for one in parsed.entries:
-        title = _printable(one.get("title"))[:LONGEST]
-        if not title:
-            continue
-        url = _printable(one.get("link"))
-        stamp = one.get("published_parsed") or one.get("updated_parsed")
-        # A date without a zone is taken as UTC; one that has not come yet cannot be true.
-        published = calendar.timegm(stamp) if stamp and 1 <= stamp[0] <= MAXYEAR else now
-        yield Entry(
-            _printable(one.get("id")) or f"{url} {title}",
-            title,
-            url,
-            min(max(published, 0), now),
+        done = subprocess.run(  # noqa: S603 - this interpreter, and a file of this package
+            [sys.executable, "-P", str(_CHILD), str(now), str(CPU_SECONDS), str(LONGEST)],
+            input=content,
+            capture_output=True,
+            timeout=LONGEST_READING,
+            check=False,
         )
-
-
-def _printable(value: object) -> str:
-    """Return a text in one line, without what steers terminals or no database takes."""
-    words = ("" if value is None else str(value)).split()
-    return "".join(sign for sign in " ".join(words) if sign.isprintable())
+    except subprocess.TimeoutExpired:
+        raise NewsError(f"{where}: was not read in {LONGEST_READING:g} s") from None
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise NewsError(
+            f"{where}: takes more than {CPU_SECONDS} s of processor time to read, which "
+            "no feed does; it is left out"
+        )
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
+        raise NewsError(f"{where}: cannot be read as a feed ({last})") from None
+    if "problem" in found:
+        raise NewsError(f"{where}: {found['problem']}")
+    for one in found["entries"]:
+        yield Entry(*one)

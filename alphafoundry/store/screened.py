@@ -169,6 +169,29 @@ def mark_chosen(
             )
 
 
+def read_chosen(store: Store, service: str) -> list[ScreenedRow]:
+    """Return the ideas that were handed on, without daily PnL, in the order of their keys."""
+    query = (
+        select(ScreenedRow)
+        .options(defer(ScreenedRow.pnl_days), defer(ScreenedRow.pnl_amounts))
+        .where(ScreenedRow.service == service, ScreenedRow.chosen_at.is_not(None))
+        .order_by(ScreenedRow.key)
+    )
+    with store.session() as session:
+        return list(session.scalars(query))
+
+
+def give_back_chosen(store: Store, service: str, keys: Iterable[str]) -> None:
+    """Record that these ideas are to be handed on again: nothing came of the first time."""
+    with store.write() as session:
+        for some in in_chunks(sorted(keys)):
+            session.execute(
+                update(ScreenedRow)
+                .where(ScreenedRow.service == service, ScreenedRow.key.in_(some))
+                .values(chosen_at=None)
+            )
+
+
 def screened_expressions(store: Store, service: str) -> set[str]:
     """Return the canonical forms of everything that was screened."""
     query = select(ScreenedRow.canonical).where(ScreenedRow.service == service)

@@ -16,6 +16,7 @@ from alphafoundry.research.screening import (
 from alphafoundry.research.screening import screen_all as _screen_all
 from alphafoundry.research.screening_report import ScreeningReport, build_report
 from tasks.publishing import publish
+from tasks.research.dask_judge import judging_by
 
 
 class _Ideas:
@@ -40,7 +41,12 @@ async def _combine(screening: Screening, count: int, number: int, known: set[str
 async def screen_all(run: ResearchRun, source: Proposer, propose: Propose) -> Screening:
     """Screen as many ideas of the source as the settings say, a task run per batch.
 
+    Where the settings name a Dask scheduler, its workers compute the batches. What they find is
+    recorded here, so a worker needs neither the database nor Prefect.
+
     propose : asks the source for so many ideas, as a task
+
+    Raises ConfigurationError where a worker of the cluster lacks something.
     """
 
     async def screen(screening: Screening, ideas: list[Proposal]) -> None:
@@ -51,7 +57,10 @@ async def screen_all(run: ResearchRun, source: Proposer, propose: Propose) -> Sc
     ) -> list[Proposal]:
         return (await _combine(screening, count, number, known)).ideas
 
-    return await _screen_all(run, source, propose, screen=screen, combine=combine)
+    with judging_by(run.settings.screen.scheduler_address) as judge_of:
+        return await _screen_all(
+            run, source, propose, screen=screen, combine=combine, judge_of=judge_of
+        )
 
 
 async def publish_screening(run: ResearchRun, screening: Screening) -> ScreeningReport:

@@ -168,6 +168,7 @@ def _plots(
             outputs.sample,
             bars.label,
             benchmark=outputs.benchmark,
+            capital=workflow.document.portfolio.initial_capital,
             currency=workflow.document.portfolio.currency,
         )
     }

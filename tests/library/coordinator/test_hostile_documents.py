@@ -1,4 +1,4 @@
-"""A hundred hostile workflow files: each is refused, a line a mistake, in little time and memory.
+"""Hundreds of hostile workflow files: each is refused, a line a mistake, in little time and memory.
 
 They are read in a child process that measures its memory, and its processor time file by file:
 about a second at most on a plain machine; the bound here leaves room for slow ones.
@@ -126,11 +126,73 @@ def corpus() -> list[str]:
     return files
 
 
+def later_corpus() -> list[str]:
+    """Return forty more, of keys that came later and of odd texts, from the documentation alone."""
+    rule = "strategies: [{type: expression, template: 'rank(close)'}]\n" + PHASES
+    two = "[{metric: sharpe}, {metric: max_drawdown}]"
+    trend = "strategies: [{type: moving_average_cross}]\n" + PHASES
+    return [
+        *(
+            f"optimization: {{pruning: {{at: {at}}}}}\n{PHASES}"
+            for at in ("0", "1", "-1", ".nan", "[0.3]", "'x'")
+        ),
+        *(
+            f"optimization: {{objectives: {given}}}\n{PHASES}"
+            for given in (
+                "[]",
+                "[{metric: sharpe}, {metric: sharpe}]",
+                "[{metric: no}]",
+                "{a: b}",
+                "[sharpe, [sharpe]]",
+                "null_",
+            )
+        ),
+        f"optimization: {{objectives: {two}, selection: best}}\n" + PHASES,
+        f"optimization: {{objectives: {two}, objective: sharpe, method: tpe}}\n" + PHASES,
+        f"optimization: {{objectives: {two}, method: differential_evolution}}\n" + PHASES,
+        *(f"execution: {{fill: {fill}}}\n{trend}" for fill in ("never", "[close]", "1", "null_")),
+        *(f"execution: {{borrow_pct: {pct}}}\n{trend}" for pct in ("-1", ".inf", "'5%'")),
+        *(
+            f"risk_management: {{params: {{trailing_stop_pct: {pct}}}}}\n{trend}"
+            for pct in ("-0.1", ".nan", "2e9")
+        ),
+        "risk_management: {params: {max_exposure_pct: 1}}\nportfolio: {leverage: 3}\n" + trend,
+        "risk_management: {params: {stop_loss_pct: 0.1}}\n"
+        + "optimization: {parameters: {stop_loss_pct: [0, 0.1]}}\n"
+        + trend,
+        "execution: {stops: high_low}\n"
+        + "optimization: {parameters: {stop_loss_pct: [-1, 0.1]}}\n"
+        + trend,
+        *(
+            f"strategies: [{{type: rsi, symbols: {names}}}]\n{PHASES}"
+            for names in ("[]", "[[A]]", "{A: 1}", "[A, A]")
+        ),
+        *(
+            f"strategies: [{{type: rsi, allocation: {share}}}]\n{PHASES}"
+            for share in ("-1", ".nan", "[1]")
+        ),
+        "data: {market: calibration, test_fraction: 1.5}\n" + PHASES,
+        "data: {market: calibration, start_date: 2020-02-30}\n" + PHASES,
+        "data: {source: /dev/zero}\n" + PHASES,
+        "data: {market: 'http://localhost:1/x.csv', max_bars: -5}\n" + PHASES,
+        "reporting: {plots: 1.0e+300, top_trials: -1}\n" + rule,
+        "walk_forward: {train_period_days: 0, test_period_days: -3, step_days: 1e99}\n" + PHASES,
+        "&a !!set {? *a}\n",
+        "%YAML 9.9\n---\na: 1\n",
+        "a: |\n" + " x\n" * 700_000,
+        "? {a: [b]}\n: c\n",
+        "phases: [{name: " + "é" * 5000 + ", type: optimization}]\n",
+        "phases:\n" + "".join(f"- {{name: p{n}, type: optimization}}\n" for n in range(3000)),
+        "phases:\n"
+        + "".join(f"- {{name: p{n}, type: backtest, inputs: [p{n + 1}.x]}}\n" for n in range(800)),
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("each", [6, pytest.param(1, marks=pytest.mark.long)])
 def test_a_hundred_hostile_files_are_refused_quickly(tmp_path: Path, each: int) -> None:
-    files = corpus()
-    assert len(files) >= 100
+    files = [*corpus(), *later_corpus()]
+    assert len(files) >= 140
     files = files[::each]
     for place, text in enumerate(files):
         (tmp_path / f"{place:03}.yaml").write_bytes(text.encode())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 
 from alphafoundry.evidence import luck_line
 from alphafoundry.market import Panel
-from alphafoundry.research.generation import generator_of
+from alphafoundry.research.combining import lower_bound
+from alphafoundry.research.generation import generator_of, to_plan
 from alphafoundry.research.proposals import Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, research_run
 from alphafoundry.research.screening import (
@@ -18,6 +22,7 @@ from alphafoundry.research.screening import (
     Screening,
     best_unlike,
     screen_all,
+    turned_to_earn,
 )
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.trial_pnl import TrialPnl, side_by_side
@@ -43,7 +48,9 @@ from alphafoundry.store import (
     take_over_screened,
     witnesses_of_screening,
 )
-from tests.library.research.searches import make_market
+from tests.library.research.screening_killed import FLAGS
+from tests.library.research.searches import make_market, searched
+from tests.working_folder import ROOT
 
 pytestmark = pytest.mark.filterwarnings("error")
 SETTINGS = SimulationSettings().to_brain()
@@ -313,3 +320,46 @@ async def test_what_was_screened_for_one_seed_is_not_screened_again(tmp_path: Pa
             async with generator_of(part) as source:
                 await screen_all(part, source, _propose)
             assert len(read_screened(run.store, run.service)) == together
+
+
+async def test_ideas_that_were_chosen_and_not_planned_are_chosen_again(tmp_path: Path) -> None:
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="daily", lanes=1, panel=make_market(3)) as run:
+        found = [
+            idea("rank(close)", pnl(seed=1, drift=0.2), 2.0),
+            idea("rank(volume)", pnl(seed=2, drift=-0.2), -1.5),
+        ]
+        record_screened(run.store, found, service=run.service, run_id=run.run_id)
+        chosen = Screening(run).choose(2)
+        assert len(chosen) == 2 and Screening(run).choose(2) == chosen
+        planned = run.plan([to_plan(chosen[0])])
+        assert len(planned) == 1
+        assert Screening(run).choose(2) == chosen[1:]
+        run.plan([to_plan(chosen[1])])
+        assert Screening(run).choose(2) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("commit", range(10))
+async def test_a_kill_behind_any_commit_leaves_no_best_idea_unsimulated(
+    tmp_path: Path, commit: int
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.library.research.screening_killed", tmp_path, str(commit)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    market = make_market(3, reversal=0.08)
+    run = await searched(market, tmp_path, **FLAGS)
+    with open_store(home=tmp_path) as store:
+        rows = read_screened(store, run.service)
+        simulated = [row.canonical for row in read_simulations(store, service=run.service)]
+    chosen = [turned_to_earn(row).canonical for row in rows if row.chosen_at is not None]
+    assert chosen and set(chosen) <= set(simulated)
+    assert len(simulated) == len(set(simulated))
+    best = max(rows, key=lambda row: lower_bound(row.sharpe or 0.0, row.days or 0, 252.0))
+    assert turned_to_earn(best).canonical in simulated

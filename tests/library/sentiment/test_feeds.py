@@ -126,3 +126,15 @@ def test_names_are_found_by_tag_bracket_word_and_alias() -> None:
     assert symbols_in("acme corp falls", known, aliases) == ("ACM",)
     assert symbols_in("Ford (NYSE: F) and $XYZ rise", known, aliases) == ("F", "XYZ")
     assert symbols_in("F is a letter, QQQ is not known", known, aliases) == ()
+
+
+def test_a_small_feed_that_keeps_the_parser_busy_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alphafoundry.sentiment.feeds.CPU_SECONDS", 1)
+    attributes = " ".join(f"a{number}='1'" for number in range(30_000))
+    path = tmp_path / "busy.xml"
+    path.write_text(f"<rss version='2.0'><channel><item {attributes}><title>x</title></item>")
+    assert path.stat().st_size < 400_000
+    with pytest.raises(NewsError, match=r"takes more than 1 s of processor time to read"):
+        FeedReader().read(str(path), now=NOW)
