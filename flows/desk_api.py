@@ -51,12 +51,14 @@ LEAST_TOKEN = 16
 MOST = 1000
 
 _NEWEST = "newest"
+_TEXT = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+"""Not blank, and without control characters; as every reader of a schema knows it."""
 
 
 class Reason(BaseModel):
     """Why something is changed; it stands in the decision's row."""
 
-    reason: str = Field(min_length=1, max_length=500, pattern=r"^\P{Cc}*[^\s\p{Cc}]\P{Cc}*$")
+    reason: str = Field(min_length=1, max_length=500, pattern=_TEXT)
 
 
 def _opened(request: Request) -> Iterator[Store]:
@@ -76,6 +78,7 @@ def _may_write(request: Request) -> None:
 Opened = Annotated[Store, Depends(_opened)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 _LINES: dict[int | str, dict[str, Any]] = {
+    400: {"description": "the body is no JSON"},
     401: {"description": "the token is not the one"},
     403: {"description": "no token is set, so nothing may be changed"},
     404: {"description": "there is no such desk, agent or order"},
