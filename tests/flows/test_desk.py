@@ -23,7 +23,7 @@ def test_a_wrong_use_is_one_line(place: WorkingFolder) -> None:
     bad.write_text("tasks:\n  w: {interval_minutes: 5}\ndesk:\n  limits: {gros: 1}\n")
     none = "there is no desk yet; run `make desk`"
     for words, told in (
-        (("flaten", "x"), "'flaten' is no command of the desk; choose one of simulate, run, rep"),
+        (("flaten", "x"), "'flaten' is no command of the desk; choose one of simulate, run, com"),
         (("flatten", "a storm"), none),
         (("reconcile",), none),
         (("replay",), none),
