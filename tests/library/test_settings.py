@@ -73,7 +73,7 @@ def test_flags_win_over_the_environment_over_the_file(file: Path) -> None:
         file, content, environment, market="c.csv", mining_interval=4, ollama_url=None, seed=None
     )
     assert (settings.market, settings.seed, settings.batch_size) == ("c.csv", 2, 9)
-    assert (settings.mining.parts, settings.mining.share) == (7, 0.6)
+    assert (settings.mining.parts, settings.mining.share) == (7, 0.45)
     assert settings.mining_interval_hours == 4.0
 
 
