@@ -71,6 +71,7 @@ class TradingFloor:
     ----------
     panel : the market; days after `data_until` are there and no agent looks at them
     account : orders, positions, money
+    began_with : equity in dollars before the first session; None takes what there is at its end
     strategies : alphas that trade; strategies_known : whether they are those of the rows
     evenings : sessions so far
     simulated : whether host measures are drawn and facts are kept until something changes
@@ -96,6 +97,7 @@ class TradingFloor:
     workers: int = 1
     data_until: date | None = None
     rephraser: Rephraser | None = None
+    began_with: float | None = None
     strategies_known: bool = False
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -159,7 +161,10 @@ class TradingFloor:
         if self.evenings and self.evenings[-1].day == day:
             return self.evenings[-1]
         opened = self._held
-        before = self.evenings[-1].equity if self.evenings else self.account.equity()
+        if self.evenings:
+            before = self.evenings[-1].equity
+        else:
+            before = self.account.equity() if self.began_with is None else self.began_with
         self.account.close_session(day, now)
         row = int(np.searchsorted(self.panel.dates, np.datetime64(day)))
         close = self.panel.fields["close"]

@@ -310,7 +310,7 @@ class DeskSimulation:
         self.began_at = began_at
         self.simulator = Simulator(self.desk, began_at)
         self.ticks = TickCount()
-        self._began_with = account.equity()
+        self._began_with = self.floor.began_with = account.equity()
         self._cpu = 0.0
         self._preparing = 0.0
         if checkpoint is not None:
@@ -524,5 +524,6 @@ class DeskSimulation:
             one.key for one in read_agent_alerts(self._store, self.name) if one.resolved_at is None
         )
         self.simulator.restore(checkpoint["simulator"])
-        self._began_with, self._cpu = checkpoint["began_with"], checkpoint["seconds"]
+        self._began_with = self.floor.began_with = checkpoint["began_with"]
+        self._cpu = checkpoint["seconds"]
         self._count_stored()

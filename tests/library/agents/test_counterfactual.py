@@ -87,6 +87,8 @@ def test_two_desks_stand_side_by_side(tmp_path: Path, values: dict[str, Any]) ->
             store, panel, tmp_path, "blind", schedule_without(values, ["data_sync"], "production")
         )
         assert "explanation" not in {agent for agent, _, _ in count_ticks(store, "silent")}
+    # The first session pays for its trades, too.
+    assert sum(one.earned for one in as_it_was.evenings) == pytest.approx(as_it_was.earned)
     before = as_it_was.to_json()
     found: Report = DeskComparison(before, free.to_json(), ("costs",))
     plain = json.loads(json.dumps(found.to_json()))
