@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -135,12 +137,9 @@ def test_returns_of_what_trades_are_those_of_its_simulation(tmp_path):
 def simulate_short(panel):
     from alphafoundry.simulation import simulator
 
-    before = simulator.LEAST_DAYS
-    simulator.LEAST_DAYS = 100
-    try:
+    shorter = functools.partial(simulator.held_days, least=100)
+    with mock.patch.object(simulator, "held_days", shorter):
         return simulate(REVERSAL.expression, panel, REVERSAL.settings).days
-    finally:
-        simulator.LEAST_DAYS = before
 
 
 def test_a_strategy_whose_effect_ends_is_retired_by_meta_control_with_its_undo(tmp_path):
