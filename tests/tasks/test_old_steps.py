@@ -19,7 +19,6 @@ from tasks.run import run_context
 from tasks.supervisor.old_steps import delete_old_steps
 from tests.working_folder import WorkingFolder
 
-
 NAMES = ["of-a-person", "round-of-it", "for-days"]
 
 
