@@ -143,7 +143,7 @@ class Core:
         self._stood = _alerts_of_machine(path)
         self._last_words: dict[str, str] = {}
         self._interrupted = False
-        self._refused = False
+        self._told_lost = 0
         self._guardian_gone = False
         self._held: tuple[str, ...] = ()
         self._supervision = Supervision(
@@ -987,10 +987,12 @@ class Core:
         if self._logs.lost or self._writer.lost:
             text = "the disk refuses what is to be kept; output and rows of this database are lost"
             self._tell_once("disk_refuses", text, now)
-        refused, self._refused = self._refused, self._writer.refused
-        if refused and not self._refused:
+        lost = self._writer.lost
+        if lost > self._told_lost and not self._writer.refused:
+            # Where this row is lost itself, it is told again: then more are lost than it tells.
+            self._told_lost = lost
             text = (
-                f"the database can be written again; until now {self._writer.lost} of its rows and "
+                f"the database can be written again; until now {lost} of its rows and "
                 f"{self._logs.lost} bytes of output are lost"
             )
             self._recorder.tell("", "disk_refuses", text, "alert", now)
