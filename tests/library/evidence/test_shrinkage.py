@@ -115,6 +115,42 @@ def test_turning_and_reordering_trials_turns_and_reorders_what_is_expected(
     np.testing.assert_allclose(other.sharpe, (plain.sharpe * sign)[order], rtol=1e-6, atol=1e-9)
 
 
+def test_trials_that_move_alike_are_expected_to_earn_alike_whatever_their_days() -> None:
+    likeness = np.array([[1.0, 0.9999], [0.9999, 1.0]])
+    found = shrunk_sharpe_ratios([1.5, 1.5], [1200, 400], likeness, periods=PERIODS)
+    assert found.sharpe[0] > 0.3
+    assert found.sharpe[1] == pytest.approx(found.sharpe[0], rel=1e-3)
+
+
+def test_with_other_days_it_stays_near_to_the_posterior_mean_of_linear_algebra() -> None:
+    """The luck of two trials is shared on the days that both have, here the last ones."""
+    observed, _, correlation = drawn(3, trials=12, days=900, strength=2.0)
+    days = np.random.default_rng(3).integers(500, 900, 12)
+    years = days / PERIODS
+    found = shrunk_sharpe_ratios(observed, days, correlation, periods=PERIODS)
+    prior = found.spread / years.mean() * correlation @ correlation
+    luck = correlation / np.maximum.outer(years, years)
+    reference = prior @ np.linalg.solve(prior + luck, observed)
+    error = np.linalg.norm(found.sharpe - reference) / np.linalg.norm(reference)
+    assert error < 0.1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_no_correlation_of_different_days_makes_more_of_luck_than_it_was(seed: int) -> None:
+    """Correlations that no trials can have together, as pairs of different days may give."""
+    draw = np.random.default_rng(seed)
+    likeness = np.clip(draw.normal(0.0, 0.7, (30, 30)), -1.0, 1.0)
+    likeness = np.triu(likeness, 1) + np.triu(likeness, 1).T + np.eye(30)
+    observed = draw.standard_normal(30)
+    built = np.arange(30) >= 12
+    found = shrunk_sharpe_ratios(observed, [252] * 30, likeness, periods=PERIODS, built=built)
+    variance, vectors = np.linalg.eigh(likeness[:12, :12])
+    axes = (vectors / np.sqrt(np.abs(variance)))[:, variance > 1e-3]
+    longest = np.linalg.norm(axes.T @ observed[:12])
+    assert np.abs(found.sharpe).max() <= longest * (1.0 + 1e-9)
+
+
 def test_no_trials_and_no_numbers() -> None:
     none = shrunk_sharpe_ratios([], [], np.empty((0, 0)), periods=PERIODS)
     assert none.sharpe.shape == (0,)
