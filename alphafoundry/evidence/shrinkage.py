@@ -50,9 +50,11 @@ def shrunk_sharpe_ratios(
     Parameters
     ----------
     sharpe : annual, of each trial on its own days, shape (n_trials,)
-    days : that it is of, at least 1, shape (n_trials,)
+    days : that it is of, at least 1, shape (n_trials,); trials that move alike are expected to earn
+        alike, whatever their days
     correlation : of the daily PnL, shape (n_trials, n_trials), with 1 on the diagonal; 0 where it
-        is not known, which takes the two as unlike
+        is not known, which takes the two as unlike. Where pairs were measured on different days it
+        need not be one that trials can have: no trial is then more than wholly made of components
     periods : bars of a year
     built : whether a trial was made from others because these were good, shape (n_trials,); such a
         one is a wish and no witness: it is told what the others say of it, and says nothing itself.
@@ -73,12 +75,17 @@ def shrunk_sharpe_ratios(
         heard = ~heard
     variance, vectors = np.linalg.eigh(likeness[np.ix_(heard, heard)])
     kept = variance > LEAST_VARIANCE
-    variance, vectors = variance[kept], vectors[:, kept] / np.sqrt(variance[kept])
+    variance, vectors = variance[kept], vectors[:, kept]
+    axes = vectors / np.sqrt(variance)
     # In standard errors, so that luck has a variance of 1 in every component.
-    component = vectors.T @ (observed * np.sqrt(years))[heard]
-    total = SPREADS[:, None] * variance + 1.0
+    component = axes.T @ (observed * np.sqrt(years))[heard]
+    # Standard errors of a component for each unit of its annual Sharpe ratio.
+    scale = (vectors**2).T @ np.sqrt(years[heard])
+    signal = variance * scale**2 / years[heard].mean()
+    total = SPREADS[:, None] * signal + 1.0
     likelihood = -0.5 * (np.log(total) + component**2 / total).sum(axis=1)
     spread = float(SPREADS[int(np.argmax(likelihood))])
-    believed = component * (spread * variance / (spread * variance + 1.0))
-    expected = likeness[:, heard] @ (vectors @ believed)
-    return Shrunk(np.asarray(expected / np.sqrt(years), dtype=np.float64), spread)
+    believed = component * (spread * signal / (spread * signal + 1.0)) / scale
+    loading = likeness[:, heard] @ axes
+    loading /= np.maximum(np.linalg.norm(loading, axis=1, keepdims=True), 1.0)
+    return Shrunk(np.asarray(loading @ believed, dtype=np.float64), spread)

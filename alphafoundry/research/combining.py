@@ -62,7 +62,8 @@ class Trial:
     days : days that it is of
     hopeful : whether the rule of the settings calls it worth mining, so that it may be a part even
         where luck alone could have made it
-    built : whether it is a sum or a variation of others, so that it says nothing new of them
+    built : whether it says nothing of others: a sum or a variation of them, or one of more than are
+        heard that is there for its strength
     """
 
     alpha_id: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,10 @@ from alphafoundry.evidence import (
     sharpe_ratio,
     shrunk_sharpe_ratios,
 )
+from alphafoundry.evidence.sharpe import NOISE
 from alphafoundry.expressions import parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
-from alphafoundry.research.history import built_ids
+from alphafoundry.research.history import built_ids, chosen_ids
 from alphafoundry.research.proposals import MINER
 from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, read_trial_pnl, side_by_side
 from alphafoundry.seeds import generator_for
@@ -42,7 +44,7 @@ from alphafoundry.store import (
 MOST_FINALISTS = 10
 MOST_CANDIDATES = 200
 MOST_SHRUNK = 1000
-"""Trials that are heard on what is to be expected of each."""
+"""Trials that are heard on what is to be expected of each, and alphas that are told it."""
 
 LEAST_WITNESSES = 30
 """Fewer screened ideas that were not chosen for their strength cannot tell what ideas are worth."""
@@ -117,23 +119,28 @@ def sees_the_future(alpha: AlphaRow) -> bool:
 def shrunk_of(store: Store, service: str) -> dict[str, float]:
     """Return alpha id to the annual Sharpe ratio to be expected of it after what all trials say.
 
-    Of all alphas of a service whose daily PnL is known, see `shrunk_sharpe_ratios`. Sums and
-    variations say nothing of their parts. Where ideas were screened, only the witnesses among these
-    are heard, since what is simulated then was chosen for its strength. Where there are more than
-    `MOST_SHRUNK` alphas and no witnesses, those with the largest |Sharpe ratio| are heard: what
-    they keep is then too much.
+    Of alphas of a service whose daily PnL is known, see `shrunk_sharpe_ratios`: the hopeful ones,
+    then those with the largest |Sharpe ratio|, `MOST_SHRUNK` in all. Those of `heard_of` are heard.
+    Where ideas were screened on the prices of the service, the witnesses among these are heard in
+    place of those that were simulated for their strength.
     """
     ranked = best_alphas(store, service, by="sharpe", limit=None)
-    ranked.sort(key=lambda alpha: (-abs(alpha.sharpe or 0.0), alpha.alpha_id))
-    ids = [alpha.alpha_id for alpha in ranked[:MOST_SHRUNK]]
-    known = read_daily_pnl(store, service, ids)
+    ranked.sort(key=lambda alpha: (not alpha.hopeful, -abs(alpha.sharpe or 0.0), alpha.alpha_id))
+    told = {alpha.alpha_id for alpha in ranked[:MOST_SHRUNK]}
     witnesses = {
         f"screened {row.key}": pnl_of_screened(row)
         for row in witnesses_of_screening(store, service, but_of=MINER, most=MOST_SHRUNK)
+        # Of a service elsewhere no market is known: its ideas were screened on other prices.
+        if row.market_id is not None
     }
+    silent = built_ids(store, service)
     if len(witnesses) < LEAST_WITNESSES:
         witnesses = {}
-    silent = set(ids) if witnesses else built_ids(store, service)
+    else:
+        silent |= chosen_ids(store, service)
+    heard = heard_of([*(alpha.alpha_id for alpha in ranked), *witnesses], silent)
+    witnesses = {one: daily for one, daily in witnesses.items() if one in heard}
+    known = read_daily_pnl(store, service, (told | heard) - witnesses.keys())
     trials = varying(side_by_side(known | witnesses))
     if not trials.alpha_ids:
         return {}
@@ -143,10 +150,22 @@ def shrunk_of(store: Store, service: str) -> dict[str, float]:
         [len(values) for values in own],
         trials.correlation(),
         periods=trials.periods,
-        built=[one in silent for one in trials.alpha_ids],
+        built=[one not in heard for one in trials.alpha_ids],
     )
     together = zip(trials.alpha_ids, found.sharpe.tolist(), strict=True)
     return {one: sharpe for one, sharpe in together if one not in witnesses}
+
+
+def heard_of(alpha_ids: Iterable[str], silent: Collection[str]) -> set[str]:
+    """Return the alphas that are heard on what all are worth, at most `MOST_SHRUNK`.
+
+    Where there are more, a sample that does not depend on what they are worth: the strongest alone
+    would praise each other.
+
+    silent : those that are there because they, or others that they were built from, were good
+    """
+    plain = (one for one in alpha_ids if one not in silent)
+    return set(sorted(plain, key=lambda one: (zlib.crc32(one.encode()), one))[:MOST_SHRUNK])
 
 
 def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalist]:
@@ -206,10 +225,10 @@ def unlike(trials: TrialPnl, worth: Array, *, most: int = MOST_FINALISTS) -> lis
 
 
 def varying(trials: TrialPnl) -> TrialPnl:
-    """Return the trials whose PnL is not the same every day."""
+    """Return the trials whose PnL is not the same every day, so that it has a Sharpe ratio."""
     if not trials.alpha_ids:
         return trials
-    spread = np.nanmax(trials.pnl, axis=0) > np.nanmin(trials.pnl, axis=0)
+    spread = np.nanstd(trials.pnl, axis=0) > 2.0 * NOISE * np.nanmax(np.abs(trials.pnl), axis=0)
     return trials.only(np.flatnonzero(spread).tolist())
 
 

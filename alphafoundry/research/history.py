@@ -6,15 +6,20 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from alphafoundry.expressions import Expression, parse
 from alphafoundry.research.crowding import novelty
 from alphafoundry.research.proposals import MINER, Outcome
 from alphafoundry.research.selection import PnlSeries
+from alphafoundry.research.tree_edits import write
+from alphafoundry.research.variations import turned
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.store import (
     AlphaRow,
+    ScreenedRow,
     Store,
     hopeful_alphas,
     read_alphas,
+    read_chosen,
     read_daily_pnl,
     read_simulations,
     read_submissions,
@@ -45,6 +50,21 @@ def built_ids(store: Store, service: str) -> set[str]:
         for row in read_simulations(store, service=service, status=FINISHED)
         if row.alpha_id and row.origin == MINER
     }
+
+
+def chosen_ids(store: Store, service: str) -> set[str]:
+    """Return the ids of the alphas that were simulated since they were strong when screened."""
+    chosen = {turned_to_earn(row).canonical for row in read_chosen(store, service)}
+    rows = read_simulations(store, service=service, status=FINISHED) if chosen else []
+    return {row.alpha_id for row in rows if row.alpha_id and row.canonical in chosen}
+
+
+def turned_to_earn(row: ScreenedRow) -> Expression:
+    """Return the expression of a screened idea, that of a loser reversed."""
+    expression = parse(row.expression)
+    if (row.sharpe or 0.0) < 0.0:
+        return parse(write(turned(expression.root)))
+    return expression
 
 
 def novelties(store: Store, service: str) -> dict[str, float]:

@@ -12,27 +12,24 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from alphafoundry.evidence import shrunk_sharpe_ratios
-from alphafoundry.expressions import Expression, parse
+from alphafoundry.expressions import parse
 from alphafoundry.expressions.threads import available_cores
 from alphafoundry.market import Panel
 from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.research.combining import UNLIKE_PARTS, Trial, lower_bound
 from alphafoundry.research.finalists import LEAST_WITNESSES
 from alphafoundry.research.generation import FRUITLESS_REQUESTS, Propose
-from alphafoundry.research.history import settings_of, simulated_alphas
+from alphafoundry.research.history import settings_of, simulated_alphas, turned_to_earn
 from alphafoundry.research.proposals import MINER, Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, simulated_market
 from alphafoundry.research.seal import Seal, seal_of
 from alphafoundry.research.search import ROUNDS, combiner_of
-from alphafoundry.research.tree_edits import write
 from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, side_by_side
-from alphafoundry.research.variations import turned
 from alphafoundry.simulation import SimulationSettings
 from alphafoundry.simulation.screening import Screened, Screener
 from alphafoundry.store import (
@@ -71,7 +68,7 @@ class Judge(Protocol):
     side_by_side: int
     """Batches that are worth having under way at a time."""
 
-    def screen(self, alphas: Judged) -> Iterable[Screened]:
+    def screen(self, alphas: Judged, *, spared: Collection[int] = ()) -> Iterable[Screened]:
         """Return what is said of each alpha, as `Screener.screen` does."""
         ...
 
@@ -83,9 +80,9 @@ class JudgeHere:
         self._screener = Screener(panel, threads=1, first=first, keep=keep)
         self.side_by_side = available_cores()
 
-    def screen(self, alphas: Judged) -> Iterable[Screened]:
+    def screen(self, alphas: Judged, *, spared: Collection[int] = ()) -> Iterable[Screened]:
         """Yield what is said of each alpha."""
-        return self._screener.screen(alphas)
+        return self._screener.screen(alphas, spared=spared)
 
 
 JudgeOf = Callable[[Panel, float, float], Judge]
@@ -168,7 +165,10 @@ class Screening:
         """
         run = self._run
         found: list[Screened] = []
-        for one in self._judge.screen([(idea.expression, idea.settings) for idea in ideas]):
+        # A witness that only the first days were asked of would say what bad days say.
+        witnesses = frozenset(place for place, idea in enumerate(ideas) if _testifies(idea))
+        alphas = [(idea.expression, idea.settings) for idea in ideas]
+        for one in self._judge.screen(alphas, spared=witnesses):
             if run.stop.is_set():
                 return
             found.append(one)
@@ -177,7 +177,11 @@ class Screening:
         record_screened(
             run.store,
             [
-                _idea(one, ideas[one.place], strong=number in kept and sharpe[number] > 0)
+                _idea(
+                    one,
+                    ideas[one.place],
+                    with_pnl=one.place in witnesses or (number in kept and sharpe[number] > 0),
+                )
                 for number, one in enumerate(found)
             ],
             service=run.service,
@@ -192,7 +196,7 @@ class Screening:
 
         number : of the round, from 0. known : canonical forms that are not proposed again
         """
-        rows, pnl = self._candidates()
+        rows, pnl, heard = self._candidates()
         trials = [
             Trial(
                 row.key,
@@ -202,7 +206,7 @@ class Screening:
                 row.days or 0,
                 built=built,
             )
-            for row, built in zip(rows, _built(rows), strict=True)
+            for row, built in zip(rows, _built(rows, heard), strict=True)
         ]
         steps = self._combiner.ask(
             count, trials, pnl.correlation(), number=number, known=known, periods=self.periods
@@ -222,7 +226,7 @@ class Screening:
         See `best_unlike`.
         """
         known = simulated_alphas(self._run.store, self._run.service)
-        rows, pnl = self._candidates()
+        rows, pnl, heard = self._candidates()
         taken = {
             row.key
             for row in rows
@@ -230,18 +234,19 @@ class Screening:
             or row.reason
             or (row.canonical, settings_of(row.settings)) in known
         }
-        return best_unlike(rows, pnl, most=count, periods=self.periods, taken=taken)
+        return best_unlike(rows, pnl, most=count, periods=self.periods, heard=heard, taken=taken)
 
-    def _candidates(self) -> tuple[list[ScreenedRow], TrialPnl]:
+    def _candidates(self) -> tuple[list[ScreenedRow], TrialPnl, set[str]]:
         """Return the strongest ideas that were not chosen and the witnesses of all that were
-        screened, and their daily PnL in their order.
+        screened, their daily PnL in their order, and the keys of the witnesses.
         """
         store, service = self._run.store, self._run.service
         strongest = candidates_of_screening(store, service, most=MOST_COMPARED)
         heard = witnesses_of_screening(store, service, but_of=MINER, most=MOST_COMPARED // 2)
         by_key = {row.key: row for row in (*strongest, *heard)}
         rows = [by_key[key] for key in sorted(by_key)]
-        return rows, side_by_side({row.key: pnl_of_screened(row) for row in rows})
+        pnl = side_by_side({row.key: pnl_of_screened(row) for row in rows})
+        return rows, pnl, {row.key for row in heard}
 
     def _tell(self) -> None:
         seconds = time.monotonic() - self._began
@@ -374,6 +379,7 @@ def best_unlike(
     *,
     most: int,
     periods: float,
+    heard: Collection[str] = (),
     taken: Collection[str] = (),
 ) -> list[ScreenedRow]:
     """Return the rows of which the highest |Sharpe ratio| is to be expected, unlike each other.
@@ -388,7 +394,9 @@ def best_unlike(
     ----------
     pnl : of the rows, in their order
     periods : bars of a year
-    taken : keys of rows that are heard and not returned
+    heard : keys of the witnesses; with fewer than `LEAST_WITNESSES`, all are heard that were not
+        built from others
+    taken : keys of rows that are not returned
     """
     if not rows:
         return []
@@ -402,7 +410,7 @@ def best_unlike(
             [row.days or 0 for row in rows],
             correlation,
             periods=periods,
-            built=_built(rows),
+            built=_built(rows, heard),
         ).sharpe
     )
     order = sorted(
@@ -419,15 +427,14 @@ def best_unlike(
     return [rows[place] for place in chosen]
 
 
-def _built(rows: Sequence[ScreenedRow]) -> list[bool]:
+def _built(rows: Sequence[ScreenedRow], heard: Collection[str]) -> list[bool]:
     """Tell of each idea whether it says nothing of the others, since it is there for its strength.
 
-    With fewer than `LEAST_WITNESSES` witnesses, all are heard that were not built from others.
+    A witness that is there for its strength alone, beyond the most that are heard, is one of them.
     """
-    heard = [row.origin != MINER and is_witness(row) for row in rows]
-    if sum(heard) < LEAST_WITNESSES:
+    if len(heard) < LEAST_WITNESSES:
         return [row.origin == MINER for row in rows]
-    return [not one for one in heard]
+    return [row.key not in heard for row in rows]
 
 
 def _strength(one: Screened) -> float:
@@ -438,7 +445,12 @@ def _strength(one: Screened) -> float:
     return abs(sharpe) if math.isfinite(sharpe) else 0.0
 
 
-def _idea(one: Screened, proposal: Proposal, *, strong: bool) -> ScreenedIdea:
+def _testifies(proposal: Proposal) -> bool:
+    """Tell whether an idea is a witness, which one that was built from others never is."""
+    return proposal.origin != MINER and is_witness(proposal.canonical, proposal.settings.to_brain())
+
+
+def _idea(one: Screened, proposal: Proposal, *, with_pnl: bool) -> ScreenedIdea:
     settings = proposal.settings.to_brain()
     if one.statistics is None or one.days is None:
         return ScreenedIdea(
@@ -449,7 +461,8 @@ def _idea(one: Screened, proposal: Proposal, *, strong: bool) -> ScreenedIdea:
             reason=one.reason,
         )
     numbers = one.statistics
-    idea = ScreenedIdea(
+    moves = math.isfinite(numbers.sharpe) and numbers.sharpe != 0.0
+    return ScreenedIdea(
         proposal.canonical,
         proposal.expression,
         settings,
@@ -462,23 +475,12 @@ def _idea(one: Screened, proposal: Proposal, *, strong: bool) -> ScreenedIdea:
         margin=_plain(numbers.margin),
         days=len(one.days),
         reason=one.reason,
+        pnl=DailyPnl(one.days.dates, one.days.pnl) if moves and with_pnl else None,
     )
-    moves = math.isfinite(numbers.sharpe) and numbers.sharpe != 0.0
-    if moves and (strong or is_witness(idea)):
-        return replace(idea, pnl=DailyPnl(one.days.dates, one.days.pnl))
-    return idea
 
 
 def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def turned_to_earn(row: ScreenedRow) -> Expression:
-    """Return the expression of an idea, that of a loser reversed."""
-    expression = parse(row.expression)
-    if (row.sharpe or 0.0) < 0.0:
-        return parse(write(turned(expression.root)))
-    return expression
 
 
 def _proposal(row: ScreenedRow) -> Proposal:

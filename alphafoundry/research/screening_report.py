@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from alphafoundry.evidence import deflated_sharpe_ratio, luck_line, moments, null_deviation
 from alphafoundry.research.evidence import luck_told
+from alphafoundry.research.history import turned_to_earn
 from alphafoundry.research.run import ResearchRun
-from alphafoundry.research.screening import Screening, turned_to_earn
+from alphafoundry.research.screening import Screening
 from alphafoundry.research.seal import Seal
 from alphafoundry.runs import Figure, Passage, Table
 from alphafoundry.store import ScreenedRow, count_screened, count_trials, pnl_of_screened
@@ -43,7 +44,7 @@ class ScreeningReport:
     stopped : those that were judged on the first days alone
     trials : all ever made on these prices
     luck, luck_high : mean and 95 % quantile of the best Sharpe ratio where there is nothing to find
-    best : the highest lower bounds, unlike each other
+    best : of which the highest Sharpe ratios are to be expected, unlike each other
     """
 
     kind: ClassVar[str] = "screening"
@@ -102,7 +103,7 @@ class ScreeningReport:
                 )
             )
         else:
-            rows.append(("best", "none has a lower bound of its Sharpe ratio above 0"))
+            rows.append(("best", "none is expected to be better than luck"))
         return rows
 
     def tables(self) -> list[Table]:
@@ -119,7 +120,7 @@ class ScreeningReport:
             }
             for one in self.best
         ]
-        title = f"The best {len(rows)}, unlike each other, by the lower bound of the Sharpe ratio"
+        title = f"The best {len(rows)}, unlike each other, by the Sharpe ratio to be expected"
         caption = "losers are shown turned; expressions are as they would be simulated"
         return [Table(title, rows, key="screened", wide="expression", caption=caption)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from alphafoundry.expressions import Expression, check, parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.research.combining import Combiner, Step, Trial
-from alphafoundry.research.finalists import MOST_SHRUNK
+from alphafoundry.research.finalists import MOST_SHRUNK, heard_of
 from alphafoundry.research.generation import to_plan
 from alphafoundry.research.history import built_ids, settings_of, simulated_alphas
 from alphafoundry.research.run import ResearchRun
@@ -35,7 +35,7 @@ ROUNDS = 6
 """Rounds that a budget is spent in; each learns from those before it."""
 
 MOST_COMPARED = MOST_SHRUNK
-"""Alphas, the largest |Sharpe ratio| first, that parts are chosen from."""
+"""Alphas, the largest |Sharpe ratio| first, that parts are chosen from, besides those heard."""
 
 MOST_ASKED = 20
 """Alphas whose daily PnL is not stored and is asked for, at most, in one search."""
@@ -143,18 +143,17 @@ class Search:
         run = self._run
         ranked = best_alphas(run.store, run.service, by="sharpe", limit=None)
         ranked.sort(key=lambda alpha: (-abs(alpha.sharpe or 0.0), alpha.alpha_id))
-        possible = (
-            (alpha, expression)
-            for alpha in ranked
-            if (expression := self._usable(alpha)) is not None
-        )
-        usable = list(itertools.islice(possible, MOST_COMPARED))
+        built = built_ids(run.store, run.service)
+        heard = heard_of((alpha.alpha_id for alpha in ranked), built)
+        usable = list(itertools.islice(self._usable_among(ranked), MOST_COMPARED))
+        strong = {alpha.alpha_id for alpha, _ in usable}
+        rest = heard - strong
+        usable += self._usable_among(alpha for alpha in ranked if alpha.alpha_id in rest)
         self._hopeful |= {alpha.alpha_id for alpha, _ in usable if alpha.hopeful}
         ids = [alpha.alpha_id for alpha, _ in usable]
         pnl = read_trial_pnl(run.store, run.service, ids)
         if await self._ask_for_pnl([one for one in ids if one not in pnl.alpha_ids]):
             pnl = read_trial_pnl(run.store, run.service, ids)
-        built = built_ids(run.store, run.service)
         columns = {alpha_id: column for column, alpha_id in enumerate(pnl.alpha_ids)}
         trials = [
             Trial(
@@ -164,12 +163,17 @@ class Search:
                 alpha.sharpe or 0.0,
                 len(pnl.own(columns[alpha.alpha_id])) if alpha.alpha_id in columns else LEAST_DAYS,
                 alpha.hopeful,
-                alpha.alpha_id in built,
+                alpha.alpha_id not in heard,
             )
             for alpha, expression in usable
         ]
         periods = pnl.periods if columns else USUAL_PERIODS
         return Found(trials, _correlation(pnl, [columns.get(one) for one in ids]), periods)
+
+    def _usable_among(self, alphas: Iterable[AlphaRow]) -> Iterator[tuple[AlphaRow, Expression]]:
+        for alpha in alphas:
+            if (expression := self._usable(alpha)) is not None:
+                yield alpha, expression
 
     def _usable(self, alpha: AlphaRow) -> Expression | None:
         """Return the expression of an alpha that can be built on here, None for another."""

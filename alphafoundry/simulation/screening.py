@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,20 +106,22 @@ class Screener:
     def __repr__(self) -> str:
         return f"Screener({self._panel.label!r})"
 
-    def screen(self, alphas: Alphas) -> Iterator[Screened]:
+    def screen(self, alphas: Alphas, *, spared: Collection[int] = ()) -> Iterator[Screened]:
         """Yield what is said of each alpha, related ones after each other.
 
         Those that are stopped early come first, with the statistics of the first days. Then comes
         what cannot be simulated on this market and has a reason; so has what compares price
         levels, which on adjusted prices sees the future.
 
+        spared : places of alphas that are judged on all days at once, besides the share of the rest
+
         Raises ConfigurationError, MarketError where settings are not possible on this market.
         """
-        stopped = {one.place: one for one in self._stopped(alphas)}
+        stopped = {one.place: one for one in self._stopped(alphas, spared)}
         yield from stopped.values()
         yield from self._judged(alphas, [p for p in range(len(alphas)) if p not in stopped])
 
-    def _stopped(self, alphas: Alphas) -> list[Screened]:
+    def _stopped(self, alphas: Alphas, spared: Collection[int]) -> list[Screened]:
         """Return what is said of the alphas that the first days were enough for.
 
         One that the first days cannot judge goes on: its lookbacks are longer, it holds nothing
@@ -132,7 +134,7 @@ class Screener:
         places = [
             place
             for place, (_, settings) in enumerate(alphas)
-            if before(dates[-1], settings.test_period) >= last
+            if place not in spared and before(dates[-1], settings.test_period) >= last
         ]
         whole = {"test_period": SimulationSettings().test_period}
         judged = sorted(

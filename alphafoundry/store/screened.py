@@ -121,9 +121,9 @@ def candidates_of_screening(store: Store, service: str, *, most: int) -> list[Sc
         return sorted(session.scalars(query), key=lambda row: row.key)
 
 
-def is_witness(idea: ScreenedIdea | ScreenedRow) -> bool:
+def is_witness(canonical: str, settings: Mapping[str, Any]) -> bool:
     """Tell whether an idea is a witness, which depends on nothing but what it is."""
-    return _is_witness(simulation_key(idea.canonical, idea.settings))
+    return _is_witness(simulation_key(canonical, settings))
 
 
 def _is_witness(key: str) -> bool:
@@ -135,19 +135,27 @@ def witnesses_of_screening(
 ) -> list[ScreenedRow]:
     """Return ideas whose daily PnL was kept whatever they were worth, at most `most` of them.
 
-    In the order of their keys, those that were handed on included.
+    In the order of their keys, those that were handed on included. Runs that kept the PnL of strong
+    ideas alone, as those of earlier versions did, have no witnesses.
 
     Parameters
     ----------
     but_of : an origin whose ideas are no witnesses, since they were made from those that were good
     """
-    keys = select(ScreenedRow.key).where(
+    query = select(
+        ScreenedRow.key,
+        ScreenedRow.run_id,
+        ScreenedRow.pnl_days.is_not(None) & (ScreenedRow.reason == ""),
+    ).where(
         ScreenedRow.service == service,
         ScreenedRow.origin != but_of,
-        ScreenedRow.pnl_days.is_not(None),
+        ScreenedRow.sharpe.is_not(None),
+        ScreenedRow.sharpe != 0.0,
     )
     with store.session() as session:
-        chosen = sorted(filter(_is_witness, session.scalars(keys)))[:most]
+        rows = [row for row in session.execute(query) if _is_witness(row[0])]
+        partial = {run_id for _, run_id, kept in rows if not kept}
+        chosen = sorted(key for key, run_id, _ in rows if run_id not in partial)[:most]
         found: list[ScreenedRow] = []
         for some in in_chunks(chosen):
             found += session.scalars(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from alphafoundry.coordinator.identity import package_versions
@@ -69,8 +69,8 @@ class DaskJudge:
         self._lock = threading.Lock()
         self._sent = client.scatter(panel, broadcast=True)
 
-    def screen(self, alphas: Judged) -> Iterable[Screened]:
-        """Return what is said of each alpha.
+    def screen(self, alphas: Judged, *, spared: Collection[int] = ()) -> Iterable[Screened]:
+        """Return what is said of each alpha; those at `spared` places are not stopped early.
 
         Raises ConfigurationError where the cluster is gone, or workers die with the batch.
         """
@@ -82,7 +82,9 @@ class DaskJudge:
         for _ in range(TRIES):
             sent = self._sent
             try:
-                future = self._client.submit(screened_there, sent, batch, *self._early, pure=False)
+                future = self._client.submit(
+                    screened_there, sent, batch, *self._early, spared, pure=False
+                )
                 found: list[Screened] = future.result()
             except (CancelledError, CommClosedError, KilledWorker) as problem:
                 said = " ".join(str(problem).split())[:200] or type(problem).__name__
@@ -116,10 +118,12 @@ class DaskJudge:
         return True
 
 
-def screened_there(panel: Panel, alphas: Judged, first: float, keep: float) -> list[Screened]:
+def screened_there(
+    panel: Panel, alphas: Judged, first: float, keep: float, spared: Collection[int] = ()
+) -> list[Screened]:
     """Judge a batch in this process of a worker."""
     screener = _screener_of(panel.fingerprint, len(panel.dates), _Held(panel), first, keep)
-    return list(screener.screen(alphas))
+    return list(screener.screen(alphas, spared=spared))
 
 
 class _Held:

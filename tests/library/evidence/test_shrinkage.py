@@ -115,6 +115,39 @@ def test_turning_and_reordering_trials_turns_and_reorders_what_is_expected(
     np.testing.assert_allclose(other.sharpe, (plain.sharpe * sign)[order], rtol=1e-6, atol=1e-9)
 
 
+def test_trials_that_move_alike_are_expected_to_earn_alike_whatever_their_days() -> None:
+    likeness = np.array([[1.0, 0.9999], [0.9999, 1.0]])
+    found = shrunk_sharpe_ratios([1.5, 1.5], [1200, 400], likeness, periods=PERIODS)
+    assert found.sharpe[0] > 0.3
+    assert found.sharpe[1] == pytest.approx(found.sharpe[0], rel=1e-3)
+
+
+def test_with_other_days_it_stays_near_to_the_posterior_mean_of_linear_algebra() -> None:
+    """The luck of two trials is shared on the days that both have, here the last ones."""
+    observed, _, correlation = drawn(3, trials=12, days=900, strength=2.0)
+    days = np.random.default_rng(3).integers(500, 900, 12)
+    years = days / PERIODS
+    found = shrunk_sharpe_ratios(observed, days, correlation, periods=PERIODS)
+    prior = found.spread / years.mean() * correlation @ correlation
+    luck = correlation / np.maximum.outer(years, years)
+    reference = prior @ np.linalg.solve(prior + luck, observed)
+    error = np.linalg.norm(found.sharpe - reference) / np.linalg.norm(reference)
+    assert error < 0.1
+
+
+def test_a_correlation_that_no_trials_can_have_makes_no_large_number_of_a_small_one() -> None:
+    """Pairs of different days: one trial is like the first and unlike its twin, the second."""
+    likeness = np.eye(13)
+    likeness[0, 1] = likeness[1, 0] = 0.998
+    likeness[0, 12] = likeness[12, 0] = 1.0
+    likeness[1, 12] = likeness[12, 1] = -1.0
+    observed = [0.2, 0.1, *[3.0] * 10, 0.2]
+    built = np.arange(13) == 12
+    found = shrunk_sharpe_ratios(observed, [1008] * 13, likeness, periods=PERIODS, built=built)
+    assert found.sharpe[2] > 2.5
+    assert abs(found.sharpe[12]) < 0.3
+
+
 def test_no_trials_and_no_numbers() -> None:
     none = shrunk_sharpe_ratios([], [], np.empty((0, 0)), periods=PERIODS)
     assert none.sharpe.shape == (0,)

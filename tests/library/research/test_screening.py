@@ -15,6 +15,7 @@ from alphafoundry.evidence import luck_line
 from alphafoundry.market import Panel
 from alphafoundry.research.combining import lower_bound
 from alphafoundry.research.generation import generator_of, to_plan
+from alphafoundry.research.history import turned_to_earn
 from alphafoundry.research.proposals import Proposal, Proposals, Proposer
 from alphafoundry.research.run import ResearchRun, research_run
 from alphafoundry.research.screening import (
@@ -22,7 +23,6 @@ from alphafoundry.research.screening import (
     Screening,
     best_unlike,
     screen_all,
-    turned_to_earn,
 )
 from alphafoundry.research.seal import Seal
 from alphafoundry.research.trial_pnl import TrialPnl, side_by_side
@@ -107,11 +107,18 @@ async def test_those_stopped_early_are_marked_and_count_and_are_never_chosen(
         trials = count_trials(run.store, run.service, run.market_id)
         kept = {row.canonical for row in candidates_of_screening(run.store, run.service, most=32)}
         chosen = {row.canonical for row in screening.best(32)}
+        heard = witnesses_of_screening(run.store, run.service, but_of="miner", most=32)
     stopped = [row for row in rows if row.reason and row.days]
     longest = max(row.days or 0 for row in rows)
     assert counted.ideas == 32 and counted.stopped == len(stopped) >= 10
     assert all((row.days or 0) <= 0.4 * 1.1 * longest for row in stopped)
     assert all("stopped early" in row.reason for row in stopped)
+    assert heard and all(not row.reason for row in heard)
+    assert {row.canonical for row in heard} == {
+        row.canonical
+        for row in rows
+        if row.sharpe and row.origin != "miner" and is_witness(row.canonical, row.settings)
+    }
     assert kept and chosen <= kept and not kept & {row.canonical for row in stopped}
     assert trials >= 32 - counted.without - 2
     whole = await screened(market, tmp_path / "whole", 32, mining={"share": 0.0})
@@ -151,6 +158,10 @@ def pnl(*, seed: int, drift: float, like: DailyPnl | None = None) -> DailyPnl:
 
 def pnl_of(rows: list[ScreenedRow]) -> TrialPnl:
     return side_by_side({row.key: pnl_of_screened(row) for row in rows})
+
+
+def witness(one: ScreenedIdea) -> bool:
+    return is_witness(one.canonical, one.settings)
 
 
 def idea(name: str, daily: DailyPnl | None, sharpe: float | None, **others: object) -> ScreenedIdea:
@@ -203,19 +214,41 @@ def test_what_witnesses_say_outweighs_what_was_chosen_for_its_strength(tmp_path:
     ]
     kept = {one.canonical for one in sorted(ideas, key=lambda one: -abs(one.sharpe or 0.0))[:60]}
     ideas = [
-        one if one.canonical in kept or is_witness(one) else replace(one, pnl=None) for one in ideas
+        one if one.canonical in kept or witness(one) else replace(one, pnl=None) for one in ideas
     ]
     with open_store(home=tmp_path) as store:
         run = begin_run(store, flow="screen", service="here")
         record_screened(store, ideas, service="here", run_id=run.id)
         heard = witnesses_of_screening(store, "here", but_of="miner", most=999)
         strongest = candidates_of_screening(store, "here", most=60)
-    assert {row.canonical for row in heard} == {one.canonical for one in ideas if is_witness(one)}
+    assert {row.canonical for row in heard} == {one.canonical for one in ideas if witness(one)}
     rows = sorted({row.key: row for row in (*strongest, *heard)}.values(), key=lambda row: row.key)
-    chosen = best_unlike(rows, pnl_of(rows), most=3, periods=252.0)
-    assert chosen[0].canonical.startswith(("ts_zscore", "rank(volume)"))
-    left_out = best_unlike(rows, pnl_of(rows), most=3, periods=252.0, taken={chosen[0].key})
-    assert chosen[0].key not in {row.key for row in left_out}
+    # Some alone may be heard: then others that are here for their strength are not.
+    for most in (len(heard), 40):
+        keys = {row.key for row in heard[:most]}
+        chosen = best_unlike(rows, pnl_of(rows), most=3, periods=252.0, heard=keys)
+        assert chosen[0].canonical.startswith(("ts_zscore", "rank(volume)"))
+        left_out = best_unlike(
+            rows, pnl_of(rows), most=3, periods=252.0, heard=keys, taken={chosen[0].key}
+        )
+        assert chosen[0].key not in {row.key for row in left_out}
+
+
+def test_runs_that_kept_the_strong_alone_have_no_witnesses(tmp_path: Path) -> None:
+    ideas = [
+        idea(f"ts_rank(close, {n + 2})", pnl(seed=n, drift=0.0), 0.1 * n + 0.1) for n in range(80)
+    ]
+    whole, strong = ideas[:40], ideas[40:]
+    weakest = min((one for one in strong if witness(one)), key=lambda one: one.sharpe or 0.0)
+    strong = [replace(one, pnl=None) if one is weakest else one for one in strong]
+    assert any(witness(one) and one.pnl is not None for one in strong)
+    with open_store(home=tmp_path) as store:
+        for some in (whole, strong):
+            run = begin_run(store, flow="screen", service="here")
+            record_screened(store, some, service="here", run_id=run.id)
+        heard = witnesses_of_screening(store, "here", but_of="miner", most=999)
+    expected = {one.canonical for one in whole if witness(one)}
+    assert expected and {row.canonical for row in heard} == expected
 
 
 def test_an_idea_its_reverse_and_its_simulation_are_one_trial(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alphafoundry.errors import BrainUnavailable
+from alphafoundry.research import finalists, search
 from alphafoundry.research.run import ResearchRun, research_run
 from alphafoundry.research.search import Search
 from alphafoundry.research.whole_search import search_all
@@ -104,6 +105,24 @@ async def test_shares_of_the_settings_are_what_is_asked_for(tmp_path: Path) -> N
     assert not any(text.startswith("add(") for text in varied)
     pairs = await prepared(tmp_path / "b", 6, mining={"variations": 0.0, "most_parts": 2})
     assert max(text.count("zscore(") - text.count("ts_zscore(") for text in pairs) == 2
+
+
+async def test_of_many_alphas_a_sample_is_heard_beside_the_strongest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finalists, "MOST_SHRUNK", 20)
+    monkeypatch.setattr(search, "MOST_COMPARED", 20)
+    settings = load_settings(environment={}, home=tmp_path)
+    async with research_run(settings, flow="mine", lanes=1, panel=make_market(1)) as run:
+        for number in range(60):
+            text, sharpe = f"ts_rank(volume, {number + 2})", 0.05 * number + 0.05
+            record_hopeful(run.store, run.service, f"a{number}", text, seed=number, sharpe=sharpe)
+        found = await Search(run)._found()
+    strongest = {f"a{number}" for number in range(40, 60)}
+    heard = {one.alpha_id for one in found.trials if not one.built}
+    assert {one.alpha_id for one in found.trials} == strongest | heard
+    assert len(heard) == 20 and 1 <= len(heard & strongest) <= 14
+    assert found.correlation.shape == (len(found.trials), len(found.trials))
 
 
 async def test_without_mining_the_whole_budget_goes_to_ideas(tmp_path: Path) -> None:

@@ -103,6 +103,22 @@ def test_the_strongest_on_the_first_days_are_judged_on_all_of_them(market: Panel
             assert one.days is not None and one.days.pnl.tobytes() == alone.days.pnl.tobytes()
 
 
+def test_those_that_are_spared_are_judged_on_all_days_beside_the_share_of_the_rest(
+    market: Panel,
+) -> None:
+    weakest = max(
+        (one for one in _in_two_steps(market, MANY, 0.6).values() if one.stopped_early),
+        key=lambda one: -abs(one.statistics.sharpe if one.statistics else 0.0),
+    )
+    screener = Screener(market, threads=1, first=0.6, keep=0.25)
+    alphas = [(text, SETTINGS[0]) for text in MANY]
+    found = {one.place: one for one in screener.screen(alphas, spared={weakest.place})}
+    alone = simulate(MANY[weakest.place], market, SETTINGS[0])
+    assert repr(found[weakest.place].statistics) == repr(alone.statistics)
+    assert not found[weakest.place].stopped_early
+    assert sum(not one.stopped_early for one in found.values()) == 1 + -(-(len(MANY) - 1) // 4)
+
+
 def test_later_days_stop_nobody(market: Panel) -> None:
     fields = {name: values.copy() for name, values in market.fields.items()}
     for values in fields.values():
