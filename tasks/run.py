@@ -18,7 +18,7 @@ from prefect.context import FlowRunContext
 
 from alphafoundry.runs import NoProgress, Progress, Stop
 from alphafoundry.settings import load_limits
-from alphafoundry.supervisor import linux
+from alphafoundry.supervisor import child, linux
 from tasks.prefect.cancellation import Cancellation, stopping_when
 from tasks.prefect.limits import ensure_limits
 from tasks.prefect.server import Server
@@ -74,12 +74,16 @@ def tag_of_process(name: str) -> str:
     return f"process:{name}"
 
 
-async def _tag_where_supervised() -> None:
-    """Tag the outermost flow run of a supervised process with its name and supervision."""
+async def _link_where_supervised() -> None:
+    """Tag the outermost flow run of a supervised process with its name and supervision.
+
+    The supervisor hears of the flow run, and keeps it with that life of the process.
+    """
     context, marks = FlowRunContext.get(), os.environ.get(linux.PROCESS, "").split()
     run = context.flow_run if context is not None else None
     if run is None or run.parent_task_run_id is not None or not marks:
         return
+    child.flow_run(run.id)
     supervision, _, life = marks[-1].rpartition("/")
     tags = {tag_of_process(life.rpartition(":")[0]), f"supervision:{supervision}"}
     async with get_client() as client:
@@ -102,7 +106,7 @@ async def run_context(**caps: int | None) -> AsyncIterator[RunContext]:
     terminal = _terminal.get()
     limits = load_limits() | {name: size for name, size in caps.items() if size is not None}
     await ensure_limits(limits, terminal.server if terminal else None)
-    await _tag_where_supervised()
+    await _link_where_supervised()
     context = RunContext(
         progress=terminal.progress if terminal else NoProgress(),
         stop=terminal.stop if terminal else Stop(),

@@ -11,6 +11,13 @@ import signal
 import socket
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+FLOW_RUN = "X_FLOW_RUN"
+"""What `flow_run` says; systemd leaves names with X_ to others, and passes over them."""
 
 _stop = threading.Event()
 
@@ -33,6 +40,11 @@ def beat() -> None:
 def status(text: str) -> None:
     """Say in one line what is going on; the dashboard shows it."""
     _notify(f"STATUS={' '.join(text.split())[:200]}")
+
+
+def flow_run(run: UUID) -> None:
+    """Say which flow run of Prefect this process is."""
+    _notify(f"{FLOW_RUN}={run}")
 
 
 def obey() -> None:

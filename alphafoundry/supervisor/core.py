@@ -19,9 +19,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
 from alphafoundry.errors import ConfigurationError, os_error_in_one_line
-from alphafoundry.supervisor import alerts, cgroups, control, database, linux, wire
+from alphafoundry.supervisor import alerts, cgroups, child, control, database, linux, wire
 from alphafoundry.supervisor.fingerprints import fingerprint
 from alphafoundry.supervisor.leaks import memory_rise
 from alphafoundry.supervisor.lives import (
@@ -777,6 +778,9 @@ class Core:
                     self._now_ready(life, now)
             elif key == "STATUS":
                 self._recorder.status(life.config.name, value[:200])
+            elif key == child.FLOW_RUN:
+                with contextlib.suppress(ValueError):
+                    self._recorder.flow_run(life.config.name, life.number, UUID(value))
 
     def _now_ready(self, life: Life, now: float) -> None:
         if not life.ready:

@@ -21,7 +21,7 @@ from alphafoundry.sqlite_copy import copy_before
 from alphafoundry.supervisor.processes import Retention
 
 FILE = "supervisor.db"
-VERSION = 2
+VERSION = 3
 WAIT = 10.0
 ROOM = 20_000
 """Statements that may wait for the disk; what comes beyond is counted and dropped."""
@@ -100,6 +100,7 @@ CREATE TABLE flow_runs (
     rss INTEGER NOT NULL, peak_rss INTEGER NOT NULL
 );
 """,
+    "ALTER TABLE process_runs ADD COLUMN flow_run TEXT",
 )
 """What leads from version 1 to 2, and so on; a file is copied before."""
 

@@ -245,12 +245,14 @@ def _health_lines(row: Row) -> list[str]:
 
 
 def _life_told(row: Row) -> str:
+    flow_run = f", flow run {row['flow_run']}" if row["flow_run"] else ""
     if row["ended_at"] is None:
-        return f"{row['started_at'][:19]}  life {row['life']}, pid {row['pid']}, runs"
+        return f"{row['started_at'][:19]}  life {row['life']}, pid {row['pid']}, runs{flow_run}"
     how = f"signal {row['signal']}" if row["code"] is None else f"exit {row['code']}"
     seconds = 0.0 if row["seconds"] is None else row["seconds"]
     peak = 0 if row["peak_bytes"] is None else row["peak_bytes"]
     return (
         f"{row['started_at'][:19]}  life {row['life']}: {row['cause']}, {how} after "
         f"{span(seconds)}, {row['cpu_seconds'] or 0:.1f} s of processor, {peak / 2**20:.0f} MB"
+        f"{flow_run}"
     )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from alphafoundry.supervisor.database import Statement, Writer, stamp
 from alphafoundry.supervisor.health import Health
@@ -122,6 +123,14 @@ class Recorder:
             "(supervision, process, life, pid, started_at, git_commit) VALUES (?, ?, ?, ?, ?, ?)"
         )
         self._writer.put([(row, (self._id, name, life, pid, wall(started), self._commit))])
+
+    def flow_run(self, name: str, life: int, run: UUID) -> None:
+        """Record which flow run of Prefect a life is."""
+        row = (
+            "UPDATE process_runs SET flow_run = ? WHERE supervision = ? AND process = ? "
+            "AND life = ?"
+        )
+        self._writer.put([(row, (str(run), self._id, name, life))])
 
     def ended(
         self,

@@ -343,7 +343,11 @@ class Supervision:
         ]
 
     def _stop_next_level(self, now: float) -> None:
-        """Stop the last level that lives, side by side; the one above when it is gone."""
+        """Stop the last level that lives, side by side; the one above when it is gone.
+
+        Turns are ending already. They hold up what they depend on, and what the supervisor adds,
+        which comes last.
+        """
         living = [name for name, one in self.standings.items() if one.alive]
         if not living:
             self.phase = "over"
@@ -354,8 +358,11 @@ class Supervision:
             for need in self.configs[name].depends_on
             if need in self.standings
         }
-        level = max(self.configs[name].priority for name in living)
-        for name in self._last(living, level, needed):
+        services = [name for name in living if not self.configs[name].requires_loop]
+        if len(services) < len(living):
+            services = [name for name in services if self.configs[name].priority >= 1]
+        level = max((self.configs[name].priority for name in services), default=0)
+        for name in self._last(services, level, needed):
             if self.standings[name].state != "stopping":
                 self.handle(name, states.Stop("the supervision ends", by="end"), now)
 

@@ -306,7 +306,8 @@ processes:
         files="import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE))\n",
         hoards="import contextlib, time\nkept = []\nwith contextlib.suppress(OSError):\n"
         "    while True:\n        kept.append(open('/dev/null'))\ntime.sleep(1000)\n",
-        beats="import time\nfrom alphafoundry.supervisor import child\n"
+        beats="import time, uuid\nfrom alphafoundry.supervisor import child\n"
+        "child.flow_run('of nobody')\nchild.flow_run(uuid.UUID(int=7))\n"
         "child.beat()\ntime.sleep(1000)\n",
         errors="import time\nfor n in range(7):\n    print('ERROR: busy', flush=True)\n"
         "    time.sleep(0.1)\nprint('ValueError: wrong')\nraise SystemExit(1)\n",
@@ -330,6 +331,11 @@ processes:
     wait_until(lambda: ended("greedy", "limit"), WAIT, "the limit")
     wait_until(lambda: ended("hoards", "limit"), WAIT, "the limit of files")
     folder.becomes("beats", "running")
+    wait_until(
+        lambda: "runs, flow run 00000000-" in folder.dashboard("--explain", "beats").stdout,
+        WAIT,
+        "its flow run",
+    )
     folder.becomes("errors", "backing off")
     counts = "SELECT sample, count FROM process_errors WHERE process = 'errors' AND count > ?"
     wait_until(lambda: folder.rows(counts, 6), WAIT, "seven errors")

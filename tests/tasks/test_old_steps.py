@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,6 +27,9 @@ async def test_old_rounds_go_while_their_run_goes_on(
     in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(linux.PROCESS, "earlier/worker:3 night/alphas:1")
+    supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    supervisor.bind("")  # an abstract address that is free
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{supervisor.getsockname()[1:].decode()}")
     deleted = []
 
     @task
@@ -55,11 +59,17 @@ async def test_old_rounds_go_while_their_run_goes_on(
 
     await of_a_person()
     await for_days()
+    with supervisor:
+        supervisor.setblocking(False)
+        told = supervisor.recv(200).decode()
+        with pytest.raises(BlockingIOError):
+            supervisor.recv(200)
     assert deleted == [0, 0, 1, 0]
     tags = FlowRunFilterTags(all_=["process:alphas", "supervision:night"])
     async with get_client() as client:
         (outer,) = await client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=tags))
         rest = await client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=NAMES)))
     assert outer.state_name == "Completed" and outer.parent_task_run_id is None
+    assert told == f"X_FLOW_RUN={outer.id}"
     # The person's two, the outer one, and its second round.
     assert len(rest) == 4 and all(one.state_name == "Completed" for one in rest)

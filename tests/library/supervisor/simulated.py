@@ -38,13 +38,14 @@ class SimulatedMachine:
 
     Attributes
     ----------
+    stop_takes : seconds from the stop signal to the end, of all or of each by its name
     started : (moment, name, life) of every start
     told : (moment, name, kind, severity, text) of every event
     most_alive : name to the most lives it ever had at once
     """
 
     programs: Mapping[str, Program]
-    stop_takes: float = 0.5
+    stop_takes: float | Mapping[str, float] = 0.5
     now: float = 0.0
     started: list[tuple[float, str, int]] = field(default_factory=list)
     told: list[tuple[float, str, str, Severity, str]] = field(default_factory=list)
@@ -83,7 +84,9 @@ class SimulatedMachine:
             self._later(seconds, config.name, life, ended)
 
     def terminate(self, config: ProcessConfig, life: int) -> None:
-        self._later(self.stop_takes, config.name, life, Exited(None, 15))
+        takes = self.stop_takes
+        seconds = takes[config.name] if isinstance(takes, Mapping) else takes
+        self._later(seconds, config.name, life, Exited(None, 15))
 
     def kill(self, config: ProcessConfig, life: int) -> None:
         self._later(0.01, config.name, life, Exited(None, 9))

@@ -151,8 +151,9 @@ def test_a_database_of_older_code_is_copied_and_brought_up_to_date(path: Path) -
         connection.commit()
     with contextlib.closing(database.open_for_reading(path)) as connection:
         assert connection.execute("SELECT count(*) FROM flow_runs").fetchone()[0] == 0
+        assert connection.execute("SELECT flow_run FROM process_runs").fetchall() == []
         assert connection.execute("SELECT count(*) FROM operator_actions").fetchone()[0] == 1
-    (copy,) = (path.parent / "backups").glob("*-before-supervisor-2/*")
+    (copy,) = (path.parent / "backups").glob("*-before-supervisor-3/*")
     with contextlib.closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
 

@@ -82,6 +82,28 @@ def test_turns_that_take_too_long_end_side_by_side(given: float | None, finish: 
     assert not machine.events("killed")
 
 
+def test_at_the_end_a_turn_holds_up_only_what_it_depends_on() -> None:
+    takes = {"session": 2.0, "server": 3.0, "market": 4.0, "pipeline": 5.0, "turn": 20.0}
+    machine = SimulatedMachine({name: endless() for name in takes}, stop_takes=takes)
+    turn = {"requires_loop": True, "stop_seconds": 25, "depends_on": {"server": "ready"}}
+    machine.supervise(
+        processes(
+            {"name": "session", "priority": 0},
+            {"name": "server", "priority": 2},
+            {"name": "market", "priority": 3},
+            {"name": "pipeline", "priority": 5, "depends_on": {"market": "ready"}},
+            {"name": "turn", "priority": 9, **turn},
+        )
+    )
+    machine.run(30)
+    machine.supervision.end(30, "end", finish_seconds=5)
+    machine.run(100)
+    stops = {name: at for at, name, kind, _, _ in machine.told if kind == "stopping"}
+    # Pipeline and market end beside the turn, its server after it, and the session after all.
+    assert stops == {"turn": 35, "pipeline": 35, "market": 40, "server": 55, "session": 58}
+    assert machine.now == pytest.approx(60)
+
+
 def test_what_ignores_every_signal_is_killed_within_the_minute() -> None:
     machine = SimulatedMachine({"a": endless(), "b": endless()}, stop_takes=10_000.0)
     machine.supervise(
