@@ -161,6 +161,11 @@ def check_all_are_registered() -> None:
         assert one.entrypoint == given["entrypoint"]
         assert not any(schedule.active for schedule in one.schedules), "schedules start off"
         assert len(one.schedules) == len(given.get("schedules", []))
+        limit, wanted = one.global_concurrency_limit, given.get("concurrency_limit")
+        if wanted is None:
+            assert limit is None
+        else:
+            assert (limit.name, limit.limit) == (f"deployment:{one.name}", wanted["limit"])
     asyncio.run(limits_are_there())
 
 
