@@ -1,9 +1,10 @@
 """Bring a program whose meaning is plain into the shape of the contract.
 
 Dropped is what nothing needs: unused imports of what an algorithm cannot have, warnings and
-logging, examples of use. A class with an execute_trade, a coroutine that awaits nothing but
-itself, a lambda, another name for a function and arguments by keyword become a function
-execute_trade. Everything else stays as it is, line by line, and is left for the check to judge.
+logging, numba's decorators, examples of use. A class with an execute_trade, a coroutine that
+awaits nothing but itself, a lambda, another name for a function and arguments by keyword become a
+function execute_trade. Everything else stays as it is, line by line, and is left for the check to
+judge.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def in_contract_shape(code: str) -> str:
     """Return the program with execute_trade as a function of its own; unparsable code unchanged."""
-    for step in (_without_examples, _without_silent_calls, _without_unused_imports):
+    for step in (
+        _without_examples,
+        _without_silent_calls,
+        _without_silent_blocks,
+        _without_unused_imports,
+    ):
         code = _applied(step, code)
     code = _applied(_without_coroutines, code)
     code = _applied(_without_star, code)
@@ -153,6 +159,31 @@ def _without_silent_calls(code: str, tree: ast.Module) -> str:
             case _:
                 pass
     return _replaced(code, dict.fromkeys(drop, ""), tree)
+
+
+def _without_silent_blocks(code: str, tree: ast.Module) -> str:
+    """Let what stands in `with warnings.catch_warnings():` and below numba's decorators stay."""
+    names = {
+        name: module.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name, module in _imported(node)
+    }
+    lines = code.split("\n")
+    for node in ast.walk(tree):
+        match node:
+            case ast.With(items=[ast.withitem(ast.Call() as call, None)], body=[first, *_]):
+                alone = first.lineno > node.lineno == call.end_lineno
+                if alone and names.get(_root(call.func)) in _SILENT:
+                    lines[node.lineno - 1] = " " * node.col_offset + "if True:"
+            case ast.FunctionDef(decorator_list=decorators):
+                for each in decorators:
+                    if names.get(_root(each)) == "numba":
+                        end = each.end_lineno or each.lineno
+                        lines[each.lineno - 1 : end] = [""] * (end - each.lineno + 1)
+            case _:
+                pass
+    return "\n".join(lines)
 
 
 def _without_unused_imports(code: str, tree: ast.Module) -> str:
@@ -435,6 +466,9 @@ def _names(function: Function) -> list[str]:
 def _calling(callee: str, function: Function, bound: int) -> str:
     names = _names(function)[bound:]
     without_default = len(names) - len(function.args.defaults)
+    for known in ARGUMENTS.values():
+        if without_default < len(known) and tuple(names[: len(known)]) == known:
+            without_default = len(known)
     names = names[:without_default] if without_default in (3, 5) else names
     listed = ", ".join(names)
     return f"def {_FUNCTION}({listed}):\n    return {callee}({listed})"

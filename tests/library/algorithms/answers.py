@@ -121,6 +121,60 @@ TAKEN |= {
         .replace("< 20", "< window")
         + "\n\nexecute_trade = functools.partial(_decide, 20)\n"
     ),
+    "silenced": fenced(
+        "import warnings\n"
+        + FULL.replace(
+            "    level = float(np.mean(close[-20:]))\n",
+            "    with warnings.catch_warnings():\n"
+            "        warnings.simplefilter('ignore')\n"
+            "        level = float(np.mean(close[-20:]))\n",
+        )
+    ),
+    "compiled": fenced(
+        "from numba import njit\n" + SIMPLE.replace("def average", "@njit(cache=True)\ndef average")
+    ),
+    "kinds_of_collections": fenced(
+        "from collections.abc import Sequence\nfrom typing import cast\n"
+        + SIMPLE.replace(
+            "def average(values)", "def average(values: Sequence[float]) -> float"
+        ).replace("average(close)", "cast(float, average(close))")
+    ),
+    "members_by_name": fenced(
+        "from enum import Enum, auto\n"
+        + SIMPLE.replace(
+            "\n\n\ndef average",
+            "\n\n\nclass Order(Enum):\n    BUY = auto()\n    SELL = auto()\n    HOLD = auto()\n\n\n"
+            "def average",
+        )
+        .replace('"BUY"', "Order.BUY")
+        .replace('"SELL"', "Order.SELL")
+        .replace('"HOLD"', "Order.HOLD")
+    ),
+    "order_of_a_plain_class": fenced(
+        FULL.replace(
+            "\n\n\ndef",
+            "\n\n\nclass Order:\n    def __init__(self, action, quantity=0):\n"
+            "        self.action = action\n        self.quantity = quantity\n\n\ndef",
+        )
+        .replace('("BUY", quantity)', 'Order("BUY", quantity)')
+        .replace('return "HOLD"', 'return Order("HOLD")')
+    ),
+    "orders_with_a_type": fenced(
+        FULL.replace(
+            '("BUY", quantity)', '{"action": "BUY", "type": "market", "quantity": quantity}'
+        ).replace('("SELL", shares_held)', '{"type": "SELL", "quantity": shares_held}')
+    ),
+    "slots_and_formats": fenced(
+        SIMPLE.replace(
+            "\n\n\ndef average",
+            '\n\n\nclass Note:\n    __slots__ = ("text",)\n\n    def __init__(self, value):\n'
+            '        self.text = format(value, ".2f")\n\n\ndef average',
+        ).replace("    level = average(close)\n", "    level = average(close)\n    Note(level)\n")
+    ),
+    "tag_with_attributes": '<file path="a.py">' + FULL + "</file>",
+    "tool_of_xml": '<invoke name="write"><parameter name="content">'
+    + SIMPLE
+    + "</parameter></invoke>",
     "latex": "\\begin{lstlisting}[language=Python]\n" + FULL + "\\end{lstlisting}\n",
     "restructured": PROSE + ".. code-block:: python\n\n" + indented(FULL) + AFTER,
     "org_mode": "* Algorithm\n#+begin_src python\n" + FULL + "#+end_src\n",
