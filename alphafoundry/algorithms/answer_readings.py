@@ -31,7 +31,7 @@ _TAG: Final = re.compile(
     r"</?(?:pre|code|br|p|div|span|python|answer|artifact|program|algorithm)\b[^<>\n]*>"
     # Any other name with attributes, or alone between its signs.
     r"|</?[a-z][\w:-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"\n]*\"|'[^'\n]*'))*\s*/?>"
-    r"|<!\[CDATA\[|\]\]>|<\|[\w ]+\|>|\[/?(?:code|python)\]",
+    r"|<!\[CDATA\[|\]\]>|<\|[\w ]+\|>|\[/?(?:code|python)(?:=\w+)?\]",
     re.IGNORECASE,
 )
 _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)

@@ -296,11 +296,22 @@ def _without_star(code: str, tree: ast.Module) -> str:
         ):
             names = ", ".join(ast.unparse(part) for part in parts)
         case _:
-            return code
+            return _with_named_star(code, own[0], tree)
     lines = _replaced(code, {first: "pass"}, tree).split("\n")
     head = lines[star.lineno - 1]
     lines[star.lineno - 1] = re.sub(rf"\*\s*{star.arg}\b", names, head, count=1)
     return "\n".join(lines)
+
+
+def _with_named_star(code: str, function: ast.FunctionDef, tree: ast.Module) -> str:
+    """Call a function of `*args` that lists the names of what it is given, by those names."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Tuple | ast.List):
+            listed = tuple(each.value for each in node.elts if isinstance(each, ast.Constant))
+            for known in ARGUMENTS.values():
+                if listed[: len(known)] == known:
+                    return _behind(code, function, [*known], [*known], tree)
+    return code
 
 
 def _with_function(code: str, tree: ast.Module) -> str:
@@ -359,16 +370,21 @@ def _by_position(code: str, function: ast.FunctionDef, tree: ast.Module) -> str:
     names = [each.arg for each in (*given, *required)]
     if not required or arguments.defaults or frozenset(names) not in _CONTRACTS:
         return code
+    passed = [*(each.arg for each in given), *(f"{each.arg}={each.arg}" for each in required)]
+    return _behind(code, function, names, passed, tree)
+
+
+def _behind(
+    code: str, function: ast.FunctionDef, names: list[str], passed: list[str], tree: ast.Module
+) -> str:
+    """Give the function another name, and call it from an execute_trade with these names."""
     inner = _free_name("_decide", tree)
     lines = code.split("\n")
     head = f"def {_FUNCTION}"
     if head not in lines[function.lineno - 1]:
         return code
     lines[function.lineno - 1] = lines[function.lineno - 1].replace(head, f"def {inner}", 1)
-    passed = ", ".join(
-        [*(each.arg for each in given), *(f"{each.arg}={each.arg}" for each in required)]
-    )
-    text = f"\n\ndef {_FUNCTION}({', '.join(names)}):\n    return {inner}({passed})\n"
+    text = f"\n\ndef {_FUNCTION}({', '.join(names)}):\n    return {inner}({', '.join(passed)})\n"
     return "\n".join(lines).rstrip("\n") + "\n" + text
 
 

@@ -175,6 +175,44 @@ TAKEN |= {
     "tool_of_xml": '<invoke name="write"><parameter name="content">'
     + SIMPLE
     + "</parameter></invoke>",
+    "restructured_with_options": ".. code-block:: python\n   :linenos:\n\n" + indented(FULL),
+    "bbcode_with_a_language": "[code=python]\n" + SIMPLE + "[/code]\n",
+    "stream": "".join(
+        "data: " + json.dumps({"choices": [{"delta": {"content": FULL[at : at + 40]}}]}) + "\n\n"
+        for at in range(0, len(FULL), 40)
+    )
+    + "data: [DONE]\n",
+    "stream_of_ollama": "".join(
+        json.dumps({"response": fenced(FULL)[at : at + 9], "done": False}) + "\n"
+        for at in range(0, len(fenced(FULL)), 9)
+    ),
+    "starred_by_names": fenced(
+        SIMPLE.replace(
+            "def execute_trade(ticker, cash_balance, shares_held)",
+            "def execute_trade(*args, **more)",
+        )
+        .replace(
+            "    close = history.close\n",
+            '    given = dict(zip(["ticker", "cash_balance", "shares_held"], args), **more)\n    close = history.close\n',
+        )
+        .replace("shares_held == 0", 'given["shares_held"] == 0')
+        .replace("cash_balance > 0", 'given["cash_balance"] > 0')
+        .replace("shares_held > 0", 'given["shares_held"] > 0')
+    ),
+    "defaults_and_more": fenced(
+        FULL.replace(
+            "(ticker, price, tick, cash_balance, shares_held)",
+            '(ticker="", price=0.0, tick=0, cash_balance=0.0, shares_held=0, data=None, *, n=20)',
+        )
+    ),
+    "lines_with_the_ticker": fenced(
+        FULL.replace('("BUY", quantity)', 'f"BUY|{ticker}|{quantity}"')
+        .replace('("SELL", shares_held)', 'f"SELL|{ticker}|{shares_held}"')
+        .replace('"HOLD"', 'f"HOLD|{ticker}|0"')
+    ),
+    "letters_of_others": fenced(
+        SIMPLE.replace("level", "均线").replace("average", "durchschnitt_é")
+    ),
     "latex": "\\begin{lstlisting}[language=Python]\n" + FULL + "\\end{lstlisting}\n",
     "restructured": PROSE + ".. code-block:: python\n\n" + indented(FULL) + AFTER,
     "org_mode": "* Algorithm\n#+begin_src python\n" + FULL + "#+end_src\n",
