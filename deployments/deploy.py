@@ -20,7 +20,7 @@ from deployments.automations import (
     ensure_automations,
     load_automations,
 )
-from tasks.prefect.limits import ensure_limits
+from tasks.prefect.limits import ensure_limits, name_limits_of_deployments
 from tasks.prefect.server import prefect_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +44,8 @@ async def _provision(limits: dict[str, int], automations: AutomationsFile) -> li
 def deploy() -> None:
     """Provision limits, work pool and automations, then register the deployments.
 
+    The limit of a deployment is named after it.
+
     Raises
     ------
     FoundryError : no server answers, a file has a mistake, or Prefect refused a deployment (its
@@ -62,6 +64,8 @@ def deploy() -> None:
             text=True,
             check=False,
         )
+        if not done.returncode:
+            asyncio.run(name_limits_of_deployments())
     if done.returncode:
         raise FoundryError(f"prefect deploy failed:\n{done.stdout}{done.stderr}")
     caps = ", ".join(f"{name} {size}" for name, size in limits.items())

@@ -29,7 +29,9 @@ _FENCE_LINE: Final = re.compile(
 )
 _TAG: Final = re.compile(
     r"</?(?:pre|code|br|p|div|span|python|answer|artifact|program|algorithm)\b[^<>\n]*>"
-    r"|<!\[CDATA\[|\]\]>|<\|[\w ]+\|>|\[/?(?:code|python)\]",
+    # Any other name with attributes, or alone between its signs.
+    r"|</?[a-z][\w:-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"\n]*\"|'[^'\n]*'))*\s*/?>"
+    r"|<!\[CDATA\[|\]\]>|<\|[\w ]+\|>|\[/?(?:code|python)(?:=\w+)?\]",
     re.IGNORECASE,
 )
 _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -40,6 +42,9 @@ _QUOTED: Final = re.compile(r"(\"{3}|'{3}|(?<!`)`{1,2}(?!`))\\?(.*?)\1", re.DOTA
 _YAML_TEXT: Final = re.compile(
     r"^[ \t-]*[\w \"']+:[ \t]*[|>][-+\d]*[ \t]*\n((?:[ \t]+[^\n]*\n|[ \t]*\n)+)", re.MULTILINE
 )
+_OPTION: Final = re.compile(r"^ +:[\w-]+:(?: .*)?$")
+"""What a directive of reStructuredText says of the block below it."""
+
 _HUNK: Final = re.compile(r"^@@ .* @@")
 _HEREDOC: Final = re.compile(
     r"<<-?[ ]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)\n[ \t]*\1[ \t]*$", re.DOTALL | re.M
@@ -136,6 +141,28 @@ def _texts(document: Any, depth: int) -> Iterator[str]:
             yield from _texts(value, depth + 1)
 
 
+def _from_stream(text: str) -> str | None:
+    """Join the pieces of an answer that came as a stream of events, one JSON on each line."""
+    pieces = []
+    for line in text.split("\n"):
+        event = line.strip().removeprefix("data:").lstrip()
+        if event.startswith("{"):
+            try:
+                pieces.append("".join(_pieces(json.loads(event, strict=False), 0)))
+            except (ValueError, RecursionError):
+                continue
+    return "".join(pieces) if len(pieces) >= 3 else None
+
+
+def _pieces(event: Any, depth: int) -> Iterator[str]:
+    values = event.items() if isinstance(event, dict) else enumerate(event)
+    for key, value in values:
+        if isinstance(value, str) and key in ("content", "text", "response"):
+            yield value
+        elif isinstance(value, (dict, list)) and depth < _DEEPEST_JSON:
+            yield from _pieces(value, depth + 1)
+
+
 def _unescaped(text: str) -> str | None:
     r"""Undo \n, \t and \" where they stand for line breaks, tabs and quotes."""
     if "\\n" not in text and '\\"' not in text:
@@ -229,6 +256,7 @@ def _indented_part(text: str) -> str | None:
     """Return the lines that stand indented between lines of prose."""
     lines = [line.expandtabs(4) for line in text.split("\n")]
     kept = [line for line in lines if not line.strip() or line.startswith("  ")]
+    kept = [line for line in kept if not _OPTION.match(line)]
     return "\n".join(kept) + "\n" if any(line.strip() for line in kept) else None
 
 
@@ -241,6 +269,7 @@ _READINGS: Final[tuple[Callable[[str], str | None], ...]] = (
     _without_fences,
     plain_typography,
     _from_json,
+    _from_stream,
     _unescaped,
     _from_html,
     _from_markdown,

@@ -13,8 +13,8 @@ def _words(text: str) -> frozenset[str]:
 
 BUILTINS = _words(
     """abs all any bin bool bytes callable chr complex dict divmod enumerate filter float
-    frozenset getattr hasattr hash hex int isinstance issubclass iter len list map max min next
-    object oct ord pow print property range repr reversed round set setattr slice sorted
+    format frozenset getattr hasattr hash hex int isinstance issubclass iter len list map max min
+    next object oct ord pow print property range repr reversed round set setattr slice sorted
     staticmethod classmethod str sum super tuple zip
     True False None NotImplemented Ellipsis
     ArithmeticError AssertionError AttributeError BaseException EOFError Exception
@@ -34,12 +34,18 @@ MODULES: dict[str, frozenset[str] | None] = {
     "bisect": None,
     "heapq": None,
     "collections": frozenset({"deque", "defaultdict", "Counter", "OrderedDict", "namedtuple"}),
+    "collections.abc": _words(
+        """Callable Collection Container Generator Hashable Iterable Iterator Mapping
+        MutableMapping MutableSequence MutableSet Sequence Set Sized"""
+    ),
     "functools": frozenset({"reduce", "partial", "lru_cache", "cache", "cmp_to_key"}),
     "enum": frozenset({"Enum", "IntEnum", "StrEnum", "auto", "unique"}),
-    "dataclasses": frozenset({"dataclass", "field"}),
+    "dataclasses": frozenset({"asdict", "astuple", "dataclass", "field", "replace"}),
     "typing": _words(
-        """Any Callable ClassVar Deque Dict Final Iterable Iterator List Literal Mapping
-        NamedTuple Optional Sequence Set Tuple Type TypeAlias Union"""
+        """Annotated Any Callable ClassVar Collection Counter DefaultDict Deque Dict Final
+        FrozenSet Generator Hashable Iterable Iterator List Literal Mapping MutableMapping
+        MutableSequence NamedTuple Never NoReturn Optional OrderedDict Self Sequence Set
+        SupportsFloat SupportsInt TYPE_CHECKING Tuple Type TypeAlias TypedDict Union cast"""
     ),
     "numpy": None,
     "numpy.linalg": None,

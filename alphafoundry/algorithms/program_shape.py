@@ -1,9 +1,10 @@
 """Bring a program whose meaning is plain into the shape of the contract.
 
 Dropped is what nothing needs: unused imports of what an algorithm cannot have, warnings and
-logging, examples of use. A class with an execute_trade, a coroutine that awaits nothing but
-itself, a lambda, another name for a function and arguments by keyword become a function
-execute_trade. Everything else stays as it is, line by line, and is left for the check to judge.
+logging, numba's decorators, examples of use. A class with an execute_trade, a coroutine that
+awaits nothing but itself, a lambda, another name for a function and arguments by keyword become a
+function execute_trade. Everything else stays as it is, line by line, and is left for the check to
+judge.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def in_contract_shape(code: str) -> str:
     """Return the program with execute_trade as a function of its own; unparsable code unchanged."""
-    for step in (_without_examples, _without_silent_calls, _without_unused_imports):
+    for step in (
+        _without_examples,
+        _without_silent_calls,
+        _without_silent_blocks,
+        _without_unused_imports,
+    ):
         code = _applied(step, code)
     code = _applied(_without_coroutines, code)
     code = _applied(_without_star, code)
@@ -155,6 +161,31 @@ def _without_silent_calls(code: str, tree: ast.Module) -> str:
     return _replaced(code, dict.fromkeys(drop, ""), tree)
 
 
+def _without_silent_blocks(code: str, tree: ast.Module) -> str:
+    """Let what stands in `with warnings.catch_warnings():` and below numba's decorators stay."""
+    names = {
+        name: module.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name, module in _imported(node)
+    }
+    lines = code.split("\n")
+    for node in ast.walk(tree):
+        match node:
+            case ast.With(items=[ast.withitem(ast.Call() as call, None)], body=[first, *_]):
+                alone = first.lineno > node.lineno == call.end_lineno
+                if alone and names.get(_root(call.func)) in _SILENT:
+                    lines[node.lineno - 1] = " " * node.col_offset + "if True:"
+            case ast.FunctionDef(decorator_list=decorators):
+                for each in decorators:
+                    if names.get(_root(each)) == "numba":
+                        end = each.end_lineno or each.lineno
+                        lines[each.lineno - 1 : end] = [""] * (end - each.lineno + 1)
+            case _:
+                pass
+    return "\n".join(lines)
+
+
 def _without_unused_imports(code: str, tree: ast.Module) -> str:
     loaded = _loaded(tree)
     changes: dict[ast.stmt, str] = {}
@@ -265,11 +296,22 @@ def _without_star(code: str, tree: ast.Module) -> str:
         ):
             names = ", ".join(ast.unparse(part) for part in parts)
         case _:
-            return code
+            return _with_named_star(code, own[0], tree)
     lines = _replaced(code, {first: "pass"}, tree).split("\n")
     head = lines[star.lineno - 1]
     lines[star.lineno - 1] = re.sub(rf"\*\s*{star.arg}\b", names, head, count=1)
     return "\n".join(lines)
+
+
+def _with_named_star(code: str, function: ast.FunctionDef, tree: ast.Module) -> str:
+    """Call a function of `*args` that lists the names of what it is given, by those names."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Tuple | ast.List):
+            listed = tuple(each.value for each in node.elts if isinstance(each, ast.Constant))
+            for known in ARGUMENTS.values():
+                if listed[: len(known)] == known:
+                    return _behind(code, function, [*known], [*known], tree)
+    return code
 
 
 def _with_function(code: str, tree: ast.Module) -> str:
@@ -328,16 +370,21 @@ def _by_position(code: str, function: ast.FunctionDef, tree: ast.Module) -> str:
     names = [each.arg for each in (*given, *required)]
     if not required or arguments.defaults or frozenset(names) not in _CONTRACTS:
         return code
+    passed = [*(each.arg for each in given), *(f"{each.arg}={each.arg}" for each in required)]
+    return _behind(code, function, names, passed, tree)
+
+
+def _behind(
+    code: str, function: ast.FunctionDef, names: list[str], passed: list[str], tree: ast.Module
+) -> str:
+    """Give the function another name, and call it from an execute_trade with these names."""
     inner = _free_name("_decide", tree)
     lines = code.split("\n")
     head = f"def {_FUNCTION}"
     if head not in lines[function.lineno - 1]:
         return code
     lines[function.lineno - 1] = lines[function.lineno - 1].replace(head, f"def {inner}", 1)
-    passed = ", ".join(
-        [*(each.arg for each in given), *(f"{each.arg}={each.arg}" for each in required)]
-    )
-    text = f"\n\ndef {_FUNCTION}({', '.join(names)}):\n    return {inner}({passed})\n"
+    text = f"\n\ndef {_FUNCTION}({', '.join(names)}):\n    return {inner}({', '.join(passed)})\n"
     return "\n".join(lines).rstrip("\n") + "\n" + text
 
 
@@ -435,6 +482,9 @@ def _names(function: Function) -> list[str]:
 def _calling(callee: str, function: Function, bound: int) -> str:
     names = _names(function)[bound:]
     without_default = len(names) - len(function.args.defaults)
+    for known in ARGUMENTS.values():
+        if without_default < len(known) and tuple(names[: len(known)]) == known:
+            without_default = len(known)
     names = names[:without_default] if without_default in (3, 5) else names
     listed = ", ".join(names)
     return f"def {_FUNCTION}({listed}):\n    return {callee}({listed})"

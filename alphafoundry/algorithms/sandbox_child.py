@@ -156,7 +156,9 @@ class BadOrder(Exception):
 
 
 _SIDES: Final = {"BUY": wire.BUY, "SELL": wire.SELL}
-_SIDE_KEYS: Final = ("action", "side", "signal", "order", "decision")
+_SIDE_KEYS: Final = (
+    "action", "side", "signal", "order", "decision", "type", "direction", "operation",
+)  # fmt: skip
 _QUANTITY_KEYS: Final = ("quantity", "qty", "shares")
 _OTHER_AMOUNTS: Final = (
     "size", "amount", "units", "volume", "value", "notional", "weight", "fraction", "percent",
@@ -164,7 +166,9 @@ _OTHER_AMOUNTS: Final = (
 )  # fmt: skip
 """Keys of an order that might mean shares, dollars or a part of the cash."""
 
-_ORDER_IN_A_TEXT: Final = re.compile(r"(BUY|SELL|HOLD)[ :,]+(\d+)(?: SHARES?)?")
+_ORDER_IN_A_TEXT: Final = re.compile(
+    r"(BUY|SELL|HOLD)(?:[ :,]+|\s*\|\s*(?:[A-Z^][\w.^=-]*\s*\|\s*)?)(\d+)(?: SHARES?)?"
+)
 
 
 def read_decision(answer: object, *, full: bool) -> tuple[int, int]:
@@ -203,11 +207,11 @@ def _side_and_quantity(answer: object) -> tuple[str, int | float | None]:
         if word not in ("HOLD", *_SIDES):
             raise BadOrder(f"answered {word!r:.60}")
         return word, None
-    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        answer = {each.name: getattr(answer, each.name) for each in dataclasses.fields(answer)}
+    answer = _held(answer)
     if isinstance(answer, dict):
         given = answer
-        sides = [answer[key] for key in _SIDE_KEYS if key in answer]
+        words = {_word(answer[key]): answer[key] for key in _SIDE_KEYS if key in answer}
+        sides = [value for word, value in words.items() if word in ("HOLD", *_SIDES)]
         answer = [*sides, *(answer[key] for key in _QUANTITY_KEYS if key in answer)]
         if len(sides) != 1:
             raise BadOrder("answered a dict without one key 'action'")
@@ -232,10 +236,19 @@ def _side_and_quantity(answer: object) -> tuple[str, int | float | None]:
     return side, numbers[0] if numbers else None
 
 
+def _held(answer: object) -> object:
+    """Return what an object of a class of the program's own holds, as a dict."""
+    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
+        return {each.name: getattr(answer, each.name) for each in dataclasses.fields(answer)}
+    plain = isinstance(answer, (tuple, list, dict))
+    return answer if plain else getattr(answer, "__dict__", answer)
+
+
 def _word(value: object) -> str | None:
-    """Return a text, or the text of a member of an enumeration, in capitals."""
+    """Return a text, or the text of a member of an enumeration or its name, in capitals."""
     if isinstance(value, Enum):
-        value = value.value
+        named = value.name.upper() in ("HOLD", *_SIDES)
+        value = value.name if named else value.value
     return str(value).strip().upper() if isinstance(value, str) else None
 
 

@@ -103,6 +103,8 @@ def load_modules(*, pandas: bool) -> None:
     for name in MODULES:
         if pandas or name != "pandas":
             importlib.import_module(name)
+    # Python asks for it where a name is not of plain letters.
+    importlib.import_module("unicodedata")
     # dataclass looks up the module of the class that it is given.
     sys.modules[NAME] = ModuleType(NAME)
     # Computing on floats imports its parts at first use.

@@ -53,6 +53,18 @@ _METHODS: Final = frozenset(
         "__ge__",
         "__hash__",
         "__bool__",
+        "__ne__",
+        "__add__",
+        "__radd__",
+        "__sub__",
+        "__rsub__",
+        "__mul__",
+        "__rmul__",
+        "__truediv__",
+        "__neg__",
+        "__abs__",
+        "__float__",
+        "__int__",
     }
 )
 _SIDE: Final = re.compile(r"\s*(?:buy|sell)\b", re.IGNORECASE)
@@ -146,7 +158,9 @@ def _signature(tree: ast.Module) -> Signature:
     texts = (
         n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in documentation
     )
-    if not any(isinstance(text, str) and _SIDE.match(text) for text in texts):
+    members = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    answers = members & {"BUY", "SELL", "Buy", "Sell"}
+    if not answers and not any(isinstance(text, str) and _SIDE.match(text) for text in texts):
         raise RefusedCode([Refusal(function.lineno, "never answers BUY or SELL")])
     own = list(_own_nodes(function))
     if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in own):
@@ -161,7 +175,8 @@ def _signature(tree: ast.Module) -> Signature:
         names, required = [], -1
     forms: dict[Signature, int] = {"simple": 3, "full": 5}
     for form, count in forms.items():
-        if required == count or (required < count and len(names) == count):
+        named = required < count and tuple(names[:count]) == ARGUMENTS[form]
+        if required == count or named or (required < count and len(names) == count):
             _check_names(function, names[:count], ARGUMENTS[form])
             return form
     raise RefusedCode(
@@ -315,7 +330,8 @@ class _Check:
     def _name(self, node: ast.Name) -> Iterator[str]:
         name = node.id
         if is_dunder(name):
-            yield f"dunder name {name!r}"
+            if name != "__slots__" or not isinstance(node.ctx, ast.Store):
+                yield f"dunder name {name!r}"
         elif not isinstance(node.ctx, ast.Load) or name in self.bound:
             return
         elif name in _REASONS:

@@ -106,8 +106,9 @@ class OpenAICompatible:
         ModelRequestError : transient for 429, 5xx, time-outs and network errors, and for nothing
             else. The message never holds the API key, even where the service repeats it
 
-        A status 400 that names a parameter of the sampling is answered by asking again without
-        it (`max_completion_tokens` for `max_tokens`), now and for later prompts to this model.
+        A status 400 or 422 that names a parameter of the sampling is answered by asking again
+        without it (`max_completion_tokens` for `max_tokens`), now and for later prompts to this
+        model.
         """
         request: dict[str, Any] = {
             "model": model,
@@ -215,8 +216,8 @@ class OpenAICompatible:
                 with_reason = " ".join(str(error).split())
         if response.status_code != httpx.codes.OK:
             problem = self._refusal(where, response, response.status_code, _reason(body, content))
-            named = _refused_parameters(body) if response.status_code == 400 else ()
-            raise _ParameterRefused(str(problem), named) if named else problem
+            named = _refused_parameters(body) if response.status_code in (400, 422) else ()
+            raise _ParameterRefused(problem, named) if named else problem
         if len(content) > MOST_BYTES:
             raise ModelRequestError(
                 f"{where}: the answer is larger than {MOST_BYTES:,} bytes", kind="unusable"
@@ -284,7 +285,7 @@ class OpenAICompatible:
         if not text.strip():
             used_up = (
                 f"; all {sampling.max_tokens} tokens went before it: raise algorithms.max_tokens"
-                if ended == "length"
+                if ended.lower() in _CUT_OFF
                 else ""
             )
             raise ModelRequestError(
@@ -299,7 +300,7 @@ class OpenAICompatible:
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             cost=cost,
-            cut_off=ended == "length",
+            cut_off=ended.lower() in _CUT_OFF,
         )
 
     def _clean(self, text: str) -> str:
@@ -312,16 +313,16 @@ class OpenAICompatible:
 
 
 class _ParameterRefused(ModelRequestError):
-    """A status 400 that names parameters of the sampling, in its order."""
+    """A status 400 or 422 that names parameters of the sampling, in its order."""
 
-    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+    def __init__(self, problem: ModelRequestError, names: tuple[str, ...]) -> None:
         self.names = names
-        super().__init__(message, kind="refused", status=httpx.codes.BAD_REQUEST)
+        super().__init__(str(problem), kind=problem.kind, status=problem.status)
 
 
 def _refused_parameters(body: object) -> tuple[str, ...]:
     """Return the parameters of the sampling that a refusal names, its own field first."""
-    error = body.get("error") if isinstance(body, dict) else None
+    error = _complaint(body)
     text = f"{error.get('param')} {error.get('message')}" if isinstance(error, dict) else str(error)
     return tuple(re.findall(rf"\b({'|'.join(_SAMPLING)})\b", text))
 
@@ -332,6 +333,9 @@ def _leave_out(request: dict[str, Any], name: str) -> None:
     if name == "max_tokens" and value is not None:
         request["max_completion_tokens"] = value
 
+
+_CUT_OFF = frozenset({"length", "model_length", "max_tokens", "max_output_tokens"})
+"""What services call it that an answer ended at its limit."""
 
 _SAMPLING = ("max_tokens", "max_completion_tokens", "temperature", "top_p")
 
@@ -384,11 +388,16 @@ def _content(content: object) -> str:
 
 def _reason(body: object, content: bytes) -> str:
     """Return what the service said went wrong, as one short line."""
-    text: object = None
-    if isinstance(body, dict):
-        text = body.get("error") or body.get("message") or body.get("detail")
-        if isinstance(text, dict):
-            text = text.get("message") or text
+    text = _complaint(body)
+    if isinstance(text, dict):
+        text = text.get("message") or text
     if not text:
         text = content[: 4 * _REASON_LENGTH].decode("utf-8", "replace")
     return " ".join(str(text).split())[:_REASON_LENGTH] or "no explanation"
+
+
+def _complaint(body: object) -> object:
+    """Return where a body says what went wrong: services have three keys for it."""
+    if not isinstance(body, dict):
+        return None
+    return body.get("error") or body.get("message") or body.get("detail")

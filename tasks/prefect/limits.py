@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import httpx
@@ -25,6 +26,8 @@ from prefect.settings import PREFECT_HOME
 
 from alphafoundry.errors import ConfigurationError
 from tasks.prefect.server import Server
+
+_OF_DEPLOYMENT: Final = "deployment:"
 
 
 def _holders() -> Path:
@@ -115,6 +118,28 @@ async def ensure_limits(limits: Mapping[str, int], server: Server | None = None)
                     f"{size} was set; look at it with `prefect gcl inspect {name}`"
                 )
     await _release_slots_of_the_dead(server or Server("", temporary=False, alone=False), names)
+
+
+async def name_limits_of_deployments() -> None:
+    """Name the limit of each deployment after it: `deployment:daily`.
+
+    Prefect calls it by the deployment's id, which says nothing to who looks at the limits, and
+    finds it by an id of its own. A name that is taken, or that a person gave, stays.
+    """
+    async with get_client() as client:
+        limits = await client.read_global_concurrency_limits(limit=200)
+        taken = {limit.name for limit in limits}
+        for limit in limits:
+            try:
+                owner = await client.read_deployment(UUID(limit.name.removeprefix(_OF_DEPLOYMENT)))
+            except (ValueError, ObjectNotFound):
+                continue
+            name = f"{_OF_DEPLOYMENT}{owner.name}"
+            if name not in taken:
+                taken.add(name)
+                await client.update_global_concurrency_limit(
+                    limit.name, GlobalConcurrencyLimitUpdate(name=name)
+                )
 
 
 async def _read_limit(name: str) -> int | None:

@@ -23,6 +23,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.states import Cancelled, Pending
 
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.settings import DEFAULT_LIMITS
@@ -144,6 +145,20 @@ def test_one_command_registers_them_all(
     check_all_are_registered()
 
 
+@pytest.mark.slow
+async def test_a_limit_under_its_new_name_still_lets_one_run_begin(
+    deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
+) -> None:
+    async with get_client() as prefect:
+        placebo = (await registered())["placebo"]
+        runs = [await prefect.create_flow_run_from_deployment(placebo.id) for _ in range(2)]
+        given = [(await prefect.set_flow_run_state(one.id, Pending())).state for one in runs]
+        limit = await prefect.read_global_concurrency_limit_by_name("deployment:placebo")
+        assert [one and one.type for one in given] == [StateType.PENDING, StateType.CANCELLED]
+        assert limit.active_slots == 1
+        await prefect.set_flow_run_state(runs[0].id, Cancelled())
+
+
 @pytest.mark.long
 def test_they_can_be_registered_again(
     deployed: subprocess.CompletedProcess[str], in_process: WorkingFolder
@@ -161,6 +176,11 @@ def check_all_are_registered() -> None:
         assert one.entrypoint == given["entrypoint"]
         assert not any(schedule.active for schedule in one.schedules), "schedules start off"
         assert len(one.schedules) == len(given.get("schedules", []))
+        limit, wanted = one.global_concurrency_limit, given.get("concurrency_limit")
+        if wanted is None:
+            assert limit is None
+        else:
+            assert (limit.name, limit.limit) == (f"deployment:{one.name}", wanted["limit"])
     asyncio.run(limits_are_there())
 
 

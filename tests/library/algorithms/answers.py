@@ -121,6 +121,98 @@ TAKEN |= {
         .replace("< 20", "< window")
         + "\n\nexecute_trade = functools.partial(_decide, 20)\n"
     ),
+    "silenced": fenced(
+        "import warnings\n"
+        + FULL.replace(
+            "    level = float(np.mean(close[-20:]))\n",
+            "    with warnings.catch_warnings():\n"
+            "        warnings.simplefilter('ignore')\n"
+            "        level = float(np.mean(close[-20:]))\n",
+        )
+    ),
+    "compiled": fenced(
+        "from numba import njit\n" + SIMPLE.replace("def average", "@njit(cache=True)\ndef average")
+    ),
+    "kinds_of_collections": fenced(
+        "from collections.abc import Sequence\nfrom typing import cast\n"
+        + SIMPLE.replace(
+            "def average(values)", "def average(values: Sequence[float]) -> float"
+        ).replace("average(close)", "cast(float, average(close))")
+    ),
+    "members_by_name": fenced(
+        "from enum import Enum, auto\n"
+        + SIMPLE.replace(
+            "\n\n\ndef average",
+            "\n\n\nclass Order(Enum):\n    BUY = auto()\n    SELL = auto()\n    HOLD = auto()\n\n\n"
+            "def average",
+        )
+        .replace('"BUY"', "Order.BUY")
+        .replace('"SELL"', "Order.SELL")
+        .replace('"HOLD"', "Order.HOLD")
+    ),
+    "order_of_a_plain_class": fenced(
+        FULL.replace(
+            "\n\n\ndef",
+            "\n\n\nclass Order:\n    def __init__(self, action, quantity=0):\n"
+            "        self.action = action\n        self.quantity = quantity\n\n\ndef",
+        )
+        .replace('("BUY", quantity)', 'Order("BUY", quantity)')
+        .replace('return "HOLD"', 'return Order("HOLD")')
+    ),
+    "orders_with_a_type": fenced(
+        FULL.replace(
+            '("BUY", quantity)', '{"action": "BUY", "type": "market", "quantity": quantity}'
+        ).replace('("SELL", shares_held)', '{"type": "SELL", "quantity": shares_held}')
+    ),
+    "slots_and_formats": fenced(
+        SIMPLE.replace(
+            "\n\n\ndef average",
+            '\n\n\nclass Note:\n    __slots__ = ("text",)\n\n    def __init__(self, value):\n'
+            '        self.text = format(value, ".2f")\n\n\ndef average',
+        ).replace("    level = average(close)\n", "    level = average(close)\n    Note(level)\n")
+    ),
+    "tag_with_attributes": '<file path="a.py">' + FULL + "</file>",
+    "tool_of_xml": '<invoke name="write"><parameter name="content">'
+    + SIMPLE
+    + "</parameter></invoke>",
+    "restructured_with_options": ".. code-block:: python\n   :linenos:\n\n" + indented(FULL),
+    "bbcode_with_a_language": "[code=python]\n" + SIMPLE + "[/code]\n",
+    "stream": "".join(
+        "data: " + json.dumps({"choices": [{"delta": {"content": FULL[at : at + 40]}}]}) + "\n\n"
+        for at in range(0, len(FULL), 40)
+    )
+    + "data: [DONE]\n",
+    "stream_of_ollama": "".join(
+        json.dumps({"response": fenced(FULL)[at : at + 9], "done": False}) + "\n"
+        for at in range(0, len(fenced(FULL)), 9)
+    ),
+    "starred_by_names": fenced(
+        SIMPLE.replace(
+            "def execute_trade(ticker, cash_balance, shares_held)",
+            "def execute_trade(*args, **more)",
+        )
+        .replace(
+            "    close = history.close\n",
+            '    given = dict(zip(["ticker", "cash_balance", "shares_held"], args), **more)\n    close = history.close\n',
+        )
+        .replace("shares_held == 0", 'given["shares_held"] == 0')
+        .replace("cash_balance > 0", 'given["cash_balance"] > 0')
+        .replace("shares_held > 0", 'given["shares_held"] > 0')
+    ),
+    "defaults_and_more": fenced(
+        FULL.replace(
+            "(ticker, price, tick, cash_balance, shares_held)",
+            '(ticker="", price=0.0, tick=0, cash_balance=0.0, shares_held=0, data=None, *, n=20)',
+        )
+    ),
+    "lines_with_the_ticker": fenced(
+        FULL.replace('("BUY", quantity)', 'f"BUY|{ticker}|{quantity}"')
+        .replace('("SELL", shares_held)', 'f"SELL|{ticker}|{shares_held}"')
+        .replace('"HOLD"', 'f"HOLD|{ticker}|0"')
+    ),
+    "letters_of_others": fenced(
+        SIMPLE.replace("level", "均线").replace("average", "durchschnitt_é")
+    ),
     "latex": "\\begin{lstlisting}[language=Python]\n" + FULL + "\\end{lstlisting}\n",
     "restructured": PROSE + ".. code-block:: python\n\n" + indented(FULL) + AFTER,
     "org_mode": "* Algorithm\n#+begin_src python\n" + FULL + "#+end_src\n",

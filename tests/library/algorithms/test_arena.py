@@ -380,11 +380,20 @@ def test_one_order_has_several_forms(buy: str) -> None:
     assert odd.total_return == plain.total_return
 
 
-def test_arguments_are_passed_by_the_names_of_the_contract() -> None:
+@pytest.mark.parametrize(
+    "order",
+    [
+        "shares_held, ticker, cash_balance",
+        "ticker, shares_held, cash_balance",
+        "cash_balance, shares_held, ticker",
+        "shares_held, cash_balance, ticker, window=20",
+    ],
+)
+def test_arguments_are_passed_by_the_names_of_the_contract(order: str) -> None:
     body = CROSSING
     named = "ticker, cash_balance, shares_held"
     assert named in body
-    other = body.replace(named, "shares_held, ticker, cash_balance")
+    other = body.replace(named, order)
     result = race(
         [Entry("contract", body), Entry("other", other)],
         [walking_bars(days=300)],

@@ -379,15 +379,17 @@ async def test_without_an_account_the_templates_answer(tmp_path: Path) -> None:
     assert "no language model was asked" in str(saved(tmp_path)["written_by"])
 
 
+@pytest.mark.parametrize("models", [["some/model"], ["some/model:free"], ["a/b", "c/d"]])
 async def test_nobody_takes_a_template_for_the_model_that_was_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, models: list[str]
 ) -> None:
     messages: list[str] = []
     chosen = settings(None, tmp_path)
     assert await _generate_algorithms_for_agents_async(
-        ["some/model"], "AAPL", lambda _, m: messages.append(m), settings=chosen
+        models, "AAPL", lambda _, m: messages.append(m), settings=chosen
     )
-    told = "no language model is asked: a built-in template stands in for each of some/model"
+    listed = ", ".join(models)
+    told = f"no language model is asked: a built-in template stands in for each of {listed}"
     assert messages[0].startswith(told)
     assert told in caplog.text
 

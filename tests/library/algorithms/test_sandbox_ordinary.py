@@ -40,6 +40,14 @@ WORK = {
         "statistics.fmean(c); statistics.pstdev(c.tolist()); math.log1p(c[-1])",
         "math.isclose(1, 2)",
     ],
+    "names in other letters": ["均线, durchschnitt_é = c.mean(), 1.0; 均线 + durchschnitt_é"],
+    "format": ["format(c[-1], '.2f'); format(3, '>5')"],
+    "kinds of collections": [
+        "from collections.abc import Sequence",
+        "from typing import TYPE_CHECKING, TypedDict, cast",
+        "from dataclasses import asdict, dataclass, replace",
+        "isinstance([1], Sequence); cast(float, 1)",
+    ],
     "exceptions": ["try: int('x')", "except (ValueError, TypeError) as e: print(e)"],
     "rolling": [
         "s = pd.Series(c)",

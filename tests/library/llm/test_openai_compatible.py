@@ -63,6 +63,9 @@ RETRIED = {
             {"choices": [{"finish_reason": "error", "message": {"content": "def exec"}}]}
         ).encode()
     ),
+    "503 as a text inside a choice": Reply(
+        body=json.dumps({"choices": [{"error": {"code": "503", "message": "busy"}}]}).encode()
+    ),
     "429 inside an answer with status 200": Reply(
         body=json.dumps({"error": {"code": 429, "message": "slow down"}}).encode()
     ),
@@ -323,11 +326,39 @@ async def test_a_parameter_is_left_out_once_and_then_the_refusal_stands(
     assert (caught.value.kind, caught.value.status, chat_server.sent["m"]) == ("refused", 400, 2)
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"object": "error", "message": "top_p must be 1", "param": None, "code": 400}),
+        (422, {"detail": [{"loc": ["body", "top_p"], "msg": "Extra inputs are not permitted"}]}),
+        (400, {"error": "unknown field top_p"}),
+    ],
+)
+async def test_a_parameter_is_left_out_however_the_service_says_it(
+    chat_server: ChatServer, status: int, body: dict[str, object]
+) -> None:
+    chat_server.script("m", Reply(status, body=json.dumps(body).encode()))
+    assert "execute_trade" in await ask(chat_server, max_retries=0)
+    assert ["top_p" in sent for sent in chat_server.bodies] == [True, False]
+
+
+@pytest.mark.parametrize("content", ["", None])
+@pytest.mark.parametrize("ended", ["length", "max_tokens"])
+async def test_where_no_word_was_left_the_limit_is_named(
+    chat_server: ChatServer, ended: str, content: str | None
+) -> None:
+    body = {"choices": [{"message": {"content": content}, "finish_reason": ended}]}
+    chat_server.script("m", Reply(body=json.dumps(body).encode()))
+    with pytest.raises(ModelRequestError, match="16000 tokens went before it: raise"):
+        await ask(chat_server)
+
+
+@pytest.mark.parametrize("ended", ["length", "MAX_TOKENS", "model_length", "max_output_tokens"])
 async def test_an_answer_that_was_cut_off_is_refused_and_its_tokens_are_counted(
-    chat_server: ChatServer,
+    chat_server: ChatServer, ended: str
 ) -> None:
     body = {
-        "choices": [{"message": {"content": "def f(): pass"}, "finish_reason": "length"}],
+        "choices": [{"message": {"content": "def f(): pass"}, "finish_reason": ended}],
         "usage": {"prompt_tokens": 7, "completion_tokens": 99, "cost": 0.5},
     }
     chat_server.script("m", Reply(body=json.dumps(body).encode()))
