@@ -23,8 +23,8 @@ def test_what_was_measured_is_given_back_and_nothing_climbs_with_one_trial() -> 
         assert climb(one.trials) == pytest.approx((max(one.best, 0.0), max(one.best_high, 0.0)))
         assert lucky_share(one.trials) == pytest.approx(one.hopeful)
     last = MEASURED[-1]
-    assert climb(100 * last.trials) == climb(last.trials)
-    assert lucky_share(100 * last.trials) == last.hopeful
+    assert climb(100 * last.trials) == pytest.approx(climb(last.trials))
+    assert lucky_share(100 * last.trials) == pytest.approx(last.hopeful)
     assert lucky_share(1) == MEASURED[0].hopeful
 
 
