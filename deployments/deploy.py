@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from alphafoundry.errors import FoundryError, os_error_in_one_line
 from alphafoundry.settings import load_limits
@@ -25,6 +27,13 @@ from tasks.prefect.server import prefect_server
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK_POOL = "local"
+
+RETRIES = 7
+"""Times that a question is asked again, after 2, 4, 8 s and so on.
+
+A server on SQLite answers 503 where others wrote between what it read and what it writes. On a busy
+machine Prefect's five times were not enough.
+"""
 
 
 async def _ensure_work_pool() -> None:
@@ -48,17 +57,26 @@ def deploy() -> None:
 
     Raises
     ------
-    FoundryError : no server answers, a file has a mistake, or Prefect refused a deployment (its
-        message is shown)
+    FoundryError : no server answers, it fails again and again, a file has a mistake, or Prefect
+        refused a deployment (its message is shown)
     """
     limits = load_limits()
     automations = load_automations(ROOT / AUTOMATIONS)
-    with prefect_server(temporary=False) as server:
-        changed = asyncio.run(_provision(limits, automations))
+    with (
+        prefect_server(temporary=False) as server,
+        temporary_settings(set_defaults={PREFECT_CLIENT_MAX_RETRIES: RETRIES}),
+    ):
+        try:
+            changed = asyncio.run(_provision(limits, automations))
+        except httpx.HTTPError as problem:
+            told = " ".join(str(problem).split()) or type(problem).__name__
+            raise FoundryError(f"the Prefect server at {server.url} fails: {told}") from None
+        own = {"PREFECT_API_URL": server.url, "FOUNDRY_ROOT": str(ROOT)}
+        own["PREFECT_CLIENT_MAX_RETRIES"] = str(PREFECT_CLIENT_MAX_RETRIES.value())
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=ROOT,
-            env={**os.environ, "PREFECT_API_URL": server.url, "FOUNDRY_ROOT": str(ROOT)},
+            env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -29,6 +29,7 @@ from alphafoundry.store import (
     VerdictRow,
     count_trials,
 )
+from alphafoundry.store.daily_pnl import kept_pnl
 from alphafoundry.store.mark_tables import AlphaMarkRow
 from alphafoundry.store.tables import PnlRow
 
@@ -80,7 +81,7 @@ class EvidenceBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[Key, Sureness | None] = OrderedDict()
+        self._known: OrderedDict[Key, Sureness] = OrderedDict()
         self._trials: dict[tuple[str, str | None], tuple[float, int]] = {}
         self._lock = threading.Lock()
 
@@ -117,14 +118,14 @@ class EvidenceBook:
 
         noted : what `select_noted` gives, where it was read with the rows
 
-        Adds low, high, dsr, trials, verdict, reason, sealed, sealed_low, sealed_high, net, and
-        favourite, submission and synthetic. Rows have service, alpha_id, market_id.
+        Adds low, high, dsr, trials, shrunk, verdict, reason, sealed, sealed_low, sealed_high, net,
+        and favourite, submission and synthetic. Rows have service, alpha_id, market_id.
         """
         if not rows:
             return
         wanted = {(row["service"], row["alpha_id"]) for row in rows}
         judged = noted if noted is not None else read_noted(connection, wanted)
-        self._learn(connection, wanted)
+        self._read_new(connection, wanted)
         counts = {
             one: self.trials(*one) for one in {(row["service"], row["market_id"]) for row in rows}
         }
@@ -133,18 +134,25 @@ class EvidenceBook:
             count = counts[row["service"], row["market_id"]]
             row.update(beside(judged.get(one), self._known.get(one), count))
 
-    def _learn(self, connection: Any, wanted: Iterable[Key]) -> None:
+    def _read_new(self, connection: Any, wanted: Iterable[Key]) -> None:
         """Read the PnL of alphas that are not known yet."""
         with self._lock:
             new = [one for one in wanted if one not in self._known]
         if not new:
             return
-        found: dict[Key, Sureness | None] = dict.fromkeys(new)
         query = select(PnlRow.service, PnlRow.alpha_id, PnlRow.days, PnlRow.amounts).where(
             tuple_(PnlRow.service, PnlRow.alpha_id).in_(new)
         )
-        for service, alpha_id, days, amounts in connection.execute(query):
-            found[service, alpha_id] = sureness_of(DailyPnl.from_bytes(days, amounts))
+        self.learn(
+            {
+                (row.service, row.alpha_id): kept_pnl(self._store, row)
+                for row in connection.execute(query)
+            }
+        )
+
+    def learn(self, read: Mapping[Key, DailyPnl]) -> None:
+        """Keep what the daily PnL of alphas says, where it was read for something else."""
+        found = {one: sureness_of(pnl) for one, pnl in read.items()}
         with self._lock:
             # One without PnL may still get it.
             self._known |= {one: sure for one, sure in found.items() if sure is not None}
@@ -219,7 +227,7 @@ def by_alpha(rows: Iterable[Any]) -> dict[Key, Row]:
 
 _OF_VERDICT = (
     *("verdict", "reason", "sharpe_low", "sharpe_high", "dsr", "sealed_sharpe", "sealed_low"),
-    *("sealed_high", "net_sharpe"),
+    *("sealed_high", "net_sharpe", "shrunk_sharpe"),
 )
 
 
@@ -247,6 +255,7 @@ def beside(judged: Row | None, sure: Sureness | None, trials: int) -> Row:
         "high": high,
         "dsr": sure.deflated(trials) if sure else None,
         "trials": trials,
+        "shrunk": None,
         "verdict": NOT_JUDGED,
         "reason": "it was never among the finalists of the sealed days",
         "sealed": None,
@@ -265,6 +274,7 @@ def beside(judged: Row | None, sure: Sureness | None, trials: int) -> Row:
             "high": judged["sharpe_high"],
             "dsr": judged["dsr"],
             "trials": judged["trials"],
+            "shrunk": judged["shrunk_sharpe"],
             "sealed": judged["sealed_sharpe"],
             "sealed_low": judged["sealed_low"],
             "sealed_high": judged["sealed_high"],

@@ -274,6 +274,8 @@ def evidence(row: Row) -> Any:
         parts.append(f"[{row['low']:.1f}, {row['high']:.1f}]")
     elif row.get("sharpe") is not None:
         parts.append("no band: daily returns are unknown or too few")
+    if row.get("shrunk") is not None:
+        parts.append(f"shrunk {row['shrunk']:.2f}")
     if row.get("dsr") is not None:
         trials = f" of {row['trials']:,}" if row.get("trials") else ""
         parts.append(f"DSR {row['dsr']:.2f}{trials}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,10 +108,20 @@ def read_daily_pnl(store: Store, service: str, alpha_ids: Iterable[str]) -> dict
         for some in in_chunks(alpha_ids):
             query = select(PnlRow).where(PnlRow.service == service, PnlRow.alpha_id.in_(some))
             for row in session.scalars(query):
-                try:
-                    found[row.alpha_id] = DailyPnl.from_bytes(row.days, row.amounts)
-                except ValueError as error:
-                    raise StoreError(
-                        f"{store.label}: the daily PnL of {row.alpha_id} is damaged: {error}"
-                    ) from None
+                found[row.alpha_id] = kept_pnl(store, row)
     return found
+
+
+def kept_pnl(store: Store, row: Any) -> DailyPnl:
+    """Return the daily PnL of a row with `alpha_id`, `days` and `amounts`.
+
+    Raises
+    ------
+    StoreError : its bytes do not fit together
+    """
+    try:
+        return DailyPnl.from_bytes(row.days, row.amounts)
+    except ValueError as error:
+        raise StoreError(
+            f"{store.label}: the daily PnL of {row.alpha_id} is damaged: {error}"
+        ) from None

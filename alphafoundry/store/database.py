@@ -39,6 +39,9 @@ T = TypeVar("T", int, str)
 SQLITE_WAIT = 30.0
 """Seconds that a SQLite connection waits for another writer."""
 
+SQLITE_CACHE_MB = 32
+"""Megabytes that a SQLite connection may keep."""
+
 CONNECT_WAIT = 10
 """Seconds until a PostgreSQL server must have answered."""
 
@@ -149,13 +152,14 @@ class Store:
                 session.expunge_all()
 
 
-def open_store(url: str | None = None, *, home: Path) -> Store:
+def open_store(url: str | None = None, *, home: Path, cache_mb: int = SQLITE_CACHE_MB) -> Store:
     """Open the database, creating or migrating its tables where needed.
 
     Parameters
     ----------
     url : postgresql://..., sqlite:///FILE, or None for the file foundry.sqlite in `home`
     home : folder of the default file; created where it does not exist
+    cache_mb : megabytes that each connection to SQLite may keep; up to five stay open
 
     Raises
     ------
@@ -163,7 +167,7 @@ def open_store(url: str | None = None, *, home: Path) -> Store:
     """
     address = read_address(url, home=home)
     with _errors_in_one_line(address):
-        engine = _create_engine(address)
+        engine = _create_engine(address, cache_mb=cache_mb)
         try:
             with engine.connect() as connection:
                 revision = read_revision(connection)
@@ -318,7 +322,7 @@ def lock_subject(session: Session, subject: str) -> None:
         )
 
 
-def _create_engine(address: Address) -> Engine:
+def _create_engine(address: Address, *, cache_mb: int = SQLITE_CACHE_MB) -> Engine:
     if address.file is None:
         try:
             return create_engine(
@@ -339,19 +343,23 @@ def _create_engine(address: Address) -> Engine:
             f"{address.label}: its folder cannot be created: {error.strerror}"
         ) from None
     engine = create_engine(
-        address.url, json_serializer=to_json, connect_args={"timeout": SQLITE_WAIT}
+        address.url,
+        json_serializer=to_json,
+        connect_args={"timeout": SQLITE_WAIT},
+        # One after the other all take the connection whose cache is warm, and no other fills its.
+        pool_use_lifo=True,
     )
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", lambda made, _record: _prepare_sqlite(made, cache_mb))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Leave BEGIN to us, check foreign keys, flush each commit to the disk, and cache 32 MB."""
+def _prepare_sqlite(connection: Any, cache_mb: int) -> None:
+    """Leave BEGIN to us, check foreign keys, flush each commit to the disk, and bound the cache."""
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute(f"PRAGMA cache_size = -{cache_mb * 1024}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, or_, select
 from alphafoundry.store.database import Store
 from alphafoundry.store.tables import ScreenedRow, SimulationRow
 
+_CHUNK = 1_000
 _TURNING = ("reverse(", "multiply(-1, ", "subtract(0, ")
 
 
@@ -53,8 +55,11 @@ def read_trial_count(store: Store, service: str, market_id: str | None) -> Trial
         _here(ScreenedRow, service, market_id),
     )
     with store.session() as session:
-        made = {trial_key(*row) for row in session.execute(simulated)}
-        looked_at = {trial_key(*row) for row in session.execute(screened)}
+        made, looked_at = (
+            # In parts: a hundred thousand rows at once are as many dictionaries of settings.
+            {trial_key(*row) for row in session.execute(some.execution_options(yield_per=_CHUNK))}
+            for some in (simulated, screened)
+        )
     return TrialCount(len(made | looked_at), len(looked_at - made))
 
 
@@ -78,4 +83,5 @@ def trial_key(canonical: str, settings: Mapping[str, Any]) -> tuple[str, str]:
         name: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
         for name, value in settings.items()
     }
-    return text, json.dumps(plain, sort_keys=True)
+    # Most trials share their settings, and a set of trials then keeps them once.
+    return text, sys.intern(json.dumps(plain, sort_keys=True))

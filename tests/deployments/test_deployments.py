@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import signal
 import subprocess
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from prefect import Flow, flow
@@ -123,6 +129,50 @@ async def registered() -> dict[str, Any]:
         return {one.name: one for one in await client.read_deployments() if one.name in NAMES}
 
 
+@contextlib.contextmanager
+def busy(url: str) -> Iterator[str]:
+    """Stand before a Prefect server whose database is busy: a question fails six times first."""
+    asked: Counter[tuple[str, str]] = Counter()
+
+    class Busy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            once = (self.command, self.path)
+            asked[once] += 1
+            if self.command == "POST" and self.path == "/api/deployments/" and asked[once] <= 6:
+                answer = httpx.Response(503, headers={"retry-after": "0"}, content=b"{}")
+            else:
+                kept = {"host", "content-length", "connection", "accept-encoding"}
+                sent = {key: one for key, one in self.headers.items() if key.lower() not in kept}
+                target = url.removesuffix("/api") + self.path
+                answer = asking.request(self.command, target, headers=sent, content=body)
+            self.send_response(answer.status_code)
+            for key in ("content-type", "retry-after"):
+                if key in answer.headers:
+                    self.send_header(key, answer.headers[key])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with (
+        httpx.Client(trust_env=False, timeout=60) as asking,
+        ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/api"
+        finally:
+            server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def deployed(
     tmp_path_factory: pytest.TempPathFactory,
@@ -130,10 +180,11 @@ def deployed(
     prefect_url: str,
     prefect_home: Path,
 ) -> subprocess.CompletedProcess[str]:
-    """What `make deploy` printed."""
+    """What `make deploy` printed, where the database of the server was busy at first."""
     folder = tmp_path_factory.mktemp("deploy") / "work"
-    place = WorkingFolder(folder, cache=market_cache, api=prefect_url, prefect_home=prefect_home)
-    return place.run("deployments.deploy")
+    with busy(prefect_url) as url:
+        place = WorkingFolder(folder, cache=market_cache, api=url, prefect_home=prefect_home)
+        return place.run("deployments.deploy")
 
 
 @pytest.mark.slow

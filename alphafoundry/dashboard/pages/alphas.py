@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -51,10 +52,11 @@ from alphafoundry.store import (
     VerdictRow,
     read_daily_pnl,
 )
+from alphafoundry.store.daily_pnl import kept_pnl
 from alphafoundry.store.desk_tables import DeskRow, OrderRow
 from alphafoundry.store.mark_tables import AlphaMarkRow, AlphaTagRow
 from alphafoundry.store.marks import mark_alpha
-from alphafoundry.store.tables import VerdictName
+from alphafoundry.store.tables import PnlRow, VerdictName
 
 router = APIRouter()
 
@@ -133,6 +135,7 @@ ALPHAS = Table(
         Column("high", "band to", "number", hidden=True),
         Column("dsr", "deflated Sharpe ratio", "number", hidden=True),
         Column("trials", "trials", "integer", hidden=True),
+        Column("shrunk", "Sharpe ratio to be expected", "number", hidden=True),
         Column("verdict", "verdict", hidden=True),
         Column("sealed", "sealed Sharpe ratio", "number", hidden=True),
         Column("synthetic", "SYNTHETIC", "yes", hidden=True),
@@ -211,19 +214,21 @@ def alpha(request: Request, service: str = "", id: str = "") -> Response:
 def nearest(request: Request, service: str = "", id: str = "") -> Response:
     """Show what moves like an alpha, and what its day by day PnL gives by year."""
     sources = sources_of(request)
+    book: EvidenceBook = request.app.state.evidence
     with sources.connect("store") as connection:
-        found = _read_alpha(connection, service, id)
-        near = _nearest(sources, connection, found)
-        request.app.state.evidence.add_to(connection, near)
+        own = _read_pnl(sources, connection, service, id)
+        near = [] if own is None else _nearest(sources, connection, (service, id), own)
+        book.learn({(row["service"], row["alpha_id"]): row.pop("pnl") for row in near})
+        book.add_to(connection, near)
     return render(
         request,
         "alpha_nearest.html",
         page="alphas",
         title=f"Alpha {id}: nearest",
-        alpha=found,
+        alpha={"service": service, "alpha_id": id},
         nearest=near,
         most=NEAREST_OF,
-        years=by_year(read_daily_pnl(sources.store, service, [id]).get(id)),
+        years=by_year(own),
     )
 
 
@@ -306,13 +311,21 @@ _OF_ALPHA = (
 )
 
 
-def _read_alpha(connection: Any, service: str, alpha_id: str) -> Row:
+def _read_pnl(sources: Sources, connection: Any, service: str, alpha_id: str) -> DailyPnl | None:
+    """Return the daily PnL of an alpha, None where it is not known."""
     row = connection.execute(
-        _select_alpha().where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
+        select(AlphaRow.alpha_id, PnlRow.days, PnlRow.amounts)
+        .select_from(AlphaRow)
+        .outerjoin(PnlRow, same_alpha(PnlRow))
+        .where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
     ).one_or_none()
     if row is None:
-        raise MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
-    return dict(row._mapping)
+        raise _missing(service, alpha_id)
+    return None if row.days is None else kept_pnl(sources.store, row)
+
+
+def _missing(service: str, alpha_id: str) -> MissingPage:
+    return MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
 
 
 def _read_whole(connection: Any, service: str, alpha_id: str) -> Row:
@@ -340,7 +353,7 @@ def _read_whole(connection: Any, service: str, alpha_id: str) -> Row:
     ).where(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
     rows = connection.execute(query).all()
     if not rows:
-        raise MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
+        raise _missing(service, alpha_id)
     return dict(rows[-1]._mapping)
 
 
@@ -405,38 +418,37 @@ def _orders(connection: Any, alpha_id: str) -> list[Row]:
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _nearest(sources: Sources, connection: Any, found: Row) -> list[Row]:
-    """Return the alphas of the same prices whose daily PnL moves most like this one's."""
-    rows = [
-        dict(row._mapping)
-        for row in connection.execute(
-            select(
-                AlphaRow.service,
-                AlphaRow.alpha_id,
-                AlphaRow.expression,
-                AlphaRow.sharpe,
-                AlphaRow.market_id,
-                AlphaRow.data_until,
-            )
-            .where(AlphaRow.service == found["service"], AlphaRow.fitness.is_not(None))
-            .order_by(AlphaRow.hopeful.desc(), AlphaRow.fitness.desc())
-            .limit(NEAREST_OF)
+def _nearest(sources: Sources, connection: Any, alpha: tuple[str, str], own: DailyPnl) -> list[Row]:
+    """Return the alphas whose daily PnL moves most like an alpha's own, each with its `pnl`."""
+    service, alpha_id = alpha
+    best = (
+        select(
+            AlphaRow.service,
+            AlphaRow.alpha_id,
+            AlphaRow.expression,
+            AlphaRow.sharpe,
+            AlphaRow.market_id,
+            AlphaRow.data_until,
         )
-    ]
-    ids = [found["alpha_id"], *(row["alpha_id"] for row in rows)]
-    known = read_daily_pnl(sources.store, found["service"], ids)
-    own = known.get(found["alpha_id"])
-    if own is None:
-        return []
-    for row in rows:
-        other = known.get(row["alpha_id"])
-        row["correlation"] = float("nan") if other is None else correlation(own, other)
-    others = [
-        row
-        for row in rows
-        if row["alpha_id"] != found["alpha_id"] and row["correlation"] == row["correlation"]
-    ]
-    return sorted(others, key=lambda row: -abs(row["correlation"]))[:NEAREST_SHOWN]
+        .where(AlphaRow.service == service, AlphaRow.fitness.is_not(None))
+        .order_by(AlphaRow.hopeful.desc(), AlphaRow.fitness.desc())
+        .limit(NEAREST_OF)
+        .subquery()
+    )
+    kept = and_(PnlRow.service == best.c.service, PnlRow.alpha_id == best.c.alpha_id)
+    names = best.c.keys()
+    near = []
+    with_pnl = select(best, PnlRow.days, PnlRow.amounts).select_from(best).join(PnlRow, kept)
+    for row in connection.execute(with_pnl):
+        if row.alpha_id == alpha_id:
+            continue
+        pnl = kept_pnl(sources.store, row)
+        moves = correlation(own, pnl)
+        if math.isfinite(moves):
+            told = {name: row._mapping[name] for name in names}
+            near.append(told | {"pnl": pnl, "correlation": moves})
+    near.sort(key=lambda row: (-abs(row["correlation"]), row["alpha_id"]))
+    return near[:NEAREST_SHOWN]
 
 
 def correlation(one: DailyPnl, other: DailyPnl) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -14,7 +14,7 @@ from sqlalchemy import table as table_of
 from starlette.responses import JSONResponse, Response
 
 from alphafoundry.dashboard.asking import MissingPage, Refused, act, given_of, read_form, sources_of
-from alphafoundry.dashboard.charts import Chart
+from alphafoundry.dashboard.charts import Array, Chart
 from alphafoundry.dashboard.rendering import render, render_list, safe_text
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import (
@@ -346,10 +346,7 @@ def usage_chart(what: str, title: str, unit: str) -> Callable[[Sources, Given], 
     def chart(sources: Sources, given: Given) -> Chart:
         name = given.get("name", "")
         hours = min(max(float(given.get("hours") or 6), 0.1), 24 * 365)
-        rows = _usage(sources, name, what, hours)
-        stored = np.array([_whole_moment(row[0]) for row in rows], dtype="datetime64[ms]")
-        at = stored.astype(np.int64) / 1000
-        values = np.array([np.nan if row[1] is None else row[1] for row in rows], dtype=float)
+        at, values = _usage(sources, name, what, hours)
         return Chart(
             f"{title} of {name}", at, {title: values}, unit=unit, marks=_marks(sources, name, hours)
         )
@@ -357,7 +354,8 @@ def usage_chart(what: str, title: str, unit: str) -> Callable[[Sources, Given], 
     return chart
 
 
-def _usage(sources: Sources, name: str, what: str, hours: float) -> list[Any]:
+def _usage(sources: Sources, name: str, what: str, hours: float) -> tuple[Array, Array]:
+    """Return seconds since 1970 and what was measured then, each of shape (n,); NaN where not."""
     raw, rolled = _MEASURES[what]
     if hours <= 6:
         table, value = "resource_usage", raw
@@ -365,19 +363,20 @@ def _usage(sources: Sources, name: str, what: str, hours: float) -> list[Any]:
         table = "resource_usage_minute" if hours <= 24 * 10 else "resource_usage_hour"
         value = rolled
     since = f"datetime('now', '-{hours:.3f} hours')"
-    try:
-        with sources.connect("supervisor") as connection:
-            return list(
-                connection.execute(
-                    text(
-                        f"SELECT at, {value} FROM {table} WHERE process = :name "
-                        f"AND at > {since} ORDER BY at"
-                    ),
-                    {"name": name},
-                )
-            )
-    except NothingYet:
-        return []
+    moments: list[str] = []
+    values: list[float | None] = []
+    with contextlib.suppress(NothingYet), sources.connect("supervisor") as connection:
+        # One by one: tens of thousands of rows at once make Python look through all of its memory.
+        for at, measured in connection.execute(
+            text(
+                f"SELECT at, {value} FROM {table} WHERE process = :name "
+                f"AND at > {since} ORDER BY at"
+            ),
+            {"name": name},
+        ):
+            moments.append(at)
+            values.append(measured)
+    return _seconds(moments), np.array(values, dtype=float)
 
 
 _MEASURES = {
@@ -388,9 +387,11 @@ _MEASURES = {
 }
 
 
-def _whole_moment(stored: str) -> str:
-    """Return a moment of a roll-up, which ends at the minute or hour, with all its parts."""
-    return stored + "0000-00-00 00:00:00.000"[len(stored) :]
+def _seconds(stored: Sequence[str]) -> Array:
+    """Return moments of one table as seconds since 1970; a roll-up's end at the minute or hour."""
+    rest = "0000-00-00 00:00:00.000"[len(stored[0]) :] if stored else ""
+    whole = [one + rest for one in stored] if rest else stored
+    return np.array(whole, dtype="datetime64[ms]").astype(np.int64) / 1000
 
 
 def _marks(sources: Sources, name: str, hours: float) -> list[tuple[float, str]]:

@@ -239,6 +239,7 @@ def _verdict() -> VerdictRow:
         sharpe_low=0.1,
         sharpe_high=0.9,
         dsr=0.42,
+        shrunk_sharpe=0.21,
         sealed_days=300,
         sealed_sharpe=0.3,
         sealed_low=-0.4,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,13 +12,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from alphafoundry.dashboard import Access, Sources, create_application, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
 from alphafoundry.dashboard.pages import workflows
-from alphafoundry.store import AlphaRow, RunRow, Store, open_store
+from alphafoundry.store import AlphaRow, RunRow, Store, open_store, read_daily_pnl
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
 from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
@@ -169,6 +172,22 @@ async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
     assert "DSR 0.42 of 7" in cells[0]
 
 
+async def test_what_is_to_be_expected_of_a_finalist_stands_beside_its_sharpe_ratio(
+    client: httpx.AsyncClient,
+) -> None:
+    finalist = (await client.get(f"/alpha?{ALPHA}")).text
+    other = (await client.get(f"/alpha?service={SERVICE}&id=alpha2")).text
+    assert re.search(r"<dt>shrunk</dt><dd>0\.21 is to be expected", finalist)
+    assert "<dt>shrunk</dt>" not in other
+    (cell, *others) = re.findall(
+        r'<td class="of-sharpe">(.*?)</td>', (await client.get("/alphas?sort=sharpe")).text, re.S
+    )
+    assert "shrunk 0.21" in cell
+    assert not any("shrunk" in one for one in others)
+    (row,) = csv.DictReader(io.StringIO((await client.get("/export/alphas.csv?id=alpha1")).text))
+    assert "0.21" in row.values()
+
+
 async def test_sharpe_ratios_of_workflows_and_trials_have_a_band_and_count_their_trials(
     client: httpx.AsyncClient,
 ) -> None:
@@ -182,6 +201,30 @@ async def test_sharpe_ratios_of_workflows_and_trials_have_a_band_and_count_their
     assert len(trials) == 40
     for one in trials:
         assert re.search(r"\[-?\d+\.\d, -?\d+\.\d\] DSR \d\.\d\d of 40", one) or "no band" in one
+
+
+async def test_the_nearest_are_told_by_three_queries(
+    client: httpx.AsyncClient, sources: Sources, store: Store
+) -> None:
+    await client.get("/alphas?id=alpha5")  # the edge of the page and the number of trials
+    asked: list[str] = []
+
+    def keep(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    for engine in sources.engines:
+        event.listen(engine, "before_cursor_execute", keep)
+    answer = await client.get(f"/alpha/nearest?{ALPHA}")
+    assert len([one for one in asked if one != "BEGIN"]) <= 3, asked
+    known = read_daily_pnl(store, SERVICE, ["alpha1", "alpha2", "alpha3"])
+    own = known.pop("alpha1").values
+    wanted = {one: float(np.corrcoef(own, pnl.values)[0, 1]) for one, pnl in known.items()}
+    told = re.findall(
+        r'<code>(alpha\d)</code></a></td><td class="right">(-?[\d.]+)</td>', answer.text
+    )
+    assert told == [
+        (one, f"{value:.2f}") for one, value in sorted(wanted.items(), key=lambda of: -abs(of[1]))
+    ]
 
 
 QUESTIONS = (
