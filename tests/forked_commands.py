@@ -62,7 +62,9 @@ class ForkedCommand:
     def send_signal(self, number: int) -> None:
         """Send it a signal unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may have ended without its end being told yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it by SIGKILL unless it has ended."""
