@@ -218,7 +218,8 @@ def changes(panel: Screened) -> tuple[str, ...]:
         )
     if faulty:
         masked = _masked_bars(panel.revisions, ~np.isnan(panel.fields["close"]))
-        found.append(f"{masked:,} bars left out as faulty, of {_series(faulty)}")
+        bars = "bar" if masked == 1 else "bars"
+        found.append(f"{masked:,} {bars} left out as faulty, of {_series(faulty)}")
     return (*found, *_of_the_future(panel.dates))
 
 
