@@ -32,6 +32,9 @@ WIDE = 180
 LEAST_ROOM = 40
 """Characters of a line that a long text needs to be read in a column of its own."""
 
+MOST_LINES = 4
+"""Lines that a long text may take in such a column; one that takes more stands below the table."""
+
 BORDER = 3
 """Characters between two columns."""
 
@@ -126,8 +129,8 @@ def print_report(report: Report) -> None:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    """Print a table; on a narrow terminal the long texts of its rows stand below it."""
-    if table.wide is None or _room(console, table, table.wide) >= LEAST_ROOM:
+    """Print a table; long texts that its last column has no room for stand below it."""
+    if table.wide is None or _fits(table, table.wide, _room(console, table, table.wide)):
         console.print(_rich_table(table, table.headings))
         return
     first, *_ = table.headings
@@ -146,6 +149,12 @@ def _room(console: Console, table: Table, wide: str) -> int:
         if heading != wide
     )
     return console.width - sum(widest) - BORDER
+
+
+def _fits(table: Table, wide: str, room: int) -> bool:
+    """Tell whether the texts of `wide` can be read in a column of `room` characters."""
+    longest = max((len(row[wide]) for row in table.rows), default=0)
+    return room >= LEAST_ROOM and longest <= MOST_LINES * room
 
 
 def _rich_table(table: Table, headings: Sequence[str], *, narrow: bool = False) -> RichTable:

@@ -67,6 +67,7 @@ def cautions(panel: Cautioned) -> tuple[str, ...]:
                 "Members by day are not known: every name counts on all of its days, whoever "
                 f"chose the names ({alive} of {all_names} still trade at the end)"
             )
+    found += _of_like_names(panel)
     found += _of_other_frequency(panel)
     fixed = sorted(
         name
@@ -79,6 +80,21 @@ def cautions(panel: Cautioned) -> tuple[str, ...]:
             "its business is compared with what it became"
         )
     return tuple(found)
+
+
+def _of_like_names(panel: Cautioned) -> list[str]:
+    """Name the series whose symbols differ in the case of their letters alone."""
+    alike: dict[str, list[str]] = {}
+    for symbol in panel.symbols.tolist():
+        alike.setdefault(symbol.casefold(), []).append(symbol)
+    pairs = [" and ".join(sorted(names)) for names in alike.values() if len(names) > 1]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+    return [
+        "Symbols that differ in case alone count as different names: "
+        f"{', '.join(pairs[:5])}{more}; if they are one name, give it one spelling"
+    ]
 
 
 def _of_other_frequency(panel: Cautioned) -> list[str]:

@@ -200,6 +200,33 @@ def screen_of(panel: Screened) -> DataScreen:
     )
 
 
+def changes(panel: Screened) -> tuple[str, ...]:
+    """Return what was changed in the bars or left out of them, a sentence each.
+
+    For a line beside a number that comes from these bars; the data screen tells all of it. Empty
+    where the bars are as the source gave them.
+    """
+    splits = [issue for issue in panel.issues if issue.kind in _SPLITS]
+    doubtful = [issue for issue in panel.issues if issue.kind in _POSSIBLE]
+    faulty = [issue for issue in panel.issues if issue.masked and issue.kind not in _SPLITS]
+    found = []
+    if splits:
+        found.append(f"splits divided out of the prices of {_series(splits)}")
+    if doubtful:
+        found.append(
+            f"moves that may be splits or errors, left as they are, in {_series(doubtful)}"
+        )
+    if faulty:
+        masked = _masked_bars(panel.revisions, ~np.isnan(panel.fields["close"]))
+        bars = "bar" if masked == 1 else "bars"
+        found.append(f"{masked:,} {bars} left out as faulty, of {_series(faulty)}")
+    return (*found, *_of_the_future(panel.dates))
+
+
+def _series(issues: Sequence[SeriesIssue]) -> str:
+    return _listed(sorted({issue.symbol or "whole days" for issue in issues}))
+
+
 def _spans(
     known: NDArray[np.bool_],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
@@ -283,14 +310,7 @@ def _cautions(panel: Screened, year: float) -> list[str]:
 
 def _of_dates(dates: NDArray[np.datetime64], year: float) -> list[str]:
     """Return what is odd about the days: bars of the future, holes, bars of several lengths."""
-    found = []
-    tomorrow = np.datetime64(datetime.now(UTC).date(), "D") + 1
-    later = int(np.count_nonzero(dates > tomorrow))
-    if later:
-        found.append(
-            f"{later} day{'s' if later > 1 else ''} lie in the future, the last is {dates[-1]}: "
-            "no price of them can be known; check the dates"
-        )
+    found = _of_the_future(dates)
     if len(dates) < LEAST_DATES:
         return found
     gaps = np.diff(dates.astype(np.int64))
@@ -309,6 +329,17 @@ def _of_dates(dates: NDArray[np.datetime64], year: float) -> list[str]:
             "years have bars of another length; annualised numbers are wrong by that much"
         )
     return found
+
+
+def _of_the_future(dates: NDArray[np.datetime64]) -> list[str]:
+    tomorrow = np.datetime64(datetime.now(UTC).date(), "D") + 1
+    later = int(np.count_nonzero(dates > tomorrow))
+    if not later:
+        return []
+    return [
+        f"{later} {'days lie' if later > 1 else 'day lies'} in the future, the last is "
+        f"{dates[-1]}: no price of them can be known; check the dates"
+    ]
 
 
 def _block(word: str, details: Sequence[str], what: str) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ class SimulationResult:
     ----------
     expression, settings : what was simulated
     panel_label : the market, in one line
+    data : what was changed in its bars or left out of them, a sentence each
     days : dates, daily PnL and sizes of the book from the first position on
     statistics : of the days before the test period, which are all days where there is none
     train, test : of both parts, None without a test period
@@ -50,6 +51,7 @@ class SimulationResult:
     checks: tuple[Check, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     train: Statistics | None = None
     test: Statistics | None = None
     breakdowns: Mapping[str, Breakdown] = field(default_factory=dict)
@@ -105,6 +107,7 @@ def _lines(result: SimulationResult) -> list[str]:
     if result.planted is not None:
         shares = ", ".join(f"{effect} {share:.0%}" for effect, share in result.planted.items())
         lines.append(f"planted effects explain {shares} of the pnl")
+    lines += [f"data: {text}" for text in result.data]
     lines += [f"warning: {text}" for text in result.warnings]
     return lines + [f"note: {text}" for text in result.notes]
 

@@ -11,6 +11,7 @@ from alphafoundry.errors import ConfigurationError, SimulationError
 from alphafoundry.expressions import Conventions, Expression, check, parse
 from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
+from alphafoundry.market.screen import changes
 from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.breakdowns import breakdowns_of
@@ -153,6 +154,7 @@ def result_of(
         ),
         warnings=warnings,
         notes=(*notes, part_note) if part_note else notes,
+        data=shared.once("changes of the data", lambda: changes(panel)),
         train=None if cut is None else found,
         test=None if cut is None else statistics(days.between(cut, len(days))),
         breakdowns=breakdowns_of(weights, panel, start=start, behind=behind)

@@ -25,10 +25,10 @@ ROWS = [
 ]
 
 
-def printed(width: int) -> str:
+def printed(width: int, rows: list[dict[str, str]] = ROWS) -> str:
     output = io.StringIO()
     console = Console(width=width, highlight=False, file=output)
-    _print_table(console, Table("Alphas", ROWS, wide="expression"))
+    _print_table(console, Table("Alphas", rows, wide="expression"))
     return output.getvalue()
 
 
@@ -45,3 +45,10 @@ def test_long_texts_have_a_column_where_there_is_room() -> None:
     lines = printed(200).splitlines()
     assert sum("EBYysA6" in line and "zscore(reverse" in line for line in lines) == len(ROWS)
     assert "expression" in lines[2]
+
+
+def test_texts_that_would_take_many_lines_of_their_column_stand_below_the_table() -> None:
+    longer = f"add({EXPRESSION}, {', '.join([EXPRESSION] * 6)})"
+    text = printed(180, [ROWS[0], ROWS[1] | {"expression": longer}])
+    assert f"EBYysA61  {longer[:60]}" in text
+    assert "│" not in text and max(map(len, text.splitlines())) <= 180

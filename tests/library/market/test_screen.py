@@ -137,9 +137,34 @@ def test_odd_days_are_told() -> None:
 
 
 def _about_days(frame: pd.DataFrame) -> str:
-    about = ("lie in the future", "No name has", "on average")
+    about = ("in the future", "No name has", "on average")
     cautions = load_frame(frame).screen().cautions
     return " ".join(text for text in cautions if any(word in text for word in about))
+
+
+def test_symbols_that_differ_in_case_alone_are_told() -> None:
+    frame = walks(days=900)
+    assert not _cautions_about(frame, "case")
+    frame.loc[of(frame, "N2", 500), "symbol"] = " n2 "
+    assert "N2 and n2" in _cautions_about(frame, "case")
+
+
+def _cautions_about(frame: pd.DataFrame, word: str) -> str:
+    return " ".join(text for text in load_frame(frame).screen().cautions if word in text)
+
+
+def test_a_result_says_what_was_changed_in_its_bars_or_left_out() -> None:
+    settings = SimulationSettings(neutralization="MARKET")
+    frame = walks(days=900)
+    plain = simulate("rank(ts_zscore(close, 20))", frame, settings)
+    assert plain.data == () and "data:" not in str(plain)
+    frame.loc[of(frame, "N3", 300), "close"] /= 4.0
+    frame.loc[of(frame, "N2", 400, 402), "close"] *= 30.0
+    frame.loc[frame["date"] == frame["date"].max(), "date"] = pd.Timestamp("2181-03-01")
+    text = str(simulate("rank(ts_zscore(close, 20))", frame, settings))
+    assert "data: splits divided out of the prices of N3\n" in text
+    assert "data: 2 bars left out as faulty, of N2\n" in text
+    assert "data: 1 day lies in the future, the last is 2181-03-01" in text
 
 
 def test_each_spike_that_was_left_out_is_told() -> None:
