@@ -34,8 +34,9 @@ from alphafoundry.agents.strategy_book import person_sets_state
 from alphafoundry.errors import ConfigurationError, FoundryError, StoreError
 from alphafoundry.settings import load_settings
 from alphafoundry.store import Store, open_store
-from alphafoundry.store.agent_tables import AgentDeskRow
+from alphafoundry.store.agent_tables import AgentDeskRow, ClockKind
 from alphafoundry.store.agents import (
+    newest_agent_desk,
     read_agent_alerts,
     read_agent_desk,
     read_control_decisions,
@@ -196,12 +197,14 @@ def news(desk: str, store: Opened, limit: Limit = 100) -> list[dict[str, Any]]:
 
 @_reading.get("/metrics", response_class=PlainTextResponse)
 def metrics(store: Opened) -> str:
-    """Give the figures of the newest desk of each clock in Prometheus's format."""
+    """Give the figures of the newest desk of each clock in Prometheus's format.
+
+    Counterfactual desks are passed over.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for clock in ("wall", "replay", "simulated"):
-        query = select(AgentDeskRow).where(AgentDeskRow.clock == clock)
-        with store.session() as session:
-            one = session.scalars(query.order_by(AgentDeskRow.created_at.desc())).first()
+    clocks: tuple[ClockKind, ...] = ("wall", "replay", "simulated")
+    for clock in clocks:
+        one = newest_agent_desk(store, clock)
         if one is not None:
             found[one.name] = plain_status(store, one)
     return metrics_text(found)

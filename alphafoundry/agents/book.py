@@ -123,11 +123,13 @@ class TickBook:
     def control(self, actor: str, wanted: Control, at: int) -> None:
         """Change the desk as an agent or a person wants it, with a row for each change."""
 
-        def decide(subject: str, before: str, after: str, undo: str) -> None:
+        def decide(
+            subject: str, before: str, after: str, undo: str, reason: str = wanted.reason
+        ) -> None:
             given = {"subject": subject, "before": before, "after": after, "undo": undo}
-            why = {"reason": wanted.reason, "evidence": dict(wanted.evidence)}
+            why = {"reason": reason, "evidence": dict(wanted.evidence)}
             self.decisions.append({"at": utc(at), "actor": actor, **given, **why})
-            line = json.dumps([at, actor, subject, before, after, wanted.reason])
+            line = json.dumps([at, actor, subject, before, after, reason])
             self._lines.update(line.encode())
 
         if wanted.mode is not None and (wanted.mode, actor) != (self.mode, self.mode_actor):
@@ -142,7 +144,8 @@ class TickBook:
             if state.paused == reason:
                 continue
             after, undo = ("runs", "pause") if reason is None else ("paused", "resume")
-            decide(name, "runs" if state.paused is None else "paused", after, f"{undo} {name}")
+            before = "runs" if state.paused is None else "paused"
+            decide(name, before, after, f"{undo} {name}", reason or wanted.reason)
             state.paused = reason
             if reason is None:
                 state.tripped_at, state.failures_in_row, state.cool_down = None, 0, 0.0

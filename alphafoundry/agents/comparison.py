@@ -53,6 +53,11 @@ class DeskComparison:
         )
 
     @property
+    def comparable(self) -> bool:
+        """Whether both have closed the same sessions, so that their totals can be set apart."""
+        return list(_earned(self.before)) == list(_earned(self.after))
+
+    @property
     def differences(self) -> Sequence[float]:
         """Dollars that each session earned more without it, of those that both have closed."""
         return [other - one for _, one, other in self._earned()]
@@ -61,22 +66,22 @@ class DeskComparison:
     def error(self) -> float | None:
         """Standard error of the sum of `differences`, sessions taken as independent; dollars.
 
-        None with fewer than two sessions.
+        None with fewer than two sessions, and where one desk has closed fewer than the other.
         """
         found = self.differences
-        if len(found) < 2:
+        if len(found) < 2 or not self.comparable:
             return None
         return float(np.std(found, ddof=1)) * math.sqrt(len(found))
 
     def summary(self) -> Sequence[tuple[str, str]]:
         """Return (subject, sentence) pairs."""
         closed, of = len(self.after["sessions"]), len(self.before["sessions"])
-        if closed < of:
+        if not self.comparable:
             return [
                 (
                     "sessions",
                     f"without {self._names()} only {closed} of {of} sessions were closed: the desk "
-                    "cannot do without",
+                    "cannot do without, and no totals are set apart",
                 )
             ]
         parted = self._parted()
@@ -125,7 +130,7 @@ class DeskComparison:
             "without": list(self.without),
             "market": self.before["market"],
             "synthetic": self.before["synthetic"],
-            "difference": self.after["earned"] - self.before["earned"],
+            "difference": self.after["earned"] - self.before["earned"] if self.comparable else None,
             "error": self.error,
             "parted": self._parted(),
             "figures": [
@@ -159,7 +164,12 @@ class DeskComparison:
 
     def _told(self) -> list[tuple[str, str, str, str]]:
         return [
-            (name, _shown(one, unit), _shown(other, unit), _shown(other - one, unit, sign="+"))
+            (
+                name,
+                _shown(one, unit),
+                _shown(other, unit),
+                _shown(other - one, unit, sign="+") if self.comparable else "",
+            )
             for name, one, other, unit in self._figures()
         ]
 

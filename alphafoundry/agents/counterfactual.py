@@ -10,6 +10,7 @@ from alphafoundry.agents.rules import SECTION
 from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.configuration import suggest
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.store.agent_tables import AgentDeskRow
 
 NOTHING = 0.0
 FAR = 1e6
@@ -78,6 +79,17 @@ def schedule_without(values: Mapping[str, Any], names: Sequence[str], environmen
         if changed == before:
             raise ConfigurationError(f"--without {name}: this desk has none; nothing would change")
     return stored_schedule(changed, environment=environment)
+
+
+def counterfactual_of(desk: AgentDeskRow, without: Sequence[str]) -> dict[str, Any]:
+    """Return what the settings of a desk hold of the one that it is simulated like.
+
+    Nothing where it is the same desk once more; a counterfactual that is done again stays one.
+
+    without : agents, limits and costs that the new desk lacks besides
+    """
+    left_out = [*desk.settings.get("without", ()), *without]
+    return {"like": desk.settings.get("like", desk.name), "without": left_out} if left_out else {}
 
 
 def _take_out(values: dict[str, Any], name: str, environment: str) -> None:

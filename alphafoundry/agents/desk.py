@@ -176,7 +176,7 @@ class Desk:
                 elif not self._has_place(book, task):
                     return Step("no place")
             own = book.states[agent]
-            own.begins(0 if forced else now - due_at)
+            own.begins(now, 0 if forced else now - due_at)
             if self._keep_facts:
                 stretched = {"stretch": own.stretch} if own.stretch > 1 else {}
                 record.seen = _plain(seen.facts) | {"mode": seen.mode} | stretched
@@ -375,7 +375,11 @@ class Desk:
             and low is not None
         ):
             if rate < low and settings.on_low == "pause" and state.paused is None:
-                state.paused = f"performance {rate:.2f} is below {low:.2f}"
+                reason = f"performance {rate:.2f} is below {low:.2f}"
+                evidence = {"performance": rate, "performance_threshold": low}
+                book.control(
+                    "desk", Control(reason, pause={task.name: reason}, evidence=evidence), now
+                )
             below = f"{rate:.2f} is below {low:.2f}" if rate < low else None
             self._alert(book, f"performance:{task.name}", now, below)
         took = None

@@ -273,6 +273,7 @@ class TradingFloor:
         """Return all that the floor knows and no row says, as plain values."""
         return {
             "data_until": self.data_until,
+            "began_with": self.began_with,
             "results": dict(self.results),
             "broken_by": self.broken_by,
             "evenings": [asdict(one) for one in self.evenings],
@@ -287,6 +288,7 @@ class TradingFloor:
         """Know again what `kept` returned, read back from JSON."""
         until = kept["data_until"]
         self.data_until = None if until is None else date.fromisoformat(until)
+        self.began_with = kept["began_with"]
         self.results = dict(kept["results"])
         self.broken_by = kept["broken_by"]
         self.evenings = [

@@ -24,6 +24,9 @@ LATE_WEIGHT = 0.2
 """Of the newest tick in how late an agent's ticks begin."""
 
 MOST_LATE = 2.0
+LATE_BELIEVED = 10
+"""Intervals for which lateness is believed: of an agent that begins no more it says nothing."""
+
 NOT_LATE = 0.005
 """Intervals; what is later or less late counts as this much, or as nothing."""
 
@@ -52,6 +55,7 @@ class AgentState:
     inputs_version : what its last run worked on
     paused : reason why a person or the desk paused it, None where nobody did
     late : how late its ticks begin, as a share of its interval; the last ones count most
+    late_at : when its newest tick began while it was so late
     stretch : only every so manieth of its ticks runs, 1 is each; meta_control stretches under load
     """
 
@@ -72,6 +76,7 @@ class AgentState:
     inputs_version: str | None = None
     paused: str | None = None
     late: float = 0.0
+    late_at: int = 0
     stretch: int = 1
 
     def health(self, now: int) -> float:
@@ -100,9 +105,14 @@ class AgentState:
         """Return when a tripped agent may try once, None where it is not tripped."""
         return None if self.tripped_at is None else self.tripped_at + self.cool_down
 
-    def begins(self, seconds_late: int) -> None:
+    def lateness(self, now: int) -> float:
+        """Return how late its ticks begin; 0 where none has begun for ten intervals."""
+        return self.late if now - self.late_at <= LATE_BELIEVED * self.interval else 0.0
+
+    def begins(self, now: int, seconds_late: int) -> None:
         """Take in how late a tick begins."""
         if seconds_late > 0 or self.late:
+            self.late_at = now
             share = min(seconds_late / self.interval, MOST_LATE)
             late = round(self.late + LATE_WEIGHT * (share - self.late), 3)
             self.late = late if late > NOT_LATE else 0.0

@@ -310,7 +310,7 @@ class DeskSimulation:
         self.began_at = began_at
         self.simulator = Simulator(self.desk, began_at)
         self.ticks = TickCount()
-        self._began_with = self.floor.began_with = account.equity()
+        self.floor.began_with = account.equity()
         self._cpu = 0.0
         self._preparing = 0.0
         if checkpoint is not None:
@@ -454,6 +454,7 @@ class DeskSimulation:
         for line in self.floor.account.lines():
             digest.update(line.encode())
         decisions = read_control_decisions(self._store, self.name)
+        assert self.floor.began_with is not None
         report = DeskReport(
             desk=self.name,
             label=self._panel.label,
@@ -474,7 +475,7 @@ class DeskSimulation:
             ],
             risk=self.floor.results.get("risk_management", {}),
             synthetic=self._panel.synthetic,
-            began_with=self._began_with,
+            began_with=self.floor.began_with,
             seconds=self._cpu,
             preparing=self._preparing,
             research=self._research,
@@ -506,7 +507,6 @@ class DeskSimulation:
                 "account": self.floor.account.kept(),
                 "book": book.kept(),
                 "simulator": self.simulator.kept(),
-                "began_with": self._began_with,
                 "seconds": self._cpu,
             }
             # Rows that no checkpoint goes with cannot be gone on from.
@@ -518,12 +518,12 @@ class DeskSimulation:
             self.ticks.add(agent, outcome, reason, count)
 
     def _restore(self, checkpoint: Mapping[str, Any]) -> None:
-        self.floor.restore(checkpoint["floor"])
+        # A simulation that was cut by an earlier version kept it beside the floor.
+        self.floor.restore({"began_with": checkpoint.get("began_with"), **checkpoint["floor"]})
         self.desk.book.restore(checkpoint["book"])
         self.desk.remember_alerts(
             one.key for one in read_agent_alerts(self._store, self.name) if one.resolved_at is None
         )
         self.simulator.restore(checkpoint["simulator"])
-        self._began_with = self.floor.began_with = checkpoint["began_with"]
         self._cpu = checkpoint["seconds"]
         self._count_stored()

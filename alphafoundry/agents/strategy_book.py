@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from alphafoundry.agents.control import desk_time
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import utc
+from alphafoundry.agents.model_signals import is_model
 from alphafoundry.configuration import suggest
 from alphafoundry.errors import FoundryError
 from alphafoundry.simulation.pnl import lag
@@ -66,6 +67,14 @@ def take_up(floor: TradingFloor, now: int) -> None:
     floor.trade(_in_order(floor.strategies, [one for one in rows if one.state == "live"]))
 
 
+def may_go(alpha_id: str, live: Sequence[LiveStrategy]) -> bool:
+    """Return whether a strategy may be retired: one that is no model has to trade on.
+
+    A model ends with the last alpha that it reads.
+    """
+    return any(one.alpha_id != alpha_id and not is_model(one) for one in live)
+
+
 def trade_live(floor: TradingFloor) -> None:
     """Let the floor trade what the rows say is live by now."""
     live = read_strategies(floor.store, floor.desk, state="live")
@@ -91,9 +100,23 @@ def set_state(
     now: int,
     reason: str,
     evidence: Mapping[str, Any],
+    found_on: date | None = None,
 ) -> None:
-    """Change a strategy's state for an agent, and let the floor trade what is live then."""
-    _write(floor.store, floor.desk, alpha_id, state, actor, utc(now), reason, evidence)
+    """Change a strategy's state for an agent, and let the floor trade what is live then.
+
+    found_on : day after which its days are fresh from now on; None leaves it
+    """
+    _write(
+        floor.store,
+        floor.desk,
+        alpha_id,
+        state,
+        actor,
+        utc(now),
+        reason,
+        evidence,
+        found_on=found_on,
+    )
     trade_live(floor)
 
 
@@ -129,9 +152,12 @@ def person_sets_state(
     before = rows[alpha_id].state
     if before == state:
         return f"desk {found.name}: {alpha_id} is {state} already"
-    others = [row for row in rows.values() if row.state == "live" and row.alpha_id != alpha_id]
-    if state == "retired" and not others:
-        raise FoundryError(f"desk {found.name}: {alpha_id} is the last that trades; halt the desk")
+    live = [LiveStrategy.from_json(row.strategy) for row in rows.values() if row.state == "live"]
+    if state == "retired" and not may_go(alpha_id, live):
+        raise FoundryError(
+            f"desk {found.name}: {alpha_id} is the last that trades, but for models that read it; "
+            "halt the desk"
+        )
     _write(store, found.name, alpha_id, state, getpass.getuser(), at, reason, {})
     return f"desk {found.name}: {alpha_id} {before} -> {state}: {reason}"
 
@@ -164,7 +190,8 @@ def set_model_state(
 ) -> str:
     """Change a model's state together with the decision's row; return a line about it.
 
-    What trades its forecasts is retired with it.
+    What trades its forecasts is retired with it. One that comes back into the shadow is judged by
+    the days after that alone.
 
     at : the desk's time
     """
@@ -172,6 +199,8 @@ def set_model_state(
         row = rows.model(model)
         before = row.state
         row.state, row.changed_at, row.reason = state, at, reason
+        if state == "shadow":
+            row.evidence = {**row.evidence, "back_since": at.date().isoformat()}
         rows.decide(
             at,
             actor=actor,
@@ -197,12 +226,15 @@ def _write(
     at: datetime,
     reason: str,
     evidence: Mapping[str, Any],
+    *,
+    found_on: date | None = None,
 ) -> None:
     with desk_transaction(store, desk) as rows:
         row = rows.strategy(alpha_id)
         before = row.state
         row.state, row.changed_at = state, at
         row.reason, row.evidence = reason, dict(evidence)
+        row.found_on = found_on or row.found_on
         rows.decide(
             at,
             actor=actor,

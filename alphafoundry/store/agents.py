@@ -33,6 +33,9 @@ from alphafoundry.store.runs import is_alive
 from alphafoundry.store.strategy_tables import DeskStrategyRow
 from alphafoundry.store.tables import RunRow
 
+IS_COUNTERFACTUAL = AgentDeskRow.settings["without"].as_string().is_not(None)
+"""Whether a desk is another one without an agent, a limit or a cost."""
+
 
 def open_agent_desk(
     store: Store,
@@ -84,18 +87,28 @@ def read_agent_desk(store: Store, name: str | None = None) -> AgentDeskRow:
     ------
     StoreError : there is none
     """
-    query = select(AgentDeskRow).order_by(AgentDeskRow.created_at.desc(), AgentDeskRow.name.desc())
-    query = query.where(
-        AgentDeskRow.settings["without"].as_string().is_(None)
-        if name is None
-        else AgentDeskRow.name == name
-    )
-    with store.session() as session:
-        found = session.scalars(query.limit(1)).one_or_none()
+    if name is None:
+        found = newest_agent_desk(store)
+    else:
+        with store.session() as session:
+            found = session.get(AgentDeskRow, name)
     if found is None:
         what = "no desk yet; run `make desk`" if name is None else f"no desk {name!r}"
         raise StoreError(f"{store.label}: there is {what}")
     return found
+
+
+def newest_agent_desk(store: Store, clock: ClockKind | None = None) -> AgentDeskRow | None:
+    """Return the newest desk that is no counterfactual of another, None where there is none.
+
+    clock : of such desks alone; None is of any
+    """
+    query = select(AgentDeskRow).where(~IS_COUNTERFACTUAL)
+    if clock is not None:
+        query = query.where(AgentDeskRow.clock == clock)
+    newest = (AgentDeskRow.created_at.desc(), AgentDeskRow.name.desc())
+    with store.session() as session:
+        return session.scalars(query.order_by(*newest).limit(1)).one_or_none()
 
 
 class DeskTransaction:

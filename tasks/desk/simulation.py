@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from alphafoundry.agents.comparison import DeskComparison
-from alphafoundry.agents.counterfactual import schedule_without
+from alphafoundry.agents.counterfactual import counterfactual_of, schedule_without
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.living import Punctuality
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
@@ -114,12 +114,14 @@ async def run_of_desk(
         with open_store(url, home=settings.home) as store:
             research = 0.0
             strategies: Sequence[LiveStrategy] | None = None
+            more: dict[str, Any] = {}
             if plan is None:
                 earlier = read_agent_desk(store, like)
                 plan = schedule_without(earlier.schedule, without, environment)
                 if without:
                     _check_same_market(earlier, panel.fingerprint)
                 strategies = strategies_of(earlier)
+                more = counterfactual_of(earlier, without)
             hours, days = sessions_of(panel, plan.orchestrator.exchange, sessions)
             anew = restart or like is not None or replay_from is not None
             cut = None if anew else cut_simulation(store, asked, plan)
@@ -197,7 +199,7 @@ async def run_of_desk(
                         settings={
                             **asked,
                             "strategies": [one.to_json() for one in strategies],
-                            **({"like": like, "without": list(without)} if without else {}),
+                            **more,
                         },
                         checkpoint=checkpoint,
                         workers=workers,

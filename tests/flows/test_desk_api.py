@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from alphafoundry.settings import load_settings
 from alphafoundry.store import open_store
-from alphafoundry.store.agents import read_agent_desk
+from alphafoundry.store.agents import open_agent_desk, read_agent_desk
 from flows.desk_api import TOKEN as VARIABLE
 from flows.desk_api import application
 from flows.desk_command import _reason
@@ -32,7 +32,7 @@ def client(tmp_path_factory) -> Iterator[TestClient]:
 
 
 def test_status_ticks_alerts_and_reasons_are_read_without_a_token(client) -> None:
-    assert [one["desk"] for one in client.get("/desks").json()] == ["small"]
+    assert "small" in [one["desk"] for one in client.get("/desks").json()]
     status = client.get("/desks/newest").json()
     assert status["desk"] == "small"
     assert 0 < status["performance_metrics"]["overall_health"] < 1
@@ -49,6 +49,23 @@ def test_metrics_come_from_the_store(client) -> None:
     text = client.get("/metrics").text
     assert 'foundry_agent_health{desk="small",agent="meta_control"} 1.0' in text
     assert "foundry_desk_state" in text
+
+
+def test_a_counterfactual_has_no_metrics(client) -> None:
+    with open_store(home=client.home) as store:
+        real = read_agent_desk(store, "small")
+        for name, clock in (("without", real.clock), ("alone", "simulated")):
+            open_agent_desk(
+                store,
+                name,
+                market_label=real.market_label,
+                clock=clock,
+                began_at=real.began_at,
+                schedule=real.schedule,
+                settings={**real.settings, "like": "small", "without": ["costs"]},
+            )
+    text = client.get("/metrics").text
+    assert 'desk="small"' in text and "without" not in text and "alone" not in text
 
 
 def test_a_desk_as_of_a_day(client) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.agents.floor import TradingFloor, floor_of
+from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.errors import MarketError
 from alphafoundry.market.market_folder import is_market_folder, read_state
@@ -51,7 +51,7 @@ class DataSyncParameters(Parameters):
 
 def _newest(context: AgentContext) -> str | None:
     floor = floor_of(context)
-    if floor.results.get(OWN, {}).get("vendor_failed"):
+    if floor.results.get(OWN, {}).get("ask_again"):
         return None
     return floor.newest_bar(context.now).isoformat()
 
@@ -60,7 +60,8 @@ def _newest(context: AgentContext) -> str | None:
 def data_sync(context: AgentContext) -> AgentResult:
     """Release the bars of every session that closed at least 15 minutes ago.
 
-    A vendor that fails is asked again by the next tick, and holds up nothing.
+    The vendor is asked when they are in. One that fails is asked again by the next tick, and holds
+    up nothing.
     """
     floor, given = floor_of(context), context.parameters
     if "market" not in given.data_sources or "market_data" not in given.sync_types:
@@ -68,11 +69,10 @@ def data_sync(context: AgentContext) -> AgentResult:
     before, newest = floor.data_until, floor.newest_bar(context.now)
     dates = floor.panel.dates
     rows = (dates <= np.datetime64(newest)) & (dates > np.datetime64(before))
-    vendor = "" if floor.simulated else _from_vendor(floor, given, newest.isoformat())
     if before is None:
         # The days before the desk began are history: nothing was held.
         floor.release(newest)
-        told = f"bars to {newest}{vendor}"
+        told = f"bars to {newest}{_from_vendor(context, newest.isoformat(), new=True)}"
         return AgentResult(told, figures={"data_until": newest.isoformat()})
     figures: dict[str, object] = {"days": int(rows.sum()), "data_until": newest.isoformat()}
     for day in dates[rows].tolist():
@@ -82,24 +82,32 @@ def data_sync(context: AgentContext) -> AgentResult:
     if given.data_validation and rows.any():
         figures |= _gaps(floor.panel.fields["close"], np.flatnonzero(rows))
     what = f", {figures['gaps']} bars missing" if figures.get("gaps") else ""
+    vendor = _from_vendor(context, newest.isoformat(), new=bool(rows.any()))
     told = f"{figures['days']} days of bars, to {newest}{what}{vendor}"
     return AgentResult(told, figures=figures)
 
 
-def _from_vendor(floor: TradingFloor, given: DataSyncParameters, newest: str) -> str:
+def _from_vendor(context: AgentContext, newest: str, *, new: bool) -> str:
     """Bring the market's folder up to date, once for each new session; return what to tell of it.
 
     newest : the desk's newest session
+    new : whether this run took in bars
     """
+    floor = floor_of(context)
     folder = Path(floor.panel.source)
     seen = floor.results.get(OWN, {})
-    if not is_market_folder(folder) or seen.get("updated") == newest:
+    if floor.simulated or not is_market_folder(folder) or seen.get("updated") == newest:
         return ""
     state = read_state(folder)
     kind = state.source.partition(":")[0]
     name = _NAMES.get(kind, "files")
-    if name not in given.data_sources:
+    if name not in context.parameters.data_sources:
         return f"; {folder.name} is not updated: data_sources leaves out {name}"
+    own = context.agents.get(OWN)
+    if new and own is not None and own.failures_in_row:
+        # A vendor that hangs gets a run killed, and what that took in is taken in again: by itself.
+        floor.results[OWN] = {"ask_again": True}
+        return f"; {name} is asked by the next run, as the last one failed"
     # What updates a folder is loaded for a desk that does so alone.
     from alphafoundry.market.update import update_market
 
@@ -107,7 +115,7 @@ def _from_vendor(floor: TradingFloor, given: DataSyncParameters, newest: str) ->
         source = source_named(state.source, folder, progress=lambda line: None)
         lines = update_market(folder, source, exchange=state.exchange).lines()
     except MarketError as problem:
-        floor.results[OWN] = {"vendor_failed": True}
+        floor.results[OWN] = {"ask_again": True}
         return f"; {name} gave nothing: {problem}"
     floor.results[OWN] = {"updated": newest}
     return f"; {name}: {'; '.join(lines)}"

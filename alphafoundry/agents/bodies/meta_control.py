@@ -11,7 +11,7 @@ from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.load import lateness, relief
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control, Parameters, agent
 from alphafoundry.agents.retirement import declines
-from alphafoundry.agents.strategy_book import set_state, take_up
+from alphafoundry.agents.strategy_book import may_go, set_state, take_up
 from alphafoundry.errors import FoundryError
 
 OWN = "meta_control"
@@ -30,7 +30,8 @@ class ControlParameters(Parameters):
     retire_strategies : whether a strategy that runs below what its search led to expect is retired
     late_threshold : share of its interval by which an agent of priority critical or high may begin
         late before agents that can wait run more seldom
-    most_stretch : intervals that such an agent waits at most; 1 stretches none
+    most_stretch : intervals that such an agent waits at most, and no more than four hours; 1
+        stretches none
     """
 
     control_mode: Literal["adaptive", "observe"] = "adaptive"
@@ -85,11 +86,15 @@ def _with_relief(context: AgentContext, wanted: Control) -> Control:
     """Return it together with what is stretched or restored, for how late urgent agents begin."""
     given = context.parameters
     changed = relief(
-        context.agents, context.priorities, threshold=given.late_threshold, most=given.most_stretch
+        context.agents,
+        context.priorities,
+        now=context.now,
+        threshold=given.late_threshold,
+        most=given.most_stretch,
     )
     if not changed or given.control_mode == "observe":
         return wanted
-    late, name = lateness(context.agents, context.priorities)
+    late, name = lateness(context.agents, context.priorities, context.now)
     reason = f"{name} begins {late:.0%} of its interval late, threshold {given.late_threshold:.0%}"
     evidence = {**wanted.evidence, "late": late, "late_threshold": given.late_threshold}
     changes_state = wanted.mode not in (None, context.mode)
@@ -100,7 +105,8 @@ def _with_relief(context: AgentContext, wanted: Control) -> Control:
 def _retire(context: AgentContext) -> list[str]:
     """Retire strategies that have declined, once for each new day of bars; return lines.
 
-    The last one stays: a desk without any would not even close its positions.
+    The last one that is no model stays, as models go with what they read: a desk without any would
+    not even close its positions.
     """
     floor, given = floor_of(context), context.parameters
     if floor.data_until is None:
@@ -118,7 +124,7 @@ def _retire(context: AgentContext) -> list[str]:
     told = []
     over = [one for one in declines(floor) if one.is_over]
     for one in sorted(over, key=lambda decline: decline.threshold - decline.sum):
-        if len(floor.strategies) > 1:
+        if may_go(one.alpha_id, floor.strategies):
             set_state(
                 floor,
                 one.alpha_id,

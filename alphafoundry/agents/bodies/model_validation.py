@@ -16,7 +16,7 @@ from alphafoundry.agents.hours import utc
 from alphafoundry.agents.model_signals import model_strategy
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 from alphafoundry.agents.retirement import ONCE_IN, SHRUNK
-from alphafoundry.agents.strategy_book import set_model_state, take_up, trade_live
+from alphafoundry.agents.strategy_book import set_model_state, set_state, take_up, trade_live
 from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.models import (
     ENOUGH,
@@ -38,7 +38,7 @@ from alphafoundry.store.models import (
     record_predictions,
     settle_prediction,
 )
-from alphafoundry.store.strategies import propose_strategies
+from alphafoundry.store.strategies import propose_strategies, read_strategies
 
 OWN = "model_validation"
 ALLOWANCE = 0.1
@@ -153,7 +153,7 @@ def _judge(
     floor: TradingFloor, given: ValidationParameters, rows: list[ModelRow], now: int
 ) -> list[str]:
     lines = []
-    known = {row.model: read_information(floor.store, floor.desk, row.model) for row in rows}
+    known = {row.model: _information(floor, row) for row in rows}
     champion = next((row for row in rows if row.state == "champion"), None)
     if champion is not None:
         decline = _decline(champion, known[champion.model])
@@ -179,8 +179,32 @@ def _judge(
     return lines
 
 
+def _information(floor: TradingFloor, row: ModelRow) -> dict[date, float]:
+    """Return day to rank correlation, of the days since a model came into the shadow last."""
+    found = read_information(floor.store, floor.desk, row.model)
+    since = row.evidence.get("back_since", "")
+    return {day: value for day, value in found.items() if day.isoformat() > since}
+
+
 def _propose(floor: TradingFloor, row: ModelRow, now: int) -> None:
-    """Write the new champion's forecasts as a strategy, which incubates as any other."""
+    """Let the new champion's forecasts incubate as any other strategy.
+
+    Those of one that was retired and has won again do so anew.
+    """
+    reason = "the forecasts of the champion"
+    retired = read_strategies(floor.store, floor.desk, state="retired")
+    if row.model in {one.alpha_id for one in retired}:
+        set_state(
+            floor,
+            row.model,
+            "incubating",
+            actor=OWN,
+            now=now,
+            reason=f"{reason}, which has won again",
+            evidence={},
+            found_on=floor.data_until,
+        )
+        return
     propose_strategies(
         floor.store,
         floor.desk,
@@ -195,7 +219,7 @@ def _propose(floor: TradingFloor, row: ModelRow, now: int) -> None:
                 "sharpe": None,
                 "trials": row.trials,
                 "changed_at": utc(now),
-                "reason": "the forecasts of the champion",
+                "reason": reason,
                 "evidence": {},
                 "synthetic": floor.panel.synthetic,
             }

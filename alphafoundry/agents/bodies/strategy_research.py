@@ -228,7 +228,8 @@ def _judged(
         before = np.zeros(1)
     error = float((since if one.counts_from else before).std() / np.sqrt(len(since)))
     expected, mean = float(before.mean()), float(since.mean())
-    nearest, alike = _most_alike(floor, dates, earned)
+    own = _own_days(one, dates)
+    nearest, alike = _most_alike(floor, dates[own], earned[own])
     evidence = {
         "sessions": len(since),
         "mean_a_day": mean,
@@ -269,9 +270,18 @@ def _most_alike(
     if not floor.strategies:
         return "", 0.0
     dates, returns = strategy_returns(floor)
-    found = [pnl_correlation(days, earned, dates, other) for other in returns]
+    found = []
+    for one, other in zip(floor.strategies, returns, strict=True):
+        own = _own_days(one, dates)
+        found.append(pnl_correlation(days, earned, dates[own], other[own]))
     place = int(np.argmax(np.nan_to_num(found)))
     return floor.strategies[place].alpha_id, float(np.nan_to_num(found[place]))
+
+
+def _own_days(one: LiveStrategy, dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """Return which days a strategy may hold something on: a model nothing while it was learned."""
+    since = one.counts_from
+    return np.ones(len(dates), dtype=bool) if since is None else dates > np.datetime64(since)
 
 
 _PRICES = frozenset({"open", "high", "low", "close", "vwap", "volume", "adv20", "returns", "cap"})

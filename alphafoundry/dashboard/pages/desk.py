@@ -32,6 +32,7 @@ from alphafoundry.dashboard.tables import (
     since,
 )
 from alphafoundry.store.agent_tables import AgentDeskRow, AgentTickRow, ControlDecisionRow
+from alphafoundry.store.agents import IS_COUNTERFACTUAL
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     DeskRow,
@@ -227,7 +228,15 @@ def desk(request: Request, desk: str = "") -> Response:
         holdings=holdings,
         sessions=sessions,
         stops=what_would_stop(found),
-        labels=[found["market_label"], f"{found['clock']} clock, bars to {found['data_until']}"],
+        labels=[
+            found["market_label"],
+            f"{found['clock']} clock, bars to {found['data_until']}",
+            *(
+                [f"a counterfactual: {found['like']} without {' and '.join(found['without'])}"]
+                if found["without"]
+                else []
+            ),
+        ],
     )
 
 
@@ -326,7 +335,10 @@ async def steer(request: Request, action: str) -> Response:
 
 
 def read_desk(connection: Any, name: str) -> tuple[Row | None, list[str]]:
-    """Return a desk with its account and newest risk, None is the newest; and all names."""
+    """Return a desk with its account and newest risk, and all names, counterfactuals last.
+
+    name : "" is the newest that is no counterfactual of another
+    """
     risk = (
         select(AgentTickRow.result)
         .where(
@@ -360,6 +372,8 @@ def read_desk(connection: Any, name: str) -> tuple[Row | None, list[str]]:
             AgentDeskRow.data_until,
             AgentDeskRow.schedule,
             AgentDeskRow.run_id,
+            AgentDeskRow.settings["like"].as_string().label("like"),
+            AgentDeskRow.settings["without"].label("without"),
             DeskRow.state,
             DeskRow.state_reason,
             DeskRow.synthetic,
@@ -369,7 +383,7 @@ def read_desk(connection: Any, name: str) -> tuple[Row | None, list[str]]:
             limits.label("limits"),
         )
         .outerjoin(DeskRow, DeskRow.name == AgentDeskRow.name)
-        .order_by(AgentDeskRow.created_at.desc(), AgentDeskRow.name.desc())
+        .order_by(IS_COUNTERFACTUAL, AgentDeskRow.created_at.desc(), AgentDeskRow.name.desc())
         .limit(50)
     )
     if name:

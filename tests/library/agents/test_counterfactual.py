@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from alphafoundry.agents.comparison import DeskComparison
-from alphafoundry.agents.counterfactual import COSTS, LIMITS, schedule_without
+from alphafoundry.agents.counterfactual import COSTS, LIMITS, counterfactual_of, schedule_without
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.schedule_check import checked_schedule
@@ -19,7 +19,7 @@ from alphafoundry.agents.status import desk_status
 from alphafoundry.errors import FoundryError
 from alphafoundry.runs import Report, to_markdown
 from alphafoundry.store import Store, open_store
-from alphafoundry.store.agents import count_ticks
+from alphafoundry.store.agents import count_ticks, read_agent_desk
 from tests.library.agents.small_desks import SCHEDULE, small_desk, small_panel
 
 SESSIONS = 3
@@ -109,6 +109,20 @@ def test_two_desks_stand_side_by_side(tmp_path: Path, values: dict[str, Any]) ->
     assert f"only 0 of {SESSIONS} sessions" in none.summary()[0][1]
 
 
+def test_desks_with_other_sessions_are_not_set_apart(tmp_path: Path) -> None:
+    panel = small_panel()
+    with open_store(None, home=tmp_path) as store:
+        whole = report_of(store, panel, tmp_path, "whole").to_json()
+    fewer = {**whole, "sessions": whole["sessions"][:2], "desk": "cut"}
+    fewer |= {"equity": fewer["sessions"][-1]["equity"], "earned": whole["earned"] / 3}
+    found = DeskComparison(whole, fewer, ("data_sync",))
+    plain = found.to_json()
+    assert (plain["difference"], plain["error"]) == (None, None)
+    assert {row["difference"] for row in found.tables()[0].rows} == {""}
+    assert len(plain["sessions"]) == 2 and "earned" in to_markdown(found)
+    assert "only 2 of 3 sessions were closed" in found.summary()[0][1]
+
+
 def test_the_newest_desk_is_no_counterfactual(tmp_path: Path) -> None:
     panel = small_panel()
     with open_store(None, home=tmp_path) as store:
@@ -121,6 +135,14 @@ def test_the_newest_desk_is_no_counterfactual(tmp_path: Path) -> None:
         ):
             pass
         assert desk_status(store).desk.name == "first"
+        first, other = read_agent_desk(store, "first"), read_agent_desk(store, "other")
+        # Done again it stays what it is; without more it is the first without both.
+        assert counterfactual_of(first, ()) == {}
+        assert counterfactual_of(other, ()) == {"like": "first", "without": ["costs"]}
+        assert counterfactual_of(other, ["explanation"]) == {
+            "like": "first",
+            "without": ["costs", "explanation"],
+        }
         assert "a counterfactual: first without costs" in list(desk_status(store, "other").lines())
         with pytest.raises(FoundryError, match="no finished simulation"):
             finished_simulation(store, "first")

@@ -9,6 +9,7 @@ import pytest
 
 from alphafoundry.agents.bodies.data_sync import DataSyncParameters, data_sync
 from alphafoundry.agents.floor import TradingFloor
+from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.registry import AgentContext
@@ -95,6 +96,44 @@ def test_the_folder_of_the_market_is_updated_from_its_vendor_and_a_fault_holds_u
             version, quiet = sync("market", "alpaca")
             assert version == str(first) and "alpaca" not in quiet.summary
             assert len(service.asked) == asked
+
+
+def test_the_vendor_is_asked_when_the_bars_of_the_session_are_in(tmp_path, monkeypatch):
+    folder = tmp_path / "bars"
+    with served(lambda path, query, number: (200, alpaca_bars(), {})) as service:
+        monkeypatch.setenv("FOUNDRY_ALPACA_DATA_URL", service.address)
+        monkeypatch.setenv("APCA_API_KEY_ID", "known")
+        monkeypatch.setenv("APCA_API_SECRET_KEY", "hush-hush")
+        source = source_named("alpaca", folder, symbols="AAA", progress=lambda line: None)
+        update_market(folder, source, exchange="XNYS", now=datetime(2024, 3, 9, tzinfo=UTC))
+        panel = replace(small_panel(), source=str(folder))
+        with research_floor(tmp_path, panel, simulated=False) as floor:
+            floor.account = _Account()
+            floor.data_until = floor.panel.dates[-2].item()
+            day = floor.panel.dates[-1].item()
+            now = next(one for one in floor.hours.sessions if one.day == day).closes + 1200
+            agent = known_agents()["data_sync"]
+            state = AgentState(600.0)
+
+            def sync():
+                given = DataSyncParameters(data_sources=("market", "alpaca"))
+                context = AgentContext(
+                    floor, "data_sync", now, now, now + 60, given, 0, agents={"data_sync": state}
+                )
+                return agent.inputs_version(context), agent.run(context)
+
+            asked = len(service.asked)
+            with pytest.raises(StoreError, match="is away"):
+                sync()
+            assert len(service.asked) == asked
+            state.fold("failed", now)
+            # What failed might have been a vendor that hangs: the bars are taken in by themselves.
+            _, alone = sync()
+            assert "asked by the next run" in alone.summary
+            assert floor.data_until == day and len(service.asked) == asked
+            version, done = sync()
+            assert version is None and "; alpaca: " in done.summary
+            assert len(service.asked) > asked
 
 
 def test_a_session_whose_closing_fails_is_closed_by_the_next_attempt(tmp_path):

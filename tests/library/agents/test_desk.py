@@ -16,6 +16,7 @@ from alphafoundry.agents.desk import TimedOut
 from alphafoundry.agents.due_times import due_times
 from alphafoundry.agents.registry import AgentContext, AgentResult, Control
 from alphafoundry.agents.simulator import Simulator
+from alphafoundry.agents.status import desk_status
 from alphafoundry.errors import ConfigurationError, MarketError, StoreError
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_agent_alerts, read_control_decisions, read_ticks
@@ -241,6 +242,29 @@ def test_the_success_rate_is_held_against_its_threshold(tmp_path, store):
     # From five ticks on.
     assert outcomes[-2:] == ["blocked", "blocked"] and "blocked" not in outcomes[:5]
     assert any(one.key == "performance:work" for one in read_agent_alerts(store, "test"))
+    (decision,) = read_control_decisions(store, "test")
+    assert (decision.actor, decision.subject, decision.after) == ("desk", "work", "paused")
+    assert decision.reason == "performance 0.60 is below 0.90"
+    assert decision.undo == "resume work"
+
+
+def test_each_pause_by_an_agent_has_its_own_reason(tmp_path, store):
+    schedule = schedule_of(
+        tmp_path, "  chief: {interval_minutes: 1}\n  work: {interval_minutes: 1}\n"
+    )
+
+    def chief(context: AgentContext) -> AgentResult:
+        return AgentResult(
+            control=Control("all is well", "ACTIVE", {"work": "3 failures in a row"})
+        )
+
+    book = stored_book(store, schedule, NOON)
+    desk = desk_of(schedule, HOURS, NOON, {"chief": chief}, book=book)
+    desk.step("chief", GivenClock(NOON + 60))
+    decisions = {one.subject: one.reason for one in read_control_decisions(store, "test")}
+    assert decisions["work"] == "3 failures in a row"
+    rows = {row[0]: row[-1] for row in desk_status(store).rows()}
+    assert rows["work"] == "paused: 3 failures in a row"
 
 
 def test_an_agent_without_concurrency_waits_for_its_own_tick(tmp_path, store):

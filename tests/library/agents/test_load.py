@@ -47,7 +47,8 @@ def states_with(late: float, **stretch: int) -> dict[str, AgentState]:
 
 def test_low_is_stretched_before_medium_and_restored_after_it() -> None:
     def step(late: float, **stretch: int) -> dict[str, int]:
-        return relief(states_with(late, **stretch), PRIORITIES, threshold=0.25, most=4)  # type: ignore[arg-type]
+        states = states_with(late, **stretch)
+        return relief(states, PRIORITIES, now=0, threshold=0.25, most=4)  # type: ignore[arg-type]
 
     assert step(0.3) == {"low": 2}
     assert step(0.3, low=2) == {"low": 4}
@@ -64,7 +65,8 @@ def test_stretches_stay_within_bounds_and_go_back(lates: list[float], most: int)
     states = states_with(0.0)
     for late in [*lates, *[0.0] * 20]:
         states["urgent"].late = late
-        for name, every in relief(states, PRIORITIES, threshold=0.25, most=most).items():  # type: ignore[arg-type]
+        changed = relief(states, PRIORITIES, now=0, threshold=0.25, most=most)  # type: ignore[arg-type]
+        for name, every in changed.items():
             states[name].stretch = every
         assert all(1 <= one.stretch <= most for one in states.values())
         assert states["urgent"].stretch == states["soon"].stretch == 1
@@ -73,16 +75,35 @@ def test_stretches_stay_within_bounds_and_go_back(lates: list[float], most: int)
 
 def test_lateness_is_smoothed_and_fades() -> None:
     state = AgentState(60.0)
-    state.begins(0)
+    state.begins(0, 0)
     assert state.late == 0.0
     for _ in range(30):
-        state.begins(30)
+        state.begins(0, 30)
     assert state.late == pytest.approx(0.5, abs=0.01)
-    state.begins(86_400)
+    state.begins(0, 86_400)
     assert state.late <= 0.8 * 0.5 + 0.2 * 2.0 + 1e-9
     for _ in range(60):
-        state.begins(0)
+        state.begins(0, 0)
     assert state.late == 0.0
+
+
+def test_lateness_of_an_agent_that_begins_no_more_is_not_believed_for_ever() -> None:
+    states = states_with(0.0, low=2)
+    for n in range(5):
+        states["urgent"].begins(300 * n, 600)
+    assert relief(states, PRIORITIES, now=1200 + 3000, threshold=0.25, most=4) == {"low": 4}  # type: ignore[arg-type]
+    assert relief(states, PRIORITIES, now=1200 + 3001, threshold=0.25, most=4) == {"low": 1}  # type: ignore[arg-type]
+
+
+def test_no_interval_is_stretched_beyond_four_hours() -> None:
+    states = states_with(1.0)
+    for name, minutes in {"low": 60, "middle": 180}.items():
+        states[name].interval = 60.0 * minutes
+    for _ in range(9):
+        changed = relief(states, PRIORITIES, now=0, threshold=0.25, most=16)  # type: ignore[arg-type]
+        for name, every in changed.items():
+            states[name].stretch = every
+    assert {name: one.stretch for name, one in states.items() if one.stretch > 1} == {"low": 4}
 
 
 def test_a_stretched_agent_runs_at_some_of_its_times_and_misses_none(tmp_path: Path) -> None:
@@ -138,6 +159,9 @@ def test_each_change_is_a_row_that_a_person_can_undo(tmp_path: Path) -> None:
 
 
 def test_meta_control_says_why_and_observes_where_told(tmp_path: Path) -> None:
+    late = states_with(0.5)
+    late["urgent"].late_at = MORNING
+
     def context(**given: object) -> AgentContext:
         return AgentContext(
             floor=floor,
@@ -147,7 +171,7 @@ def test_meta_control_says_why_and_observes_where_told(tmp_path: Path) -> None:
             deadline=MORNING + 60,
             parameters=ControlParameters.model_validate(given),
             seed=1,
-            agents=states_with(0.5),
+            agents=late,
             priorities=PRIORITIES,  # type: ignore[arg-type]
         )
 

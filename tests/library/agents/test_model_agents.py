@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from alphafoundry.agents.hours import utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.model_signals import is_model, rule_weights
-from alphafoundry.agents.strategy_book import set_state
+from alphafoundry.agents.strategy_book import set_model_state, set_state, strategy_returns
 from alphafoundry.models import read_model
+from alphafoundry.simulation.pnl import lag
 from alphafoundry.store.agents import read_control_decisions
 from alphafoundry.store.models import change_model, read_information, read_models
 from alphafoundry.store.strategies import read_strategies
 from alphafoundry.trading.portfolio import LiveStrategy
 from alphafoundry.trading.portfolio.signals import signal_history
+from tests.library.agents.desks import hours_of
 from tests.library.agents.research_floor import research_floor, session_of, tick
 from tests.library.agents.small_desks import small_panel
-from tests.library.trading.markets import REVERSAL, strategy
+from tests.library.trading.markets import REVERSAL, market, strategy
 
 INNOVATION = known_agents()["model_innovation"]
 VALIDATION = known_agents()["model_validation"]
@@ -90,6 +93,13 @@ def test_the_champion_s_forecasts_incubate_trade_and_end_with_it(tmp_path):
         assert f"{champion.model} " in judged.summary
         (row,) = [r for r in read_strategies(floor.store, "small") if r.alpha_id == champion.model]
         assert row.evidence["sessions"] == 21
+        # It held nothing while it was learned, so those days say nothing of its likeness.
+        ahead = floor.panel.fields["returns"][lag(1) :]
+        own = np.einsum("di,di->d", weights[: -lag(1)], np.nan_to_num(ahead))
+        dates, others = strategy_returns(floor)
+        since = dates > np.datetime64(champion.data_until)
+        alone = [np.corrcoef(own[: len(dates)][since], other[since])[0, 1] for other in others]
+        np.testing.assert_allclose(row.evidence["correlation"], max(alone))
         alike = row.evidence["correlation"] > 0.7
         assert row.state == ("retired" if alike else "live")
         set_state(
@@ -105,6 +115,36 @@ def test_the_champion_s_forecasts_incubate_trade_and_end_with_it(tmp_path):
         assert champion.model not in {strategy.alpha_id for strategy in floor.strategies}
         (row,) = [r for r in read_strategies(floor.store, "small") if r.alpha_id == champion.model]
         assert row.state == "retired" and row.reason.startswith("its model: CUSUM")
+
+
+def test_a_champion_that_is_brought_back_wins_by_new_days_and_incubates_again(tmp_path):
+    days = [one.day for one in hours_of("2021-06-01", "2024-03-15").sessions[-520:]]
+    panel = market(days=520, dates=np.array(days, dtype="datetime64[D]"), effect=0.4)
+    with research_floor(tmp_path, panel) as floor:
+        floor.strategies = FEATURES
+        tick(floor, INNOVATION, at(floor, 330))
+        tick(floor, VALIDATION, at(floor, 400))
+        (champion,) = read_models(floor.store, "small", "champion")
+
+        def becomes(state):
+            given = {"actor": "test", "at": utc(at(floor, 410)), "reason": "x", "evidence": {}}
+            set_model_state(floor.store, "small", champion.model, state, **given)
+
+        becomes("retired")
+        becomes("shadow")
+        tick(floor, VALIDATION, at(floor, 425))
+        (shadow,) = read_models(floor.store, "small", "shadow")
+        assert shadow.bet["days"] == 13
+        assert not read_strategies(floor.store, "small", state="incubating")
+        tick(floor, VALIDATION, at(floor, 480))
+        assert read_models(floor.store, "small", "champion")
+        (row,) = read_strategies(floor.store, "small", state="incubating")
+        assert (row.alpha_id, row.found_on) == (champion.model, floor.data_until)
+        # It waits for as many sessions as the first time.
+        waits = tick(floor, RESEARCH, at(floor, 499), most_in_simulation=0)
+        assert champion.model not in waits.summary
+        judged = tick(floor, RESEARCH, at(floor, 500), most_in_simulation=0)
+        assert f"{champion.model} " in judged.summary
 
 
 def test_noise_is_refused_and_every_search_counts_its_trials(tmp_path):

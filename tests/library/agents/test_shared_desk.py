@@ -94,6 +94,18 @@ def test_agents_are_woken_at_their_due_times_on_the_true_clock(tmp_path):
     assert ten_times.ends_at == BEGAN + 1800 and ten_times.shown(1060.0) == BEGAN + 600
 
 
+def test_other_processes_know_what_a_desk_began_with(tmp_path):
+    panel = small_panel()
+    start = sessions_of(panel, "XNYS", 1)[1][0].opens + 3600
+    with open_store(home=tmp_path) as store:
+        with small_desk(store, panel, tmp_path, sessions=1, replay_from=start) as desk:
+            desk.share(speed=1.0, minutes=60.0)
+        given = {"url": None, "home": tmp_path, "load": lambda: panel, "prepare": False}
+        kept = read_agent_desk(store, "small").checkpoint
+        with open_floor(kept, desk="small", **given) as floor:
+            assert floor.began_with == 1_000_000.0
+
+
 @pytest.mark.slow
 def test_what_others_did_is_taken_back_and_told(tmp_path):
     panel = small_panel()

@@ -11,9 +11,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from alphafoundry.agents.bodies import meta_control
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.installed import known_agents
-from alphafoundry.agents.retirement import declines
+from alphafoundry.agents.retirement import Decline, declines
 from alphafoundry.agents.strategy_book import person_sets_state, strategy_returns, take_up
 from alphafoundry.errors import FoundryError
 from alphafoundry.simulation import simulate
@@ -171,6 +172,23 @@ def test_a_strategy_whose_effect_ends_is_retired_by_meta_control_with_its_undo(t
         row = next(one for one in read_control_decisions(floor.store, "small"))
         assert (row.actor, row.undo) == ("meta_control", "reinstate reversal")
         assert row.evidence["sum"] > row.evidence["threshold"]
+
+
+def test_the_last_alpha_stays_while_a_model_that_reads_it_trades(tmp_path, monkeypatch):
+    rule = {"model": {}, "features": [REVERSAL.to_json()], "counts_from": "2021-01-04"}
+    champion = replace(strategy("ridge", "ridge(reversal)"), rule=rule)
+    fallen = Decline("reversal", 9.0, 5.0, 100, 1e-3, -1e-3)
+    monkeypatch.setattr(meta_control, "declines", lambda floor: [fallen])
+    with research_floor(tmp_path, small_panel(), simulated=False) as floor:
+        for one in (REVERSAL, champion):
+            proposed(floor, one, row=300, state="live")
+        assert tick(floor, CONTROL, at(floor, 400)).summary == ""
+        assert {one.alpha_id for one in floor.strategies} == {"reversal", "ridge"}
+        given = {"desk": "small", "at": datetime(2024, 1, 5, 12, tzinfo=UTC)}
+        with pytest.raises(FoundryError, match="last that trades, but for models"):
+            person_sets_state(floor.store, "reversal", "retired", "x", **given)
+        proposed(floor, strategy("volume", "-rank(volume)"), row=300, state="live")
+        assert "reversal retired" in tick(floor, CONTROL, at(floor, 401)).summary
 
 
 def test_the_desk_is_halted_where_a_strategy_cannot_run(tmp_path):

@@ -20,6 +20,7 @@ from alphafoundry.dashboard import Access, Sources, create_application, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
 from alphafoundry.dashboard.pages import workflows
 from alphafoundry.store import AlphaRow, RunRow, Store, open_store, read_daily_pnl
+from alphafoundry.store.agents import open_agent_desk
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
 from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
@@ -160,6 +161,23 @@ async def test_an_empty_page_says_what_will_fill_it(
                 assert (await client.get(f"/api/charts/{name}")).status_code == 200, name
                 table = (await client.get(f"/charts/{name}")).text
                 assert "There is nothing to draw yet." in table, name
+
+
+async def test_the_newest_desk_is_shown_before_a_newer_counterfactual(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    open_agent_desk(
+        store,
+        "desk2",
+        market_label="generated",
+        clock="simulated",
+        began_at=NOW,
+        schedule={},
+        settings={"like": "desk1", "without": ["costs", "limits.sector"]},
+    )
+    assert "Desk desk1" in (await client.get("/desk")).text
+    other = (await client.get("/desk?desk=desk2")).text
+    assert "a counterfactual: desk1 without costs and limits.sector" in other
 
 
 async def test_no_sharpe_ratio_stands_alone(client: httpx.AsyncClient) -> None:
