@@ -1,9 +1,9 @@
 """Commands and servers in processes of their own, without paying for the imports of each.
 
-`ForkServer` starts one process that imports what they import and then forks once for each. The fork
-takes the arguments, environment, folder and output that it is given, and runs the module as `python
--m MODULE` does: `flows/__init__.py` runs again, Prefect reads its settings again, and the command
-ends by its own exit status or by the signal that it is sent.
+One process, shared by all of `pytest -n`, imports what they import and then forks once for each.
+The fork takes the arguments, environment, folder and output that it is given, and runs the module
+as `python -m MODULE` does: `flows/__init__.py` runs again, Prefect reads its settings again, and
+the command ends by its own exit status or by the signal that it is sent.
 
 What differs from a process that Python was started for: the imports are there, `/proc/PID/cmdline`
 and `environ` are those of the server, and the server is the parent.
@@ -12,6 +12,7 @@ and `environ` are those of the server, and the server is the parent.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import json
@@ -23,6 +24,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
@@ -85,25 +87,20 @@ class ForkedCommand:
 
 
 class ForkServer:
-    """The process that forks commands; it ends with the process that made it.
+    """A connection to the process that forks commands, which ends with the last connection.
 
     Parameters
     ----------
     root : the checkout
-    environment : of the server; each command has its own
+    environment : of the process where it does not run yet; each command has its own
+    run : names the run of pytest whose processes share it
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
-        self._home = tempfile.TemporaryDirectory(prefix="fork-server-")
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno())],
-                cwd=root,
-                env={**environment, "PREFECT_HOME": self._home.name, "PYTHONPATH": str(root)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+    def __init__(self, root: Path, environment: Mapping[str, str], *, run: str) -> None:
+        address = f"\0alpha-foundry-forks-{run}"  # of Linux: no file, and one alone can bind it
+        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        while self._control.connect_ex(address):
+            start_server(address, root, environment)
 
     def start(
         self,
@@ -133,10 +130,28 @@ class ForkServer:
         return ForkedCommand(json.loads(pid), ours, [module, *flags])
 
     def close(self) -> None:
-        """End the server."""
+        """Let the server end once nobody else uses it."""
         self._control.close()
-        self._process.wait()
-        self._home.cleanup()
+
+
+def start_server(address: str, root: Path, environment: Mapping[str, str]) -> None:
+    """Start the process that forks unless another one has the address already."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        try:
+            listening.bind(address)
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(0.05)  # it may not listen yet
+            return
+        listening.listen()
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, str(listening.fileno())],
+            cwd=root,
+            env={**environment, "PYTHONPATH": str(root)},
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listening.fileno()],
+        )
 
 
 def become(wanted: dict[str, Any], descriptors: Sequence[int]) -> None:
@@ -207,8 +222,20 @@ def load_common_kernels() -> None:
 
 def main() -> None:
     """Import what commands import, then fork for each that is asked for, until nobody can ask."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)
+    listening = socket.socket(fileno=int(sys.argv[1]))
+    listening.set_inheritable(False)
+    with tempfile.TemporaryDirectory(prefix="fork-server-") as home:
+        os.environ["PREFECT_HOME"] = home
+        import_all()
+        gc.collect()
+        gc.freeze()
+        # Python 3.12 warns of threads: those are OpenBLAS's, which prepares itself for a fork.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        serve(listening)
+
+
+def import_all() -> None:
+    """Import what commands and servers do, and make ready what they would make at their start."""
     for name in MODULES:
         importlib.import_module(f"flows.{name}")
     importlib.import_module("prefect.server.api.server")
@@ -218,37 +245,41 @@ def main() -> None:
     import_later_ones()
     use_ready_tables()
     load_common_kernels()
-    gc.collect()
-    gc.freeze()
-    # Python 3.12 warns of threads: those are OpenBLAS's, which prepares itself for a fork.
-    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+
+
+def serve(listening: socket.socket) -> None:
+    """Fork for all who connect, until the last of them has closed its connection."""
     running: dict[int, socket.socket] = {}
     ended, told = socket.socketpair()
     told.setblocking(False)
     signal.set_wakeup_fd(told.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    while True:
-        ready = select.select([control, ended], [], [])[0]
+    clients = [listening.accept()[0]]
+    while clients:
+        ready = select.select([listening, ended, *clients], [], [])[0]
         if ended in ready:
             ended.recv(4096)
             tell_who_ended(running)
-        if control not in ready:
-            continue
-        request, descriptors, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 4)
-        if not request:
-            return
-        channel = socket.socket(fileno=descriptors[0])
-        pid = os.fork()
-        if pid == 0:  # it begins with the handlers that Python begins with
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for one in (control, ended, told, channel, *running.values()):
-                one.close()
-            end_as_python_does(json.loads(request), descriptors[1:])
-        running[pid] = channel
-        channel.send(json.dumps(pid).encode())
-        for descriptor in descriptors[1:]:
-            os.close(descriptor)
+        if listening in ready:
+            clients.append(listening.accept()[0])
+        for client in [one for one in clients if one in ready]:
+            request, descriptors, _, _ = socket.recv_fds(client, LONGEST_MESSAGE, 4)
+            if not request:
+                clients.remove(client)
+                client.close()
+                continue
+            channel = socket.socket(fileno=descriptors[0])
+            pid = os.fork()
+            if pid == 0:  # it begins with the handlers that Python begins with
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for one in (listening, ended, told, channel, *clients, *running.values()):
+                    one.close()
+                end_as_python_does(json.loads(request), descriptors[1:])
+            running[pid] = channel
+            channel.send(json.dumps(pid).encode())
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
 
 
 if __name__ == "__main__":

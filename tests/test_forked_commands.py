@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.working_folder import WorkingFolder, wait_until
+from tests.forked_commands import ForkServer
+from tests.piped_commands import PROGRAM, program
+from tests.working_folder import ROOT, WorkingFolder, plain_environment, this_run, wait_until
 
 MODULE = "tests.flows.tell_surroundings"
 
@@ -47,3 +51,18 @@ def test_commands_at_the_same_time_have_an_end_each(lonely_folder: WorkingFolder
 def test_a_module_that_is_not_there_ends_as_in_python(lonely_folder: WorkingFolder) -> None:
     done = lonely_folder.run("flows.nowhere")
     assert done.returncode == 1 and "No module named flows.nowhere" in done.stderr
+
+
+def test_all_processes_of_a_run_share_what_forks(tmp_path: Path) -> None:
+    """And it goes on for the others when one of them has ended."""
+    parent = "import os; print(os.getppid())"
+    mine = program(parent).communicate()
+    with tempfile.TemporaryFile("w+") as out:
+        other = ForkServer(ROOT, {}, run=this_run())
+        theirs = other.start(
+            PROGRAM, [parent], cwd=tmp_path, env=plain_environment(), stdout=out.fileno(), stderr=2
+        )
+        assert theirs.wait(300) == 0
+        other.close()
+        out.seek(0)
+        assert out.read() == mine == program(parent).communicate()

@@ -173,10 +173,15 @@ class WorkingFolder:
 
 @functools.cache
 def fork_server() -> ForkServer:
-    """Return what forks the commands of this process of pytest."""
-    server = ForkServer(ROOT, plain_environment())
+    """Return what forks the commands of this run of pytest."""
+    server = ForkServer(ROOT, plain_environment(), run=this_run())
     atexit.register(server.close)
     return server
+
+
+def this_run() -> str:
+    """Return a name that the processes of this run of pytest share, and no other run has."""
+    return os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
 
 
 def plain_environment() -> dict[str, str]:
