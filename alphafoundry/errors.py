@@ -74,6 +74,10 @@ class PhaseFailed(WorkflowError):
     """A phase of a workflow gave no result that the next ones could use."""
 
 
+class OtherCode(WorkflowError):
+    """A process that is to do a part of a workflow runs other code than the one that asks it to."""
+
+
 class UnreadableCheckpoint(WorkflowError):
     """A checkpoint does not hold what this code keeps in one; its work is done again."""
 

@@ -35,7 +35,7 @@ async def _run_phases(opened: OpenRun) -> None:
         return
     async with prepared_for_workers(
         address, flow_run=str(flow_run.id), folders=(run.folder.path, run.folder.shared)
-    ):
+    ) as opened.needs:
         await named(opened.token)
 
 

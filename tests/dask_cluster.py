@@ -49,6 +49,11 @@ class Cluster:
         log = self.folder / f"worker{number}.log"
         wait_for(log, "Registered to")
 
+    def kill_first(self) -> None:
+        """Kill the worker that was started first."""
+        self.workers[0].kill()
+        self.workers[0].wait()
+
 
 def wait_for(log: Path, text: str) -> None:
     """Wait until a log holds the text."""

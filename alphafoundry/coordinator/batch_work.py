@@ -10,7 +10,7 @@ from alphafoundry.coordinator.batches import Batch, batch_from_json, perform
 from alphafoundry.coordinator.isolation import BatchOutcome, TrialFailed, carry_out
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.worker_pool import shared_pool
-from alphafoundry.errors import CannotKeep
+from alphafoundry.errors import CannotKeep, OtherCode
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _perform_here(setting: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
 
     try:
         return perform(setting, batch.to_json(), begun)
-    except CannotKeep as problem:
-        raise TrialFailed("storage", str(problem)) from None
+    except (CannotKeep, OtherCode) as problem:
+        raise TrialFailed("machine", str(problem)) from None
     except MemoryError:
         raise TrialFailed("memory", "needed more memory than there is", under_way[0]) from None
     except Exception as problem:

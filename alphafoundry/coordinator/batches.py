@@ -32,10 +32,11 @@ from alphafoundry.backtest import (
 )
 from alphafoundry.backtest.strategy import Values
 from alphafoundry.coordinator.bars_folder import load_bars, load_part
-from alphafoundry.coordinator.identity import digest
+from alphafoundry.coordinator.identity import code_version, digest
 from alphafoundry.coordinator.returns_files import write_returns
 from alphafoundry.coordinator.scoring import METRICS, score_of
 from alphafoundry.coordinator.strategies import source_from_json
+from alphafoundry.errors import OtherCode
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,15 @@ def perform(
     begun : called before each trial of a strategy of the user's own
 
     Returns {"results": one per item, "file": array of daily returns or None, "seconds", "peak"}.
-    Whatever the strategy raises is raised.
+    Whatever the strategy raises is raised; OtherCode where this process does not run the code of
+    the setting, whose name the numbers would get.
     """
+    if setting["code"] != code_version():
+        raise OtherCode(
+            "a worker runs other code of Alpha Foundry or other packages than the process that "
+            "began this workflow; install the same commit everywhere, start the workers anew, and "
+            "run the same command again"
+        )
     batch = batch_from_json(given)
     started = time.perf_counter()
     results, file = batch_kind(batch.kind).perform(setting, batch, begun)

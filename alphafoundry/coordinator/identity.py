@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from functools import cache
@@ -50,18 +51,39 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def sources_on_disk() -> dict[str, str]:
+    """Return each file of the library's source, as a path below it, with the digest of its text."""
+    root = Path(alphafoundry.__file__).parent
+    found = {}
+    for folder, _, names in os.walk(root, followlinks=True):
+        for name in names:
+            if name.endswith((".py", ".lark")):
+                path = Path(folder, name)
+                text = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[path.relative_to(root).as_posix()] = text
+    return found
+
+
+@cache
+def sources() -> dict[str, str]:
+    """Return what `sources_on_disk` did when this process first asked.
+
+    A process runs what the files held when it imported them, so whatever answers for its code asks
+    as it starts.
+    """
+    return sources_on_disk()
+
+
+def source_digest() -> str:
+    """Return 16 hex digits of the source of the library that this process runs."""
+    return digest(sources())[:16]
+
+
 @cache
 def code_version() -> str:
     """Return 16 hex digits of the source that results depend on and of the packages' versions."""
-    found = hashlib.sha256()
-    root = Path(alphafoundry.__file__).parent
-    for name in SOURCES:
-        for path in sorted({root / name, *(root / name).rglob("*")}):
-            if path.suffix in (".py", ".lark"):
-                found.update(f"{path.relative_to(root)}\0".encode())
-                found.update(path.read_bytes())
-    found.update(canonical(package_versions()).encode())
-    return found.hexdigest()[:16]
+    read = {path: text for path, text in sources().items() if path.split("/")[0] in SOURCES}
+    return digest([read, package_versions()])[:16]
 
 
 def package_versions() -> dict[str, str]:

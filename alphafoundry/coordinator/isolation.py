@@ -20,7 +20,7 @@ class TrialFailed(Exception):
 
     Attributes
     ----------
-    kind : raised, memory, timeout, cpu or signal; storage where the machine failed, not the trial
+    kind : raised, memory, timeout, cpu or signal; machine where that is at fault, not the trial
     message : what happened, one line
     place : of the item that was under way, None where it is not known
     """
@@ -87,7 +87,7 @@ def carry_out(
     retries : tries of a single trial after its first
 
     Where all goes well there is one attempt and one file. Raises PhaseFailed where results cannot
-    be written.
+    be written, or the worker runs other code.
     """
     results: dict[int, Any] = {}
     files: list[dict[str, Any]] = []
@@ -99,7 +99,7 @@ def carry_out(
         try:
             done = attempt(part)
         except TrialFailed as problem:
-            if problem.kind == "storage":
+            if problem.kind == "machine":
                 # No trial is to blame, and a checkpoint that says so would stay wrong for ever.
                 raise PhaseFailed(f"phase {batch.phase}: {problem.message}") from None
             retried += 1

@@ -20,8 +20,9 @@ from typing import Any
 from alphafoundry.backtest import run_trials
 from alphafoundry.coordinator.bars_folder import load_bars
 from alphafoundry.coordinator.batches import perform
+from alphafoundry.coordinator.identity import code_version
 from alphafoundry.coordinator.strategies import source_from_json
-from alphafoundry.errors import CannotKeep
+from alphafoundry.errors import CannotKeep, OtherCode
 
 _PAGE = resource.getpagesize()
 
@@ -99,8 +100,8 @@ def answer(
             _limit_memory(None)
             _limit_processor(None)
         return {"done": done}
-    except CannotKeep as problem:
-        return _error("storage", str(problem), None)
+    except (CannotKeep, OtherCode) as problem:
+        return _error("machine", str(problem), None)
     except MemoryError:
         limit = request.get("memory")
         limited = "" if limit is None else f" than {limit / 1024**2:.0f} MB"
@@ -116,6 +117,7 @@ def _error(kind: str, message: str, place: int | None) -> dict[str, Any]:
 
 def main() -> None:
     """Answer requests until the input closes."""
+    code_version()  # what the files hold now is what this process has imported
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # Whatever a strategy prints must not get between the answers.
     os.dup2(2, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from alphafoundry.expressions.canonical import CanonicalForm
@@ -30,7 +29,7 @@ class Graph:
             for node in walk_once(form.root):
                 self._add(form, node)
             self.roots.append(self._meant(form.text(form.root)))
-        self._root_count = Counter(self.roots)
+        self._is_root = frozenset(self.roots)
         self._sources: dict[str, list[str]] = {}
 
     @property
@@ -46,14 +45,10 @@ class Graph:
 
     def fuses(self, text: str) -> bool:
         """Whether the value is only ever a step of one cell-by-cell calculation."""
-        if text in self._root_count or not self.is_cellwise(text):
+        if text in self._is_root or not self.is_cellwise(text):
             return False
         readers = self.parents[text]
         return len(readers) == 1 and self.is_cellwise(readers[0])
-
-    def is_shared(self, text: str) -> bool:
-        """Whether the value is read more than once, by expressions or as one."""
-        return len(self.parents[text]) + self._root_count[text] > 1
 
     def is_cellwise(self, text: str) -> bool:
         """Whether the node is an operator that works cell by cell."""

@@ -340,8 +340,7 @@ def evidence_of_alphas(run: ResearchRun, alphas: Sequence[AlphaRow]) -> dict[str
     by_id = {alpha.alpha_id: alpha for alpha in alphas}
     numbers: dict[str, tuple[float | None, ...]] = {}
     if known.alpha_ids:
-        turnover = [by_id[one].turnover or 0.0 for one in known.alpha_ids]
-        sure = sureness(known, turnover, count=count_trials(run.store, run.service, run.market_id))
+        sure = sureness(known, count=count_trials(run.store, run.service, run.market_id))
         columns = zip(sure.low.tolist(), sure.high.tolist(), sure.dsr.tolist(), strict=True)
         numbers = {
             alpha_id: tuple(map(_plain, column))
@@ -349,7 +348,9 @@ def evidence_of_alphas(run: ResearchRun, alphas: Sequence[AlphaRow]) -> dict[str
         }
     standings = verdicts_of(run, alphas)
     judged = read_verdicts(run.store, run.service, list(by_id))
-    shrunk = shrunk_of(run.store, run.service) if by_id else {}
+    shrunk = run.tally.shrunk
+    if shrunk is None:
+        shrunk = shrunk_of(run.store, run.service) if by_id else {}
     found = {}
     for alpha_id, alpha in by_id.items():
         row = judged.get(alpha_id)

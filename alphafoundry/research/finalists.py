@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,10 @@ from alphafoundry.evidence import (
 from alphafoundry.evidence.sharpe import NOISE
 from alphafoundry.expressions import parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
-from alphafoundry.research.history import built_ids, chosen_ids
+from alphafoundry.research.history import silent_ids
 from alphafoundry.research.proposals import MINER
 from alphafoundry.research.trial_pnl import TrialPnl, first_unlike, read_trial_pnl, side_by_side
 from alphafoundry.seeds import generator_for
-from alphafoundry.simulation.pnl import BASE
-from alphafoundry.simulation.statistics import LEAST_TURNOVER
 from alphafoundry.store import (
     AlphaRow,
     Finalist,
@@ -52,9 +50,6 @@ LEAST_WITNESSES = 30
 UNLIKE = 0.7
 """Largest |correlation| of daily PnL between two finalists."""
 
-LOWER = 0.2
-"""Quantile of the bootstrapped fitness that is kept of a finalist."""
-
 Array = NDArray[np.float64]
 
 
@@ -64,25 +59,20 @@ class Sureness:
 
     Attributes
     ----------
-    fitness_bound : 20 % quantile of fitness
     low, high : 5 % and 95 % quantile of the annual Sharpe ratio
     sharpe : of the days themselves
     dsr : deflated Sharpe ratio, the trials counted
     """
 
-    fitness_bound: Array
     low: Array
     high: Array
     sharpe: Array
     dsr: Array
 
 
-def sureness(trials: TrialPnl, turnover: Sequence[float], *, count: int) -> Sureness:
+def sureness(trials: TrialPnl, *, count: int) -> Sureness:
     """Return how sure the numbers of alphas are, by one set of bootstrap draws for all.
 
-    Parameters
-    ----------
-    turnover : of each alpha, as a fraction
     count : all trials ever made on these prices
     """
     generator = generator_for(0, "sureness")
@@ -92,13 +82,10 @@ def sureness(trials: TrialPnl, turnover: Sequence[float], *, count: int) -> Sure
     mean, deviation = drawn_with_gaps(trials.pnl, counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(deviation > 0, mean / deviation, np.nan) * np.sqrt(trials.periods)
-    traded = np.maximum(np.asarray(turnover, dtype=np.float64), LEAST_TURNOVER)
-    fitness = ratio * np.sqrt(np.abs(mean * trials.periods / BASE) / traded)
     low, high = np.nanquantile(ratio, [0.05, 0.95], axis=0)
     own = [trials.own(column) for column in range(len(trials.alpha_ids))]
     found = [moments(values) for values in own]
     return Sureness(
-        fitness_bound=np.nanquantile(fitness, LOWER, axis=0),
         low=low,
         high=high,
         sharpe=np.array([one.sharpe for one in found]) * np.sqrt(trials.periods),
@@ -133,11 +120,9 @@ def shrunk_of(store: Store, service: str) -> dict[str, float]:
         # Of a service elsewhere no market is known: its ideas were screened on other prices.
         if row.market_id is not None
     }
-    silent = built_ids(store, service)
     if len(witnesses) < LEAST_WITNESSES:
         witnesses = {}
-    else:
-        silent |= chosen_ids(store, service)
+    silent = silent_ids(store, service, chosen=bool(witnesses))
     heard = heard_of([*(alpha.alpha_id for alpha in ranked), *witnesses], silent)
     witnesses = {one: daily for one, daily in witnesses.items() if one in heard}
     known = read_daily_pnl(store, service, (told | heard) - witnesses.keys())
@@ -168,7 +153,9 @@ def heard_of(alpha_ids: Iterable[str], silent: Collection[str]) -> set[str]:
     return set(sorted(plain, key=lambda one: (zlib.crc32(one.encode()), one))[:MOST_SHRUNK])
 
 
-def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalist]:
+def choose_finalists(
+    store: Store, service: str, *, trials: int, shrunk: Mapping[str, float] | None = None
+) -> list[Finalist]:
     """Return at most ten finalists, the highest fitness to be expected first.
 
     Of hopeful alphas with a known PnL; each is at most 0.7 correlated with those before it. What is
@@ -179,13 +166,14 @@ def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalis
     Parameters
     ----------
     trials : all that were ever made on these prices
+    shrunk : as of `shrunk_of`, which is asked where it is None
     """
     hopeful = {
         alpha.alpha_id: alpha
         for alpha in hopeful_alphas(store, service, unmined=False)
         if not sees_the_future(alpha) and (alpha.fitness or 0.0) > 0.0
     }
-    shrunk = shrunk_of(store, service)
+    shrunk = shrunk_of(store, service) if shrunk is None else shrunk
     worth = {
         one: _shrunk_fitness(alpha, shrunk[one]) for one, alpha in hopeful.items() if one in shrunk
     }
@@ -193,8 +181,7 @@ def choose_finalists(store: Store, service: str, *, trials: int) -> list[Finalis
     pnl = varying(read_trial_pnl(store, service, best))
     if not pnl.alpha_ids:
         return []
-    turnover = [hopeful[one].turnover or 0.0 for one in pnl.alpha_ids]
-    sure = sureness(pnl, turnover, count=trials)
+    sure = sureness(pnl, count=trials)
     chosen = unlike(pnl, np.array([worth[one] for one in pnl.alpha_ids]))
     return [
         _finalist(hopeful[pnl.alpha_ids[column]], pnl, column, sure, shrunk)
@@ -244,7 +231,6 @@ def _finalist(
         expression=alpha.expression,
         settings=alpha.settings,
         key=simulation_key(parse(alpha.expression).canonical, _asked(alpha)),
-        fitness_bound=float(sure.fitness_bound[column]),
         search_days=len(trials.own(column)),
         sharpe=float(sure.sharpe[column]),
         sharpe_low=float(sure.low[column]),

@@ -43,20 +43,20 @@ def past_outcomes(store: Store, service: str) -> list[Outcome]:
     return [Outcome(row.expression, _worth(alphas.get(row.alpha_id or ""), new)) for row in rows]
 
 
-def built_ids(store: Store, service: str) -> set[str]:
-    """Return the ids of the alphas that were built from others: sums and variations."""
+def silent_ids(store: Store, service: str, *, chosen: bool = False) -> set[str]:
+    """Return the ids of the alphas that are there because others, or they themselves, were good.
+
+    Those are sums and variations, and with `chosen` also what was simulated since it was strong
+    when it was screened.
+    """
+    strong = (
+        {turned_to_earn(row).canonical for row in read_chosen(store, service)} if chosen else set()
+    )
     return {
         row.alpha_id
         for row in read_simulations(store, service=service, status=FINISHED)
-        if row.alpha_id and row.origin == MINER
+        if row.alpha_id and (row.origin == MINER or row.canonical in strong)
     }
-
-
-def chosen_ids(store: Store, service: str) -> set[str]:
-    """Return the ids of the alphas that were simulated since they were strong when screened."""
-    chosen = {turned_to_earn(row).canonical for row in read_chosen(store, service)}
-    rows = read_simulations(store, service=service, status=FINISHED) if chosen else []
-    return {row.alpha_id for row in rows if row.alpha_id and row.canonical in chosen}
 
 
 def turned_to_earn(row: ScreenedRow) -> Expression:

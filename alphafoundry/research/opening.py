@@ -15,7 +15,7 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.evidence import Finding, judge, opening_level
 from alphafoundry.finance.statistics import sharpe
 from alphafoundry.market import Panel
-from alphafoundry.research.finalists import choose_finalists
+from alphafoundry.research.finalists import choose_finalists, shrunk_of
 from alphafoundry.research.history import settings_of
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.seal import Seal
@@ -48,7 +48,8 @@ def open_sealed_days(run: ResearchRun) -> OpeningRow | None:
     if not isinstance(run.seal, Seal):
         return None
     trials = count_trials(run.store, run.service, run.market_id)
-    finalists = choose_finalists(run.store, run.service, trials=trials)
+    run.tally.shrunk = shrunk_of(run.store, run.service)
+    finalists = choose_finalists(run.store, run.service, trials=trials, shrunk=run.tally.shrunk)
     if not finalists or run.market_id is None:
         return None
     opening = plan_opening(

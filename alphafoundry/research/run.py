@@ -52,6 +52,8 @@ class Tally:
     halted : whether the service took no more simulations at some time of this run
     resume_at : monotonic time before which it need not be asked again
     opening : id of the opening that judged the finalists of this run, None without one
+    shrunk : alpha id to the Sharpe ratio that was to be expected of it when these finalists were
+        chosen, None before
     unfinished : simulation that this run has put aside to the reason
     phase : what was simulated last, "generate" or "mine"
     screened_seeds : seeds whose ideas this run has screened
@@ -65,6 +67,7 @@ class Tally:
         self.halted = False
         self.resume_at = 0.0
         self.opening: int | None = None
+        self.shrunk: dict[str, float] | None = None
         self.duplicates = 0
         self.resumed = 0
         self.parents: set[str] = set()

@@ -18,7 +18,7 @@ from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.research.combining import Combiner, Step, Trial
 from alphafoundry.research.finalists import MOST_SHRUNK, heard_of
 from alphafoundry.research.generation import to_plan
-from alphafoundry.research.history import built_ids, settings_of, simulated_alphas
+from alphafoundry.research.history import settings_of, silent_ids, simulated_alphas
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import before_test_period
 from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
@@ -143,8 +143,8 @@ class Search:
         run = self._run
         ranked = best_alphas(run.store, run.service, by="sharpe", limit=None)
         ranked.sort(key=lambda alpha: (-abs(alpha.sharpe or 0.0), alpha.alpha_id))
-        built = built_ids(run.store, run.service)
-        heard = heard_of((alpha.alpha_id for alpha in ranked), built)
+        silent = silent_ids(run.store, run.service)
+        heard = heard_of((alpha.alpha_id for alpha in ranked), silent)
         usable = list(itertools.islice(self._usable_among(ranked), MOST_COMPARED))
         strong = {alpha.alpha_id for alpha, _ in usable}
         rest = heard - strong

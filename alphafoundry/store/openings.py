@@ -25,7 +25,6 @@ class Finalist:
     expression: str
     settings: Mapping[str, Any]
     key: str
-    fitness_bound: float
     search_days: int
     sharpe: float
     sharpe_low: float

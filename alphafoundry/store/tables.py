@@ -347,7 +347,8 @@ class VerdictRow(Table):
     position : from 0, the highest fitness to be expected first
     key : of the canonical expression and the settings, by `simulation_key`
     frozen_on : day from which on every day is clean for this alpha
-    fitness_bound : 20 % quantile of its fitness on search days
+    fitness_bound : 20 % quantile of its fitness on search days, of openings that ordered their
+        finalists by it; None of all others
     search_days, sealed_days : of its PnL in each part
     dsr : deflated Sharpe ratio on search days, all trials counted
     shrunk_sharpe : annual, to be expected after what all trials say; None of openings before it

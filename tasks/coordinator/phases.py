@@ -23,7 +23,8 @@ from alphafoundry.coordinator.outputs import outputs_from_json, outputs_to_json
 from alphafoundry.coordinator.phase_types import type_of
 from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.running import AwaitBatch, PhaseWork, run_phases
-from tasks.coordinator.workflow_run import check_not_stopped, manager_of_run, opened
+from tasks.coordinator.workflow_run import check_not_stopped, manager_of_run, opened, require_fit
+from tasks.prefect.dask_workers import Needs
 
 
 def _key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -41,7 +42,9 @@ CHECKPOINT = CacheKeyFnPolicy(cache_key_fn=_key)
     result_serializer="json",
     cache_result_in_memory=False,
 )
-def run_batch(key: str, name: str, token: str, work: str) -> dict[str, Any]:
+def run_batch(
+    key: str, name: str, token: str, work: str, needs: Needs | None = None
+) -> dict[str, Any]:
     """Do a batch of trials; those that fail for good are left out and reported.
 
     Parameters
@@ -49,7 +52,9 @@ def run_batch(key: str, name: str, token: str, work: str) -> dict[str, Any]:
     key : of the checkpoint
     work : as JSON: text, because Prefect looks into parameters for results of other tasks, which
         takes longer than the trials where there are many
+    needs : what a worker elsewhere must have for it
     """
+    require_fit(token, needs)
     # It may have waited behind others while the run was asked to end.
     check_not_stopped(token)
     outcome = perform_batch(json.loads(work), manager_of_run(token))
@@ -102,7 +107,11 @@ class PrefectTasks:
         """Hand a batch to the task runner."""
         chosen = run_batch.with_options(refresh_cache=True) if again else run_batch
         future = chosen.submit(
-            key=work.key, name=work.name, token=self._token, work=json.dumps(work.to_json())
+            key=work.key,
+            name=work.name,
+            token=self._token,
+            work=json.dumps(work.to_json()),
+            needs=opened(self._token).needs,
         )
 
         def wait() -> tuple[BatchOutcome, bool]:

@@ -11,16 +11,21 @@ from pathlib import Path
 from alphafoundry.coordinator.resources import ResourceManager
 from alphafoundry.coordinator.run import WorkflowRun, opened_workflow
 from alphafoundry.settings import load_settings
+from tasks.prefect.dask_workers import Needs, require_here
 from tasks.run import RunContext, run_context
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenRun:
-    """A run with the token by which flows and tasks name it, and what surrounds it."""
+    """A run with the token by which flows and tasks name it, and what surrounds it.
+
+    needs : what a worker elsewhere must have to do a batch, None where the work stays here
+    """
 
     run: WorkflowRun
     context: RunContext
     token: str
+    needs: Needs | None = None
 
 
 _open: dict[str, OpenRun] = {}
@@ -44,6 +49,12 @@ def check_not_stopped(token: str) -> None:
     found = _open.get(token)
     if found is not None:
         found.run.record.check_not_stopped()
+
+
+def require_fit(token: str, needs: Needs | None) -> None:
+    """Raise ConfigurationError where this is a process of Dask's that lacks what the run needs."""
+    if needs is not None and token not in _open:
+        require_here(needs)
 
 
 @contextlib.asynccontextmanager

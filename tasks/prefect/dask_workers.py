@@ -1,23 +1,29 @@
-"""What the workers of a Dask cluster elsewhere must have before any work is sent to them.
+"""What the workers of a Dask cluster elsewhere must have before they do any work.
 
 Found missing in the middle of a run, each of these would not end it: a worker that cannot reach
 Prefect's API computes all the same and records nothing, and one without the shared folder keeps
-what it makes to itself.
+what it makes to itself. So all workers are asked before anything is sent, and one that joins later
+is asked with the first work that it gets.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import alphafoundry
-from alphafoundry.coordinator.identity import package_versions
+from prefect.context import SettingsContext
+
+from alphafoundry.coordinator.identity import (
+    package_versions,
+    source_digest,
+    sources,
+    sources_on_disk,
+)
 from alphafoundry.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,6 +35,12 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
 """How long its workers may take to look around: they import this program for it."""
 
+OWN_SETTINGS = ("ssl_cert_file", "key", "auth_string")
+"""Settings of Prefect's API that each machine has for itself."""
+
+# A worker imports this file when it is first asked, before all that computes.
+sources()
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -39,32 +51,25 @@ class Needs:
     source : `source_digest` of this process
     packages : versions of what can change a number
     marks : paths, as the work writes them, each with the text that stands there
-    prefect : Prefect's settings as they travel with a task, None where the work does not use it
-    flow_run : id of a flow run that the API knows
+    flow_run : id of a flow run that Prefect's API knows, "" where the work does not use it
+    prefect : settings as they travel with a task, None where these of the worker count
+    asked_by : what work of one run has in common
     """
 
-    source: str
-    packages: Mapping[str, str]
+    source: str = field(default_factory=source_digest)
+    packages: Mapping[str, str] = field(default_factory=package_versions)
     marks: Mapping[str, str] = field(default_factory=dict)
-    prefect: Mapping[str, Any] | None = None
     flow_run: str = ""
-
-
-def source_digest() -> str:
-    """Return 16 hex digits of the source of the library."""
-    found = hashlib.sha256()
-    root = Path(alphafoundry.__file__).parent
-    for path in sorted(root.rglob("*")):
-        if path.suffix in (".py", ".lark"):
-            found.update(f"{path.relative_to(root)}\0".encode())
-            found.update(path.read_bytes())
-    return found.hexdigest()[:16]
+    prefect: Mapping[str, Any] | None = None
+    asked_by: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 def missing(needs: Needs) -> str:
     """Return what this process lacks of the needs, in one clause with the remedy; "" if nothing."""
     if source_digest() != needs.source:
-        return "has other source code of Alpha Foundry; start it from the same commit"
+        return "runs other source code of Alpha Foundry; start it anew from the same commit"
+    if sources_on_disk() != sources():
+        return "has had its source code changed since it was started; start it anew"
     own = package_versions()
     for name, wanted in needs.packages.items():
         if own.get(name) != wanted:
@@ -80,31 +85,48 @@ def missing(needs: Needs) -> str:
                 f"does not see {Path(path).parent} of this machine; share that folder under the "
                 "same path, or set FOUNDRY_HOME and PREFECT_HOME to one that is shared"
             )
-    return _unreachable(needs) if needs.prefect is not None else ""
+    return _unreachable(needs) if needs.flow_run else ""
+
+
+_satisfied: set[str] = set()
+"""Runs whose needs this process was asked for, and has."""
+
+
+def require_here(needs: Needs) -> None:
+    """Raise ConfigurationError where this worker lacks something; it looks once for each run."""
+    if needs.asked_by in _satisfied:
+        return
+    if lacks := missing(needs):
+        raise ConfigurationError(f"the worker {_own_address()} joined in the middle and {lacks}")
+    _satisfied.add(needs.asked_by)
+
+
+def _own_address() -> str:
+    from distributed import get_worker
+
+    return str(get_worker().address)
 
 
 def _unreachable(needs: Needs) -> str:
     from prefect.client.orchestration import get_client
-    from prefect.context import hydrated_context
     from prefect.settings import get_current_settings
 
-    try:
-        with hydrated_context({"settings_context": dict(needs.prefect or {})}):
-            address = get_current_settings().api.url
+    with SettingsContext(**needs.prefect) if needs.prefect else contextlib.nullcontext():
+        address = get_current_settings().api.url
+        if not address:
+            # A client would start a server of its own.
+            return "is given no address of Prefect's API; set PREFECT_API_URL"
+        try:
             with get_client(sync_client=True) as client:
                 client.read_flow_run(uuid.UUID(needs.flow_run))
-    except Exception as problem:  # whatever is in the way there is told here
-        said = " ".join(str(problem).split())[:200] or type(problem).__name__
-        return (
-            f"cannot use Prefect's API at {_told(needs)} ({said}); give PREFECT_API_URL an address "
-            "that the workers reach, as of a server on this machine's own address"
-        )
-    return "" if address else "is given no address of Prefect's API; set PREFECT_API_URL"
-
-
-def _told(needs: Needs) -> str:
-    api = dict(needs.prefect or {}).get("settings", {}).get("api", {})
-    return str(api.get("url") or "no address")
+        except Exception as problem:  # whatever is in the way there is told here
+            said = " ".join(str(problem).split())[:200] or type(problem).__name__
+            return (
+                f"cannot use Prefect's API at {address} ({said}); give PREFECT_API_URL an address "
+                "that the workers reach, as of a server on this machine's own address, and each "
+                "worker the certificate and the key that it needs there"
+            )
+    return ""
 
 
 @contextlib.contextmanager
@@ -168,11 +190,10 @@ def require_workers(client: Client, address: str, needs: Needs) -> int:
 @contextlib.asynccontextmanager
 async def prepared_for_workers(
     address: str, *, flow_run: str, folders: tuple[Path, ...]
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Needs]:
     """Check the workers of the scheduler, and run the block with settings that fit them.
 
-    Prefect sends its settings with each task: paths of this machine's checkout must be whole, and
-    the path of a certificate is left to each worker.
+    Gives what a worker that joins later must be asked for, by `require_here`.
 
     Parameters
     ----------
@@ -181,32 +202,55 @@ async def prepared_for_workers(
 
     Raises ConfigurationError in one line where a worker lacks something.
     """
-    from prefect.context import SettingsContext
     from prefect.settings import (
-        PREFECT_API_SSL_CERT_FILE,
         PREFECT_LOCAL_STORAGE_PATH,
         get_current_settings,
         temporary_settings,
     )
 
     storage = get_current_settings().results.local_storage_path.resolve()
-    changed = {PREFECT_LOCAL_STORAGE_PATH: storage, PREFECT_API_SSL_CERT_FILE: None}
-    with temporary_settings(changed), _marked((storage, *folders)) as marks:
-        context = SettingsContext.get()
-        needs = Needs(
-            source_digest(),
-            package_versions(),
-            marks,
-            context.serialize() if context else {},
-            flow_run,
-        )
+    with (
+        # A path of this machine's checkout must be whole elsewhere.
+        temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}),
+        _sent_to_workers() as sent,
+        _marked((storage, *folders)) as marks,
+    ):
+        needs = Needs(marks=marks, flow_run=flow_run)
 
         def check() -> None:
             with cluster_at(address) as client:
-                require_workers(client, address, needs)
+                require_workers(client, address, replace(needs, prefect=sent.serialize()))
 
         await asyncio.to_thread(check)
-        yield
+        yield needs
+
+
+class _SentSettings(SettingsContext):
+    """Prefect's settings, which it sends with each task, without what each machine has for itself.
+
+    A worker that is sent no certificate and no key uses its own. What is set for a server is of no
+    use to it and may have a password in it; it must not start one.
+    """
+
+    def serialize(self, include_secrets: bool = True) -> dict[str, Any]:
+        """Return what is sent."""
+        sent = super().serialize(include_secrets=include_secrets)
+        settings = dict(sent["settings"])
+        api = dict(settings.get("api", {}))
+        for name in OWN_SETTINGS:
+            api.pop(name, None)
+        settings |= {"api": api, "server": {"ephemeral": {"enabled": False}}}
+        return sent | {"settings": settings, "profile": {"name": "sent", "env_vars": {}}}
+
+
+@contextlib.contextmanager
+def _sent_to_workers() -> Iterator[_SentSettings]:
+    """Have tasks of the block take the settings along that are meant for workers."""
+    from prefect.context import get_settings_context
+
+    context = get_settings_context()
+    with _SentSettings(profile=context.profile, settings=context.settings) as sent:
+        yield sent
 
 
 @contextlib.contextmanager

@@ -12,12 +12,11 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from alphafoundry.coordinator.identity import package_versions
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.market import Panel
-from alphafoundry.research.screening import Judged, JudgeHere, JudgeOf
+from alphafoundry.research.screening import Judged, JudgeOf
 from alphafoundry.simulation.screening import Screened, Screener
-from tasks.prefect.dask_workers import Needs, cluster_at, require_workers, source_digest
+from tasks.prefect.dask_workers import Needs, cluster_at, require_here, require_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -27,17 +26,15 @@ TRIES = 3
 
 
 @contextlib.contextmanager
-def judging_by(address: str | None) -> Iterator[JudgeOf]:
-    """Give what makes a judge on a panel: the cluster's workers, or None: this process.
+def judging_by(address: str) -> Iterator[JudgeOf]:
+    """Give what makes a judge on a panel of the workers of the scheduler at that address.
 
     Raises ConfigurationError where there is no such cluster, or a worker lacks something.
     """
-    if address is None:
-        yield JudgeHere
-        return
+    needs = Needs()
     with cluster_at(address) as client:
-        threads = require_workers(client, address, Needs(source_digest(), package_versions()))
-        yield functools.partial(DaskJudge, client, address, threads)
+        threads = require_workers(client, address, needs)
+        yield functools.partial(DaskJudge, client, address, threads, needs)
 
 
 class DaskJudge:
@@ -47,6 +44,7 @@ class DaskJudge:
     ----------
     address : of the scheduler, for people
     threads : that all workers have
+    needs : what each must have, those too that join later
     panel : the market, cut to the days that a search may see
     first, keep : as of the `Screener`
     """
@@ -56,6 +54,7 @@ class DaskJudge:
         client: Client,
         address: str,
         threads: int,
+        needs: Needs,
         panel: Panel,
         first: float,
         keep: float,
@@ -64,15 +63,19 @@ class DaskJudge:
         self._address = address
         # One batch more than there are threads, so that none waits for this process.
         self.side_by_side = threads + 1
+        self._needs = needs
         self._panel = panel
         self._early = first, keep
         self._lock = threading.Lock()
         self._sent = client.scatter(panel, broadcast=True)
+        # Of the content, and the same where the panel is sent again.
+        self._content = str(self._sent.key)
 
     def screen(self, alphas: Judged, *, spared: Collection[int] = ()) -> Iterable[Screened]:
         """Return what is said of each alpha; those at `spared` places are not stopped early.
 
-        Raises ConfigurationError where the cluster is gone, or workers die with the batch.
+        Raises ConfigurationError where the cluster is gone, workers die with the batch, or one that
+        joined since lacks something.
         """
         from distributed import CancelledError, KilledWorker
         from distributed.comm.core import CommClosedError
@@ -83,9 +86,18 @@ class DaskJudge:
             sent = self._sent
             try:
                 future = self._client.submit(
-                    screened_there, sent, batch, *self._early, spared, pure=False
+                    screened_there,
+                    self._needs,
+                    self._content,
+                    sent,
+                    batch,
+                    *self._early,
+                    spared,
+                    pure=False,
                 )
                 found: list[Screened] = future.result()
+            except ConfigurationError as problem:
+                raise ConfigurationError(f"scheduler_address {self._address}: {problem}") from None
             except (CancelledError, CommClosedError, KilledWorker) as problem:
                 said = " ".join(str(problem).split())[:200] or type(problem).__name__
                 if not self._sent_again(sent):
@@ -119,15 +131,25 @@ class DaskJudge:
 
 
 def screened_there(
-    panel: Panel, alphas: Judged, first: float, keep: float, spared: Collection[int] = ()
+    needs: Needs,
+    content: str,
+    panel: Panel,
+    alphas: Judged,
+    first: float,
+    keep: float,
+    spared: Collection[int] = (),
 ) -> list[Screened]:
-    """Judge a batch in this process of a worker."""
-    screener = _screener_of(panel.fingerprint, len(panel.dates), _Held(panel), first, keep)
+    """Judge a batch in this process of a worker.
+
+    content : name of all that the panel holds
+    """
+    require_here(needs)
+    screener = _screener_of(content, _Held(panel), first, keep)
     return list(screener.screen(alphas, spared=spared))
 
 
 class _Held:
-    """A panel that counts as equal to every other: its fingerprint and days are the key."""
+    """A panel that counts as equal to every other: the name of its content is the key."""
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
@@ -140,6 +162,6 @@ class _Held:
 
 
 @functools.lru_cache(maxsize=2)
-def _screener_of(_fingerprint: str, _days: int, held: _Held, first: float, keep: float) -> Screener:
+def _screener_of(_content: str, held: _Held, first: float, keep: float) -> Screener:
     """Return the screener of a panel, the same for every batch on it."""
     return Screener(held.panel, threads=1, first=first, keep=keep)

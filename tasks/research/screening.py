@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -9,6 +11,8 @@ from alphafoundry.research.generation import Propose
 from alphafoundry.research.proposals import Proposal, Proposer
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.screening import (
+    JudgeHere,
+    JudgeOf,
     Screening,
     combine_in_thread,
     screen_in_thread,
@@ -16,7 +20,6 @@ from alphafoundry.research.screening import (
 from alphafoundry.research.screening import screen_all as _screen_all
 from alphafoundry.research.screening_report import ScreeningReport, build_report
 from tasks.publishing import publish
-from tasks.research.dask_judge import judging_by
 
 
 class _Ideas:
@@ -57,7 +60,13 @@ async def screen_all(run: ResearchRun, source: Proposer, propose: Propose) -> Sc
     ) -> list[Proposal]:
         return (await _combine(screening, count, number, known)).ideas
 
-    with judging_by(run.settings.screen.scheduler_address) as judge_of:
+    with contextlib.ExitStack() as stack:
+        judge_of: JudgeOf = JudgeHere
+        if (address := run.settings.screen.scheduler_address) is not None:
+            # It reads every file of the library, for which no other screening need wait.
+            from tasks.research.dask_judge import judging_by
+
+            judge_of = stack.enter_context(judging_by(address))
         return await _screen_all(
             run, source, propose, screen=screen, combine=combine, judge_of=judge_of
         )

@@ -13,6 +13,7 @@ import pytest
 from alphafoundry.backtest import Bars
 from alphafoundry.coordinator.bars_folder import save_bars
 from alphafoundry.coordinator.batches import Setting, execution_to_json
+from alphafoundry.coordinator.identity import code_version
 from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.workflow import Workflow
 
@@ -82,5 +83,5 @@ def setting(bars: Bars, tmp_path: Path) -> Setting:
         signals=str(tmp_path / "signals"),
         returns=str(tmp_path / "returns"),
         execution=execution_to_json(Execution()),
-        code="test",
+        code=code_version(),
     )

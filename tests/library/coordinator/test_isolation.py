@@ -124,6 +124,19 @@ def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting
     assert asked == [everything, everything[:5], (5,), (5,), everything[6:]]
 
 
+def test_a_worker_of_other_code_gives_no_numbers_and_blames_no_trial(setting: Setting) -> None:
+    asked: list[tuple[int, ...]] = []
+    older = replace(setting, code="0" * 16)
+    with (
+        WorkerPool(1) as pool,
+        pytest.raises(PhaseFailed, match=r"search: a worker runs other code .*; install the same"),
+    ):
+        carry_out(
+            batch([{"fast": 3, "slow": 9}] * 2), attempts_in(pool, older, asked, 60.0), retries=2
+        )
+    assert asked == [(0, 1)]
+
+
 def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
     """Eight trials of half a second end well with 2.5 s for each."""
     slow = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}

@@ -6,10 +6,14 @@ import json
 import math
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alphafoundry.evidence import luck_line
+from alphafoundry.evidence.shrinkage import Shrunk
+from alphafoundry.research import finalists
+from alphafoundry.research.evidence import evidence_of_alphas
 from alphafoundry.research.opening import open_sealed_days
 from alphafoundry.research.report import AlphasReport
 from alphafoundry.research.report_building import build_report
@@ -21,6 +25,7 @@ from alphafoundry.store import (
     AlphaRow,
     WholeSearch,
     intend_submission,
+    read_alphas,
     record_placebo,
     settle_submission,
 )
@@ -94,6 +99,30 @@ async def test_the_head_says_days_luck_verdicts_decay_and_no_sharpe_ratio_stands
     assert values["alphas"][0]["evidence"]["dsr"] is not None
     (picture,) = report.figures()
     assert picture.draw().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("holdout", [0.3, 0.0])
+async def test_what_is_to_be_expected_is_computed_once_for_finalists_and_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holdout: float
+) -> None:
+    shrunk_sharpe_ratios, computed = finalists.shrunk_sharpe_ratios, []
+
+    def counted(*args: Any, **options: Any) -> Shrunk:
+        computed.append(shrunk_sharpe_ratios(*args, **options))
+        return computed[-1]
+
+    monkeypatch.setattr(finalists, "shrunk_sharpe_ratios", counted)
+    settings = load_settings(environment={}, home=tmp_path, holdout=holdout)
+    async with research_run(settings, flow="test", lanes=1, panel=make_market(1)) as run:
+        for number, name in enumerate(("a", "b")):
+            text = f"rank(ts_delta(close, {number + 2}))"
+            record_hopeful(run.store, run.service, name, text, seed=number, sharpe=3.0)
+        alphas = read_alphas(run.store, run.service, ["a", "b"])
+        open_sealed_days(run)
+        found = evidence_of_alphas(run, list(alphas.values()))
+    assert len(computed) == 1
+    told = sorted(one.shrunk or 0.0 for one in found.values())
+    assert told == pytest.approx(sorted(computed[0].sharpe), abs=1e-4)
 
 
 async def test_without_sealed_days_every_number_is_called_in_sample(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 from alphafoundry.research import finalists
 from alphafoundry.research.finalists import choose_finalists, shrunk_of
@@ -100,6 +101,17 @@ def simulated(store: Store, run_id: int) -> None:
         finish_simulation(store, row.id, "complete", alpha=alpha, daily_pnl=daily)
 
 
+def statements(store: Store) -> list[str]:
+    """Return a list that every statement from now on is added to."""
+    asked: list[str] = []
+
+    def keep(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", keep)
+    return asked
+
+
 @pytest.mark.parametrize(("market", "chosen"), [(MARKET, True), (MARKET, False), (None, True)])
 def test_witnesses_are_heard_in_place_of_the_chosen_and_on_their_own_prices_alone(
     tmp_path: Path, market: DataOrigin | None, chosen: bool
@@ -138,7 +150,9 @@ def test_witnesses_are_heard_in_place_of_the_chosen_and_on_their_own_prices_alon
             keys = [simulation_key(one.canonical, settings) for one in strong]
             mark_chosen(store, "local:m.3", keys)
             simulated(store, run.id)
+        asked = statements(store)
         after = shrunk_of(store, "local:m.3")
+    assert len([one for one in asked if "FROM simulations" in one]) == 1, asked
     assert set(after) == set(before) == {f"a{number}" for number in range(5)}
     share = [after[one] / before[one] for one in before]
     if market is None:

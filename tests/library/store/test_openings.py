@@ -45,7 +45,6 @@ def finalist(name: str) -> Finalist:
         expression=f"rank({name})",
         settings={"decay": 4},
         key=f"key of {name}",
-        fitness_bound=0.7,
         search_days=800,
         sharpe=1.6,
         sharpe_low=0.8,
