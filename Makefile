@@ -163,7 +163,6 @@ bench-engine: ## Compare the alpha engine with pandas, NumPy, polars, KunQuant (
 bench-desk: ## Compare the desk's book with cvxportfolio and bt, its solver, its luck (FLAGS='--seeds 20')
 	@VENV=.venv-desk PYTHON="$(PYTHON)" sh scripts/environment.sh bench-desk
 	@.venv-desk/bin/python -m benchmarks.desk $(FLAGS)
-	@.venv-desk/bin/python -m benchmarks.desk_ticks
 
 bench-desk-ticks: install-dev ## Measure failures that a desk foretells, lateness under load, a status over a million ticks
 	@$(BIN)/python -m benchmarks.desk_ticks $(FLAGS)

@@ -19,6 +19,7 @@ from prefect.context import FlowRunContext
 from alphafoundry.runs import NoProgress, Progress, Stop
 from alphafoundry.settings import load_limits
 from alphafoundry.supervisor import child, linux
+from alphafoundry.supervisor.worker_runs import FLOW_RUN, WORKER
 from tasks.prefect.cancellation import Cancellation, stopping_when
 from tasks.prefect.limits import ensure_limits
 from tasks.prefect.server import Server
@@ -77,15 +78,19 @@ def tag_of_process(name: str) -> str:
 async def _link_where_supervised() -> None:
     """Tag the outermost flow run of a supervised process with its name and supervision.
 
-    The supervisor hears of the flow run, and keeps it with that life of the process.
+    The supervisor hears of the flow run, and keeps it with that life of the process. What a worker
+    starts inherits the worker's marks, and is no part of its life.
     """
     context, marks = FlowRunContext.get(), os.environ.get(linux.PROCESS, "").split()
     run = context.flow_run if context is not None else None
     if run is None or run.parent_task_run_id is not None or not marks:
         return
-    child.flow_run(run.id)
     supervision, _, life = marks[-1].rpartition("/")
-    tags = {tag_of_process(life.rpartition(":")[0]), f"supervision:{supervision}"}
+    name = life.rpartition(":")[0]
+    if name == WORKER or os.environ.get(FLOW_RUN) == str(run.id):
+        return
+    child.flow_run(run.id)
+    tags = {tag_of_process(name), f"supervision:{supervision}"}
     async with get_client() as client:
         await client.update_flow_run(run.id, tags={*run.tags, *tags})
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ def test_commands_of_make_that_the_pages_name_exist() -> None:
         if name
     }
     assert named - known <= {"bench-NAME"}
+
+
+def test_no_benchmark_is_run_by_two_commands_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    run = Counter(re.findall(r"-m (benchmarks\.\w+)", makefile))
+    assert run and set(run.values()) == {1}, run.most_common(3)
 
 
 @pytest.mark.long

@@ -113,7 +113,10 @@ def _other(value: Any) -> Any:
     """Return what JSON has for a value that it has no kind for."""
     if isinstance(value, np.generic):
         return value.item()
-    return list(value) if isinstance(value, set | frozenset) else str(value)
+    # orjson takes subclasses of text, integers, lists and mappings for what they are, these not.
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    return float(value) if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -26,13 +26,18 @@ from tasks.run import tag_of_process
 
 _GOES_ON = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
 _ENDED = FlowRunFilterState(type=FlowRunFilterStateType(any_=sorted(TERMINAL_STATES)))
-_BATCH = 200
+_MOST_OUTER = 200
+
+MOST = 50
+"""Flow runs that one call deletes: some seconds of work, between others' requests."""
 
 
 async def delete_old_steps(before: datetime, processes: Iterable[str]) -> int:
     """Delete what ended before a moment inside flow runs that go on; return how many it were.
 
-    Only the flow runs of these supervised processes are looked into, by their tags.
+    At most `MOST` are deleted, so that who calls goes on with other work; where it were as many,
+    more may be left. Only the flow runs of these supervised processes are looked into, by their
+    tags.
 
     Each goes with its task runs, and with the task run that stands for it in the outer one.
     Whatever Prefect keeps of the outer run itself stays.
@@ -43,7 +48,7 @@ async def delete_old_steps(before: datetime, processes: Iterable[str]) -> int:
         outer = [
             one.id
             for one in await client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(state=_GOES_ON, tags=tags), limit=_BATCH
+                flow_run_filter=FlowRunFilter(state=_GOES_ON, tags=tags), limit=_MOST_OUTER
             )
         ]
         if not outer:
@@ -53,12 +58,12 @@ async def delete_old_steps(before: datetime, processes: Iterable[str]) -> int:
             state=_ENDED,
             end_time=FlowRunFilterEndTime(before_=before),
         )
-        while found := await client.read_flow_runs(flow_run_filter=old, limit=_BATCH):
-            for one in found:
-                # Another view, or a person, may have deleted it meanwhile.
+        for one in await client.read_flow_runs(flow_run_filter=old, limit=MOST):
+            # Another view, or a person, may have deleted it meanwhile.
+            with contextlib.suppress(ObjectNotFound):
+                await client.delete_flow_run(one.id)
+            deleted += 1
+            if one.parent_task_run_id is not None:
                 with contextlib.suppress(ObjectNotFound):
-                    await client.delete_flow_run(one.id)
-                    deleted += 1
-                    if one.parent_task_run_id is not None:
-                        await client.delete_task_run(one.parent_task_run_id)
+                    await client.delete_task_run(one.parent_task_run_id)
     return deleted

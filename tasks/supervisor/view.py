@@ -42,7 +42,7 @@ from alphafoundry.supervisor.reading import (
 )
 from alphafoundry.supervisor.worker_runs import WORKER
 from tasks.prefect.server import refuses
-from tasks.supervisor.old_steps import delete_old_steps
+from tasks.supervisor.old_steps import MOST, delete_old_steps
 from tasks.supervisor.reconciling import mark_crashed, runs_of_the_dead
 from tasks.supervisor.throttle import CAP, Throttle
 
@@ -156,7 +156,8 @@ class View:
             # The server may be away; the next hour tries again.
             with contextlib.suppress(Exception):
                 names = [row["name"] for row in self._rows() if row["name"] != WORKER]
-                await delete_old_steps(datetime.now(UTC) - self._steps, names)
+                if await delete_old_steps(datetime.now(UTC) - self._steps, names) >= MOST:
+                    self._tidied_at = -math.inf  # the next look goes on
         states = {row["name"]: row["state"] for row in self._rows()}
         if states != self._states and now - self._table_at >= TABLE_SECONDS:
             self._table_at, self._states = now, states

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from alphafoundry.supervisor import database
-from tasks.supervisor import view
+from tasks.supervisor import old_steps, view
 
 
 async def test_events_of_an_outage_are_counted_and_not_sent(
@@ -49,3 +50,28 @@ async def test_events_of_an_outage_are_counted_and_not_sent(
     connection.close()
     assert [one["kind"] for one in sent] == ["recovered"]
     assert "2 events were not told" in caplog.text
+
+
+async def test_what_is_old_goes_look_by_look_and_then_once_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.open_for_writing(tmp_path / database.FILE) as connection:
+        connection.execute(
+            "INSERT INTO supervisions (id, started_at, status, runtime_minutes, host, pid, config) "
+            "VALUES ('s', '2026-03-02 11:00:00.000', 'running', 0, 'h', 1, 'c')"
+        )
+    connection.close()
+    left, asked = 2 * old_steps.MOST + 3, []
+
+    async def delete(before: datetime, processes: list[str]) -> int:
+        nonlocal left
+        asked.append(min(left, old_steps.MOST))
+        left -= asked[-1]
+        return asked[-1]
+
+    monkeypatch.setattr(view, "delete_old_steps", delete)
+    shown = view.View(tmp_path, steps_hours=6)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        for _ in range(5):
+            await shown._show()
+    assert asked == [old_steps.MOST, old_steps.MOST, 3]

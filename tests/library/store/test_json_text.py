@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphafoundry.store.column_types import to_json
+
+
+class Bar(NamedTuple):
+    day: date
+    close: float
+
+
+class Days(tuple[int, ...]):
+    """A tuple that says what it holds."""
+
+
+class Dollars(float):
+    """A float that says what it is."""
+
+    def __str__(self) -> str:
+        return f"${self:.2f}"
+
 
 SCALARS = (
     st.none()
@@ -40,6 +58,8 @@ def test_plain_values_come_back_as_they_were(value):
         ({"only"}, ["only"]),
         ([np.float64(0.1), np.int64(7), np.bool_(True), np.float32(0.5)], [0.1, 7, True, 0.5]),
         ([np.float64(math.nan), np.datetime64("2024-01-02")], [None, "2024-01-02"]),
+        ([Bar(date(2024, 1, 2), np.float64(1.5)), Days((1, 2))], [["2024-01-02", 1.5], [1, 2]]),
+        ({"paid": Dollars(0.5), "owed": Dollars(math.nan)}, {"paid": 0.5, "owed": None}),
         (date(2024, 1, 2), "2024-01-02"),
         (datetime(2024, 1, 2, 3, 4, tzinfo=UTC), "2024-01-02 03:04:00+00:00"),
         ({1: "one", None: 2}, {"1": "one", "None": 2}),
