@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import io
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -16,12 +18,23 @@ import numpy as np
 import pytest
 from sqlalchemy import event, update
 
-from alphafoundry.dashboard import Access, Sources, create_application, facts
+from alphafoundry.coordinator.luck import deflated
+from alphafoundry.dashboard import Access, Sources, create_application, evidence, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
 from alphafoundry.dashboard.pages import workflows
-from alphafoundry.store import AlphaRow, RunRow, Store, open_store, read_daily_pnl
+from alphafoundry.errors import StoreError
+from alphafoundry.store import (
+    AlphaRow,
+    PhaseRow,
+    RunRow,
+    Store,
+    TrialRow,
+    open_store,
+    read_daily_pnl,
+)
+from alphafoundry.supervisor import database
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
-from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
+from tests.library.dashboard.rows import LABEL, NOW, OF_DATA, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
 
 ALPHA = f"service={SERVICE}&id=alpha1"
@@ -481,3 +494,87 @@ async def test_no_new_alpha_names_the_time_that_was_searched(
         session.execute(update(AlphaRow).values(created_at=NOW - timedelta(days=2)))
     text = (await client.get("/")).text
     assert re.search(r"None since <time [^>]*>2026-11-29 12:00:00 UTC</time>", text)
+
+
+async def test_restarts_are_counted_however_many_turns_came_after_them(
+    client: httpx.AsyncClient, sources: Sources
+) -> None:
+    causes = ["probe"] * 3 + ["person", "end", "asked", "supervisor died"] + ["turn"] * 1000
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.executemany(
+            "INSERT INTO process_runs (supervision, process, life, started_at, ended_at, cause) "
+            "VALUES ('s', 'feed', ?, ?, ?, ?)",
+            [
+                (life, database.stamp(NOW - timedelta(hours=1)), database.stamp(NOW), cause)
+                for life, cause in enumerate(causes)
+            ],
+        )
+    text = (await client.get("/")).text
+    assert "5 restarts in 24 hours" in text
+    assert "(probe, " in text
+    assert "(supervisor died, " in text
+    assert ">1 more</a>" in text
+    assert "alphas: crash" in text  # on the timeline, too
+
+
+async def test_trials_of_a_phase_that_runs_or_failed_count_as_many_as_were_evaluated(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.write() as session:
+        for number in range(30):
+            session.add(
+                TrialRow(
+                    phase_key="search-2",
+                    number=number,
+                    run_id=4,
+                    workflow="new",
+                    phase="search",
+                    batch=0,
+                    seed=number,
+                    item={"fast": number},
+                    metrics={"sharpe": 2.0, "days": 500},
+                    status="done",
+                    attempts=1,
+                    executions=1,
+                    **OF_DATA,
+                )
+            )
+    lucky = deflated({"sharpe": 2.0, "days": 500}, trials=30, bars_a_year=252.0)
+    alone = deflated({"sharpe": 2.0, "days": 500}, trials=1, bars_a_year=252.0)
+    assert lucky is not None and alone is not None
+    assert f"{lucky:.2f}" != f"{alone:.2f}"
+    for status in ("running", "failed", "interrupted"):
+        with store.write() as session:
+            session.execute(update(PhaseRow).where(PhaseRow.run_id == 4).values(status=status))
+        text = (await client.get("/workflows/4/search")).text
+        assert f"DSR {lucky:.2f} of 30" in text
+        assert " 30 trials, " in text
+        listed = (await client.get("/export/workflows.csv")).text
+        assert next(csv.DictReader(io.StringIO(listed)))["trials_made"] == "30"
+        assert '<td class="right">30</td>' in (await client.get("/workflows/4")).text
+
+
+def test_a_count_of_trials_that_fails_does_not_make_the_last_one_look_new(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(evidence.time, "monotonic", lambda: clock[0])
+    counted = threading.Semaphore(0)
+
+    def count(*_: object) -> int:
+        if clock[0] == 0.0:
+            return 7
+        counted.release()
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(evidence, "count_trials", count)
+    book = evidence.EvidenceBook(store)
+    assert book.trials(SERVICE, None) == 7
+    for clock[0] in (100.0, 200.0):
+        assert book.trials(SERVICE, None) == 7
+        assert counted.acquire(timeout=60)
+        while book._counting:
+            threading.Event().wait(0.01)
+    clock[0] = evidence.MOST_SECONDS + 1
+    with pytest.raises(StoreError):
+        book.trials(SERVICE, None)
