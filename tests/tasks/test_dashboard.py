@@ -6,7 +6,6 @@ import json
 from uuid import uuid4
 
 import httpx
-import prefect
 from prefect.client.orchestration import SyncPrefectClient
 
 from tasks import dashboard
@@ -16,8 +15,8 @@ AT = "2026-03-02T11:00:00Z"
 
 def answer(request: httpx.Request) -> httpx.Response:
     """Give some of 423 limits, at most two hundred at once, as a Prefect server does."""
-    if request.url.path.endswith("/version"):
-        return httpx.Response(200, json=prefect.__version__)
+    if not request.url.path.endswith("/concurrency_limits/filter"):
+        return httpx.Response(404, json={})
     asked = json.loads(request.content)
     if not 1 <= asked["limit"] <= 200:
         return httpx.Response(422, json={})

@@ -9,7 +9,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -578,3 +578,31 @@ def test_a_count_of_trials_that_fails_does_not_make_the_last_one_look_new(
     clock[0] = evidence.MOST_SECONDS + 1
     with pytest.raises(StoreError):
         book.trials(SERVICE, None)
+
+
+async def test_a_chart_says_what_of_several_samples_it_shows(
+    client: httpx.AsyncClient, sources: Sources
+) -> None:
+    now = datetime.now(UTC)
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.executemany(
+            "INSERT INTO resource_usage VALUES ('alphas', ?, 5.0, 9, ?, 1, 1, NULL)",
+            [(database.stamp(now - timedelta(seconds=5 * n)), n % 12) for n in range(600)],
+        )
+    chart = "/api/charts/{}?name=alphas&hours={}"
+    raw = (await client.get(chart.format("files", 6))).json()
+    assert raw["note"] == ""
+    assert len(raw["x"]) == 600
+    for hours, step, counts in ((24, "minute", (50, 51)), (720, "hour", (1, 2))):
+        found = (await client.get(chart.format("files", hours))).json()
+        assert found["note"].startswith(f"Thinned: the most of each {step}.")
+        assert len(found["x"]) in counts
+        assert max(found["series"][0]["values"]) == 11
+        memory = (await client.get(chart.format("memory", hours))).json()
+        assert memory["note"] == f"Thinned: the most of each {step}."
+    table = (await client.get("/charts/files?name=alphas&hours=6")).text
+    assert "500 of 600 points" in table
+    assert (
+        "Thinned: the most of each minute."
+        in (await client.get("/charts/files?name=alphas&hours=24")).text
+    )
