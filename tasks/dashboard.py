@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,11 +17,15 @@ from tasks.prefect.discovery import running_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.responses import DeploymentResponse
+    from prefect.client.schemas.responses import (
+        DeploymentResponse,
+        GlobalConcurrencyLimitResponse,
+    )
 
 FRESH_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 MOST_RUNS = 50
+LIMITS_AT_ONCE = 200
 
 
 class PrefectServer:
@@ -103,11 +107,19 @@ def _look() -> PrefectView:
                         one.limit,
                         one.active_slots,
                     )
-                    for one in client.read_global_concurrency_limits()
+                    for one in _limits(client)
                 ],
             )
     except Exception as problem:
         return PrefectView(f"Prefect does not answer: {_line(problem)}", _pages(address))
+
+
+def _limits(client: SyncPrefectClient) -> Iterator[GlobalConcurrencyLimitResponse]:
+    """Yield every concurrency limit; the server gives so many at once, ten where it is not told."""
+    offset = 0
+    while found := client.read_global_concurrency_limits(limit=LIMITS_AT_ONCE, offset=offset):
+        yield from found
+        offset += len(found)
 
 
 def _deployments(

@@ -240,8 +240,12 @@ def _held(answer: object) -> object:
     """Return what an object of a class of the program's own holds, as a dict."""
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         return {each.name: getattr(answer, each.name) for each in dataclasses.fields(answer)}
-    plain = isinstance(answer, (tuple, list, dict))
-    return answer if plain else getattr(answer, "__dict__", answer)
+    if isinstance(answer, (tuple, list, dict)):
+        return answer
+    slots = [vars(kind).get("__slots__", ()) for kind in type(answer).__mro__]
+    names = [name for one in slots for name in ([one] if isinstance(one, str) else one)]
+    held = {name: getattr(answer, name) for name in names if hasattr(answer, name)}
+    return held | getattr(answer, "__dict__", {}) or answer
 
 
 def _word(value: object) -> str | None:

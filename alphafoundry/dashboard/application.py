@@ -261,8 +261,15 @@ def chart(request: Request, name: str, width: int = 800) -> Response:
 
 def chart_as_table(request: Request, name: str) -> HTMLResponse:
     """Show the data of a chart as a table."""
-    found = _chart(request, name).thinned(250)
-    return render(request, "chart_table.html", page="", title=found.title, chart=found)
+    whole = _chart(request, name)
+    return render(
+        request,
+        "chart_table.html",
+        page="",
+        title=whole.title,
+        chart=whole.thinned(250),
+        points=len(whole.x),
+    )
 
 
 def _chart(request: Request, name: str) -> Chart:

@@ -83,6 +83,7 @@ class EvidenceBook:
         self._store = store
         self._known: OrderedDict[Key, Sureness] = OrderedDict()
         self._trials: dict[tuple[str, str | None], tuple[float, int]] = {}
+        self._counting: set[tuple[str, str | None]] = set()
         self._lock = threading.Lock()
 
     def trials(self, service: str, market_id: str | None) -> int:
@@ -95,15 +96,19 @@ class EvidenceBook:
         with self._lock:
             kept = self._trials.get(key)
             if kept is not None and now - kept[0] < MOST_SECONDS:
-                if now - kept[0] > COUNT_SECONDS:
-                    self._trials[key] = now, kept[1]
+                if now - kept[0] > COUNT_SECONDS and key not in self._counting:
+                    self._counting.add(key)
                     threading.Thread(target=self._count_again, args=key, daemon=True).start()
                 return kept[1]
         return self._count(service, market_id)
 
     def _count_again(self, service: str, market_id: str | None) -> None:
-        with contextlib.suppress(StoreError):
-            self._count(service, market_id)
+        try:
+            with contextlib.suppress(StoreError):
+                self._count(service, market_id)
+        finally:
+            with self._lock:
+                self._counting.discard((service, market_id))
 
     def _count(self, service: str, market_id: str | None) -> int:
         count = count_trials(self._store, service, market_id)

@@ -25,6 +25,9 @@ WELL = ("running", "sleeping", "finished")
 UNTIL_WELL = ("quarantined", "crash_loop")
 """Kinds of alerts that last until their process is well again."""
 
+MEANT = ("", "turn", "finished", "end", "asked", "person", "machine", "paused")
+"""Causes of the end of a life that is no unasked restart."""
+
 _SPARKS_SHOWN = 12
 
 

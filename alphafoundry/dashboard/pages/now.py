@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import func, select, text, tuple_
+from sqlalchemy import bindparam, func, select, text, tuple_
 from starlette.responses import Response
 
 from alphafoundry.dashboard.access import Session
@@ -16,7 +16,7 @@ from alphafoundry.dashboard.rendering import render
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import Row
 from alphafoundry.store import AlphaRow, RunRow
-from alphafoundry.supervisor.reading import moment_of
+from alphafoundry.supervisor.reading import MEANT, moment_of
 
 router = APIRouter()
 TABLES = ()
@@ -30,6 +30,8 @@ HOUR = timedelta(hours=1)
 BEST = 5
 LANES = 14
 BARS = 400
+TOLD = 4
+"""Restarts that are named; the others are counted."""
 
 
 @router.get("/")
@@ -96,7 +98,7 @@ def now(request: Request) -> Response:
                 .limit(BARS)
             )
         ]
-    lives = _lives(sources, since)
+    lives, restarts = _lives(sources, since)
     began = [row["started_at"] for row in runs] + [row["start"] for row in lives]
     hours = next(
         (one for one in WINDOWS if moment - min(began, default=moment) < one * HOUR), HOURS
@@ -111,36 +113,46 @@ def now(request: Request) -> Response:
         best_since=best_since,
         runs=runs[:8],
         ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
-        restarts=[row for row in lives if row["restart"]],
+        restarts=restarts,
+        restarted=[row for row in lives if row["restart"]][:TOLD],
         timeline=timeline(runs, lives, hours=hours, until=moment),
         lately={0.25: "15 minutes", 1: "hour"}.get(hours, f"{hours} hours"),
         first=first,
     )
 
 
-def _lives(sources: Sources, since: datetime) -> list[Row]:
-    """Return lives and turns of processes that reach into the time since then."""
+def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
+    """Return lives and turns of processes that reach into the time since then.
+
+    The newest of each process, so that one of many turns hides no other; and how many of all, read
+    or not, ended in a restart.
+    """
     try:
         with sources.connect("supervisor") as connection:
             rows = connection.execute(
                 text(
-                    "SELECT process, started_at, ended_at, cause, life FROM process_runs "
-                    "WHERE ended_at IS NULL OR ended_at > :since ORDER BY id DESC LIMIT :most"
-                ),
-                {"since": since.strftime("%Y-%m-%d %H:%M:%S"), "most": BARS * 2},
+                    "SELECT * FROM (SELECT id, process, started_at, ended_at, cause, restart, "
+                    "sum(restart) OVER () AS restarts, row_number() OVER "
+                    "(PARTITION BY process, restart ORDER BY id DESC) AS place "
+                    "FROM (SELECT *, coalesce(cause NOT IN :meant, 0) AS restart FROM process_runs "
+                    "WHERE ended_at IS NULL OR ended_at > :since)) "
+                    "WHERE place <= :most ORDER BY id DESC"
+                ).bindparams(bindparam("meant", MEANT, expanding=True)),
+                {"since": since.strftime("%Y-%m-%d %H:%M:%S"), "most": BARS // 4},
             ).all()
     except NothingYet:
-        return []
-    return [
+        return [], 0
+    lives: list[Row] = [
         {
             "lane": row.process,
             "start": moment_of(row.started_at),
             "end": None if row.ended_at is None else moment_of(row.ended_at),
             "cause": row.cause,
-            "restart": row.cause in ("crash", "health", "limit", "watchdog", "pattern", "killed"),
+            "restart": bool(row.restart),
         }
         for row in rows
     ]
+    return lives, rows[0].restarts if rows else 0
 
 
 def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime) -> dict[str, Any]:

@@ -346,45 +346,53 @@ def usage_chart(what: str, title: str, unit: str) -> Callable[[Sources, Given], 
     def chart(sources: Sources, given: Given) -> Chart:
         name = given.get("name", "")
         hours = min(max(float(given.get("hours") or 6), 0.1), 24 * 365)
-        at, values = _usage(sources, name, what, hours)
-        return Chart(
-            f"{title} of {name}", at, {title: values}, unit=unit, marks=_marks(sources, name, hours)
-        )
+        at, values, note = _usage(sources, name, what, hours)
+        marks = _marks(sources, name, hours)
+        return Chart(f"{title} of {name}", at, {title: values}, unit=unit, marks=marks, note=note)
 
     return chart
 
 
-def _usage(sources: Sources, name: str, what: str, hours: float) -> tuple[Array, Array]:
-    """Return seconds since 1970 and what was measured then, each of shape (n,); NaN where not."""
-    raw, rolled = _MEASURES[what]
-    if hours <= 6:
-        table, value = "resource_usage", raw
-    else:
-        table = "resource_usage_minute" if hours <= 24 * 10 else "resource_usage_hour"
-        value = rolled
+def _usage(sources: Sources, name: str, what: str, hours: float) -> tuple[Array, Array, str]:
+    """Return seconds since 1970, what was measured then, and what of several samples is shown.
+
+    Both arrays are of shape (n,); NaN where nothing was measured.
+    """
+    raw, rolled, told = _MEASURES[what]
+    table, at, value, rest, note = "resource_usage", "at", raw, "", ""
+    if hours > 6:
+        step = "minute" if hours <= 24 * 10 else "hour"
+        note = f"Thinned: {told} of each {step}."
+        if rolled:
+            table, value = f"resource_usage_{step}", rolled
+        else:
+            at, value = f"substr(at, 1, {16 if step == 'minute' else 13})", f"max({raw})"
+            rest = "GROUP BY 1"
+            note += " Samples are kept for as long as retention.samples_hours says."
     since = f"datetime('now', '-{hours:.3f} hours')"
     moments: list[str] = []
     values: list[float | None] = []
     with contextlib.suppress(NothingYet), sources.connect("supervisor") as connection:
         # One by one: tens of thousands of rows at once make Python look through all of its memory.
-        for at, measured in connection.execute(
+        for moment, measured in connection.execute(
             text(
-                f"SELECT at, {value} FROM {table} WHERE process = :name "
-                f"AND at > {since} ORDER BY at"
+                f"SELECT {at}, {value} FROM {table} WHERE process = :name "
+                f"AND at > {since} {rest} ORDER BY 1"
             ),
             {"name": name},
         ):
-            moments.append(at)
+            moments.append(moment)
             values.append(measured)
-    return _seconds(moments), np.array(values, dtype=float)
+    return _seconds(moments), np.array(values, dtype=float), note
 
 
 _MEASURES = {
-    "memory": ("rss", "rss_max"),
-    "cpu": ("cpu_percent", "cpu_mean"),
-    "health": ("health", "health_min"),
-    "files": ("open_files", "NULL"),
+    "memory": ("rss", "rss_max", "the most"),
+    "cpu": ("cpu_percent", "cpu_mean", "the mean"),
+    "health": ("health", "health_min", "the least"),
+    "files": ("open_files", "", "the most"),
 }
+"""Measure to its column of samples and of what sums them up, "" where nothing does."""
 
 
 def _seconds(stored: Sequence[str]) -> Array:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from starlette.responses import Response
 
 from alphafoundry.dashboard.asking import (
@@ -51,12 +51,29 @@ SAMPLES = {
 CELLS = 12
 MOST_SHADES = 9
 
+TRIALS_MADE = case(
+    (PhaseRow.status.in_(("finished", "restored")), PhaseRow.trials),
+    else_=select(func.count())
+    .select_from(TrialRow)
+    .where(TrialRow.phase_key == PhaseRow.key)
+    .scalar_subquery(),
+)
+"""Trials of a phase; its row has them only once it has finished, its trials have a row each before.
+
+Each that was evaluated is one more that luck could have chosen from.
+"""
+
+_OF_PHASE = [
+    TRIALS_MADE.label("trials") if column.key == "trials" else column
+    for column in PhaseRow.__table__.columns
+]
+
 _PHASES = (
     select(
         PhaseRow.run_id,
         func.min(PhaseRow.workflow).label("workflow"),
         func.count().label("phases"),
-        func.sum(PhaseRow.trials).label("trials_made"),
+        func.sum(TRIALS_MADE).label("trials_made"),
         func.sum(PhaseRow.left_out).label("left_out"),
     )
     .group_by(PhaseRow.run_id)
@@ -197,9 +214,7 @@ def workflow(request: Request, number: int) -> Response:
             select(*RunRow.__table__.columns).where(RunRow.id == row_number(number))
         ).one_or_none()
         phases = connection.execute(
-            select(*PhaseRow.__table__.columns)
-            .where(PhaseRow.run_id == row_number(number))
-            .order_by(PhaseRow.id)
+            select(*_OF_PHASE).where(PhaseRow.run_id == row_number(number)).order_by(PhaseRow.id)
         ).all()
         if found is None or not phases:
             raise MissingPage(f"run {number} is no workflow")
@@ -280,7 +295,7 @@ def parameters(request: Request, number: int, phase: str) -> Response:
 
 def _read_phase(connection: Any, number: int, phase: str) -> Any:
     row = connection.execute(
-        select(*PhaseRow.__table__.columns, RunRow.market_label, RunRow.report)
+        select(*_OF_PHASE, RunRow.market_label, RunRow.report)
         .join(RunRow, RunRow.id == PhaseRow.run_id)
         .where(PhaseRow.run_id == row_number(number), PhaseRow.phase == phase)
         .order_by(PhaseRow.id.desc())

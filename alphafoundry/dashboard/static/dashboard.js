@@ -150,15 +150,22 @@
       const data = await answer.json();
       if (!answer.ok) throw new Error(data.error);
       const columns = [data.x, ...data.series.map((one) => one.values)];
-      if (!data.series.length || !data.x.length) {
+      const known = data.series.some((one) => one.values.some((v) => v !== null));
+      if (!known) {
         if (drawn.plot) drawn.plot.destroy();
         drawn.plot = null;
-        place.textContent = data.note || "Nothing to draw yet.";
-      } else if (data.x.length === 1) {
-        // One point has no width that an axis could have.
-        const unit = units[data.unit] || String;
-        place.textContent = "One point so far: " + data.series.map((one) => one.label + " " + unit(one.values[0])).join(", ") +
-          (data.axis === "time" ? " at " + clock(new Date(data.x[0] * 1000)) : "") + (data.note ? "; " + data.note : "");
+        place.textContent = "Nothing to draw yet. " + data.note;
+      } else if (data.x[0] === data.x[data.x.length - 1]) {
+        // What lies at one place has no width that an axis could have.
+        if (drawn.plot) drawn.plot.destroy();
+        drawn.plot = null;
+        const plain = (v) => String(+v.toPrecision(6));
+        const shown = (unit, v) => (v === null ? "–" : (units[unit] || plain)(v));
+        const values = (one) => one.label + " " + one.values.map((v) => shown(data.unit, v)).join(", ");
+        place.textContent = (data.x.length === 1 ? "One point so far: " : data.x.length + " points at one place: ") +
+          data.series.map(values).join("; ") + " at " +
+          (data.axis === "time" ? clock(new Date(data.x[0] * 1000)) : data.x_name + " " + shown(data.x_unit, data.x[0])) +
+          (data.note ? ". " + data.note : "");
       } else if (drawn.plot && drawn.plot.series.length === columns.length) {
         drawn.marks.splice(0, drawn.marks.length, ...data.marks);
         drawn.plot.setData(columns);

@@ -159,6 +159,16 @@ TAKEN |= {
         .replace('("BUY", quantity)', 'Order("BUY", quantity)')
         .replace('return "HOLD"', 'return Order("HOLD")')
     ),
+    "order_of_a_class_with_slots": fenced(
+        FULL.replace(
+            "\n\n\ndef",
+            '\n\n\nclass Side:\n    __slots__ = "action"\n\n\nclass Order(Side):\n'
+            '    __slots__ = ("quantity", "note")\n\n    def __init__(self, action, quantity=0):\n'
+            "        self.action = action\n        self.quantity = quantity\n\n\ndef",
+        )
+        .replace('("BUY", quantity)', 'Order("BUY", quantity)')
+        .replace('return "HOLD"', 'return Order("HOLD")')
+    ),
     "orders_with_a_type": fenced(
         FULL.replace(
             '("BUY", quantity)', '{"action": "BUY", "type": "market", "quantity": quantity}'

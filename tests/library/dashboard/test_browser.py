@@ -6,11 +6,13 @@ driver and axe-core are development packages.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 from alphafoundry.dashboard import Access, Sources, create_application
 from alphafoundry.dashboard.rendering import NAVIGATION
 from alphafoundry.store import AlphaRow, Store
+from alphafoundry.supervisor import database
 from tests.library.dashboard.conftest import PrefectOfTests
 from tests.library.dashboard.rows import NOW, SERVICE
 from tests.library.dashboard.test_attacks import served
@@ -218,6 +221,44 @@ def test_everything_is_done_by_the_keyboard_alone(
         tab_to("footer button")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Sign in").wait_for()
+        page.close()
+
+
+def sample(sources: Sources, *ago: float) -> None:
+    """Let the samples of the process `alphas` be those of so many minutes ago, without health."""
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.execute("DELETE FROM resource_usage")
+        for minutes in ago:
+            at = database.stamp(datetime.now(UTC) - timedelta(minutes=minutes))
+            connection.execute(
+                "INSERT INTO resource_usage VALUES ('alphas', ?, 5.0, ?, 3, 1, 1, NULL)",
+                (at, 2**30 + int(minutes) * 2**20),
+            )
+
+
+@pytest.mark.slow
+def test_a_chart_of_one_point_says_its_value_and_is_drawn_when_there_are_more(
+    sources: Sources, tmp_path: Path, browser: Any
+) -> None:
+    access = Access(tmp_path / "browser", port=1)
+    sample(sources, 3)
+    with served(create_application(sources, access)) as port:
+        base = f"http://127.0.0.1:{port}"
+        page = browser.new_page()
+        page.set_default_timeout(WAIT)
+        wrong = listen(page, base)
+        page.goto(f"{base}/enter?code={access.code()}")
+        page.goto(f"{base}/processes/alphas")
+        memory = page.locator("figure[data-chart*='/memory?'] .plot")
+        health = page.locator("figure[data-chart*='/health?'] .plot")
+        for _ in range(2):
+            memory.filter(has_text=re.compile("^One point so far: Memory 1.0 GB at ")).wait_for()
+            health.filter(has_text="Nothing to draw yet").wait_for()
+            sample(sources, 3, 2)
+            memory.locator("canvas").wait_for()
+            assert "One point" not in memory.inner_text()
+            sample(sources, 2)
+        assert wrong == []
         page.close()
 
 

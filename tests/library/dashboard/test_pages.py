@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import io
 import re
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,13 +18,24 @@ import numpy as np
 import pytest
 from sqlalchemy import event, update
 
-from alphafoundry.dashboard import Access, Sources, create_application, facts
+from alphafoundry.coordinator.luck import deflated
+from alphafoundry.dashboard import Access, Sources, create_application, evidence, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
 from alphafoundry.dashboard.pages import workflows
-from alphafoundry.store import AlphaRow, RunRow, Store, open_store, read_daily_pnl
+from alphafoundry.errors import StoreError
+from alphafoundry.store import (
+    AlphaRow,
+    PhaseRow,
+    RunRow,
+    Store,
+    TrialRow,
+    open_store,
+    read_daily_pnl,
+)
 from alphafoundry.store.agents import open_agent_desk
+from alphafoundry.supervisor import database
 from tests.library.dashboard.conftest import ORIGIN, PORT, PrefectOfTests
-from tests.library.dashboard.rows import LABEL, NOW, SERVICE, fill
+from tests.library.dashboard.rows import LABEL, NOW, OF_DATA, SERVICE, fill
 from tests.postgres import PostgresServer, running_postgres
 
 ALPHA = f"service={SERVICE}&id=alpha1"
@@ -499,3 +512,115 @@ async def test_no_new_alpha_names_the_time_that_was_searched(
         session.execute(update(AlphaRow).values(created_at=NOW - timedelta(days=2)))
     text = (await client.get("/")).text
     assert re.search(r"None since <time [^>]*>2026-11-29 12:00:00 UTC</time>", text)
+
+
+async def test_restarts_are_counted_however_many_turns_came_after_them(
+    client: httpx.AsyncClient, sources: Sources
+) -> None:
+    causes = ["probe"] * 3 + ["person", "end", "asked", "supervisor died"] + ["turn"] * 1000
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.executemany(
+            "INSERT INTO process_runs (supervision, process, life, started_at, ended_at, cause) "
+            "VALUES ('s', 'feed', ?, ?, ?, ?)",
+            [
+                (life, database.stamp(NOW - timedelta(hours=1)), database.stamp(NOW), cause)
+                for life, cause in enumerate(causes)
+            ],
+        )
+    text = (await client.get("/")).text
+    assert "5 restarts in 24 hours" in text
+    assert "(probe, " in text
+    assert "(supervisor died, " in text
+    assert ">1 more</a>" in text
+    assert "alphas: crash" in text  # on the timeline, too
+
+
+async def test_trials_of_a_phase_that_runs_or_failed_count_as_many_as_were_evaluated(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.write() as session:
+        for number in range(30):
+            session.add(
+                TrialRow(
+                    phase_key="search-2",
+                    number=number,
+                    run_id=4,
+                    workflow="new",
+                    phase="search",
+                    batch=0,
+                    seed=number,
+                    item={"fast": number},
+                    metrics={"sharpe": 2.0, "days": 500},
+                    status="done",
+                    attempts=1,
+                    executions=1,
+                    **OF_DATA,
+                )
+            )
+    lucky = deflated({"sharpe": 2.0, "days": 500}, trials=30, bars_a_year=252.0)
+    alone = deflated({"sharpe": 2.0, "days": 500}, trials=1, bars_a_year=252.0)
+    assert lucky is not None and alone is not None
+    assert f"{lucky:.2f}" != f"{alone:.2f}"
+    for status in ("running", "failed", "interrupted"):
+        with store.write() as session:
+            session.execute(update(PhaseRow).where(PhaseRow.run_id == 4).values(status=status))
+        text = (await client.get("/workflows/4/search")).text
+        assert f"DSR {lucky:.2f} of 30" in text
+        assert " 30 trials, " in text
+        listed = (await client.get("/export/workflows.csv")).text
+        assert next(csv.DictReader(io.StringIO(listed)))["trials_made"] == "30"
+        assert '<td class="right">30</td>' in (await client.get("/workflows/4")).text
+
+
+def test_a_count_of_trials_that_fails_does_not_make_the_last_one_look_new(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(evidence.time, "monotonic", lambda: clock[0])
+    counted = threading.Semaphore(0)
+
+    def count(*_: object) -> int:
+        if clock[0] == 0.0:
+            return 7
+        counted.release()
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(evidence, "count_trials", count)
+    book = evidence.EvidenceBook(store)
+    assert book.trials(SERVICE, None) == 7
+    for clock[0] in (100.0, 200.0):
+        assert book.trials(SERVICE, None) == 7
+        assert counted.acquire(timeout=60)
+        while book._counting:
+            threading.Event().wait(0.01)
+    clock[0] = evidence.MOST_SECONDS + 1
+    with pytest.raises(StoreError):
+        book.trials(SERVICE, None)
+
+
+async def test_a_chart_says_what_of_several_samples_it_shows(
+    client: httpx.AsyncClient, sources: Sources
+) -> None:
+    now = datetime.now(UTC)
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.executemany(
+            "INSERT INTO resource_usage VALUES ('alphas', ?, 5.0, 9, ?, 1, 1, NULL)",
+            [(database.stamp(now - timedelta(seconds=5 * n)), n % 12) for n in range(600)],
+        )
+    chart = "/api/charts/{}?name=alphas&hours={}"
+    raw = (await client.get(chart.format("files", 6))).json()
+    assert raw["note"] == ""
+    assert len(raw["x"]) == 600
+    for hours, step, counts in ((24, "minute", (50, 51)), (720, "hour", (1, 2))):
+        found = (await client.get(chart.format("files", hours))).json()
+        assert found["note"].startswith(f"Thinned: the most of each {step}.")
+        assert len(found["x"]) in counts
+        assert max(found["series"][0]["values"]) == 11
+        memory = (await client.get(chart.format("memory", hours))).json()
+        assert memory["note"] == f"Thinned: the most of each {step}."
+    table = (await client.get("/charts/files?name=alphas&hours=6")).text
+    assert "500 of 600 points" in table
+    assert (
+        "Thinned: the most of each minute."
+        in (await client.get("/charts/files?name=alphas&hours=24")).text
+    )
