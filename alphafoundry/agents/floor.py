@@ -22,6 +22,7 @@ from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
+from alphafoundry.sentiment import lean_returns
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
@@ -115,6 +116,7 @@ class TradingFloor:
     _signals: SignalHistory | None = None
     _risk: tuple[object, RiskSnapshot] | None = None
     _looked_at: Sequence[PerformanceRow] = ()
+    _leans: dict[int, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
@@ -216,6 +218,13 @@ class TradingFloor:
     def days_to(self, day: date) -> int:
         """Return how many days of the market there are up to a day, itself included."""
         return int(np.searchsorted(self.panel.dates, np.datetime64(day), side="right"))
+
+    def leans(self, place: int) -> list[float]:
+        """Return what each name earned beyond its industry in three sessions from a row on."""
+        found = self._leans.get(place)
+        if found is None:
+            found = self._leans[place] = lean_returns(self.panel, place).tolist()
+        return found
 
     def judge_stops(self) -> StopDecision:
         """Return what is stopped on the last close, and what earlier stops still forbid.

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class Task:
     max_duration: int | None
     rank: int
 
-    @property
+    @cached_property
     def in_sessions(self) -> bool:
         """Whether it is due in sessions, and the half hour after them, only."""
         return (
@@ -79,27 +80,27 @@ class Task:
             or self.settings.conditions.get("market_hours") is True
         )
 
-    @property
+    @cached_property
     def priority(self) -> Priority:
         """critical, high, medium or low."""
         return self.settings.priority
 
-    @property
+    @cached_property
     def critical(self) -> bool:
         """Whether it may take the place that is kept free."""
         return self.settings.priority == "critical"
 
-    @property
+    @cached_property
     def instances(self) -> int:
         """How many of its ticks may be under way at a time."""
         return self.settings.max_instances if self.settings.concurrent_execution else 1
 
-    @property
+    @cached_property
     def catch_up(self) -> CatchUp:
         """Which of the missed ticks are made up for."""
         return self.settings.catch_up
 
-    @property
+    @cached_property
     def window(self) -> int:
         """Seconds by which a tick may begin late."""
         given = self.settings.catch_up_window

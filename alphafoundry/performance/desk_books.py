@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.performance.attribution import (
@@ -92,14 +92,23 @@ class _Orders:
     def newest(self, names: Sequence[str], day: date, *, included: bool) -> dict[str, _Order]:
         """Return symbol to its newest order up to a day."""
         until = OrderRow.session <= day if included else OrderRow.session < day
+        # One step into the index for each name, however many sessions there have been.
+        newest = (
+            select(OrderRow.id)
+            .where(OrderRow.desk_id == self._desk_id, OrderRow.symbol == BalanceRow.symbol, until)
+            .order_by(OrderRow.session.desc(), OrderRow.id.desc())
+            .limit(1)
+            .correlate(BalanceRow)
+            .scalar_subquery()
+        )
         last: dict[str, int] = {}
         for part in in_chunks(names):
-            query = (
-                select(OrderRow.symbol, func.max(OrderRow.id))
-                .where(OrderRow.desk_id == self._desk_id, OrderRow.symbol.in_(part), until)
-                .group_by(OrderRow.symbol)
+            query = select(BalanceRow.symbol, newest).where(
+                BalanceRow.desk_id == self._desk_id,
+                BalanceRow.account == "position",
+                BalanceRow.symbol.in_(part),
             )
-            last |= {row[0]: row[1] for row in self._transaction.execute(query)}
+            last |= {row[0]: row[1] for row in self._transaction.execute(query) if row[1]}
         found = self.with_ids(last.values())
         return {symbol: found[number] for symbol, number in last.items()}
 

@@ -8,7 +8,12 @@ Scores are of a finance lexicon of this project's own, with events, negation and
 from alphafoundry.sentiment.feeds import Entry, FeedAnswer, FeedReader
 from alphafoundry.sentiment.headlines import Headline, symbols_in
 from alphafoundry.sentiment.scoring import Score, score_headline
-from alphafoundry.sentiment.synthetic import Planted, headlines_of_session, lean_returns
+from alphafoundry.sentiment.synthetic import (
+    LEAN_DAYS,
+    Planted,
+    headlines_of_session,
+    lean_returns,
+)
 from alphafoundry.sentiment.value import (
     Foretold,
     balanced_accuracy,
@@ -17,6 +22,7 @@ from alphafoundry.sentiment.value import (
 )
 
 __all__ = [
+    "LEAN_DAYS",
     "Entry",
     "FeedAnswer",
     "FeedReader",

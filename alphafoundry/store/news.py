@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -68,3 +68,23 @@ def read_news(
     with store.session() as session:
         newest = session.execute(query).all()
     return [(row, score) for row, score in reversed(newest)]
+
+
+def read_news_scores(
+    store: Store, desk: str, *, after: datetime, until: datetime
+) -> list[tuple[date, list[str], float]]:
+    """Return (valid day, symbols, score) of headlines, the oldest first, without their texts.
+
+    after, until : known after the first and not after the second
+    """
+    query = (
+        select(NewsRow.day, NewsRow.symbols, NewsScoreRow.score)
+        .join(
+            NewsScoreRow,
+            (NewsScoreRow.desk == NewsRow.desk) & (NewsScoreRow.key == NewsRow.key),
+        )
+        .where(NewsRow.desk == desk, NewsRow.known_at > after, NewsRow.known_at <= until)
+        .order_by(NewsRow.known_at, NewsRow.key)
+    )
+    with store.session() as session:
+        return [(day, symbols, score) for day, symbols, score in session.execute(query)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from pydantic import Field
 from alphafoundry.agents.floor import TradingFloor, floor_of
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
-from alphafoundry.sentiment import foretold, lean_returns
-from alphafoundry.store.news import read_news
+from alphafoundry.sentiment import LEAN_DAYS, foretold
+from alphafoundry.store.news import read_news_scores
 
 OWN = "market_analysis"
 
@@ -73,19 +73,21 @@ def market_analysis(context: AgentContext) -> AgentResult:
 def _news(floor: TradingFloor, days: int, end: int, now: int) -> Any:
     """Return how far headlines foretold what their names earned in three days, all of it past."""
     scores, earned = [], []
-    held: dict[int, Any] = {}
     places = {str(symbol): place for place, symbol in enumerate(floor.panel.symbols)}
-    for row, score in read_news(
-        floor.store, floor.desk, after=utc(now) - timedelta(days=days), until=utc(now)
+    since = utc(now) - timedelta(days=days)
+    followed: dict[date, list[float] | None] = {}
+    for day, symbols, score in read_news_scores(
+        floor.store, floor.desk, after=since, until=utc(now)
     ):
-        # From the session after the headline on: what was left for who read it.
-        place = floor.days_to(row.day)
-        if place + 3 > end:
+        if day not in followed:
+            # From the session after the headline on: what was left for who read it.
+            place = floor.days_to(day)
+            followed[day] = floor.leans(place) if place + LEAN_DAYS <= end else None
+        known = followed[day]
+        if known is None:
             continue
-        if place not in held:
-            held[place] = lean_returns(floor.panel, place)
-        for name in row.symbols:
+        for name in symbols:
             if name in places:
-                scores.append(score.score)
-                earned.append(float(held[place][places[name]]))
+                scores.append(score)
+                earned.append(known[places[name]])
     return foretold(scores, earned)

@@ -12,7 +12,7 @@ from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.errors import NewsError
-from alphafoundry.store.news import read_news
+from alphafoundry.store.news import read_news, read_news_scores
 from tests.library.agents.research_floor import research_floor, session_of, tick
 from tests.library.agents.small_desks import small_panel
 
@@ -38,7 +38,14 @@ def test_headlines_of_a_generated_market_are_known_only_from_their_time_on(tmp_p
         rows = read_news(floor.store, "small")
         noon = read_news(floor.store, "small", until=utc(session.opens + 18_000))
         newest = read_news(floor.store, "small", limit=2)
+        after, until = rows[0][0].known_at, rows[-2][0].known_at
+        told = read_news_scores(floor.store, "small", after=after, until=until)
     assert [one.key for one, _ in newest] == [one.key for one, _ in rows[-2:]]
+    assert told == [
+        (news.day, news.symbols, score.score)
+        for news, score in rows
+        if after < news.known_at <= until
+    ]
     assert len(rows) == max(4, len(panel.symbols) // 40)
     assert 0 < len(noon) < len(rows)
     for news, score in rows:
