@@ -133,6 +133,7 @@ class Execution:
     reconciliation : of ledger and broker before sending; None where the broker did not answer
     differences : symbol or "cash" to (ledger, broker), in shares or dollars
     trouble : why the tick ended early or held its orders back, None where it did not
+    answered : whether the broker answered to the end
     """
 
     sent: int = 0
@@ -145,6 +146,7 @@ class Execution:
     reconciliation: Literal["clean", "suspected", "confirmed", "adopted"] | None = None
     differences: dict[str, tuple[str, str]] = field(default_factory=dict)
     trouble: str | None = None
+    answered: bool = True
 
 
 def execute(
@@ -171,7 +173,7 @@ def execute(
     try:
         _Tick(store, desk_id, broker, now, done, only_reduce=only_reduce, booked=booked).run()
     except BrokerUnavailable as problem:
-        done.trouble = str(problem)
+        done.trouble, done.answered = str(problem), False
     return done
 
 
@@ -181,7 +183,7 @@ def reconcile(store: Store, desk_id: int, broker: BrokerClient, now: datetime) -
     try:
         _Tick(store, desk_id, broker, now, done).reconcile(sweep=True)
     except BrokerUnavailable as problem:
-        done.trouble = str(problem)
+        done.trouble, done.answered = str(problem), False
     return done
 
 
@@ -211,17 +213,18 @@ class Comparison:
         )
 
 
-def compare(store: Store, desk_id: int, broker: BrokerClient) -> Comparison:
+def compare(store: Store, desk_id: int, broker: BrokerClient, *, equity: bool = True) -> Comparison:
     """Compare cash, equity and every position with what the broker's own book answers.
 
     Equity compares only where the desk's marks are of the moment that the broker values at: after
-    `close_session` and before the next open. Raises BrokerUnavailable and BrokerRefused.
+    `close_session` and before the next open; without `equity` it is left out, as if it agreed.
+    Raises BrokerUnavailable and BrokerRefused.
     """
     account, positions = broker.account(), broker.positions()
     books = books_of(store, desk_id)
     return Comparison(
         books.cash - account.cash,
-        books.equity - account.equity,
+        books.equity - account.equity if equity else 0,
         _share_differences(
             {name: one.quantity for name, one in books.holdings.items()},
             {name: one.quantity for name, one in positions.items()},
