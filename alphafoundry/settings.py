@@ -522,7 +522,14 @@ class BrokerSettings(_Settings):
     account_number : that the account must have; needed for real money
     """
 
-    provider: Literal["paper", "alpaca"] = "paper"
+    provider: Annotated[
+        Literal["paper", "alpaca"],
+        Flag("NAME", name="broker"),
+        Field(
+            description="whose account a desk on a clock trades: paper (the broker of this "
+            "project, past sessions) or alpaca (the true clock)"
+        ),
+    ] = "paper"
     address: WebAddress | None = None
     allow_live: bool = False
     account_number: Text | None = None

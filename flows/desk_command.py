@@ -42,12 +42,16 @@ EXIT_DIFFERENT = 3
 MOST_WORKERS = 64
 MOST_CASH = 1e12
 """Dollars; the ledger counts 1/10,000 of them in 64 bits."""
-_COMMON = ("schedule", "environment", "cash", "seeding")
+MOST_MINUTES = 527_040
+"""A year."""
+_SCHEDULE = ("schedule", "environment", "seeding")
+_COMMON = (*_SCHEDULE, "cash")
 
 HELP = """usage: python -m flows.desk COMMAND
 
   simulate [5d|252d]   let the desk trade the last sessions of a market on a simulated clock
-  run                  live through sessions on a clock that goes by itself
+  run                  live through sessions on a clock that goes by itself; --broker alpaca
+                       trades at Alpaca on the true clock
   compare [DESK]       simulate a desk again without an agent, a limit or a cost, side by side:
                        --without sentiment_fetch, --without limits.sector, --without costs
   replay [DESK]        do a desk again and compare: a simulation's rows, a run's decisions
@@ -69,7 +73,12 @@ HELP = """usage: python -m flows.desk COMMAND
 """
 
 
-def main(simulation: Flow[..., Any], living: Flow[..., Any], comparing: Flow[..., Any]) -> NoReturn:
+def main(
+    simulation: Flow[..., Any],
+    living: Flow[..., Any],
+    comparing: Flow[..., Any],
+    outside: Flow[..., Any],
+) -> NoReturn:
     """Run one command of the desk, and end the process."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
@@ -82,7 +91,9 @@ def main(simulation: Flow[..., Any], living: Flow[..., Any], comparing: Flow[...
         again = _Replay() if name == "replay" else None
         run_flow(simulation, again.command() if again else simulate_command())
     if name == "run":
-        run_flow(living, run_command())
+        if _broker_of(sys.argv[1:]) == "paper":
+            run_flow(living, run_command())
+        run_flow(outside, outside_command())
     if name == "compare":
         run_flow(comparing, _compare_command())
     if name not in _COMMANDS:
@@ -131,11 +142,15 @@ def _check_workers(workers: int) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--schedule", default=str(SCHEDULE), metavar="FILE")
-    parser.add_argument("--environment", default=ENVIRONMENT, metavar="NAME")
     parser.add_argument(
         "--cash", type=float, default=1_000_000.0, help="dollars to begin with (default: 1000000)"
     )
+    _add_schedule(parser)
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schedule", default=str(SCHEDULE), metavar="FILE")
+    parser.add_argument("--environment", default=ENVIRONMENT, metavar="NAME")
     parser.add_argument(
         "--seeding",
         type=int,
@@ -159,6 +174,10 @@ def _prepare_simulation(arguments: Parameters) -> Parameters:
 def _check_common(given: Mapping[str, Any]) -> None:
     if not 0 < given["cash"] <= MOST_CASH:
         raise ConfigurationError(f"--cash {given['cash']:g}: must be above 0 and at most 1e12")
+    _check_seeding(given)
+
+
+def _check_seeding(given: Mapping[str, Any]) -> None:
     if given["seeding"] < 1:
         raise ConfigurationError(f"--seeding {given['seeding']}: must be at least 1")
 
@@ -227,6 +246,60 @@ def _prepare_run(arguments: Parameters) -> Parameters:
             )
     _check_common(given)
     return given
+
+
+def outside_command() -> Command:
+    """Return the command that trades at a broker outside, on the true clock."""
+    return Command(
+        "flows.desk run",
+        check=_check_outside,
+        add_arguments=_add_outside,
+        prepare=_prepare_outside,
+        finish=_finish,
+    )
+
+
+def _broker_of(words: Sequence[str]) -> str:
+    """Return the broker of the words, or else that of the settings."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--broker")
+    given: str | None = parser.parse_known_args(list(words))[0].broker
+    try:
+        return given or load_settings().broker.provider
+    except FoundryError:
+        # The command tells what is wrong with them.
+        return "paper"
+
+
+def _add_outside(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--minutes", type=float, default=None, help="end after so many (default: until stopped)"
+    )
+    _add_schedule(parser)
+
+
+def _prepare_outside(arguments: Parameters) -> Parameters:
+    given = {name: arguments.pop(name) for name in ("minutes", *_SCHEDULE)}
+    minutes = given["minutes"]
+    if minutes is not None and not 0 < minutes <= MOST_MINUTES:
+        raise ConfigurationError(
+            f"--minutes {minutes:g}: must be above 0 and at most {MOST_MINUTES:,d}"
+        )
+    _check_seeding(given)
+    return given
+
+
+def _check_outside(
+    settings: FoundrySettings, given: Parameters, say: Callable[[str], None]
+) -> None:
+    from alphafoundry.agents.true_clock import check_market, client_of
+    from alphafoundry.research.run import load_simulated_market
+
+    schedule = checked_schedule(Path(given["schedule"]), environment=given["environment"])
+    panel = load_simulated_market(settings, say)
+    with client_of(settings, panel) as client:
+        check_market(panel, schedule)
+        client.account()
 
 
 def _finish(report: Any) -> int:

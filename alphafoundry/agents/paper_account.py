@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -75,7 +75,7 @@ class DeskAccount:
         side: BrokerSide,
         *,
         panel: Panel,
-        days: MarketDays,
+        days_of: Callable[[Panel], MarketDays],
         kept: Mapping[str, Any] | None,
         alone: bool = False,
         every_session: bool = False,
@@ -86,7 +86,7 @@ class DeskAccount:
         ----------
         ledger : number of its desk
         side : the broker, which is closed with the account
-        days : of the market, as far as they are known
+        days_of : the sessions of a market that the account may be asked about
         kept : of an earlier process, which this one goes on from
         alone : nobody else writes to the desk meanwhile
         every_session : orders may be for sessions whose bars are not known yet
@@ -96,7 +96,8 @@ class DeskAccount:
         self._side = side
         self._every_session = every_session
         self._alone = alone
-        self.take_bars(panel, days)
+        self._days_of = days_of
+        self.take_panel(panel)
         self._kept = _Kept(store, ledger)
         self._booked: set[str] = set()
         self._opened: date | None = None
@@ -119,11 +120,11 @@ class DeskAccount:
     ) -> None:
         self._side.close()
 
-    def take_bars(self, panel: Panel, days: MarketDays) -> None:
+    def take_panel(self, panel: Panel) -> None:
         """Know the bars of a market from now on."""
         self._panel = panel
-        self._days = days
-        self._sessions = sorted(days.days)
+        self._days = self._days_of(panel)
+        self._sessions = sorted(self._days.days)
 
     def kept(self) -> dict[str, Any]:
         """Return what no row says, and what the broker's own file does not have yet."""
@@ -604,7 +605,9 @@ def open_paper_account(
         now=start,
         limits=limits or OrderLimits(),
     )
-    return DeskAccount(store, desk.id, side, panel=panel, days=days, kept=kept, alone=alone)
+    return DeskAccount(
+        store, desk.id, side, panel=panel, days_of=lambda _: days, kept=kept, alone=alone
+    )
 
 
 def broker_file(home: Path, desk: str) -> Path:

@@ -53,6 +53,8 @@ def _newest(context: AgentContext) -> str | None:
     floor = floor_of(context)
     if floor.results.get(OWN, {}).get("vendor_failed"):
         return None
+    if floor.awaits_bars(context.now):
+        return None
     return floor.newest_bar(context.now).isoformat()
 
 
@@ -65,10 +67,15 @@ def data_sync(context: AgentContext) -> AgentResult:
     floor, given = floor_of(context), context.parameters
     if "market" not in given.data_sources or "market_data" not in given.sync_types:
         return AgentResult("nothing to take in: the schedule leaves out the market's bars")
+    fetched = floor.fetch_bars(context.now)
     before, newest = floor.data_until, floor.newest_bar(context.now)
     dates = floor.panel.dates
     rows = (dates <= np.datetime64(newest)) & (dates > np.datetime64(before))
-    vendor = "" if floor.simulated else _from_vendor(floor, given, newest.isoformat())
+    vendor = ""
+    if floor.fetch is not None:
+        vendor = f"; {fetched}" if fetched else ""
+    elif not floor.simulated:
+        vendor = _from_vendor(floor, given, newest.isoformat())
     if before is None:
         # The days before the desk began are history: nothing was held.
         floor.release(newest)
@@ -96,8 +103,7 @@ def _from_vendor(floor: TradingFloor, given: DataSyncParameters, newest: str) ->
     if not is_market_folder(folder) or seen.get("updated") == newest:
         return ""
     state = read_state(folder)
-    kind = state.source.partition(":")[0]
-    name = _NAMES.get(kind, "files")
+    name = vendor_of_folder(folder)
     if name not in given.data_sources:
         return f"; {folder.name} is not updated: data_sources leaves out {name}"
     # What updates a folder is loaded for a desk that does so alone.
@@ -111,6 +117,11 @@ def _from_vendor(floor: TradingFloor, given: DataSyncParameters, newest: str) ->
         return f"; {name} gave nothing: {problem}"
     floor.results[OWN] = {"updated": newest}
     return f"; {name}: {'; '.join(lines)}"
+
+
+def vendor_of_folder(folder: Path) -> str:
+    """Return where a market's folder comes from, as `data_sources` names it."""
+    return _NAMES.get(read_state(folder).source.partition(":")[0], "files")
 
 
 def _gaps(close: NDArray[np.float64], rows: NDArray[np.intp]) -> dict[str, int]:
