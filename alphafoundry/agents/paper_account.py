@@ -363,9 +363,13 @@ class DeskAccount:
                 signed = count if fill.side == "buy" else -count
                 slippage += signed * (price - float(close.close))
         together = self._side.values_with_us
-        found = compare(self._store, self._id, self._side.client, equity=together)
+        try:
+            found = compare(self._store, self._id, self._side.client, equity=together)
+            told = str(found).removeprefix("ledger: NOT reconciled: ")
+            differences = [] if found.agrees else [told]
+        except BrokerUnavailable as problem:
+            differences = [f"not compared: {problem}"]
         books = books_of(self._store, self._id)
-        differences = [] if found.agrees else [str(found).removeprefix("ledger: NOT reconciled: ")]
         return Totals(
             orders=orders,
             fills=len(fills),

@@ -322,7 +322,7 @@ class TrueClockDesk:
                 cpu={},
                 digest=digest.hexdigest(),
                 left_out=self._schedule.left_out,
-                clock="true",
+                clock="wall",
             )
             close_books(self._desk, floor, self._now)
         save_desk_report(self._store, self.name, report.to_json())

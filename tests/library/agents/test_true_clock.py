@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from alphafoundry.agents.chosen_broker import KEYS
-from alphafoundry.agents.clocks import ReplayClock
+from alphafoundry.agents.clocks import ReplayClock, TrueClock
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.outside_account import begin_outside_desk
 from alphafoundry.agents.paper_account import order_limits
@@ -144,11 +145,17 @@ def test_a_desk_trades_a_session_and_takes_in_its_bars(
         )
         schedule = patient(tmp_path)
         desk = desk_at(store, settings, schedule, int(start))
-        clock = Clock(start, 40.0)
-        alpaca.now = lambda: utc(int(clock.exact()))
-        desk.live(clock, until=int(start) + 43 * 60, asked_to_stop=lambda: False, speed=40.0)
+        live(desk, alpaca, start, minutes=4)
+        written = {one.client_order_id for one in read_orders(store, 1)}
+        assert written
+        # Nobody is there for a quarter of an hour; another process takes the desk up.
+        later = start + 17 * 60
+        alpaca.now = lambda: utc(int(later))
+        desk = desk_at(store, settings, schedule, int(later))
+        live(desk, alpaca, later, minutes=26)
 
         orders = read_orders(store, 1)
+        assert {one.client_order_id for one in orders} == written
         assert orders and {one.status for one in orders} == {"filled"}
         ids = [one["client_order_id"] for one in alpaca.orders.values()]
         assert sorted(ids) == sorted(one.client_order_id for one in orders)
@@ -160,8 +167,47 @@ def test_a_desk_trades_a_session_and_takes_in_its_bars(
         assert report.evenings[0].equity == pytest.approx(float(alpaca.cash) + _value(alpaca))
         rows = read_ticks(store, desk.name)
         assert len({(row.agent, row.due_at) for row in rows}) == len(rows)
+        away = [row for row in rows if row.agent == "execution" and row.outcome == "missed"]
+        assert len(away) >= 10, "what nobody was there for is not done late"
         assert SECRET not in str([(row.reason, row.result) for row in rows])
+
+
+def live(desk: TrueClockDesk, alpaca: Alpaca, start: float, *, minutes: int) -> None:
+    """Let time go by for desk and broker, forty times as fast as the true one."""
+    clock = Clock(start, 40.0)
+    alpaca.now = lambda: utc(int(clock.exact()))
+    until = int(start) + minutes * 60
+    desk.live(clock, until=until, asked_to_stop=lambda: False, speed=40.0)
 
 
 def _value(alpaca: Alpaca) -> float:
     return float(sum(n * alpaca.price(LAST, name) for name, n in alpaca.held().items()))
+
+
+def test_the_true_clock_is_the_time_of_day_and_wakes_when_asked_to_stop() -> None:
+    asked = iter([False, False, True])
+    clock = TrueClock(lambda: next(asked))
+    assert abs(clock.exact() - time.time()) < 60
+    clock.sleep_until(clock.now() + 3600)
+    assert next(asked, None) is None
+
+
+def test_a_market_that_cannot_grow_is_refused_in_one_line(tmp_path: Path) -> None:
+    schedule = checked_schedule(SCHEDULE)
+    with pytest.raises(ConfigurationError, match="data update FOLDER --source alpaca"):
+        check_market(market_until(LAST, 30), schedule)
+    folder = tmp_path / "bars"
+    alpaca = alpaca_of(market_until(LAST, 30), lambda: utc(2_000_000_000))
+    with serving(alpaca), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOUNDRY_ALPACA_DATA_URL", alpaca.address)
+        for name, value in zip(KEYS, (KEY, SECRET), strict=True):
+            patch.setenv(name, value)
+        source = source_named("alpaca", folder, symbols="S00,S01", progress=lambda line: None)
+        update_market(folder, source, exchange="XNYS", now=datetime(2024, 3, 16, tzinfo=UTC))
+    panel = replace(market_until(LAST, 30), source=str(folder))
+    check_market(panel, schedule)
+    path = tmp_path / "own.yaml"
+    path.write_text(SCHEDULE.read_text(encoding="utf-8").replace(", alpaca]", "]"))
+    with pytest.raises(ConfigurationError, match="data_sources: leaves out alpaca") as told:
+        check_market(panel, checked_schedule(path))
+    assert "\n" not in str(told.value)

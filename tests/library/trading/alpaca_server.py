@@ -1,7 +1,7 @@
 """A server on a socket that speaks Alpaca's JSON, faults included; it shares no code with ours.
 
-Numbers are strings, now and then numbers; times have nine digits; fields that nobody knows are
-there; an order that is refused says why with Alpaca's codes.
+Numbers are strings, or numbers where that is asked for; times have nine digits; fields that nobody
+knows are there; an order that is refused says why with Alpaca's codes.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Alpaca:
     bars : symbol to daily bars as the data API writes them
     answers : of the next POSTs, in order: "lost", "504 arrived", "504", "429"; "" is well
     down : nothing is answered
+    numbers : amounts of account and positions are numbers
     pieces : fills that an order comes in
     lag : seconds by which positions follow fills
     twice, shuffled : activities are listed twice, out of order
@@ -56,6 +57,7 @@ class Alpaca:
     answers: deque[str] = field(default_factory=deque)
     down: bool = False
     blocked: bool = False
+    numbers: bool = False
     pieces: int = 1
     lag: float = 0.0
     twice: bool = False
@@ -125,6 +127,7 @@ class Alpaca:
                     "cum_qty": order["filled_qty"],
                     "order_id": order["id"],
                     "order_status": "filled",
+                    "account_id": str(uuid.uuid5(uuid.NAMESPACE_OID, NUMBER)),
                     "_booked": self.now(),
                 }
             )
@@ -283,8 +286,7 @@ class Alpaca:
             "unrealized_plpc": "0",
             "unrealized_intraday_pl": "0",
             "unrealized_intraday_plpc": "0",
-            # In some answers a number is one.
-            "current_price": float(price),
+            "current_price": float(price) if self.numbers else f"{price:f}",
             "lastday_price": f"{price:f}",
             "change_today": "0",
         }
@@ -299,7 +301,7 @@ class Alpaca:
             "account_number": NUMBER,
             "status": "ACTIVE",
             "currency": "USD",
-            "cash": f"{self.cash:f}",
+            "cash": float(self.cash) if self.numbers else f"{self.cash:f}",
             "equity": f"{self.cash + value:f}",
             "buying_power": f"{2 * self.cash:f}",
             "trading_blocked": self.blocked,
