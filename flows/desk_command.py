@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.agents.as_of import HEADINGS, desk_as_of
+from alphafoundry.agents.chosen_broker import chosen_broker
 from alphafoundry.agents.control import change_desk, pause_agent
 from alphafoundry.agents.counterfactual import COSTS, schedule_without
 from alphafoundry.agents.decisions import first_difference, replayed
 from alphafoundry.agents.flatten import flatten_desk
-from alphafoundry.agents.reconciling import reconcile_desk
+from alphafoundry.agents.reconciling import adopt_outside, reconcile_desk
 from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
 from alphafoundry.agents.schedule_check import cautions, checked_schedule
 from alphafoundry.agents.simulation import finished_simulation
@@ -31,6 +32,7 @@ from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.store.strategy_tables import StrategyState
+from alphafoundry.trading import BrokerClient
 from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
@@ -478,7 +480,6 @@ def _set_state(name: str, words: list[str]) -> int:
 
 def _account(words: list[str]) -> int:
     _parser("account").parse_args(words)
-    from alphafoundry.agents.chosen_broker import chosen_broker
     from alphafoundry.research.run import load_simulated_market
 
     settings = load_settings()
@@ -567,14 +568,33 @@ def _reconcile(words: list[str]) -> int:
     parser = _parser("reconcile", _DESK)
     parser.description = (
         "Hold a desk's ledger against its broker's own book: cash, equity and every position, to "
-        "the cent. Each difference is named, and ends the command with status 2. Nothing changes."
+        "the cent. Each difference is named, and ends the command with status 2. Nothing changes, "
+        "but with --adopt: of a desk at a broker outside that nobody runs, what differs is then "
+        "taken as the broker has it."
+    )
+    parser.add_argument(
+        "--adopt", type=_reason, metavar="REASON", help="such as 'split 2:1 of AAPL', for a person"
     )
     given = parser.parse_args(words)
     with _store() as store:
-        found = reconcile_desk(store, load_settings().home, desk=given.desk)
+        if given.adopt is not None:
+            adopt_outside(store, _outside_client, given.adopt, desk=given.desk, at=_now())
+        found = reconcile_desk(
+            store, load_settings().home, desk=given.desk, outside=_outside_client
+        )
     for line in (str(found), *found.differences):
         report_console().print(escape(line))
     return 0 if found.agrees else EXIT_ERROR
+
+
+def _outside_client() -> BrokerClient:
+    client = chosen_broker(load_settings(), synthetic=False, market="")
+    if client is None:
+        raise ConfigurationError(
+            "broker.provider: is paper, and the desk's account is outside; name it in "
+            "config/foundry.yaml or FOUNDRY_BROKER__PROVIDER"
+        )
+    return client
 
 
 def _check(words: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,9 +18,11 @@ from alphafoundry.agents.clocks import ReplayClock, TrueClock
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.outside_account import begin_outside_desk
 from alphafoundry.agents.paper_account import order_limits
+from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.true_clock import TrueClockDesk, check_market, client_of, desk_name
+from alphafoundry.errors import ConfigurationError
 from alphafoundry.market.market_folder import read_market_folder
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.sessions import sessions
@@ -89,7 +92,10 @@ def patient(folder: Path) -> Schedule:
     busy = "{cpu: 80, memory: 85, disk: 90}"
     assert busy in text
     path = folder / "task_schedule.yaml"
-    path.write_text(text.replace(busy, "{cpu: 1000, memory: 1000, disk: 1000}"), encoding="utf-8")
+    text = text.replace(busy, "{cpu: 1000, memory: 1000, disk: 1000}")
+    mode = "      control_mode: adaptive\n"
+    assert mode in text
+    path.write_text(text.replace(mode, f"{mode}      late_threshold: 1000\n"), encoding="utf-8")
     return checked_schedule(path)
 
 
@@ -145,14 +151,19 @@ def test_a_desk_trades_a_session_and_takes_in_its_bars(
         )
         schedule = patient(tmp_path)
         desk = desk_at(store, settings, schedule, int(start))
-        live(desk, alpaca, start, minutes=4)
+
+        def sent() -> bool:
+            told = [one.status for one in read_orders(store, 1)]
+            return bool(told) and not {"intended", "sending"} & set(told)
+
+        live(desk, alpaca, start, minutes=11, speed=20.0, stop=sent)
         written = {one.client_order_id for one in read_orders(store, 1)}
-        assert written
+        assert sent()
         # Nobody is there for a quarter of an hour; another process takes the desk up.
         later = start + 17 * 60
         alpaca.now = lambda: utc(int(later))
         desk = desk_at(store, settings, schedule, int(later))
-        live(desk, alpaca, later, minutes=26)
+        live(desk, alpaca, later, minutes=26, speed=40.0)
 
         orders = read_orders(store, 1)
         assert {one.client_order_id for one in orders} == written
@@ -161,6 +172,10 @@ def test_a_desk_trades_a_session_and_takes_in_its_bars(
         assert sorted(ids) == sorted(one.client_order_id for one in orders)
         found = read_agent_desk(store, desk.name)
         assert (found.clock, found.data_until) == ("wall", LAST)
+        seen = reconcile_desk(
+            store, tmp_path, outside=lambda: client_of(settings, load_simulated_market(settings))
+        )
+        assert seen.agrees and not seen.equity
         report = desk.report()
         assert report.totals.differences == []
         assert [one.day for one in report.evenings] == [LAST]
@@ -172,12 +187,20 @@ def test_a_desk_trades_a_session_and_takes_in_its_bars(
         assert SECRET not in str([(row.reason, row.result) for row in rows])
 
 
-def live(desk: TrueClockDesk, alpaca: Alpaca, start: float, *, minutes: int) -> None:
-    """Let time go by for desk and broker, forty times as fast as the true one."""
-    clock = Clock(start, 40.0)
+def live(
+    desk: TrueClockDesk,
+    alpaca: Alpaca,
+    start: float,
+    *,
+    minutes: int,
+    speed: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Let time go by for desk and broker alike."""
+    clock = Clock(start, speed)
     alpaca.now = lambda: utc(int(clock.exact()))
     until = int(start) + minutes * 60
-    desk.live(clock, until=until, asked_to_stop=lambda: False, speed=40.0)
+    desk.live(clock, until=until, asked_to_stop=stop, speed=speed)
 
 
 def _value(alpaca: Alpaca) -> float:

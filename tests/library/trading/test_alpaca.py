@@ -26,7 +26,9 @@ from alphafoundry.trading import (
     Execution,
     OrderLimits,
     OrderRequest,
+    adopt,
     books_of,
+    check_ledger,
     compare,
     execute,
     intend_orders,
@@ -34,6 +36,7 @@ from alphafoundry.trading import (
     read_fills,
     read_orders,
     request_cancel,
+    set_state,
     shares,
 )
 from alphafoundry.trading.quota import KEPT_FOR_READING, Quota
@@ -179,6 +182,26 @@ def test_a_position_that_lags_is_no_difference_and_one_of_nobody_halts(desk: Out
     found = read_desk(desk.store, desk.id)
     assert found.state == "halted" and "CAT 0 and 7" in str(found.state_reason)
     assert "BOW" not in [one["symbol"] for one in list(desk.alpaca.orders.values())[2:]]
+
+
+def test_a_person_takes_over_what_the_broker_has_and_the_desk_goes_on(desk: Outside) -> None:
+    desk.intend(("ACE", "buy", 10))
+    desk.tick()
+    # A split 2:1 that no activity tells, and cash in lieu.
+    desk.alpaca.foreign["ACE"] = Decimal(10)
+    desk.alpaca.cash += Decimal("1.25")
+    desk.intend(("BOW", "buy", 1))
+    desk.tick()
+    assert desk.tick(31).reconciliation == "confirmed"
+    done = adopt(desk.store, desk.id, desk.client, desk.now, reason="split 2:1")
+    assert set(done.differences) == {"ACE", "cash"}
+    assert desk.held() == {"ACE": 20}
+    assert compare(desk.store, desk.id, desk.client, equity=False).agrees
+    assert check_ledger(desk.store, desk.id) == []
+    assert adopt(desk.store, desk.id, desk.client, desk.now, reason="again").differences == {}
+    set_state(desk.store, desk.id, "active", reason="looked at")
+    desk.tick()
+    assert desk.held() == {"ACE": 20, "BOW": 1}
 
 
 def test_a_refusal_is_kept_without_the_keys(desk: Outside) -> None:
