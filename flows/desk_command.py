@@ -298,6 +298,8 @@ def _check_outside(
     from alphafoundry.research.run import load_simulated_market
 
     schedule = checked_schedule(Path(given["schedule"]), environment=given["environment"])
+    # What needs no market is told before one is loaded.
+    _outside_client(settings).close()
     panel = load_simulated_market(settings, say)
     with client_of(settings, panel) as client:
         check_market(panel, schedule)
@@ -587,8 +589,8 @@ def _reconcile(words: list[str]) -> int:
     return 0 if found.agrees else EXIT_ERROR
 
 
-def _outside_client() -> BrokerClient:
-    client = chosen_broker(load_settings(), synthetic=False, market="")
+def _outside_client(settings: FoundrySettings | None = None) -> BrokerClient:
+    client = chosen_broker(settings or load_settings(), synthetic=False, market="")
     if client is None:
         raise ConfigurationError(
             "broker.provider: is paper, and the desk's account is outside; name it in "
