@@ -163,12 +163,23 @@ class TradingFloor:
             return ""
         told, panel = self.fetch(now)
         if panel is not None:
-            self.panel = panel
-            self._places = {str(symbol): n for n, symbol in enumerate(panel.symbols)}
-            self._rebalancer = self._signals = self._risk = self._facts = None
-            self._volatility = (None, None)
-            self.account.take_panel(panel)
+            self._take_panel(panel)
         return told
+
+    def _take_panel(self, panel: Panel) -> None:
+        before, places = self.panel, self._places
+        self.panel = panel
+        self._places = {str(symbol): n for n, symbol in enumerate(panel.symbols)}
+        row = int(np.searchsorted(panel.dates, before.dates[-1]))
+        for name, entry in self._entries.items():
+            # After a split the whole series is on another scale.
+            was = float(before.fields["close"][-1, places[name]])
+            is_now = float(panel.fields["close"][row, self._places[name]])
+            if math.isfinite(is_now / was):
+                self._entries[name] = entry * is_now / was
+        self._rebalancer = self._signals = self._risk = self._facts = None
+        self._volatility = (None, None)
+        self.account.take_panel(panel)
 
     def release(self, day: date) -> None:
         """Take in the bars up to `day`; agents see them from now on."""

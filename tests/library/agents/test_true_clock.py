@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from alphafoundry.store import Store, open_store
 from alphafoundry.store.agents import read_agent_desk, read_ticks
 from alphafoundry.trading import read_orders
 from alphafoundry.trading.portfolio import LiveStrategy
+from tests.library.agents.research_floor import research_floor
 from tests.library.agents.small_desks import SCHEDULE
 from tests.library.trading.alpaca_server import EASTERN, KEY, NUMBER, SECRET, Alpaca, serving
 from tests.library.trading.markets import REVERSAL, market
@@ -234,3 +236,26 @@ def test_a_market_that_cannot_grow_is_refused_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(ConfigurationError, match="data_sources: leaves out alpaca") as told:
         check_market(panel, checked_schedule(path))
     assert "\n" not in str(told.value)
+
+
+def test_new_bars_are_taken_in_and_a_split_moves_what_was_paid(tmp_path: Path) -> None:
+    whole = market_until(LAST, 30)
+    split = {**whole.fields, "close": whole.fields["close"] / 2.0}
+    answers: list[tuple[str, Panel | None]] = [
+        ("nothing new", None),
+        ("a day", replace(whole, fields=split)),
+    ]
+    with research_floor(tmp_path, whole.until(date(2024, 3, 14)), simulated=False) as floor:
+        taken: list[Panel] = []
+        floor.account = SimpleNamespace(take_panel=taken.append)  # type: ignore[assignment]
+        floor.fetch = lambda now: answers.pop(0)
+        floor._entries = {"S00": 40.0, "S01": 30.0}
+        closed = next(one for one in floor.hours.sessions if one.day == LAST).closes
+        assert floor.fetch_bars(closed + 60) == "", "a bar is there 15 minutes after the close"
+        later = closed + 15 * 60
+        assert floor.awaits_bars(later) and floor.fetch_bars(later) == "nothing new"
+        assert floor.awaits_bars(later) and floor.fetch_bars(later) == "a day"
+        assert floor.panel.dates[-1] == np.datetime64(LAST) and taken == [floor.panel]
+        assert floor._entries == pytest.approx({"S00": 20.0, "S01": 15.0})
+        assert not floor.awaits_bars(later) and floor.fetch_bars(later) == ""
+        assert floor.newest_bar(later) == LAST
