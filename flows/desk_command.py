@@ -590,12 +590,10 @@ def _reconcile(words: list[str]) -> int:
 
 
 def _outside_client(settings: FoundrySettings | None = None) -> BrokerClient:
-    client = chosen_broker(settings or load_settings(), synthetic=False, market="")
-    if client is None:
-        raise ConfigurationError(
-            "broker.provider: is paper, and the desk's account is outside; name it in "
-            "config/foundry.yaml or FOUNDRY_BROKER__PROVIDER"
-        )
+    """Return a client of the account at Alpaca that the settings name, whatever broker they do."""
+    given = settings or load_settings(broker="alpaca")
+    client = chosen_broker(given, synthetic=False, market="")
+    assert client is not None
     return client
 
 

@@ -93,3 +93,14 @@ def test_a_desk_at_a_broker_ends_with_a_report_and_is_taken_up_again(
     assert place.count("SELECT count(*) FROM agent_desks WHERE clock = 'wall'") == 1
     assert place.count("SELECT count(*) FROM desks WHERE broker = '127.0.0.1'") == 1
     assert place.count(f"SELECT count(*) FROM runs WHERE settings LIKE '%{SECRET}%'") == 0
+    del place.env["FOUNDRY_ALPACA_DATA_URL"]
+    done = place.run(DESK, "reconcile")
+    assert done.returncode == 0, done.stderr
+    assert f"ledger of account-{NUMBER}: reconciled to $0.00 (cash, 0 positions)" in done.stdout
+    alpaca.cash += 5
+    done = place.run(DESK, "reconcile")
+    assert done.returncode == 2
+    assert "cash: ledger $1,000,000.00, broker $1,000,005.00, difference -$5.00" in done.stdout
+    done = place.run(DESK, "reconcile", "--adopt", "five dollars were paid in")
+    assert done.returncode == 0 and "reconciled to $0.00" in done.stdout
+    assert place.count("SELECT count(*) FROM control_decisions WHERE subject = 'ledger'") == 1
