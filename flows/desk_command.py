@@ -258,6 +258,8 @@ def outside_command() -> Command:
         add_arguments=_add_outside,
         prepare=_prepare_outside,
         finish=_finish,
+        # It is meant to be stopped.
+        interrupted_status=0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from alphafoundry.market.update import update_market
 from alphafoundry.market.update_command import source_named
 from tests.library.agents.test_true_clock import alpaca_of, market_until
 from tests.library.trading.alpaca_server import KEY, NUMBER, SECRET, Alpaca, serving
-from tests.working_folder import WorkingFolder
+from tests.working_folder import WorkingFolder, wait_until
 
 DESK = "flows.desk"
 AT_ALPACA = ("run", "--broker", "alpaca", "--market", "bars")
@@ -84,12 +85,17 @@ def test_a_desk_at_a_broker_ends_with_a_report_and_is_taken_up_again(
     working_folder: WorkingFolder, alpaca: Alpaca
 ) -> None:
     place = working_folder
-    words = (*AT_ALPACA, "--minutes", "0.05", "--seeding", "12")
-    for _ in range(2):
-        done = place.run(DESK, *words, timeout=900)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert f"account-{NUMBER} trades at 127.0.0.1 (paper money)" in done.stdout + done.stderr
-        assert "ledger" in done.stdout and SECRET not in done.stdout + done.stderr
+    words = (*AT_ALPACA, "--seeding", "12")
+    done = place.run(DESK, *words, "--minutes", "0.05", timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"account-{NUMBER} trades at 127.0.0.1 (paper money)" in done.stdout + done.stderr
+    assert "ledger" in done.stdout and SECRET not in done.stdout + done.stderr
+    output = place.path / f"{DESK}.out"
+    with place.start(DESK, *words) as command:
+        wait_until(lambda: "on the true clock" in output.read_text(), 600, "the second start")
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(300) == 0, output.read_text()
+    assert SECRET not in output.read_text()
     assert place.count("SELECT count(*) FROM agent_desks WHERE clock = 'wall'") == 1
     assert place.count("SELECT count(*) FROM desks WHERE broker = '127.0.0.1'") == 1
     assert place.count(f"SELECT count(*) FROM runs WHERE settings LIKE '%{SECRET}%'") == 0
