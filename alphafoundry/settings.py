@@ -35,6 +35,7 @@ PREFIX = "FOUNDRY_"
 READ_ELSEWHERE = (
     "FOUNDRY_ALERTS",
     "FOUNDRY_ALPACA_DATA_URL",
+    "FOUNDRY_ALPACA_FEED",
     "FOUNDRY_ALPHA_VANTAGE_URL",
     "FOUNDRY_BRAIN_EMAIL",
     "FOUNDRY_BRAIN_PASSWORD",
@@ -522,7 +523,14 @@ class BrokerSettings(_Settings):
     account_number : that the account must have; needed for real money
     """
 
-    provider: Literal["paper", "alpaca"] = "paper"
+    provider: Annotated[
+        Literal["paper", "alpaca"],
+        Flag("NAME", name="broker"),
+        Field(
+            description="whose account a desk on a clock trades: paper (the broker of this "
+            "project, past sessions) or alpaca (the true clock)"
+        ),
+    ] = "paper"
     address: WebAddress | None = None
     allow_live: bool = False
     account_number: Text | None = None

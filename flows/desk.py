@@ -9,6 +9,7 @@ from prefect import flow
 
 from alphafoundry.agents.comparison import DeskComparison
 from alphafoundry.agents.report import DeskReport
+from alphafoundry.errors import ConfigurationError
 from tasks.desk.simulation import (
     compare_desk,
     publish_desk,
@@ -18,6 +19,7 @@ from tasks.desk.simulation import (
     trade_sessions,
 )
 from tasks.desk.ticks import do_tick
+from tasks.desk.true_clock import trade_outside
 
 
 @flow(name="desk", flow_run_name="desk, {sessions} sessions")
@@ -62,12 +64,16 @@ async def desk_replay(
     seeding: int = 60,
     market: str | None = None,
     seed: int | None = None,
+    broker: str | None = None,
     deployments: bool = False,
 ) -> DeskReport:
     """Let the desk live through the last sessions of a market on a clock that goes by itself.
 
-    With `deployments` its ticks are done by workers, which a deployment for each agent wakes.
+    With `deployments` its ticks are done by workers, which a deployment for each agent wakes. The
+    past is traded at the paper broker alone; `desk_at_broker` knows another.
     """
+    if broker not in (None, "paper"):
+        raise ConfigurationError(f"broker {broker}: trades no past session; choose paper")
     async with run_of_desk(
         sessions=sessions,
         schedule=schedule,
@@ -81,6 +87,31 @@ async def desk_replay(
         live = share_session if deployments else replay_session
         await live(ready, speed=speed, minutes=minutes)
         return await publish_desk(ready)
+
+
+@flow(name="desk-at-broker", flow_run_name="desk at a broker, on the true clock")
+async def desk_at_broker(
+    minutes: float | None = None,
+    schedule: str = "config/task_schedule.yaml",
+    environment: str = "production",
+    seeding: int = 60,
+    market: str | None = None,
+    seed: int | None = None,
+    broker: str | None = None,
+) -> DeskReport:
+    """Let the desk trade at the broker that the settings name, on the true clock.
+
+    It goes on until it is stopped, or for so many minutes; the next start takes it up again.
+    """
+    return await trade_outside(
+        minutes=minutes,
+        schedule=schedule,
+        environment=environment,
+        seeding=seeding,
+        market=market,
+        seed=seed,
+        broker=broker,
+    )
 
 
 @flow(name="desk-compare", flow_run_name="desk {like} without {without}")
@@ -101,4 +132,4 @@ async def desk_tick(agent: str, desk: str | None = None) -> str:
 if __name__ == "__main__":
     from flows.desk_command import main
 
-    main(desk, desk_replay, desk_compare)
+    main(desk, desk_replay, desk_compare, desk_at_broker)

@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from alphafoundry.agents.as_of import HEADINGS, desk_as_of
+from alphafoundry.agents.chosen_broker import chosen_broker
 from alphafoundry.agents.control import change_desk, pause_agent
 from alphafoundry.agents.counterfactual import COSTS, schedule_without
 from alphafoundry.agents.decisions import first_difference, replayed
 from alphafoundry.agents.flatten import flatten_desk
-from alphafoundry.agents.reconciling import reconcile_desk
+from alphafoundry.agents.reconciling import adopt_outside, reconcile_desk
 from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
 from alphafoundry.agents.schedule_check import cautions, checked_schedule
 from alphafoundry.agents.simulation import finished_simulation
@@ -31,6 +32,7 @@ from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.store.strategy_tables import StrategyState
+from alphafoundry.trading import BrokerClient
 from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
@@ -42,12 +44,16 @@ EXIT_DIFFERENT = 3
 MOST_WORKERS = 64
 MOST_CASH = 1e12
 """Dollars; the ledger counts 1/10,000 of them in 64 bits."""
-_COMMON = ("schedule", "environment", "cash", "seeding")
+MOST_MINUTES = 527_040
+"""A year."""
+_SCHEDULE = ("schedule", "environment", "seeding")
+_COMMON = (*_SCHEDULE, "cash")
 
 HELP = """usage: python -m flows.desk COMMAND
 
   simulate [5d|252d]   let the desk trade the last sessions of a market on a simulated clock
-  run                  live through sessions on a clock that goes by itself
+  run                  live through sessions on a clock that goes by itself; --broker alpaca
+                       trades at Alpaca on the true clock
   compare [DESK]       simulate a desk again without an agent, a limit or a cost, side by side:
                        --without sentiment_fetch, --without limits.sector, --without costs
   replay [DESK]        do a desk again and compare: a simulation's rows, a run's decisions
@@ -69,7 +75,12 @@ HELP = """usage: python -m flows.desk COMMAND
 """
 
 
-def main(simulation: Flow[..., Any], living: Flow[..., Any], comparing: Flow[..., Any]) -> NoReturn:
+def main(
+    simulation: Flow[..., Any],
+    living: Flow[..., Any],
+    comparing: Flow[..., Any],
+    outside: Flow[..., Any],
+) -> NoReturn:
     """Run one command of the desk, and end the process."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
@@ -82,7 +93,9 @@ def main(simulation: Flow[..., Any], living: Flow[..., Any], comparing: Flow[...
         again = _Replay() if name == "replay" else None
         run_flow(simulation, again.command() if again else simulate_command())
     if name == "run":
-        run_flow(living, run_command())
+        if _broker_of(sys.argv[1:]) == "paper":
+            run_flow(living, run_command())
+        run_flow(outside, outside_command())
     if name == "compare":
         run_flow(comparing, _compare_command())
     if name not in _COMMANDS:
@@ -131,11 +144,15 @@ def _check_workers(workers: int) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--schedule", default=str(SCHEDULE), metavar="FILE")
-    parser.add_argument("--environment", default=ENVIRONMENT, metavar="NAME")
     parser.add_argument(
         "--cash", type=float, default=1_000_000.0, help="dollars to begin with (default: 1000000)"
     )
+    _add_schedule(parser)
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schedule", default=str(SCHEDULE), metavar="FILE")
+    parser.add_argument("--environment", default=ENVIRONMENT, metavar="NAME")
     parser.add_argument(
         "--seeding",
         type=int,
@@ -159,6 +176,10 @@ def _prepare_simulation(arguments: Parameters) -> Parameters:
 def _check_common(given: Mapping[str, Any]) -> None:
     if not 0 < given["cash"] <= MOST_CASH:
         raise ConfigurationError(f"--cash {given['cash']:g}: must be above 0 and at most 1e12")
+    _check_seeding(given)
+
+
+def _check_seeding(given: Mapping[str, Any]) -> None:
     if given["seeding"] < 1:
         raise ConfigurationError(f"--seeding {given['seeding']}: must be at least 1")
 
@@ -227,6 +248,64 @@ def _prepare_run(arguments: Parameters) -> Parameters:
             )
     _check_common(given)
     return given
+
+
+def outside_command() -> Command:
+    """Return the command that trades at a broker outside, on the true clock."""
+    return Command(
+        "flows.desk run",
+        check=_check_outside,
+        add_arguments=_add_outside,
+        prepare=_prepare_outside,
+        finish=_finish,
+        # It is meant to be stopped.
+        interrupted_status=0,
+    )
+
+
+def _broker_of(words: Sequence[str]) -> str:
+    """Return the broker of the words, or else that of the settings."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--broker")
+    given: str | None = parser.parse_known_args(list(words))[0].broker
+    try:
+        return given or load_settings().broker.provider
+    except FoundryError:
+        # The command tells what is wrong with them.
+        return "paper"
+
+
+def _add_outside(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--minutes", type=float, default=None, help="end after so many (default: until stopped)"
+    )
+    _add_schedule(parser)
+
+
+def _prepare_outside(arguments: Parameters) -> Parameters:
+    given = {name: arguments.pop(name) for name in ("minutes", *_SCHEDULE)}
+    minutes = given["minutes"]
+    if minutes is not None and not 0 < minutes <= MOST_MINUTES:
+        raise ConfigurationError(
+            f"--minutes {minutes:g}: must be above 0 and at most {MOST_MINUTES:,d}"
+        )
+    _check_seeding(given)
+    return given
+
+
+def _check_outside(
+    settings: FoundrySettings, given: Parameters, say: Callable[[str], None]
+) -> None:
+    from alphafoundry.agents.true_clock import check_market, client_of
+    from alphafoundry.research.run import load_simulated_market
+
+    schedule = checked_schedule(Path(given["schedule"]), environment=given["environment"])
+    # What needs no market is told before one is loaded.
+    _outside_client(settings).close()
+    panel = load_simulated_market(settings, say)
+    with client_of(settings, panel) as client:
+        check_market(panel, schedule)
+        client.account()
 
 
 def _finish(report: Any) -> int:
@@ -405,7 +484,6 @@ def _set_state(name: str, words: list[str]) -> int:
 
 def _account(words: list[str]) -> int:
     _parser("account").parse_args(words)
-    from alphafoundry.agents.chosen_broker import chosen_broker
     from alphafoundry.research.run import load_simulated_market
 
     settings = load_settings()
@@ -494,14 +572,31 @@ def _reconcile(words: list[str]) -> int:
     parser = _parser("reconcile", _DESK)
     parser.description = (
         "Hold a desk's ledger against its broker's own book: cash, equity and every position, to "
-        "the cent. Each difference is named, and ends the command with status 2. Nothing changes."
+        "the cent. Each difference is named, and ends the command with status 2. Nothing changes, "
+        "but with --adopt: of a desk at a broker outside that nobody runs, what differs is then "
+        "taken as the broker has it."
+    )
+    parser.add_argument(
+        "--adopt", type=_reason, metavar="REASON", help="such as 'split 2:1 of AAPL', for a person"
     )
     given = parser.parse_args(words)
     with _store() as store:
-        found = reconcile_desk(store, load_settings().home, desk=given.desk)
+        if given.adopt is not None:
+            adopt_outside(store, _outside_client, given.adopt, desk=given.desk, at=_now())
+        found = reconcile_desk(
+            store, load_settings().home, desk=given.desk, outside=_outside_client
+        )
     for line in (str(found), *found.differences):
         report_console().print(escape(line))
     return 0 if found.agrees else EXIT_ERROR
+
+
+def _outside_client(settings: FoundrySettings | None = None) -> BrokerClient:
+    """Return a client of the account at Alpaca that the settings name, whatever broker they do."""
+    given = settings or load_settings(broker="alpaca")
+    client = chosen_broker(given, synthetic=False, market="")
+    assert client is not None
+    return client
 
 
 def _check(words: list[str]) -> int:

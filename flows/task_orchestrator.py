@@ -146,7 +146,7 @@ class TaskOrchestrator:
         """
         if self.is_running:
             return
-        before = self._names()
+        before = self._desks()
         folder = self.settings.home / "desks"
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "orchestrator.log"
@@ -161,9 +161,9 @@ class TaskOrchestrator:
             )
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while asyncio.get_running_loop().time() < deadline:
-            new = self._names() - before
+            new = self._desks() - before
             if new:
-                self.desk = max(new)
+                self.desk = max(new)[0]
                 _log.info("desk %s runs as process %d", self.desk, self._process.pid)
                 return
             if self._process.returncode is not None:
@@ -307,10 +307,12 @@ class TaskOrchestrator:
             raise ConfigurationError(f"{self.path}: tasks: no {name!r}; {suggest(name, known)}")
         return known[name]
 
-    def _names(self) -> set[str]:
+    def _desks(self) -> set[tuple[str, int | None]]:
+        """Return each desk on a clock with its run, which is new where a desk is taken up again."""
+        query = select(AgentDeskRow.name, AgentDeskRow.run_id)
         with self._opened() as (store, _), store.session() as session:
-            query = select(AgentDeskRow.name).where(AgentDeskRow.clock != "simulated")
-            return set(session.scalars(query))
+            rows = session.execute(query.where(AgentDeskRow.clock != "simulated"))
+            return {(name, run) for name, run in rows}
 
     def _last_lines(self) -> str:
         if self._output is None:

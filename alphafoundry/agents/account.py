@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.market.panel import Panel
 from alphafoundry.store.desk_tables import DeskState
 from alphafoundry.trading.portfolio import IntendedOrder
 from alphafoundry.trading.risk import Stop
@@ -76,6 +77,10 @@ class Account(Protocol):
 
     def reload(self, kept: Mapping[str, Any]) -> None:
         """Go on from what another process kept."""
+        ...
+
+    def take_panel(self, panel: Panel) -> None:
+        """Know the bars of a market from now on."""
         ...
 
     def save(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from alphafoundry.errors import ConfigurationError
@@ -29,8 +30,8 @@ def chosen_broker(
     market : its label, for the refusal
     environment : holds the keys; None is that of this process
 
-    Raises ConfigurationError for a generated market, for missing keys, and for an address that
-    may trade real money without `allow_live: true` and the account's number.
+    Raises ConfigurationError for a generated market, for missing or odd keys, and for an address
+    that may trade real money without `allow_live: true` and the account's number.
     """
     chosen = settings.broker
     if chosen.provider == "paper":
@@ -44,6 +45,11 @@ def chosen_broker(
     missing = [name for name in KEYS if not given.get(name)]
     if missing:
         raise ConfigurationError(f"broker: alpaca needs {' and '.join(missing)} in the environment")
+    odd = [name for name in KEYS if not re.fullmatch(r"[\x21-\x7e]+", given[name])]
+    if odd:
+        raise ConfigurationError(
+            f"broker: {odd[0]} holds a space or a character that no key has; copy it again"
+        )
     return BrokerClient(
         chosen.address or PAPER_URL,
         key=given[KEYS[0]],

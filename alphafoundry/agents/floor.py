@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -38,6 +38,8 @@ from alphafoundry.trading.risk import (
     judge_stops,
     measure_risk,
 )
+
+Fetch = Callable[[int], tuple[str, Panel | None]]
 
 VOLATILITY_DAYS = 20
 _YEAR = 252
@@ -82,6 +84,8 @@ class TradingFloor:
     data_until : last day whose bars were taken in
     rules : limits and costs
     stops : positions that were stopped so far
+    fetch : of a desk on the true clock: brings bars of sessions that have closed, given the time;
+        returns what to tell of it, and the market where it has new ones
     rephraser : language model that rephrases explanations; None leaves them as they are
     """
 
@@ -106,6 +110,7 @@ class TradingFloor:
     evenings: list[Evening] = field(default_factory=list)
     rules: DeskRules = field(default_factory=DeskRules)
     stops: list[Stop] = field(default_factory=list)
+    fetch: Fetch | None = None
     _held: dict[str, int] = field(default_factory=dict)
     _entries: dict[str, float] = field(default_factory=dict)
     _foretold: dict[date, float] = field(default_factory=dict)
@@ -149,6 +154,34 @@ class TradingFloor:
         """Return the last session whose bar can be had, at most the last of the market."""
         last: date = self.panel.dates[-1].item()
         return min(self.hours.at(now).last_closed, last)
+
+    def awaits_bars(self, now: int) -> bool:
+        """Return whether bars of a session that has closed can still come."""
+        return self.fetch is not None and self.newest_bar(now) < self.hours.at(now).last_closed
+
+    def fetch_bars(self, now: int) -> str:
+        """Have the market up to the last session that has closed, where it can be; tell of it."""
+        if self.fetch is None or not self.awaits_bars(now):
+            return ""
+        told, panel = self.fetch(now)
+        if panel is not None:
+            self._take_panel(panel)
+        return told
+
+    def _take_panel(self, panel: Panel) -> None:
+        before, places = self.panel, self._places
+        self.panel = panel
+        self._places = {str(symbol): n for n, symbol in enumerate(panel.symbols)}
+        row = int(np.searchsorted(panel.dates, before.dates[-1]))
+        for name, entry in self._entries.items():
+            # After a split the whole series is on another scale.
+            was = float(before.fields["close"][-1, places[name]])
+            is_now = float(panel.fields["close"][row, self._places[name]])
+            if math.isfinite(is_now / was):
+                self._entries[name] = entry * is_now / was
+        self._rebalancer = self._signals = self._risk = self._facts = None
+        self._volatility = (None, None)
+        self.account.take_panel(panel)
 
     def release(self, day: date) -> None:
         """Take in the bars up to `day`; agents see them from now on."""

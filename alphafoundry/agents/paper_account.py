@@ -1,9 +1,9 @@
-"""The desk's account at the paper broker: a ledger here, the broker's own book there."""
+"""The desk's account: a ledger here, the broker's own book there."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,16 +16,17 @@ from sqlalchemy import bindparam, func, select
 
 from alphafoundry.agents.account import STATES, Sent, Totals
 from alphafoundry.agents.bodies.execution import ExecutionParameters
+from alphafoundry.agents.broker_side import BrokerSide, PaperSide
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.errors import BrokerUnavailable
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
 from alphafoundry.store.desk_tables import BalanceRow, DeskRow, DeskState, FillRow, OrderRow
 from alphafoundry.trading import (
     PAPER_BROKER,
     Books,
-    BrokerClient,
     BrokerRules,
     MarketDays,
     OrderLimits,
@@ -47,7 +48,7 @@ from alphafoundry.trading import (
 from alphafoundry.trading.desks import limits_in
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
 from alphafoundry.trading.orders import closing_orders, within_limits
-from alphafoundry.trading.paper_broker import PaperBroker, in_process
+from alphafoundry.trading.paper_broker import PaperBroker
 from alphafoundry.trading.portfolio import IntendedOrder
 from alphafoundry.trading.risk import Stop
 
@@ -59,8 +60,8 @@ _FILLED = (
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
 
-class PaperAccount:
-    """A ledger in the store and a paper broker in this process; a context manager.
+class DeskAccount:
+    """A ledger in the store, and a broker on the other side; a context manager.
 
     Attributes
     ----------
@@ -70,52 +71,34 @@ class PaperAccount:
     def __init__(
         self,
         store: Store,
+        ledger: int,
+        side: BrokerSide,
         *,
-        name: str,
         panel: Panel,
-        days: MarketDays,
-        start: datetime,
-        cash: float,
-        seed: int,
-        limits: OrderLimits,
-        rules: BrokerRules,
-        state: Path | None,
-        hold: bool,
+        days_of: Callable[[Panel], MarketDays],
         kept: Mapping[str, Any] | None,
-        alone: bool,
+        alone: bool = False,
+        every_session: bool = False,
     ) -> None:
-        """Open the account with its cash; see `open_paper_account`."""
+        """Take up a ledger of the store.
+
+        Parameters
+        ----------
+        ledger : number of its desk
+        side : the broker, which is closed with the account
+        days_of : the sessions of a market that the account may be asked about
+        kept : of an earlier process, which this one goes on from
+        alone : nobody else writes to the desk meanwhile
+        every_session : orders may be for sessions whose bars are not known yet
+        """
         self._store = store
-        self._panel = panel
-        self._days = days
-        self._sessions = sorted(days.days)
-        self._open_paper = partial(
-            PaperBroker,
-            days,
-            start=start,
-            cash=Decimal(str(round(cash, 2))),
-            seed=seed,
-            state=state,
-            hold=hold,
-            rules=rules,
-        )
-        # Accounts are one desk's each, and a store holds many simulated desks.
-        self._number = f"{name}-{seed}"
-        self._open_broker(kept)
-        account = self._broker.account()
-        desk = create_desk(
-            store,
-            name=name,
-            broker=PAPER_BROKER,
-            account_number=account.number,
-            cash=account.cash,
-            synthetic=days.synthetic,
-            now=start,
-            limits=limits,
-        )
-        self._id = desk.id
+        self._id = ledger
+        self._side = side
+        self._every_session = every_session
         self._alone = alone
-        self._kept = _Kept(store, desk.id)
+        self._days_of = days_of
+        self.take_panel(panel)
+        self._kept = _Kept(store, ledger)
         self._booked: set[str] = set()
         self._opened: date | None = None
         self._closed: date | None = None
@@ -135,8 +118,13 @@ class PaperAccount:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._broker.close()
-        self._paper.close()
+        self._side.close()
+
+    def take_panel(self, panel: Panel) -> None:
+        """Know the bars of a market from now on."""
+        self._panel = panel
+        self._days = self._days_of(panel)
+        self._sessions = sorted(self._days.days)
 
     def kept(self) -> dict[str, Any]:
         """Return what no row says, and what the broker's own file does not have yet."""
@@ -146,24 +134,17 @@ class PaperAccount:
             "state": self._state,
             "version": self.version,
             "seen": self._seen,
-            "broker": self._paper.changes(),
+            "broker": self._side.kept(),
         }
 
     def save(self) -> None:
         """Save the broker's book in its file."""
-        self._paper.save()
+        self._side.save()
 
     def reload(self, kept: Mapping[str, Any]) -> None:
         """Go on from what another process kept, and from the file that it left."""
-        self._broker.close()
-        self._paper.close()
-        self._open_broker(kept)
+        self._side.reopen(kept["broker"])
         self._restore(kept)
-
-    def _open_broker(self, kept: Mapping[str, Any] | None) -> None:
-        self._paper = self._open_paper(changes=None if kept is None else kept["broker"])
-        self._paper.account_number = self._number
-        self._broker = BrokerClient("http://paper", transport=in_process(self._paper))
 
     def _restore(self, kept: Mapping[str, Any]) -> None:
         self._opened, self._closed = (
@@ -200,7 +181,11 @@ class PaperAccount:
     def intend(
         self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
     ) -> int:
-        """Store orders for a session's close, before any is sent; return how many."""
+        """Store orders for a session's close, before any is sent; return how many.
+
+        Raises FoundryError where the broker does not trade in the session's hours.
+        """
+        self._side.check_session(session)
         limits = self._limits()
         requests = [
             OrderRequest(
@@ -241,7 +226,7 @@ class PaperAccount:
 
     def close_out(self, stops: Sequence[Stop], *, session: SessionHours, now: int) -> int:
         """Store orders that close stopped positions from a session's open on; return how many."""
-        if not stops or session.day not in self._days.days:
+        if not stops or not (self._every_session or session.day in self._days.days):
             return 0
         held = self._stored().books.holdings
         requests = closing_orders(
@@ -263,15 +248,15 @@ class PaperAccount:
         Where neither side has changed since the last turn and nothing waits to be sent, nothing is
         asked.
         """
-        self._paper.advance(utc(now))
+        self._side.advance(utc(now))
         broken = self._take_state(mode)
         seen = self._both_sides()
-        if seen == self._seen and not self._stored().unsettled:
+        if seen is not None and seen == self._seen and not self._stored().unsettled:
             return Sent(broken=broken)
         done = execute(
             self._store,
             self._id,
-            self._broker,
+            self._side.client,
             utc(now),
             only_reduce=only_reduce,
             booked=self._booked,
@@ -294,31 +279,34 @@ class PaperAccount:
         """Book what happens before a session's open, once: splits, dividends, delistings."""
         if self._opened == session:
             return
-        self._paper.advance(utc(now))
-        place = self._sessions.index(session)
-        before = self._days.days[self._sessions[place - 1]] if place else None
-        day = self._days.days[session]
-        booked = open_session(self._store, self._id, day, before=before, at=utc(now))
+        self._side.advance(utc(now))
         self._opened = session
+        booked = 0
+        if session in self._days.days:
+            place = self._sessions.index(session)
+            before = self._days.days[self._sessions[place - 1]] if place else None
+            day = self._days.days[session]
+            booked = open_session(self._store, self._id, day, before=before, at=utc(now))
         self._changed(books=booked > 0)
 
     def close_session(self, session: date, now: int) -> None:
         """Value the positions at a session's closes, and book what the night costs, once."""
         if self._closed == session:
             return
-        self._paper.advance(utc(now))
-        done = execute(self._store, self._id, self._broker, utc(now), booked=self._booked)
+        self._side.advance(utc(now))
+        done = execute(self._store, self._id, self._side.client, utc(now), booked=self._booked)
+        if not done.answered:
+            raise BrokerUnavailable(f"{session} is not closed yet: {done.trouble}")
         place = self._sessions.index(session)
         following = self._sessions[place + 1 : place + 2]
-        rules = self._paper.rules
         close_session(
             self._store,
             self._id,
             self._days.days[session],
             next_session=following[0] if following else session + timedelta(days=1),
             at=utc(now),
-            borrow_rate=rules.borrow_rate,
-            interest_rate=rules.interest_rate,
+            borrow_rate=self._side.borrow_rate,
+            interest_rate=self._side.interest_rate,
         )
         self._closed = session
         self._changed(fills=done.fills)
@@ -327,7 +315,9 @@ class PaperAccount:
         """Return the share of fills of orders for the close within a fraction of it; or None."""
         if self._quality[0] == (self.version, session, tolerance):
             return self._quality[1]
-        day = self._days.days[session]
+        day = self._days.days.get(session)
+        if day is None:
+            return None
         query = (
             select(FillRow.symbol, FillRow.price)
             .join(OrderRow, OrderRow.id == FillRow.order_id)
@@ -353,7 +343,7 @@ class PaperAccount:
 
     def totals(self, now: int) -> Totals:
         """Return what there was so far, compared with the broker's own book."""
-        self._paper.advance(utc(now))
+        self._side.advance(utc(now))
         statuses = (
             select(OrderRow.status, func.count())
             .where(OrderRow.desk_id == self._id)
@@ -367,20 +357,27 @@ class PaperAccount:
         for fill in fills:
             count, price = fill.quantity / SHARE, fill.price / PRICE
             traded += count * price
-            close = self._days.days[fill.session].bars.get(fill.symbol)
+            day = self._days.days.get(fill.session)
+            close = None if day is None else day.bars.get(fill.symbol)
             if close is not None:
                 signed = count if fill.side == "buy" else -count
                 slippage += signed * (price - float(close.close))
-        found = compare(self._store, self._id, self._broker)
+        together = self._side.values_with_us
+        try:
+            found = compare(self._store, self._id, self._side.client, equity=together)
+            told = str(found).removeprefix("ledger: NOT reconciled: ")
+            differences = [] if found.agrees else [told]
+        except BrokerUnavailable as problem:
+            differences = [f"not compared: {problem}"]
         books = books_of(self._store, self._id)
-        differences = [] if found.agrees else [str(found).removeprefix("ledger: NOT reconciled: ")]
         return Totals(
             orders=orders,
             fills=len(fills),
             traded=traded,
             costs={**self._booked_costs(), "impact": slippage},
             differences=differences,
-            compared=f"cash, equity and {len(books.holdings)} positions with the broker's own book",
+            compared=f"cash{', equity' if together else ''} and {len(books.holdings)} positions "
+            "with the broker's own book",
         )
 
     def lines(self) -> Iterator[str]:
@@ -458,9 +455,9 @@ class PaperAccount:
         return {kind: amount for kind, amount in found.items() if amount}
 
     def _both_sides(self) -> object:
-        """Return what changes with every event at the broker that the ledger could read."""
-        paper = self._paper
-        return self.version, len(paper.activities), len(paper.orders), len(paper.open_orders)
+        """Return what changes with every event that the ledger could read; None is not known."""
+        theirs = self._side.seen()
+        return None if theirs is None else (self.version, *theirs)
 
     def _stored(self) -> _Kept:
         """Return the rows as they are: read again where another may have changed them."""
@@ -571,7 +568,7 @@ def open_paper_account(
     hold: bool = False,
     kept: Mapping[str, Any] | None = None,
     alone: bool = False,
-) -> PaperAccount:
+) -> DeskAccount:
     """Return an account at the paper broker, over some sessions of a market.
 
     Parameters
@@ -589,20 +586,31 @@ def open_paper_account(
     """
     days = MarketDays.from_panel(panel, sessions[0].day, sessions[-1].day, exchange=hours.exchange)
     start = utc(sessions[0].opens - 2 * 3600)
-    return PaperAccount(
-        store,
-        name=name,
-        panel=panel,
-        days=days,
+    make = partial(
+        PaperBroker,
+        days,
         start=start,
-        cash=cash,
+        cash=Decimal(str(round(cash, 2))),
         seed=seed,
-        limits=limits or OrderLimits(),
-        rules=rules or BrokerRules(),
         state=state,
         hold=hold,
-        kept=kept,
-        alone=alone,
+        rules=rules or BrokerRules(),
+    )
+    # Accounts are one desk's each, and a store holds many simulated desks.
+    side = PaperSide(make, f"{name}-{seed}", None if kept is None else kept["broker"])
+    account = side.client.account()
+    desk = create_desk(
+        store,
+        name=name,
+        broker=PAPER_BROKER,
+        account_number=account.number,
+        cash=account.cash,
+        synthetic=days.synthetic,
+        now=start,
+        limits=limits or OrderLimits(),
+    )
+    return DeskAccount(
+        store, desk.id, side, panel=panel, days_of=lambda _: days, kept=kept, alone=alone
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -14,9 +15,16 @@ from alphafoundry.agents.hours import ExchangeHours, seconds
 from alphafoundry.agents.paper_account import broker_file
 from alphafoundry.errors import FoundryError
 from alphafoundry.store import RunRow, Store, is_alive
-from alphafoundry.store.agents import read_agent_desk
+from alphafoundry.store.agents import desk_transaction, read_agent_desk
 from alphafoundry.store.desk_tables import DeskRow, MarkRow
-from alphafoundry.trading import BrokerClient, MarketDays, PaperBroker, books_of, in_process
+from alphafoundry.trading import (
+    BrokerClient,
+    MarketDays,
+    PaperBroker,
+    adopt,
+    books_of,
+    in_process,
+)
 from alphafoundry.trading.money import CENT, SHARE, dollars, plain
 
 READS = 5
@@ -48,36 +56,110 @@ class Reconciliation:
     def __str__(self) -> str:
         what = f"cash, {'equity, ' if self.equity else ''}{self.positions} positions"
         told = "reconciled to $0.00" if self.agrees else "NOT reconciled"
-        later = "" if self.equity else "; equity is compared once the session's closes are booked"
+        later = "" if self.equity else "; equity is compared where both value at one auction"
         return f"ledger of {self.desk}: {told} ({what}){later}"
 
 
-def reconcile_desk(store: Store, home: Path, *, desk: str | None = None) -> Reconciliation:
-    """Compare a desk's ledger with the book that its paper broker keeps in a file of its own.
+def reconcile_desk(
+    store: Store,
+    home: Path,
+    *,
+    desk: str | None = None,
+    outside: Callable[[], BrokerClient] | None = None,
+) -> Reconciliation:
+    """Compare a desk's ledger with its broker's own book.
 
-    Nothing is changed. A difference of a desk that a process is at work on counts when five reads
+    The paper broker keeps it in a file; of a desk on the true clock the account is asked. Nothing
+    is changed. A difference of a desk that a process is at work on counts when five reads
     show it.
 
     Parameters
     ----------
     desk : its name, None is the newest
+    outside : returns a client of the account that a desk on the true clock has
 
-    Raises FoundryError where there is no such desk, or no book of its broker.
+    Raises FoundryError where there is no such desk, or no book of its broker, and BrokerError
+    where the account does not answer or is another.
     """
     found = read_agent_desk(store, desk)
     with store.session() as session:
         run = session.get(RunRow, found.run_id) if found.run_id is not None else None
     reads = READS if run is not None and is_alive(run) else 1
     for read in range(reads):
-        seen = _compare(store, home, found.name)
+        seen = _compare(store, home, found.name, outside)
         if seen.agrees or read == reads - 1:
             return seen
         time.sleep(1.0)
     raise AssertionError("unreachable")
 
 
-def _compare(store: Store, home: Path, name: str) -> Reconciliation:
+def ledger_at(store: Store, name: str, client: BrokerClient) -> int:
+    """Return the number of a desk's ledger.
+
+    Raises FoundryError where it has none, or where the client's account is another's.
+    """
+    with store.session() as session:
+        ledger = session.scalar(select(DeskRow).where(DeskRow.name == name))
+    number = client.account().number
+    if ledger is None or ledger.account_number != number:
+        raise FoundryError(
+            f"desk {name}: does not trade account {number} at {client.host}; correct the settings"
+        )
+    return ledger.id
+
+
+def adopt_outside(
+    store: Store,
+    outside: Callable[[], BrokerClient],
+    reason: str,
+    *,
+    desk: str | None,
+    at: datetime,
+) -> None:
+    """Take what differs between a desk's ledger and its account outside as the broker has it.
+
+    Parameters
+    ----------
+    outside : returns a client of the account
+    reason : of a person, kept with what is booked
+    desk : its name, None is the newest
+    at : the true time
+
+    Raises FoundryError for a desk that is not on the true clock, or that a process is at work on.
+    """
+    found = read_agent_desk(store, desk)
+    with store.session() as session:
+        run = session.get(RunRow, found.run_id) if found.run_id is not None else None
+    if found.clock != "wall":
+        raise FoundryError(
+            f"desk {found.name}: has no account outside; its paper broker is never adopted from"
+        )
+    if run is not None and is_alive(run):
+        raise FoundryError(f"desk {found.name}: process {run.pid} runs it; stop it first")
+    with outside() as client:
+        done = adopt(store, ledger_at(store, found.name, client), client, at, reason=reason)
+    if not done.differences:
+        return
+    with desk_transaction(store, found.name) as rows:
+        rows.decide(
+            at,
+            actor=getpass.getuser(),
+            subject="ledger",
+            before="differs",
+            after="as the broker",
+            reason=reason,
+            evidence={name: list(pair) for name, pair in done.differences.items()},
+            undo="nothing: the broker's book stands",
+        )
+
+
+def _compare(
+    store: Store, home: Path, name: str, outside: Callable[[], BrokerClient] | None
+) -> Reconciliation:
     found = read_agent_desk(store, name)
+    if found.clock == "wall" and outside is not None:
+        with outside() as client:
+            return _differences(store, ledger_at(store, name, client), name, client, equity=False)
     changes = None if found.checkpoint is None else found.checkpoint["account"]["broker"]
     path = broker_file(home, name)
     with store.session() as session:

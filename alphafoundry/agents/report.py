@@ -60,7 +60,7 @@ class DeskReport:
         of the search for strategies
     digest : of every row
     left_out : (key, why) of what the schedule asks for and nothing here gives
-    clock : "simulated", or "replay" of a past session
+    clock : "simulated", "replay" of a past session, or "wall"
     """
 
     desk: str

@@ -101,7 +101,9 @@ def try_agent(
     read_parameters(replace(schedule, tasks={agent: tried}), known_agents())
     panel = load()
     first, last = panel.dates[0].item(), panel.dates[-1].item()
-    hours = ExchangeHours(schedule.orchestrator.exchange, first, last)
+    # On the true clock the market ends with yesterday.
+    until = max(last, desk_time(store, desk, at).date())
+    hours = ExchangeHours(schedule.orchestrator.exchange, first, until)
     account: Any = _NoAccount()
     floor = _floor(schedule, store, desk, panel, hours, account, home)
     book = StoredBook(

@@ -391,8 +391,9 @@ def vendor_of(name: str, environment: Mapping[str, str]) -> Vendor:
 
     POLYGON_API_KEY is taken where MASSIVE_API_KEY is not set or empty, and FOUNDRY_MASSIVE_URL,
     FOUNDRY_ALPHA_VANTAGE_URL and FOUNDRY_ALPACA_DATA_URL stand over the addresses.
+    FOUNDRY_ALPACA_FEED is Alpaca's feed: iex, or sip.
 
-    Raises MarketError where a key is missing.
+    Raises MarketError where a key is missing, and for another feed.
     """
     make, address, names = _MADE_BY[name]
     given = {one: value for one, value in environment.items() if value}
@@ -401,4 +402,8 @@ def vendor_of(name: str, environment: Mapping[str, str]) -> Vendor:
     if missing:
         raise MarketError(f"{name}: set {' and '.join(missing)} to your key")
     elsewhere = {"address": given[address].rstrip("/")} if address in given else {}
+    if name == "alpaca" and (feed := given.get("FOUNDRY_ALPACA_FEED")) is not None:
+        if feed not in ("iex", "sip"):
+            raise MarketError(f"FOUNDRY_ALPACA_FEED: {feed!r} is no feed; choose iex or sip")
+        elsewhere["feed"] = feed
     return make(*(given[one] for one in names), **elsewhere)

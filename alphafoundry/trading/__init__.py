@@ -34,7 +34,7 @@ from alphafoundry.trading.desks import (
     set_limits,
     set_state,
 )
-from alphafoundry.trading.execution import Comparison, Execution, compare, execute, reconcile
+from alphafoundry.trading.execution import Comparison, Execution, adopt, compare, execute, reconcile
 from alphafoundry.trading.ledger import (
     Books,
     Holding,
@@ -86,6 +86,7 @@ __all__ = [
     "OrderRequest",
     "PaperBroker",
     "Split",
+    "adopt",
     "books_of",
     "bust_fill",
     "check_ledger",

@@ -1,14 +1,16 @@
 """A client of Alpaca's trading API: the paper broker of this project, Alpaca's paper or live one.
 
-It sends each request once. An order whose answer is lost raises `BrokerUnavailable` with
-`fate_unknown`; it is settled by its client id, never by a blind second order.
+It sends each request once, and no more of them than the account may within a minute: one above that
+raises `BrokerUnavailable` unsent, and belongs to a later tick. An order whose answer is lost raises
+`BrokerUnavailable` with `fate_unknown`; it is settled by its client id, never by a blind second
+order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property, partial
 from types import TracebackType
@@ -26,11 +28,16 @@ from alphafoundry.errors import (
     TradingError,
 )
 from alphafoundry.trading.money import price_units, shares
+from alphafoundry.trading.quota import Quota
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
+REQUESTS_A_MINUTE = 200
+"""What Alpaca allows an account."""
+
 ORDER_PAGE = 500
 ACTIVITY_PAGE = 100
+_TOO_MANY = 429
 T = TypeVar("T")
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -155,6 +162,8 @@ class BrokerClient:
     timeout : seconds until an answer must have come
     allow_live : real money may be traded; any address but paper ones and this machine's needs it
     account_number : which account this must be, checked before the first order; needed for live
+    per_minute : requests that the account may send; None does not count them, as nothing does
+        within this process
 
     Raises ConfigurationError where a live account is not allowed or not named. Methods raise
     BrokerRefused and BrokerUnavailable.
@@ -170,6 +179,7 @@ class BrokerClient:
         timeout: float = 10.0,
         allow_live: bool = False,
         account_number: str | None = None,
+        per_minute: int | None = REQUESTS_A_MINUTE,
     ) -> None:
         address = httpx.URL(base_url)
         self.live = transport is None and not _is_paper(address)
@@ -180,6 +190,9 @@ class BrokerClient:
             )
         self._number = account_number
         self._checked = account_number is None
+        self._secrets = tuple(filter(None, (key, secret)))
+        counts = transport is None and per_minute is not None
+        self._quota = Quota(per_minute) if counts and per_minute is not None else None
         self._http = httpx.Client(
             base_url=address,
             transport=transport,
@@ -210,6 +223,24 @@ class BrokerClient:
         """Close the connection."""
         self._http.close()
 
+    @property
+    def host(self) -> str:
+        """Name of the machine that answers."""
+        return self._http.base_url.host
+
+    def now(self) -> datetime:
+        """Return what time it is at the broker, in UTC."""
+        body = self._object(self._send("GET", "/v2/clock"))
+        return self._read(lambda: _time(body["timestamp"]))
+
+    def hours(self, day: date) -> tuple[str, str] | None:
+        """Return open and close of a day as HH:MM at the exchange, None where it does not trade."""
+        listed = self._list(self._send("GET", f"/v2/calendar?start={day}&end={day}"))
+        found = [one for one in listed if one.get("date") == day.isoformat()]
+        if not found:
+            return None
+        return self._read(lambda: (str(found[0]["open"]), str(found[0]["close"])))
+
     def account(self) -> BrokerAccount:
         """Return cash and equity. Raises BrokerError where it is not the account expected."""
         body = self._object(self._send("GET", "/v2/account"))
@@ -220,10 +251,13 @@ class BrokerClient:
                 f"names {self._number}; correct one of them"
             )
         self._checked = True
-        blocked = any(body.get(name) for name in ("trading_blocked", "account_blocked"))
-        cash, equity = (
-            int((Decimal(str(body[name])) * 10_000).to_integral_value())
-            for name in ("cash", "equity")
+        stops = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
+        blocked = any(body.get(name) for name in stops)
+        cash, equity = self._read(
+            lambda: tuple(
+                int((Decimal(str(body[name])) * 10_000).to_integral_value())
+                for name in ("cash", "equity")
+            )
         )
         return BrokerAccount(number, cash, equity, blocked)
 
@@ -351,6 +385,12 @@ class BrokerClient:
     def _send(self, method: str, path: str, *, body: Any = None) -> _Answer:
         once = method == "POST"
         where = f"{method} {path.partition('?')[0]}"
+        wait = 0.0 if self._quota is None else self._quota.take(order=once)
+        if wait:
+            raise BrokerUnavailable(
+                f"{where}: not sent, the account's requests of this minute are used up; more in "
+                f"{wait:.0f} s"
+            )
         try:
             answer = self._ask(method, path, body)
         except httpx.HTTPError as problem:
@@ -359,9 +399,9 @@ class BrokerClient:
         else:
             if answer.status < 300:
                 return answer
-            if answer.status != 429 and answer.status < 500:
-                raise _refusal(answer)
-            reason, unknown = f"HTTP {answer.status}", once and answer.status != 429
+            if answer.status != _TOO_MANY and answer.status < 500:
+                raise self._refusal(answer)
+            reason, unknown = f"HTTP {answer.status}", once and answer.status != _TOO_MANY
         # Raised after the handlers: a caught httpx error refers to the request and its keys.
         raise BrokerUnavailable(f"{where}: no usable answer ({reason})", fate_unknown=unknown)
 
@@ -369,10 +409,26 @@ class BrokerClient:
         where = f"{method} {path.partition('?')[0]}"
         if self._here is None:
             response = self._http.request(method, path, json=body)
+            if self._quota is not None:
+                self._quota.heard(response.status_code, response.headers)
             return _Answer(where, response.status_code, response.content)
         content = b"" if body is None else orjson.dumps(body)
         status, _, told = self._here.ask(method, path, self._headers, content)
         return _Answer(where, status, told)
+
+    def _refusal(self, answer: _Answer) -> BrokerRefused:
+        told = answer.body if isinstance(answer.body, dict) else {}
+        reason = str(told.get("message") or answer.content.decode("utf-8", "replace"))
+        for secret in self._secrets:
+            reason = reason.replace(secret, "***")
+        reason = " ".join(reason.split())[:200] or "no reason given"
+        code = told.get("code")
+        return BrokerRefused(
+            f"{answer.where}: HTTP {answer.status}, {reason}",
+            status=answer.status,
+            code=code if isinstance(code, int) else None,
+            reason=reason,
+        )
 
     def _order(self, answer: _Answer) -> BrokerOrder:
         return self._read(
@@ -392,7 +448,7 @@ class BrokerClient:
     def _read(self, reader: Callable[[], T], *, fate_unknown: bool = False) -> T:
         try:
             return reader()
-        except (KeyError, TypeError, ValueError, TradingError) as problem:
+        except (KeyError, TypeError, ValueError, ArithmeticError, TradingError) as problem:
             reason = repr(problem)
         raise BrokerUnavailable(
             f"broker {self._http.base_url.host}: an answer cannot be read ({reason})",
@@ -492,19 +548,6 @@ def _unreadable(answer: _Answer) -> BrokerUnavailable:
     return BrokerUnavailable(
         f"{answer.where}: the answer is not the JSON that the API promises",
         fate_unknown=answer.sent_something,
-    )
-
-
-def _refusal(answer: _Answer) -> BrokerRefused:
-    told = answer.body if isinstance(answer.body, dict) else {}
-    text = answer.content.decode("utf-8", "replace")[:200]
-    reason = str(told.get("message") or text or "no reason given")
-    code = told.get("code")
-    return BrokerRefused(
-        f"{answer.where}: HTTP {answer.status}, {reason}",
-        status=answer.status,
-        code=code if isinstance(code, int) else None,
-        reason=reason,
     )
 
 

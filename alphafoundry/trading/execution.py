@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Literal, cast
 
@@ -133,6 +134,7 @@ class Execution:
     reconciliation : of ledger and broker before sending; None where the broker did not answer
     differences : symbol or "cash" to (ledger, broker), in shares or dollars
     trouble : why the tick ended early or held its orders back, None where it did not
+    answered : whether the broker answered to the end
     """
 
     sent: int = 0
@@ -145,6 +147,7 @@ class Execution:
     reconciliation: Literal["clean", "suspected", "confirmed", "adopted"] | None = None
     differences: dict[str, tuple[str, str]] = field(default_factory=dict)
     trouble: str | None = None
+    answered: bool = True
 
 
 def execute(
@@ -171,7 +174,7 @@ def execute(
     try:
         _Tick(store, desk_id, broker, now, done, only_reduce=only_reduce, booked=booked).run()
     except BrokerUnavailable as problem:
-        done.trouble = str(problem)
+        done.trouble, done.answered = str(problem), False
     return done
 
 
@@ -181,7 +184,20 @@ def reconcile(store: Store, desk_id: int, broker: BrokerClient, now: datetime) -
     try:
         _Tick(store, desk_id, broker, now, done).reconcile(sweep=True)
     except BrokerUnavailable as problem:
-        done.trouble = str(problem)
+        done.trouble, done.answered = str(problem), False
+    return done
+
+
+def adopt(
+    store: Store, desk_id: int, broker: BrokerClient, now: datetime, *, reason: str
+) -> Execution:
+    """Read all recent fills and payments, then take what still differs as the broker has it.
+
+    For a person who knows where a difference comes from, such as a split that no activity tells:
+    shares are booked at the broker's price, cash as a transfer. Raises BrokerUnavailable.
+    """
+    done = Execution()
+    _Tick(store, desk_id, broker, now, done).adopt(reason)
     return done
 
 
@@ -211,17 +227,18 @@ class Comparison:
         )
 
 
-def compare(store: Store, desk_id: int, broker: BrokerClient) -> Comparison:
+def compare(store: Store, desk_id: int, broker: BrokerClient, *, equity: bool = True) -> Comparison:
     """Compare cash, equity and every position with what the broker's own book answers.
 
     Equity compares only where the desk's marks are of the moment that the broker values at: after
-    `close_session` and before the next open. Raises BrokerUnavailable and BrokerRefused.
+    `close_session` and before the next open; without `equity` it is left out, as if it agreed.
+    Raises BrokerUnavailable and BrokerRefused.
     """
     account, positions = broker.account(), broker.positions()
     books = books_of(store, desk_id)
     return Comparison(
         books.cash - account.cash,
-        books.equity - account.equity,
+        books.equity - account.equity if equity else 0,
         _share_differences(
             {name: one.quantity for name, one in books.holdings.items()},
             {name: one.quantity for name, one in positions.items()},
@@ -283,6 +300,30 @@ class _Tick:
             differences = self._differences()
         self._done.differences = differences
         self._judge(differences)
+
+    def adopt(self, reason: str) -> None:
+        self._read_back(sweep=True)
+        self._done.differences = differences = self._differences()
+        if not differences:
+            return
+        with self._store.write() as transaction:
+            shares_of = {name: pair for name, pair in differences.items() if name != "cash"}
+            self._adopt(transaction, shares_of, reason)
+            # What the shares cost was booked as brought in, so that cash differs as it did.
+            if "cash" in differences:
+                ours, theirs = (round(Decimal(one) * MONEY) for one in differences["cash"])
+                post(
+                    transaction,
+                    self._desk_id,
+                    kind="adoption",
+                    reference=f"adoption:cash:{self._now.isoformat()}",
+                    at=self._now,
+                    lines=transfer_lines(theirs - ours),
+                    memo=f"{reason}: the broker holds {differences['cash'][1]}",
+                )
+            kept = {name: list(pair) for name, pair in differences.items()}
+            self._record(transaction, "adopted", kept)
+        self._done.reconciliation = "adopted"
 
     def _read_back(self, *, sweep: bool) -> None:
         """Settle what is unknown, bring orders up to date and book fills and payments.
@@ -688,7 +729,9 @@ class _Tick:
             )
         )
 
-    def _adopt(self, transaction: Transaction, differences: dict[str, tuple[str, str]]) -> None:
+    def _adopt(
+        self, transaction: Transaction, differences: dict[str, tuple[str, str]], reason: str = ""
+    ) -> None:
         """Book positions of unknown origin as brought in at the broker's price."""
         holdings = read_books(transaction, self._desk_id).holdings
         for symbol, (ours, theirs) in differences.items():
@@ -703,7 +746,8 @@ class _Tick:
                 reference=f"adoption:{symbol}:{self._now.isoformat()}",
                 at=self._now,
                 lines=[Line("position", amount, symbol, quantity), Line("transfers", -amount)],
-                memo=f"the broker holds {theirs}, the ledger held {ours}",
+                memo=f"{reason}{': ' if reason else ''}the broker holds {theirs}, the ledger held "
+                f"{ours}",
             )
 
 

@@ -53,6 +53,8 @@ def _newest(context: AgentContext) -> str | None:
     floor = floor_of(context)
     if floor.results.get(OWN, {}).get("ask_again"):
         return None
+    if floor.awaits_bars(context.now):
+        return None
     return floor.newest_bar(context.now).isoformat()
 
 
@@ -66,13 +68,15 @@ def data_sync(context: AgentContext) -> AgentResult:
     floor, given = floor_of(context), context.parameters
     if "market" not in given.data_sources or "market_data" not in given.sync_types:
         return AgentResult("nothing to take in: the schedule leaves out the market's bars")
+    fetched = floor.fetch_bars(context.now)
     before, newest = floor.data_until, floor.newest_bar(context.now)
     dates = floor.panel.dates
     rows = (dates <= np.datetime64(newest)) & (dates > np.datetime64(before))
     if before is None:
         # The days before the desk began are history: nothing was held.
         floor.release(newest)
-        told = f"bars to {newest}{_from_vendor(context, newest.isoformat(), new=True)}"
+        vendor = fetched or _from_vendor(context, newest.isoformat(), new=True)
+        told = f"bars to {newest}{vendor and f'; {vendor}'}"
         return AgentResult(told, figures={"data_until": newest.isoformat()})
     figures: dict[str, object] = {"days": int(rows.sum()), "data_until": newest.isoformat()}
     for day in dates[rows].tolist():
@@ -82,8 +86,8 @@ def data_sync(context: AgentContext) -> AgentResult:
     if given.data_validation and rows.any():
         figures |= _gaps(floor.panel.fields["close"], np.flatnonzero(rows))
     what = f", {figures['gaps']} bars missing" if figures.get("gaps") else ""
-    vendor = _from_vendor(context, newest.isoformat(), new=bool(rows.any()))
-    told = f"{figures['days']} days of bars, to {newest}{what}{vendor}"
+    vendor = fetched or _from_vendor(context, newest.isoformat(), new=bool(rows.any()))
+    told = f"{figures['days']} days of bars, to {newest}{what}{vendor and f'; {vendor}'}"
     return AgentResult(told, figures=figures)
 
 
@@ -96,18 +100,22 @@ def _from_vendor(context: AgentContext, newest: str, *, new: bool) -> str:
     floor = floor_of(context)
     folder = Path(floor.panel.source)
     seen = floor.results.get(OWN, {})
-    if floor.simulated or not is_market_folder(folder) or seen.get("updated") == newest:
+    if (
+        floor.simulated
+        or floor.fetch is not None
+        or not is_market_folder(folder)
+        or seen.get("updated") == newest
+    ):
         return ""
     state = read_state(folder)
-    kind = state.source.partition(":")[0]
-    name = _NAMES.get(kind, "files")
+    name = vendor_of_folder(folder)
     if name not in context.parameters.data_sources:
-        return f"; {folder.name} is not updated: data_sources leaves out {name}"
+        return f"{folder.name} is not updated: data_sources leaves out {name}"
     own = context.agents.get(OWN)
     if new and own is not None and own.failures_in_row:
         # A vendor that hangs gets a run killed, and what that took in is taken in again: by itself.
         floor.results[OWN] = {"ask_again": True}
-        return f"; {name} is asked by the next run, as the last one failed"
+        return f"{name} is asked by the next run, as the last one failed"
     # What updates a folder is loaded for a desk that does so alone.
     from alphafoundry.market.update import update_market
 
@@ -116,9 +124,14 @@ def _from_vendor(context: AgentContext, newest: str, *, new: bool) -> str:
         lines = update_market(folder, source, exchange=state.exchange).lines()
     except MarketError as problem:
         floor.results[OWN] = {"ask_again": True}
-        return f"; {name} gave nothing: {problem}"
+        return f"{name} gave nothing: {problem}"
     floor.results[OWN] = {"updated": newest}
-    return f"; {name}: {'; '.join(lines)}"
+    return f"{name}: {'; '.join(lines)}"
+
+
+def vendor_of_folder(folder: Path) -> str:
+    """Return where a market's folder comes from, as `data_sources` names it."""
+    return _NAMES.get(read_state(folder).source.partition(":")[0], "files")
 
 
 def _gaps(close: NDArray[np.float64], rows: NDArray[np.intp]) -> dict[str, int]:

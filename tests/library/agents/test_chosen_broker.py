@@ -49,6 +49,13 @@ def test_missing_keys_are_named() -> None:
         chosen(provider="alpaca", keys={"APCA_API_KEY_ID": "x"})
 
 
+@pytest.mark.parametrize("secret", ["hush ", "hush\n", "hu\u200bsh", "ключ"])
+def test_a_key_that_was_copied_wrong_is_refused_and_not_told(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="APCA_API_SECRET_KEY holds a space") as told:
+        chosen(provider="alpaca", keys={**KEYS, "APCA_API_SECRET_KEY": secret})
+    assert secret.strip() not in str(told.value)
+
+
 def test_another_account_than_the_one_typed_is_refused() -> None:
     body = {"account_number": "PA1", "cash": "10", "equity": "10", "status": "ACTIVE"}
     with served(lambda *_: (200, body, {})) as service:

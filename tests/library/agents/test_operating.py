@@ -105,9 +105,9 @@ def test_a_desk_is_flattened_once_and_its_ledger_holds(tmp_path):
             assert "was run, now idle" in replayed(store, read_agent_desk(store))[1]
 
             # The broker's book is another one, kept by other code in another file.
-            account._paper.book.positions["S00"] = Decimal(5)
-            account._paper.book.cash -= Decimal("12.34")
-            account._paper.save()
+            account._side.paper.book.positions["S00"] = Decimal(5)
+            account._side.paper.book.cash -= Decimal("12.34")
+            account._side.paper.save()
             found = reconcile_desk(store, tmp_path)
             assert not found.agrees
             assert any(line.startswith("cash: ") and "$12.34" in line for line in found.differences)

@@ -67,7 +67,7 @@ def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path):
         assert report.ticks.total() == len(rows)
         assert report.totals.differences == []
         # An order is at the broker once, whoever sent it.
-        ids = [one.client_order_id for one in desk.floor.account._paper.orders.values()]
+        ids = [one.client_order_id for one in desk.floor.account._side.paper.orders.values()]
         assert len(ids) == len(set(ids))
         assert set(ids) <= {one.client_order_id for one in read_orders(store, 1)}
         assert reconcile_desk(store, tmp_path).agrees

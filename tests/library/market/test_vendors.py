@@ -21,7 +21,14 @@ from alphafoundry.market.market_folder import is_market_folder, read_market_fold
 from alphafoundry.market.sessions import NEW_YORK, session_days
 from alphafoundry.market.update import update_market
 from alphafoundry.market.update_sources import vendor_source
-from alphafoundry.market.vendors import QuotaExhausted, Vendor, alpaca, alpha_vantage, massive
+from alphafoundry.market.vendors import (
+    QuotaExhausted,
+    Vendor,
+    alpaca,
+    alpha_vantage,
+    massive,
+    vendor_of,
+)
 
 FIRST, AFTER = date(2024, 3, 7), date(2024, 3, 13)
 DAYS = session_days(NEW_YORK, FIRST, date(2024, 3, 12))
@@ -351,3 +358,14 @@ def test_missing_names_and_keys_are_told(tmp_path: Path) -> None:
         source(["AAA"])
     assert source(["AAA"], POLYGON_API_KEY="x").name == "massive:AAA"
     assert source(["AAA"], MASSIVE_API_KEY="", POLYGON_API_KEY="x").name == "massive:AAA"
+
+
+def test_alpacas_feed_is_chosen_by_the_environment() -> None:
+    keys = {"APCA_API_KEY_ID": "id", "APCA_API_SECRET_KEY": "hush"}
+    with served(ok(alpaca_bars())) as service:
+        keys["FOUNDRY_ALPACA_DATA_URL"] = service.address
+        for feed in ("", "iex", "sip"):
+            vendor_of("alpaca", keys | {"FOUNDRY_ALPACA_FEED": feed}).fetch(["AAA"], FIRST, AFTER)
+        assert [one[1]["feed"] for one in service.asked] == ["iex", "iex", "sip"]
+    with pytest.raises(MarketError, match="'otc' is no feed; choose iex or sip"):
+        vendor_of("alpaca", keys | {"FOUNDRY_ALPACA_FEED": "otc"})
