@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -39,7 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let tests begin with tables that were made once, where they open databases at all."""
+    """Let tests begin with tables that were made once, where they open databases at all.
+
+    And collect no garbage from a million objects of imported modules, 0.3 s each time.
+    """
+    gc.freeze()
     if "alphafoundry.store.database" in sys.modules:
         from tests.ready_tables import use_ready_tables
 
