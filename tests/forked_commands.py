@@ -31,7 +31,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-MODULES = ("generate", "mine", "submit", "daily", "continuous", "optimize", "algorithms", "desk")
+MODULES = (
+    *(f"flows.{name}" for name in ("generate", "mine", "submit", "daily", "continuous")),
+    *(f"flows.{name}" for name in ("optimize", "algorithms", "desk")),
+    "prefect.server.api.server",
+    "exchange_calendars",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+)
 LONGEST_MESSAGE = 1 << 18
 
 
@@ -237,8 +244,7 @@ def main() -> None:
 def import_all() -> None:
     """Import what commands and servers do, and make ready what they would make at their start."""
     for name in MODULES:
-        importlib.import_module(f"flows.{name}")
-    importlib.import_module("prefect.server.api.server")
+        importlib.import_module(name)
     from flows.later_imports import import_later_ones
     from tests.ready_tables import use_ready_tables
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,9 +180,10 @@ def fork_server() -> ForkServer:
     return server
 
 
+@functools.cache
 def this_run() -> str:
     """Return a name that the processes of this run of pytest share, and no other run has."""
-    return os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    return os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
 
 
 def plain_environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ PACKAGES = "python3,git,make,ca-certificates"
 USER = "ada"
 DOWNLOADS = "/var/cache/downloads"
 TIMEOUT = 5400.0
-"""Longest wait for one command: it may install 200 packages and run five thousand tests."""
+"""Longest wait for one command: it may install 200 packages and run eight thousand tests."""
 
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 REGISTRY_FILES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,12 @@ def small_panel(last: str = "2024-03-15", **given: Any) -> Panel:
     return market(dates=dates, **given)
 
 
+@functools.cache
+def shipped_schedule() -> Schedule:
+    """Return the project's schedule."""
+    return checked_schedule(SCHEDULE)
+
+
 @contextlib.contextmanager
 def small_desk(
     store: Store,
@@ -46,7 +53,7 @@ def small_desk(
     strategies: Sequence[LiveStrategy] | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Iterator[DeskSimulation]:
-    plan = schedule or checked_schedule(SCHEDULE)
+    plan = schedule or shipped_schedule()
     hours, days = sessions_of(panel, "XNYS", sessions)
     known = days[0].day - timedelta(days=30)
     traded = strategies or [

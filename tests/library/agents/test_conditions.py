@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from alphafoundry.agents.conditions import condition, known_conditions, read_condition
@@ -105,3 +107,16 @@ def test_a_condition_of_ones_own():
             condition("full_moon", kind="flag")(full_moon)
     finally:
         del known_conditions()["full_moon"]  # type: ignore[attr-defined]
+
+
+def test_a_broken_package_is_told_only_where_its_condition_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "broken-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[alphafoundry.conditions]\ntide = math:pi\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert read_condition("position_count", ">0").name == "position_count"
+    with pytest.raises(ConfigurationError, match="entry point tide: is no ConditionKind"):
+        read_condition("tide", True)

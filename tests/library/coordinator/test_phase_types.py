@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from alphafoundry.coordinator import PhaseContext, phase_type, run_workflow
 from alphafoundry.coordinator.phase_types import phase_types
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError, PhaseFailed
-from tests.working_folder import ROOT
+from tests.piped_commands import PROGRAM, run_forked
+from tests.working_folder import ROOT, plain_environment
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -78,6 +77,7 @@ def test_it_runs_and_is_kept(module: Callable[..., str]) -> None:
 def test_its_source_is_part_of_its_checkpoint(tmp_path: Path, module: Callable[..., str]) -> None:
     program = """
         import sys
+        sys.path.insert(0, sys.argv[2])
         from alphafoundry.coordinator import run_workflow
         report = run_workflow({
             "data": {"market": "prices.csv"},
@@ -89,13 +89,13 @@ def test_its_source_is_part_of_its_checkpoint(tmp_path: Path, module: Callable[.
         """
 
     def run(reference: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(program), reference],
-            env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "FOUNDRY_HOME": str(tmp_path / "home")},
-            capture_output=True,
-            text=True,
-            check=True,
+        done = run_forked(
+            PROGRAM,
+            [textwrap.dedent(program), reference, str(tmp_path)],
+            cwd=Path.cwd(),
+            env=plain_environment() | {"FOUNDRY_HOME": str(tmp_path / "home")},
         )
+        assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     assert run(module(QUIET)) == "(False, '210 days') 4"
@@ -231,13 +231,11 @@ def test_every_type_of_the_library_is_part_of_the_version_of_the_code() -> None:
 def test_the_example_runs(tmp_path: Path, market_cache: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "cache").symlink_to(market_cache)
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.phase_type"],
-        env={"PYTHONPATH": str(ROOT), "FOUNDRY_HOME": str(tmp_path / "home")},
+    done = run_forked(
+        "examples.phase_type",
+        [],
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        env=plain_environment() | {"FOUNDRY_HOME": str(tmp_path / "home")},
     )
     assert done.returncode == 0, done.stderr
     assert "plateau: trend: sharpe" in done.stdout

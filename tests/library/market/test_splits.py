@@ -189,11 +189,17 @@ def undone(bars: Bars, seed: int, columns: tuple[str, ...]) -> tuple[Bars, dict[
 OHLCV = ("open", "high", "low", "close", "volume")
 
 
-@pytest.mark.parametrize("name", ["us_equities_2016_2021", "us_top3000_2012_2017"])
+FEW_NAMES, MANY_NAMES = "us_equities_2016_2021", "us_top3000_2012_2017"
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [(FEW_NAMES, 10), (FEW_NAMES, 11)]
+    + [pytest.param(MANY_NAMES, seed, marks=pytest.mark.long) for seed in (10, 11)],
+)
 @pytest.mark.parametrize(
     ("columns", "least"), [(OHLCV, 0.93), (("close", "volume"), 0.88), (("close",), 0.65)]
 )
-@pytest.mark.parametrize("seed", [10, 11])
 def test_splits_undone_in_real_series_are_found_and_no_others(
     market_data: Path, name: str, columns: tuple[str, ...], least: float, seed: int
 ) -> None:

@@ -38,7 +38,7 @@ def traded(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     return gross / EQUITY, paid
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [11, pytest.param(12, marks=pytest.mark.long)])
 def test_where_nothing_can_be_found_the_book_earns_minus_its_costs(seed: int) -> None:
     gross, paid = traded(market(seed=seed, effect=0.0))
     net = gross - paid
