@@ -22,6 +22,12 @@ from tests.working_folder import ROOT, TIMEOUT, WorkingFolder, plain_environment
 NETWORK = "10.77.0"
 PROXY = ("http_proxy", "https_proxy", "all_proxy")
 KINDS = ("--net", "--uts", "--mount", "--pid", "--mount-proc")
+ASK = """
+import sys, time, urllib.request
+time.sleep(1)
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(opener.open(sys.argv[1], timeout=10).read().decode())
+"""
 TRIAL = """
 ip link add veth1 type veth peer name veth2 && ip link add switch type bridge &&
 ip link set veth1 master switch && mount -t tmpfs tmpfs /mnt
@@ -148,6 +154,21 @@ class Host:
             return text in printed
 
         wait_until(told, what=f"{text!r} of {module} on {self}")
+
+    def asked(self, url: str) -> bytes:
+        """Return what is answered at an address on the network once it is, asked by this host."""
+        answer = b""
+
+        def answers() -> bool:
+            nonlocal answer
+            done = subprocess.run(
+                [*self.enter, sys.executable, "-c", ASK, url], capture_output=True, check=False
+            )
+            answer = done.stdout
+            return done.returncode == 0
+
+        wait_until(answers, what=f"an answer at {url}")
+        return answer
 
     def cut_off(self) -> None:
         """Take the host off the network, so that nothing it sends arrives and nothing reaches it.
