@@ -12,9 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import psycopg
 import pytest
 
+from tests.flows.misbehaving import FITTING
 from tests.hosts.network import Host, Network, network, why_not
 from tests.postgres import PostgresServer, running_postgres
 from tests.working_folder import TIMEOUT, wait_until
@@ -143,16 +146,30 @@ def screened(host: Host) -> list[tuple[Any, ...]]:
             return []
 
 
-IDEAS = 240
+IDEAS = 120
+
+
+def write_market(path: Path) -> None:
+    """Write daily bars of a few names that move at random."""
+    generator = np.random.default_rng(1)
+    dates = pd.bdate_range("2018-01-02", periods=700)
+    names = [f"N{number:02d}" for number in range(40)]
+    close = 50.0 * np.exp(np.cumsum(generator.normal(0.0, 0.02, (700, 40)), axis=0))
+    bars = pd.DataFrame(close, index=dates, columns=names).stack().rename("close").reset_index()
+    bars.columns = pd.Index(["date", "symbol", "close"])
+    bars["volume"] = generator.integers(10_000, 90_000, len(bars)).astype(float)
+    bars.to_parquet(path)
 
 
 def test_screening_on_hosts_gives_the_numbers_of_one_though_one_dies_and_one_is_cut_off(
     switch: Network, server: Host
 ) -> None:
     pytest.importorskip("distributed")
-    command = ("flows.screen", "--prescreen", str(IDEAS))
-    small = {"FOUNDRY_SCREEN__BATCH": "10"}
+    command = ("flows.screen", "--market", "bars.parquet", "--prescreen", str(IDEAS))
+    small = {**FITTING, "FOUNDRY_SCREEN__BATCH": "4"}
     alone, desk = switch.host("alone"), switch.host("desk")
+    for host in (alone, desk):
+        write_market(host.outside / "bars.parquet")
     alone.run(*command, **small)
     address = f"tcp://{server.address}:8786"
     server.start("distributed.cli.dask_scheduler", "--host", address, "--no-dashboard")
@@ -170,7 +187,7 @@ def test_screening_on_hosts_gives_the_numbers_of_one_though_one_dies_and_one_is_
     workers[1].cut_off()
     kept = len(screened(desk))
     assert kept < IDEAS
-    wait_until(lambda: len(screened(desk)) > kept + 20, what="more from the worker that is left")
+    wait_until(lambda: len(screened(desk)) > kept + 12, what="more from the worker that is left")
     workers[1].join()
     assert run.wait(TIMEOUT) == 0, desk.printed("flows.screen")
     assert screened(desk) == screened(alone)
