@@ -79,6 +79,9 @@ test-long: install-dev ## Run the tests that take minutes: many kills, many simu
 test-fresh: install-dev ## Run `make daily` and the quick tests on fresh Debian systems (needs root)
 	@$(BIN)/python -m pytest -q -rs -m fresh tests/fresh $(FLAGS)
 
+test-hosts: install-dev ## Run commands on several hosts, one without power, one cut off (needs root and namespaces)
+	@$(BIN)/python -m pytest -q -rs tests/hosts $(FLAGS)
+
 lint: install-dev ## Format check, lint, types, and imports that point down without circles
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .

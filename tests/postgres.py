@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: its own folder, its own socket, no network."""
+"""A real PostgreSQL server for tests: its own folder, its own socket, no network unless asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class PostgresServer:
     binaries: Path
     folder: Path
     as_user: tuple[str, ...]
+    address: str = ""
 
     def database(self) -> str:
         name = f"test_{uuid.uuid4().hex}"
@@ -38,6 +39,10 @@ class PostgresServer:
         quoted = password.replace("/", "%2F")
         return f"postgresql://foundry:{quoted}@/{name}?host={self.folder}&port={PORT}"
 
+    def url_on_network(self, url: str) -> str:
+        """Return a URL of `database()` as others on the network use it."""
+        return url.replace("@/", f"@{self.address}:{PORT}/").partition("?")[0]
+
     def control(self, *arguments: str) -> None:
         run = [*self.as_user, str(self.binaries / "pg_ctl"), "-D", str(self.folder / "data")]
         done = subprocess.run(
@@ -48,7 +53,7 @@ class PostgresServer:
             raise RuntimeError(done.stderr + (log.read_text() if log.exists() else ""))
 
     def start(self) -> None:
-        options = f"-k {self.folder} -p {PORT} -c listen_addresses='' -c fsync=off"
+        options = f"-k {self.folder} -p {PORT} -c listen_addresses='{self.address}' -c fsync=off"
         self.control("-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
@@ -66,8 +71,12 @@ def _binaries() -> Path:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Start a server for the length of the block; skips the test where that is not possible."""
+def running_postgres(*, enter: Sequence[str] = (), address: str = "") -> Iterator[PostgresServer]:
+    """Start a server for the length of the block; skips the test where that is not possible.
+
+    enter : what commands begin with to run on a host of its own
+    address : that it listens on for all of that network; "" listens on the socket alone
+    """
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="foundry-pg-"))
     as_user: tuple[str, ...] = ()
@@ -93,7 +102,10 @@ def running_postgres() -> Iterator[PostgresServer]:
             check=True,
             capture_output=True,
         )
-        server = PostgresServer(binaries, folder, as_user)
+        if address:
+            with (folder / "data" / "pg_hba.conf").open("a") as file:
+                file.write("host all all samenet scram-sha-256\n")
+        server = PostgresServer(binaries, folder, (*enter, *as_user), address)
         server.start()
         try:
             yield server

@@ -45,6 +45,10 @@ SQLITE_CACHE_MB = 32
 CONNECT_WAIT = 10
 """Seconds until a PostgreSQL server must have answered."""
 
+UNANSWERED = 60
+"""Seconds without a sign of life of the other host after which either end of a connection to
+PostgreSQL gives it up."""
+
 _LONGEST_LIST = 500
 
 _MIGRATION_LOCK = 4_701_120_251
@@ -329,7 +333,7 @@ def _create_engine(address: Address, *, cache_mb: int = SQLITE_CACHE_MB) -> Engi
                 address.url,
                 json_serializer=to_json,
                 pool_pre_ping=True,
-                connect_args={"connect_timeout": CONNECT_WAIT},
+                connect_args=_postgres_arguments(address),
             )
         except ModuleNotFoundError:
             raise StoreError(
@@ -352,6 +356,24 @@ def _create_engine(address: Address, *, cache_mb: int = SQLITE_CACHE_MB) -> Engi
     event.listen(engine, "connect", lambda made, _record: _prepare_sqlite(made, cache_mb))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgres_arguments(address: Address) -> dict[str, Any]:
+    """Return how to connect where the address does not say it.
+
+    A host that loses its power or its network tells nobody. Without being asked whether it is still
+    there, a connection of it would keep its locks for two hours, and one to it would wait as long.
+    """
+    alive = {"idle": UNANSWERED // 2, "interval": UNANSWERED // 6, "count": 3}
+    there = {f"tcp_keepalives_{name}": value for name, value in alive.items()}
+    there["tcp_user_timeout"] = 1000 * UNANSWERED
+    wanted = {
+        "connect_timeout": CONNECT_WAIT,
+        **{f"keepalives_{name}": value for name, value in alive.items()},
+        "tcp_user_timeout": 1000 * UNANSWERED,
+        "options": " ".join(f"-c {name}={value}" for name, value in there.items()),
+    }
+    return {name: value for name, value in wanted.items() if name not in address.url.query}
 
 
 def _prepare_sqlite(connection: Any, cache_mb: int) -> None:
