@@ -225,7 +225,7 @@ CONTENT = {
     "/workflows": r'href="/workflows/\d',
     "/algorithms": r'href="/algorithms/\d',
     "/data": r"(?s)SYNTHETIC.*<h3>Calls of sources</h3>",
-    "/desk": r'href="/desk/why\?desk=',
+    "/desk": r"(?s)Largest holdings.*SYN\d",
     "/agents": r'href="/agents/ticks\?desk=[^"]*agent=',
     "/processes": r'href="/processes/alphas"',
     "/machine": r"(?s)foundry\.sqlite.*<progress",
