@@ -40,7 +40,7 @@ from alphafoundry.sqlite_room import give_back
 from alphafoundry.supervisor.platform import MANY_EVENTS, PrefectRetention
 from benchmarks.results_file import write_result
 from tasks.run import tag_of_process
-from tasks.supervisor.old_steps import delete_old_steps
+from tasks.supervisor.old_steps import MOST, delete_old_steps
 
 _AT_FULL_SPEED = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "20",
@@ -87,6 +87,8 @@ class Sizes:
     task_runs_after: int
     events_before: int
     events_after: int
+    logs_before: int
+    logs_after: int
     young_events_lost: int
 
 
@@ -109,18 +111,25 @@ def measure(folder: Path, day: Day, *, told: Callable[[str], object] = lambda li
     before = _counts(path)
     told(f"{_mb(path):.0f} MB, {before['task_run']} task runs, {before['events']} events")
     size = _mb(path)
-    young = _events(path, newer_than=now - timedelta(minutes=50))
+    recorded = _events(path)
     retention = PrefectRetention()
     with _server(folder, retention.environment() | _AT_FULL_SPEED) as url, _client_of(url, folder):
-        asyncio.run(delete_old_steps(now - timedelta(hours=retention.steps_hours), [OUTER]))
-        oldest = now - timedelta(hours=retention.task_events_hours)
-        _until(lambda: not _events(path, newer_than=None, older_than=oldest), "end of retention")
-    lost = len(young - _events(path, newer_than=now - timedelta(minutes=50)))
+        asyncio.run(_delete_old_steps(now - timedelta(hours=retention.steps_hours)))
+        kept = timedelta(hours=retention.task_events_hours)
+        oldest = _stamp(now - kept)
+        # The server deletes the log of a deleted flow run after it has answered.
+        _until(
+            lambda: _one(path, _LOGS_OF_DELETED) == 0 and min(_events(path).values()) >= oldest,
+            "end of retention",
+        )
+    # Nothing later than this was old when the server last looked.
+    old, left = _stamp(datetime.now(UTC) - kept), _events(path)
+    lost = sum(moment > old and one not in left for one, moment in recorded.items())
     give_back(path)
     after = _counts(path)
     return Sizes(
         size, _mb(path), before["task_run"], after["task_run"], before["events"], after["events"],
-        lost,
+        before["log"], after["log"], lost,
     )  # fmt: skip
 
 
@@ -202,6 +211,7 @@ _RECORDED = (
     "SELECT min((SELECT count(*) FROM events WHERE event LIKE 'prefect.task-run.%'), "
     "(SELECT 3 * count(*) FROM task_run WHERE end_time IS NOT NULL))"
 )
+_LOGS_OF_DELETED = "SELECT count(*) FROM log WHERE flow_run_id NOT IN (SELECT id FROM flow_run)"
 _UUID = re.compile(r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
@@ -219,6 +229,12 @@ _ROWS: Mapping[str, str] = {
     "(SELECT 'prefect.flow-run.' || :run UNION SELECT 'prefect.task-run.' || :stands))",
 }
 """Everything that the server has of a flow run, and of the task run that stands for it."""
+
+
+async def _delete_old_steps(before: datetime) -> None:
+    """Do at once what the platform's looks do one after the other."""
+    while await delete_old_steps(before, [OUTER]) >= MOST:
+        pass
 
 
 def _multiply(path: Path, day: Day, now: datetime) -> None:
@@ -280,24 +296,23 @@ def _one(path: Path, text: str) -> int:
 
 
 def _counts(path: Path) -> dict[str, int]:
-    return {table: _one(path, f"SELECT count(*) FROM {table}") for table in ("task_run", "events")}
+    tables = ("task_run", "events", "log")
+    return {table: _one(path, f"SELECT count(*) FROM {table}") for table in tables}
 
 
-def _events(
-    path: Path, *, newer_than: datetime | None, older_than: datetime | None = None
-) -> set[str]:
-    """Return the ids of events of the many kinds between two moments."""
+def _events(path: Path) -> dict[str, str]:
+    """Return the ids of events of the many kinds, and when they occurred."""
     marks = ", ".join("?" * len(MANY_EVENTS))
-    bounds = [
-        "9999" if one is None and upper else "" if one is None else f"{one:%Y-%m-%d %H:%M:%S}"
-        for one, upper in ((newer_than, False), (older_than, True))
-    ]
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
-        found = connection.execute(
-            f"SELECT id FROM events WHERE event IN ({marks}) AND occurred > ? AND occurred < ?",
-            (*MANY_EVENTS, *bounds),
+        return dict(
+            connection.execute(
+                f"SELECT id, occurred FROM events WHERE event IN ({marks})", MANY_EVENTS
+            )
         )
-        return {row[0] for row in found}
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _mb(path: Path) -> float:
@@ -323,6 +338,7 @@ def main() -> None:
     print(
         f"after retention {found.after_mb:.0f} MB ({MOST_MB:.0f} allowed), "
         f"{found.task_runs_after} task runs, {found.events_after} events, "
+        f"{found.logs_after} log lines, "
         f"{found.young_events_lost} young events lost"
     )
     if day == COUNTED:

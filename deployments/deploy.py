@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from alphafoundry.errors import FoundryError, os_error_in_one_line
@@ -50,6 +53,42 @@ async def _provision(limits: dict[str, int], automations: AutomationsFile) -> li
     return await ensure_automations(automations)
 
 
+@contextlib.contextmanager
+def _told_in_one_line(where: str, done: str = "") -> Iterator[None]:
+    try:
+        yield
+    # Prefect's client raises a RuntimeError where it does not even hear the server's version.
+    except (httpx.HTTPError, PrefectException, RuntimeError) as problem:
+        told = " ".join(str(problem).split()) or type(problem).__name__
+        raise FoundryError(f"{done}the Prefect server at {where} fails: {told}") from None
+
+
+_SAYS_WIDELY = {"COLUMNS": "1000"}
+"""Prefect breaks its lines at the width of a terminal."""
+
+
+def _fault(said: str, complaint: str) -> str:
+    """Return in one line which deployment Prefect failed at, why, and which it had registered."""
+    begun = re.findall(r"Deploying (\S+) ", said)
+    registered = [one.rpartition("/")[2] for one in re.findall(r"Deployment '(\S+)' succ", said)]
+    at = f" at {begun[-1]!r}" if begun and begun[-1] not in registered else ""
+    told = ", ".join(registered) or "none"
+    return (
+        f"Prefect failed{at}: {_cause(said, complaint)}; registered before: {told}; mend it and "
+        "run `make deploy` again"
+    )
+
+
+def _cause(said: str, complaint: str) -> str:
+    """Return the last exception that says something, or what Prefect said last."""
+    raised = [line.strip() for line in complaint.splitlines() if re.match(r"[\w.]+(: |$)", line)]
+    # One that ends so hands on what the exception before it said.
+    causes = [line for line in raised if not line.endswith(":")]
+    if causes:
+        return ([line for line in causes if ": " in line] or causes)[-1]
+    return " ".join(f"{said.rpartition('╯')[2]} {complaint}".split()) or "it said nothing"
+
+
 def deploy() -> None:
     """Provision limits, work pool and automations, then register the deployments.
 
@@ -58,7 +97,7 @@ def deploy() -> None:
     Raises
     ------
     FoundryError : no server answers, it fails again and again, a file has a mistake, or Prefect
-        refused a deployment (its message is shown)
+        refused a deployment; it says which were registered before
     """
     limits = load_limits()
     automations = load_automations(ROOT / AUTOMATIONS)
@@ -66,26 +105,23 @@ def deploy() -> None:
         prefect_server(temporary=False) as server,
         temporary_settings(set_defaults={PREFECT_CLIENT_MAX_RETRIES: RETRIES}),
     ):
-        try:
+        with _told_in_one_line(server.url):
             changed = asyncio.run(_provision(limits, automations))
-        except httpx.HTTPError as problem:
-            told = " ".join(str(problem).split()) or type(problem).__name__
-            raise FoundryError(f"the Prefect server at {server.url} fails: {told}") from None
         own = {"PREFECT_API_URL": server.url, "FOUNDRY_ROOT": str(ROOT)}
         own["PREFECT_CLIENT_MAX_RETRIES"] = str(PREFECT_CLIENT_MAX_RETRIES.value())
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=ROOT,
-            env={**os.environ, **own},
+            env={**os.environ, **own, **_SAYS_WIDELY},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
-        if not done.returncode:
+        if done.returncode:
+            raise FoundryError(_fault(done.stdout, done.stderr))
+        with _told_in_one_line(server.url, "every deployment is registered, but "):
             asyncio.run(name_limits_of_deployments())
-    if done.returncode:
-        raise FoundryError(f"prefect deploy failed:\n{done.stdout}{done.stderr}")
     caps = ", ".join(f"{name} {size}" for name, size in limits.items())
     print(f"Deployments of prefect.yaml are registered at {server.url}; limits: {caps}.")
     print(

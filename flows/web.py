@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.heap import keep_little
 from alphafoundry.settings import FoundrySettings, load_settings
 from alphafoundry.supervisor.processes import ProcessConfig
 from flows.plain_command import Parser, end_with
@@ -30,6 +31,7 @@ CACHE_MB = 4
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Do what the flags say, and end the process."""
+    keep_little()  # pages are made in many threads
     end_with(lambda: _run(_parser().parse_args(words)), interrupted=0)
 
 

@@ -1158,9 +1158,10 @@ class Core:
     def _end_what_is_left(self) -> None:
         """The guardian is dead: the kernel has ended its children, this ends their children."""
         known = {one for life in self._lives.values() for one in life.members()}
+        reader = linux.MarkReader()
 
         def left() -> list[int]:
-            found = linux.marked(linux.SUPERVISION, self._id)
+            found = reader.marked(linux.SUPERVISION, self._id)
             for pid, started in known:
                 one = linux.sample(pid)
                 if one is not None and one.started == started and not one.zombie:

@@ -85,6 +85,7 @@ class Guardian:
         self._lives: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
         self._groups: cgroups.Groups | None = None
+        self._reader = linux.MarkReader()
         self._core = 0
         self._channel: socket.socket | None = None
         self._waiting: collections.deque[tuple[wire.Message, tuple[int, ...]]] = collections.deque()
@@ -376,7 +377,7 @@ class Guardian:
         sessions = {life.pid for life in lives}
 
         def orphans() -> list[int]:
-            found = []
+            found, others = [], []
             for pid in linux.children(os.getpid()):
                 if pid == self._core or pid in self._by_pid:
                     continue
@@ -386,9 +387,12 @@ class Guardian:
                 if one.zombie:
                     with contextlib.suppress(ChildProcessError):
                         os.waitpid(pid, os.WNOHANG)
-                elif one.session in sessions or marks.intersection(linux.marks(pid, linux.PROCESS)):
+                elif one.session in sessions:
                     found.append(pid)
-            return found
+                else:
+                    others.append(pid)
+            read = self._reader.read(others, linux.PROCESS)
+            return found + [pid for pid, parts in read.items() if marks.intersection(parts)]
 
         return linux.kill_until_gone(orphans)
 
@@ -417,7 +421,7 @@ class Guardian:
             samples = linux.sample_all()
             living = {pid: one for pid, one in samples.items() if not one.zombie}
             below = linux.tree_of(own, linux.children_of(living))[1:]
-            return [*below, *linux.marked(linux.SUPERVISION, self._id)]
+            return [*below, *self._reader.marked(linux.SUPERVISION, self._id)]
 
         def reap_all() -> None:
             with contextlib.suppress(ChildProcessError):
@@ -501,8 +505,15 @@ def _close_from(first: int) -> None:
 
 def sweep(supervision: str) -> int:
     """End what an earlier supervision has left behind; return how many processes it was."""
-    found = linux.marked(linux.SUPERVISION, supervision)
-    linux.kill_until_gone(lambda: linux.marked(linux.SUPERVISION, supervision))
+    reader = linux.MarkReader()
+    found: set[int] = set()
+
+    def left() -> list[int]:
+        seen = reader.marked(linux.SUPERVISION, supervision)
+        found.update(seen)
+        return seen
+
+    linux.kill_until_gone(left)
     cgroups.sweep(supervision)
     return len(found)
 

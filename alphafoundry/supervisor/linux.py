@@ -33,6 +33,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _F_SETPIPE_SZ = 1031
 _ROUNDS = 200
 _PAUSE = 0.005
+_LOOKS = 3
+_LONGEST_EXEC = 1.0
+_ENVIRONMENT = 1 << 18
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -138,22 +141,79 @@ def tree_of(pid: int, children: dict[int, list[int]]) -> list[int]:
 
 def marks(pid: int, variable: str) -> list[str]:
     """Return the parts of a marker variable of a process; none where it cannot be read."""
+    return _parts(_environment(pid), variable)
+
+
+def _environment(pid: int) -> bytes | None:
+    """Return the variables of a process; cut off, or empty, where it becomes another program."""
     try:
-        environment = Path("/proc", str(pid), "environ").read_bytes()
+        file = os.open(f"/proc/{pid}/environ", os.O_RDONLY)
     except OSError:
-        return []
+        return None
+    text = b""
+    try:
+        while part := os.read(file, _ENVIRONMENT):
+            text += part
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return text
+
+
+def _parts(environment: bytes | None, variable: str) -> list[str]:
     start = variable.encode() + b"="
-    for entry in environment.split(b"\0"):
+    for entry in (environment or b"").split(b"\0"):
         if entry.startswith(start):
             text = entry[len(start) :].decode("utf-8", "replace")
             return text.split(":") if variable == SUPERVISION else text.split()
     return []
 
 
-def marked(variable: str, mark: str) -> list[int]:
-    """Return the processes, this one left out, whose marker variable has a part `mark`."""
-    own = os.getpid()
-    return [pid for pid in pids() if pid != own and mark in marks(pid, variable)]
+class MarkReader:
+    """Reads marker variables for certain: of a process that is about to become another program too.
+
+    In the midst of `exec` the kernel shows no environment, for a tenth of a second on a busy
+    machine. What shows none is read again until it does; once for each process that never has any.
+    """
+
+    def __init__(self) -> None:
+        self._bare: set[tuple[int, int]] = set()
+
+    def read(self, pids: Iterable[int], variable: str) -> dict[int, list[str]]:
+        """Return the parts of a marker variable of each process."""
+        found: dict[int, list[str]] = {}
+        waiting, deadline = list(pids), time.monotonic() + _LONGEST_EXEC
+        while waiting:
+            unsure: dict[int, tuple[int, int]] = {}
+            for pid in waiting:
+                environment = _environment(pid)
+                found[pid] = _parts(environment, variable)
+                whole = environment is None or environment.endswith(b"\0")
+                one = None if whole else sample(pid)
+                if one is not None and (pid, one.started) not in self._bare and _has_program(one):
+                    unsure[pid] = (pid, one.started)
+            if unsure and time.monotonic() > deadline:
+                self._bare |= set(unsure.values())
+                break
+            waiting = list(unsure)
+            if waiting:
+                time.sleep(_PAUSE)
+        return found
+
+    def marked(self, variable: str, mark: str) -> list[int]:
+        """Return the processes, this one left out, whose marker variable has a part `mark`."""
+        own = os.getpid()
+        found = self.read((pid for pid in pids() if pid != own), variable)
+        return [pid for pid, parts in found.items() if mark in parts]
+
+
+def _has_program(one: ProcessSample) -> bool:
+    """Return whether a process lives and is none of the kernel's threads."""
+    try:
+        return not one.zombie and bool(Path("/proc", str(one.pid), "exe").readlink())
+    except OSError:
+        return False
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -173,13 +233,18 @@ def kill_until_gone(
 ) -> int:
     """Kill what `find` returns until it returns nothing; give how many are left after a second.
 
-    Looks again after each round: a process may have forked before it died.
+    Looks again after each round, and more than once where it sees nothing: a process may have
+    forked and died while its turn to be looked at had not come.
     """
     left: list[int] = []
+    empty = 0
     for _ in range(_ROUNDS):
         left = list(find())
-        if not left:
+        empty = 0 if left else empty + 1
+        if empty == _LOOKS:
             break
+        if not left:
+            continue
         for pid in left:
             kill(pid)
         time.sleep(_PAUSE)

@@ -11,11 +11,13 @@ from benchmarks.prefect_day import COUNTED, MOST_MB, Day, measure
 
 @pytest.mark.slow
 def test_retention_keeps_what_is_young_and_gives_room_back(tmp_path: Path) -> None:
-    found = measure(tmp_path, Day(rounds=24, tasks=4, turns=4, report_bytes=500_000))
+    found = measure(tmp_path, Day(rounds=80, tasks=4, turns=4, report_bytes=500_000))
     assert found.young_events_lost == 0 and found.events_after > 0
     # Rounds of the last six hours: a quarter, each with the task run that stands for it.
-    assert found.task_runs_before == 24 * 5
-    assert found.task_runs_after == 6 * 5
+    assert found.task_runs_before == 80 * 5
+    assert found.task_runs_after == 20 * 5
+    # Each task wrote a line, and so did Prefect of its end; lines go after their run has.
+    assert found.logs_before - found.logs_after >= 60 * 4 * 2
     # Of four reports in events, artifacts and the collection, those in old events are gone.
     assert found.after_mb < found.before_mb - 1
 

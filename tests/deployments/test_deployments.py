@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import re
 import signal
 import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,21 +130,36 @@ async def registered() -> dict[str, Any]:
         return {one.name: one for one in await client.read_deployments() if one.name in NAMES}
 
 
-@contextlib.contextmanager
-def busy(url: str) -> Iterator[str]:
-    """Stand before a Prefect server whose database is busy: a question fails six times first."""
-    asked: Counter[tuple[str, str]] = Counter()
+Fault = Callable[[str, str, bytes], httpx.Response | None]
+"""Answers in the place of the server by method, path and body; None lets the server answer."""
 
-    class Busy(BaseHTTPRequestHandler):
+
+def busy() -> Fault:
+    """Of a server whose database is busy: a deployment is refused six times first."""
+    asked: Counter[str] = Counter()
+
+    def fault(method: str, path: str, body: bytes) -> httpx.Response | None:
+        if (method, path) != ("POST", "/api/deployments/"):
+            return None
+        asked[path] += 1
+        if asked[path] > 6:
+            return None
+        return httpx.Response(503, headers={"retry-after": "0"}, content=b"{}")
+
+    return fault
+
+
+@contextlib.contextmanager
+def standing_before(url: str, fault: Fault) -> Iterator[str]:
+    """Stand before a Prefect server, with faults of it."""
+
+    class Before(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            once = (self.command, self.path)
-            asked[once] += 1
-            if self.command == "POST" and self.path == "/api/deployments/" and asked[once] <= 6:
-                answer = httpx.Response(503, headers={"retry-after": "0"}, content=b"{}")
-            else:
+            answer = fault(self.command, self.path, body)
+            if answer is None:
                 kept = {"host", "content-length", "connection", "accept-encoding"}
                 sent = {key: one for key, one in self.headers.items() if key.lower() not in kept}
                 target = url.removesuffix("/api") + self.path
@@ -163,7 +179,7 @@ def busy(url: str) -> Iterator[str]:
 
     with (
         httpx.Client(trust_env=False, timeout=60) as asking,
-        ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server,
+        ThreadingHTTPServer(("127.0.0.1", 0), Before) as server,
     ):
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -182,7 +198,7 @@ def deployed(
 ) -> subprocess.CompletedProcess[str]:
     """What `make deploy` printed, where the database of the server was busy at first."""
     folder = tmp_path_factory.mktemp("deploy") / "work"
-    with busy(prefect_url) as url:
+    with standing_before(prefect_url, busy()) as url:
         place = WorkingFolder(folder, cache=market_cache, api=url, prefect_home=prefect_home)
         return place.run("deployments.deploy")
 
@@ -208,6 +224,43 @@ async def test_a_limit_under_its_new_name_still_lets_one_run_begin(
         assert [one and one.type for one in given] == [StateType.PENDING, StateType.CANCELLED]
         assert limit.active_slots == 1
         await prefect.set_flow_run_state(runs[0].id, Cancelled())
+
+
+def refuse_generate(method: str, path: str, body: bytes) -> httpx.Response | None:
+    # It is asked for by name before it is made, or made anew.
+    asked = path == "/api/deployments/name/generate/generate"
+    return httpx.Response(500, json={"detail": "disk I/O error"}) if asked else None
+
+
+def refuse_to_list_limits(method: str, path: str, body: bytes) -> httpx.Response | None:
+    listing = (method, path) == ("POST", "/api/v2/concurrency_limits/filter")
+    return httpx.Response(500, json={"detail": "disk I/O error"}) if listing else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "wanted"),
+    [
+        (
+            refuse_generate,
+            r"error: Prefect failed at 'generate': .*disk I/O error.*; "
+            r"registered before: daily, continuous; mend it and run `make deploy` again\n",
+        ),
+        (
+            refuse_to_list_limits,
+            r"error: every deployment is registered, but the Prefect server at \S+ fails: .*"
+            r"disk I/O error.*\n",
+        ),
+    ],
+    ids=["of a deployment", "after the deployments"],
+)
+def test_a_failure_halfway_says_what_was_registered(
+    fault: Fault, wanted: str, prefect_url: str, working_folder: WorkingFolder
+) -> None:
+    with standing_before(prefect_url, fault) as url:
+        done = working_folder.run("deployments.deploy", PREFECT_API_URL=url)
+    assert done.returncode == 1
+    assert re.fullmatch(wanted, done.stderr), done.stderr
 
 
 @pytest.mark.long

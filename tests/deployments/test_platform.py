@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -215,3 +216,60 @@ def test_the_platform_goes_up_twice_and_down(platform: tuple[Path, dict[str, str
     wait_until(lambda: run(folder, env, "status").stdout.count("running") >= 3, 300, "the worker")
     assert run(folder, env, "down").returncode == 0
     assert run(folder, env, "status").returncode == 1
+
+
+CONTENT = {
+    "/": r'href="/runs/\d',
+    "/alphas": r'href="/alpha\?service=',
+    "/runs": r'href="/runs/\d',
+    "/workflows": r'href="/workflows/\d',
+    "/algorithms": r'href="/algorithms/\d',
+    "/data": r"(?s)SYNTHETIC.*<h3>Calls of sources</h3>",
+    "/desk": r"(?s)Largest holdings.*SYN\d",
+    "/agents": r'href="/agents/ticks\?desk=[^"]*agent=',
+    "/processes": r'href="/processes/alphas"',
+    "/machine": r"(?s)foundry\.sqlite.*<progress",
+}
+"""What each page of the dashboard shows once there is something to see."""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_every_page_has_content_of_the_defaults_soon_after_make_up(
+    platform: tuple[Path, dict[str, str]],
+) -> None:
+    folder, env = platform
+    shutil.copytree(ROOT / "config", folder / "config", dirs_exist_ok=True)
+    port, brain = free_port(), free_port()
+    processes = folder / "config/processes.yaml"
+    text = processes.read_text().replace("8787", str(brain)).replace("4210", str(port))
+    processes.write_text(text)
+    begun = time.monotonic()
+    up = run(folder, env, "up", "--port", str(free_port()))
+    assert up.returncode == 0, up.stderr + up.stdout
+    token = (folder / ".foundry/dashboard/token").read_text().strip()
+    seen: dict[str, float] = {"make up returns": time.monotonic() - begun}
+
+    def shows(path: str) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            found = httpx.get(
+                f"http://127.0.0.1:{port}{path}",
+                headers={"authorization": f"Bearer {token}"},
+                timeout=60,
+                trust_env=False,
+            )
+            return found.is_success and re.search(CONTENT[path], found.text) is not None
+        return False
+
+    def everything() -> bool:
+        for path in CONTENT.keys() - seen.keys():
+            if shows(path):
+                seen[path] = time.monotonic() - begun
+        time.sleep(2)
+        return CONTENT.keys() <= seen.keys()
+
+    try:
+        wait_until(everything, 3000, "content of every page")
+    finally:
+        for path, seconds in sorted(seen.items(), key=lambda one: one[1]):
+            print(f"{seconds:6.0f} s  {path}")

@@ -34,6 +34,15 @@ print("up", flush=True)
 while True:
     time.sleep(1)
 """
+FORKS = """
+import os, subprocess, time
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+while True:
+    subprocess.Popen(["setsid", "-f", "setsid", "sleep", "60"])
+    time.sleep(0.03)
+"""
+"""At every moment something is just becoming another program, and takes long where others work."""
+
 WAIT = 90.0
 
 
@@ -496,8 +505,10 @@ def test_the_kernel_ends_what_takes_more_memory_than_it_may(folder: Folder) -> N
 def test_kills_at_random_moments_leave_nothing_and_lose_nothing(folder: Folder) -> None:
     folder.write(
         "processes:\n  - {name: tree, script: tree.py, restart_delay: 0}\n"
-        "  - {name: turn, command: [echo, x], requires_loop: true, loop_interval: 0.1}\n",
+        "  - {name: turn, command: [echo, x], requires_loop: true, loop_interval: 0.1}\n"
+        "  - {name: forks, script: forks.py, restart_delay: 0}\n",
         tree=TREE,
+        forks=FORKS,
     )
     begun = (
         "SELECT 1 FROM process_runs r JOIN supervisions s ON s.id = r.supervision "
