@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -10,6 +11,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LONGEST_SENT = 100
 
 
 def header_values(scope: Scope, name: bytes) -> list[str]:
@@ -31,6 +34,14 @@ def replaying(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+def as_sent(value: object) -> str:
+    """Return what a client sent as plain ASCII, a hundred characters of it at most."""
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = shown.maxlong = LONGEST_SENT
+    text = shown.repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= LONGEST_SENT else f"{text[: LONGEST_SENT - 3]}..."
 
 
 async def refuse(

@@ -31,6 +31,7 @@ from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.plain_status import metrics_text, plain_status
 from alphafoundry.agents.status import why
 from alphafoundry.agents.strategy_book import person_sets_state
+from alphafoundry.asgi import as_sent
 from alphafoundry.errors import ConfigurationError, FoundryError, StoreError
 from alphafoundry.settings import load_settings
 from alphafoundry.store import Store, open_store
@@ -108,7 +109,7 @@ def application(store: Callable[[], Store], token: str | None) -> FastAPI:
         TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "testserver"]
     )
     web.add_exception_handler(FoundryError, _in_one_line)
-    web.add_exception_handler(RequestValidationError, _not_repeated)
+    web.add_exception_handler(RequestValidationError, _what_was_sent)
     web.include_router(_reading)
     web.include_router(_writing)
     return web
@@ -119,10 +120,21 @@ def _in_one_line(_: Request, problem: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(problem)}, 404 if missing else 409)
 
 
-def _not_repeated(_: Request, problem: Exception) -> JSONResponse:
-    """Tell what is wrong and where, without the text: not every text can be sent back."""
+def _what_was_sent(_: Request, problem: Exception) -> JSONResponse:
+    """Tell what is wrong, where, and what was sent there: escaped, and no more than a line of it.
+
+    Not every text can be sent back as it came.
+    """
     assert isinstance(problem, RequestValidationError)
-    told = [{name: one[name] for name in ("type", "loc", "msg")} for one in problem.errors()]
+    told = [
+        {
+            "type": one["type"],
+            "loc": one["loc"],
+            "msg": one["msg"],
+            "sent": as_sent(one.get("input")),
+        }
+        for one in problem.errors()
+    ]
     return JSONResponse({"detail": told}, 422)
 
 

@@ -101,14 +101,17 @@ def _look() -> PrefectView:
                 _pages(address),
                 deployments=_deployments(deployments, flows),
                 waiting=_waiting(client, flows, _pages(address)),
-                caps=[
-                    Cap(
-                        names.get(one.name, one.name.removeprefix("tag:")),
-                        one.limit,
-                        one.active_slots,
-                    )
-                    for one in _limits(client)
-                ],
+                caps=sorted(
+                    (
+                        Cap(
+                            names.get(one.name, one.name.removeprefix("tag:")),
+                            one.limit,
+                            one.active_slots,
+                        )
+                        for one in _limits(client)
+                    ),
+                    key=lambda cap: (-cap.active, cap.name),
+                ),
             )
     except Exception as problem:
         return PrefectView(f"Prefect does not answer: {_line(problem)}", _pages(address))

@@ -8,6 +8,7 @@ these. None is a guess about the program's meaning: what comes out is checked li
 from __future__ import annotations
 
 import ast
+import bisect
 import html
 import json
 import re
@@ -40,15 +41,15 @@ _SESSION: Final = re.compile(r"^[ \t]*(?:>>>|\.\.\.|In ?\[\d*\]:|\.\.\.:)(?: (.*
 _NUMBERED: Final = re.compile(r"^ *(?:\d+(?:[:.|)]| {1,3}\||(?=  |$))|\[\d+\]) ?(.*)$")
 _QUOTED: Final = re.compile(r"(\"{3}|'{3}|(?<!`)`{1,2}(?!`))\\?(.*?)\1", re.DOTALL)
 _YAML_TEXT: Final = re.compile(
-    r"^[ \t-]*[\w \"']+:[ \t]*[|>][-+\d]*[ \t]*\n((?:[ \t]+[^\n]*\n|[ \t]*\n)+)", re.MULTILINE
+    # Nothing here can match a character in two ways: a long answer costs as much as it is long.
+    r"^[ \t-]*[\w\"'][\w \"']*:[ \t]*[|>][-+\d]*[ \t]*\n((?:[ \t]+[^\n]*\n|\n)+)",
+    re.MULTILINE,
 )
 _OPTION: Final = re.compile(r"^ +:[\w-]+:(?: .*)?$")
 """What a directive of reStructuredText says of the block below it."""
 
 _HUNK: Final = re.compile(r"^@@ .* @@")
-_HEREDOC: Final = re.compile(
-    r"<<-?[ ]*['\"]?(\w+)['\"]?[^\n]*\n(.*?)\n[ \t]*\1[ \t]*$", re.DOTALL | re.M
-)
+_HEREDOC: Final = re.compile(r"<<-?[ ]*['\"]?(\w+)")
 
 
 def readings(text: str) -> Iterator[str]:
@@ -103,7 +104,7 @@ def _documents(text: str) -> Iterator[Any]:
         else:
             return
     position = 0
-    starts = re.compile(r'[{\[]|^\s*"', re.MULTILINE)
+    starts = re.compile(r'[{\[]|^[^\S\n]*"', re.MULTILINE)
     for _ in range(_MOST_JSON):
         start = starts.search(text, position)
         if start is None:
@@ -246,9 +247,17 @@ def _from_yaml(text: str) -> str | None:
 
 def _without_shell(text: str) -> str | None:
     """Return the file that a shell command or a notebook's cell writes."""
-    found = _HEREDOC.search(text)
-    if found:
-        return found.group(2) + "\n"
+    lines = text.split("\n")
+    ends: dict[str, list[int]] = {}
+    for place, line in enumerate(lines):
+        ends.setdefault(line.strip(" \t"), []).append(place)
+    for place, line in enumerate(lines):
+        begins = _HEREDOC.search(line)
+        if begins:
+            last = ends.get(begins.group(1), [])
+            later = bisect.bisect_right(last, place + 1)
+            if later < len(last):
+                return "\n".join(lines[place + 1 : last[later]]) + "\n"
     return re.sub(r"^[ \t]*[%!][a-zA-Z%][^\n]*$", "", text, flags=re.MULTILINE)
 
 

@@ -23,7 +23,7 @@ from starlette.responses import (
     StreamingResponse,
 )
 
-from alphafoundry.asgi import Application
+from alphafoundry.asgi import Application, as_sent
 from alphafoundry.dashboard import export
 from alphafoundry.dashboard.access import FOLDER, SESSION_SECONDS, Access, NotSignedIn, Session
 from alphafoundry.dashboard.asking import (
@@ -157,7 +157,7 @@ def _teller(status: int | None) -> Callable[[Request, Exception], Response]:
             line = "there is no such page" if code == 404 else str(problem.detail)
         if isinstance(problem, RequestValidationError):
             first = problem.errors()[0]
-            line = f"{first['loc'][-1]}: {first['msg']}"
+            line = f"{first['loc'][-1]}: {first['msg']}; sent was {as_sent(first.get('input'))}"
         if request.url.path.startswith(("/api/", "/export/")):
             return JSONResponse({"error": line}, code)
         if isinstance(problem, NotSignedIn):

@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 
@@ -321,10 +321,22 @@ class _ParameterRefused(ModelRequestError):
 
 
 def _refused_parameters(body: object) -> tuple[str, ...]:
-    """Return the parameters of the sampling that a refusal names, its own field first."""
+    """Return the parameters of the sampling that a refusal names, its own field first.
+
+    A refusal may repeat the request, whose parameters are no more named than the prompt is.
+    """
     error = _complaint(body)
-    text = f"{error.get('param')} {error.get('message')}" if isinstance(error, dict) else str(error)
-    return tuple(re.findall(rf"\b({'|'.join(_SAMPLING)})\b", text))
+    if isinstance(error, list):
+        text = " ".join(f"{one.get('loc')} {one.get('msg')}" for one in error if _is_object(one))
+    elif isinstance(error, dict):
+        text = f"{error.get('param')} {error.get('message')}"
+    else:
+        text = str(error)
+    return tuple(re.findall(rf"\b({'|'.join(_SAMPLING)})\b(?!['\"]\s*:\s*[-\d])", text))
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def _leave_out(request: dict[str, Any], name: str) -> None:

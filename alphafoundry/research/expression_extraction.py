@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -27,11 +29,16 @@ _EMPHASIS = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__")
 _CODE_SPAN = re.compile(r"`+([^`]+)`+")
 _COMMENT = re.compile(r"\s*(?://|#).*$")
 _LABEL = re.compile(r"^[A-Za-z][\w\s#.'-]{0,60}?\s*(?::=|[:=](?!=))\s*")
-_CALL = re.compile(r"[A-Za-z_]\w*\(")
+_CALL = re.compile(r"[^\W\d]\d*\(")
+"""The end of a function's name, with its parenthesis."""
+
 _TOKEN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?|[-!]")
 _STATEMENT = re.compile(r"^\s*\w+\s*=[^=].*;\s*$")
-_PROSE_AFTER = re.compile(r"^\s*(?:$|[.,;:]|[-–—]+\s+\w+\s+\w+\s|\(\s*\w|\w)")
-_PROSE_BEFORE = re.compile(r"(?:^|[.,;:(]|[A-Za-z'’]|\w+\s+\w+\s*[-–—])\s*$")
+_PROSE_AFTER = re.compile(r"\s*(?:$|[.,;:]|[-–—]+\s+\w+\s+\w+\s|\(\s*\w|\w)")
+_PROSE_BEFORE = re.compile(r"(?:^|[.,;:(]|[A-Za-z'’]|\w\s+\w+\s*[-–—])\Z")
+_PROSE_LENGTH = 100
+"""Characters before an expression that are looked at."""
+
 _TYPOGRAPHY = str.maketrans(
     {
         "−": "-",
@@ -81,7 +88,9 @@ def read_answer(answer: str, judge: Judge) -> Reading:
 
 
 def _without_thoughts(answer: str) -> tuple[str, list[Refusal]]:
-    visible = _THOUGHT.sub("\n", answer)
+    # Behind the last end, each beginning would be looked for its end in all that follows.
+    ended = max((found.end() for found in _THOUGHT_ENDS.finditer(answer)), default=0)
+    visible = _THOUGHT.sub("\n", answer[:ended]) + answer[ended:]
     last_end = max((found.end() for found in _THOUGHT_ENDS.finditer(visible)), default=0)
     visible = visible[last_end:]
     begins = _THOUGHT_BEGINS.search(visible)
@@ -118,12 +127,12 @@ def _json_strings(text: str) -> list[str]:
     if not text.lstrip().startswith(("[", "{")):
         return []
     try:
-        pending = [json.loads(text)]
+        pending = deque([json.loads(text)])
     except (ValueError, RecursionError):
         return []
     found: list[str] = []
     while pending:
-        item = pending.pop(0)
+        item = pending.popleft()
         if isinstance(item, str):
             found.append(item)
         elif isinstance(item, list):
@@ -187,8 +196,12 @@ def _strip(text: str) -> str:
 
 
 def _spans(text: str) -> Iterator[str]:
-    """Yield the longest parts of `text` first that prose on both sides may surround."""
+    """Yield the longest parts of `text` first that prose on both sides may surround.
+
+    Each holds every call of the text: what is left of it would not be the whole expression.
+    """
     depths = _depths(text)
+    calls = list(_CALL.finditer(text))
     tokens = [found for found in _TOKEN.finditer(text) if depths[found.start()] == 0]
     starts = [token.start() for token in tokens] + [
         index for index, character in enumerate(text) if character == "(" and depths[index] == 0
@@ -196,20 +209,25 @@ def _spans(text: str) -> Iterator[str]:
     ends = [token.end() for token in tokens] + [
         index + 1 for index, character in enumerate(text) if character == ")" and depths[index] == 0
     ]
-    pairs = sorted(
-        ((start, end) for start in starts for end in ends if end > start),
-        key=lambda pair: (pair[0] - pair[1], pair[0]),
-    )
-    attempts = 0
-    for start, end in pairs:
-        before, after = text[:start], text[end:]
-        if _CALL.search(before) or _CALL.search(after) or not _CALL.search(text[start:end]):
-            continue
-        if _PROSE_BEFORE.search(before) and _PROSE_AFTER.match(after):
-            yield text[start:end]
-            attempts += 1
-            if attempts >= _MOST_ATTEMPTS:
-                return
+    starts = [one for one in starts if one <= calls[0].start() and _prose_before(text[:one])]
+    ends = [one for one in ends if one >= calls[-1].end() and _PROSE_AFTER.match(text, one)]
+    ends.sort(reverse=True)
+    # The next end of each start, the longest part first: there may be a million of parts.
+    waiting = [(start - end, start, 0) for start in starts for end in ends[:1]]
+    heapq.heapify(waiting)
+    for _ in range(_MOST_ATTEMPTS):
+        if not waiting:
+            return
+        _, start, place = waiting[0]
+        yield text[start : ends[place]]
+        if place + 1 < len(ends):
+            heapq.heapreplace(waiting, (start - ends[place + 1], start, place + 1))
+        else:
+            heapq.heappop(waiting)
+
+
+def _prose_before(text: str) -> bool:
+    return _PROSE_BEFORE.search(text[-_PROSE_LENGTH:].rstrip()) is not None
 
 
 def _depths(text: str) -> list[int]:

@@ -19,6 +19,7 @@ from tests.flows.desk_in_store import desk_in_store
 
 TOKEN = "t" * 32
 WITH = {"Authorization": f"Bearer {TOKEN}"}
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +104,35 @@ def test_changes_need_the_token_and_a_reason(client) -> None:
 
 @pytest.mark.parametrize("reason", ["\\ud800", "\\u0000", "a\\nb", "", "  ", "\\u00a0"])
 def test_a_reason_that_says_nothing_or_no_row_can_hold_is_refused(client, reason: str) -> None:
-    sent = {"content": f'{{"reason": "{reason}"}}', "headers": WITH}
+    sent = {"content": f'{{"reason": "{reason}"}}', "headers": WITH | JSON}
     answer = client.post("/desks/newest/halt", **sent)
     assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"][:1] == ["body"]
+    assert answer.json()["detail"][0]["loc"] == ["body", "reason"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "where", "told"),
+    [
+        ('{"reason": "a\\u0000<b>\\ud800"}', ["body", "reason"], r"'a\x00<b>\ud800'"),
+        ('{"reason": ["storm"]}', ["body", "reason"], "['storm']"),
+        ('{"why": 7}', ["body", "reason"], "{'why': 7}"),
+        ('{"reason": "' + "long " * 1000 + '"}', ["body", "reason"], "'long long "),
+        ('{"reason": 9' + "9" * 3000 + "}", ["body", "reason"], "9999"),
+    ],
+)
+def test_a_refused_request_says_which_part_and_what_was_sent_there(
+    client, sent: str, where: list[str], told: str
+) -> None:
+    answer = client.post("/desks/newest/halt", content=sent, headers=WITH | JSON)
+    assert answer.status_code == 422
+    (one,) = answer.json()["detail"]
+    assert one["loc"] == where
+    assert one["sent"].startswith(told)
+    assert len(one["sent"]) <= 100
+    listed = client.get("/desks", params={"limit": "<i>\u202e"}).json()["detail"]
+    assert [(one["loc"], one["sent"]) for one in listed] == [
+        (["query", "limit"], r"'<i>\u202e'"),
+    ]
 
 
 def test_without_a_token_nothing_can_be_changed(client) -> None:

@@ -23,12 +23,12 @@ TABLES = ()
 CHARTS: dict[str, Any] = {}
 
 HOURS = 24
-WINDOWS = (0.25, 1, 6)
-"""Hours that the timeline shows where everything lies within."""
+WINDOWS = {0.25: 3, 1: 10, 6: 60, HOURS: 240}
+"""Hours that the timeline shows where everything lies within, to the minutes between its ticks."""
 
 HOUR = timedelta(hours=1)
 BEST = 5
-LANES = 14
+LANES = 24
 BARS = 400
 TOLD = 4
 """Restarts that are named; the others are counted."""
@@ -156,21 +156,24 @@ def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
 
 
 def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime) -> dict[str, Any]:
-    """Return runs and lives as bars on one axis from 0 to 1000, a lane for each name."""
+    """Return runs and lives as bars on an axis from 0 to 100, a lane for each name.
+
+    Where there are more lanes than are shown, those in which something failed or runs come first.
+    """
     since = until - hours * HOUR
     length = (until - since).total_seconds()
 
     def place(at: datetime | None) -> float:
         if at is None:
-            return 1000.0
-        return min(max((at - since).total_seconds() / length, 0.0), 1.0) * 1000
+            return 100.0
+        return min(max((at - since).total_seconds() / length, 0.0), 1.0) * 100
 
     lanes: dict[str, list[dict[str, Any]]] = {}
     for row in runs:
         begin, end = place(row["started_at"]), place(row["finished_at"])
         told = f"{row['flow']} {row['id']}: {row['status']}"
         lanes.setdefault(f"{row['flow']} (run)", []).append(
-            {"x": begin, "width": max(end - begin, 2), "is": row["status"], "told": told}
+            {"x": begin, "width": max(end - begin, 0.2), "is": row["status"], "told": told}
         )
     for row in lives:
         begin, end = place(row["start"]), place(row["end"])
@@ -178,14 +181,26 @@ def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime
         lanes.setdefault(row["lane"], []).append(
             {
                 "x": begin,
-                "width": max(end - begin, 2),
+                "width": max(end - begin, 0.2),
                 "is": state,
                 "told": f"{row['lane']}: {row['cause'] or 'runs'}",
             }
         )
+    step = timedelta(minutes=WINDOWS[hours])
+    day = until.replace(hour=0, minute=0, second=0, microsecond=0)
     ticks = []
-    for number in range(1, 6):
-        at = since + number * hours * HOUR / 6
-        at -= timedelta(minutes=at.minute % (10 if hours >= 1 else 1), seconds=at.second)
-        ticks.append({"x": place(at), "told": at.strftime("%H:%M")})
-    return {"lanes": list(lanes.items())[:LANES], "ticks": ticks}
+    for number in range(-int(HOURS * HOUR / step), int(HOURS * HOUR / step)):
+        at = day + number * step
+        if since <= at <= until - step / 2:
+            ticks.append({"x": place(at), "told": at.strftime("%H:%M")})
+
+    def weight(name: str) -> int:
+        states = {bar["is"] for bar in lanes[name]}
+        return 0 if "failed" in states else 1 if "running" in states else 2
+
+    shown = sorted(lanes, key=weight)[:LANES]
+    return {
+        "lanes": [(name, bars) for name, bars in lanes.items() if name in shown],
+        "ticks": ticks,
+        "left": len(lanes) - len(shown),
+    }

@@ -19,7 +19,7 @@ from alphafoundry.dashboard.asking import (
     row_number,
     sources_of,
 )
-from alphafoundry.dashboard.rendering import data_to, render, render_list
+from alphafoundry.dashboard.rendering import data_to, number, render, render_list
 from alphafoundry.dashboard.tables import (
     Column,
     Filter,
@@ -275,7 +275,9 @@ def told(report: dict[str, Any]) -> list[tuple[str, str]]:
     for name in ("counts", "orders", "costs"):
         if isinstance(report.get(name), dict):
             parts = [
-                f"{key.replace('_', ' ')} {value}" for key, value in report[name].items() if value
+                f"{key.replace('_', ' ')} {number(value) if isinstance(value, float) else value}"
+                for key, value in report[name].items()
+                if value
             ]
             lines.append((name, ", ".join(parts)))
     for name in ("notes", "failures", "cautions"):

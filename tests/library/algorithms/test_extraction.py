@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import textwrap
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alphafoundry.algorithms.answer_readings import readings
 from alphafoundry.algorithms.contract import NoCode
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.validation import validate
@@ -174,3 +176,19 @@ def test_any_answer_gives_code_or_a_reason(answer: str) -> None:
             assert "execute_trade" in extract_code(text)
         except NoCode as error:
             assert error.reason
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [" " * 60_000, "key: " + " " * 60_000, "\n" * 60_000, "<<A\n" * 15_000],
+    ids=["blanks", "a key and blanks", "lines", "files of a shell"],
+)
+def test_the_work_grows_with_the_length_of_an_answer_not_with_its_square(answer: str) -> None:
+    begun = time.thread_time()
+    list(readings(f"x\n{answer}x"))
+    assert time.thread_time() - begun < 2
+
+
+def test_the_file_that_a_shell_writes_is_read_to_its_own_end() -> None:
+    answer = f"cat > a <<'EOF'\n{CODE}\nEOF\ncat > b << END\nEOF\nEND\n"
+    assert CODE + "\n" in list(readings(answer))

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -331,3 +332,21 @@ async def test_the_nonce_of_another_session_does_nothing(
     answer = await client.post("/start", data=form, headers={"origin": ORIGIN})
     assert answer.status_code == 403
     assert prefect.started == []
+
+
+async def test_a_refused_parameter_is_named_with_what_was_sent(client: httpx.AsyncClient) -> None:
+    for sent in ("<img src=x onerror=alert(1)>", "\u202e\x1b[31m", "x" * 5000, "\ud800"):
+        query = urlencode({"width": sent}, errors="surrogatepass")
+        told = await client.get(f"/api/charts/scatter?{query}")
+        assert told.status_code == 422
+        error = told.json()["error"]
+        assert error.startswith("width: Input should be a valid integer")
+        assert "; sent was '" in error
+        assert error.isascii() and error.isprintable()
+        assert len(error) < 250
+        page = await client.get(f"/charts/memory?name=alphas&{query}")
+        assert page.status_code == 200
+        page = await client.get(f"/runs/{quote(sent, safe='', errors='surrogatepass')}")
+        assert page.status_code == 422
+        assert "<img" not in page.text
+        assert "number: Input should be a valid integer" in page.text

@@ -21,7 +21,7 @@ from sqlalchemy import event, update
 from alphafoundry.coordinator.luck import deflated
 from alphafoundry.dashboard import Access, Sources, create_application, evidence, facts
 from alphafoundry.dashboard.application import CHARTS, TABLES
-from alphafoundry.dashboard.pages import workflows
+from alphafoundry.dashboard.pages import now, workflows
 from alphafoundry.errors import StoreError
 from alphafoundry.store import (
     AlphaRow,
@@ -601,11 +601,11 @@ def test_a_count_of_trials_that_fails_does_not_make_the_last_one_look_new(
 async def test_a_chart_says_what_of_several_samples_it_shows(
     client: httpx.AsyncClient, sources: Sources
 ) -> None:
-    now = datetime.now(UTC)
+    at = datetime.now(UTC)
     with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
         connection.executemany(
             "INSERT INTO resource_usage VALUES ('alphas', ?, 5.0, 9, ?, 1, 1, NULL)",
-            [(database.stamp(now - timedelta(seconds=5 * n)), n % 12) for n in range(600)],
+            [(database.stamp(at - timedelta(seconds=5 * n)), n % 12) for n in range(600)],
         )
     chart = "/api/charts/{}?name=alphas&hours={}"
     raw = (await client.get(chart.format("files", 6))).json()
@@ -624,3 +624,34 @@ async def test_a_chart_says_what_of_several_samples_it_shows(
         "Thinned: the most of each minute."
         in (await client.get("/charts/files?name=alphas&hours=24")).text
     )
+
+
+@pytest.mark.parametrize("hours", now.WINDOWS)
+def test_the_ticks_of_the_timeline_are_whole_steps_of_the_day(hours: float) -> None:
+    until = NOW + timedelta(minutes=7, seconds=31)
+    drawn = now.timeline([], [], hours=hours, until=until)
+    places = [one["x"] for one in drawn["ticks"]]
+    minutes = [60 * int(one["told"][:2]) + int(one["told"][3:]) for one in drawn["ticks"]]
+    assert 4 <= len(places) <= 7
+    assert all(one % now.WINDOWS[hours] == 0 for one in minutes)
+    assert np.allclose(np.diff(places), 100 * now.WINDOWS[hours] / (60 * hours))
+
+
+def test_a_timeline_keeps_what_failed_and_says_how_much_it_leaves_out() -> None:
+    def life(name: str, *, restart: bool) -> dict[str, object]:
+        began = NOW - timedelta(minutes=5)
+        return {"lane": name, "start": began, "end": NOW, "cause": "", "restart": restart}
+
+    lives = [life(f"p{number}", restart=number == 40) for number in range(50)]
+    drawn = now.timeline([], lives, hours=1, until=NOW)
+    assert len(drawn["lanes"]) == now.LANES
+    assert drawn["left"] == 50 - now.LANES
+    assert "p40" in dict(drawn["lanes"])
+
+
+async def test_the_costs_of_a_run_have_two_decimals(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    with store.write() as session:
+        session.get_one(RunRow, 1).report = {"costs": {"borrow": 1.9900999999999993}}
+    assert "borrow 1.99<" in (await client.get("/runs/1")).text

@@ -342,6 +342,28 @@ async def test_a_parameter_is_left_out_however_the_service_says_it(
     assert ["top_p" in sent for sent in chat_server.bodies] == [True, False]
 
 
+REPEATED = {"model": "m", "temperature": 0.7, "top_p": 0.9, "max_tokens": 16000}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"detail": [{"loc": ["body", "user"], "msg": "Field required", "input": REPEATED}]},
+        {"error": {"message": f"user: Field required in {json.dumps(REPEATED)}", "code": 422}},
+        {"message": str([{"loc": ("body", "user"), "msg": "required", "input": REPEATED}])},
+    ],
+)
+async def test_a_refusal_that_repeats_the_request_takes_no_parameter_from_it(
+    chat_server: ChatServer, told: dict[str, object]
+) -> None:
+    chat_server.script("m", Reply(422, body=json.dumps(told).encode()))
+    with pytest.raises(ModelRequestError, match="user"):
+        await ask(chat_server, max_retries=0)
+    assert await ask(chat_server, max_retries=0)
+    assert all({"temperature", "top_p", "max_tokens"} <= set(sent) for sent in chat_server.bodies)
+    assert len(chat_server.bodies) == 2
+
+
 @pytest.mark.parametrize("content", ["", None])
 @pytest.mark.parametrize("ended", ["length", "max_tokens"])
 async def test_where_no_word_was_left_the_limit_is_named(

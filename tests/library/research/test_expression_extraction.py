@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +86,7 @@ def test_a_valid_expression_survives_what_is_around_it(line: str, expected: str)
         ("rank(ts_mean(close))", ""),
         ("close", "no expression"),
         ("rank(sector)", "Grouping data"),
+        ("frob(close) + zscore(volume)", "frob"),
     ],
 )
 def test_a_refused_line_says_why_and_no_part_of_it_is_taken(line: str, reason: str) -> None:
@@ -156,3 +159,23 @@ def test_no_answer_whatever_breaks_the_reader(answer: str) -> None:
 @pytest.mark.parametrize("filler", ["(", "rank(", "a b ", "-", "`", "x(y) ", "1.5 * "])
 def test_long_nonsense_is_read_quickly(filler: str) -> None:
     assert read_answer(filler * 20_000, judge).kept == ()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "- " * 400 + "rank(eqity)" + " -" * 400,
+        "-" * 900 + "rank(eqity)" + "-" * 900,
+        "(a) " * 450 + "rank(eqity)",
+        "a" * 100_000,
+        "<think>" * 20_000,
+        "x1" * 50_000,
+    ],
+)
+def test_the_work_grows_with_the_length_of_an_answer_not_with_its_square(answer: str) -> None:
+    def none(text: str) -> Expression:
+        raise ExpressionError("it is none", expression=text)
+
+    begun = time.thread_time()
+    assert read_answer(answer, none).kept == ()
+    assert time.thread_time() - begun < 2
