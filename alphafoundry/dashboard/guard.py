@@ -21,6 +21,7 @@ from alphafoundry.asgi import (
 from alphafoundry.host_names import HostNames
 
 LARGEST_BODY = 64 * 1024
+TOO_LARGE = f"the form is larger than {LARGEST_BODY // 1024} KiB"
 BODY_SECONDS = 10.0
 
 POLICY = (
@@ -46,7 +47,7 @@ class Guard:
       that is pointed at us (DNS rebinding) gets nothing.
     - What changes something must come from a page of ours: `Origin` is this host.
     - `Sec-Fetch-Site` of another site or port is taken only for opening a page.
-    - A body has at most 64 KiB, and arrives within ten seconds.
+    - A body has at most 64 KiB, says its length in one way, and arrives within ten seconds.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Guard:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        refusal = self._refusal(scope)
+        refusal = self._refusal(scope) or _refusal_of_length(scope)
         if refusal is None and scope["method"] == "POST":
             try:
                 async with asyncio.timeout(self._body_seconds):
@@ -76,7 +77,7 @@ class Guard:
                 refusal = 408, "the form did not arrive in time"
             else:
                 if body is None:
-                    refusal = 413, f"the form is larger than {LARGEST_BODY // 1024} KiB"
+                    refusal = 413, TOO_LARGE
                 else:
                     receive = replaying(body, receive)
         if refusal is not None:
@@ -106,6 +107,16 @@ class Guard:
         ):
             return 403, "another site or port may open a page of this dashboard, and nothing else"
         return None
+
+
+def _refusal_of_length(scope: Scope) -> tuple[int, str] | None:
+    lengths = header_values(scope, b"content-length")
+    if lengths and header_values(scope, b"transfer-encoding"):
+        # A proxy that believes the other of them would take the rest for a second request.
+        return 400, "the request says its length in two ways"
+    if any(int(one) > LARGEST_BODY for one in lengths if one.isdecimal() and len(one) < 99):
+        return 413, TOO_LARGE
+    return None
 
 
 async def _body(receive: Receive) -> bytes | None:

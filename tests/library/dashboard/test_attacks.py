@@ -350,3 +350,21 @@ async def test_a_refused_parameter_is_named_with_what_was_sent(client: httpx.Asy
         assert page.status_code == 422
         assert "<img" not in page.text
         assert "number: Input should be a valid integer" in page.text
+
+
+async def test_a_request_that_says_its_length_in_two_ways_or_too_much_of_it_is_not_read(
+    sources: Sources, access: Access
+) -> None:
+    own = "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
+    hidden = f"0\r\n\r\nGET /static/theme.js HTTP/1.1\r\n{own}\r\n"
+    with served(create_application(sources, access)) as port:
+        for lengths, status in (
+            ("Transfer-Encoding: chunked\r\nContent-Length: 4", b"400"),
+            (f"Content-Length: {'9' * 15}", b"413"),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"POST /start HTTP/1.1\r\n{own}{lengths}\r\n\r\n{hidden}".encode())
+            answer = await asyncio.wait_for(reader.read(), 60)
+            assert answer.split()[1] == status
+            assert answer.count(b"HTTP/1.1") == 1
+            writer.close()
