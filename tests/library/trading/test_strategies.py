@@ -63,7 +63,7 @@ def add(store: Store, name: str, fitness: float, seed: int | None = None, **chan
 
 def judge(store: Store, name: str, verdict: Any, sealed_to: date) -> None:
     run = begin_run(store, flow="daily", service=SERVICE)
-    one = Finalist(name, f"rank({name})", {"delay": 1}, name, 1.0, 500, 1.5, 0.5, 2.5, 0.9, 0.8)
+    one = Finalist(name, f"rank({name})", {"delay": 1}, name, 500, 1.5, 0.5, 2.5, 0.9, 0.8)
     opening = plan_opening(
         store, SERVICE, [one], run_id=run.id, market_id="m1", sealed_from=date(2020, 6, 1),
         sealed_to=sealed_to, trials=10, level_of=opening_level,
