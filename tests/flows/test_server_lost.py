@@ -74,13 +74,13 @@ def test_a_configured_server_that_dies(lonely_folder: WorkingFolder) -> None:
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(prefect_api(place.prefect_home))
         module, process = stack.enter_context(under_way(place, "generate", PREFECT_API_URL=url))
-        (server,) = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if httpx.URL(url).port
-            in {one.laddr.port for one in child.net_connections() if not one.raddr}
-        ]
-        server.kill()
+        # What forks the commands may be the child of another process of pytest.
+        (server,) = {
+            one.pid
+            for one in psutil.net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN and one.laddr.port == httpx.URL(url).port
+        }
+        psutil.Process(server).kill()
         assert process.wait(SOON) == 2, place.output(module)
         assert url in check_one_line(place, module)
 
