@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ FEWEST_BARS = 10
 SPARSE_SHARE = 0.5
 RECENT_ROWS = 5
 SURVIVORS_SHARE = 0.99
+SHOWN = 5
+"""Names that a caution lists."""
 
 
 class Cautioned(Protocol):
@@ -43,6 +45,12 @@ def names_at_the_end(panel: Cautioned) -> tuple[int, int]:
         int(np.count_nonzero(priced[-RECENT_ROWS:].any(axis=0))),
         int(np.count_nonzero(priced.any(axis=0))),
     )
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names with commas between them, and how many there are beyond the most shown."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def cautions(panel: Cautioned) -> tuple[str, ...]:
@@ -90,10 +98,9 @@ def _of_like_names(panel: Cautioned) -> list[str]:
     pairs = [" and ".join(sorted(names)) for names in alike.values() if len(names) > 1]
     if not pairs:
         return []
-    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return [
         "Symbols that differ in case alone count as different names: "
-        f"{', '.join(pairs[:5])}{more}; if they are one name, give it one spelling"
+        f"{listed(pairs, SHOWN)}; if they are one name, give it one spelling"
     ]
 
 
@@ -114,9 +121,8 @@ def _of_other_frequency(panel: Cautioned) -> list[str]:
             coarse.setdefault(calendar_name(own), []).append(str(panel.symbols[column]))
     found = []
     for kind, names in coarse.items():
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         found.append(
-            f"{kind.capitalize()} bars among daily ones: {', '.join(names[:5])}{more}; their moves "
+            f"{kind.capitalize()} bars among daily ones: {listed(names, SHOWN)}; their moves "
             "are of more than a day: give daily bars, or leave these out"
         )
     return found

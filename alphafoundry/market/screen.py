@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.market.cautions import Cautioned, cautions, names_at_the_end
+from alphafoundry.market.cautions import Cautioned, cautions, listed, names_at_the_end
 from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year, calendar_name
 from alphafoundry.market.issues import ReadingNote, SeriesIssue
 from alphafoundry.market.revisions import Revisions
@@ -120,7 +120,7 @@ class DataScreen:
         if others:
             rows.append(("faults", "; ".join(others)))
         if self.constant:
-            rows.append(("constant", f"{_listed(self.constant)}: the close never changes"))
+            rows.append(("constant", f"{listed(self.constant, SHOWN)}: the close never changes"))
         rows.append(("names", self._names()))
         rows += [("reader", note.detail) for note in self.notes]
         rows += [("caution", text) for text in self.cautions]
@@ -155,9 +155,8 @@ class DataScreen:
         text = f"{self.alive} of {self.names} have bars to the end, {self.ended} end before"
         if not self.without_bars:
             return text
-        return (
-            f"{text}, {len(self.without_bars)} without a usable bar: {_listed(self.without_bars)}"
-        )
+        unusable = listed(self.without_bars, SHOWN)
+        return f"{text}, {len(self.without_bars)} without a usable bar: {unusable}"
 
     def _of(self, *kinds: str) -> list[str]:
         return [f"{issue.symbol}: {issue.detail}" for issue in self.issues if issue.kind in kinds]
@@ -224,7 +223,7 @@ def changes(panel: Screened) -> tuple[str, ...]:
 
 
 def _series(issues: Sequence[SeriesIssue]) -> str:
-    return _listed(sorted({issue.symbol or "whole days" for issue in issues}))
+    return listed(sorted({issue.symbol or "whole days" for issue in issues}), SHOWN)
 
 
 def _spans(
@@ -347,8 +346,3 @@ def _block(word: str, details: Sequence[str], what: str) -> list[tuple[str, str]
         return []
     more = f" (and {len(details) - SHOWN} more)" if len(details) > SHOWN else ""
     return [(word, f"{len(details)} {what}{more}"), *((word, text) for text in details[:SHOWN])]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
