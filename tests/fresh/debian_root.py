@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alphafoundry.file_lock import file_lock
+from tests.namespaces import why_no_namespaces
 from tests.working_folder import ROOT
 
 PACKAGES = "python3,git,make,ca-certificates"
@@ -44,18 +45,9 @@ REGISTRY_VARIABLES = re.compile(
 
 def why_not() -> str | None:
     """Return why this machine cannot run a system of its own, or None where it can."""
-    if os.geteuid() != 0:
-        return "needs root, for chroot"
-    for command in ("debootstrap", "chroot", "unshare", "git", "tar"):
-        if shutil.which(command) is None:
-            return f"needs the command {command}"
-    tried = subprocess.run(
-        [*NAMESPACES, "true"],
-        capture_output=True,
-        text=True,
-        check=False,
+    return why_no_namespaces(
+        "chroot", ("debootstrap", "chroot", "unshare", "git", "tar"), (*NAMESPACES, "true")
     )
-    return f"cannot make namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
 def mirror() -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.namespaces import why_no_namespaces
 from tests.working_folder import ROOT, TIMEOUT, WorkingFolder, plain_environment, wait_until
 
 NETWORK = "10.77.0"
@@ -36,18 +36,11 @@ ip link set veth1 master switch && mount -t tmpfs tmpfs /mnt
 
 def why_not() -> str | None:
     """Return why this machine cannot make hosts, or None where it can."""
-    if os.geteuid() != 0:
-        return "needs root, for namespaces"
-    for command in ("ip", "nsenter", "unshare", "mount", "hostname"):
-        if shutil.which(command) is None:
-            return f"needs the command {command}"
-    tried = subprocess.run(
-        ["unshare", *KINDS, "--fork", "sh", "-c", TRIAL],
-        capture_output=True,
-        text=True,
-        check=False,
+    return why_no_namespaces(
+        "namespaces",
+        ("ip", "nsenter", "unshare", "mount", "hostname"),
+        ("unshare", *KINDS, "--fork", "sh", "-c", TRIAL),
     )
-    return f"cannot make namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
 def _run(*command: str) -> None:
