@@ -5,8 +5,6 @@ from __future__ import annotations
 import getpass
 from datetime import datetime
 
-from sqlalchemy import select
-
 from alphafoundry.agents.account import STATES
 from alphafoundry.agents.book import StoredBook
 from alphafoundry.agents.hours import seconds
@@ -17,8 +15,7 @@ from alphafoundry.errors import FoundryError
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import read_agent_desk, read_agent_states, read_ticks
-from alphafoundry.store.desk_tables import DeskRow
-from alphafoundry.trading import set_state
+from alphafoundry.trading import ledger_of, set_state
 
 
 def change_desk(
@@ -33,8 +30,7 @@ def change_desk(
     Raises FoundryError for a simulation.
     """
     found = _running(store, desk)
-    with store.session() as session:
-        ledger = session.scalar(select(DeskRow).where(DeskRow.name == found.name))
+    ledger = ledger_of(store, found.name)
     own = mode == "ACTIVE" or found.mode_actor not in read_agent_states(store, found.name)
     stuck = ledger is not None and ledger.state == "halted" and mode != "HALTED"
     if found.mode == mode and own and not stuck:

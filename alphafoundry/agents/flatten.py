@@ -6,18 +6,16 @@ import getpass
 from collections import Counter
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
-
 from alphafoundry.agents.bodies.meta_control import OWN as META_CONTROL
 from alphafoundry.agents.control import change_desk, desk_time
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, seconds, utc
 from alphafoundry.errors import FoundryError
-from alphafoundry.store import RunRow, Store, is_alive
-from alphafoundry.store.agents import desk_transaction, read_agent_desk
-from alphafoundry.store.desk_tables import DeskRow
+from alphafoundry.store import Store
+from alphafoundry.store.agents import desk_transaction, read_agent_desk, run_at_work
 from alphafoundry.trading import (
     books_of,
     intend_orders,
+    ledger_of,
     pending_orders,
     read_orders,
     request_cancel,
@@ -45,15 +43,13 @@ def flatten_desk(store: Store, reason: str, *, desk: str | None, at: datetime) -
     halted the desk: its positions are then not known.
     """
     found = read_agent_desk(store, desk)
-    with store.session() as session:
-        run = session.get(RunRow, found.run_id) if found.run_id is not None else None
-        ledger = session.scalar(select(DeskRow).where(DeskRow.name == found.name))
+    ledger = ledger_of(store, found.name)
     if found.clock == "simulated":
         raise FoundryError(
             f"desk {found.name}: is a simulation, which nobody gives orders to; flatten a desk "
             "that runs (python -m flows.desk run)"
         )
-    if ledger is None or run is None or not is_alive(run):
+    if ledger is None or run_at_work(store, found) is None:
         raise FoundryError(
             f"desk {found.name}: no process runs it, so nobody would send the orders; start it "
             "first (python -m flows.desk run)"

@@ -12,8 +12,6 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
-
 from alphafoundry.agents.paper_account import DeskAccount
 from alphafoundry.clock import EASTERN
 from alphafoundry.errors import BrokerError, FoundryError
@@ -25,6 +23,7 @@ from alphafoundry.trading import (
     MarketDays,
     OrderLimits,
     create_desk,
+    ledger_of,
     set_limits,
 )
 from alphafoundry.trading.desks import limits_in
@@ -133,12 +132,6 @@ def begin_outside_desk(
     if earlier != limits:
         set_limits(store, desk.id, limits, actor="schedule", now=now)
     return desk
-
-
-def ledger_of(store: Store, name: str) -> DeskRow | None:
-    """Return the row of a desk's ledger, None where it has none."""
-    with store.session() as transaction:
-        return transaction.scalar(select(DeskRow).where(DeskRow.name == name))
 
 
 def open_outside_account(

@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 from alphafoundry.agents.hours import ExchangeHours, seconds
 from alphafoundry.agents.paper_account import broker_file
 from alphafoundry.errors import FoundryError
-from alphafoundry.store import RunRow, Store, is_alive
-from alphafoundry.store.agents import desk_transaction, read_agent_desk
-from alphafoundry.store.desk_tables import DeskRow, MarkRow
+from alphafoundry.store import Store
+from alphafoundry.store.agents import desk_transaction, read_agent_desk, run_at_work
+from alphafoundry.store.desk_tables import MarkRow
 from alphafoundry.trading import (
     BrokerClient,
     MarketDays,
@@ -24,6 +24,7 @@ from alphafoundry.trading import (
     adopt,
     books_of,
     in_process,
+    ledger_of,
 )
 from alphafoundry.trading.money import CENT, SHARE, dollars, plain
 
@@ -82,9 +83,7 @@ def reconcile_desk(
     where the account does not answer or is another.
     """
     found = read_agent_desk(store, desk)
-    with store.session() as session:
-        run = session.get(RunRow, found.run_id) if found.run_id is not None else None
-    reads = READS if run is not None and is_alive(run) else 1
+    reads = READS if run_at_work(store, found) is not None else 1
     for read in range(reads):
         seen = _compare(store, home, found.name, outside)
         if seen.agrees or read == reads - 1:
@@ -98,8 +97,7 @@ def ledger_at(store: Store, name: str, client: BrokerClient) -> int:
 
     Raises FoundryError where it has none, or where the client's account is another's.
     """
-    with store.session() as session:
-        ledger = session.scalar(select(DeskRow).where(DeskRow.name == name))
+    ledger = ledger_of(store, name)
     number = client.account().number
     if ledger is None or ledger.account_number != number:
         raise FoundryError(
@@ -128,13 +126,11 @@ def adopt_outside(
     Raises FoundryError for a desk that is not on the true clock, or that a process is at work on.
     """
     found = read_agent_desk(store, desk)
-    with store.session() as session:
-        run = session.get(RunRow, found.run_id) if found.run_id is not None else None
     if found.clock != "wall":
         raise FoundryError(
             f"desk {found.name}: has no account outside; its paper broker is never adopted from"
         )
-    if run is not None and is_alive(run):
+    if (run := run_at_work(store, found)) is not None:
         raise FoundryError(f"desk {found.name}: process {run.pid} runs it; stop it first")
     with outside() as client:
         done = adopt(store, ledger_at(store, found.name, client), client, at, reason=reason)
@@ -162,17 +158,12 @@ def _compare(
             return _differences(store, ledger_at(store, name, client), name, client, equity=False)
     changes = None if found.checkpoint is None else found.checkpoint["account"]["broker"]
     path = broker_file(home, name)
-    with store.session() as session:
-        ledger = session.scalar(select(DeskRow).where(DeskRow.name == name))
-        marked = (
-            None
-            if ledger is None
-            else session.scalar(
-                select(func.max(MarkRow.session)).where(MarkRow.desk_id == ledger.id)
-            )
-        )
+    ledger = ledger_of(store, name)
     if ledger is None or not (path.exists() or changes):
         raise FoundryError(f"desk {name}: there is no book of its broker at {path}")
+    with store.session() as session:
+        newest = select(func.max(MarkRow.session)).where(MarkRow.desk_id == ledger.id)
+        marked = session.scalar(newest)
     nothing = MarketDays(found.market_label, ledger.synthetic, ledger.exchange, {})
     paper = PaperBroker(nothing, start=found.began_at, state=path, hold=True, changes=changes)
     try:

@@ -10,6 +10,8 @@ from typing import Any
 from alphafoundry.agents.account import Totals
 from alphafoundry.agents.floor import Evening
 from alphafoundry.runs import Figure, Passage, Table
+from alphafoundry.store import Store
+from alphafoundry.store.agents import read_control_decisions
 from alphafoundry.trading.portfolio import LiveStrategy
 
 OUTCOMES = ("ran", "idle", "blocked", "missed", "failed")
@@ -37,6 +39,19 @@ class TickCount:
         return sum(
             count.total() if outcome is None else count[outcome] for count in self.by_agent.values()
         )
+
+
+def decision_lines(store: Store, desk: str) -> list[tuple[str, str, str, str]]:
+    """Return (when, who, what, why) of a desk's changes of state, the newest last."""
+    return [
+        (
+            f"{one.at:%Y-%m-%d %H:%M}",
+            one.actor,
+            f"{one.subject} {one.before} -> {one.after}",
+            one.reason,
+        )
+        for one in reversed(read_control_decisions(store, desk))
+    ]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
 from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.rephrasing import Rephraser
-from alphafoundry.agents.report import DeskReport, TickCount
+from alphafoundry.agents.report import DeskReport, TickCount, decision_lines
 from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.agents.shared_desk import DueAgent, SharedClock, due_agents, share_desk
 from alphafoundry.agents.simulator import Simulator
@@ -42,7 +42,6 @@ from alphafoundry.store.agents import (
     open_agent_desk,
     read_agent_alerts,
     read_agent_desk,
-    read_control_decisions,
     read_ticks,
     save_desk_report,
 )
@@ -453,7 +452,6 @@ class DeskSimulation:
         digest = hashlib.sha256(self.desk.book.digest.encode())
         for line in self.floor.account.lines():
             digest.update(line.encode())
-        decisions = read_control_decisions(self._store, self.name)
         assert self.floor.began_with is not None
         report = DeskReport(
             desk=self.name,
@@ -464,15 +462,7 @@ class DeskSimulation:
             strategies=self.floor.strategies,
             mode=self.desk.book.mode,
             mode_reason=self.desk.book.mode_reason,
-            decisions=[
-                (
-                    f"{one.at:%Y-%m-%d %H:%M}",
-                    one.actor,
-                    f"{one.subject} {one.before} -> {one.after}",
-                    one.reason,
-                )
-                for one in reversed(decisions)
-            ],
+            decisions=decision_lines(self._store, self.name),
             risk=self.floor.results.get("risk_management", {}),
             synthetic=self._panel.synthetic,
             began_with=self.floor.began_with,

@@ -19,7 +19,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from alphafoundry.agents.bodies.data_sync import vendor_of_folder
+from alphafoundry.agents.bodies.data_sync import update_folder, vendor_of_folder
 from alphafoundry.agents.book import StoredBook
 from alphafoundry.agents.chosen_broker import chosen_broker
 from alphafoundry.agents.closing import close_books
@@ -30,24 +30,23 @@ from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import ExactClock, LivingDesk, Punctuality
 from alphafoundry.agents.outside_account import open_outside_account
 from alphafoundry.agents.rephrasing import rephraser
-from alphafoundry.agents.report import DeskReport, TickCount
+from alphafoundry.agents.report import DeskReport, TickCount, decision_lines
 from alphafoundry.agents.schedule import Schedule, stored_schedule
 from alphafoundry.agents.simulation import floor_for, plain_values, strategies_of
 from alphafoundry.agents.worker import FloorWorker
-from alphafoundry.errors import ConfigurationError, FoundryError, MarketError
-from alphafoundry.market.market_folder import is_market_folder, read_state
+from alphafoundry.errors import ConfigurationError, FoundryError
+from alphafoundry.market.market_folder import is_market_folder
 from alphafoundry.market.panel import Panel
 from alphafoundry.research.run import load_simulated_market
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import Store, open_store
-from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import (
     count_reasons,
     desk_transaction,
+    find_agent_desk,
     open_agent_desk,
     read_agent_alerts,
     read_agent_desk,
-    read_control_decisions,
     save_desk_report,
 )
 from alphafoundry.trading import BrokerClient
@@ -157,17 +156,8 @@ def fetch_bars(now: int, *, folder: Path, load: Callable[[], Panel]) -> tuple[st
 
     None where there is nothing new; a vendor that fails is told, and asked again by the next tick.
     """
-    from alphafoundry.market.update import update_market
-    from alphafoundry.market.update_command import source_named
-
-    state = read_state(folder)
-    name = vendor_of_folder(folder)
-    try:
-        source = source_named(state.source, folder, progress=lambda line: None)
-        done = update_market(folder, source, exchange=state.exchange, now=utc(now))
-    except MarketError as problem:
-        return f"{name} gave nothing: {problem}", None
-    return f"{name}: {'; '.join(done.lines())}", load() if done.changed else None
+    told, done = update_folder(folder, utc(now))
+    return told, load() if done is not None and done.changed else None
 
 
 class TrueClockDesk:
@@ -207,7 +197,7 @@ class TrueClockDesk:
         self._hours = hours_ahead(panel, schedule.orchestrator.exchange, now)
         self._now = now
         self._make = partial(open_true_floor, settings=settings, desk=name, now=now)
-        earlier = desk_in_store(store, name)
+        earlier = find_agent_desk(store, name)
         known = {} if earlier is None else earlier.settings
         open_agent_desk(
             store,
@@ -292,7 +282,6 @@ class TrueClockDesk:
         ticks = TickCount()
         for agent, outcome, reason, count in count_reasons(self._store, self.name):
             ticks.add(agent, outcome, reason, count)
-        decisions = read_control_decisions(self._store, self.name)
         with self._make(found.checkpoint) as floor:
             digest = hashlib.sha256()
             for line in floor.account.lines():
@@ -306,15 +295,7 @@ class TrueClockDesk:
                 strategies=floor.strategies,
                 mode=found.mode,
                 mode_reason=found.mode_reason,
-                decisions=[
-                    (
-                        f"{one.at:%Y-%m-%d %H:%M}",
-                        one.actor,
-                        f"{one.subject} {one.before} -> {one.after}",
-                        one.reason,
-                    )
-                    for one in reversed(decisions)
-                ],
+                decisions=decision_lines(self._store, self.name),
                 risk=floor.results.get("risk_management", {}),
                 synthetic=False,
                 began_with=found.settings["cash"],
@@ -327,12 +308,6 @@ class TrueClockDesk:
             close_books(self._desk, floor, self._now)
         save_desk_report(self._store, self.name, report.to_json())
         return report
-
-
-def desk_in_store(store: Store, name: str) -> AgentDeskRow | None:
-    """Return the desk of that name, None where there is none."""
-    with store.session() as session:
-        return session.get(AgentDeskRow, name)
 
 
 def first_session(hours: ExchangeHours, now: int) -> date:

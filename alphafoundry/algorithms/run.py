@@ -15,7 +15,7 @@ from alphafoundry.algorithms.progress import Callback, ProgressReporter
 from alphafoundry.algorithms.race_course import RaceCourse
 from alphafoundry.llm import Completion, ModelEndpoint, ModelMetrics, measure_models
 from alphafoundry.market.panel import Panel
-from alphafoundry.runs import Progress, Run, Stop, open_run
+from alphafoundry.runs import Progress, Run, Stop, open_run, panel_origin
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.store import (
     AlgorithmPlan,
@@ -276,12 +276,5 @@ async def algorithms_run(
 
 
 def _data_origin(panel: Panel) -> DataOrigin:
-    version = panel.version
-    return DataOrigin(
-        market_id=panel.market_id,
-        source=panel.source if panel.market is None else panel.market.source,
-        fingerprint=version.fingerprint,
-        first=version.first,
-        last=version.last,
-        label=panel.label,
-    )
+    found = panel_origin(panel)
+    return found if panel.market is None else replace(found, source=panel.market.source)

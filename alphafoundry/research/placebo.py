@@ -31,12 +31,20 @@ from alphafoundry.research.run import ResearchRun, research_run, simulated_marke
 from alphafoundry.research.seal import Seal, seal_of
 from alphafoundry.research.trial_pnl import read_trial_pnl
 from alphafoundry.research.whole_search import search_all
-from alphafoundry.runs import Progress, Queue, Run, Stop, open_run, run_in_lanes, take_turns
+from alphafoundry.runs import (
+    Progress,
+    Queue,
+    Run,
+    Stop,
+    open_run,
+    panel_origin,
+    run_in_lanes,
+    take_turns,
+)
 from alphafoundry.settings import FoundrySettings
 from alphafoundry.simulation.placebo_markets import mirrored_market
 from alphafoundry.simulation.rules import SIMULATION_RULES
 from alphafoundry.store import (
-    DataOrigin,
     MirrorName,
     PlaceboRow,
     Store,
@@ -122,7 +130,6 @@ async def placebo_run(
         panel = await asyncio.to_thread(simulated_market, settings, say)
         seal = seal_of(panel, settings.holdout, store)
         searched = seal.searched() if isinstance(seal, Seal) else panel
-        first, last = panel.dates[[0, -1]].tolist()
         with open_run(
             store,
             flow="placebo",
@@ -130,13 +137,8 @@ async def placebo_run(
             market_label=panel.label,
             seed=settings.seed,
             settings=settings.model_dump(mode="json", exclude={"database_url"}),
-            data=DataOrigin(
-                market_id=panel.market_id,
-                source=panel.source,
-                fingerprint=panel.fingerprint,
-                first=first,
-                last=last,
-                label=panel.label,
+            data=panel_origin(
+                panel,
                 sealed_from=seal.sealed_from if isinstance(seal, Seal) else None,
                 sealed_to=seal.sealed_to if isinstance(seal, Seal) else None,
             ),

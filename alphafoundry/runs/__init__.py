@@ -8,6 +8,7 @@ with open_store(home=home) as store, open_run(store, flow="daily", service="loca
 """
 
 from alphafoundry.runs.lanes import Queue, run_in_lanes, take_turns
+from alphafoundry.runs.origin import panel_origin
 from alphafoundry.runs.progress import NoProgress, Progress
 from alphafoundry.runs.report import Figure, Passage, Report, Table, data_table, to_markdown
 from alphafoundry.runs.run import PRESUMED_DEAD, Run, interrupt_open_runs, open_run
@@ -27,6 +28,7 @@ __all__ = [
     "data_table",
     "interrupt_open_runs",
     "open_run",
+    "panel_origin",
     "run_in_lanes",
     "take_turns",
     "to_markdown",

@@ -87,15 +87,26 @@ def read_agent_desk(store: Store, name: str | None = None) -> AgentDeskRow:
     ------
     StoreError : there is none
     """
-    if name is None:
-        found = newest_agent_desk(store)
-    else:
-        with store.session() as session:
-            found = session.get(AgentDeskRow, name)
+    found = newest_agent_desk(store) if name is None else find_agent_desk(store, name)
     if found is None:
         what = "no desk yet; run `make desk`" if name is None else f"no desk {name!r}"
         raise StoreError(f"{store.label}: there is {what}")
     return found
+
+
+def find_agent_desk(store: Store, name: str) -> AgentDeskRow | None:
+    """Return the desk of that name, None where there is none."""
+    with store.session() as session:
+        return session.get(AgentDeskRow, name)
+
+
+def run_at_work(store: Store, desk: AgentDeskRow) -> RunRow | None:
+    """Return the run of the process that is at work on a desk, None where none lives."""
+    if desk.run_id is None:
+        return None
+    with store.session() as session:
+        run = session.get(RunRow, desk.run_id)
+    return run if run is not None and is_alive(run) else None
 
 
 def newest_agent_desk(store: Store, clock: ClockKind | None = None) -> AgentDeskRow | None:

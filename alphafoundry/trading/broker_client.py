@@ -28,7 +28,7 @@ from alphafoundry.errors import (
     TradingError,
 )
 from alphafoundry.trading.money import price_units, shares
-from alphafoundry.trading.quota import Quota
+from alphafoundry.trading.quota import TOO_MANY, Quota
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
@@ -37,7 +37,6 @@ REQUESTS_A_MINUTE = 200
 
 ORDER_PAGE = 500
 ACTIVITY_PAGE = 100
-_TOO_MANY = 429
 T = TypeVar("T")
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -191,8 +190,7 @@ class BrokerClient:
         self._number = account_number
         self._checked = account_number is None
         self._secrets = tuple(filter(None, (key, secret)))
-        counts = transport is None and per_minute is not None
-        self._quota = Quota(per_minute) if counts and per_minute is not None else None
+        self._quota = None if transport is not None or per_minute is None else Quota(per_minute)
         self._http = httpx.Client(
             base_url=address,
             transport=transport,
@@ -399,9 +397,9 @@ class BrokerClient:
         else:
             if answer.status < 300:
                 return answer
-            if answer.status != _TOO_MANY and answer.status < 500:
+            if answer.status != TOO_MANY and answer.status < 500:
                 raise self._refusal(answer)
-            reason, unknown = f"HTTP {answer.status}", once and answer.status != _TOO_MANY
+            reason, unknown = f"HTTP {answer.status}", once and answer.status != TOO_MANY
         # Raised after the handlers: a caught httpx error refers to the request and its keys.
         raise BrokerUnavailable(f"{where}: no usable answer ({reason})", fate_unknown=unknown)
 

@@ -58,6 +58,12 @@ class OrderLimits:
         return cls(**values)
 
 
+def ledger_of(store: Store, name: str) -> DeskRow | None:
+    """Return the row of the ledger of that name, None where there is none."""
+    with store.session() as transaction:
+        return transaction.scalar(select(DeskRow).where(DeskRow.name == name))
+
+
 def create_desk(
     store: Store,
     *,

@@ -12,7 +12,7 @@ MINUTE = 60.0
 KEPT_FOR_READING = 20
 """Requests of a minute that orders leave, so that what became of them can be read."""
 
-_TOO_MANY = 429
+TOO_MANY = 429
 
 
 class Quota:
@@ -54,7 +54,7 @@ class Quota:
         X-Ratelimit-Remaining of 0, and a 429, close it until X-Ratelimit-Reset (seconds since
         1970) or for Retry-After; for a minute at most, and where neither is there.
         """
-        if status != _TOO_MANY and headers.get("X-Ratelimit-Remaining", "").strip() != "0":
+        if status != TOO_MANY and headers.get("X-Ratelimit-Remaining", "").strip() != "0":
             return
         now = self._clock()
         asked = retry_after(headers)

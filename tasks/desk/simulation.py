@@ -39,9 +39,9 @@ from alphafoundry.agents.simulation import (
 from alphafoundry.algorithms.providers import KEY_VARIABLES, key_from_environment
 from alphafoundry.errors import ConfigurationError, FoundryError
 from alphafoundry.research.run import load_simulated_market
-from alphafoundry.runs import Run, open_run
+from alphafoundry.runs import Run, open_run, panel_origin
 from alphafoundry.settings import FoundrySettings, load_settings
-from alphafoundry.store import DataOrigin, open_store
+from alphafoundry.store import open_store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.trading.portfolio import LiveStrategy
@@ -146,15 +146,6 @@ async def run_of_desk(
                 )
                 strategies, research = found.strategies, process_time() - began
             checkpoint = None if cut is None else cut.checkpoint
-            first, last = panel.dates[0].item(), panel.dates[-1].item()
-            origin = DataOrigin(
-                panel.market_id,
-                panel.source,
-                panel.fingerprint,
-                first,
-                last,
-                label=panel.label,
-            )
             with open_run(
                 store,
                 flow="desk",
@@ -162,7 +153,7 @@ async def run_of_desk(
                 market_label=panel.label,
                 seed=settings.seed,
                 settings=settings.model_dump(mode="json", exclude={"database_url"}),
-                data=origin,
+                data=panel_origin(panel),
                 progress=context.progress,
                 stop=context.stop,
             ) as run:

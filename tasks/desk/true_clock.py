@@ -24,15 +24,15 @@ from alphafoundry.agents.true_clock import (
     TrueClockDesk,
     check_market,
     client_of,
-    desk_in_store,
     desk_name,
     first_session,
     hours_ahead,
 )
 from alphafoundry.research.run import load_simulated_market
-from alphafoundry.runs import open_run
+from alphafoundry.runs import open_run, panel_origin
 from alphafoundry.settings import load_settings
-from alphafoundry.store import DataOrigin, open_store
+from alphafoundry.store import open_store
+from alphafoundry.store.agents import find_agent_desk
 from tasks.publishing import publish
 from tasks.run import RunContext, run_context
 
@@ -82,7 +82,7 @@ async def trade_outside(
                     limits=order_limits(plan),
                     now=utc(now),
                 )
-            earlier = desk_in_store(store, name)
+            earlier = find_agent_desk(store, name)
             if earlier is not None:
                 strategies = strategies_of(earlier)
             else:
@@ -97,10 +97,6 @@ async def trade_outside(
                     stop=context.stop,
                 )
                 strategies = tuple(found.strategies)
-            first, last = panel.dates[0].item(), panel.dates[-1].item()
-            origin = DataOrigin(
-                panel.market_id, panel.source, panel.fingerprint, first, last, label=panel.label
-            )
             with open_run(
                 store,
                 flow="desk",
@@ -108,7 +104,7 @@ async def trade_outside(
                 market_label=panel.label,
                 seed=settings.seed,
                 settings=settings.model_dump(mode="json", exclude={"database_url"}),
-                data=origin,
+                data=panel_origin(panel),
                 progress=context.progress,
                 stop=context.stop,
             ) as run:

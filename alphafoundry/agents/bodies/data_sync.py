@@ -2,14 +2,15 @@
 
 On a clock it also brings the market's folder up to date from its vendor, once after each session:
 what is new and the last ten sessions again, revisions kept, disagreement in quarantine, gaps asked
-for again, quotas respected (`alphafoundry.market.update`). The desk goes on with the bars that it
-was started with; the next one has the new ones.
+for again, quotas respected (`alphafoundry.market.update`). A desk that replays the past goes on
+with the bars that it was started with; one on the true clock takes the new ones in.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, 
 from alphafoundry.errors import MarketError
 from alphafoundry.market.market_folder import is_market_folder, read_state
 from alphafoundry.market.update_command import source_named
+
+if TYPE_CHECKING:
+    from alphafoundry.market.update import UpdateReport
 
 OWN = "data_sync"
 _NAMES = {
@@ -107,7 +111,6 @@ def _from_vendor(context: AgentContext, newest: str, *, new: bool) -> str:
         or seen.get("updated") == newest
     ):
         return ""
-    state = read_state(folder)
     name = vendor_of_folder(folder)
     if name not in context.parameters.data_sources:
         return f"{folder.name} is not updated: data_sources leaves out {name}"
@@ -116,17 +119,28 @@ def _from_vendor(context: AgentContext, newest: str, *, new: bool) -> str:
         # A vendor that hangs gets a run killed, and what that took in is taken in again: by itself.
         floor.results[OWN] = {"ask_again": True}
         return f"{name} is asked by the next run, as the last one failed"
+    told, done = update_folder(folder)
+    floor.results[OWN] = {"ask_again": True} if done is None else {"updated": newest}
+    return told
+
+
+def update_folder(folder: Path, now: datetime | None = None) -> tuple[str, UpdateReport | None]:
+    """Bring a market's folder up to date from its vendor; return a line, and what was done.
+
+    None where the vendor failed.
+
+    now : the time; None is that of this machine
+    """
     # What updates a folder is loaded for a desk that does so alone.
     from alphafoundry.market.update import update_market
 
+    state, name = read_state(folder), vendor_of_folder(folder)
     try:
         source = source_named(state.source, folder, progress=lambda line: None)
-        lines = update_market(folder, source, exchange=state.exchange).lines()
+        done = update_market(folder, source, exchange=state.exchange, now=now)
     except MarketError as problem:
-        floor.results[OWN] = {"ask_again": True}
-        return f"{name} gave nothing: {problem}"
-    floor.results[OWN] = {"updated": newest}
-    return f"{name}: {'; '.join(lines)}"
+        return f"{name} gave nothing: {problem}", None
+    return f"{name}: {'; '.join(done.lines())}", done
 
 
 def vendor_of_folder(folder: Path) -> str:
