@@ -38,7 +38,6 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
     },
     "sync_types": {
         "fundamentals": "markets hold daily bars",
-        "news": "sentiment_fetch takes in headlines",
     },
 }
 """Parameter to the values of it that cannot be served, and why."""
