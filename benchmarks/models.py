@@ -7,7 +7,7 @@ are left, up to 250, in the shadow of nothing. "Promoted" is what the desk calls
 passed, and the bet on fresh days won.
 
 Each kind has a column with the best mean daily rank correlation of its candidates in the search's
-walk-forward. `model-fits` holds what one fit of each costs.
+walk-forward; rows of their own tell what one fit of each costs.
 
     python -m benchmarks.models [--seeds 20] [--kinds ridge lightgbm lstm] [--effects 1 2]
 """
@@ -204,8 +204,7 @@ def main() -> None:
         print("  ".join(f"{name} {value}" for name, value in row.items() if value != ""))
         rows.append(row)
     used = [one for one in ("lightgbm", "autograd") if importlib.util.find_spec(one)]
-    print(write_result("models", rows, ["numpy", *used]))
-    print(write_result("model-fits", fits(kinds, given.rows), ["numpy", *used]))
+    print(write_result("models", [*rows, *fits(kinds, given.rows)], ["numpy", *used]))
 
 
 if __name__ == "__main__":
