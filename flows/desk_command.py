@@ -33,7 +33,6 @@ from alphafoundry.store import Store, open_store
 from alphafoundry.store.agents import read_agent_desk
 from alphafoundry.store.strategy_tables import StrategyState
 from alphafoundry.trading import BrokerClient
-from alphafoundry.trading.portfolio import NOT_TRADED
 from flows.command_line import Command, Parameters
 from flows.command_line import main as run_flow
 from flows.desk_report import report
@@ -620,7 +619,6 @@ def _checked(schedule: Schedule, *, show: bool) -> list[str]:
         f"this order: {', '.join(schedule.tasks)}"
     ]
     lines += [f"left out: {key}: {reason}" for key, reason in schedule.left_out]
-    lines += [f"left out: signals of {kind}: {reason}" for kind, reason in NOT_TRADED.items()]
     lines += [f"never: {sentence}" for sentence in cautions(schedule)]
     lines += schedule.rules.lines()
     if show:

@@ -247,7 +247,8 @@ class Desk:
             if (record.agent, record.due_at) not in book.running:
                 return
             record.ended_at, record.lease_until = now, None
-            too_long = task.max_duration is not None and now - record.claimed_at > task.max_duration
+            took = now - record.claimed_at
+            too_long = task.max_duration is not None and took > task.max_duration
             if isinstance(ended, AgentResult):
                 record.outcome = "ran"
                 record.reason = "; ".join(filter(None, (record.reason, ended.summary)))
@@ -261,6 +262,7 @@ class Desk:
                 now,
                 error_threshold=task.settings.error_threshold,
                 too_long=too_long,
+                took=took,
             )
             if isinstance(ended, AgentResult):
                 state.fills_seen, state.score = step.fills, ended.score

@@ -20,6 +20,9 @@ COOL_DOWN = 5
 """Intervals that an agent rests after its threshold, the first time."""
 
 LONGEST_COOL_DOWN = 86_400
+TAKEN_WEIGHT = 0.1
+"""Of the newest run in how long an agent's runs take."""
+
 LATE_WEIGHT = 0.2
 """Of the newest tick in how late an agent's ticks begin."""
 
@@ -56,6 +59,7 @@ class AgentState:
     paused : reason why a person or the desk paused it, None where nobody did
     late : how late its ticks begin, as a share of its interval; the last ones count most
     late_at : when its newest tick began while it was so late
+    took : seconds of the desk's clock that its runs take; the last ones count most, None before one
     stretch : only every so manieth of its ticks runs, 1 is each; meta_control stretches under load
     """
 
@@ -78,6 +82,7 @@ class AgentState:
     late: float = 0.0
     late_at: int = 0
     stretch: int = 1
+    took: float | None = None
 
     def health(self, now: int) -> float:
         """Return success / (success + failure), the older the less; 1 for a new agent."""
@@ -125,6 +130,7 @@ class AgentState:
         error_threshold: int | None = None,
         eligible: bool = True,
         too_long: bool = False,
+        took: float | None = None,
     ) -> bool:
         """Take one ended tick into the state; return whether it tripped the agent.
 
@@ -135,6 +141,7 @@ class AgentState:
         error_threshold : failures in a row at which the agent rests; None has no threshold
         eligible : False where its own market condition did not hold, which is nobody's fault
         too_long : whether it ran longer than it should, which counts as half a success
+        took : seconds that it ran, where that is known
         """
         if not eligible:
             return False
@@ -147,6 +154,9 @@ class AgentState:
         if outcome not in ("ran", "failed"):
             return False
         self._age(moment)
+        if took is not None:
+            before = took if self.took is None else self.took
+            self.took = round(before + TAKEN_WEIGHT * (took - before), 3)
         if outcome == "ran":
             self.successes += 1.0
             self.last_success = self.last_ok = moment

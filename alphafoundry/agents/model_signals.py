@@ -50,7 +50,7 @@ def is_model(strategy: LiveStrategy) -> bool:
 
 
 def rule_weights(panel: Panel, rule: Mapping[str, Any]) -> Array:
-    """Return the weights of what is no alpha: a workflow's strategy or a model.
+    """Return the weights of what is no alpha: a workflow's strategy, an algorithm or a model.
 
     Shape (n_days, n_instruments); each day's absolute weights add to 1, or to 0 where nothing is
     held. Row t follows from bars up to t. A model holds its forecasts less their mean, from the
@@ -58,10 +58,15 @@ def rule_weights(panel: Panel, rule: Mapping[str, Any]) -> Array:
 
     Raises what `signal_history` and `workflow_signals.rule_weights` raise.
     """
+    if "algorithm" in rule:
+        # The sandbox and its arena are loaded for a desk that trades an algorithm alone.
+        from alphafoundry.agents import algorithm_signals
+
+        return algorithm_signals.rule_weights(panel, rule)
     if "model" not in rule:
         return workflow_signals.rule_weights(panel, rule)
     features = [LiveStrategy.from_json(one) for one in rule["features"]]
-    scores = signal_history(panel, features, rules=workflow_signals.rule_weights).scores
+    scores = signal_history(panel, features, rules=rule_weights).scores
     days = len(panel.dates)
     start = int(np.searchsorted(panel.dates, np.datetime64(rule["counts_from"]), side="right"))
     model = read_model(rule["model"]["kind"], rule["model"]["text"])

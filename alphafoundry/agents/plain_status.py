@@ -62,6 +62,7 @@ def plain_agent(state: AgentState, last: AgentTickRow | None, now: int) -> dict[
         "success_rate": state.success_rate,
         "score": state.score,
         "failures_in_row": state.failures_in_row,
+        "seconds_a_run": state.took,
         "paused": state.paused,
         "last_success": None if state.last_success is None else utc(state.last_success).isoformat(),
         "last": None
@@ -98,15 +99,24 @@ def next_due(schedule: Schedule, task: Task, now: int) -> str | None:
     return None if found is None else utc(found).isoformat()
 
 
+_OF_AN_AGENT: Mapping[str, tuple[str, str]] = {
+    "health": ("foundry_agent_health", "Health of an agent, 0 to 1."),
+    "success_rate": ("foundry_agent_success_rate", "Successes in its last 20 runs, 0 to 1."),
+    "failures_in_row": ("foundry_agent_failures_in_row", "Failed ticks since its last success."),
+    "seconds_a_run": ("foundry_agent_run_seconds", "What its runs take, the last counting most."),
+}
+"""Key of a status to the name and the description of its metric; what is not known has none."""
+
+
 def metrics_text(statuses: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures of desks in Prometheus's text format, from the store alone."""
-    lines = [
-        "# HELP foundry_agent_health Health of an agent, 0 to 1.",
-        "# TYPE foundry_agent_health gauge",
-    ]
-    for desk, status in statuses.items():
-        for agent, one in status["agents"].items():
-            lines.append(f'foundry_agent_health{{desk="{desk}",agent="{agent}"}} {one["health"]}')
+    lines = []
+    for key, (name, told) in _OF_AN_AGENT.items():
+        lines += [f"# HELP {name} {told}", f"# TYPE {name} gauge"]
+        for desk, status in statuses.items():
+            for agent, one in status["agents"].items():
+                if one[key] is not None:
+                    lines.append(f'{name}{{desk="{desk}",agent="{agent}"}} {one[key]}')
     lines += ["# HELP foundry_desk_ticks_total Ticks.", "# TYPE foundry_desk_ticks_total counter"]
     for desk, status in statuses.items():
         ticks = status["performance_metrics"]["ticks"]

@@ -10,6 +10,7 @@ from typing import Any
 from alphafoundry.agents.desk import agents_of, read_parameters
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.schedule import ENVIRONMENT, Schedule, load_schedule
+from alphafoundry.models import missing_package
 
 _NOT_HERE = "asked by a desk on a clock alone (run), whose market is a folder that comes from it"
 
@@ -27,10 +28,6 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
         "reddit": "no agent here reads it",
         "twitter": "its interface is not free to use",
     },
-    "model_types": {
-        "lstm": "no network is built here; ridge and trees learn from the same days",
-        "transformer": "no network is built here; ridge and trees learn from the same days",
-    },
     "data_sources": {
         "yfinance": _NOT_HERE,
         "alpha_vantage": _NOT_HERE,
@@ -38,7 +35,6 @@ NOT_SERVED: Mapping[str, Mapping[str, str]] = {
     },
     "sync_types": {
         "fundamentals": "markets hold daily bars",
-        "news": "sentiment_fetch takes in headlines",
     },
 }
 """Parameter to the values of it that cannot be served, and why."""
@@ -84,7 +80,13 @@ def _left_out(schedule: Schedule) -> Iterator[tuple[str, str]]:
         parameters[name] = settings.parameters
     for name, given in parameters.items():
         for parameter, value in given.items():
-            served = NOT_SERVED.get(parameter, {})
             for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, str) and one in served:
-                    yield f"tasks.{name}.parameters.{parameter}: {one}", served[one]
+                reason = _why_not(parameter, one)
+                if reason is not None:
+                    yield f"tasks.{name}.parameters.{parameter}: {one}", reason
+
+
+def _why_not(parameter: str, value: Any) -> str | None:
+    if parameter == "model_types":
+        return missing_package(value)
+    return NOT_SERVED.get(parameter, {}).get(value) if isinstance(value, str) else None

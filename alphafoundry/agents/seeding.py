@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
+from alphafoundry.agents.algorithm_signals import live_algorithms
 from alphafoundry.agents.hours import ExchangeHours
 from alphafoundry.agents.workflow_signals import live_workflows
 from alphafoundry.errors import FoundryError, RunStopped
@@ -45,7 +46,7 @@ async def strategies_for(
     """
     found = _known_strategies(store, panel, session)
     if found.strategies:
-        return _with_workflows(found, store, panel, session)
+        return _with_others(found, store, panel, session)
     last = max(one.day for one in hours.sessions if one.day < session)
     progress.say(f"No strategies yet: searching {simulations} alphas on the days to {last}")
     before = panel.until(last)
@@ -63,13 +64,20 @@ async def strategies_for(
             f"no strategy may trade on {session}: {reasons}; give a longer search with "
             f"--seeding {simulations * 2}, or begin later than {last + timedelta(days=1)}"
         )
-    return _with_workflows(found, store, panel, session)
+    return _with_others(found, store, panel, session)
 
 
-def _with_workflows(alphas: Selection, store: Store, panel: Panel, session: date) -> Selection:
-    """Return alphas with the workflows of the store that may trade beside them."""
-    others = live_workflows(store, session=session, market_id=panel.market_id)
-    return Selection((*alphas.strategies, *others.strategies), {**alphas.refused, **others.refused})
+def _with_others(alphas: Selection, store: Store, panel: Panel, session: date) -> Selection:
+    """Return alphas with the workflows and algorithms of the store that may trade beside them."""
+    found = (
+        alphas,
+        live_workflows(store, session=session, market_id=panel.market_id),
+        live_algorithms(store, panel, session=session),
+    )
+    return Selection(
+        tuple(one for part in found for one in part.strategies),
+        {name: reason for part in found for name, reason in part.refused.items()},
+    )
 
 
 def _known_strategies(store: Store, panel: Panel, session: date) -> Selection:

@@ -46,7 +46,7 @@ from alphafoundry.store.agents import (
     save_desk_report,
 )
 from alphafoundry.store.column_types import to_json
-from alphafoundry.trading.portfolio import NOT_TRADED, LiveStrategy, untraded
+from alphafoundry.trading.portfolio import LiveStrategy
 
 BEFORE_OPEN = 60 * 60
 """Seconds before the first open at which a desk begins."""
@@ -471,14 +471,7 @@ class DeskSimulation:
             research=self._research,
             cpu=dict(self.simulator.cpu),
             digest=digest.hexdigest(),
-            left_out=(
-                *self._schedule.left_out,
-                *(
-                    (f"{count} {kind} of the store", NOT_TRADED[kind])
-                    for kind, count in untraded(self._store).items()
-                    if count
-                ),
-            ),
+            left_out=self._schedule.left_out,
             clock="simulated" if self.floor.simulated else "replay",
         )
         # A desk with a report is done: a kill before would leave its last session untold.

@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -114,6 +115,59 @@ def race(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What an algorithm would hold.
+
+    Attributes
+    ----------
+    dates : datetime64[D] array of shape (n_days,), the days from the first decision on
+    tickers : names, in the order of the second axis of `invested`
+    invested : part of each ticker's account that is in shares at the close of a day, once its order
+        of that day is filled at this close; shape (n_days, n_tickers). NaN where the ticker has no
+        bar, and from the day on which the algorithm is out
+    calls, failed_calls : how often it was asked, and how often it raised or answered no order
+    failure : why it is out; None where it is not
+    """
+
+    dates: NDArray[np.datetime64]
+    tickers: tuple[str, ...]
+    invested: NDArray[np.float64]
+    calls: int
+    failed_calls: int
+    failure: Failure | None
+
+
+def follow(
+    source: str | Validated, bars: Sequence[TickerBars], settings: ArenaSettings
+) -> Followed:
+    """Return what an algorithm holds on each day, in an account of its own for each ticker.
+
+    It is asked as in a race, and sees a day's bars when that day is asked about. Row t of what is
+    returned follows from bars up to t.
+
+    Raises MarketError where no ticker has more bars than the warm-up.
+    """
+    course = RaceDays(chosen_bars(bars, settings), settings)
+    invested = np.full((len(course.dates), len(course.bars)), np.nan)
+
+    def note(outcome: _Outcome, index: int) -> None:
+        for ticker, _, bar in course.rows[index]:
+            filled = copy(outcome.accounts[ticker])
+            filled.fill(bar[3])
+            invested[index, ticker] = filled.shares * bar[3] / filled.value(bar[3])
+
+    outcome = _run(Entry("followed", source), course, settings, Sandbox(), _never, note)
+    return Followed(
+        dates=course.dates,
+        tickers=tuple(each.ticker for each in course.bars),
+        invested=invested,
+        calls=outcome.calls,
+        failed_calls=outcome.failed_calls,
+        failure=outcome.failure,
+    )
+
+
 @dataclass
 class _Outcome:
     entry: Entry
@@ -154,6 +208,7 @@ def _run(
     settings: ArenaSettings,
     sandbox: Sandbox,
     stopped: Callable[[], bool],
+    note: Callable[[_Outcome, int], None] | None = None,
 ) -> _Outcome:
     outcome = _outcome(entry, course, settings)
     tickers = [bars.ticker for bars in course.bars]
@@ -169,6 +224,8 @@ def _run(
                         raise AlgorithmError(_STOPPED)
                     day = course.day(index)
                     _advance(outcome, course, index, running.decide, settings)
+                    if note is not None:
+                        note(outcome, index)
             finally:
                 outcome.calls, outcome.seconds = running.calls, running.seconds
     except RefusedCode as error:

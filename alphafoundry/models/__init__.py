@@ -13,7 +13,7 @@ from alphafoundry.models.fitting import (
     Ridge,
     Trees,
     fit,
-    has_trees,
+    missing_package,
     read_model,
 )
 from alphafoundry.models.judging import (
@@ -24,6 +24,7 @@ from alphafoundry.models.judging import (
     book_returns,
     open_vault,
 )
+from alphafoundry.models.networks import WINDOW, Network
 from alphafoundry.models.samples import (
     HORIZON,
     Samples,
@@ -37,11 +38,13 @@ __all__ = [
     "ENOUGH",
     "HORIZON",
     "MOST_ROWS",
+    "WINDOW",
     "Bet",
     "Candidate",
     "Ensemble",
     "FittedModel",
     "Kind",
+    "Network",
     "Ridge",
     "Samples",
     "Search",
@@ -51,7 +54,7 @@ __all__ = [
     "book_returns",
     "candidates",
     "fit",
-    "has_trees",
+    "missing_package",
     "open_vault",
     "predictions",
     "rank_information",

@@ -1,7 +1,7 @@
-"""Models of two kinds, and their mean: ridge regression, and trees by LightGBM.
+"""Models: ridge regression, trees by LightGBM, the mean of both, and small networks.
 
-A model is written as text that is read back without running anything: coefficients as JSON, trees
-in LightGBM's own format.
+A model is written as text that is read back without running anything: coefficients and networks as
+JSON, trees in LightGBM's own format.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError, EvidenceError
+from alphafoundry.models.networks import NETWORKS, WINDOW, NetworkKind, learn, read_network
 from alphafoundry.models.samples import Samples
 
 Array = NDArray[np.float64]
-Kind = Literal["ridge", "lightgbm", "ensemble"]
+Kind = Literal["ridge", "lightgbm", "ensemble"] | NetworkKind
 
 MOST_ROWS = 400_000
 """Samples that trees learn from at most; ridge takes every one, since that costs a sum."""
+
+MOST_WINDOWS = 50_000
+"""Samples that a network learns from at most, which sees several days in each."""
 
 
 class FittedModel(Protocol):
@@ -34,8 +38,13 @@ class FittedModel(Protocol):
         """What it is."""
         ...
 
+    @property
+    def window(self) -> int:
+        """Days of features that it sees."""
+        ...
+
     def predict(self, features: Array) -> Array:
-        """Return the forecast of each row of (n_samples, n_features)."""
+        """Return the forecast of each sample that `Samples.looked_at` gives for its window."""
         ...
 
     def to_text(self) -> str:
@@ -49,6 +58,7 @@ class Ridge:
 
     coefficients: Array
     kind: Kind = "ridge"
+    window: ClassVar[int] = 1
 
     def predict(self, features: Array) -> Array:
         """Return the forecast of each row."""
@@ -63,10 +73,12 @@ class Trees:
     """Boosted trees (LightGBM, extra `models`)."""
 
     kind: Kind = "lightgbm"
+    window = 1
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._booster = _lightgbm().Booster(model_str=text)
+        _refuse_missing(self.kind)
+        self._booster = importlib.import_module("lightgbm").Booster(model_str=text)
 
     def __repr__(self) -> str:
         return f"Trees({self._booster.num_trees()} trees)"
@@ -86,6 +98,7 @@ class Ensemble:
 
     members: tuple[FittedModel, ...]
     kind: Kind = "ensemble"
+    window: ClassVar[int] = 1
 
     def predict(self, features: Array) -> Array:
         """Return the mean forecast of each row."""
@@ -96,9 +109,28 @@ class Ensemble:
         return json.dumps([[one.kind, one.to_text()] for one in self.members])
 
 
-def has_trees() -> bool:
-    """Return whether LightGBM is installed."""
-    return importlib.util.find_spec("lightgbm") is not None
+_LEARN_BY: Mapping[str, tuple[str, str]] = {
+    "lightgbm": ("lightgbm", "models"),
+    "ensemble": ("lightgbm", "models"),
+    "lstm": ("autograd", "deep"),
+    "transformer": ("autograd", "deep"),
+}
+"""Kind to the package that it learns by, and the extra that brings it."""
+
+
+def missing_package(kind: Kind) -> str | None:
+    """Return what a kind of model needs to learn and how to install it, None where it is there."""
+    package, extra = _LEARN_BY.get(kind, ("numpy", ""))
+    if importlib.util.find_spec(package) is not None:
+        return None
+    return f"learns by the package {package}; run: make install EXTRAS={extra}"
+
+
+def _refuse_missing(kind: Kind) -> None:
+    """Raise ConfigurationError where the package that a kind of model learns by is not there."""
+    missing = missing_package(kind)
+    if missing is not None:
+        raise ConfigurationError(f"{kind}: {missing}")
 
 
 def fit(
@@ -116,10 +148,12 @@ def fit(
     Parameters
     ----------
     settings : of the kind: `penalty` of ridge, as a share of the features' mean square; `leaves`,
-        `trees` and `rate` of LightGBM
+        `trees` and `rate` of LightGBM; `units` and `steps` of a network
 
-    Raises EvidenceError without samples, ConfigurationError where LightGBM is not installed.
+    Raises EvidenceError without samples, ConfigurationError where what it learns by is not
+    installed.
     """
+    _refuse_missing(kind)
     if kind == "ensemble":
         return Ensemble(
             tuple(
@@ -127,12 +161,17 @@ def fit(
                 for one in ("ridge", "lightgbm")
             )
         )
-    most = most_rows if kind == "lightgbm" else samples.target.size
-    features, target = samples.rows(start, end, most=most, seed=seed)
-    if len(target) < 10 * features.shape[1]:
-        raise EvidenceError(f"{len(target)} samples are too few for {features.shape[1]} features")
+    most = samples.target.size if kind == "ridge" else most_rows
+    window = 1
+    if kind in NETWORKS:
+        most, window = min(most, MOST_WINDOWS), WINDOW
+    features, target = samples.rows(start, end, most=most, seed=seed, window=window)
+    if len(target) < 10 * features.shape[-1]:
+        raise EvidenceError(f"{len(target)} samples are too few for {features.shape[-1]} features")
     if kind == "ridge":
         return _ridge(features, target, float(settings.get("penalty", 0.01)))
+    if kind in ("lstm", "transformer"):
+        return learn(kind, features, target, settings=settings, seed=seed)
     return _trees(features, target, settings, seed)
 
 
@@ -142,6 +181,8 @@ def read_model(kind: str, text: str) -> FittedModel:
         return Ridge(np.array(json.loads(text), dtype=np.float64))
     if kind == "lightgbm":
         return Trees(text)
+    if kind in ("lstm", "transformer"):
+        return read_network(kind, text)
     return Ensemble(tuple(read_model(name, inner) for name, inner in json.loads(text)))
 
 
@@ -153,7 +194,7 @@ def _ridge(features: Array, target: Array, penalty: float) -> Ridge:
 
 
 def _trees(features: Array, target: Array, settings: Mapping[str, Any], seed: int) -> Trees:
-    lightgbm = _lightgbm()
+    lightgbm = importlib.import_module("lightgbm")
     found = lightgbm.train(
         {
             "objective": "regression",
@@ -171,12 +212,3 @@ def _trees(features: Array, target: Array, settings: Mapping[str, Any], seed: in
         num_boost_round=int(settings.get("trees", 60)),
     )
     return Trees(found.model_to_string())
-
-
-def _lightgbm() -> Any:
-    try:
-        return importlib.import_module("lightgbm")
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "trees need the package lightgbm; run: make install EXTRAS=models"
-        ) from None

@@ -53,8 +53,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.dates)
 
-    def rows(self, start: int, end: int, *, most: int, seed: int) -> tuple[Array, Array]:
-        """Return features (n_samples, n_features) and targets of days `start` up to `end`.
+    def rows(
+        self, start: int, end: int, *, most: int, seed: int, window: int = 1
+    ) -> tuple[Array, Array]:
+        """Return features, as `looked_at` gives them, and targets of days `start` up to `end`.
 
         Names of which an alpha says nothing, or whose target is not known, are left out; of more
         than `most` samples so many are drawn.
@@ -64,8 +66,22 @@ class Samples:
         if len(places) > most:
             draw = np.random.default_rng(seed)
             places = np.sort(draw.choice(places, size=most, replace=False))
-        features = self.features[start:end].reshape(-1, self.features.shape[2])[places]
-        return features, self.target[start:end].ravel()[places]
+        days, names = np.unravel_index(places, said.shape)
+        return self.looked_at(days + start, names, window), self.target[days + start, names]
+
+    def looked_at(self, days: NDArray[np.intp], names: NDArray[np.intp], window: int = 1) -> Array:
+        """Return the features of some days and names, both of shape (n_samples,).
+
+        Shape (n_samples, n_features) with a window of one day; otherwise those of so many days up
+        to each day, shape (n_samples, window, n_features), 0 before the first.
+        """
+        if window == 1:
+            single: Array = self.features[days, names]
+            return single
+        rows = days[:, None] - np.arange(window - 1, -1, -1)
+        found: Array = self.features[np.maximum(rows, 0), names[:, None]]
+        found[rows < 0] = 0.0
+        return found
 
 
 def samples_of(panel: Panel, scores: Array, *, days: int) -> Samples:

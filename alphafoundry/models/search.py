@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.models.fitting import MOST_ROWS, FittedModel, Kind, fit
 from alphafoundry.models.judging import VaultResult, beats, book_returns, open_vault
+from alphafoundry.models.networks import NETWORKS
 from alphafoundry.models.samples import HORIZON, Samples, rank_information, walk_forward
 from alphafoundry.seeds import generator, seed_number
 
@@ -54,16 +55,24 @@ class Search:
     trials: int
 
 
-def candidates(kinds: Sequence[Kind], mode: Mode, *, most_trees: int = 100) -> list[Candidate]:
-    """Return what is tried: one, two or four settings of each kind, ridge always first."""
+def candidates(kinds: Sequence[Kind], mode: Mode, *, most_iterations: int = 100) -> list[Candidate]:
+    """Return what is tried: one, two or four settings of each kind, ridge always first.
+
+    A network, which costs the most, has one setting.
+
+    most_iterations : trees of a model, or steps of a network, at most
+    """
     count = _BUDGET[mode]
     found = [Candidate("ridge", {"penalty": penalty}) for penalty in _RIDGE[:count]]
     for kind in kinds:
         if kind == "ridge":
             continue
+        if kind in NETWORKS:
+            found.append(Candidate(kind, {"units": 16, "steps": min(50, most_iterations)}))
+            continue
         for number in range(count):
             leaves, trees = _TREES[number]
-            given: dict[str, float] = {"leaves": leaves, "trees": min(trees, most_trees)}
+            given: dict[str, float] = {"leaves": leaves, "trees": min(trees, most_iterations)}
             if kind == "ensemble":
                 given = {"penalty": _RIDGE[number], **given}
             found.append(Candidate(kind, given))
@@ -72,11 +81,11 @@ def candidates(kinds: Sequence[Kind], mode: Mode, *, most_trees: int = 100) -> l
 
 def predictions(model: FittedModel, samples: Samples, start: int, end: int) -> Array:
     """Return the forecasts of some days, shape (n_days, n_instruments); 0 has none."""
-    features = samples.features[start:end]
-    said = (features != 0.0).any(axis=2)
+    said = (samples.features[start:end] != 0.0).any(axis=2)
     found = np.zeros(said.shape)
     if said.any():
-        found[said] = model.predict(features[said])
+        days, names = np.nonzero(said)
+        found[said] = model.predict(samples.looked_at(days + start, names, model.window))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What headlines say: read from feeds or made for a generated market, and scored from -1 to 1.
+"""What headlines say: of feeds, vendors or a generated market, scored from -1 to 1.
 
     score_headline("Harlan cuts costs, lifts outlook").value      # above 0
 
@@ -6,7 +6,15 @@ Scores are of a finance lexicon of this project's own, with events, negation and
 """
 
 from alphafoundry.sentiment.feeds import Entry, FeedAnswer, FeedReader
-from alphafoundry.sentiment.headlines import Headline, symbols_in
+from alphafoundry.sentiment.headlines import Headline, Told, symbols_in
+from alphafoundry.sentiment.news_vendors import (
+    NEWS_VENDORS,
+    NewsQuotaExhausted,
+    NewsVendor,
+    VendorEntry,
+    match_tickers,
+    news_vendor_of,
+)
 from alphafoundry.sentiment.scoring import Score, score_headline
 from alphafoundry.sentiment.synthetic import (
     LEAN_DAYS,
@@ -23,18 +31,25 @@ from alphafoundry.sentiment.value import (
 
 __all__ = [
     "LEAN_DAYS",
+    "NEWS_VENDORS",
     "Entry",
     "FeedAnswer",
     "FeedReader",
     "Foretold",
     "Headline",
+    "NewsQuotaExhausted",
+    "NewsVendor",
     "Planted",
     "Score",
+    "Told",
+    "VendorEntry",
     "balanced_accuracy",
     "classified",
     "foretold",
     "headlines_of_session",
     "lean_returns",
+    "match_tickers",
+    "news_vendor_of",
     "score_headline",
     "symbols_in",
 ]

@@ -51,18 +51,18 @@ def _entries(content: bytes, now: int, longest: int) -> Iterator[tuple[str, str,
     if not parsed.get("version"):
         raise _NoFeed("is neither RSS nor Atom")
     for one in parsed.entries[:MOST_ENTRIES]:
-        title = _printable(one.get("title"))[:longest]
+        title = printable(one.get("title"))[:longest]
         if not title:
             continue
-        url = _printable(one.get("link"))
+        url = printable(one.get("link"))
         stamp = one.get("published_parsed") or one.get("updated_parsed")
         # A date without a zone is taken as UTC; one that has not come yet cannot be true.
         published = calendar.timegm(stamp) if stamp and 1 <= stamp[0] <= MAXYEAR else now
-        identity = _printable(one.get("id")) or f"{url} {title}"
+        identity = printable(one.get("id")) or f"{url} {title}"
         yield identity, title, url, min(max(published, 0), now)
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
     """Return a text in one line, without what steers terminals or no database takes."""
     words = ("" if value is None else str(value)).split()
     return "".join(sign for sign in " ".join(words) if sign.isprintable())

@@ -52,3 +52,30 @@ def symbols_in(title: str, known: Iterable[str], aliases: Mapping[str, str]) -> 
         if symbol in names and re.search(rf"\b{re.escape(alias.lower())}\b", lowered):
             found.add(symbol)
     return tuple(sorted(found))
+
+
+class Told:
+    """What was told already, by whatever source.
+
+    Two headlines are one where they have the same words and share a name, or either is about none.
+
+    Parameters
+    ----------
+    earlier : (title, symbols) of those that are known
+    """
+
+    def __init__(self, earlier: Iterable[tuple[str, Iterable[str]]]) -> None:
+        self._names: dict[str, list[set[str]]] = {}
+        for title, symbols in earlier:
+            self._names.setdefault(_words(title), []).append(set(symbols))
+
+    def is_new(self, one: Headline) -> bool:
+        """Return whether a headline was not told before; from now on it was."""
+        names, before = set(one.symbols), self._names.setdefault(_words(one.title), [])
+        repeats = any(not names or not other or names & other for other in before)
+        before.append(names)
+        return not repeats
+
+
+def _words(title: str) -> str:
+    return " ".join(re.findall(r"\w+", title.casefold()))

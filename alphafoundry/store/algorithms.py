@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from sqlalchemy import and_, or_, select, update
@@ -60,6 +60,58 @@ class RaceLine:
     seconds_per_call: float | None = None
     failure: str | None = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RacedAlgorithm:
+    """One of the best of a race, with the data that ranked it.
+
+    Attributes
+    ----------
+    source : the program
+    tickers : that it was raced on
+    sharpe : annualised, of the race's days
+    market_id, data_until : of the race
+    """
+
+    algorithm_id: int
+    model: str
+    source: str
+    tickers: tuple[str, ...]
+    sharpe: float
+    market_id: str | None
+    data_until: date | None
+
+
+def raced_candidates(store: Store) -> list[RacedAlgorithm]:
+    """Return the candidates of all races, each as its newest race ranked it, the best first.
+
+    Of those with the same Sharpe ratio the oldest comes first; without one, none.
+    """
+    query = (
+        select(AlgorithmRow, RaceResultRow)
+        .join(RaceResultRow, RaceResultRow.algorithm_id == AlgorithmRow.id)
+        .where(
+            AlgorithmRow.candidate,
+            RaceResultRow.failure.is_(None),
+        )
+        .order_by(RaceResultRow.id)
+    )
+    with store.session() as session:
+        found = {
+            row.id: RacedAlgorithm(
+                row.id,
+                row.model,
+                row.source,
+                tuple(line.tickers),
+                line.sharpe,
+                line.market_id,
+                line.data_until,
+            )
+            for row, line in session.execute(query)
+            if row.source is not None and line.sharpe is not None
+        }
+    return sorted(found.values(), key=lambda one: (-one.sharpe, one.algorithm_id))
 
 
 def plan_algorithms(

@@ -50,6 +50,8 @@ def test_metrics_come_from_the_store(client) -> None:
     text = client.get("/metrics").text
     assert 'foundry_agent_health{desk="small",agent="meta_control"} 1.0' in text
     assert "foundry_desk_state" in text
+    for name in ("success_rate", "failures_in_row", "run_seconds"):
+        assert f'foundry_agent_{name}{{desk="small",agent="meta_control"}}' in text
 
 
 def test_a_counterfactual_has_no_metrics(client) -> None:

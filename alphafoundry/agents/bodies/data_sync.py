@@ -44,7 +44,7 @@ class DataSyncParameters(Parameters):
     data_sources : "market" is the market that the desk was started with. Of the others the one
         that the market's folder comes from is asked, on a clock; "polygon" is Massive, "files" are
         files of bars
-    sync_types : "market_data" are its bars; others are left out
+    sync_types : "market_data" are its bars; "news" are taken in by sentiment_fetch, others left out
     data_validation : whether new bars are looked at for gaps and faults
     """
 

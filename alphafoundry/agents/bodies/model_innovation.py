@@ -17,7 +17,7 @@ from alphafoundry.models import (
     Bet,
     Kind,
     candidates,
-    has_trees,
+    missing_package,
     samples_of,
     search,
 )
@@ -31,8 +31,6 @@ ROWS_IN_SIMULATION = 20_000
 _HALF_SPREAD = 0.5e-4
 """Fraction of a trade for each basis point of the whole spread that is expected."""
 
-ModelType = Literal["ridge", "lightgbm", "ensemble", "lstm", "transformer"]
-
 
 class InnovationParameters(Parameters):
     """Parameters of model_innovation.
@@ -42,16 +40,16 @@ class InnovationParameters(Parameters):
     innovation_mode : settings tried of each type: one conservative, two exploratory, four
         aggressive
     model_types : ridge is always among them; "lightgbm" and "ensemble" need the extra `models`;
-        networks are left out
+        "lstm" and "transformer" need the extra `deep`
     validation_split : share of the days that is the vault
-    max_iterations : trees of a model at most
+    max_iterations : trees, or steps of learning, of a model at most
     days : of samples, the last ones
     every_sessions : between two searches
     most_in_simulation : searches of a whole simulated desk
     """
 
     innovation_mode: Literal["conservative", "exploratory", "aggressive"] = "exploratory"
-    model_types: tuple[ModelType, ...] = ("ridge",)
+    model_types: tuple[Kind, ...] = ("ridge",)
     validation_split: float = Field(0.2, ge=0.1, le=0.5)
     max_iterations: int = Field(100, ge=1)
     days: int = Field(750, ge=LEAST_DAYS)
@@ -106,13 +104,10 @@ def _search(
     # A model learns from alphas, not from what another model makes of them.
     places = [n for n, one in enumerate(history.strategies) if not is_model(one)]
     samples = samples_of(panel, history.scores[places], days=given.days)
-    kinds: list[Kind] = [
-        kind
-        for kind in ("ridge", "lightgbm", "ensemble")
-        if kind in given.model_types and (kind == "ridge" or has_trees())
-    ]
-    left_out = [one for one in given.model_types if one not in kinds]
-    tried = candidates(kinds, given.innovation_mode, most_trees=given.max_iterations)
+    asked = dict.fromkeys(given.model_types)
+    kinds = [one for one in asked if missing_package(one) is None]
+    left_out = [one for one in asked if one not in kinds]
+    tried = candidates(kinds, given.innovation_mode, most_iterations=given.max_iterations)
     before = known[-1].trials if known else 0
     found = search(
         samples,

@@ -21,6 +21,7 @@ from alphafoundry.evidence import cusum_threshold, lower_cusum
 from alphafoundry.models import (
     ENOUGH,
     HORIZON,
+    WINDOW,
     Bet,
     Samples,
     predictions,
@@ -44,7 +45,8 @@ OWN = "model_validation"
 ALLOWANCE = 0.1
 """Deviations of a day's rank correlation that a champion may lie below half of its vault's mean."""
 
-_MARGIN = 5
+_MARGIN = WINDOW
+"""Days of scores before the first forecast, which a network looks at."""
 
 
 class ValidationParameters(Parameters):

@@ -38,16 +38,13 @@ from alphafoundry.trading.portfolio.rebalancing import (
 from alphafoundry.trading.portfolio.risk_model import RiskModel, fit_risk_model
 from alphafoundry.trading.portfolio.signals import SignalHistory
 from alphafoundry.trading.portfolio.strategies import (
-    NOT_TRADED,
     LiveStrategy,
     Selection,
     live_strategies,
     seed_strategies,
-    untraded,
 )
 
 __all__ = [
-    "NOT_TRADED",
     "Answer",
     "BookValues",
     "CorporateAction",
@@ -68,5 +65,4 @@ __all__ = [
     "parity_pnl",
     "seed_strategies",
     "trade_to_weights",
-    "untraded",
 ]

@@ -8,12 +8,10 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
 
 from alphafoundry.simulation.correlation import pnl_correlation
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.store import (
-    AlgorithmRow,
     AlphaRow,
     DailyPnl,
     Store,
@@ -27,12 +25,6 @@ from alphafoundry.store import (
 
 MOST_ALIKE = 0.7
 """Two alphas whose daily PnL is more correlated than this are one idea; the better one trades."""
-
-NOT_TRADED: Mapping[str, str] = {
-    "algorithms": "an algorithm orders shares of its race's tickers by itself; that is no forecast "
-    "of every name, which could be weighed beside those of alphas",
-}
-"""Kinds of finds that no desk trades yet, and why."""
 
 _CANDIDATES = 10
 """Rows looked at for each strategy wanted: most of the best are variants of one idea."""
@@ -187,15 +179,6 @@ def seed_strategies(
         hopeful=False,
         seeded=True,
     )
-
-
-def untraded(store: Store) -> dict[str, int]:
-    """Return each kind of finds that no desk trades to how many the store holds; see NOT_TRADED."""
-    with store.session() as session:
-        algorithms = session.scalar(
-            select(func.count()).select_from(AlgorithmRow).where(AlgorithmRow.candidate)
-        )
-    return {"algorithms": algorithms or 0}
 
 
 def _settings(row: AlphaRow) -> SimulationSettings:

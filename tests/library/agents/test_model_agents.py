@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+from datetime import date
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.model_signals import is_model, rule_weights
+from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.strategy_book import set_model_state, set_state, strategy_returns
-from alphafoundry.models import read_model
+from alphafoundry.models import fit, predictions, read_model, samples_of
 from alphafoundry.simulation.pnl import lag
 from alphafoundry.store.agents import read_control_decisions
-from alphafoundry.store.models import change_model, read_information, read_models
+from alphafoundry.store.models import change_model, open_predictions, read_information, read_models
 from alphafoundry.store.strategies import read_strategies
 from alphafoundry.trading.portfolio import LiveStrategy
 from alphafoundry.trading.portfolio.signals import signal_history
@@ -21,6 +27,7 @@ from tests.library.agents.small_desks import small_panel
 from tests.library.trading.markets import REVERSAL, market, strategy
 
 INNOVATION = known_agents()["model_innovation"]
+SCHEDULE = Path(__file__).parents[3] / "config/task_schedule.yaml"
 VALIDATION = known_agents()["model_validation"]
 RESEARCH = known_agents()["strategy_research"]
 FEATURES = [
@@ -38,9 +45,8 @@ def at(floor, row: int) -> int:
 def test_a_model_of_what_is_planted_becomes_champion_and_steps_down_when_it_fails(tmp_path):
     with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
         floor.trade(FEATURES)
-        found = tick(floor, INNOVATION, at(floor, 330), model_types=("ridge", "lstm"))
+        found = tick(floor, INNOVATION, at(floor, 330), model_types=("ridge",))
         assert "goes into the shadow" in found.summary
-        assert "left out: lstm" in found.summary
         (model,) = read_models(floor.store, "small")
         assert (model.state, model.opening, model.trials) == ("shadow", 1, 2)
         told = tick(floor, VALIDATION, at(floor, 340))
@@ -59,6 +65,43 @@ def test_a_model_of_what_is_planted_becomes_champion_and_steps_down_when_it_fail
         change_model(floor.store, "small", champion.model, {"evidence": evidence})
         told = tick(floor, VALIDATION, at(floor, 410))
         assert "champion -> retired: CUSUM" in told.summary
+
+
+def test_what_is_not_installed_is_left_out_and_told(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "autograd" else find(name)
+    )
+    with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
+        floor.trade(FEATURES)
+        types = ("lstm", "ridge", "transformer")
+        found = tick(floor, INNOVATION, at(floor, 330), model_types=types)
+    assert found.figures["trials"] == 2
+    assert found.summary.endswith("left out: lstm, transformer")
+    told = dict(checked_schedule(SCHEDULE).left_out)
+    for kind in ("lstm", "transformer"):
+        assert "EXTRAS=deep" in told[f"tasks.model_innovation.parameters.model_types: {kind}"]
+
+
+def test_a_network_in_the_shadow_foretells_new_days_as_it_would_foretell_all(tmp_path):
+    pytest.importorskip("autograd", reason="networks learn by the extra deep")
+    with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
+        floor.trade(FEATURES)
+        tick(floor, INNOVATION, at(floor, 330), model_types=("ridge", "lstm"))
+        (row,) = read_models(floor.store, "small")
+        assert set(row.evidence["walk_forward"]) > {"lstm (units 16, steps 50)"}
+        scores = floor.rebalancer().history.scores
+        samples = samples_of(floor.panel, scores, days=len(floor.panel.dates))
+        network = fit("lstm", samples, 0, 300, settings={"units": 4, "steps": 2}, seed=1)
+        change_model(floor.store, "small", row.model, {"kind": "lstm", "text": network.to_text()})
+        tick(floor, VALIDATION, at(floor, 340))
+        stored = open_predictions(floor.store, "small", row.model, until=date.max)
+        assert stored
+        for one in stored:
+            place = int(np.searchsorted(samples.dates, np.datetime64(one.day)))
+            expected = predictions(network, samples, place, place + 1)[0]
+            found = np.frombuffer(one.forecasts, "<f4")
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_the_champion_s_forecasts_incubate_trade_and_end_with_it(tmp_path):

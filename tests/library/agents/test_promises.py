@@ -135,6 +135,21 @@ def test_health_is_success_over_all_and_1_where_nothing_ran():
     assert state.health(NOON + 20 * 60) == pytest.approx((1.0 + 1.0) / (1.5 + 1.0))
 
 
+def test_how_long_runs_take_is_a_mean_in_which_the_last_ones_count_most():
+    state = AgentState(60.0, since=NOON)
+    for outcome in ("idle", "missed", "blocked"):
+        state.fold(outcome, NOON)
+    assert state.took is None
+    for _ in range(50):
+        state.fold("ran", NOON, took=10.0)
+    assert state.took == 10.0
+    state.fold("failed", NOON, took=20.0)
+    assert 10.0 < state.took < 15.0
+    for _ in range(50):
+        state.fold("ran", NOON, took=20.0)
+    assert state.took == pytest.approx(20.0, abs=0.1)
+
+
 def test_what_takes_longer_than_its_duration_is_told_and_costs_score(tmp_path):
     schedule = schedule_of(
         tmp_path,

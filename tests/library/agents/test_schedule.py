@@ -35,7 +35,6 @@ def test_what_cannot_be_served_is_told():
         "asset_classes: crypto",
         "timeframes: 1h",
         "sources: twitter",
-        "model_types: lstm",
     ):
         assert any(key.endswith(value) for key in told), value
     assert len(checked_schedule(SCHEDULE).tasks) == 16

@@ -21,8 +21,8 @@ from alphafoundry.market.market_folder import is_market_folder, read_market_fold
 from alphafoundry.market.sessions import NEW_YORK, session_days
 from alphafoundry.market.update import update_market
 from alphafoundry.market.update_sources import vendor_source
+from alphafoundry.market.vendor_web import QuotaExhausted
 from alphafoundry.market.vendors import (
-    QuotaExhausted,
     Vendor,
     alpaca,
     alpha_vantage,
@@ -156,7 +156,7 @@ def test_bars_come_on_the_day_of_new_york(name: str) -> None:
         ("massive", aggregates(c="soon"), "c is 'soon'"),
         ("massive", aggregates(c=-1), "not above 0"),
         ("massive", {"status": "ERROR", "error": f"bad key {KEY}"}, "bad key"),
-        ("massive", {"status": "OK", "results": {}}, "no list of bars"),
+        ("massive", {"status": "OK", "results": {}}, "no list of objects"),
         ("massive", {"status": "OK", "ticker": "BBB", "results": []}, "'BBB' came"),
         ("massive", {"status": "OK", "next_url": "http://elsewhere/x"}, "elsewhere"),
         ("massive", [1], "list came"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-from alphafoundry.errors import EvidenceError
+from alphafoundry.errors import ConfigurationError, EvidenceError
 from alphafoundry.models import (
     HORIZON,
+    WINDOW,
     Bet,
+    Network,
     Samples,
     book_returns,
     candidates,
@@ -45,7 +48,7 @@ def searched(seed: int, kinds: tuple[Any, ...] = (), **strength: float):
     found, returns = samples(seed, **strength)
     return search(
         found,
-        candidates(kinds, "exploratory", most_trees=40),
+        candidates(kinds, "exploratory", most_iterations=60),
         returns,
         vault_share=0.2,
         opening=1,
@@ -120,6 +123,116 @@ def test_trees_find_the_planted_interaction_that_ridge_cannot() -> None:
 def test_trees_do_not_take_the_place_of_ridge_where_all_is_linear() -> None:
     pytest.importorskip("lightgbm")
     assert searched(5, ("lightgbm",), linear=0.15).chosen.kind == "ridge"
+
+
+def test_a_window_holds_the_days_before_and_nothing_after_and_zeros_before_the_first() -> None:
+    found, _ = samples(9)
+    days, names = np.array([0, 2, 100]), np.array([5, 6, 7])
+    windows = found.looked_at(days, names, 4)
+    assert windows.shape == (3, 4, FEATURES)
+    assert not windows[0, :3].any()
+    np.testing.assert_array_equal(windows[0, 3], found.features[0, 5])
+    np.testing.assert_array_equal(windows[1, 1:], found.features[:3, 6])
+    np.testing.assert_array_equal(windows[2], found.features[97:101, 7])
+    np.testing.assert_array_equal(windows[:, -1], found.looked_at(days, names))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+class TestNetworks:
+    def test_one_finds_what_is_planted_and_ridge_cannot_and_reads_back(self, kind: Any) -> None:
+        pytest.importorskip("autograd", reason="networks learn by the extra deep")
+        found = searched(4, (kind,), together=0.3)
+        assert found.chosen.kind == kind
+        assert found.vault.passed
+        again = read_model(kind, found.model.to_text())
+        given, _ = samples(4, together=0.3)
+        np.testing.assert_array_equal(
+            predictions(again, given, 400, 402), predictions(found.model, given, 400, 402)
+        )
+
+    def test_one_does_not_take_the_place_of_ridge_without_reason(self, kind: Any) -> None:
+        pytest.importorskip("autograd", reason="networks learn by the extra deep")
+        assert searched(5, (kind,), linear=0.15).chosen.kind == "ridge"
+
+    def test_a_seed_gives_one_network_and_later_days_change_no_forecast(self, kind: Any) -> None:
+        pytest.importorskip("autograd", reason="networks learn by the extra deep")
+        given, _ = samples(6, linear=0.1)
+        settings = {"units": 4, "steps": 3}
+        one, same, other = (
+            fit(kind, given, 0, 100, settings=settings, seed=seed, most_rows=2000)
+            for seed in (1, 1, 2)
+        )
+        assert one.to_text() == same.to_text() != other.to_text()
+        whole = predictions(one, given, 0, DAYS)
+        cut = Samples(given.dates[:60], given.features[:60].copy(), given.target[:60])
+        np.testing.assert_array_equal(predictions(one, cut, 0, 60), whole[:60])
+        cut.features[59] = 7.0
+        np.testing.assert_array_equal(predictions(one, cut, 0, 59), whole[:59])
+
+    def test_one_is_foretold_with_and_learned_only_with_its_package(
+        self, kind: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("autograd", reason="networks learn by the extra deep")
+        given, _ = samples(6)
+        text = fit(kind, given, 0, 100, settings={"units": 4, "steps": 1}, seed=1).to_text()
+        monkeypatch.setitem(sys.modules, "autograd", None)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert predictions(read_model(kind, text), given, 0, 10).shape == (10, NAMES)
+        with pytest.raises(ConfigurationError, match=r"make install EXTRAS=deep"):
+            fit(kind, given, 0, 100, settings={}, seed=1)
+
+
+def lstm_by_hand(given: Any, days: np.ndarray) -> float:
+    """One sample, gate by gate, as Hochreiter and Schmidhuber's equations read."""
+
+    def logistic(value: Any) -> Any:
+        return 1.0 / (1.0 + np.exp(-value))
+
+    units = len(given["out"])
+    state, memory = np.zeros(units), np.zeros(units)
+    for day in days:
+        seen = [*(day / given["scale"]), *state]
+        sums = [
+            sum(one * given["gates"][row, column] for row, one in enumerate(seen))
+            + given["bias"][column]
+            for column in range(4 * units)
+        ]
+        enter, keep, leave, new = np.split(np.array(sums), 4)
+        memory = logistic(keep) * memory + logistic(enter) * np.tanh(new)
+        state = logistic(leave) * np.tanh(memory)
+    return float(sum(state * given["out"]))
+
+
+def transformer_by_hand(given: Any, days: np.ndarray) -> float:
+    """One sample, with attention of the last day to every day."""
+
+    def normed(row: np.ndarray) -> np.ndarray:
+        return (row - row.mean()) / np.sqrt(row.var() + 1e-5)
+
+    rows = [
+        (day / given["scale"]) @ given["in"] + place
+        for day, place in zip(days, given["place"], strict=True)
+    ]
+    asked = normed(rows[-1]) @ given["query"]
+    fits = [asked @ (normed(row) @ given["key"]) / np.sqrt(len(asked)) for row in rows]
+    weights = np.exp(4.0 * np.tanh(np.array(fits) / 4.0))
+    weights /= weights.sum()
+    heard = sum(w * (normed(row) @ given["value"]) for w, row in zip(weights, rows, strict=True))
+    last = rows[-1] + heard
+    wide = np.maximum(normed(last) @ given["wide"], 0.0)
+    return float((last + wide @ given["narrow"]) @ given["out"])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_a_network_is_its_equations_written_the_slow_way(kind: Any) -> None:
+    pytest.importorskip("autograd", reason="networks learn by the extra deep")
+    given, _ = samples(10, linear=0.2)
+    model = fit(kind, given, 0, 200, settings={"units": 3, "steps": 5}, seed=1, most_rows=4000)
+    assert isinstance(model, Network)
+    by_hand = lstm_by_hand if kind == "lstm" else transformer_by_hand
+    windows = given.looked_at(np.arange(50, 60), np.arange(10), WINDOW)
+    expected = [by_hand(model.parameters, one) for one in windows]
+    assert model.predict(windows) == pytest.approx(expected, abs=1e-12)
 
 
 def test_more_openings_and_more_trials_ask_for_more() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from alphafoundry.evidence import opening_level
-from alphafoundry.runs import open_run
 from alphafoundry.store import (
-    AlgorithmRow,
     AlphaRecord,
     DailyPnl,
     Finalist,
@@ -26,10 +24,8 @@ from alphafoundry.store import (
     record_alpha,
 )
 from alphafoundry.trading.portfolio import (
-    NOT_TRADED,
     live_strategies,
     seed_strategies,
-    untraded,
 )
 
 SERVICE, SESSION = "local:test", date(2021, 3, 1)
@@ -140,27 +136,3 @@ def test_a_fresh_desk_is_seeded_and_says_so(store: Store) -> None:
     assert names(store) == ["b"]
     seeded = seed_strategies(store, SERVICE, session=SESSION).strategies
     assert [(one.alpha_id, one.seeded) for one in seeded] == [("a", True), ("b", True)]
-
-
-def test_finds_that_no_desk_trades_are_counted(store: Store) -> None:
-    assert untraded(store) == {"algorithms": 0}
-    with open_run(store, flow="algorithms", service="race") as run, store.write() as session:
-        for position, candidate in enumerate((True, True, False)):
-            session.add(
-                AlgorithmRow(
-                    run_id=run.id,
-                    batch="one",
-                    position=position,
-                    model="m",
-                    provider="p",
-                    label="l",
-                    prompt_version="1",
-                    prompt="",
-                    status="ready",
-                    requests=1,
-                    candidate=candidate,
-                    created_at=datetime.now(UTC),
-                )
-            )
-    assert untraded(store) == {"algorithms": 2}
-    assert untraded(store).keys() == NOT_TRADED.keys()
