@@ -17,6 +17,10 @@ class ConfigurationError(FoundryError):
     """A configuration file, flag or environment variable is wrong."""
 
 
+class WrongText(FoundryError):
+    """A text that a person typed is too long, or not of the form that it must have."""
+
+
 class RunStopped(FoundryError):
     """A run was asked to stop; what had finished is kept."""
 
@@ -140,6 +144,10 @@ class StoreUnavailable(StoreError):
     """The database is busy or restarting; try again."""
 
     transient = True
+
+
+class NotInStore(StoreError):
+    """The store has nothing of the name or number that was asked for."""
 
 
 class TakenOver(StoreError):

@@ -32,7 +32,7 @@ from alphafoundry.agents.plain_status import metrics_text, plain_status
 from alphafoundry.agents.status import why
 from alphafoundry.agents.strategy_book import person_sets_state
 from alphafoundry.asgi import as_sent
-from alphafoundry.errors import ConfigurationError, FoundryError, StoreError
+from alphafoundry.errors import ConfigurationError, FoundryError, NotInStore, WrongText
 from alphafoundry.settings import load_settings
 from alphafoundry.store import Store, open_store
 from alphafoundry.store.agent_tables import AgentDeskRow, ClockKind
@@ -116,8 +116,9 @@ def application(store: Callable[[], Store], token: str | None) -> FastAPI:
 
 
 def _in_one_line(_: Request, problem: Exception) -> JSONResponse:
-    missing = isinstance(problem, StoreError) and "there is no" in str(problem)
-    return JSONResponse({"detail": str(problem)}, 404 if missing else 409)
+    kinds = ((NotInStore, 404), (WrongText, 422), (FoundryError, 409))
+    status = next(status for kind, status in kinds if isinstance(problem, kind))
+    return JSONResponse({"detail": str(problem)}, status)
 
 
 def _what_was_sent(_: Request, problem: Exception) -> JSONResponse:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -17,15 +17,14 @@ from tasks.prefect.discovery import running_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.responses import (
-        DeploymentResponse,
-        GlobalConcurrencyLimitResponse,
-    )
+    from prefect.client.schemas.responses import DeploymentResponse
 
 FRESH_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 MOST_RUNS = 50
-LIMITS_AT_ONCE = 200
+AT_ONCE = 200
+
+T = TypeVar("T")
 
 
 class PrefectServer:
@@ -93,8 +92,8 @@ def _look() -> PrefectView:
         return PrefectView("no Prefect server runs; `make up` or `make server` starts one", "")
     try:
         with _client(address) as client:
-            flows = {one.id: one.name for one in client.read_flows()}
-            deployments = client.read_deployments()
+            flows = {one.id: one.name for one in _every(client.read_flows)}
+            deployments = list(_every(client.read_deployments))
             names = {f"deployment:{one.id}": f"deployment {one.name}" for one in deployments}
             return PrefectView(
                 "",
@@ -108,7 +107,7 @@ def _look() -> PrefectView:
                             one.limit,
                             one.active_slots,
                         )
-                        for one in _limits(client)
+                        for one in _every(client.read_global_concurrency_limits)
                     ),
                     key=lambda cap: (-cap.active, cap.name),
                 ),
@@ -117,12 +116,14 @@ def _look() -> PrefectView:
         return PrefectView(f"Prefect does not answer: {_line(problem)}", _pages(address))
 
 
-def _limits(client: SyncPrefectClient) -> Iterator[GlobalConcurrencyLimitResponse]:
-    """Yield every concurrency limit; the server gives so many at once, ten where it is not told."""
+def _every(read: Callable[..., Sequence[T]]) -> Iterator[T]:
+    """Yield all that a list of Prefect's has; the server gives so many at once."""
     offset = 0
-    while found := client.read_global_concurrency_limits(limit=LIMITS_AT_ONCE, offset=offset):
+    while found := read(limit=AT_ONCE, offset=offset):
         yield from found
         offset += len(found)
+        if len(found) < AT_ONCE:
+            return
 
 
 def _deployments(

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from alphafoundry.agents.paper_account import DeskAccount
+from alphafoundry.agents.desk_account import DeskAccount
 from alphafoundry.clock import EASTERN
 from alphafoundry.errors import BrokerError, FoundryError
 from alphafoundry.market.panel import Panel

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from alphafoundry.agents.desk_account import broker_file
 from alphafoundry.agents.hours import ExchangeHours, seconds
-from alphafoundry.agents.paper_account import broker_file
 from alphafoundry.errors import FoundryError
 from alphafoundry.store import Store
 from alphafoundry.store.agents import desk_transaction, read_agent_desk, run_at_work

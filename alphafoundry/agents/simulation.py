@@ -20,11 +20,11 @@ from alphafoundry.agents.clocks import ReplayClock
 from alphafoundry.agents.closing import close_books
 from alphafoundry.agents.decisions import differing_decisions
 from alphafoundry.agents.desk import Desk
+from alphafoundry.agents.desk_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.agents.hours import ExchangeHours, SessionHours, seconds, utc
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.living import LivingDesk, Punctuality
-from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.report import DeskReport, TickCount, decision_lines
 from alphafoundry.agents.schedule import Schedule, stored_schedule

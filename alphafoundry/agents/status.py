@@ -15,7 +15,7 @@ from alphafoundry.agents.failure_forecast import failure_chances
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import seconds, utc
 from alphafoundry.configuration import suggest
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import NotInStore, WrongText
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentAlertRow, AgentDeskRow, AgentTickRow
 from alphafoundry.store.agents import (
@@ -102,7 +102,7 @@ class DeskStatus:
 def desk_status(store: Store, name: str | None = None) -> DeskStatus:
     """Return the state of a desk, None is the newest.
 
-    Raises StoreError where there is none.
+    Raises NotInStore where there is none.
     """
     desk = read_agent_desk(store, name)
     counts: dict[str, Counter[str]] = {}
@@ -134,7 +134,10 @@ def why(store: Store, what: str, desk: str | None = None) -> Iterator[str]:
     ----------
     what : AGENT, AGENT@2024-01-05T15:40 in UTC, or an order's number
 
-    Raises FoundryError where there is no such agent, tick or order.
+    Raises
+    ------
+    NotInStore : there is no such desk, agent, tick or order
+    WrongText : the time of a tick is none
     """
     found = read_agent_desk(store, desk)
     if what.isdecimal():
@@ -143,7 +146,7 @@ def why(store: Store, what: str, desk: str | None = None) -> Iterator[str]:
     agent, _, moment = what.partition("@")
     states = read_states(store, found.name)
     if agent not in states:
-        raise FoundryError(f"desk {found.name}: no agent {agent!r}; {suggest(agent, states)}")
+        raise NotInStore(f"desk {found.name}: no agent {agent!r}; {suggest(agent, states)}")
     if moment:
         yield from _one_tick(store, found, agent, moment)
         return
@@ -164,7 +167,7 @@ def _one_tick(store: Store, found: AgentDeskRow, agent: str, moment: str) -> Ite
     try:
         due_at = datetime.fromisoformat(moment)
     except ValueError:
-        raise FoundryError(f"{moment!r} is no time; write it as 2024-01-05T15:40") from None
+        raise WrongText(f"{moment!r} is no time; write it as 2024-01-05T15:40") from None
     if due_at.tzinfo is None:
         due_at = due_at.replace(tzinfo=UTC)
     near = [
@@ -173,7 +176,7 @@ def _one_tick(store: Store, found: AgentDeskRow, agent: str, moment: str) -> Ite
         if 0 <= (one.due_at - due_at).total_seconds() < 60
     ]
     if not near:
-        raise FoundryError(
+        raise NotInStore(
             f"desk {found.name}: {agent} has no tick due at {due_at:%Y-%m-%d %H:%M} UTC"
         )
     for one in near:
@@ -195,7 +198,7 @@ def _one_order(store: Store, found: AgentDeskRow, number: int) -> Iterator[str]:
     with store.session() as session:
         order = session.scalars(query).one_or_none() if number < 2**31 else None
         if order is None:
-            raise FoundryError(f"desk {found.name}: there is no order {number}")
+            raise NotInStore(f"desk {found.name}: there is no order {number}")
         fills = list(session.scalars(select(FillRow).where(FillRow.order_id == order.id)))
     why_so = f" ({order.reason})" if order.reason else ""
     when = "on the close of" if order.time_in_force == "cls" else "in the session of"

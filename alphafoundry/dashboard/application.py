@@ -54,7 +54,7 @@ from alphafoundry.dashboard.pages import (
 from alphafoundry.dashboard.rendering import STATIC, environment, render
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import Given, Row, Table, WrongFilter, read_all, read_page
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import FoundryError, NotInStore, WrongText
 
 PAGES: tuple[ModuleType, ...] = (
     *(now, alphas, runs, workflows, algorithms, data, desk, agents, processes, machine, actions),
@@ -98,9 +98,11 @@ def create_application(
     for problem, status in (
         (MissingPage, 404),
         (NothingYet, 404),
+        (NotInStore, 404),
         (NotSignedIn, 401),
         (Refused, 403),
         (WrongFilter, 400),
+        (WrongText, 400),
         (FoundryError, 503),
         (HTTPException, None),
         (RequestValidationError, 422),
@@ -144,6 +146,8 @@ async def _only_signed_in(
         if path.startswith(("/api/", "/export/")):
             return JSONResponse({"error": "sign in first"}, 401)
         return render(request, "sign_in.html", page="", title="Sign in", status=401, problem="")
+    if "\0" in path or "%00" in request.url.query:
+        return _teller(400)(request, WrongText("the address has a NUL, which no name has"))
     return await following(request)
 
 
@@ -153,8 +157,9 @@ def _teller(status: int | None) -> Callable[[Request, Exception], Response]:
     def tell(request: Request, problem: Exception) -> Response:
         code, line = status or 500, str(problem)
         if isinstance(problem, HTTPException):
-            code = problem.status_code
-            line = "there is no such page" if code == 404 else str(problem.detail)
+            code, line = problem.status_code, str(problem.detail)
+            if code == 404 or (code == 405 and request.method == "GET"):
+                code, line = 404, "there is no such page"
         if isinstance(problem, RequestValidationError):
             first = problem.errors()[0]
             line = f"{first['loc'][-1]}: {first['msg']}; sent was {as_sent(first.get('input'))}"

@@ -11,6 +11,8 @@ from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
 from alphafoundry.dashboard.access import Access, Session
@@ -57,6 +59,12 @@ def row_number(number: int) -> int:
     return number if 0 < number < 2**31 else 0
 
 
+def require(connection: Connection, condition: ColumnElement[bool], what: str) -> None:
+    """Raise MissingPage, which says that there is no such thing, where no row has it."""
+    if not connection.scalar(select(exists().where(condition))):
+        raise MissingPage(f"there is no {what}")
+
+
 async def read_fields(request: Request) -> dict[str, str]:
     """Return the fields of a form, the last value of each name.
 
@@ -78,7 +86,8 @@ async def read_fields(request: Request) -> dict[str, str]:
 async def read_form(request: Request) -> dict[str, str]:
     """Return the fields of a form of ours.
 
-    Raises Refused for a session that only reads, and for a nonce that was not made for it.
+    Raises Refused for a session that only reads, for a nonce that was not made for it, and for a
+    NUL, which no database keeps.
     """
     session: Session = request.state.session
     access: Access = request.app.state.access
@@ -87,6 +96,8 @@ async def read_form(request: Request) -> dict[str, str]:
         raise Refused("this session only reads; sign in with the token to act")
     if not access.is_nonce(session, form.get("nonce", "")):
         raise Refused("the form is too old or not of this session; open the page again")
+    if any("\0" in text for text in form.values()):
+        raise Refused("a text of the form has a NUL")
     return form
 
 

@@ -294,7 +294,7 @@ def equal(expression: Any) -> Callable[[str], ColumnElement[bool]]:
 
     def condition(text: str) -> ColumnElement[bool]:
         kind = _kind_of(expression)
-        found: ColumnElement[bool] = expression == (_whole(text) if kind is int else text)
+        found: ColumnElement[bool] = expression == (whole_number(text) if kind is int else text)
         return found
 
     return condition
@@ -340,7 +340,8 @@ def _number(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int:
+def whole_number(text: str) -> int:
+    """Return a whole number in ASCII digits; raise ValueError for any other text."""
     if not text.lstrip("-").isascii() or not text.lstrip("-").isdecimal() or len(text) > 18:
         raise ValueError("is no whole number")
     return int(text)

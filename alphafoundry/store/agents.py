@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from alphafoundry.clock import utc_now
-from alphafoundry.errors import StoreError
+from alphafoundry.errors import NotInStore, StoreError
 from alphafoundry.store.agent_tables import (
     AgentAlertRow,
     AgentDeskRow,
@@ -85,12 +85,12 @@ def read_agent_desk(store: Store, name: str | None = None) -> AgentDeskRow:
 
     Raises
     ------
-    StoreError : there is none
+    NotInStore : there is none
     """
     found = newest_agent_desk(store) if name is None else find_agent_desk(store, name)
     if found is None:
         what = "no desk yet; run `make desk`" if name is None else f"no desk {name!r}"
-        raise StoreError(f"{store.label}: there is {what}")
+        raise NotInStore(f"{store.label}: there is {what}")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import delete, select
 
 from alphafoundry.clock import utc_now
-from alphafoundry.errors import StoreError
+from alphafoundry.errors import NotInStore, WrongText
 from alphafoundry.store.database import Store, add_rows, insert
 from alphafoundry.store.mark_tables import ActionRow, AlphaMarkRow, AlphaTagRow
 from alphafoundry.store.tables import AlphaRow
@@ -31,16 +31,19 @@ def mark_alpha(
 ) -> None:
     """Replace what a person has noted about an alpha.
 
-    Raises StoreError where there is no such alpha, and for a text that is too long.
+    Raises
+    ------
+    NotInStore : there is no such alpha
+    WrongText : the note or a tag is too long, or there are too many tags
     """
     kept = sorted({one.strip() for one in tags if one.strip()})
     if len(note) > LONGEST_NOTE:
-        raise StoreError(f"the note has {len(note)} characters; at most {LONGEST_NOTE} are kept")
+        raise WrongText(f"the note has {len(note)} characters; at most {LONGEST_NOTE} are kept")
     if len(kept) > MOST_TAGS or any(len(one) > LONGEST_TAG for one in kept):
-        raise StoreError(f"at most {MOST_TAGS} tags of at most {LONGEST_TAG} characters are kept")
+        raise WrongText(f"at most {MOST_TAGS} tags of at most {LONGEST_TAG} characters are kept")
     with store.write() as session:
         if session.get(AlphaRow, (service, alpha_id)) is None:
-            raise StoreError(f"{store.label}: there is no alpha {alpha_id} of {service}")
+            raise NotInStore(f"{store.label}: there is no alpha {alpha_id} of {service}")
         values = {"favourite": favourite, "note": note, "changed_at": now or utc_now()}
         session.execute(
             insert(session, AlphaMarkRow)

@@ -21,9 +21,9 @@ from prefect.logging import get_run_logger
 
 from alphafoundry.agents.comparison import DeskComparison
 from alphafoundry.agents.counterfactual import counterfactual_of, schedule_without
+from alphafoundry.agents.desk_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.living import Punctuality
-from alphafoundry.agents.paper_account import broker_file, open_paper_account, order_limits
 from alphafoundry.agents.rephrasing import Rephraser, rephraser
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule_check import checked_schedule

@@ -12,9 +12,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from alphafoundry.agents.clocks import TrueClock
+from alphafoundry.agents.desk_account import order_limits
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.outside_account import begin_outside_desk
-from alphafoundry.agents.paper_account import order_limits
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.seeding import strategies_for

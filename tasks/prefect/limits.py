@@ -18,14 +18,18 @@ from typing import Final
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import task_run
 from prefect.settings import PREFECT_HOME
 
 from alphafoundry.errors import ConfigurationError
 from tasks.prefect.server import Server
+
+LIMITS_AT_ONCE: Final = 200
+"""A Prefect server gives no more at once, and ten where it is not told."""
 
 _OF_DEPLOYMENT: Final = "deployment:"
 
@@ -127,7 +131,7 @@ async def name_limits_of_deployments() -> None:
     finds it by an id of its own. A name that is taken, or that a person gave, stays.
     """
     async with get_client() as client:
-        limits = await client.read_global_concurrency_limits(limit=200)
+        limits = await _every_limit(client)
         taken = {limit.name for limit in limits}
         for limit in limits:
             try:
@@ -140,6 +144,15 @@ async def name_limits_of_deployments() -> None:
                 await client.update_global_concurrency_limit(
                     limit.name, GlobalConcurrencyLimitUpdate(name=name)
                 )
+
+
+async def _every_limit(client: PrefectClient) -> list[GlobalConcurrencyLimitResponse]:
+    found: list[GlobalConcurrencyLimitResponse] = []
+    while part := await client.read_global_concurrency_limits(
+        limit=LIMITS_AT_ONCE, offset=len(found)
+    ):
+        found += part
+    return found
 
 
 async def _read_limit(name: str) -> int | None:

@@ -32,5 +32,5 @@ def answer(request: httpx.Request) -> httpx.Response:
 def test_every_cap_is_shown_however_many_the_server_gives_at_once() -> None:
     transport = httpx.MockTransport(answer)
     with SyncPrefectClient("http://prefect/api", httpx_settings={"transport": transport}) as client:
-        found = list(dashboard._limits(client))
+        found = list(dashboard._every(client.read_global_concurrency_limits))
     assert [one.name for one in found] == [f"tag:cap{number}" for number in range(423)]

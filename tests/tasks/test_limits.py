@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+from urllib.parse import unquote
+from uuid import UUID, uuid4
 
+import httpx
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 
 from alphafoundry.errors import ConfigurationError
+from tasks.prefect import limits
 from tasks.prefect.limits import ensure_limits, require_limit
 from tasks.supervisor.throttle import Throttle
 from tests.tasks.holder import CAP
 from tests.working_folder import WorkingFolder, wait_until
+
+AT = "2026-03-02T11:00:00Z"
 
 
 async def read(cap: str) -> GlobalConcurrencyLimitResponse:
@@ -111,3 +118,43 @@ async def test_a_cap_steps_down_while_memory_is_short_and_comes_back(
     await throttle.give_back()
     assert await require_limit("throttled") == 3
     assert await Throttle("throttled", 1).follow("critical") is None
+
+
+async def test_every_limit_of_a_deployment_gets_its_name_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owners = {uuid4(): "first", uuid4(): "last", uuid4(): "taken"}
+    names = [f"tag:cap{number}" for number in range(420)]
+    for place, owner in zip((7, 401, 403), owners, strict=True):
+        names[place] = f"deployment:{owner}"
+    names[410] = "deployment:taken"
+    renamed: dict[str, str] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.endswith("/v2/concurrency_limits/filter"):
+            asked = json.loads(request.content)
+            assert 1 <= asked["limit"] <= 200
+            rows = [
+                {"id": str(uuid4()), "created": AT, "updated": AT, "name": name, "limit": 1}
+                | {"active": True, "active_slots": 0, "slot_decay_per_second": 0.0}
+                for name in names[asked["offset"] : asked["offset"] + asked["limit"]]
+            ]
+            return httpx.Response(200, json=rows)
+        if request.method == "PATCH":
+            renamed[unquote(path.rpartition("/")[2])] = json.loads(request.content)["name"]
+            return httpx.Response(204)
+        if "/deployments/" not in path:
+            return httpx.Response(404)
+        owner = UUID(path.rpartition("/")[2])
+        row = {"id": str(owner), "name": owners[owner], "flow_id": str(uuid4())}
+        return httpx.Response(200, json=row | {"created": AT, "updated": AT})
+
+    transport = httpx.MockTransport(answer)
+    made = PrefectClient("http://prefect/api", httpx_settings={"transport": transport})
+    monkeypatch.setattr(limits, "get_client", lambda: made)
+    await limits.name_limits_of_deployments()
+    assert renamed == {
+        names[7]: "deployment:first",
+        names[401]: "deployment:last",
+    }

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from alphafoundry.dashboard.asking import (
     MissingPage,
     given_of,
+    require,
     row_number,
     sources_of,
 )
@@ -29,6 +30,7 @@ from alphafoundry.dashboard.tables import (
     contains,
     equal,
     read_page,
+    whole_number,
 )
 from alphafoundry.evidence import moments, null_deviation
 from alphafoundry.store import AlgorithmRow, ModelRequestRow, RaceResultRow, RunRow, count_raced
@@ -225,9 +227,11 @@ def _board(connection: Any, number: Any) -> list[Row]:
 
 def equity_chart(sources: Sources, given: Given) -> Chart:
     """Return the equity of the best algorithms of a race, or of one algorithm, day by day."""
-    number = row_number(int(given.get("run", "0")))
+    number = row_number(whole_number(given.get("run", "0")))
     with sources.connect("store") as connection:
         board = _board(connection, number)
+        if not board:
+            require(connection, RunRow.id == number, f"run {number}")
     chosen = given.get("algorithm")
     if chosen:
         board = [row for row in board if str(row["algorithm_id"]) in (chosen, "None")]

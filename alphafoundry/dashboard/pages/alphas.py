@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import String, and_, cast, exists, func, or_, select, tuple_
 from starlette.responses import RedirectResponse, Response
 
-from alphafoundry.dashboard.asking import MissingPage, read_form, read_table, sources_of
+from alphafoundry.dashboard.asking import MissingPage, read_form, read_table, require, sources_of
 from alphafoundry.dashboard.charts import Array, Chart, seconds_of
 from alphafoundry.dashboard.evidence import (
     LABEL,
@@ -264,7 +264,9 @@ def compare(request: Request) -> Response:
                 _select_alpha().where(tuple_(AlphaRow.service, AlphaRow.alpha_id).in_(wanted))
             )
         }
-        rows = [found[one] for one in wanted if one in found]
+        if missing := [one for one in wanted if one not in found]:
+            raise _missing(*missing[0])
+        rows = [found[one] for one in wanted]
         request.app.state.evidence.add_to(connection, rows)
     pnl = _pnl_of(sources, [(row["service"], row["alpha_id"]) for row in rows])
     series = [pnl.get((row["service"], row["alpha_id"])) for row in rows]
@@ -326,6 +328,11 @@ def _read_pnl(sources: Sources, connection: Any, service: str, alpha_id: str) ->
 
 def _missing(service: str, alpha_id: str) -> MissingPage:
     return MissingPage(f"there is no alpha {alpha_id!r} of {service!r}")
+
+
+def _require(connection: Any, service: str, alpha_id: str) -> None:
+    own = and_(AlphaRow.service == service, AlphaRow.alpha_id == alpha_id)
+    require(connection, own, f"alpha {alpha_id!r} of {service!r}")
 
 
 def _read_whole(connection: Any, service: str, alpha_id: str) -> Row:
@@ -542,6 +549,8 @@ def pnl_chart(sources: Sources, given: Given) -> Chart:
             .order_by(VerdictRow.opening_id.desc())
             .limit(1)
         ).one_or_none()
+        if own is None and judged is None:
+            _require(connection, service, alpha_id)
     series: dict[str, DailyPnl] = {}
     marks: list[tuple[float, str]] = []
     note = ""
@@ -560,6 +569,10 @@ def compared_chart(sources: Sources, given: Given) -> Chart:
     """Return the summed PnL of alphas side by side, or how far each lies below its peak."""
     wanted = chosen(given["a"].split("|") if given.get("a") else [])
     series = {alpha_id: pnl for (_, alpha_id), pnl in _pnl_of(sources, wanted).items()}
+    with sources.connect("store") as connection:
+        for service, alpha_id in wanted:
+            if alpha_id not in series:
+                _require(connection, service, alpha_id)
     ordered = {alpha_id: series[alpha_id] for _, alpha_id in wanted if alpha_id in series}
     fall = given.get("what") == "drawdown"
     return _summed("Drawdown" if fall else "PnL", ordered, fall=fall)

@@ -16,6 +16,7 @@ from alphafoundry.dashboard.asking import (
     Refused,
     act,
     read_form,
+    require,
     sources_of,
 )
 from alphafoundry.dashboard.charts import Chart, seconds_of
@@ -245,9 +246,7 @@ def drift(request: Request, desk: str = "") -> Response:
     """Show what each strategy earned beside what its backtest says, and what was explained."""
     sources = sources_of(request)
     with sources.connect("store") as connection:
-        found, _ = read_desk(connection, desk)
-        if found is None:
-            raise MissingPage("there is no desk yet: `make desk`")
+        found = require_desk(connection, desk)
         rows = connection.execute(
             select(PerformanceRow.session, PerformanceRow.drift, PerformanceRow.sectors)
             .where(PerformanceRow.desk == found["name"])
@@ -285,6 +284,9 @@ def drift(request: Request, desk: str = "") -> Response:
 def explain(request: Request, desk: str = "", what: str = "") -> Response:
     """Say why an order was made, or what became of an agent's tick."""
     sources = sources_of(request)
+    if desk or what:
+        with sources.connect("store") as connection:
+            require_desk(connection, desk)
     lines = list(why(sources.store, what, desk or None)) if what else []
     return render(request, "why.html", page="desk", title="Why", lines=lines, what=what, desk=desk)
 
@@ -394,6 +396,14 @@ def read_desk(connection: Any, name: str) -> tuple[Row | None, list[str]]:
     return (rows[0] if rows else None), [row["name"] for row in rows]
 
 
+def require_desk(connection: Any, name: str) -> Row:
+    """Return a desk as `read_desk` does; raise MissingPage where there is none."""
+    found, _ = read_desk(connection, name)
+    if found is None:
+        raise MissingPage("there is no desk yet: `make desk`")
+    return found
+
+
 def what_would_stop(found: Row) -> list[tuple[str, float | None, float, str, str]]:
     """Return (measure, now, limit, what happens there, kind) for each limit of the desk's risk."""
     risk = found["risk"] or {}
@@ -417,12 +427,15 @@ def what_would_stop(found: Row) -> list[tuple[str, float | None, float, str, str
 
 def worth_chart(sources: Sources, given: Given) -> Chart:
     """Return what a desk is worth in the evening of each session."""
+    name = given.get("desk", "")
     with sources.connect("store") as connection:
         rows = connection.execute(
             select(PerformanceRow.session, PerformanceRow.net_asset_value, PerformanceRow.synthetic)
-            .where(PerformanceRow.desk == given.get("desk", ""))
+            .where(PerformanceRow.desk == name)
             .order_by(PerformanceRow.session)
         ).all()
+        if not rows:
+            require(connection, AgentDeskRow.name == name, f"desk {name!r}")
     days = np.array([row.session for row in rows], dtype="datetime64[D]")
     values = np.array([row.net_asset_value / MONEY for row in rows])
     return Chart(

@@ -240,6 +240,7 @@ def process(request: Request, name: str) -> Response:
 @router.get("/processes/{name}/events")
 def events_of(request: Request, name: str) -> Response:
     """Show what happened to one process, and why."""
+    _known(sources_of(request), name)
     title = f"Events of {name}"
     return render_list(request, EVENTS, page="processes", title=title, process=name)
 
@@ -247,6 +248,7 @@ def events_of(request: Request, name: str) -> Response:
 @router.get("/processes/{name}/output")
 def output_of(request: Request, name: str) -> Response:
     """Show what one process has printed, with search."""
+    _known(sources_of(request), name)
     title = f"Output of {name}"
     return render_list(request, OUTPUT, page="processes", title=title, process=name)
 
@@ -347,6 +349,8 @@ def usage_chart(what: str, title: str, unit: str) -> Callable[[Sources, Given], 
         name = given.get("name", "")
         hours = min(max(float(given.get("hours") or 6), 0.1), 24 * 365)
         at, values, note = _usage(sources, name, what, hours)
+        if not len(at):
+            _known(sources, name)
         marks = _marks(sources, name, hours)
         return Chart(f"{title} of {name}", at, {title: values}, unit=unit, marks=marks, note=note)
 

@@ -16,6 +16,7 @@ from alphafoundry.dashboard.asking import (
     given_of,
     read_form,
     read_table,
+    require,
     row_number,
     sources_of,
 )
@@ -245,6 +246,8 @@ def of_run(request: Request, number: int, what: str) -> Response:
     """Show a table of one run: simulations, refusals, requests."""
     if what not in OF_RUN:
         raise MissingPage(f"a run has no {what}; {', '.join(OF_RUN)}")
+    with sources_of(request).connect("store") as connection:
+        require(connection, RunRow.id == row_number(number), f"run {number}")
     table = OF_RUN[what]
     title = f"{table.title} of run {number}"
     return render_list(request, table, page="runs", title=title, run=str(number))

@@ -16,6 +16,7 @@ from alphafoundry.dashboard.asking import (
     MissingPage,
     given_of,
     read_table,
+    require,
     row_number,
     sources_of,
 )
@@ -32,6 +33,7 @@ from alphafoundry.dashboard.tables import (
     contains,
     equal,
     read_page,
+    whole_number,
 )
 from alphafoundry.store import AlertRow, PhaseRow, RunRow, SampleRow, TrialRow
 from alphafoundry.store.tables import RunStatus, TrialStatus
@@ -450,7 +452,7 @@ def _places(values: Any) -> tuple[Any, Any]:
 
 def resources_chart(sources: Sources, given: Given) -> Chart:
     """Return memory and processor of the machine while a workflow ran."""
-    number = int(given.get("run", "0"))
+    number = row_number(whole_number(given.get("run", "0")))
     with sources.connect("store") as connection:
         rows = connection.execute(
             select(
@@ -459,9 +461,11 @@ def resources_chart(sources: Sources, given: Given) -> Chart:
                 SampleRow.cpu_percent,
                 SampleRow.disk_percent,
             )
-            .where(SampleRow.run_id == row_number(number))
+            .where(SampleRow.run_id == number)
             .order_by(SampleRow.at)
         ).all()
+        if not rows:
+            require(connection, RunRow.id == number, f"run {number}")
     at = np.array([row.at.timestamp() for row in rows])
     return Chart(
         "Machine while it ran",

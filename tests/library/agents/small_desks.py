@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from alphafoundry.agents.paper_account import broker_file, open_paper_account
+from alphafoundry.agents.desk_account import broker_file, open_paper_account
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.simulation import DeskSimulation, sessions_of

@@ -12,9 +12,9 @@ from sqlalchemy import select
 
 from alphafoundry.agents.control import change_desk
 from alphafoundry.agents.decisions import replayed
+from alphafoundry.agents.desk_account import open_paper_account
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.living import LivingDesk
-from alphafoundry.agents.paper_account import open_paper_account
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.simulation import sessions_of
 from alphafoundry.errors import FoundryError, StoreError

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphafoundry.agents.paper_account import order_limits
+from alphafoundry.agents.desk_account import order_limits
 from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.schedule import load_schedule, stored_schedule
 from alphafoundry.agents.simulation import plain_values

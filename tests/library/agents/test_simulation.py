@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from alphafoundry.agents.paper_account import open_paper_account
+from alphafoundry.agents.desk_account import open_paper_account
 from alphafoundry.agents.report import DeskReport
 from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.simulation import DeskSimulation, sessions_of

@@ -16,9 +16,9 @@ import pytest
 
 from alphafoundry.agents.chosen_broker import KEYS
 from alphafoundry.agents.clocks import ReplayClock, TrueClock
+from alphafoundry.agents.desk_account import order_limits
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.outside_account import begin_outside_desk
-from alphafoundry.agents.paper_account import order_limits
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.schedule import Schedule
 from alphafoundry.agents.schedule_check import checked_schedule

@@ -21,6 +21,7 @@ from alphafoundry.dashboard import (
 from alphafoundry.errors import FoundryError
 from alphafoundry.store import Store, open_store
 from tests.library.dashboard.rows import BAD, NOW, fill
+from tests.postgres import PostgresServer, running_postgres
 
 PORT = 4210
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -50,6 +51,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_store(home=home) as opened:
         fill(opened, home)
     return home
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
