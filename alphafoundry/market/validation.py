@@ -24,11 +24,14 @@ stale               the same close on 5 bars in a row without volume, or on 20 w
 garbage             of the last 252 bars a quarter are broken by the rules above, half are
                     without any trade, or 5 % are leaps, at least 10 in all: these bars are
                     masked. A short past counts as 100 bars. Known on the bar on which the share
-                    is crossed
+                    is crossed. A close of zero counts from the bar on which a price is back: until
+                    then it may be the end of a name, whose days before are right
 lost-volume         no volume on a bar whose price moved, a negative one, or one beyond 1e17: the
                     volume is masked. Known that day
 split               adj_close / close changes by 20 % or more: reported only, as the adjusted
                     prices are used
+other-series        adj_close moves otherwise than the close on a quarter of the bars: reported
+                    only, instead of the splits
 gap                 5 or more bars are missing inside a series: reported
 """
 
@@ -67,6 +70,8 @@ GARBAGE_UNTRADED_SHARE = 0.5
 WILD_SHARE = 0.05
 HUGE_VOLUME = 1e17
 SPLIT_LOG = np.log(1.2)
+OTHER_MOVE = 0.002
+OTHER_SHARE = 0.25
 GAP_BARS = 5
 
 
@@ -367,7 +372,7 @@ def _find_garbage(findings: _Findings) -> None:
         mine = order[starts[column] : starts[column + 1]]
         known = np.full(len(present), len(rows))
         known[cell_rows[mine]] = np.searchsorted(rows, cell_known[mine])
-        broken = _shares(known[rows])
+        broken = _shares(np.maximum(known[rows], _price_is_back(findings.bars, column, rows)))
         wild = _shares(_own_day(np.concatenate(([False], leaping[:, column]))[rows]))
         idle = _shares(_own_day(untraded[rows, column]))
         bad = (
@@ -392,6 +397,17 @@ def _find_garbage(findings: _Findings) -> None:
         findings.add(
             int(column), "garbage", f"{', '.join(reasons)}: {left_out} left out", len(masked)
         )
+
+
+def _price_is_back(bars: Bars, column: int, rows: Indices) -> Indices:
+    """Return, by bar, the bar from which a close of zero or less on it is known to be no end.
+
+    The first later bar with a price above zero, the number of bars where there is none; the bar
+    itself where its close is above zero.
+    """
+    number = np.arange(len(rows))
+    priced = np.where(bars.values["close"][rows, column] > 0.0, number, len(rows))
+    return np.minimum.accumulate(priced[::-1])[::-1]
 
 
 def _own_day(flags: Mask) -> Indices:
@@ -485,7 +501,18 @@ def _report_splits(findings: _Findings) -> None:
     usable = _masked(findings.close, findings.broken)
     factor = last_known(np.log(findings.bars.values["adj_close"] / usable))
     change = np.diff(factor, axis=0)
-    for column, rows in _by_column(np.abs(change) > SPLIT_LOG):
+    moves = np.count_nonzero(np.abs(change) > OTHER_MOVE, axis=0)
+    bars = np.count_nonzero(~np.isnan(change), axis=0)
+    other = (moves >= GARBAGE_LEAST) & (moves > OTHER_SHARE * bars)
+    for column in np.flatnonzero(other):
+        findings.add(
+            int(column),
+            "other-series",
+            f"adj_close moves otherwise than the close on {moves[column]} of {bars[column]} bars: "
+            "it is not this close adjusted for splits and dividends; it is used all the same, so "
+            "check or leave out that column",
+        )
+    for column, rows in _by_column((np.abs(change) > SPLIT_LOG) & ~other):
         events = ", ".join(
             f"{np.exp(change[row, column]):.4g} on {findings.day(row + 1)}" for row in rows[:5]
         )
