@@ -222,9 +222,14 @@ def changes(panel: Screened) -> tuple[str, ...]:
         masked = _all_masked(panel, ~np.isnan(panel.fields["close"]))
         bars = "bar" if masked == 1 else "bars"
         found.append(f"{masked:,} {bars} left out as faulty, of {_series(faulty)}")
-    other = [issue for issue in panel.issues if issue.kind == _OTHER_SERIES]
-    if other:
-        found.append(f"adj_close does not follow the close of {_series(other)}, and is used")
+    other: dict[str, list[SeriesIssue]] = {}
+    for issue in panel.issues:
+        if issue.kind == _OTHER_SERIES:
+            other.setdefault(issue.detail.split()[0], []).append(issue)
+    found += [
+        f"{column} does not fit the prices of {_series(issues)}, and is used"
+        for column, issues in other.items()
+    ]
     found += [note.detail for note in panel.notes if note.kind == "currency"]
     return (*found, *_of_the_future(panel.dates))
 

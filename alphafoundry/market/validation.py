@@ -30,8 +30,8 @@ lost-volume         no volume on a bar whose price moved, a negative one, or one
                     volume is masked. Known that day
 split               adj_close / close changes by 20 % or more: reported only, as the adjusted
                     prices are used
-other-series        adj_close moves otherwise than the close on a quarter of the bars: reported
-                    only, instead of the splits
+other-series        on a quarter of the bars adj_close (by 0.2 %) or cap (by 1 %) moves otherwise
+                    than the close, or vwap lies outside low..high by more than 0.1 %: reported only
 gap                 5 or more bars are missing inside a series: reported
 """
 
@@ -70,7 +70,7 @@ GARBAGE_UNTRADED_SHARE = 0.5
 WILD_SHARE = 0.05
 HUGE_VOLUME = 1e17
 SPLIT_LOG = np.log(1.2)
-OTHER_MOVE = 0.002
+OTHER_MOVE = {"adj_close": 0.002, "cap": 0.01}
 OTHER_SHARE = 0.25
 GAP_BARS = 5
 
@@ -92,6 +92,7 @@ def validate(bars: Bars, *, reuse: bool = False) -> Bars:
     _find_stale(findings)
     _find_garbage(findings)
     _report_splits(findings)
+    _report_cap_and_vwap(findings)
     _report_gaps(findings)
     values = {name: array if reuse else array.copy() for name, array in bars.values.items()}
     if "volume" in values:
@@ -372,7 +373,7 @@ def _find_garbage(findings: _Findings) -> None:
         mine = order[starts[column] : starts[column + 1]]
         known = np.full(len(present), len(rows))
         known[cell_rows[mine]] = np.searchsorted(rows, cell_known[mine])
-        broken = _shares(np.maximum(known[rows], _price_is_back(findings.bars, column, rows)))
+        broken = _shares(np.maximum(known[rows], _price_is_back(findings.bars, int(column), rows)))
         wild = _shares(_own_day(np.concatenate(([False], leaping[:, column]))[rows]))
         idle = _shares(_own_day(untraded[rows, column]))
         bad = (
@@ -501,17 +502,13 @@ def _report_splits(findings: _Findings) -> None:
     usable = _masked(findings.close, findings.broken)
     factor = last_known(np.log(findings.bars.values["adj_close"] / usable))
     change = np.diff(factor, axis=0)
-    moves = np.count_nonzero(np.abs(change) > OTHER_MOVE, axis=0)
-    bars = np.count_nonzero(~np.isnan(change), axis=0)
-    other = (moves >= GARBAGE_LEAST) & (moves > OTHER_SHARE * bars)
-    for column in np.flatnonzero(other):
-        findings.add(
-            int(column),
-            "other-series",
-            f"adj_close moves otherwise than the close on {moves[column]} of {bars[column]} bars: "
-            "it is not this close adjusted for splits and dividends; it is used all the same, so "
-            "check or leave out that column",
-        )
+    other = _report_other(
+        findings,
+        np.abs(change) > OTHER_MOVE["adj_close"],
+        ~np.isnan(change),
+        "adj_close moves otherwise than the close",
+        "this close adjusted for splits and dividends",
+    )
     for column, rows in _by_column((np.abs(change) > SPLIT_LOG) & ~other):
         events = ", ".join(
             f"{np.exp(change[row, column]):.4g} on {findings.day(row + 1)}" for row in rows[:5]
@@ -522,6 +519,46 @@ def _report_splits(findings: _Findings) -> None:
             f"adjusted over raw close changes by a factor of {events}"
             f"{_more(rows, 5)}; adjusted prices are used",
         )
+
+
+def _report_cap_and_vwap(findings: _Findings) -> None:
+    values = findings.bars.values
+    usable = _masked(findings.close, findings.broken)
+    if "cap" in values:
+        shares = np.where(values["cap"] > 0.0, values["cap"], np.nan) / usable
+        change = np.diff(last_known(np.log(shares)), axis=0)
+        _report_other(
+            findings,
+            np.abs(change) > OTHER_MOVE["cap"],
+            ~np.isnan(change),
+            "cap moves otherwise than the close",
+            "the shares of that day times its close",
+        )
+    if "vwap" in values and "high" in values and "low" in values:
+        vwap = values["vwap"]
+        outside = vwap > values["high"] * (1.0 + RANGE_TOLERANCE)
+        outside |= vwap < values["low"] * (1.0 - RANGE_TOLERANCE)
+        _report_other(
+            findings,
+            outside & ~np.isnan(usable),
+            ~np.isnan(vwap) & ~np.isnan(usable),
+            "vwap lies outside low..high",
+            "the mean price of that day, adjusted as its close",
+        )
+
+
+def _report_other(findings: _Findings, odd: Mask, judged: Mask, seen: str, wanted: str) -> Mask:
+    """Report each series with a quarter of its judged bars at odds; return which these are."""
+    counts, bars = np.count_nonzero(odd, axis=0), np.count_nonzero(judged, axis=0)
+    other: Mask = (counts >= GARBAGE_LEAST) & (counts > OTHER_SHARE * bars)
+    for column in np.flatnonzero(other):
+        findings.add(
+            int(column),
+            "other-series",
+            f"{seen} on {counts[column]} of {bars[column]} bars: it is not {wanted}, and may be "
+            "of another day or name; it is used all the same: check or leave out that column",
+        )
+    return other
 
 
 def _report_gaps(findings: _Findings) -> None:

@@ -193,7 +193,7 @@ def test_a_result_says_that_an_adjusted_close_is_none() -> None:
     frame["adj_close"] = frame["close"]
     frame.loc[of(frame, "N2"), "adj_close"] = frame.loc[of(frame, "N1"), "close"].to_numpy()
     text = str(simulate("rank(ts_zscore(close, 20))", frame, BOOK))
-    assert "data: adj_close does not follow the close of N2, and is used\n" in text
+    assert "data: adj_close does not fit the prices of N2, and is used\n" in text
 
 
 def test_dividends_beside_a_close_alone_are_told() -> None:

@@ -174,6 +174,21 @@ def test_an_adjusted_close_that_is_no_adjustment_is_told(bars: MakeBars, other: 
     assert ("S1", "split") not in kinds(clean)
 
 
+@pytest.mark.parametrize("ahead", [1, 20])
+def test_a_vwap_or_cap_of_another_day_is_told(bars: MakeBars, ahead: int) -> None:
+    raw = bars(days=200)
+    values = raw.values
+    shares = np.repeat([1e8, 1.2e8], 100)[:, None]
+    values["cap"] = np.round(values["close"] * shares, -6)
+    values["vwap"] = (values["high"] + values["low"] + values["close"]) / 3.0
+    assert not kinds(validate(raw))
+    for name in ("cap", "vwap"):
+        values[name][:-ahead, 1] = values[name][ahead:, 1]
+    clean = validate(raw)
+    assert kinds(clean) == {("S1", "other-series")}
+    assert {issue.detail.split()[0] for issue in clean.issues} == {"cap", "vwap"}
+
+
 def test_an_adjusted_close_in_whole_cents_is_an_adjustment(bars: MakeBars) -> None:
     raw = bars(days=400)
     raw.values["close"] = np.round(raw.values["close"], 2)
