@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from alphafoundry.errors import FoundryError
+from alphafoundry.errors import FoundryError, SimulationError
 from alphafoundry.expressions import Conventions
 from alphafoundry.help_text import HelpFormatter
 from alphafoundry.market import known_sources, load_market
@@ -77,14 +77,17 @@ def _simulated(options: argparse.Namespace) -> SimulationResult:
         truncation=options.truncation,
         test_period=options.test_period,
     )
-    return simulate(
-        options.expression,
-        panel,
-        settings,
-        keep_positions=False,
-        conventions=Conventions.read(options.convention),
-        order="neutralization first" if options.neutralization_first else "decay first",
-    )
+    try:
+        return simulate(
+            options.expression,
+            panel,
+            settings,
+            keep_positions=False,
+            conventions=Conventions.read(options.convention),
+            order="neutralization first" if options.neutralization_first else "decay first",
+        )
+    except SimulationError as problem:
+        raise FoundryError(f"{problem} ({panel.label})") from None
 
 
 def _checks(result: SimulationResult) -> str:

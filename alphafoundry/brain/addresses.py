@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from alphafoundry.errors import BrainRequestError, ConfigurationError
@@ -55,6 +57,21 @@ def absolute_location(location: str, base: httpx.URL) -> httpx.URL:
             detail=location[:500],
         )
     return url
+
+
+def simulation_at(location: str, base: httpx.URL) -> httpx.URL | None:
+    """Return the address below `base` of the simulation that a Location header names.
+
+    Where a proxy in between lets the Location lead to another host, port or scheme, the simulation
+    runs all the same, and is asked for by its path at `base`. None where the header names none.
+    """
+    try:
+        return absolute_location(location, base) if location else None
+    except BrainRequestError:
+        _, found, number = location.partition("/simulations/")
+    if not found or not re.fullmatch(r"[\w-]+", number, re.ASCII):
+        return None
+    return httpx.URL(f"{base}/simulations/{number}")
 
 
 def _secured(url: httpx.URL) -> httpx.URL:

@@ -11,7 +11,12 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.brain.addresses import BRAIN_URL, absolute_location, base_address
+from alphafoundry.brain.addresses import (
+    BRAIN_URL,
+    absolute_location,
+    base_address,
+    simulation_at,
+)
 from alphafoundry.brain.alpha_responses import is_accepted, read_alpha, read_checks, read_rejection
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.brain.exchange import Exchange
@@ -239,9 +244,9 @@ class BrainClient:
 
     async def _post(self, body: dict[str, Any] | list[dict[str, Any]]) -> str:
         response = await self._exchange.send("POST", "/simulations", json=body, once_only=True)
-        location = response.headers.get("location")
         if 400 <= response.status_code < 500:
             raise refusal(response)
+        location = simulation_at(response.headers.get("location", ""), self._base)
         if response.status_code != 201 or location is None:
             raise BrainUnavailable(
                 f"{call(response)}: BRAIN answered {response.status_code} without the address "
@@ -249,7 +254,7 @@ class BrainClient:
                 status=response.status_code,
                 fate_unknown=True,
             )
-        return str(absolute_location(location, self._base))
+        return str(location)
 
     async def get_simulation(self, location: str) -> SimulationStatus:
         """Look at a simulation once.

@@ -78,17 +78,18 @@ def detail_of(response: httpx.Response) -> Any:
 
 
 def trouble(response: httpx.Response, *, once_only: bool) -> BrainUnavailable | None:
-    """Return the error of a 429 or 5xx, None for any other answer.
+    """Return the error of a 429, 5xx, 3xx or 408, None for any other answer.
 
-    Some versions of the service tell the simulation limits with 400.
+    Some versions of the service tell the simulation limits with 400. A redirection, to a page for
+    signing in or of maintenance, is not BRAIN's answer, and so is not followed.
 
-    once_only : the request must not be made twice, so a 5xx leaves its fate unknown
+    once_only : the request must not be made twice, so all but a 429 leaves its fate unknown
     """
     if response.status_code == 429 or (
         response.status_code == 400 and "SIMULATION_LIMIT_EXCEEDED" in response.text
     ):
         return _rate_limited(response)
-    if response.status_code >= 500:
+    if response.status_code >= 500 or response.is_redirect or response.status_code == 408:
         return BrainUnavailable(
             f"{call(response)}: BRAIN answered {response.status_code}",
             status=response.status_code,

@@ -23,6 +23,9 @@ NOISE = 1e-9
 TAIL = 0.05
 """Share of the worst days in the conditional value at risk."""
 
+TOO_GOOD = 6.0
+"""Annual Sharpe ratio, either way, that no book of daily bars has without a look ahead."""
+
 
 def sharpe(daily: NDArray[np.float64], bars_a_year: float = DAYS_A_YEAR) -> float:
     """Return the annualised Sharpe ratio, sqrt(252) * mean / standard deviation.

@@ -323,6 +323,12 @@ def _settled(
         raise MarketError(f"{name}: no close has a value; give a column close with prices")
     elif "adj_close" in kept:
         notes.append(ReadingNote("adjustment", "raw close and adjusted close, both kept"))
+    if "adj_close" not in columns and (np.nan_to_num(kept.get("dividend", 0.0)) > 0.0).any():
+        detail = (
+            "dividends beside one close: if the source has not adjusted it for them, returns are "
+            "without dividends; give a column adj_close"
+        )
+        notes.append(ReadingNote("dividends", detail))
     if "volume" in kept and not (np.nan_to_num(kept["volume"]) != 0).any():
         del kept["volume"]
         notes.append(ReadingNote("volume", "every volume is zero: this is a market without volume"))

@@ -30,7 +30,7 @@ class ReadingNote:
     Attributes
     ----------
     kind : "columns-ignored", "files-ignored", "layout", "symbol", "encoding", "decimal", "dates",
-        "time-zone", "weekdays", "adjustment", "volume", "currency" or "rows"
+        "time-zone", "weekdays", "adjustment", "dividends", "volume", "currency" or "rows"
     detail : one line for a person
     items : the columns, files or symbols that it is about; may be empty
     """

@@ -398,9 +398,10 @@ def _symbols(
         dates, first = _cells(table, columns, "date"), int(np.flatnonzero(missing)[0])
         if dates[first].as_py() in (None, ""):
             return stripped, codes, []
+        others = np.count_nonzero(missing) - 1
+        more = f", and neither {'has' if others == 1 else 'have'} {others} more" if others else ""
         raise MarketError(
-            f"{table.name}: {table.place(first)} has no symbol, and so have "
-            f"{np.count_nonzero(missing) - 1} rows more; fill them in or remove them"
+            f"{table.name}: {table.place(first)} has no symbol{more}; fill it in, or remove the row"
         )
     return stripped, codes, []
 

@@ -27,6 +27,9 @@ SHOWN = 6
 _SPLITS = ("unadjusted-split", "jump")
 _POSSIBLE = ("possible-split", "possible-spike")
 _LEFT_OUT = ("garbage", "spike", "non-positive-price")
+_BEFORE_CHECKS = ("duplicate-day", "huge-price", "thin-day")
+"""What is masked before the checks begin, and so in no revision."""
+_OTHER_SERIES = "other-series"
 _SAID_ELSEWHERE = frozenset((*_SPLITS, *_POSSIBLE, *_LEFT_OUT))
 
 
@@ -186,7 +189,7 @@ def screen_of(panel: Screened) -> DataScreen:
         volume=_volume(panel),
         bars=int(counts.sum()),
         missing=int(np.where(listed, last - first + 1 - counts, 0).sum()),
-        masked=_masked_bars(panel.revisions, known),
+        masked=_all_masked(panel, known),
         revised_later=_masked_bars(panel.revisions, known, late),
         faults=_faults(panel.issues),
         issues=tuple(panel.issues),
@@ -216,9 +219,18 @@ def changes(panel: Screened) -> tuple[str, ...]:
             f"moves that may be splits or errors, left as they are, in {_series(doubtful)}"
         )
     if faulty:
-        masked = _masked_bars(panel.revisions, ~np.isnan(panel.fields["close"]))
+        masked = _all_masked(panel, ~np.isnan(panel.fields["close"]))
         bars = "bar" if masked == 1 else "bars"
         found.append(f"{masked:,} {bars} left out as faulty, of {_series(faulty)}")
+    other: dict[str, list[SeriesIssue]] = {}
+    for issue in panel.issues:
+        if issue.kind == _OTHER_SERIES:
+            other.setdefault(issue.detail.split()[0], []).append(issue)
+    found += [
+        f"{column} does not fit the prices of {_series(issues)}, and is used"
+        for column, issues in other.items()
+    ]
+    found += [note.detail for note in panel.notes if note.kind == "currency"]
     return (*found, *_of_the_future(panel.dates))
 
 
@@ -242,6 +254,12 @@ def _masked_bars(
     cells = revisions.rows.astype(np.int64) * known.shape[1] + revisions.columns
     cells = np.unique(cells if chosen is None else cells[chosen])
     return int(np.count_nonzero(~known.reshape(-1)[cells]))
+
+
+def _all_masked(panel: Screened, known: NDArray[np.bool_]) -> int:
+    """Return how many bars are masked, by the reader and by the checks."""
+    read = sum(issue.masked for issue in panel.issues if issue.kind in _BEFORE_CHECKS)
+    return read + _masked_bars(panel.revisions, known)
 
 
 def _extremes(close: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -111,7 +111,8 @@ class _Columns:
         for line, row in self._data_rows():
             if len(row) != width:
                 return (
-                    f"line {line} has {len(row)} columns where {width} are expected: "
+                    f"line {line} has {len(row)} column{'s' if len(row) > 1 else ''} where {width} "
+                    "are expected: "
                     f"{self.delimiter.join(row)[:_SHOWN]!r}; is the line cut off, or does it "
                     "belong to another table?"
                 )

@@ -24,11 +24,14 @@ stale               the same close on 5 bars in a row without volume, or on 20 w
 garbage             of the last 252 bars a quarter are broken by the rules above, half are
                     without any trade, or 5 % are leaps, at least 10 in all: these bars are
                     masked. A short past counts as 100 bars. Known on the bar on which the share
-                    is crossed
+                    is crossed. A close of zero counts from the bar on which a price is back: until
+                    then it may be the end of a name, whose days before are right
 lost-volume         no volume on a bar whose price moved, a negative one, or one beyond 1e17: the
                     volume is masked. Known that day
 split               adj_close / close changes by 20 % or more: reported only, as the adjusted
                     prices are used
+other-series        on a quarter of the bars adj_close (by 0.2 %) or cap (by 1 %) moves otherwise
+                    than the close, or vwap lies outside low..high by more than 0.1 %: reported only
 gap                 5 or more bars are missing inside a series: reported
 """
 
@@ -67,6 +70,8 @@ GARBAGE_UNTRADED_SHARE = 0.5
 WILD_SHARE = 0.05
 HUGE_VOLUME = 1e17
 SPLIT_LOG = np.log(1.2)
+OTHER_MOVE = {"adj_close": 0.002, "cap": 0.01}
+OTHER_SHARE = 0.25
 GAP_BARS = 5
 
 
@@ -87,6 +92,7 @@ def validate(bars: Bars, *, reuse: bool = False) -> Bars:
     _find_stale(findings)
     _find_garbage(findings)
     _report_splits(findings)
+    _report_cap_and_vwap(findings)
     _report_gaps(findings)
     values = {name: array if reuse else array.copy() for name, array in bars.values.items()}
     if "volume" in values:
@@ -367,7 +373,7 @@ def _find_garbage(findings: _Findings) -> None:
         mine = order[starts[column] : starts[column + 1]]
         known = np.full(len(present), len(rows))
         known[cell_rows[mine]] = np.searchsorted(rows, cell_known[mine])
-        broken = _shares(known[rows])
+        broken = _shares(np.maximum(known[rows], _price_is_back(findings.bars, int(column), rows)))
         wild = _shares(_own_day(np.concatenate(([False], leaping[:, column]))[rows]))
         idle = _shares(_own_day(untraded[rows, column]))
         bad = (
@@ -392,6 +398,17 @@ def _find_garbage(findings: _Findings) -> None:
         findings.add(
             int(column), "garbage", f"{', '.join(reasons)}: {left_out} left out", len(masked)
         )
+
+
+def _price_is_back(bars: Bars, column: int, rows: Indices) -> Indices:
+    """Return, by bar, the bar from which a close of zero or less on it is known to be no end.
+
+    The first later bar with a price above zero, the number of bars where there is none; the bar
+    itself where its close is above zero.
+    """
+    number = np.arange(len(rows))
+    priced = np.where(bars.values["close"][rows, column] > 0.0, number, len(rows))
+    return np.minimum.accumulate(priced[::-1])[::-1]
 
 
 def _own_day(flags: Mask) -> Indices:
@@ -485,7 +502,14 @@ def _report_splits(findings: _Findings) -> None:
     usable = _masked(findings.close, findings.broken)
     factor = last_known(np.log(findings.bars.values["adj_close"] / usable))
     change = np.diff(factor, axis=0)
-    for column, rows in _by_column(np.abs(change) > SPLIT_LOG):
+    other = _report_other(
+        findings,
+        np.abs(change) > OTHER_MOVE["adj_close"],
+        ~np.isnan(change),
+        "adj_close moves otherwise than the close",
+        "this close adjusted for splits and dividends",
+    )
+    for column, rows in _by_column((np.abs(change) > SPLIT_LOG) & ~other):
         events = ", ".join(
             f"{np.exp(change[row, column]):.4g} on {findings.day(row + 1)}" for row in rows[:5]
         )
@@ -495,6 +519,46 @@ def _report_splits(findings: _Findings) -> None:
             f"adjusted over raw close changes by a factor of {events}"
             f"{_more(rows, 5)}; adjusted prices are used",
         )
+
+
+def _report_cap_and_vwap(findings: _Findings) -> None:
+    values = findings.bars.values
+    usable = _masked(findings.close, findings.broken)
+    if "cap" in values:
+        shares = np.where(values["cap"] > 0.0, values["cap"], np.nan) / usable
+        change = np.diff(last_known(np.log(shares)), axis=0)
+        _report_other(
+            findings,
+            np.abs(change) > OTHER_MOVE["cap"],
+            ~np.isnan(change),
+            "cap moves otherwise than the close",
+            "the shares of that day times its close",
+        )
+    if "vwap" in values and "high" in values and "low" in values:
+        vwap = values["vwap"]
+        outside = vwap > values["high"] * (1.0 + RANGE_TOLERANCE)
+        outside |= vwap < values["low"] * (1.0 - RANGE_TOLERANCE)
+        _report_other(
+            findings,
+            outside & ~np.isnan(usable),
+            ~np.isnan(vwap) & ~np.isnan(usable),
+            "vwap lies outside low..high",
+            "the mean price of that day, adjusted as its close",
+        )
+
+
+def _report_other(findings: _Findings, odd: Mask, judged: Mask, seen: str, wanted: str) -> Mask:
+    """Report each series with a quarter of its judged bars at odds; return which these are."""
+    counts, bars = np.count_nonzero(odd, axis=0), np.count_nonzero(judged, axis=0)
+    other: Mask = (counts >= GARBAGE_LEAST) & (counts > OTHER_SHARE * bars)
+    for column in np.flatnonzero(other):
+        findings.add(
+            int(column),
+            "other-series",
+            f"{seen} on {counts[column]} of {bars[column]} bars: it is not {wanted}, and may be "
+            "of another day or name; it is used all the same: check or leave out that column",
+        )
+    return other
 
 
 def _report_gaps(findings: _Findings) -> None:

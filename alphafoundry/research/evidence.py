@@ -21,6 +21,7 @@ from alphafoundry.evidence import (
     sharpe_ratio,
 )
 from alphafoundry.evidence.climbing import MEASURED
+from alphafoundry.finance.statistics import TOO_GOOD
 from alphafoundry.research.comparison import compare
 from alphafoundry.research.finalists import sees_the_future, shrunk_of, sureness
 from alphafoundry.research.run import ResearchRun
@@ -46,9 +47,6 @@ from alphafoundry.store import (
 
 MOST_COMPARED = 1000
 """Trials, an even sample of all, whose PnL is compared for dependence and overfitting."""
-
-TOO_GOOD = 6.0
-"""Annual Sharpe ratio, either way, that no book of daily bars has without a look ahead."""
 
 BLOCKS = 12
 """Blocks of days for the overfitting: 924 ways to halve them, a second for 1,000 trials."""

@@ -235,9 +235,16 @@ def _same_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 async def _store_alpha(
     run: ResearchRun, row: SimulationRow, ending: Ending, alpha_id: str
 ) -> Simulated:
-    alpha = await run.brain.alpha(alpha_id)
+    try:
+        alpha = await run.brain.alpha(alpha_id)
+    except BrainRequestError as problem:
+        if problem.status != NOT_FOUND:
+            raise
+        message = f"the service does not have its alpha {alpha_id} any more"
+        finish_simulation(run.store, row.id, "failed", message=message)
+        return Simulated(row, "failed", message=message)
     hopeful = run.hopeful.is_hopeful(alpha.statistics)
-    pnl = before_test_period(alpha, DailyPnl(*await run.brain.daily_pnl(alpha_id)))
+    pnl = await _pnl_of(run, alpha)
     planted = await _planted(run, alpha_id) if hopeful and run.synthetic else None
     correlation, gain = _against_parent(run, row, alpha, pnl)
     finish_simulation(
@@ -250,6 +257,15 @@ async def _store_alpha(
         gain=gain,
     )
     return Simulated(row, ending, alpha, hopeful)
+
+
+async def _pnl_of(run: ResearchRun, alpha: AlphaInfo) -> DailyPnl | None:
+    """Return the daily PnL of an alpha, None where the service refuses it."""
+    try:
+        return before_test_period(alpha, DailyPnl(*await run.brain.daily_pnl(alpha.id)))
+    except BrainRequestError as problem:
+        run.note(f"Alpha {alpha.id} is stored without its daily PnL: {problem}")
+        return None
 
 
 def before_test_period(alpha: AlphaInfo, pnl: DailyPnl) -> DailyPnl:

@@ -17,7 +17,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from alphafoundry.errors import BrainError, BrainUnavailable, RateLimited, TakenOver
+from alphafoundry.errors import (
+    BrainError,
+    BrainRequestError,
+    BrainUnavailable,
+    RateLimited,
+    TakenOver,
+)
 from alphafoundry.llm import AdaptiveConcurrency
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import (
@@ -254,6 +260,16 @@ class SimulationQueue:
         elif self.silent > 1:
             self._wait(2.0**self.silent / 8)
 
+    def put_aside(self, row: SimulationRow, problem: BrainRequestError) -> None:
+        """Keep a simulation whose result was refused for the next run, and go on with the others.
+
+        Where nothing but refusals comes, it is not this simulation, and no more is sent.
+        """
+        self.silent += 1
+        self.left[row.id] = str(problem)
+        if self.silent >= MOST_SILENT:
+            self._halt(problem)
+
     def give_up(self, row: SimulationRow, problem: BrainError) -> None:
         """Send no more in this run; this simulation waits with the others."""
         self.left[row.id] = str(problem)
@@ -278,6 +294,8 @@ class SimulationQueue:
                 self.concurrency.refused(generation)
             if isinstance(turn.problem, BrainUnavailable):
                 self.put_back(turn.row, turn.problem)
+            elif isinstance(turn.problem, BrainRequestError):
+                self.put_aside(turn.row, turn.problem)
             elif isinstance(turn.problem, BrainError):
                 self.give_up(turn.row, turn.problem)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError, SimulationError
 from alphafoundry.expressions import Conventions, Expression, check, parse
+from alphafoundry.finance.statistics import TOO_GOOD
 from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.screen import changes
@@ -153,7 +154,7 @@ def result_of(
             account=account,
         ),
         warnings=warnings,
-        notes=(*notes, part_note) if part_note else notes,
+        notes=(*notes, *((part_note,) if part_note else ()), *_too_good(found.sharpe)),
         data=shared.once("changes of the data", lambda: changes(panel)),
         train=None if cut is None else found,
         test=None if cut is None else statistics(days.between(cut, len(days))),
@@ -163,6 +164,15 @@ def result_of(
         planted=planted.shares if planted else None,
         expected_sharpe=planted.expected_sharpe if planted else None,
         positions=weights[start - behind : len(weights) - behind] if keep_positions else None,
+    )
+
+
+def _too_good(sharpe: float) -> tuple[str, ...]:
+    if not abs(sharpe) > TOO_GOOD:
+        return ()
+    return (
+        f"A Sharpe ratio beyond {TOO_GOOD:g} is too good to be true: look for data that know "
+        "what came later before believing it",
     )
 
 

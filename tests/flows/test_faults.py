@@ -52,6 +52,8 @@ RATES = {
     "expired": 0.02,
     "not-json": 0.02,
     "empty-html": 0.01,
+    "redirected": 0.01,
+    "408": 0.01,
     "error-state": 0.01,
     "timeout-state": 0.01,
 }
@@ -157,6 +159,26 @@ def test_one_that_ends_without_an_alpha_is_sent_again_once(
     assert (report.counts.resumed, report.counts.errors, report.counts.unfinished) == (1, 1, 0)
     assert any("sent twice" in reason for reason in report.reasons)
     assert by_status(place) == {"failed": 1}
+
+
+@pytest.mark.slow
+def test_a_result_that_is_refused_for_good_costs_that_result_alone(
+    place: WorkingFolder, tmp_path: Path
+) -> None:
+    service = Service(tmp_path)
+    refused = service.faulty.plan
+    refused("gone", method="GET", path=r"^/alphas/\w+$")
+    refused("forbidden", method="GET", path=r"^/alphas/\w+/recordsets/daily-pnl$")
+    refused("forbidden", method="GET", path=r"^/simulations/\w+$")
+    with service.on_a_port() as url:
+        service.misbehaving = True
+        first = generate(simulations=8, brain=url)
+        second = generate(simulations=1, brain=url)
+    assert (first.counts.simulated, first.counts.errors, first.counts.unfinished) == (7, 1, 1)
+    assert any("stored without its daily PnL" in note for note in first.notes)
+    assert (second.counts.resumed, second.counts.simulated) == (1, 1)
+    assert by_status(place)["failed"] == 1 and place.finished() == 7
+    assert set(service.counting.accepted.values()) == {1}
 
 
 def test_an_alpha_is_found_when_the_service_has_forgotten_its_simulation(

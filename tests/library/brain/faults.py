@@ -31,6 +31,10 @@ FAULTS = (
     "not-json",
     "empty-html",
     "expired",
+    "redirected",
+    "408",
+    "forbidden",
+    "gone",
     "error-state",
     "timeout-state",
 )
@@ -60,6 +64,10 @@ _BODIES: dict[str, tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]] = {
     "not-json": (200, b"<html>Welcome</html>", _JSON),
     "empty-html": (200, b"", ((b"content-type", b"text/html; charset=utf-8"),)),
     "expired": (401, b'{"detail":"Incorrect authentication credentials."}', _JSON),
+    "redirected": (302, b"", ((b"location", b"https://login.example/"),)),
+    "408": (408, b"<h1>Request Timeout</h1>", ((b"content-type", b"text/html"),)),
+    "forbidden": (403, b'{"detail":"You do not have permission to perform this action."}', _JSON),
+    "gone": (404, b'{"detail":"Not found."}', _JSON),
     "error-state": (200, b'{"status":"ERROR","message":"Simulation failed."}', _JSON),
     "timeout-state": (200, b'{"status":"TIMEOUT"}', _JSON),
 }

@@ -167,6 +167,44 @@ def test_a_result_says_what_was_changed_in_its_bars_or_left_out() -> None:
     assert "data: 1 day lies in the future, the last is 2181-03-01" in text
 
 
+@pytest.mark.parametrize("fault", ["infinite", "contradicting"])
+def test_bars_that_the_reader_masks_are_counted(fault: str) -> None:
+    frame = walks(days=900)
+    if fault == "infinite":
+        frame.loc[of(frame, "N2", 400, 403), "close"] = np.inf
+    else:
+        again = frame.loc[of(frame, "N2", 400, 403)].assign(close=lambda rows: 1.5 * rows["close"])
+        frame = pd.concat([frame, again])
+    panel = load_frame(frame)
+    assert panel.screen().masked == 3
+    text = str(simulate("rank(ts_zscore(close, 20))", panel, BOOK))
+    assert "data: 3 bars left out as faulty, of N2\n" in text
+
+
+def test_a_result_says_that_prices_are_in_several_currencies() -> None:
+    frame = walks(days=900).assign(currency="USD")
+    frame.loc[of(frame, "N2"), "currency"] = "JPY"
+    text = str(simulate("rank(ts_zscore(close, 20))", frame, BOOK))
+    assert "data: prices are in JPY, USD" in text
+
+
+def test_a_result_says_that_an_adjusted_close_is_none() -> None:
+    frame = walks(days=900)
+    frame["adj_close"] = frame["close"]
+    frame.loc[of(frame, "N2"), "adj_close"] = frame.loc[of(frame, "N1"), "close"].to_numpy()
+    text = str(simulate("rank(ts_zscore(close, 20))", frame, BOOK))
+    assert "data: adj_close does not fit the prices of N2, and is used\n" in text
+
+
+def test_dividends_beside_a_close_alone_are_told() -> None:
+    frame = walks(days=900).assign(dividend=0.0)
+    assert not any("dividends beside" in line for line in load_frame(frame).screen().lines())
+    frame.loc[of(frame, "N2", 400, 401), "dividend"] = 0.4
+    assert any("dividends beside" in line for line in load_frame(frame).screen().lines())
+    frame["adj_close"] = frame["close"]
+    assert not any("dividends beside" in line for line in load_frame(frame).screen().lines())
+
+
 def test_each_spike_that_was_left_out_is_told() -> None:
     frame = walks()
     frame.loc[of(frame, "N2", 300, 302), "close"] *= 30.0

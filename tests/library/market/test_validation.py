@@ -137,6 +137,65 @@ def test_a_garbage_series_is_left_out_whole(bars: MakeBars) -> None:
         assert not np.isnan(values[:, 2]).any()
 
 
+@pytest.mark.parametrize(("first", "after"), [(150, 300), (150, 250), (40, 300)])
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_closes_of_zero_at_the_end_of_a_name_leave_its_days_before(
+    bars: MakeBars, first: int, after: int, value: float
+) -> None:
+    """Nobody can tell a name that became worthless from one whose feed broke until it is back."""
+    raw = bars(days=300)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][first:after, 0] = value
+    clean = validate(raw)
+    masked = masked_days(clean)
+    if after == 300:
+        assert masked == list(range(first, 300))
+        assert kinds(clean) == {("S0", "non-positive-price")}
+    else:
+        assert set(range(first, after)) < set(masked)
+        assert ("S0", "garbage") in kinds(clean)
+
+
+@pytest.mark.parametrize("other", ["frozen", "of another name", "a day late"])
+def test_an_adjusted_close_that_is_no_adjustment_is_told(bars: MakeBars, other: str) -> None:
+    raw = bars(days=120)
+    close = raw.values["close"]
+    factor = np.repeat([[0.5], [0.98], [1.0]], 40, axis=0)
+    raw.values["adj_close"] = close * factor
+    if other == "frozen":
+        raw.values["adj_close"][:, 1] = 1.0
+    elif other == "of another name":
+        raw.values["adj_close"][:, 1] = close[:, 2] * factor[:, 0]
+    else:
+        raw.values["adj_close"][1:, 1] = close[:-1, 1] * factor[:-1, 0]
+    clean = validate(raw)
+    assert {symbol for symbol, kind in kinds(clean) if kind == "other-series"} == {"S1"}
+    assert ("S0", "split") in kinds(clean)
+    assert ("S1", "split") not in kinds(clean)
+
+
+@pytest.mark.parametrize("ahead", [1, 20])
+def test_a_vwap_or_cap_of_another_day_is_told(bars: MakeBars, ahead: int) -> None:
+    raw = bars(days=200)
+    values = raw.values
+    shares = np.repeat([1e8, 1.2e8], 100)[:, None]
+    values["cap"] = np.round(values["close"] * shares, -6)
+    values["vwap"] = (values["high"] + values["low"] + values["close"]) / 3.0
+    assert not kinds(validate(raw))
+    for name in ("cap", "vwap"):
+        values[name][:-ahead, 1] = values[name][ahead:, 1]
+    clean = validate(raw)
+    assert kinds(clean) == {("S1", "other-series")}
+    assert {issue.detail.split()[0] for issue in clean.issues} == {"cap", "vwap"}
+
+
+def test_an_adjusted_close_in_whole_cents_is_an_adjustment(bars: MakeBars) -> None:
+    raw = bars(days=400)
+    raw.values["close"] = np.round(raw.values["close"], 2)
+    raw.values["adj_close"] = np.round(raw.values["close"] * 0.31, 2)
+    assert not kinds(validate(raw))
+
+
 def test_a_series_that_leaps_all_the_time_is_garbage(bars: MakeBars) -> None:
     raw = bars(days=200)
     for name in ("open", "high", "low", "close"):

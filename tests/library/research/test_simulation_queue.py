@@ -11,7 +11,13 @@ from typing import cast
 
 import pytest
 
-from alphafoundry.errors import BrainRequestError, BrainUnavailable, RateLimited, TakenOver
+from alphafoundry.errors import (
+    AuthenticationError,
+    BrainRequestError,
+    BrainUnavailable,
+    RateLimited,
+    TakenOver,
+)
 from alphafoundry.research import simulation_queue
 from alphafoundry.research.run import ResearchRun, Tally
 from alphafoundry.research.simulation_lifecycle import Outcome, Simulated
@@ -168,11 +174,33 @@ async def test_a_service_that_is_away_is_left_alone(
     assert len(run.tally.unfinished) == 20 and run.halted
 
 
-async def test_a_refusal_for_good_ends_the_run(simulate_all: Simulating) -> None:
-    run = a_run()
+@pytest.mark.parametrize("together", [1, 3])
+async def test_a_refusal_for_good_is_of_one_simulation(
+    simulate_all: Simulating, together: int
+) -> None:
+    run = a_run(together)
     refused = BrainRequestError("forbidden", status=403)
-    work, _ = await simulate_all(run, 3, lambda one: refused)
-    assert work.ended == [] and run.tally.unfinished == dict.fromkeys(range(3), "forbidden")
+    work, service = await simulate_all(run, 20, lambda one: refused if one % 4 == 1 else None)
+    assert sorted(service.asked) == list(range(20)) and len(work.ended) == 15
+    assert run.tally.unfinished == dict.fromkeys(range(1, 20, 4), "forbidden")
+    assert not run.halted
+
+
+@pytest.mark.parametrize("together", [1, 10])
+async def test_nothing_but_refusals_ends_the_run(simulate_all: Simulating, together: int) -> None:
+    run = a_run(together)
+    refused = BrainRequestError("forbidden", status=403)
+    work, service = await simulate_all(run, 20, lambda one: refused)
+    assert len(service.asked) == simulation_queue.MOST_SILENT and run.halted
+    assert work.ended == [] and run.tally.unfinished == dict.fromkeys(range(20), "forbidden")
+
+
+async def test_a_sign_in_that_is_refused_ends_the_run(simulate_all: Simulating) -> None:
+    run = a_run()
+    refused = AuthenticationError("wrong password")
+    work, service = await simulate_all(run, 3, lambda one: refused)
+    assert service.asked == [0] and run.halted
+    assert work.ended == [] and run.tally.unfinished == dict.fromkeys(range(3), "wrong password")
 
 
 @pytest.mark.parametrize("together", [1, 10])

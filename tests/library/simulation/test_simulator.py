@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -378,3 +379,17 @@ def test_an_expression_of_the_library_gives_the_same_values(panel: Panel) -> Non
     values = np.nan_to_num(evaluate(REVERSAL, panel))[-2]
     assert found.positions is not None
     np.testing.assert_allclose(found.positions[-1], values / np.abs(values).sum())
+
+
+def test_what_is_too_good_to_be_true_is_said_so() -> None:
+    """The cap of a file tells the price of twenty days later."""
+    options = SimulationSettings(neutralization="MARKET")
+    panel = make_panel(days=620)
+    ahead = panel.fields["close"].copy()
+    ahead[:-20] = ahead[20:]
+    panel = replace(panel, fields={**panel.fields, "cap": ahead})
+    honest = simulate("rank(ts_delta(close, 20) / close)", panel, options)
+    assert not any("too good" in note for note in honest.notes)
+    leaking = simulate("rank(cap / close)", panel, options)
+    assert leaking.statistics.sharpe > 6.0
+    assert any("too good to be true" in note for note in leaking.notes)

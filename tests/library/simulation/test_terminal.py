@@ -45,3 +45,21 @@ def test_switches_are_flags_and_are_shown(capsys: pytest.CaptureFixture[str]) ->
     assert main(["simulate", "close", "--convention", "ties=lowest"]) == 2
     problem = capsys.readouterr().err.strip().splitlines()[-1]
     assert problem.startswith("error: convention 'ties=lowest': unknown; write NAME=CHOICE")
+
+
+def test_too_short_a_market_is_told_with_its_days(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bars = tmp_path / "months.csv"
+    rows = [
+        f"{2000 + n // 12}-{n % 12 + 1:02d}-28,{name},{5 + n % 7 + place}"
+        for n in range(60)
+        for place, name in enumerate("ABC")
+    ]
+    bars.write_text("\n".join(["date,symbol,close", *rows]))
+    assert main(["simulate", "rank(close)", "--market", str(bars), "--neutralization", "none"]) == 2
+    problem = capsys.readouterr().err.strip().splitlines()[-1]
+    assert problem == (
+        "error: Simulation length is below cutoff of 500 days (months.csv: 3 names, 2000-01-28 to "
+        "2004-12-28 (60 days))"
+    )
