@@ -27,9 +27,8 @@ Bits = NDArray[np.int64]
 _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 _INFINITE = np.int64(0x7FF0000000000000)
 _LANES = 4
-
-CACHED_CELLS = 65_536
-"""Cells of a window that fit the second-level cache."""
+_LANE_CELLS = np.uint64(2 * _LANES)
+_NEXT = np.uint64(1)
 
 NOISE = 1e-12
 """What a sum or difference leaves counts as 0 below this share of what went into it: it is
@@ -37,37 +36,72 @@ rounding, and scaled to a whole book it would be a position."""
 
 
 @kernel
-def decayed(values: FloatPanel, days: int) -> FloatPanel:
-    """Return the mean of the last `days` rows with weights days (today) down to 1.
+def _add_past(past: FloatRow, share: float, row: FloatRow, size: FloatRow) -> None:
+    """Add a share of an earlier row to row, and its |values| to size; NaN and infinities are 0."""
+    for j in range(row.shape[0]):
+        added = share * past[j] if abs(past[j]) < math.inf else 0.0
+        row[j] += added
+        size[j] += abs(added)
+
+
+@kernel
+def _add_three_past(
+    a: FloatRow,
+    b: FloatRow,
+    c: FloatRow,
+    share_a: float,
+    share_b: float,
+    share_c: float,
+    row: FloatRow,
+    size: FloatRow,
+) -> None:
+    """Do what `_add_past` does for three rows, in their order."""
+    for j in range(row.shape[0]):
+        first = share_a * a[j] if abs(a[j]) < math.inf else 0.0
+        second = share_b * b[j] if abs(b[j]) < math.inf else 0.0
+        third = share_c * c[j] if abs(c[j]) < math.inf else 0.0
+        row[j] = row[j] + first + second + third
+        size[j] = size[j] + abs(first) + abs(second) + abs(third)
+
+
+@kernel
+def decayed(values: FloatPanel, days: int, first: int, result: FloatPanel) -> None:
+    """Fill result with rows from `first` on: means of `days` rows, weights days (today) down to 1.
 
     NaN and infinities of earlier rows count as 0, those of today stay. The rows before the first
-    are left out of numerator and denominator.
+    of values are left out of numerator and denominator.
     """
-    n_days, n_names = values.shape
-    result = np.empty_like(values)
-    block = max(CACHED_CELLS // days, WIDTH)
-    size = np.empty(min(block, n_names))
-    for left in range(0, n_names, block):
-        right = min(left + block, n_names)
-        for t in range(n_days):
+    n_names = values.shape[1]
+    room = np.empty(min(WIDTH, n_names))
+    for left in range(0, n_names, WIDTH):
+        right = min(left + WIDTH, n_names)
+        size = room[: right - left]
+        for t in range(first, first + result.shape[0]):
             back = min(days, t + 1)
             weights = back * days - back * (back - 1) / 2.0
-            row = result[t, left:right]
+            row = result[t - first, left:right]
             today = values[t, left:right]
             for j in range(len(row)):
                 row[j] = today[j] * (days / weights)
                 size[j] = abs(row[j])
-            for k in range(1, back):
-                share = (days - k) / weights
-                past = values[t - k, left:right]
-                for j in range(len(row)):
-                    added = share * past[j] if abs(past[j]) < math.inf else 0.0
-                    row[j] += added
-                    size[j] += abs(added)
+            k = 1
+            while k + 3 <= back:
+                _add_three_past(
+                    values[t - k, left:right],
+                    values[t - k - 1, left:right],
+                    values[t - k - 2, left:right],
+                    (days - k) / weights,
+                    (days - k - 1) / weights,
+                    (days - k - 2) / weights,
+                    row,
+                    size,
+                )
+                k += 3
+            while k < back:
+                _add_past(values[t - k, left:right], (days - k) / weights, row, size)
+                k += 1
             for j in range(len(row)):
-                if abs(row[j]) < NOISE * size[j]:
-                    row[j] = 0.0
-    return result
+                row[j] = 0.0 if abs(row[j]) < NOISE * size[j] else row[j]
 
 
 @kernel
@@ -104,42 +138,43 @@ def _take(values: FloatRow, inside: Flags, row: FloatRow, held: FloatRow) -> flo
 
 
 @kernel
-def _center(
-    row: FloatRow, held: FloatRow, labels: Labels, means: FloatPanel, counts: FloatPanel
-) -> bool:
+def _center(row: FloatRow, held: FloatRow, labels: Labels, sums: FloatRow, means: FloatRow) -> bool:
     """Subtract from each value that is held the mean of its group.
 
     Returns whether what is left of one may be rounding.
 
     labels : below 0 are one group of their own
-    means, counts : shape (_LANES, groups + 1), scratch. Neighbours add to different lanes, so
-        that no addition waits for the one before
+    sums : of length (groups + 1) * 2 * _LANES, scratch: a group's sum and number beside each other.
+        Neighbours add to different lanes, so that no addition waits for the one before
+    means : of length groups + 1, scratch
     """
-    unknown = means.shape[1] - 1
-    means[:] = 0.0
-    counts[:] = 0.0
+    unknown = len(means) - 1
+    sums[:] = 0.0
     whole = row.shape[0] // _LANES * _LANES
     for i in range(0, whole, _LANES):
         for lane in range(_LANES):
             label = labels[i + lane]
-            group = label if label >= 0 else unknown
-            means[lane, group] += row[i + lane]
-            counts[lane, group] += held[i + lane]
+            start = np.uint64(label if label >= 0 else unknown) * _LANE_CELLS
+            place = start + np.uint64(2 * lane)
+            total = sums[place] + row[i + lane]
+            count = sums[place + _NEXT] + held[i + lane]
+            sums[place] = total
+            sums[place + _NEXT] = count
     for i in range(whole, row.shape[0]):
-        group = labels[i] if labels[i] >= 0 else unknown
-        means[0, group] += row[i]
-        counts[0, group] += held[i]
+        start = np.uint64(labels[i] if labels[i] >= 0 else unknown) * _LANE_CELLS
+        sums[start] += row[i]
+        sums[start + _NEXT] += held[i]
     for group in range(unknown + 1):
         total = 0.0
         count = 0.0
         for lane in range(_LANES):
-            total += means[lane, group]
-            count += counts[lane, group]
-        means[0, group] = total / max(count, 1.0)
+            total += sums[2 * (_LANES * group + lane)]
+            count += sums[2 * (_LANES * group + lane) + 1]
+        means[group] = total / max(count, 1.0)
     small = 0
     for i in range(row.shape[0]):
-        group = labels[i] if labels[i] >= 0 else unknown
-        rest = (row[i] - means[0, group]) * held[i]
+        place = np.uint64(labels[i] if labels[i] >= 0 else unknown)
+        rest = (row[i] - means[place]) * held[i]
         row[i] = rest
         small += 1 if (rest != 0.0) & (abs(rest) <= NOISE) else 0
     return small > 0
@@ -230,10 +265,8 @@ def weighed(
     n_groups: int,
     truncation: float,
     result: FloatPanel,
-    first: int,
-    last: int,
 ) -> None:
-    """Fill result's rows first..last with weights, sum of |weight| 1, or 0 with nothing to hold.
+    """Fill result with weights, sum of |weight| 1 a row, or 0 with nothing to hold.
 
     values : (n_days, n_names); NaN and infinities get no position
     mask : who may be held
@@ -241,15 +274,14 @@ def weighed(
     n_groups : 0 takes no means away
     truncation : largest |weight|, 0 is off
     """
-    n_names = values.shape[1]
-    held = np.empty(n_names)
-    means = np.empty((_LANES, n_groups + 1))
-    counts = np.empty((_LANES, n_groups + 1))
-    for t in range(first, last):
+    held = np.empty(values.shape[1])
+    sums = np.empty((n_groups + 1) * 2 * _LANES)
+    means = np.empty(n_groups + 1)
+    for t in range(values.shape[0]):
         row = result[t]
         if _take(values[t], mask[t], row, held) > 0.0:
-            if n_groups > 0 and _center(row, held, groups[t], means, counts):
-                _drop_noise(row, values[t], held, groups[t], counts[0])
+            if n_groups > 0 and _center(row, held, groups[t], sums, means):
+                _drop_noise(row, values[t], held, groups[t], means)
             _scale(row, truncation)
 
 
@@ -282,21 +314,21 @@ def _sides(now: FloatRow) -> tuple[int, int]:
 
 @kernel
 def held_by_day(
-    weights: FloatPanel, returns: FloatPanel, lag: int, found: FloatPanel, first: int, last: int
+    weights: FloatPanel, returns: FloatPanel, before: int, found: FloatPanel, first: int
 ) -> None:
-    """Fill found's columns first..last with the days' shares of the book.
+    """Fill found's columns from `first` on with the days' shares of the book.
 
-    found : shape (5, n_days), zeros before: profit, traded, longs, shorts, largest |weight|
-
-    The position of day t is the weights of day t - lag. A missing return earns 0.
+    weights : positions of these days, one after another; and of `before` days before, 0 or 1
+    returns : of these days; a missing one earns 0
+    found : shape (5, n_days): profit, traded, longs, shorts, largest |weight|
     """
     nothing = np.zeros(weights.shape[1])
-    for t in range(max(lag, first), last):
-        now = weights[t - lag]
-        found[0, t] = _earned(now, returns[t])
-        found[1, t] = _changed(now, weights[t - lag - 1] if t > lag else nothing)
-        found[2, t], found[3, t] = _sides(now)
-        found[4, t] = _largest(now.view(np.int64))
+    for t in range(returns.shape[0]):
+        now = weights[t + before]
+        found[0, first + t] = _earned(now, returns[t])
+        found[1, first + t] = _changed(now, weights[t + before - 1] if t + before > 0 else nothing)
+        found[2, first + t], found[3, first + t] = _sides(now)
+        found[4, first + t] = _largest(now.view(np.int64))
 
 
 @summing_kernel

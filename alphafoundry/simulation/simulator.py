@@ -270,7 +270,16 @@ def held_days(
 
     Raises SimulationError where these are fewer than `least`.
     """
-    every_day = daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay)
+    return from_first_position(
+        daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay), least=least
+    )
+
+
+def from_first_position(every_day: DailyPnl, *, least: int) -> tuple[int, DailyPnl]:
+    """Return the index of the first day with a position, and the days from it on.
+
+    Raises SimulationError where these are fewer than `least`.
+    """
     start = every_day.first_held
     days = every_day.between(start, len(every_day))
     if len(days) < least:

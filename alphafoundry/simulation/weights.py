@@ -8,6 +8,8 @@ cut to it and the others grow in proportion until the book is full and no weight
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,23 +77,41 @@ def to_weights(
     the golden example close (6, 5, 2, 8, 4): NONE gives (.24, .20, .08, .32, .16), MARKET gives
     (.125, 0, -.375, .375, -.125).
     """
+    fill = weighing(values, mask, groups, decay=decay, truncation=truncation)
+    weights = buffers.empty(values.shape)
+    share(lambda first, last: fill(first, weights[first:last]), len(values), ROWS_AT_ONCE)
+    return weights
+
+
+def weighing(
+    values: Matrix,
+    mask: NDArray[np.bool_] | None = None,
+    groups: NDArray[np.int32] | None = None,
+    *,
+    decay: int = 0,
+    truncation: float = 0.0,
+) -> Callable[[int, Matrix], None]:
+    """Return what fills an array with the rows of `to_weights` from a given one on.
+
+    So nobody who reads weights a few days at a time needs memory for all of them.
+    """
     from alphafoundry.simulation import kernels
 
     values = np.ascontiguousarray(values, dtype=np.float64)
-    if decay > 1:
-        values = kernels.decayed(values, decay)
     inside = np.ones(values.shape, dtype=bool) if mask is None else np.ascontiguousarray(mask)
     if groups is None:
-        labels, n_groups = np.empty((len(values), 0), np.int32), 0
+        labels = np.empty((len(values), 0), np.int32)
     else:
         labels = np.ascontiguousarray(groups)
-        n_groups = max(int(labels.max(initial=-1)) + 1, 1)
-    weights = buffers.empty(values.shape)
-    share(
-        lambda first, last: kernels.weighed(
-            values, inside, labels, n_groups, float(truncation), weights, first, last
-        ),
-        len(values),
-        ROWS_AT_ONCE,
-    )
-    return weights
+
+    def fill(first: int, weights: Matrix) -> None:
+        last = first + len(weights)
+        rows = values[first:last]
+        if decay > 1:
+            rows = buffers.empty(weights.shape)
+            kernels.decayed(values, decay, first, rows)
+        here = labels[first:last]
+        n_groups = 0 if groups is None else max(int(here.max(initial=-1)) + 1, 1)
+        kernels.weighed(rows, inside[first:last], here, n_groups, float(truncation), weights)
+
+    return fill
