@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 from functools import partial
 
 import psutil
-import pytest
 
+from alphafoundry.agents import simulation
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.simulation import open_floor
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_ticks
 from alphafoundry.trading import read_orders
-from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
+from tests.library.agents.small_desks import (
+    SkippingClock,
+    patient_schedule,
+    small_desk,
+    small_panel,
+)
 
 
 def _workers() -> list[psutil.Process]:
@@ -26,8 +31,8 @@ def _workers() -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.slow
-def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path):
+def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(simulation, "ReplayClock", SkippingClock)
     panel = small_panel()
     day = panel.dates[-1].item()
     # A quarter of an hour before the orders for the close are written, to after its last fills.
@@ -54,8 +59,8 @@ def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path):
 
         desk.replay(
             partial(open_floor, desk="small", url=None, home=tmp_path, load=small_panel),
-            speed=60.0,
-            minutes=1.1,
+            speed=1.0,
+            minutes=66.0,
             asked_to_stop=asked_to_stop,
         )
         assert len(killed) == 1 and _workers() == []
