@@ -25,12 +25,15 @@ register_profiles()
 def pytest_configure(config: pytest.Config) -> None:
     """Let children hear Ctrl-C and SIGHUP, let everybody keep bytecode, and trust one certificate.
 
+    No garbage is collected while the tests are, which would take each process 2 s.
+
     Background jobs and nohup switch the signals off, containers often the bytecode: then each
     process of pytest would rewrite the tests' assertions at each start. A client of HTTP reads all
     trusted certificates, 20 ms of processor time, and no test but the fresh ones speaks to others.
     """
     if config.option.markexpr != "fresh":
         os.environ["SSL_CERT_FILE"] = str(ROOT / "tests" / "one_certificate.pem")
+    gc.disable()
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -45,6 +48,7 @@ def pytest_collection_finish() -> None:
     And collect no garbage from a million objects of imported modules, 0.3 s each time.
     """
     gc.freeze()
+    gc.enable()
     if "alphafoundry.store.database" in sys.modules:
         from tests.ready_tables import use_ready_tables
 

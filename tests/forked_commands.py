@@ -28,6 +28,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,9 @@ def import_all() -> None:
     from tests.ready_tables import use_ready_tables
 
     import_later_ones()
+    if find_spec("distributed"):
+        importlib.import_module("distributed.cli.dask_scheduler")
+        importlib.import_module("distributed.cli.dask_worker")
     use_ready_tables()
     load_common_kernels()
 
