@@ -120,6 +120,7 @@ class ForkServer:
         stdout: int,
         stderr: int,
         stdin: int | None = None,
+        new_session: bool = False,
     ) -> ForkedCommand:
         """Start `python -m module flags`.
 
@@ -127,9 +128,13 @@ class ForkServer:
         env : its whole environment
         stdout, stderr : descriptors of this process that it writes to
         stdin : one that it reads from; None where there is nothing to read
+        new_session : whether it leads a session and a group of its own
         """
         given = [stdout, stderr] if stdin is None else [stdout, stderr, stdin]
-        wanted = {"module": module, "flags": list(flags), "cwd": str(cwd), "env": dict(env)}
+        wanted = {
+            **{"module": module, "flags": list(flags), "cwd": str(cwd), "env": dict(env)},
+            "new_session": new_session,
+        }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             socket.send_fds(self._control, [json.dumps(wanted).encode()], [theirs.fileno(), *given])
@@ -172,6 +177,8 @@ def become(wanted: dict[str, Any], descriptors: Sequence[int]) -> None:
 
     import flows
 
+    if wanted["new_session"]:
+        os.setsid()
     for given, own in zip(descriptors, (1, 2, 0), strict=False):
         os.dup2(given, own)
         os.close(given)

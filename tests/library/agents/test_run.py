@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 from functools import partial
-
-import psutil
 
 from alphafoundry.agents import simulation
 from alphafoundry.agents.reconciling import reconcile_desk
@@ -22,16 +19,9 @@ from tests.library.agents.small_desks import (
 )
 
 
-def _workers() -> list[psutil.Process]:
-    found = []
-    for one in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if "alphafoundry.agents.worker" in one.cmdline():
-                found.append(one)
-    return found
-
-
-def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path, monkeypatch):
+def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(
+    tmp_path, monkeypatch, forked_workers
+):
     monkeypatch.setattr(simulation, "ReplayClock", SkippingClock)
     panel = small_panel()
     day = panel.dates[-1].item()
@@ -52,9 +42,8 @@ def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path, monk
 
         def asked_to_stop() -> bool:
             if not killed and read_orders(store, 1):
-                for one in _workers():
-                    killed.append(one.pid)
-                    one.kill()
+                killed.append(forked_workers[-1].pid)
+                forked_workers[-1].kill()
             return False
 
         desk.replay(
@@ -63,7 +52,8 @@ def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path, monk
             minutes=66.0,
             asked_to_stop=asked_to_stop,
         )
-        assert len(killed) == 1 and _workers() == []
+        assert killed == [forked_workers[0].pid]
+        assert [one.poll() is None for one in forked_workers] == [False, False]
         rows = read_ticks(store, "small")
         assert len({(row.agent, row.due_at) for row in rows}) == len(rows) > 100
         assert {row.outcome for row in rows} <= {"ran", "idle", "blocked", "missed", "failed"}
