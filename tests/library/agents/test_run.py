@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 
+import pytest
+
 from alphafoundry.agents import simulation
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.simulation import open_floor
@@ -19,6 +21,7 @@ from tests.library.agents.small_desks import (
 )
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(
     tmp_path, monkeypatch, forked_workers
 ):
