@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -25,12 +26,15 @@ register_profiles()
 def pytest_configure(config: pytest.Config) -> None:
     """Let children hear Ctrl-C and SIGHUP, let everybody keep bytecode, and trust one certificate.
 
+    No garbage is collected while the tests are, which would take each process 2 s.
+
     Background jobs and nohup switch the signals off, containers often the bytecode: then each
     process of pytest would rewrite the tests' assertions at each start. A client of HTTP reads all
     trusted certificates, 20 ms of processor time, and no test but the fresh ones speaks to others.
     """
     if config.option.markexpr != "fresh":
         os.environ["SSL_CERT_FILE"] = str(ROOT / "tests" / "one_certificate.pem")
+    gc.disable()
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -45,25 +49,42 @@ def pytest_collection_finish() -> None:
     And collect no garbage from a million objects of imported modules, 0.3 s each time.
     """
     gc.freeze()
+    gc.enable()
     if "alphafoundry.store.database" in sys.modules:
         from tests.ready_tables import use_ready_tables
 
         use_ready_tables()
 
 
-class ByFileOrTest(LoadScopeScheduling):
-    """Gives each process a file at a time, or one test of those files that start commands.
+@functools.cache
+def is_apart(file: str) -> bool:
+    """Return whether the tests of a file may run in several processes.
 
-    Such a test takes seconds to minutes, so a file of them would keep one process busy when the
-    others have finished. Where tests of a file share what is expensive they stay together.
+    A test of a file that starts commands takes seconds to minutes, so a file of them would keep one
+    process busy when the others have finished. Where tests share what is expensive they stay
+    together.
     """
+    starts_commands = file.startswith(("tests/flows/", "tests/deployments/", "tests/tasks/"))
+    return starts_commands and 'scope="module"' not in (ROOT / file).read_text()
+
+
+def scope_of(nodeid: str) -> str:
+    """Return the tests that one process does together: a file, or one test of those apart."""
+    file = nodeid.split("::", maxsplit=1)[0]
+    return nodeid if is_apart(file) else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what is slow: no process is then left with it when the others have finished."""
+    slow = {scope_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: scope_of(item.nodeid) not in slow)
+
+
+class ByFileOrTest(LoadScopeScheduling):
+    """Gives each process the tests of a scope at a time, as `scope_of` names it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", maxsplit=1)[0]
-        apart = file.startswith(("tests/flows/", "tests/deployments/"))
-        if not apart or 'scope="module"' in (ROOT / file).read_text():
-            return file
-        return nodeid
+        return scope_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -28,6 +28,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ class ForkServer:
         stdout: int,
         stderr: int,
         stdin: int | None = None,
+        new_session: bool = False,
     ) -> ForkedCommand:
         """Start `python -m module flags`.
 
@@ -126,9 +128,13 @@ class ForkServer:
         env : its whole environment
         stdout, stderr : descriptors of this process that it writes to
         stdin : one that it reads from; None where there is nothing to read
+        new_session : whether it leads a session and a group of its own
         """
         given = [stdout, stderr] if stdin is None else [stdout, stderr, stdin]
-        wanted = {"module": module, "flags": list(flags), "cwd": str(cwd), "env": dict(env)}
+        wanted = {
+            **{"module": module, "flags": list(flags), "cwd": str(cwd), "env": dict(env)},
+            "new_session": new_session,
+        }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             socket.send_fds(self._control, [json.dumps(wanted).encode()], [theirs.fileno(), *given])
@@ -171,6 +177,8 @@ def become(wanted: dict[str, Any], descriptors: Sequence[int]) -> None:
 
     import flows
 
+    if wanted["new_session"]:
+        os.setsid()
     for given, own in zip(descriptors, (1, 2, 0), strict=False):
         os.dup2(given, own)
         os.close(given)
@@ -249,6 +257,9 @@ def import_all() -> None:
     from tests.ready_tables import use_ready_tables
 
     import_later_ones()
+    if find_spec("distributed"):
+        importlib.import_module("distributed.cli.dask_scheduler")
+        importlib.import_module("distributed.cli.dask_worker")
     use_ready_tables()
     load_common_kernels()
 

@@ -281,11 +281,11 @@ def test_without_an_account_templates_race(working_folder: WorkingFolder) -> Non
     assert working_folder.count("SELECT count(*) FROM race_results WHERE failure IS NULL") == 7
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("many", [1, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_after_kill_9_finished_models_are_not_asked_again(
-    working_folder: WorkingFolder, server: ChatServer, many: int
+    working_folder: WorkingFolder, server: ChatServer
 ) -> None:
+    many = 3
     quick = [f"quick-{number}" for number in range(many)]
     for number in range(many):
         server.script(f"slow-{number}", program(delay=120))

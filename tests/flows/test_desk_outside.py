@@ -18,6 +18,7 @@ from tests.working_folder import WorkingFolder, wait_until
 
 DESK = "flows.desk"
 AT_ALPACA = ("run", "--broker", "alpaca", "--market", "bars")
+FOR_SOME_ALPHAS = (*AT_ALPACA, "--seeding", "12")
 
 
 @pytest.fixture
@@ -81,17 +82,31 @@ def test_what_is_wrong_is_one_line_before_anything_starts(
 
 
 @pytest.mark.slow
-def test_a_desk_at_a_broker_ends_with_a_report_and_is_taken_up_again(
+def test_a_desk_at_a_broker_ends_with_a_report(
     working_folder: WorkingFolder, alpaca: Alpaca
 ) -> None:
-    place = working_folder
-    words = (*AT_ALPACA, "--seeding", "12")
-    done = place.run(DESK, *words, "--minutes", "0.05", timeout=900)
+    ended_with_a_report(working_folder)
+
+
+def ended_with_a_report(place: WorkingFolder) -> None:
+    """Run the desk for some seconds."""
+    done = place.run(DESK, *FOR_SOME_ALPHAS, "--minutes", "0.05", timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"account-{NUMBER} trades at 127.0.0.1 (paper money)" in done.stdout + done.stderr
     assert "ledger" in done.stdout and SECRET not in done.stdout + done.stderr
+    assert place.count("SELECT count(*) FROM agent_desks WHERE clock = 'wall'") == 1
+    assert place.count("SELECT count(*) FROM desks WHERE broker = '127.0.0.1'") == 1
+    assert place.count(f"SELECT count(*) FROM runs WHERE settings LIKE '%{SECRET}%'") == 0
+
+
+@pytest.mark.long
+def test_a_desk_at_a_broker_is_taken_up_again_and_reconciled(
+    working_folder: WorkingFolder, alpaca: Alpaca
+) -> None:
+    place = working_folder
+    ended_with_a_report(place)
     output = place.path / f"{DESK}.out"
-    with place.start(DESK, *words) as command:
+    with place.start(DESK, *FOR_SOME_ALPHAS) as command:
         wait_until(lambda: "on the true clock" in output.read_text(), 600, "the second start")
         command.send_signal(signal.SIGTERM)
         assert command.wait(300) == 0, output.read_text()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.working_folder import ROOT, WorkingFolder, plain_environment, wait_until
+from tests.working_folder import Process, WorkingFolder, wait_until
 
 WAIT = 200.0
 PROCESSES = """
@@ -32,21 +32,16 @@ def folder(tmp_path: Path, prefect_url: str, prefect_home: Path) -> WorkingFolde
     return WorkingFolder(tmp_path / "work", cache=cache, api=prefect_url, prefect_home=prefect_home)
 
 
-def environment(folder: WorkingFolder) -> dict[str, str]:
-    return plain_environment() | folder.env | {"PYTHONPATH": str(ROOT)}
-
-
-def start(folder: WorkingFolder, *words: str) -> subprocess.Popen[bytes]:
-    (folder.path / "config").mkdir(exist_ok=True)
+@contextlib.contextmanager
+def started(folder: WorkingFolder, module: str) -> Iterator[Process]:
+    """Start a command in a folder whose processes are those above."""
     (folder.path / "config/processes.yaml").write_text(PROCESSES)
-    return subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=folder.path,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        stdout=(folder.path / "out.txt").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
+    with folder.start(module) as child:
+        try:
+            yield child
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(WAIT)
 
 
 def ask(folder: WorkingFolder, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -80,8 +75,7 @@ def test_a_supervision_is_a_flow_run_that_ends_with_a_report_and_can_be_cancelle
     folder: WorkingFolder,
 ) -> None:
     before = len(sessions(folder))
-    child = start(folder, "flows.supervise")
-    try:
+    with started(folder, "flows.supervise") as child:
         wait_until(lambda: len(sessions(folder)) > before, WAIT, "a flow run")
         run = sessions(folder)[-1]
         wait_until(lambda: sessions(folder)[-1]["state_type"] == "RUNNING", WAIT, "it running")
@@ -100,12 +94,9 @@ def test_a_supervision_is_a_flow_run_that_ends_with_a_report_and_can_be_cancelle
             {"state": {"type": "CANCELLING", "name": "Cancelling"}},
         )
         assert child.wait(WAIT) == 0
-    finally:
-        child.terminate()
-        child.wait(WAIT)
     wait_until(lambda: not left(folder), WAIT, "the end of every process")
     assert sessions(folder)[-1]["state_type"] == "CANCELLED"
-    text = (folder.path / "out.txt").read_text()
+    text = folder.output("flows.supervise")
     assert "cancelled in Prefect" in text
 
 
@@ -113,12 +104,12 @@ def test_a_supervision_is_a_flow_run_that_ends_with_a_report_and_can_be_cancelle
 def test_a_flow_run_that_is_killed_takes_its_own_supervision_along(
     folder: WorkingFolder,
 ) -> None:
-    child = start(folder, "flows.session")
-    lock = folder.home / "supervisor/running.json"
-    wait_until(lock.exists, WAIT, "a supervision")
-    pid = json.loads((folder.home / "supervisor/lock").read_text())["pid"]
-    assert Path(f"/proc/{pid}").exists()
-    time.sleep(1)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    with started(folder, "flows.session") as child:
+        lock = folder.home / "supervisor/running.json"
+        wait_until(lock.exists, WAIT, "a supervision")
+        pid = json.loads((folder.home / "supervisor/lock").read_text())["pid"]
+        assert Path(f"/proc/{pid}").exists()
+        time.sleep(1)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
     wait_until(lambda: not left(folder), WAIT, "the end of every process")

@@ -34,12 +34,13 @@ from tasks.prefect.dask_workers import (
     require_workers,
 )
 from tasks.research.dask_judge import judging_by
-from tests.dask_cluster import Cluster, dask_cluster
 from tests.library.coordinator.test_workflows import FOUR_PHASES
 from tests.library.research.searches import make_market
-from tests.working_folder import WorkingFolder
+from tests.working_folder import ROOT, WorkingFolder
 
 pytest.importorskip("distributed")
+from tests.dask_cluster import Cluster, dask_cluster
+
 pytestmark = pytest.mark.slow
 
 
@@ -269,6 +270,7 @@ async def test_workers_that_cannot_reach_the_api_are_refused_before_anything_run
     assert not list(in_process.home.rglob(".seen-by-workers-*"))
 
 
+@pytest.mark.long
 async def test_a_worker_that_joins_a_workflow_in_the_middle_must_fit_too(
     in_process: WorkingFolder,
     cluster: Cluster,
@@ -319,7 +321,7 @@ async def test_each_worker_has_its_own_certificate_and_key(
     for bundle in bundles:
         shutil.copy(certifi.where(), bundle)
     cluster.add_worker(PREFECT_API_SSL_CERT_FILE=bundles[1], PREFECT_API_KEY="key-there")
-    cluster.add_worker(SSL_CERT_FILE=bundles[2])
+    cluster.add_worker(SSL_CERT_FILE=bundles[2], PYTHONPATH=str(ROOT))  # read by an import
 
     @flow
     async def sent() -> dict[str, Any]:

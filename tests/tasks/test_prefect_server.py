@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +15,7 @@ from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_HOME, temporary_
 
 from tasks.prefect.discovery import SERVER_LOCK
 from tasks.prefect.server import PrefectServerError, _client_settings, is_away, main, prefect_server
+from tests.piped_commands import PipedCommand
 from tests.servers import free_port
 
 
@@ -72,7 +71,9 @@ def test_mistakes_of_the_server_are_told_in_a_line(
     assert says in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_server_on_an_address_of_ipv6_is_found(tmp_path: Path) -> None:
+def test_a_server_on_an_address_of_ipv6_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     with socket.socket(socket.AF_INET6) as probe:
         try:
@@ -80,25 +81,16 @@ def test_a_server_on_an_address_of_ipv6_is_found(tmp_path: Path) -> None:
         except OSError:
             pytest.skip("this machine has no IPv6")
     home = tmp_path / "deep" / "home"
-    command = [sys.executable, "-m", "tasks.prefect.server", "--host", "::1", "--port", str(port)]
-    with subprocess.Popen(
-        command,
-        env=os.environ | {"PREFECT_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith(f"Prefect server and UI: http://[::1]:{port} ")
-            with (
-                temporary_settings({PREFECT_HOME: home}),
-                prefect_server(temporary=False) as server,
-            ):
-                assert server.url == f"http://[::1]:{port}/api"
-        finally:
-            process.kill()
+    monkeypatch.setenv("PREFECT_HOME", str(home))
+    flags = ["--host", "::1", "--port", str(port)]
+    with PipedCommand("tasks.prefect.server", flags) as process:
+        line = process.stdout.readline()
+        assert line.startswith(f"Prefect server and UI: http://[::1]:{port} ")
+        with (
+            temporary_settings({PREFECT_HOME: home}),
+            prefect_server(temporary=False) as server,
+        ):
+            assert server.url == f"http://[::1]:{port}/api"
 
 
 def test_a_server_that_is_still_starting_is_waited_for(

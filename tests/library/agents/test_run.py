@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 from functools import partial
 
-import psutil
 import pytest
 
+from alphafoundry.agents import simulation
 from alphafoundry.agents.reconciling import reconcile_desk
 from alphafoundry.agents.simulation import open_floor
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_ticks
 from alphafoundry.trading import read_orders
-from tests.library.agents.small_desks import patient_schedule, small_desk, small_panel
-
-
-def _workers() -> list[psutil.Process]:
-    found = []
-    for one in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if "alphafoundry.agents.worker" in one.cmdline():
-                found.append(one)
-    return found
+from tests.library.agents.small_desks import (
+    SkippingClock,
+    patient_schedule,
+    small_desk,
+    small_panel,
+)
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path):
+def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(
+    tmp_path, monkeypatch, forked_workers
+):
+    monkeypatch.setattr(simulation, "ReplayClock", SkippingClock)
     panel = small_panel()
     day = panel.dates[-1].item()
     # A quarter of an hour before the orders for the close are written, to after its last fills.
@@ -47,18 +45,18 @@ def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(tmp_path):
 
         def asked_to_stop() -> bool:
             if not killed and read_orders(store, 1):
-                for one in _workers():
-                    killed.append(one.pid)
-                    one.kill()
+                killed.append(forked_workers[-1].pid)
+                forked_workers[-1].kill()
             return False
 
         desk.replay(
             partial(open_floor, desk="small", url=None, home=tmp_path, load=small_panel),
-            speed=60.0,
-            minutes=1.1,
+            speed=1.0,
+            minutes=66.0,
             asked_to_stop=asked_to_stop,
         )
-        assert len(killed) == 1 and _workers() == []
+        assert killed == [forked_workers[0].pid]
+        assert [one.poll() is None for one in forked_workers] == [False, False]
         rows = read_ticks(store, "small")
         assert len({(row.agent, row.due_at) for row in rows}) == len(rows) > 100
         assert {row.outcome for row in rows} <= {"ran", "idle", "blocked", "missed", "failed"}

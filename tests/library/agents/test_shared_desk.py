@@ -44,6 +44,7 @@ def opened(store: Store, plan: Schedule) -> None:
     )
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_of_two_processes_that_are_woken_together_one_does_the_tick(tmp_path):
     (tmp_path / "desks").mkdir()
     with open_store(home=tmp_path) as store:
@@ -106,7 +107,7 @@ def test_other_processes_know_what_a_desk_began_with(tmp_path):
             assert floor.began_with == 1_000_000.0
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_what_others_did_is_taken_back_and_told(tmp_path):
     panel = small_panel()
     # A second before agents are due; a desk as fast as the true time has patient time-outs.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from alphafoundry.agents.chosen_broker import KEYS
-from alphafoundry.agents.clocks import ReplayClock, TrueClock
+from alphafoundry.agents.clocks import TrueClock
 from alphafoundry.agents.desk_account import order_limits
 from alphafoundry.agents.hours import utc
 from alphafoundry.agents.outside_account import begin_outside_desk
@@ -36,7 +36,7 @@ from alphafoundry.store.agents import read_agent_desk, read_ticks
 from alphafoundry.trading import read_orders
 from alphafoundry.trading.portfolio import LiveStrategy
 from tests.library.agents.research_floor import research_floor
-from tests.library.agents.small_desks import SCHEDULE
+from tests.library.agents.small_desks import SCHEDULE, SkippingClock
 from tests.library.trading.alpaca_server import EASTERN, KEY, NUMBER, SECRET, Alpaca, serving
 from tests.library.trading.markets import REVERSAL, market
 
@@ -47,19 +47,6 @@ def market_until(last: date, days: int = 620) -> Panel:
     """Return a market on the last sessions up to a day, long enough for a simulation."""
     found = [one.day for one in sessions("XNYS", date(2021, 6, 1), last)][-days:]
     return market(days=days, dates=np.array(found, dtype="datetime64[D]"))
-
-
-class Clock(ReplayClock):
-    """A clock that begins when it is first looked at, by the desk or by the server."""
-
-    def __init__(self, start: float, speed: float) -> None:
-        super().__init__(start, speed)
-        self.begun = False
-
-    def exact(self) -> float:
-        if not self.begun:
-            self.begun, self._began = True, time.monotonic()
-        return super().exact()
 
 
 def alpaca_of(panel: Panel, now: Any) -> Alpaca:
@@ -132,6 +119,7 @@ def desk_at(store: Store, settings: FoundrySettings, schedule: Schedule, now: in
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_desk_trades_a_session_and_takes_in_its_bars(
     tmp_path: Path, keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,14 +146,14 @@ def test_a_desk_trades_a_session_and_takes_in_its_bars(
             told = [one.status for one in read_orders(store, 1)]
             return bool(told) and not {"intended", "sending"} & set(told)
 
-        live(desk, alpaca, start, minutes=11, speed=20.0, stop=sent)
+        live(desk, alpaca, start, minutes=11, stop=sent)
         written = {one.client_order_id for one in read_orders(store, 1)}
         assert sent()
         # Nobody is there for a quarter of an hour; another process takes the desk up.
         later = start + 17 * 60
         alpaca.now = lambda: utc(int(later))
         desk = desk_at(store, settings, schedule, int(later))
-        live(desk, alpaca, later, minutes=26, speed=40.0)
+        live(desk, alpaca, later, minutes=26)
 
         orders = read_orders(store, 1)
         assert {one.client_order_id for one in orders} == written
@@ -195,14 +183,13 @@ def live(
     start: float,
     *,
     minutes: int,
-    speed: float,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Let time go by for desk and broker alike."""
-    clock = Clock(start, speed)
+    clock = SkippingClock(start, 1.0)
     alpaca.now = lambda: utc(int(clock.exact()))
     until = int(start) + minutes * 60
-    desk.live(clock, until=until, asked_to_stop=stop, speed=speed)
+    desk.live(clock, until=until, asked_to_stop=stop)
 
 
 def _value(alpaca: Alpaca) -> float:
