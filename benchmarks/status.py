@@ -39,7 +39,8 @@ def measure_status(ticks: int = 1_000_000, rounds: int = 20) -> dict[str, Any]:
         for start in range(0, ticks, PART):
             with desk_transaction(store, "long") as rows:
                 places = range(start, min(start + PART, ticks))
-                rows.add_ticks([_row(place, names) for place in places])
+                given = [_row(place, names) for place in places]
+                rows.add_ticks({key: [row[key] for row in given] for key in given[0]})
         with desk_transaction(store, "long") as rows:
             states = {
                 name: {"interval": float(task.interval), "seen_until": 0}

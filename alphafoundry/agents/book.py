@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -49,7 +49,7 @@ class Record:
     result: Mapping[str, Any] | None = None
     seen: Mapping[str, Any] | None = None
 
-    def line(self) -> bytes:
+    def line(self) -> str:
         """Return what a digest holds of it, as JSON: no lease, no attempts, no true time."""
         # By hand, as there are a thousand in a session and a list takes six times as long.
         result = "null" if self.result is None else _SORTED.encode(self.result)
@@ -58,7 +58,7 @@ class Record:
         return (
             f"[{_TEXT(self.agent)}, {self.due_at}, {outcome}, {_TEXT(self.reason)}, "
             f"{self.claimed_at}, {ended}, {'true' if self.only_safe else 'false'}, {result}]"
-        ).encode()
+        )
 
 
 @dataclass
@@ -72,6 +72,8 @@ class TickBook:
     running : what is under way, by agent and due time
     mode, mode_actor, mode_reason : state of the desk, who set it and why
     positions : ticks claimed so far
+    version : changes whenever a gate may see another state of an agent, but for the time of its
+        last success and for what it has seen of the fills
     """
 
     states: dict[str, AgentState]
@@ -81,15 +83,19 @@ class TickBook:
     mode_actor: str = ""
     mode_reason: str = ""
     positions: int = 0
+    version: int = 0
     ended: list[Record] = field(default_factory=list)
     alerts: list[tuple[str, int, str | None]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     digest: str = ""
-    _lines: Any = field(default_factory=hashlib.sha256)
+    _lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._open = contextlib.nullcontext(self)
 
     def transaction(self) -> contextlib.AbstractContextManager[TickBook]:
         """Change the book, all or nothing; here nobody else does."""
-        return contextlib.nullcontext(self)
+        return self._open
 
     def is_known(self, agent: str, due_at: int) -> bool:
         """Return whether a due time has its record."""
@@ -112,6 +118,15 @@ class TickBook:
         self._keep(record)
         return True
 
+    def fold(self, agent: str, outcome: Outcome, moment: int, **given: Any) -> bool:
+        """Take an ended tick into the agent's state, see `AgentState.fold`."""
+        state = self.states[agent]
+        steady = state.is_steady
+        tripped = state.fold(outcome, moment, **given)
+        if not steady or not state.is_steady:
+            self.version += 1
+        return tripped
+
     def alert(self, key: str, at: int, text: str) -> None:
         """Tell a person, once for as long as it lasts."""
         self.alerts.append((key, at, text))
@@ -129,9 +144,9 @@ class TickBook:
             given = {"subject": subject, "before": before, "after": after, "undo": undo}
             why = {"reason": reason, "evidence": dict(wanted.evidence)}
             self.decisions.append({"at": utc(at), "actor": actor, **given, **why})
-            line = json.dumps([at, actor, subject, before, after, reason])
-            self._lines.update(line.encode())
+            self._lines.append(json.dumps([at, actor, subject, before, after, reason]))
 
+        self.version += 1
         if wanted.mode is not None and (wanted.mode, actor) != (self.mode, self.mode_actor):
             back = "resume" if self.mode == "ACTIVE" else "halt"
             decide("desk", self.mode, wanted.mode, back if wanted.mode != "ACTIVE" else "halt")
@@ -158,12 +173,10 @@ class TickBook:
 
     def flush(self, store: Store, desk: str, *, now: int) -> None:
         """Write what has ended to the store, and forget it; the digest goes on over all of it."""
-        self.digest = hashlib.sha256(
-            self.digest.encode() + self._lines.hexdigest().encode()
-        ).hexdigest()
-        self._lines = hashlib.sha256()
+        lines = hashlib.sha256("".join(self._lines).encode()).hexdigest()
+        self.digest = hashlib.sha256((self.digest + lines).encode()).hexdigest()
         with desk_transaction(store, desk) as rows:
-            rows.add_ticks([_row(record) for record in self.ended])
+            rows.add_ticks(_columns(self.ended))
             rows.put_states(_plain_states(self.states, self.seen_until))
             self._write_desk(rows, seen_until=utc(now))
         self._forget()
@@ -184,6 +197,7 @@ class TickBook:
             self.seen_until[name] = state.pop("seen_until")
             self.states[name] = AgentState(**state)
         self.mode, self.mode_actor, self.mode_reason = kept["mode"]
+        self.version += 1
         self.positions, self.digest = kept["positions"], kept["digest"]
 
     def _write_desk(self, rows: DeskTransaction, *, seen_until: datetime) -> None:
@@ -200,12 +214,13 @@ class TickBook:
 
     def _forget(self) -> None:
         self.ended.clear()
+        self._lines.clear()
         self.alerts.clear()
         self.decisions.clear()
 
     def _keep(self, record: Record) -> None:
         self.ended.append(record)
-        self._lines.update(record.line())
+        self._lines.append(record.line())
 
 
 class StoredBook(TickBook):
@@ -235,7 +250,7 @@ class StoredBook(TickBook):
             yield self
             added = [one for key, one in self.running.items() if key not in known]
             now_ended = [one for one in self.ended if one.position >= positions]
-            rows.add_ticks([self._new_row(one) for one in (*now_ended, *added)])
+            rows.add_ticks(_columns([*now_ended, *added], self._worker))
             for one in self.ended:
                 if one.position < positions:
                     rows.change_tick(one.agent, utc(one.due_at), _ending(one))
@@ -279,13 +294,6 @@ class StoredBook(TickBook):
         self.mode_actor, self.mode_reason = found.mode_actor, found.mode_reason
         self._forget()
 
-    def _new_row(self, record: Record) -> dict[str, Any]:
-        return _row(record) | {
-            "wall_claimed": utc_now(),
-            "wall_ended": utc_now() if record.outcome else None,
-            "worker": self._worker,
-        }
-
 
 def _every(stretch: int) -> str:
     return "every interval" if stretch == 1 else f"every {stretch} intervals"
@@ -313,23 +321,30 @@ def _plain_states(
     }
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _columns(records: Sequence[Record], worker: str | None = None) -> dict[str, list[Any]]:
+    """Return what the store keeps of records, column by column.
+
+    worker : who has claimed them, at this true time; None in a simulation, which has none
+    """
+    wall = None if worker is None else utc_now()
     return {
-        "agent": record.agent,
-        "due_at": utc(record.due_at),
-        "position": record.position,
-        "outcome": record.outcome or "running",
-        "reason": record.reason,
-        "claimed_at": utc(record.claimed_at),
-        "ended_at": None if record.ended_at is None else utc(record.ended_at),
-        "attempts": record.attempts,
-        "only_safe": record.only_safe,
-        "lease_until": None if record.lease_until is None else utc(record.lease_until),
-        "wall_claimed": None,
-        "wall_ended": None,
-        "worker": None,
-        "result": record.result,
-        "seen": record.seen,
+        "agent": [one.agent for one in records],
+        "due_at": [utc(one.due_at) for one in records],
+        "position": [one.position for one in records],
+        "outcome": [one.outcome or "running" for one in records],
+        "reason": [one.reason for one in records],
+        "claimed_at": [utc(one.claimed_at) for one in records],
+        "ended_at": [None if one.ended_at is None else utc(one.ended_at) for one in records],
+        "attempts": [one.attempts for one in records],
+        "only_safe": [one.only_safe for one in records],
+        "lease_until": [
+            None if one.lease_until is None else utc(one.lease_until) for one in records
+        ],
+        "wall_claimed": [wall] * len(records),
+        "wall_ended": [wall if one.outcome else None for one in records],
+        "worker": [worker] * len(records),
+        "result": [one.result for one in records],
+        "seen": [one.seen for one in records],
     }
 
 

@@ -71,12 +71,15 @@ class ConditionKind:
         one of `names` or a list of them
     look : reads its value from a snapshot; None where it is not known
     idle : whether a failed test means that there is nothing to do, which satisfies dependants
+    timeless : whether it is the same as long as facts, phase of the market and agents are; one
+        that looks at the time is not
     """
 
     kind: Kind
     look: Callable[[Snapshot], Value]
     idle: bool = False
     names: tuple[str, ...] = ()
+    timeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,24 +198,31 @@ def _minutes(moment: int | None) -> float | None:
     return None if moment is None else moment / 60.0
 
 
+def _timeless(
+    kind: Kind,
+    look: Callable[[Snapshot], Value],
+    *,
+    idle: bool = False,
+    names: tuple[str, ...] = (),
+) -> ConditionKind:
+    return ConditionKind(kind, look, idle, names, timeless=True)
+
+
 _KNOWN: dict[str, ConditionKind] = {
-    "market_hours": ConditionKind("flag", lambda seen: seen.moment.trades),
+    "market_hours": _timeless("flag", lambda seen: seen.moment.trades),
     "after_open": ConditionKind("number", lambda seen: _minutes(seen.moment.since_open)),
     "before_close": ConditionKind("number", lambda seen: _minutes(seen.moment.to_close)),
-    "market_volatility": ConditionKind(
-        "name", lambda seen: seen.facts.volatility, False, VOLATILITY
-    ),
-    "news_events": ConditionKind("flag", lambda seen: seen.facts.severe_news),
-    "position_count": ConditionKind("count", lambda seen: seen.facts.positions, True),
-    "pending_orders": ConditionKind("count", lambda seen: seen.facts.pending_orders, True),
-    "new_trades": ConditionKind("count", lambda seen: seen.new_trades, True),
-    "trading_activity": ConditionKind("count", lambda seen: seen.facts.trades_today, True),
-    "low_activity": ConditionKind("flag", lambda seen: seen.facts.low_activity),
-    "system_health": ConditionKind("number", lambda seen: seen.health),
-    "data": ConditionKind(
+    "market_volatility": _timeless("name", lambda seen: seen.facts.volatility, names=VOLATILITY),
+    "news_events": _timeless("flag", lambda seen: seen.facts.severe_news),
+    "position_count": _timeless("count", lambda seen: seen.facts.positions, idle=True),
+    "pending_orders": _timeless("count", lambda seen: seen.facts.pending_orders, idle=True),
+    "new_trades": _timeless("count", lambda seen: seen.new_trades, idle=True),
+    "trading_activity": _timeless("count", lambda seen: seen.facts.trades_today, idle=True),
+    "low_activity": _timeless("flag", lambda seen: seen.facts.low_activity),
+    "system_health": _timeless("number", lambda seen: seen.health),
+    "data": _timeless(
         "name",
         lambda seen: LAST_CLOSED if seen.data_is_current else "older bars",
-        False,
-        (LAST_CLOSED,),
+        names=(LAST_CLOSED,),
     ),
 }

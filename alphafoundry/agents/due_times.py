@@ -46,7 +46,7 @@ def is_due(task: Task, hours: ExchangeHours, moment: int) -> bool:
         return moment in due_times(task, hours, moment - 1, moment)
     if (moment - task.offset) % task.interval:
         return False
-    return not task.in_sessions or bool(hours.overlapping(moment, moment))
+    return not task.in_sessions or hours.phase(moment).trades
 
 
 def last_due(task: Task, hours: ExchangeHours, now: int) -> int | None:

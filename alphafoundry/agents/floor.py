@@ -18,6 +18,7 @@ from alphafoundry.agents.model_signals import rule_weights
 from alphafoundry.agents.registry import AgentContext
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.rules import DeskRules
+from alphafoundry.agents.severe_news import OWN as NEWS
 from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
@@ -43,6 +44,7 @@ Fetch = Callable[[int], tuple[str, Panel | None]]
 
 VOLATILITY_DAYS = 20
 _YEAR = 252
+_QUARTER = 900
 _PLACES = ((0.2, "low"), (0.8, "normal"), (0.95, "high"))
 
 
@@ -116,6 +118,8 @@ class TradingFloor:
     _foretold: dict[date, float] = field(default_factory=dict)
     _sample: tuple[int, float] | None = None
     _facts: tuple[object, Facts] | None = None
+    _behind: object = None
+    _facts_until: int = 0
     _volatility: tuple[date | None, str | None] = (None, None)
     _rebalancer: Rebalancer | None = None
     _signals: SignalHistory | None = None
@@ -128,6 +132,9 @@ class TradingFloor:
 
     def facts(self, now: int) -> Facts:
         """Return what orders, positions, bars and host say."""
+        behind = (self.account.version, self.data_until, self._sample, self.results.get(NEWS))
+        if now < self._facts_until and behind == self._behind and self._facts is not None:
+            return self._facts[1]
         session = self.hours.local_day(now)
         sample = self._sample
         fresh = sample is not None and now - sample[0] <= self.sample_age
@@ -148,6 +155,11 @@ class TradingFloor:
                 host=host,
             )
             self._facts = (key, found)
+        self._behind, self._facts_until = behind, now
+        if self.simulated and not severe_news:
+            # The day and the age of a sample change with the time.
+            until = (now // _QUARTER + 1) * _QUARTER
+            self._facts_until = until if sample is None else min(until, sample[0] + self.sample_age)
         return self._facts[1]
 
     def newest_bar(self, now: int) -> date:

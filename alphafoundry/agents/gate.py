@@ -11,8 +11,7 @@ health and the dependencies always: an agent that is `safe` runs even so, in tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import utc
@@ -24,8 +23,7 @@ Verdict = Literal["run", "idle", "blocked", "missed"]
 _MARKET = ("market_hours", "after_open", "before_close")
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """One due time of an agent.
 
     Attributes
@@ -41,8 +39,7 @@ class Tick:
     forced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What becomes of a tick.
 
     Attributes

@@ -110,6 +110,11 @@ class AgentState:
         """Return when a tripped agent may try once, None where it is not tripped."""
         return None if self.tripped_at is None else self.tripped_at + self.cool_down
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether one more success or idle tick changes nothing that a gate looks at."""
+        return not self.failures and not self.missed_since_ok and self.last_ok is not None
+
     def lateness(self, now: int) -> float:
         """Return how late its ticks begin; 0 where none has begun for ten intervals."""
         return self.late if now - self.late_at <= LATE_BELIEVED * self.interval else 0.0

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from alphafoundry.errors import MarketError
@@ -31,8 +32,7 @@ class SessionHours:
     closes: int
 
 
-@dataclass(frozen=True, slots=True)
-class MarketMoment:
+class MarketMoment(NamedTuple):
     """What the market is at a moment.
 
     Attributes
@@ -55,6 +55,18 @@ class MarketMoment:
     def trades(self) -> bool:
         """Whether agents of the session are due: in it, or in the half hour after it."""
         return self.open or self.grace
+
+
+class MarketPhase(NamedTuple):
+    """What the market is from one open, end of a half hour of grace or new bar to the next.
+
+    Attributes
+    ----------
+    trades, last_closed : as those of a `MarketMoment`
+    """
+
+    trades: bool
+    last_closed: date
 
 
 class ExchangeHours:
@@ -84,6 +96,8 @@ class ExchangeHours:
         self._opens = [one.opens for one in self.sessions]
         self._ends = [one.closes + GRACE_SECONDS for one in self.sessions]
         self._published = [one.closes + int(PUBLICATION.total_seconds()) for one in self.sessions]
+        self._turns = sorted({*self._opens, *self._ends, *self._published})
+        self._phase = (0, 0, MarketPhase(False, first))
 
     def __repr__(self) -> str:
         return f"ExchangeHours({self.exchange!r}, {self.first} to {self.last})"
@@ -110,6 +124,20 @@ class ExchangeHours:
         if self._last[0] != moment:
             self._last = (moment, self._at(moment))
         return self._last[1]
+
+    def phase(self, moment: int) -> MarketPhase:
+        """Return what of `at` holds for longer than a second; looked up once for all of it.
+
+        Raises MarketError for a moment outside the days that were read.
+        """
+        begins, ends, _ = self._phase
+        if not begins <= moment < ends:
+            found = self._at(moment)
+            place = bisect_right(self._turns, moment)
+            ends = self._turns[place] if place < len(self._turns) else moment + 1
+            phase = MarketPhase(found.trades, found.last_closed)
+            self._phase = (self._turns[place - 1], ends, phase)
+        return self._phase[2]
 
     def _at(self, moment: int) -> MarketMoment:
         closed = bisect_right(self._published, moment) - 1

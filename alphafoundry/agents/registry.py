@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -51,8 +51,7 @@ class Control:
     stretch: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class AgentContext:
+class AgentContext(NamedTuple):
     """What an agent has at hand for one tick.
 
     Attributes
@@ -79,8 +78,8 @@ class AgentContext:
     only_safe: bool = False
     mode: DeskMode = "ACTIVE"
     mode_actor: str = ""
-    agents: Mapping[str, AgentState] = field(default_factory=dict)
-    priorities: Mapping[str, Priority] = field(default_factory=dict)
+    agents: Mapping[str, AgentState] = {}
+    priorities: Mapping[str, Priority] = {}
 
     def random(self, *names: str | int) -> np.random.Generator:
         """Return the generator of this tick, the same however often it is run."""

@@ -96,6 +96,14 @@ class Task:
         return self.settings.max_instances if self.settings.concurrent_execution else 1
 
     @cached_property
+    def timeless(self) -> bool:
+        """Whether its gate says the same as long as facts, phase of the market and agents do."""
+        ages = [rule.max_age for rule in self.dependencies.values()]
+        return all(one.what.timeless for one in self.conditions) and not any(
+            age is not None for age in ages
+        )
+
+    @cached_property
     def catch_up(self) -> CatchUp:
         """Which of the missed ticks are made up for."""
         return self.settings.catch_up

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -339,8 +340,9 @@ class DeskSimulation:
             if session is self.sessions[-1]:
                 self.simulator.finish()
                 quiet = True
-            for one in self.desk.book.ended:
-                self.ticks.add(one.agent, one.outcome or "running", one.reason)
+            ended = Counter((one.agent, one.outcome, one.reason) for one in self.desk.book.ended)
+            for (agent, outcome, reason), count in ended.items():
+                self.ticks.add(agent, outcome or "running", reason, count)
             self._cpu += time.process_time() - began
             self.done += 1
             self._write(quiet=quiet)

@@ -13,8 +13,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from alphafoundry.agents.desk import Desk, Step, TimedOut
 from alphafoundry.agents.due_times import all_due
@@ -28,16 +27,17 @@ Durations = Callable[[str, int, int], float]
 """(agent, due time, attempt) to the seconds that a run takes."""
 
 
-@dataclass(order=True)
-class _Event:
+class _Event(NamedTuple):
+    """What happens next; its number is its own, so that nothing after it is compared."""
+
     moment: int
     kind: int
     rank: int
     number: int
-    step: Step | None = field(compare=False, default=None)
-    ended: AgentResult | Exception | None = field(compare=False, default=None)
-    agent: str = field(compare=False, default="")
-    due_at: int = field(compare=False, default=0)
+    step: Step | None
+    ended: AgentResult | Exception | None
+    agent: str
+    due_at: int
 
 
 class Simulator:

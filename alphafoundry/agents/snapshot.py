@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import MarketMoment
@@ -47,8 +47,7 @@ class Facts:
         return None if self.pending_orders is None else self.pending_orders == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The desk as one agent's gate sees it.
 
     Attributes
@@ -66,8 +65,8 @@ class Snapshot:
     moment: MarketMoment
     own: str
     mode: DeskMode = "ACTIVE"
-    facts: Facts = field(default_factory=Facts)
-    agents: Mapping[str, AgentState] = field(default_factory=lambda: MappingProxyType({}))
+    facts: Facts = Facts()
+    agents: Mapping[str, AgentState] = MappingProxyType({})
     closure: tuple[str, ...] = ()
 
     @property

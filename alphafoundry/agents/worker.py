@@ -139,7 +139,7 @@ class FloorWorker:
         self.start()
         seconds = (context.deadline - context.now) / self._speed
         try:
-            return self._ask((what, replace(context, floor=None)), seconds)
+            return self._ask((what, context._replace(floor=None)), seconds)
         except TimedOut:
             self.start()
             asked = context.deadline - context.now
@@ -221,7 +221,7 @@ def _answers(pipe: Connection) -> Iterator[tuple[str, Any, Kept | None, float]]:
                     answer = floor.facts(given[0])
                 else:
                     assert floor is not None
-                    answer = _run(what, replace(given[0], floor=floor))
+                    answer = _run(what, given[0]._replace(floor=floor))
                 if what != "facts":
                     kept = {"floor": floor.kept(), "account": floor.account.kept()}
                 yield "done", answer, _plain(kept), time.process_time() - began

@@ -23,7 +23,7 @@ from alphafoundry.store.agent_tables import (
 )
 from alphafoundry.store.database import (
     Store,
-    add_rows,
+    add_columns,
     insert_once,
     lock_subject,
     put_rows,
@@ -158,11 +158,10 @@ class DeskTransaction:
         )
         return self._session.execute(query).first() is not None
 
-    def add_ticks(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert ticks, each of which must be new."""
-        if rows:
-            given = [{"desk": self._desk, **row} for row in rows]
-            add_rows(self._session, AgentTickRow, given)
+    def add_ticks(self, columns: Mapping[str, list[Any]]) -> None:
+        """Insert ticks, each of which must be new, given column by column."""
+        desk = [self._desk] * len(columns["agent"])
+        add_columns(self._session, AgentTickRow, {"desk": desk, **columns})
 
     def change_tick(self, agent: str, due_at: datetime, values: Mapping[str, Any]) -> bool:
         """Change a tick that is under way; False where it has ended."""

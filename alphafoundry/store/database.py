@@ -219,6 +219,13 @@ def add_rows(session: Session, table: type[Table], rows: Sequence[Mapping[str, A
         execute_many(session, _plain_insert(table), rows)
 
 
+def add_columns(session: Session, table: type[Table], columns: Mapping[str, list[Any]]) -> None:
+    """Insert many rows at once, given column by column, all of the same length."""
+    if any(columns.values()):
+        session.flush()
+        _execute_columns(session, _plain_insert(table), columns)
+
+
 def execute_many(
     session: Session, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]
 ) -> None:
@@ -230,17 +237,22 @@ def execute_many(
     ----------
     statement : one that is kept, since what it compiles to is kept with it
     """
-    if not rows:
-        return
+    if rows:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        _execute_columns(session, statement, columns)
+
+
+def _execute_columns(
+    session: Session, statement: UpdateBase, columns: Mapping[str, list[Any]]
+) -> None:
     connection = session.connection()
     if connection.dialect.name != "sqlite":
-        session.execute(statement, rows)
+        rows = zip(*columns.values(), strict=True)
+        session.execute(statement, [dict(zip(columns, row, strict=True)) for row in rows])
         return
-    sql, names, kept = _driver_sql(statement, connection.dialect, tuple(rows[0]))
-    columns = [
-        _column([row[name] for row in rows], keep) for name, keep in zip(names, kept, strict=True)
-    ]
-    connection.exec_driver_sql(sql, list(zip(*columns, strict=True)))
+    sql, names, kept = _driver_sql(statement, connection.dialect, tuple(columns))
+    given = [_column(columns[name], keep) for name, keep in zip(names, kept, strict=True)]
+    connection.exec_driver_sql(sql, list(zip(*given, strict=True)))
 
 
 def _column(values: list[Any], keep: Callable[[Any], Any] | None) -> list[Any]:

@@ -85,25 +85,24 @@ def test_outages_are_foretold_better_than_by_a_rate() -> None:
 
 
 def keep(store: object, ticks: Sequence[EndedTick]) -> None:
+    nothing = [None] * len(ticks)
     with desk_transaction(store, "test") as rows:  # type: ignore[arg-type]
         rows.add_ticks(
-            [
-                {
-                    "agent": tick.agent,
-                    "due_at": utc(tick.due_at),
-                    "position": place,
-                    "outcome": "failed" if tick.failed else "ran",
-                    "reason": "",
-                    "claimed_at": utc(tick.claimed_at),
-                    "ended_at": utc(tick.ended_at),
-                    "attempts": 1,
-                    "only_safe": False,
-                    **dict.fromkeys(
-                        ("lease_until", "wall_claimed", "wall_ended", "worker", "result", "seen")
-                    ),
-                }
-                for place, tick in enumerate(ticks)
-            ]
+            {
+                "agent": [tick.agent for tick in ticks],
+                "due_at": [utc(tick.due_at) for tick in ticks],
+                "position": list(range(len(ticks))),
+                "outcome": ["failed" if tick.failed else "ran" for tick in ticks],
+                "reason": [""] * len(ticks),
+                "claimed_at": [utc(tick.claimed_at) for tick in ticks],
+                "ended_at": [utc(tick.ended_at) for tick in ticks],
+                "attempts": [1] * len(ticks),
+                "only_safe": [False] * len(ticks),
+                **dict.fromkeys(
+                    ("lease_until", "wall_claimed", "wall_ended", "worker", "result", "seen"),
+                    nothing,
+                ),
+            }
         )
         rows.put_states({name: {"interval": 60.0, "seen_until": NOON} for name in TIMEOUTS})
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from alphafoundry.agents.book import fresh_book
+from alphafoundry.agents.desk import Desk
 from alphafoundry.agents.gate import Tick, decide
 from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.registry import Agent, AgentContext, AgentResult, Control
+from alphafoundry.agents.simulator import Simulator
 from alphafoundry.agents.snapshot import Facts, Snapshot
+from alphafoundry.errors import MarketError
 from tests.library.agents.desks import at, hours_of, schedule_of
 
 HOURS = hours_of("2024-03-01", "2024-03-20")
@@ -157,3 +166,95 @@ def test_a_person_skips_conditions_and_never_limits(tasks):
     assert decide(task, forced, seen(task, execution=rests)).verdict == "blocked"
     paused = replace(AgentState(60.0, since=NOON), paused="by hand")
     assert decide(task, forced, seen(task, execution=paused)).verdict == "blocked"
+
+
+MANY = """
+  meta: {interval_minutes: 5, priority: critical, error_threshold: 3}
+  sync: {interval_minutes: 10, conditions: {market_hours: true, system_health: 0.6}}
+  early: {interval_minutes: 7, conditions: {after_open: 30, data: last_closed_session}}
+  risk:
+    interval_minutes: 15
+    dependencies: {sync: {max_age: 25}}
+    conditions: {market_hours: true, position_count: ">0", system_health: 0.8}
+  trade:
+    interval_minutes: 1
+    error_threshold: 4
+    dependencies: [risk]
+    conditions: {market_hours: true, pending_orders: true, system_health: 0.9}
+  tell: {interval_minutes: 20, dependencies: [trade], conditions: {new_trades: true}}
+  night:
+    interval_minutes: 30
+    dependencies: [meta]
+    conditions: {market_hours: false, low_activity: true, news_events: false}
+"""
+START = at("2024-03-07T12:00:00")
+NAMES = ("meta", "sync", "risk", "trade", "tell", "night", "early")
+MINUTES = st.integers(0, 36 * 60)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(
+            MINUTES,
+            st.builds(
+                Facts,
+                positions=st.integers(0, 1),
+                pending_orders=st.integers(0, 1),
+                fills=st.integers(0, 3),
+                data_until=st.sampled_from([None, date(2024, 3, 6), date(2024, 3, 7)]),
+                severe_news=st.sampled_from([None, False, True]),
+                host=st.sampled_from([None, 0.5, 0.85, 1.0]),
+            ),
+        ),
+        max_size=12,
+    ),
+    faults=st.lists(st.tuples(st.sampled_from(NAMES), MINUTES, st.integers(1, 90)), max_size=5),
+    pauses=st.lists(st.tuples(MINUTES, st.sampled_from(NAMES[1:]), st.booleans()), max_size=5),
+)
+def test_a_gate_is_asked_once_for_as_long_as_it_says_the_same(
+    tmp_path_factory, changes, faults, pauses
+):
+    schedule = schedule_of(tmp_path_factory.mktemp("many"), MANY)
+    changes.sort(key=lambda one: one[0])
+
+    class ChangingFloor:
+        def facts(self, now: int) -> Facts:
+            begun = [facts for minute, facts in changes if START + 60 * minute <= now]
+            return begun[-1] if begun else Facts(positions=1, pending_orders=1, fills=0, host=1.0)
+
+    def body(name: str) -> Callable[[AgentContext], AgentResult]:
+        def run(context: AgentContext) -> AgentResult:
+            minute = (context.now - START) // 60
+            if any(who == name and 0 <= minute - begin < n for who, begin, n in faults):
+                raise MarketError("a fault")
+            wanted = {
+                who: "as told" if rests else None
+                for begin, who, rests in pauses
+                if name == "meta" and 0 <= minute - begin < 5
+            }
+            return AgentResult(control=Control("as told", pause=wanted) if wanted else None)
+
+        return run
+
+    def lived(*, keep_facts: bool) -> list[object]:
+        intervals = {task.name: task.interval for task in schedule.tasks.values()}
+        desk = Desk(
+            schedule,
+            HOURS,
+            {name: Agent(name, body(name), safe=name == "trade") for name in NAMES},
+            fresh_book(intervals, START),
+            ChangingFloor(),
+            seed=7,
+            # What is kept for a replay is asked for at each tick.
+            keep_facts=keep_facts,
+        )
+        simulator = Simulator(desk, START)
+        simulator.run_until(START + 36 * 3600)
+        simulator.finish()
+        return [
+            (one.agent, one.due_at, one.outcome, one.reason, one.claimed_at, one.only_safe)
+            for one in desk.book.ended
+        ]
+
+    assert lived(keep_facts=False) == lived(keep_facts=True)
