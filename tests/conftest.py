@@ -44,12 +44,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let tests begin with tables that were made once, where they open databases at all.
+    """Let tests begin with tables that were made once, and kernels be compiled once.
 
     And collect no garbage from a million objects of imported modules, 0.3 s each time.
     """
     gc.freeze()
     gc.enable()
+    if "numba" in sys.modules:
+        from tests.compiled_once import compile_once
+
+        compile_once()
     if "alphafoundry.store.database" in sys.modules:
         from tests.ready_tables import use_ready_tables
 

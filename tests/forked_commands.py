@@ -254,8 +254,10 @@ def import_all() -> None:
     for name in MODULES:
         importlib.import_module(name)
     from flows.later_imports import import_later_ones
+    from tests.compiled_once import compile_once
     from tests.ready_tables import use_ready_tables
 
+    compile_once()
     import_later_ones()
     if find_spec("distributed"):
         importlib.import_module("distributed.cli.dask_scheduler")

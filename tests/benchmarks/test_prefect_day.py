@@ -9,7 +9,7 @@ import pytest
 from benchmarks.prefect_day import COUNTED, MOST_MB, Day, measure
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_retention_keeps_what_is_young_and_gives_room_back(tmp_path: Path) -> None:
     found = measure(tmp_path, Day(rounds=80, tasks=4, turns=4, report_bytes=500_000))
     assert found.young_events_lost == 0 and found.events_after > 0

@@ -86,14 +86,17 @@ async def screened(
     return sorted([*numbers, *(f"{row.canonical} {row.pnl_amounts!r}" for row in kept)])
 
 
+@pytest.mark.parametrize("dies", [True, pytest.param(False, marks=pytest.mark.long)])
 async def test_workers_elsewhere_give_the_same_numbers_even_where_one_dies(
-    tmp_path: Path, cluster: Cluster
+    tmp_path: Path, cluster: Cluster, dies: bool
 ) -> None:
     here = await screened(tmp_path / "here", None)
     assert len(here) > 36
     cluster.add_worker()
     cluster.add_worker()
-    assert await screened(tmp_path / "there", cluster.address) == here
+    if not dies:
+        assert await screened(tmp_path / "there", cluster.address) == here
+        return
     assert await screened(tmp_path / "dying", cluster.address, cluster.kill_first) == here
     assert cluster.workers[0].wait(30) == -signal.SIGKILL
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -14,9 +13,10 @@ from alphafoundry.errors import StoreError
 from alphafoundry.store import open_store
 from alphafoundry.store.agents import read_agent_desk
 from tests.library.agents.small_desks import small_desk, small_panel
+from tests.piped_commands import status_of
 
 
-def _killed_within_a_session(home: Path, after: int) -> None:
+def killed_within_a_session(home: Path, after: int) -> None:
     """Simulate, and die by SIGKILL in the middle of the session after `after` others."""
     with open_store(home=home) as store, small_desk(store, small_panel(), home, sessions=2) as desk:
         for session in desk.sessions[:after]:
@@ -33,7 +33,7 @@ def _killed_within_a_session(home: Path, after: int) -> None:
         desk.run_session(desk.sessions[after])
 
 
-def _out_of_space_within_a_session(home: Path, after: int) -> None:
+def out_of_space_within_a_session(home: Path, after: int) -> None:
     """Simulate until no file may grow any more, and end with status 3 where that was told."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with open_store(home=home) as store, small_desk(store, small_panel(), home, sessions=2) as desk:
@@ -52,9 +52,9 @@ def _out_of_space_within_a_session(home: Path, after: int) -> None:
 @pytest.mark.parametrize(
     ("after", "end"),
     [
-        (1, _killed_within_a_session),
-        pytest.param(0, _killed_within_a_session, marks=pytest.mark.long),
-        pytest.param(1, _out_of_space_within_a_session, marks=pytest.mark.long),
+        (1, killed_within_a_session),
+        pytest.param(0, killed_within_a_session, marks=pytest.mark.long),
+        pytest.param(1, out_of_space_within_a_session, marks=pytest.mark.long),
     ],
 )
 def test_a_simulation_that_was_cut_ends_like_one_that_was_not(tmp_path, after, end):
@@ -69,10 +69,9 @@ def test_a_simulation_that_was_cut_ends_like_one_that_was_not(tmp_path, after, e
     assert whole.totals.differences == [] and whole.totals.orders["filled"] > 20
 
     home = tmp_path / "cut"
-    child = multiprocessing.get_context("spawn").Process(target=end, args=(home, after))
-    child.start()
-    child.join()
-    assert child.exitcode == (-signal.SIGKILL if end is _killed_within_a_session else 3)
+    program = f"from {__name__} import *; {end.__name__}(Path({str(home)!r}), {after})"
+    expected = -signal.SIGKILL if end is killed_within_a_session else 3
+    assert status_of(program) == expected
     with open_store(home=home) as store:
         found = read_agent_desk(store, "small")
         assert (found.checkpoint or {"sessions": 0})["sessions"] == after

@@ -69,10 +69,19 @@ def report_of(
         return desk.report()
 
 
-def test_two_desks_stand_side_by_side(tmp_path: Path, values: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def as_it_was(tmp_path_factory: pytest.TempPathFactory) -> DeskReport:
+    """The report of a desk that lacks nothing."""
+    home = tmp_path_factory.mktemp("as-it-was")
+    with open_store(None, home=home) as store:
+        return report_of(store, small_panel(), home, "as-it-was")
+
+
+def test_two_desks_stand_side_by_side(
+    tmp_path: Path, values: dict[str, Any], as_it_was: DeskReport
+) -> None:
     panel = small_panel()
     with open_store(None, home=tmp_path) as store:
-        as_it_was = report_of(store, panel, tmp_path, "as-it-was")
         free = report_of(
             store, panel, tmp_path, "free", schedule_without(values, ["costs"], "production")
         )
@@ -109,10 +118,8 @@ def test_two_desks_stand_side_by_side(tmp_path: Path, values: dict[str, Any]) ->
     assert f"only 0 of {SESSIONS} sessions" in none.summary()[0][1]
 
 
-def test_desks_with_other_sessions_are_not_set_apart(tmp_path: Path) -> None:
-    panel = small_panel()
-    with open_store(None, home=tmp_path) as store:
-        whole = report_of(store, panel, tmp_path, "whole").to_json()
+def test_desks_with_other_sessions_are_not_set_apart(as_it_was: DeskReport) -> None:
+    whole = as_it_was.to_json()
     fewer = {**whole, "sessions": whole["sessions"][:2], "desk": "cut"}
     fewer |= {"equity": fewer["sessions"][-1]["equity"], "earned": whole["earned"] / 3}
     found = DeskComparison(whole, fewer, ("data_sync",))

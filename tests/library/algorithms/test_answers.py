@@ -13,6 +13,7 @@ from alphafoundry.algorithms.contract import ARGUMENTS, NoCode, RefusedCode, Val
 from alphafoundry.algorithms.extraction import extract_code
 from alphafoundry.algorithms.sandbox_child import BadOrder, read_decision
 from alphafoundry.algorithms.validation import argument_order, validate
+from tests.some_cases import one_in
 
 from .answers import FULL, REFUSED, SIMPLE, TAKEN
 
@@ -42,13 +43,13 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("name", one_in(4, TAKEN))
 def test_the_program_is_taken_and_decides_the_same(name: str) -> None:
     program = validate(extract_code(TAKEN[name]))
     assert decisions(program) == EXPECTED[program.signature]
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", one_in(4, REFUSED))
 def test_what_cannot_be_run_is_refused(name: str) -> None:
     with pytest.raises((NoCode, RefusedCode)):
         validate(extract_code(REFUSED[name]))

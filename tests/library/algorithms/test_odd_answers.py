@@ -21,6 +21,7 @@ from alphafoundry.algorithms.validation import validate
 from tests.library.algorithms import odd_answers, odd_answers_held
 from tests.library.algorithms.bars import walking_bars
 from tests.library.algorithms.odd_answers import BODY, FULL, IMPORTS, SIMPLE, fenced
+from tests.some_cases import one_in
 
 from .test_answers import CLOSE, decisions
 
@@ -59,12 +60,12 @@ def test_the_names_are_each_of_one_answer() -> None:
     assert len(BROKEN) == 148
 
 
-@pytest.mark.parametrize("name", USABLE)
+@pytest.mark.parametrize("name", one_in(4, USABLE))
 def test_a_program_in_an_odd_form_is_taken_and_decides_the_same(name: str) -> None:
     taken(USABLE[name])
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", one_in(4, BROKEN))
 def test_what_cannot_be_run_is_refused_before_the_race(name: str) -> None:
     try:
         program = validate(extract_code(BROKEN[name]))
@@ -123,6 +124,6 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize(("inner", "outer"), [*itertools.permutations(WRAPPINGS, 2)])
+@pytest.mark.parametrize(("inner", "outer"), one_in(4, itertools.permutations(WRAPPINGS, 2)))
 def test_two_wrappings_at_once(inner: str, outer: str) -> None:
     taken(WRAPPINGS[outer](WRAPPINGS[inner](SIMPLE)))
