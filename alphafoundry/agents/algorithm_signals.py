@@ -68,7 +68,7 @@ def live_algorithms(store: Store, panel: Panel, *, session: date, most: int = MO
         chosen.append(
             LiveStrategy(
                 alpha_id=name,
-                expression=f"execute_trade({', '.join(one.tickers)})",
+                expression=f"execute_trade, raced on {', '.join(one.tickers)}",
                 settings=SimulationSettings(),
                 data_until=one.data_until,
                 verdict="unproven",

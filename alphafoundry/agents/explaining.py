@@ -70,6 +70,8 @@ def _strategies(floor: TradingFloor, most: int) -> Iterator[str]:
     for row in floor.looked_at():
         for name, amount in row.parts.items():
             earned[name] = earned.get(name, 0) + amount
+    if count > most:
+        yield f"The first {most} of them are told here."
     for one in floor.strategies[:most]:
         made = earned.get(f"strategy {one.alpha_id}")
         so_far = "" if made is None else f", earned {made / MONEY:+,.2f} dollars so far"
@@ -106,6 +108,8 @@ def _orders(floor: TradingFloor, session: date, most: int) -> Iterator[str]:
         f"For {session} there were {len(orders)} orders, {buys} to buy and "
         f"{len(orders) - buys} to sell: {told}."
     )
+    if len(orders) > most:
+        yield f"The {most} largest of them are told here."
     paid: dict[int, tuple[int, int]] = {}
     for order_id, quantity, price in fills:
         shares, amount = paid.get(order_id, (0, 0))
@@ -136,7 +140,7 @@ def _one_order(order: OrderRow, paid: tuple[int, int] | None) -> str:
         }
         first = sorted(wanted.items(), key=lambda one: -abs(one[1]))[:3]
         told = ", ".join(f"{name} {amount / SHARE:+,.2f}" for name, amount in first)
-        text += f"; most of it by {told} shares"
+        text += f"; most of the target by {told} shares"
     elif "reason" in facts:
         text += f", for this reason: {facts['reason']}"
     return f"{text}."

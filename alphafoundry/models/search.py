@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Mode = Literal["conservative", "exploratory", "aggressive"]
 
 FOLDS, EMBARGO = 3, 5
+_DAYS_AT_A_TIME = 128
 _BUDGET: Mapping[str, int] = {"conservative": 1, "exploratory": 2, "aggressive": 4}
 _RIDGE = (0.01, 0.1, 0.001, 1.0)
 _TREES = ((8, 60), (4, 100), (16, 60), (8, 120))
@@ -83,9 +84,13 @@ def predictions(model: FittedModel, samples: Samples, start: int, end: int) -> A
     """Return the forecasts of some days, shape (n_days, n_instruments); 0 has none."""
     said = (samples.features[start:end] != 0.0).any(axis=2)
     found = np.zeros(said.shape)
-    if said.any():
-        days, names = np.nonzero(said)
-        found[said] = model.predict(samples.looked_at(days + start, names, model.window))
+    # Windows of many days overlap, and all of them at a time would take as many times the memory.
+    for first in range(0, end - start, _DAYS_AT_A_TIME):
+        part = said[first : first + _DAYS_AT_A_TIME]
+        days, names = np.nonzero(part)
+        if len(days):
+            looked_at = samples.looked_at(days + start + first, names, model.window)
+            found[first : first + _DAYS_AT_A_TIME][part] = model.predict(looked_at)
     return found
 
 

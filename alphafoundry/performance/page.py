@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from alphafoundry.performance.attribution import DRIFT, STRATEGY
-from alphafoundry.performance.picture import draw_sheet
+from alphafoundry.performance.picture import draw_panels
 from alphafoundry.performance.sheet import SHOWN_DRAWDOWNS, TearSheet
 from alphafoundry.trading.money import MONEY
 
@@ -23,17 +23,22 @@ border-radius:4px;padding:2px 8px;font-weight:600;margin-bottom:8px}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:10px 12px}
 .card b{display:block;font-size:18px}.card span{color:var(--dim);font-size:12px}
-.card.wide{grid-column:span 2}.card.wide b{font-size:15px}
+.card.wide{grid-column:1/-1}.card.wide b{font-size:15px}
+.charts{display:grid;grid-template-columns:1fr 1fr;gap:14px 24px}
+.charts .broad{grid-column:1/-1}.charts .slim{display:none}
 svg{width:100%;height:auto}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:3px 8px;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--dim);font-weight:600}td:first-child,th:first-child{text-align:left}
-td.text{white-space:normal;text-align:left}
+td.text{white-space:normal;text-align:left}td.text:last-child{min-width:18em}
+.two td:last-child{white-space:normal}.two>div{margin-bottom:10px}
 .up{color:var(--up)}.down{color:var(--down)}
 tr.sum td{font-weight:600;border-top:2px solid var(--line)}
-.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:0 32px}
+.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(320px,100%),1fr));gap:0 32px}
 p{margin:6px 0}.dim{color:var(--dim)}
+@media (max-width:700px){body{padding:16px 14px 40px}.charts{grid-template-columns:1fr}
+.charts .broad{display:none}.charts .slim{display:block}th,td{padding:3px 4px;font-size:13px}}
 @media print{body{max-width:none}h2{break-after:avoid}}
 """
 
@@ -105,14 +110,14 @@ def sheet_page(
     passages : (heading, lines) below the tear sheet, such as explanations
     tables : (heading, headings of columns, rows) after them, such as the state of agents
     """
-    chart = draw_sheet(sheet, "svg").decode("utf-8")
     parts = [
         f"<h1>{escape(sheet.title)}</h1>",
         '<div class="synthetic">SYNTHETIC: prices were generated</div>' if sheet.synthetic else "",
         f'<p class="label">{escape(sheet.label)}; {sheet.series.dates[0]} to '
         f"{sheet.series.dates[-1]}, {len(sheet.series):,} days</p>",
         _cards(sheet),
-        f'<h2>Track record</h2><div class="chart">{chart}</div>',
+        "<h2>Track record</h2>",
+        _charts(sheet),
         _months(sheet),
         "<h2>Figures</h2>",
         _figures(sheet),
@@ -138,6 +143,13 @@ def sheet_page(
     )
 
 
+def _charts(sheet: TearSheet) -> str:
+    broad, slim, *others = draw_panels(sheet)
+    named = [("broad", broad), ("slim", slim), *(("", one) for one in others)]
+    parts = "".join(f'<div class="{name}">{picture}</div>' for name, picture in named)
+    return f'<div class="charts">{parts}</div>'
+
+
 def _cards(sheet: TearSheet) -> str:
     found = sheet.statistics
     cards = [
@@ -149,7 +161,8 @@ def _cards(sheet: TearSheet) -> str:
     if sheet.ended_with is not None and sheet.began_with is not None:
         cards.insert(0, ("net asset value", f"${sheet.ended_with:,.2f}", ""))
         earned = sheet.attribution.pnl / MONEY if sheet.attribution is not None else 0.0
-        cards.insert(1, ("earned after costs", f"{earned:+,.2f} $", ""))
+        sign = "-" if earned < 0.0 else "+"
+        cards.insert(1, ("earned after costs", f"{sign}${abs(earned):,.2f}", ""))
     return (
         '<div class="cards">'
         + "".join(
@@ -162,11 +175,14 @@ def _cards(sheet: TearSheet) -> str:
 
 def _months(sheet: TearSheet) -> str:
     years = dict(sheet.years)
+    # A month without a day in any year has no column: a short record fits a telephone.
+    shown = [n for n in range(12) if any(months[n] is not None for _, months in sheet.months)]
     rows = [
-        [year, *(_coloured(one) for one in months), _coloured(years[year])]
+        [year, *(_coloured(months[n]) for n in shown), _coloured(years[year])]
         for year, months in sheet.months
     ]
-    return "<h2>Months</h2>" + _table(("year", *_MONTHS, "year's return"), rows, raw=True)
+    headings = ("year", *(_MONTHS[n] for n in shown), "year's return")
+    return "<h2>Months</h2>" + _table(headings, rows, raw=True)
 
 
 def _coloured(value: float | None) -> str:
@@ -271,8 +287,8 @@ def _beside(sheet: TearSheet) -> str:
     total = sum(allocation + selection for allocation, selection in sheet.sectors.values())
     return (
         "<h2>Beside the market, dollars</h2>"
-        '<p class="dim">Left, by Brinson: what held shares earned beyond an equal-weighted market '
-        "of the same value. Right: what they earned, by factor.</p>"
+        '<p class="dim">By sector, after Brinson: what held shares earned beyond an equal-weighted '
+        "market of the same value. By factor: what they earned.</p>"
         '<div class="two">'
         + _table(
             ("sector", "allocation", "selection", "together"),

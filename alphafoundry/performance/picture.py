@@ -1,10 +1,11 @@
-"""A tear sheet as a picture: PNG bytes, or SVG to stand inside a page."""
+"""A tear sheet as a picture: one PNG, or SVGs to stand inside a page."""
 
 from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,39 +22,63 @@ from alphafoundry.performance.statistics import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    Panel = Callable[[Axes, TearSheet], None]
+
+_BROAD, _SLIM = (9.6, 2.9), (4.6, 2.5)
+"""Inches of a panel; beside each other two slim ones are as broad as one."""
+
 INK, GREY, BLUE, RED, GREEN = "#1c2733", "#8a97a6", "#1f6fb2", "#c0392b", "#2e8b57"
 
 
-def draw_sheet(sheet: TearSheet, kind: Literal["png", "svg"] = "png") -> bytes:
+def draw_sheet(sheet: TearSheet) -> bytes:
     """Return growth, drawdown, rolling figures, the days' returns and the sources of the PnL.
 
-    A PNG has the title and the market's label; an SVG is what stands below them in a page.
+    One PNG, with the title and the market's label.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "tear sheet", "font.size": 9}):
-        rows = 3 if sheet.trading is not None else 2
+    with rc_context({"font.size": 9}):
+        panels = _panels(sheet)
+        rows = len(panels) // 2
         figure = Figure(figsize=(11, 2.6 * rows + 2.2), dpi=110, layout="constrained")
         grid = figure.add_gridspec(rows + 1, 2, height_ratios=(1.5, *([1] * rows)))
-        _growth(figure.add_subplot(grid[0, :]), sheet)
-        _fall(figure.add_subplot(grid[1, 0]), sheet)
-        _days(figure.add_subplot(grid[1, 1]), sheet)
-        _rolling(figure.add_subplot(grid[2, 0]), sheet)
-        _rolling_risk(figure.add_subplot(grid[2, 1]), sheet)
-        if sheet.trading is not None:
-            _exposure(figure.add_subplot(grid[3, 0]), sheet)
-            _sources(figure.add_subplot(grid[3, 1]), sheet)
-        if kind == "png":
-            figure.suptitle(
-                f"{sheet.title}\n{sheet.label}\nSharpe ratio {sheet.sharpe}", fontsize=10
-            )
+        panels[0](figure.add_subplot(grid[0, :]), sheet)
+        for place, draw in enumerate(panels[1:]):
+            draw(figure.add_subplot(grid[1 + place // 2, place % 2]), sheet)
+        figure.suptitle(f"{sheet.title}\n{sheet.label}\nSharpe ratio {sheet.sharpe}", fontsize=10)
         picture = io.BytesIO()
-        if kind == "png":
-            figure.savefig(picture, format="png")
-            return picture.getvalue()
-        figure.savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
-    return _inline(picture.getvalue())
+        figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def draw_panels(sheet: TearSheet) -> list[str]:
+    """Return the same panels as SVGs to stand in a page, each small enough for a telephone.
+
+    The growth comes first, broad, and again as small as the others.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    growth, *others = _panels(sheet)
+    wanted = [(growth, _BROAD), (growth, _SLIM), *((draw, _SLIM) for draw in others)]
+    found = []
+    for number, (draw, size) in enumerate(wanted):
+        # Symbols of two pictures of one page must not have one name.
+        salt = f"tear sheet {number}"
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 8}):
+            figure = Figure(figsize=size, layout="constrained")
+            draw(figure.add_subplot(), sheet)
+            picture = io.BytesIO()
+            figure.savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
+        found.append(_inline(picture.getvalue()).decode("utf-8"))
+    return found
+
+
+def _panels(sheet: TearSheet) -> list[Panel]:
+    """Return what draws each panel, the growth first."""
+    panels: list[Panel] = [_growth, _fall, _days, _rolling, _rolling_risk]
+    return panels if sheet.trading is None else [*panels, _exposure, _sources]
 
 
 def _inline(svg: bytes) -> bytes:
@@ -126,8 +151,7 @@ def _rolling(axes: Axes, sheet: TearSheet) -> None:
     )
     if _draws_a_line(sheet):
         axes.axhline(0.0, color=INK, linewidth=0.6)
-    _plain(axes, f"Sharpe ratio of the last {window} days; whole: {sheet.sharpe}")
-    axes.title.set_fontsize(8)
+    _plain(axes, f"Sharpe ratio of the last {window} days; whole:\n{sheet.sharpe}")
     _enough(axes, sheet)
     _dated(axes)
 
@@ -156,7 +180,16 @@ def _rolling_risk(axes: Axes, sheet: TearSheet) -> None:
         more = beta.get_legend_handles_labels()
         lines, names = lines + more[0], names + more[1]
     if enough:
-        axes.legend(lines, names, loc="upper left", frameon=False, fontsize=7)
+        axes.legend(
+            lines,
+            names,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 0.98),
+            ncols=2,
+            columnspacing=1.0,
+            frameon=False,
+            fontsize=7,
+        )
     _plain(axes, f"Risk of the last {window} days")
     _enough(axes, sheet)
     _dated(axes)

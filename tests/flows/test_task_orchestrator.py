@@ -106,6 +106,28 @@ async def test_a_task_is_executed_now_by_the_same_gate(orchestrator) -> None:
     assert [row.outcome for row in rows] == ["ran", "ran"]
 
 
+async def test_custom_configuration(orchestrator, tmp_path) -> None:
+    pytest.importorskip("autograd", reason="a transformer learns by the extra deep")
+    custom = tmp_path / "custom_schedule.yaml"
+    custom.write_text(
+        SCHEDULE.read_text("utf-8").replace("max_concurrent_tasks: 5", "max_concurrent_tasks: 3")
+    )
+    orchestrator = task_orchestrator.create_task_orchestrator(
+        custom, settings=orchestrator.settings
+    )
+    done = await orchestrator.execute_task_now(
+        "model_innovation",
+        {"innovation_mode": "aggressive", "model_types": ["transformer"]},
+        force=True,
+    )
+    status = orchestrator.get_system_status()
+    print(f"System health: {status['performance_metrics']['overall_health']}")
+    execution = orchestrator.task_executions[done]
+    assert execution.status == "ran"
+    # Four settings of ridge, which is always among them, and the transformer.
+    assert execution.result["trials"] == 5
+
+
 def test_before_the_first_desk_there_is_a_status_too(tmp_path) -> None:
     found = task_orchestrator.create_task_orchestrator(
         SCHEDULE, settings=load_settings(home=tmp_path / "home")

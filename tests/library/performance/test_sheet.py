@@ -93,6 +93,25 @@ def test_few_days_give_a_sheet_without_a_sharpe_ratio(days: int) -> None:
     json.dumps(sheet.to_json(), allow_nan=False)
 
 
+def test_the_pictures_of_a_page_can_be_read_on_a_telephone() -> None:
+    page = sheet_page(tear_sheet(series(40), title="A", label="prices"))
+    sizes = [int(one) for one in re.findall(r'<svg[^>]* width="(\d+)', page)]
+    # The growth is there twice, and one of the two is shown.
+    assert len(sizes) == 6
+    assert [one for one in sizes if one > 350] == sizes[:1]
+    ids = re.findall(r'<(?:clipPath|path|g) id="([mp][0-9a-f]{10})"', page)
+    assert ids and len(ids) == len(set(ids))
+
+
+def test_a_month_without_a_day_has_no_column() -> None:
+    page = sheet_page(tear_sheet(series(40), title="A", label="prices"))
+    headings = re.search(r"<h2>Months</h2>.*?</tr>", page, re.DOTALL)
+    assert headings is not None
+    days = series(40).dates.astype("datetime64[M]").astype(object)
+    told = re.findall(r"<th>(\w{3})</th>", headings[0])
+    assert told == [one.strftime("%b") for one in dict.fromkeys(days)]
+
+
 def test_no_day_is_no_sheet() -> None:
     with pytest.raises(PerformanceError, match="no day"):
         tear_sheet(series(0), title="A", label="prices")
