@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from heapq import merge
 
 from alphafoundry.agents.hours import GRACE_SECONDS, ExchangeHours, SessionHours
 from alphafoundry.agents.schedule import Task
@@ -57,11 +56,10 @@ def last_due(task: Task, hours: ExchangeHours, now: int) -> int | None:
 
 def all_due(tasks: Iterable[Task], hours: ExchangeHours, after: int, until: int) -> Iterator[Due]:
     """Yield every agent's due times in (after, until], ordered by moment, rank and name."""
-    return merge(
-        *(
-            [(moment, task.rank, task.name) for moment in due_times(task, hours, after, until)]
-            for task in tasks
-        )
+    yield from sorted(
+        (moment, task.rank, task.name)
+        for task in tasks
+        for moment in due_times(task, hours, after, until)
     )
 
 

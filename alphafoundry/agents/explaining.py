@@ -84,16 +84,32 @@ def _strategies(floor: TradingFloor, most: int) -> Iterator[str]:
 
 def _orders(floor: TradingFloor, session: date, most: int) -> Iterator[str]:
     query = (
-        select(OrderRow)
+        select(
+            OrderRow.id,
+            OrderRow.sequence,
+            OrderRow.side,
+            OrderRow.status,
+            OrderRow.quantity,
+            OrderRow.reference_price,
+        )
         .join(DeskRow, DeskRow.id == OrderRow.desk_id)
         .where(DeskRow.name == floor.desk, OrderRow.session == session)
         .order_by(OrderRow.id)
     )
     with floor.store.session() as transaction:
-        orders = list(transaction.scalars(query))
+        orders = transaction.execute(query).all()
+        by_size = sorted(
+            orders, key=lambda one: (-one.quantity * (one.reference_price or 0), one.sequence)
+        )
+        # What an order is made of is long, and read of those alone that are told.
+        largest = [one.id for one in by_size[:most]]
+        shown = {
+            one.id: one
+            for one in transaction.scalars(select(OrderRow).where(OrderRow.id.in_(largest)))
+        }
         fills = transaction.execute(
             select(FillRow.order_id, FillRow.quantity, FillRow.price).where(
-                FillRow.order_id.in_(query.with_only_columns(OrderRow.id).order_by(None))
+                FillRow.order_id.in_(largest)
             )
         ).all()
     if not orders:
@@ -114,13 +130,8 @@ def _orders(floor: TradingFloor, session: date, most: int) -> Iterator[str]:
     for order_id, quantity, price in fills:
         shares, amount = paid.get(order_id, (0, 0))
         paid[order_id] = (shares + quantity, amount + quantity * price)
-    largest = sorted(orders, key=lambda one: (-_value(one), one.sequence))[:most]
-    for order in largest:
-        yield _one_order(order, paid.get(order.id))
-
-
-def _value(order: OrderRow) -> int:
-    return order.quantity * (order.reference_price or 0)
+    for number in largest:
+        yield _one_order(shown[number], paid.get(number))
 
 
 def _one_order(order: OrderRow, paid: tuple[int, int] | None) -> str:

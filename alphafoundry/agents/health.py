@@ -86,6 +86,8 @@ class AgentState:
 
     def health(self, now: int) -> float:
         """Return success / (success + failure), the older the less; 1 for a new agent."""
+        if not self.failures:
+            return 1.0
         aged = 0.5 ** ((now - self.since) / (HALF_LIFE * self.interval))
         total = self.successes + self.failures
         return self.successes / total if total * aged >= NEW else 1.0

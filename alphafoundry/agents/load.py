@@ -57,6 +57,8 @@ def relief(
     most : largest stretch
     """
     late, _ = lateness(states, priorities, now)
+    if late <= threshold and all(states[name].stretch == 1 for name in priorities):
+        return {}
     for priority in ORDER if late > threshold else reversed(ORDER):
         names = [name for name, one in priorities.items() if one == priority]
         if late > threshold:

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from alphafoundry.errors import PerformanceError
 from alphafoundry.trading.money import amount_of, rounded
@@ -41,8 +42,7 @@ Parts = Mapping[str, int]
 Origin = Literal["order", "corporate", "foreign"]
 
 
-@dataclass(frozen=True)
-class Movement:
+class Movement(NamedTuple):
     """A line of the ledger that moved a position.
 
     Attributes
@@ -58,11 +58,10 @@ class Movement:
     amount: int
     origin: Origin
     keeps: bool = False
-    parts: Parts = field(default_factory=dict)
+    parts: Parts = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """A line of fees, borrow or interest; an amount above 0 is a cost.
 
     parts : reasons of the shares that it was paid for; empty where it is nobody's
@@ -70,7 +69,7 @@ class Cost:
 
     kind: str
     amount: int
-    parts: Parts = field(default_factory=dict)
+    parts: Parts = MappingProxyType({})
 
 
 @dataclass(frozen=True)

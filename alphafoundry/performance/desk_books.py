@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.performance.attribution import (
@@ -36,6 +36,14 @@ from alphafoundry.store.desk_tables import (
 from alphafoundry.trading.ledger import ACCRUALS
 from alphafoundry.trading.market_day import MarketDay
 from alphafoundry.trading.money import amount_of, price_units
+
+# Thousands of their rows are read for each session, without mapped objects.
+_ORDERS = cast(Table, OrderRow.__table__)
+_BALANCES = cast(Table, BalanceRow.__table__)
+_MARKS = cast(Table, MarkRow.__table__)
+_ENTRIES = cast(Table, LedgerEntryRow.__table__)
+_LINES = cast(Table, LedgerLineRow.__table__)
+_FILLS = cast(Table, FillRow.__table__)
 
 _COSTS = ("fees", "borrow", "interest")
 _KEEPS = ("split", "delisting")
@@ -83,30 +91,32 @@ class _Orders:
     def with_ids(self, ids: Iterable[int]) -> dict[int, _Order]:
         """Return number to order."""
         wanted = list(ids)
-        columns = [getattr(OrderRow, name) for name in _Order._fields]
+        columns = [_ORDERS.c[name] for name in _Order._fields]
         for part in in_chunks(one for one in wanted if one not in self._known):
-            query = select(*columns).where(OrderRow.id.in_(part))
+            query = select(*columns).where(_ORDERS.c.id.in_(part))
             self._known |= {row[0]: _Order(*row) for row in self._transaction.execute(query)}
         return {one: self._known[one] for one in wanted}
 
     def newest(self, names: Sequence[str], day: date, *, included: bool) -> dict[str, _Order]:
         """Return symbol to its newest order up to a day."""
-        until = OrderRow.session <= day if included else OrderRow.session < day
+        until = _ORDERS.c.session <= day if included else _ORDERS.c.session < day
         # One step into the index for each name, however many sessions there have been.
         newest = (
-            select(OrderRow.id)
-            .where(OrderRow.desk_id == self._desk_id, OrderRow.symbol == BalanceRow.symbol, until)
-            .order_by(OrderRow.session.desc(), OrderRow.id.desc())
+            select(_ORDERS.c.id)
+            .where(
+                _ORDERS.c.desk_id == self._desk_id, _ORDERS.c.symbol == _BALANCES.c.symbol, until
+            )
+            .order_by(_ORDERS.c.session.desc(), _ORDERS.c.id.desc())
             .limit(1)
-            .correlate(BalanceRow)
+            .correlate(_BALANCES)
             .scalar_subquery()
         )
         last: dict[str, int] = {}
         for part in in_chunks(names):
-            query = select(BalanceRow.symbol, newest).where(
-                BalanceRow.desk_id == self._desk_id,
-                BalanceRow.account == "position",
-                BalanceRow.symbol.in_(part),
+            query = select(_BALANCES.c.symbol, newest).where(
+                _BALANCES.c.desk_id == self._desk_id,
+                _BALANCES.c.account == "position",
+                _BALANCES.c.symbol.in_(part),
             )
             last |= {row[0]: row[1] for row in self._transaction.execute(query) if row[1]}
         found = self.with_ids(last.values())
@@ -117,13 +127,13 @@ class _Orders:
         if "parts" in newest.facts or newest.origin != "desk":
             return newest
         query = (
-            select(OrderRow.id)
+            select(_ORDERS.c.id)
             .where(
-                OrderRow.desk_id == self._desk_id,
-                OrderRow.symbol == newest.symbol,
-                OrderRow.id < newest.id,
+                _ORDERS.c.desk_id == self._desk_id,
+                _ORDERS.c.symbol == newest.symbol,
+                _ORDERS.c.id < newest.id,
             )
-            .order_by(OrderRow.id.desc())
+            .order_by(_ORDERS.c.id.desc())
         )
         for number in self._transaction.scalars(query):
             order = self.with_ids([number])[number]
@@ -132,8 +142,7 @@ class _Orders:
         return newest
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     entry: int
     kind: str
     reference: str
@@ -276,18 +285,18 @@ def _paid_for(line: _Line, after: Mapping[str, Parts], lines: Sequence[_Line]) -
 def _lines(transaction: Transaction, desk_id: int, after: int) -> list[_Line]:
     query = (
         select(
-            LedgerEntryRow.id,
-            LedgerEntryRow.kind,
-            LedgerEntryRow.reference,
-            LedgerEntryRow.at,
-            LedgerLineRow.account,
-            LedgerLineRow.symbol,
-            LedgerLineRow.amount,
-            LedgerLineRow.quantity,
+            _ENTRIES.c.id,
+            _ENTRIES.c.kind,
+            _ENTRIES.c.reference,
+            _ENTRIES.c.at,
+            _LINES.c.account,
+            _LINES.c.symbol,
+            _LINES.c.amount,
+            _LINES.c.quantity,
         )
-        .join(LedgerLineRow, LedgerLineRow.entry_id == LedgerEntryRow.id)
-        .where(LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.id > after)
-        .order_by(LedgerEntryRow.id, LedgerLineRow.number)
+        .join(_LINES, _LINES.c.entry_id == _ENTRIES.c.id)
+        .where(_ENTRIES.c.desk_id == desk_id, _ENTRIES.c.id > after)
+        .order_by(_ENTRIES.c.id, _LINES.c.number)
     )
     return [_Line(*row) for row in transaction.execute(query)]
 
@@ -303,8 +312,8 @@ def _orders_of_fills(
     }
     numbers: dict[str, int] = {}
     for part in in_chunks(sorted(wanted)):
-        query = select(FillRow.broker_fill_id, FillRow.order_id).where(
-            FillRow.desk_id == desk_id, FillRow.broker_fill_id.in_(part)
+        query = select(_FILLS.c.broker_fill_id, _FILLS.c.order_id).where(
+            _FILLS.c.desk_id == desk_id, _FILLS.c.broker_fill_id.in_(part)
         )
         numbers |= {f"fill:{name}": number for name, number in transaction.execute(query)}
     found = orders.with_ids(numbers.values())
@@ -314,10 +323,10 @@ def _orders_of_fills(
 def _balances(transaction: Transaction, desk_id: int) -> tuple[dict[str, int], int]:
     """Return (symbol to quantity, cash and accruals) as they are now."""
     query = select(
-        BalanceRow.account, BalanceRow.symbol, BalanceRow.amount, BalanceRow.quantity
+        _BALANCES.c.account, _BALANCES.c.symbol, _BALANCES.c.amount, _BALANCES.c.quantity
     ).where(
-        BalanceRow.desk_id == desk_id,
-        BalanceRow.account.in_(("cash", "position", *ACCRUALS)),
+        _BALANCES.c.desk_id == desk_id,
+        _BALANCES.c.account.in_(("cash", "position", *ACCRUALS)),
     )
     held, wealth = {}, 0
     for account, symbol, amount, quantity in transaction.execute(query):
@@ -337,22 +346,22 @@ def _marks(
     included: bool,
 ) -> dict[str, int]:
     """Return symbol to its newest mark up to a day."""
-    until = MarkRow.session <= day if included else MarkRow.session < day
+    until = _MARKS.c.session <= day if included else _MARKS.c.session < day
     # One step into the index for each name, however many sessions there have been.
     newest = (
-        select(MarkRow.price)
-        .where(MarkRow.desk_id == desk_id, MarkRow.symbol == BalanceRow.symbol, until)
-        .order_by(MarkRow.session.desc())
+        select(_MARKS.c.price)
+        .where(_MARKS.c.desk_id == desk_id, _MARKS.c.symbol == _BALANCES.c.symbol, until)
+        .order_by(_MARKS.c.session.desc())
         .limit(1)
-        .correlate(BalanceRow)
+        .correlate(_BALANCES)
         .scalar_subquery()
     )
     found: dict[str, int] = {}
     for part in in_chunks(sorted(name for name, quantity in held.items() if quantity)):
-        query = select(BalanceRow.symbol, newest).where(
-            BalanceRow.desk_id == desk_id,
-            BalanceRow.account == "position",
-            BalanceRow.symbol.in_(part),
+        query = select(_BALANCES.c.symbol, newest).where(
+            _BALANCES.c.desk_id == desk_id,
+            _BALANCES.c.account == "position",
+            _BALANCES.c.symbol.in_(part),
         )
         found |= {
             symbol: price for symbol, price in transaction.execute(query) if price is not None
@@ -393,8 +402,8 @@ def _reasons(
 
 
 def _split_days(transaction: Transaction, desk_id: int) -> dict[str, list[date]]:
-    query = select(LedgerEntryRow.reference).where(
-        LedgerEntryRow.desk_id == desk_id, LedgerEntryRow.kind == "split"
+    query = select(_ENTRIES.c.reference).where(
+        _ENTRIES.c.desk_id == desk_id, _ENTRIES.c.kind == "split"
     )
     found: defaultdict[str, list[date]] = defaultdict(list)
     for reference in transaction.scalars(query):

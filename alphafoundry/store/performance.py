@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from alphafoundry.store.agent_tables import AgentDeskRow
-from alphafoundry.store.database import Store, insert
+from alphafoundry.store.database import Store, insert, put_rows
 from alphafoundry.store.performance_tables import ExplanationRow, PerformanceRow
 
 
@@ -71,17 +71,11 @@ def count_desks_like(store: Store, desk: str) -> int:
 
 def record_explanations(store: Store, desk: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write what is told about a session of a desk, in place of what was told before."""
+    key = ("desk", "session", "kind")
+    changes = tuple(name for name in (rows[0] if rows else ()) if name not in key)
     with store.write() as session:
-        for row in rows:
-            told = insert(session, ExplanationRow).values(desk=desk, **row)
-            session.execute(
-                told.on_conflict_do_update(
-                    index_elements=["desk", "session", "kind"],
-                    set_={
-                        name: told.excluded[name] for name in row if name not in ("session", "kind")
-                    },
-                )
-            )
+        given = [{"desk": desk, **row} for row in rows]
+        put_rows(session, ExplanationRow, given, *key, changes=changes)
 
 
 def read_explanations(store: Store, desk: str, *, day: date | None = None) -> list[ExplanationRow]:

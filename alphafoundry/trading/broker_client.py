@@ -12,9 +12,9 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx
@@ -42,8 +42,7 @@ T = TypeVar("T")
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
-@dataclass(frozen=True)
-class BrokerOrder:
+class BrokerOrder(NamedTuple):
     """An order as the broker tells it; quantities in 1/1,000,000 share.
 
     status : Alpaca's word, such as "new" or "partially_filled"
@@ -80,8 +79,7 @@ class BrokerOrder:
         )
 
 
-@dataclass(frozen=True)
-class BrokerActivity:
+class BrokerActivity(NamedTuple):
     """Something that moved cash or shares.
 
     kind : "FILL", or Alpaca's word for another, such as "DIV" or "FEE"
@@ -121,8 +119,7 @@ class BrokerActivity:
         )
 
 
-@dataclass(frozen=True)
-class BrokerPosition:
+class BrokerPosition(NamedTuple):
     """Shares in 1/1,000,000, below 0 where short, and the price that the broker values them at."""
 
     quantity: int
@@ -553,6 +550,7 @@ def _side(text: str) -> str:
     return "sell" if text.startswith("sell") else "buy"
 
 
+@lru_cache(maxsize=4096)
 def _time(text: Any) -> datetime:
     """Read RFC 3339, of whose fraction the first six digits count."""
     whole, dot, rest = str(text).replace("Z", "+00:00").partition(".")

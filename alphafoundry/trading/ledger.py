@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from sqlalchemy import Table, UpdateBase, and_, bindparam, case, func, or_, select
 from sqlalchemy.orm import Session as Transaction
@@ -83,8 +83,7 @@ DAYS_A_YEAR = 360
 """By which borrow fees and interest are counted, on calendar days."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of an entry: amount in 1/10,000 dollar, quantity in 1/1,000,000 share."""
 
     account: Account
@@ -93,8 +92,7 @@ class Line:
     quantity: int = 0
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry before it is booked; see `LedgerEntryRow`."""
 
     kind: str
@@ -105,8 +103,7 @@ class Entry:
     reverses: int | None = None
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(NamedTuple):
     """A position: quantity in 1/1,000,000 share, cost as net amount paid, mark as price or None."""
 
     symbol: str

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session as Transaction
@@ -294,8 +294,7 @@ def read_fills(store: Store, desk_id: int, *, since: datetime | None = None) -> 
         return list(transaction.scalars(query.order_by(FillRow.at, FillRow.broker_fill_id)))
 
 
-@dataclass(frozen=True)
-class Fill:
+class Fill(NamedTuple):
     """A fill as the broker tells it; quantity and price as of `OrderRequest`."""
 
     id: str

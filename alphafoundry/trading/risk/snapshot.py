@@ -175,7 +175,8 @@ def measure_risk(
     weights = shares * price / equity
     recent = panel.fields["returns"][max(row + 1 - WINDOW, 0) : row + 1]
     returns = recent[:, columns]
-    book = np.nan_to_num(returns) @ weights
+    earned = np.where(np.isnan(returns), 0.0, returns)
+    book = earned @ weights
     size = np.abs(weights)
     gross = float(size.sum())
     enough = len(book) >= 100 and gross > 0.0
@@ -186,16 +187,15 @@ def measure_risk(
     )
     falls = under_water(history.returns)
     year = slice(max(len(recent) - _YEAR, 0), None)
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(recent).sum(axis=1)
-        market = np.nan_to_num(recent).sum(axis=1) / np.maximum(known, 1)
+    there = np.isfinite(recent)
+    market = np.where(there, recent, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     sector_of = _sectors(panel, row, names, columns)
     sectors: dict[str, float] = {}
     for sector, weight in zip(sector_of, weights, strict=True):
         sectors[sector] = sectors.get(sector, 0.0) + float(weight)
     days = _days_to_sell(panel, row, columns, size * equity, participation)
     sellable = np.isfinite(days)
-    correlation, shrinkage = _mean_correlation(np.nan_to_num(returns[year]), weights)
+    correlation, shrinkage = _mean_correlation(earned[year], weights)
     book_beta = beta(book[year], market[year])
     return RiskSnapshot(
         day=panel.dates[row].astype(date),
