@@ -154,6 +154,18 @@ def kernel(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
+def inlined_kernel(function: Function) -> Function:
+    """Do what `kernel` does for one that is made part of each kernel that calls it.
+
+    Its arrays are then known to be apart from each other where the caller has made them, which
+    keeps more in registers. Worth it for what is too long to be inlined by itself.
+    """
+    return cast(
+        Function,
+        numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function),
+    )
+
+
 def summing_kernel(function: Function) -> Function:
     """Do what `kernel` does for one that adds up a row, in whatever order is fastest.
 

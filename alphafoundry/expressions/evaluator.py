@@ -21,6 +21,7 @@ from alphafoundry.expressions.frames import arrays_of
 from alphafoundry.expressions.fused import Step, calculate
 from alphafoundry.expressions.graph import Graph
 from alphafoundry.expressions.inputs import FloatPanel, GroupPanel, Inputs
+from alphafoundry.expressions.instructions import NAN_OF_EITHER
 from alphafoundry.expressions.operators import OPERATORS
 from alphafoundry.expressions.parsing import parse
 from alphafoundry.expressions.registry import Input, Kind, Operator
@@ -232,13 +233,26 @@ class Evaluator:
 
     def _shows_gaps(self, node: Node) -> bool:
         """Whether the node's values are NaN already wherever the mask hides a cell."""
-        while isinstance(node, Call):
+        stack, seen = [node], set()
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Field):
+                return True
+            if not isinstance(node, Call) or id(node) in seen:
+                continue
+            seen.add(id(node))
             operator = OPERATORS[node.operator]
+            instruction = operator.instruction
+            if instruction and instruction.code in NAN_OF_EITHER and not node.keywords:
+                stack.extend(node.arguments)
+                continue
             zeroed = self.nan_handling and operator.category == "Time Series"
-            if zeroed or not operator.keeps_nan or not node.arguments:
-                return False
-            node = node.arguments[0]
-        return isinstance(node, Field)
+            if zeroed or not operator.keeps_nan:
+                continue
+            if operator.reads_across:  # and so was given its input with the gaps in it
+                return True
+            stack.extend(node.arguments[:1])
+        return False
 
     def _expand(self, value: Any) -> FloatPanel:
         if isinstance(value, np.ndarray):

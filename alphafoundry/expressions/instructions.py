@@ -18,6 +18,9 @@ NEGATE, ABSOLUTE, SIGN, SQUARE, SIGNED_SQUARE, INVERT = range(6, 12)
 LESS, LESS_EQUAL, EQUAL, NOT_EQUAL, AND, OR = range(12, 18)
 CHOOSE, NOT, IS_NAN = range(18, 21)
 
+NAN_OF_EITHER = frozenset({ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM})
+"""Arithmetic whose answer is NaN where any of its inputs is."""
+
 INPUTS = 8
 """Arrays that a program can read."""
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.compilation import WIDTH, FloatPanel, kernel
+from alphafoundry.compilation import NARROW, WIDTH, FloatPanel, kernel
 from alphafoundry.expressions.precision import LARGEST, SMALLEST
 
 Row = NDArray[np.float64]
@@ -316,6 +316,53 @@ def rolling_comoment(
 
 
 @kernel
+def _add_above(x: Row, shift: Row, total: Row) -> None:
+    """Add how far x is above shift."""
+    for j in range(total.shape[0]):
+        total[j] += x[j] - shift[j]
+
+
+@kernel
+def _add_powers(x: Row, shift: Row, mean: Row, order: int, squares: Row, total: Row) -> None:
+    """Add the squares of the gaps between x and shift + mean, and their powers of that order."""
+    if order == 3:
+        for j in range(total.shape[0]):
+            gap = x[j] - shift[j] - mean[j]
+            square = gap * gap
+            squares[j] += square
+            total[j] += gap * square
+    elif order == 4:
+        for j in range(total.shape[0]):
+            gap = x[j] - shift[j] - mean[j]
+            square = gap * gap
+            squares[j] += square
+            total[j] += square * square
+    else:
+        for j in range(total.shape[0]):
+            gap = x[j] - shift[j] - mean[j]
+            squares[j] += gap * gap
+            total[j] += gap**order
+
+
+@kernel
+def _standardized_extreme(window: Row, shift: float, mean: float, order: int) -> float:
+    """Return a standardized moment whose sum of squares would leave the range of numbers."""
+    largest = 0.0
+    for i in range(window.shape[0]):
+        largest = max(largest, abs(window[i] - shift - mean))
+    unit = 1.0 / largest if largest > 0.0 else 1.0
+    total = 0.0
+    squares = 0.0
+    for i in range(window.shape[0]):
+        gap = (window[i] - shift - mean) * unit
+        squares += gap * gap
+        total += gap**order
+    d = window.shape[0]
+    known = squares != 0.0 and not math.isnan(squares)
+    return (total / d) / math.sqrt(squares / d) ** order if known else math.nan
+
+
+@kernel
 def rolling_standardized_moment(
     x: FloatPanel, d: int, order: int, standard: bool, out: FloatPanel, first: int, last: int
 ) -> None:
@@ -324,39 +371,39 @@ def rolling_standardized_moment(
     standard : divide by the deviation to that order (NaN where all values are equal). NaN
         before d rows are there and where the window holds NaN.
     """
-    for j in range(first, last):
+    mean_row = np.empty(NARROW)
+    squares_row = np.empty(NARROW)
+    total_row = np.empty(NARROW)
+    for left in range(first, last, NARROW):
+        right = min(left + NARROW, last)
+        mean = mean_row[: right - left]
+        squares = squares_row[: right - left]
+        total = total_row[: right - left]
         for t in range(x.shape[0]):
+            answer = out[t, left:right]
             if t < d - 1:
-                out[t, j] = math.nan
+                answer[:] = math.nan
                 continue
-            shift = x[t, j]
-            mean = 0.0
+            shift = x[t, left:right]
+            mean[:] = 0.0
             for i in range(t - d + 1, t + 1):
-                mean += x[i, j] - shift
+                _add_above(x[i, left:right], shift, mean)
             mean /= d
-            total = 0.0
-            squares = 0.0
+            squares[:] = 0.0
+            total[:] = 0.0
             for i in range(t - d + 1, t + 1):
-                gap = x[i, j] - shift - mean
-                squares += gap * gap
-                total += gap**order
-            if standard and (squares <= _LEAST or squares >= _MOST):
-                largest = 0.0
-                for i in range(t - d + 1, t + 1):
-                    largest = max(largest, abs(x[i, j] - shift - mean))
-                unit = 1.0 / largest if largest > 0.0 else 1.0
-                total = 0.0
-                squares = 0.0
-                for i in range(t - d + 1, t + 1):
-                    gap = (x[i, j] - shift - mean) * unit
-                    squares += gap * gap
-                    total += gap**order
-            if math.isnan(squares) or (standard and squares == 0.0):
-                out[t, j] = math.nan
-            elif not standard:
-                out[t, j] = total / d if math.isfinite(total) else math.nan
-            else:
-                out[t, j] = (total / d) / math.sqrt(squares / d) ** order
+                _add_powers(x[i, left:right], shift, mean, order, squares, total)
+            for j in range(answer.shape[0]):
+                if not standard:
+                    known = math.isfinite(total[j]) and not math.isnan(squares[j])
+                    answer[j] = total[j] / d if known else math.nan
+                elif squares[j] <= _LEAST or squares[j] >= _MOST:
+                    window = np.ascontiguousarray(x[t - d + 1 : t + 1, left + j])
+                    answer[j] = _standardized_extreme(window, shift[j], mean[j], order)
+                elif math.isnan(squares[j]):
+                    answer[j] = math.nan
+                else:
+                    answer[j] = (total[j] / d) / math.sqrt(squares[j] / d) ** order
 
 
 @kernel

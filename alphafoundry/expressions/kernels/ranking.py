@@ -20,7 +20,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.compilation import FloatPanel, GroupPanel, kernel
+from alphafoundry.compilation import FloatPanel, GroupPanel, inlined_kernel, kernel
 
 Row = NDArray[np.float64]
 Bits = NDArray[np.uint64]
@@ -37,7 +37,8 @@ _ONE = np.uint32(1)
 _FARTHEST = float(1 << 20)
 _BEYOND = 1 << 62
 _WHOLE = 4.5e15
-_FEW = 24
+_MOVES = 8
+_MANY = 3
 _ALIKE = 30
 _NOISE = 40
 _DIGITS = 50
@@ -85,17 +86,13 @@ def _scale(row: Row, room: Row) -> tuple[float, float]:
 
 
 @kernel
-def _rounded(value: float, scale: float) -> float:
-    scaled = value * scale
-    return (np.rint(scaled) if abs(scaled) < _WHOLE else scaled) + 0.0
+def _fill_keys(
+    row: Row, scale: float, typical: float, keys: Keys, rounded: Row
+) -> tuple[int, int, int]:
+    """Round each value and give it a key; return the least and greatest key, and their number.
 
-
-@kernel
-def _fill_keys(row: Row, scale: float, typical: float, keys: Keys) -> tuple[int, int, int]:
-    """Give each value a key; return the least and the greatest, and how many are not NaN.
-
-    The key is the position of sign(v) * (|v| + typical) among the floating-point numbers: even
-    near zero, and logarithmic far from it.
+    NaN has none. The key is the position of sign(v) * (|v| + typical) among the floating-point
+    numbers: even near zero, and logarithmic far from it.
     """
     room = keys.view(np.float64)
     farthest = typical * _FARTHEST
@@ -103,8 +100,9 @@ def _fill_keys(row: Row, scale: float, typical: float, keys: Keys) -> tuple[int,
     zero = keys[0]
     for j in range(row.shape[0]):
         scaled = row[j] * scale
-        size = abs(np.rint(scaled) if abs(scaled) < _WHOLE else scaled)
-        room[j] = math.copysign(min(size, farthest) + typical, scaled)
+        scaled = np.rint(scaled) if abs(scaled) < _WHOLE else scaled
+        rounded[j] = scaled
+        room[j] = math.copysign(min(abs(scaled), farthest) + typical, scaled)
     low = np.int64(_BEYOND)
     high = np.int64(-_BEYOND)
     missing = 0
@@ -141,9 +139,9 @@ def _fill_words(keys: Keys, low: int, high: int, place_bits: int, words: Words) 
 
 @kernel
 def _sort_words(
-    words: Words, place_bits: int, other: Words, tally: Words, tally_high: Words, rank: Words
+    words: Words, place_bits: int, other: Words, tally: Words, tally_high: Words, doubled: Words
 ) -> None:
-    """Sort the words in two passes and note each place's rank; other is room of the same size."""
+    """Sort the words in two passes and note twice each place's rank; other is room for words."""
     names = words.shape[0]
     above = np.uint32(place_bits)
     half = _key_bits(place_bits) // 2
@@ -177,39 +175,8 @@ def _sort_words(
         bucket = word >> above_both
         to = tally_high[bucket]
         words[to] = word
-        rank[word & place] = to
+        doubled[word & place] = to + to
         tally_high[bucket] = to + _ONE
-
-
-@kernel
-def _settle(row: Row, scale: float, words: Words, place: np.uint32, values: Row) -> bool:
-    """Put words of one key in the order of their values, which go to values.
-
-    Returns whether there was something to move.
-    """
-    count = words.shape[0]
-    sorted_already = True
-    for k in range(count):
-        values[k] = _rounded(row[words[k] & place], scale)
-        sorted_already = sorted_already and (k == 0 or values[k - 1] <= values[k])
-    if sorted_already:
-        return False
-    if count > _FEW:
-        order = np.argsort(values[:count], kind="mergesort")
-        values[:count] = values[:count][order]
-        words[:] = words[order]
-        return True
-    for k in range(1, count):
-        value = values[k]
-        word = words[k]
-        i = k - 1
-        while i >= 0 and values[i] > value:
-            values[i + 1] = values[i]
-            words[i + 1] = words[i]
-            i -= 1
-        values[i + 1] = value
-        words[i + 1] = word
-    return True
 
 
 @kernel
@@ -224,36 +191,130 @@ def _digits(names: int) -> tuple[int, int, int]:
 
 
 @kernel
-def _write_run(
-    values: Row, words: Words, place: np.uint32, start: int, steps: float, moved: bool, answer: Row
-) -> None:
-    """Write the ranks of sorted words that begin at rank start; equal values share the mean."""
-    count = values.shape[0]
-    k = 0
-    while k < count:
-        begin = k
-        while k < count and values[k] == values[begin]:
-            k += 1
-        if moved or k > begin + 1:
-            rank = 0.5 * (start + begin + start + k - 1) / steps
-            for i in range(begin, k):
-                answer[words[i] & place] = rank
+def _find_same_keys(words: Words, place_bits: int, found: Words) -> int:
+    """Fill found with the places of sorted words whose key is that of the one before."""
+    above = np.uint32(place_bits)
+    count = 0
+    for k in range(1, words.shape[0]):
+        found[count] = np.uint32(k)
+        count += 1 if (words[k] >> above) == (words[k - 1] >> above) else 0
+    return count
 
 
 @kernel
-def _all_equal(row: Row, scale: float, words: Words, place: np.uint32) -> bool:
-    """Tell whether the words' values are equal after rounding."""
-    value = _rounded(row[words[0] & place], scale)
-    others = 0
-    for k in range(words.shape[0]):
-        others += 1 if _rounded(row[words[k] & place], scale) != value else 0
-    return others == 0
+def _run_end(places: Words, i: int) -> int:
+    """Return the index behind the successive places that begin at index i."""
+    end = i + 1
+    while end < places.shape[0] and places[end] == places[end - 1] + _ONE:
+        end += 1
+    return end
 
 
 @kernel
-def _write_equal(words: Words, place: np.uint32, rank: float, answer: Row) -> None:
-    for k in range(words.shape[0]):
-        answer[words[k] & place] = rank
+def _settle(values: Row, words: Words) -> None:
+    """Put words in the order of their values, and the values too; equal ones stay as they are.
+
+    An insertion sort, since little is out of place; where that is not so another one takes over.
+    """
+    moves = _MOVES * values.shape[0]
+    for k in range(1, values.shape[0]):
+        value = values[k]
+        word = words[k]
+        i = k
+        while i > 0 and values[i - 1] > value:
+            values[i] = values[i - 1]
+            words[i] = words[i - 1]
+            i -= 1
+        values[i] = value
+        words[i] = word
+        moves -= k - i
+        if moves < 0:
+            order = np.argsort(values, kind="mergesort")
+            values[:] = values[order]
+            words[:] = words[order]
+            return
+
+
+@kernel
+def _compare_run(
+    words: Words,
+    place: np.uint32,
+    rounded: Row,
+    start: int,
+    end: int,
+    values: Row,
+    doubled: Words,
+    equals: Words,
+    found: int,
+) -> int:
+    """Put words start..end in order, and add the places of those that equal the one before.
+
+    values : as long as words, scratch. equals : has `found` places; returns how many it has then
+    """
+    for k in range(start, end):
+        values[k] = rounded[words[k] & place]
+    falls = 0
+    for k in range(start + 1, end):
+        falls += 1 if values[k] < values[k - 1] else 0
+    if falls > 0:
+        _settle(values[start:end], words[start:end])
+        for k in range(start, end):
+            doubled[words[k] & place] = np.uint32(2 * k)
+    for k in range(start + 1, end):
+        equals[found] = np.uint32(k)
+        found += 1 if values[k] == values[k - 1] else 0
+    return found
+
+
+@inlined_kernel
+def _order_row(
+    row: Row,
+    place_bits: int,
+    keys: Keys,
+    rounded: Row,
+    words: Words,
+    other: Words,
+    tally: Words,
+    tally_high: Words,
+    doubled: Words,
+) -> tuple[int, int]:
+    """Put the row's words in order and write the rank of each name, doubled.
+
+    Returns how many are not NaN, and how many of these equal the one before: their places among
+    the sorted words are left in other.
+    """
+    place = np.uint32((1 << place_bits) - 1)
+    scale, typical = _scale(row, keys.view(np.float64))
+    low, high, count = _fill_keys(row, scale, typical * scale, keys, rounded)
+    _fill_words(keys, low, high, place_bits, words)
+    _sort_words(words, place_bits, other, tally, tally_high, doubled)
+    values = keys.view(np.float64)
+    same = _find_same_keys(words[:count], place_bits, other)
+    if _MANY * same > count:
+        return count, _compare_run(words, place, rounded, 0, count, values, doubled, other, 0)
+    equal = 0
+    i = 0
+    while i < same:
+        start = int(other[i]) - 1
+        i = _run_end(other[:same], i)
+        end = int(other[i - 1]) + 1
+        equal = _compare_run(words, place, rounded, start, end, values, doubled, other, equal)
+    return count, equal
+
+
+@kernel
+def _share_ranks(equals: Words, words: Words, place: np.uint32, doubled: Words) -> None:
+    """Write twice the mean rank of sorted words whose values are equal.
+
+    equals : the places of those that equal the one before
+    """
+    i = 0
+    while i < equals.shape[0]:
+        start = int(equals[i]) - 1
+        i = _run_end(equals, i)
+        last = int(equals[i - 1])
+        for k in range(start, last + 1):
+            doubled[words[k] & place] = np.uint32(start + last)
 
 
 @kernel
@@ -264,99 +325,72 @@ def ranks(x: FloatPanel, out: FloatPanel, first: int, last: int) -> None:
     """
     names = x.shape[1]
     place_bits, low_counters, high_counters = _digits(names)
-    above = np.uint32(place_bits)
     place = np.uint32((1 << place_bits) - 1)
     keys = np.empty(names, np.int64)
+    rounded = np.empty(names)
     words = np.empty(names, np.uint32)
     other = np.empty(names, np.uint32)
-    rank = np.empty(names, np.uint32)
     tally = np.empty(low_counters, np.uint32)
     tally_high = np.empty(high_counters, np.uint32)
-    values = np.empty(names)
+    doubled = np.empty(names, np.uint32)
     for t in range(first, last):
         row = x[t]
         answer = out[t]
-        scale, typical = _scale(row, keys.view(np.float64))
-        low, high, count = _fill_keys(row, scale, typical * scale, keys)
+        count, equal = _order_row(
+            row, place_bits, keys, rounded, words, other, tally, tally_high, doubled
+        )
         if count < 2:
             for j in range(names):
                 answer[j] = math.nan if math.isnan(row[j]) else 0.5
             continue
-        _fill_words(keys, low, high, place_bits, words)
-        _sort_words(words, place_bits, other, tally, tally_high, rank)
+        _share_ranks(other[:equal], words, place, doubled)
         steps = count - 1.0
-        if count == names:
-            for j in range(names):
-                answer[j] = np.float64(np.int32(rank[j])) / steps
-        else:
-            for j in range(names):
-                even = np.float64(np.int32(rank[j])) / steps
-                answer[j] = math.nan if math.isnan(row[j]) else even
-        k = 1
-        while k < count:
-            if (words[k] >> above) != (words[k - 1] >> above):
-                k += 1
-                continue
-            start = k - 1
-            key = words[start] >> above
-            while k < count and (words[k] >> above) == key:
-                k += 1
-            run = words[start:k]
-            if k - start > 2 and _all_equal(row, scale, run, place):
-                _write_equal(run, place, 0.5 * (start + k - 1) / steps, answer)
-                continue
-            moved = _settle(row, scale, run, place, values)
-            _write_run(values[: k - start], run, place, start, steps, moved, answer)
+        for j in range(names):
+            rank = 0.5 * np.float64(np.int32(doubled[j])) / steps
+            answer[j] = math.nan if math.isnan(row[j]) else rank
 
 
 @kernel
-def _place_run(
-    values: Row,
+def _place_in_groups(
+    words: Words, place: np.uint32, groups: Words, sizes: Words, doubled: Words
+) -> None:
+    """Write twice how many of its group come before each of sorted words; fill groups' sizes."""
+    sizes[:] = 0
+    for k in range(words.shape[0]):
+        here = words[k] & place
+        before = sizes[groups[here]]
+        doubled[here] = before << _ONE
+        sizes[groups[here]] = before + _ONE
+
+
+@kernel
+def _share_in_groups(
+    equals: Words,
     words: Words,
     place: np.uint32,
-    labels: Labels,
-    lower: Counts,
-    equal: Counts,
-    answer: Row,
+    groups: Words,
+    lowest: Words,
+    highest: Words,
+    doubled: Words,
 ) -> None:
-    """Write how many of its group come before each of some sorted words.
+    """Do what `_share_ranks` does inside groups, from places that are not shared yet.
 
-    Equal values of a group share the mean.
-
-    lower : how many of each group come before, kept up to date. equal : zeros, and zeros after
+    lowest, highest : one for each group, scratch
     """
-    count = values.shape[0]
-    k = 0
-    while k < count:
-        begin = k
-        while k < count and values[k] == values[begin]:
-            group = labels[words[k] & place]
-            if group >= 0:
-                equal[group] += 1
-            k += 1
-        for i in range(begin, k):
-            group = labels[words[i] & place]
-            if group >= 0:
-                answer[words[i] & place] = lower[group] + 0.5 * (equal[group] - 1)
-        if k - begin > equal.shape[0]:
-            for group in range(equal.shape[0]):
-                lower[group] += equal[group]
-                equal[group] = 0
-            continue
-        for i in range(begin, k):
-            group = labels[words[i] & place]
-            if group >= 0:
-                lower[group] += equal[group]
-                equal[group] = 0
-
-
-@kernel
-def _over_steps(labels: Labels, sizes: Counts, answer: Row) -> None:
-    """Divide places inside groups by the steps from a group's first place to its last."""
-    for j in range(answer.shape[0]):
-        steps = sizes[max(labels[j], 0)] - 1
-        rank = answer[j] / steps if steps > 0 else 0.5
-        answer[j] = math.nan if math.isnan(answer[j]) else rank
+    i = 0
+    while i < equals.shape[0]:
+        start = int(equals[i]) - 1
+        i = _run_end(equals, i)
+        last = int(equals[i - 1])
+        for k in range(start, last + 1):
+            here = words[k] & place
+            highest[groups[here]] = doubled[here]
+        for k in range(last, start - 1, -1):
+            here = words[k] & place
+            lowest[groups[here]] = doubled[here]
+        for k in range(start, last + 1):
+            here = words[k] & place
+            doubled[here] = (lowest[groups[here]] + highest[groups[here]]) >> _ONE
 
 
 @kernel
@@ -370,77 +404,35 @@ def group_ranks(
     """
     names = x.shape[1]
     place_bits, low_counters, high_counters = _digits(names)
-    above = np.uint32(place_bits)
     place = np.uint32((1 << place_bits) - 1)
     keys = np.empty(names, np.int64)
+    rounded = np.empty(names)
     words = np.empty(names, np.uint32)
     other = np.empty(names, np.uint32)
-    rank = np.empty(names, np.uint32)
     tally = np.empty(low_counters, np.uint32)
     tally_high = np.empty(high_counters, np.uint32)
-    values = np.empty(names)
-    lower = np.empty(labels, np.int64)
-    equal = np.zeros(labels, np.int64)
+    doubled = np.zeros(names, np.uint32)
+    groups = np.empty(names, np.uint32)
+    sizes = np.empty(labels + 1, np.uint32)
+    lowest = np.empty(labels + 1, np.uint32)
+    highest = np.empty(labels + 1, np.uint32)
+    steps = np.ones(labels + 1)
     for t in range(first, last):
         row = x[t]
-        group_of = g[t]
         answer = out[t]
-        scale, typical = _scale(row, keys.view(np.float64))
-        low, high, count = _fill_keys(row, scale, typical * scale, keys)
-        _fill_words(keys, low, high, place_bits, words)
-        _sort_words(words, place_bits, other, tally, tally_high, rank)
-        lower[:] = 0
-        answer[:] = math.nan
-        k = 0
-        while k < count:
-            start = k
-            key = words[k] >> above
-            k += 1
-            while k < count and (words[k] >> above) == key:
-                k += 1
-            if k > start + 1:
-                run = words[start:k]
-                _settle(row, scale, run, place, values)
-                _place_run(values[: k - start], run, place, group_of, lower, equal, answer)
-                continue
-            here = words[start] & place
-            group = group_of[here]
-            if group >= 0:
-                answer[here] = lower[group]
-                lower[group] += 1
-        _over_steps(group_of, lower, answer)
-
-
-@kernel
-def _order_row(
-    row: Row,
-    place_bits: int,
-    keys: Keys,
-    words: Words,
-    other: Words,
-    tally: Words,
-    tally_high: Words,
-    rank: Words,
-    values: Row,
-) -> int:
-    """Put the row's words and its rounded values in order; return how many are not NaN."""
-    above = np.uint32(place_bits)
-    place = np.uint32((1 << place_bits) - 1)
-    scale, typical = _scale(row, keys.view(np.float64))
-    low, high, count = _fill_keys(row, scale, typical * scale, keys)
-    _fill_words(keys, low, high, place_bits, words)
-    _sort_words(words, place_bits, other, tally, tally_high, rank)
-    k = 0
-    while k < count:
-        begin = k
-        key = words[k] >> above
-        while k < count and (words[k] >> above) == key:
-            k += 1
-        if k == begin + 1:
-            values[begin] = _rounded(row[words[begin] & place], scale)
-        else:
-            _settle(row, scale, words[begin:k], place, values[begin:k])
-    return count
+        for j in range(names):
+            groups[j] = np.uint32(g[t, j] if g[t, j] >= 0 else labels)
+        count, equal = _order_row(
+            row, place_bits, keys, rounded, words, other, tally, tally_high, doubled
+        )
+        _place_in_groups(words[:count], place, groups, sizes, doubled)
+        _share_in_groups(other[:equal], words, place, groups, lowest, highest, doubled)
+        for group in range(labels):
+            steps[group] = np.float64(sizes[group]) - 1.0
+        for j in range(names):
+            spread = steps[groups[j]]
+            rank = 0.5 * np.float64(np.int32(doubled[j])) / spread if spread > 0.0 else 0.5
+            answer[j] = math.nan if math.isnan(row[j]) | (g[t, j] < 0) else rank
 
 
 @kernel
@@ -462,18 +454,20 @@ def group_percentile(
     place_bits, low_counters, high_counters = _digits(names)
     place_mask = np.uint32((1 << place_bits) - 1)
     keys = np.empty(names, np.int64)
+    rounded = np.empty(names)
     words = np.empty(names, np.uint32)
     other = np.empty(names, np.uint32)
-    rank = np.empty(names, np.uint32)
     tally = np.empty(low_counters, np.uint32)
     tally_high = np.empty(high_counters, np.uint32)
-    values = np.empty(names)
+    doubled = np.empty(names, np.uint32)
     members = np.empty(names, np.uint32)
     starts = np.empty(labels + 1, np.int64)
     fill = np.empty(labels, np.int64)
     answer = np.empty(labels)
     for t in range(first, last):
-        count = _order_row(x[t], place_bits, keys, words, other, tally, tally_high, rank, values)
+        count, _ = _order_row(
+            x[t], place_bits, keys, rounded, words, other, tally, tally_high, doubled
+        )
         starts[:] = 0
         for i in range(count):
             k = g[t, words[i] & place_mask]

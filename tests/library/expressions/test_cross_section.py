@@ -96,6 +96,28 @@ def test_wide_days_rank_like_pandas():
     np.testing.assert_allclose(Evaluator({"x": x}).evaluate("rank(x)"), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("step", [0.0, 1e-6, 0.001, 0.01, 0.3, 3.0])
+@pytest.mark.parametrize("names", [700, 3000])
+def test_many_equal_values_rank_like_pandas(step, names):
+    """Like changes of prices, which are whole cents: some rows are nothing but ties."""
+    random = np.random.default_rng(4)
+    x = random.standard_cauchy((5, names))
+    x = np.round(x / step) * step if step else x
+    x[:, ::13] = NAN
+    x[1, 3:40:5], x[2, 5:80:9] = np.inf, -np.inf
+    x[3] = np.where(random.random(names) < 0.01, 1e30, 1.0 + 1e-3 * np.round(x[3]))
+    g = random.integers(-4, 9, x.shape).astype(np.int32)
+    engine = Evaluator({"x": x}, {"g": g})
+    frame = pd.DataFrame(np.where(np.isfinite(x), np.round(x, 9), x))
+    ranks = frame.rank(axis=1).sub(1).div(frame.notna().sum(axis=1) - 1, axis=0)
+    np.testing.assert_allclose(engine.evaluate("rank(x)"), ranks, atol=1e-12)
+    for day in range(len(x)):
+        known = pd.Series(x[day])[g[day] >= 0].round(9)
+        inside = known.groupby(g[day][g[day] >= 0])
+        expected = ((inside.rank() - 1) / (inside.transform("count") - 1)).reindex(range(names))
+        np.testing.assert_allclose(engine.evaluate("group_rank(x, g)")[day], expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("size", [1e-300, 1e-12, 1e-5, 1.0, 1e8, 1e300])
 def test_ranks_do_not_depend_on_the_size_of_the_values(size):
     x = np.random.default_rng(2).normal(size=(4, 500))

@@ -123,6 +123,20 @@ def test_days_outside_the_universe_are_nan_and_kept_ones_do_not_see_them(name):
         np.testing.assert_allclose(found, by_hand, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", REGULAR)
+@pytest.mark.parametrize("nan_handling", [False, True])
+def test_what_is_nan_outside_already_need_not_be_hidden(name, nan_handling, monkeypatch):
+    call = example(OPERATORS[name])
+    texts = [call, f"rank(-1 * {call}) + x", f"zscore(2 - {call})", f"max(1, abs({call}))"]
+    mask = np.random.default_rng(3).random((DAYS, NAMES)) < 0.6
+    found = [evaluator(data(), mask=mask, nan_handling=nan_handling).evaluate(t) for t in texts]
+    monkeypatch.setattr(Evaluator, "_shows_gaps", lambda self, node: False)
+    for text, values in zip(texts, found, strict=True):
+        assert np.isnan(values[~mask]).all()
+        hidden = evaluator(data(), mask=mask, nan_handling=nan_handling).evaluate(text)
+        np.testing.assert_array_equal(values, hidden)
+
+
 def test_canonical_form_evaluates_to_the_same_bits():
     parts = data()
     for text in [

@@ -46,6 +46,23 @@ def test_a_book_that_never_holds_has_no_first_day() -> None:
     assert earned([[0.0]] * 4, [[0.1]] * 4, 1).first_held == 4
 
 
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.parametrize("days", [1, 2, 64, 65, 66, 200])
+def test_long_lives_equal_the_same_reference(days: int, delay: int) -> None:
+    random = np.random.default_rng(2)
+    weights = random.normal(size=(days, 7))
+    weights /= np.abs(weights).sum(axis=1, keepdims=True)
+    returns = random.normal(scale=0.02, size=weights.shape)
+    returns[random.random(returns.shape) < 0.05] = np.nan
+    dates = np.busday_offset("2020-01-01", np.arange(days))
+    found = daily_pnl(weights, returns, dates, delay=delay)
+    expected = reference.profit(pd.DataFrame(weights), pd.DataFrame(returns), delay)
+    np.testing.assert_allclose(found.pnl, expected["pnl"], rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(found.traded, expected["traded"], rtol=1e-9, atol=1e-6)
+    np.testing.assert_array_equal(found.longs, expected["longs"])
+    np.testing.assert_array_equal(found.shorts, expected["shorts"])
+
+
 matrices = st.tuples(st.integers(4, 20), st.integers(1, 5)).flatmap(
     lambda shape: st.tuples(
         arrays(np.float64, shape, elements=st.floats(-1, 1)),

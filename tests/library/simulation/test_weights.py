@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.expressions.threads import at_most
 from alphafoundry.market import Panel
-from alphafoundry.simulation.weights import neutralization_groups, to_weights
+from alphafoundry.simulation.weights import neutralization_groups, to_weights, weighing
 from tests.library.simulation import reference
 from tests.property_tests import examples
 
@@ -160,3 +161,27 @@ def test_a_neutralization_that_the_market_lacks_is_refused_with_the_choices(
 def test_other_neutralizations_are_refused_by_name(panel: Panel, name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'{name}'.*SECTOR, INDUSTRY, SUBINDUSTRY$"):
         neutralization_groups(panel, name)
+
+
+@pytest.mark.parametrize("decay", [0, 2, 5, 40])
+def test_many_days_are_those_of_each_day_and_its_past_alone(decay: int) -> None:
+    """However the days are cut into pieces, and on however many threads."""
+    random = np.random.default_rng(6)
+    values = random.normal(size=(150, 70))
+    values[random.random(values.shape) < 0.1] = np.nan
+    mask = random.random(values.shape) < 0.9
+    groups = random.integers(-1, 6, values.shape).astype(np.int32)
+    options = {"decay": decay, "truncation": 0.05}
+    with at_most(1):
+        alone = to_weights(values, mask, groups, **options)
+    with at_most(2):
+        np.testing.assert_array_equal(to_weights(values, mask, groups, **options), alone)
+    for day in (0, 1, 39, 63, 64, 65, 127, 128, 149):
+        past = slice(0, day + 1)
+        found = to_weights(values[past], mask[past], groups[past], **options)
+        np.testing.assert_array_equal(found[-1], alone[day])
+    fill = weighing(values, mask, groups, **options)
+    for first, last in ((0, 3), (62, 66), (147, 150)):
+        rows = np.full((last - first, values.shape[1]), np.nan)
+        fill(first, rows)
+        np.testing.assert_array_equal(rows, alone[first:last])
