@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PORT = 4210
 STOP_SECONDS = 3
 MOST_CONNECTIONS = 1000
-CACHE_MB = 4
+CACHE_MB = 1
 """Of each connection to SQLite: tabs that ask at the same moment fill several, for good."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -51,10 +53,11 @@ from alphafoundry.dashboard.pages import (
     runs,
     workflows,
 )
-from alphafoundry.dashboard.rendering import STATIC, environment, render
+from alphafoundry.dashboard.rendering import STATIC, environment, load_all, render
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import Given, Row, Table, WrongFilter, read_all, read_page
 from alphafoundry.errors import FoundryError, NotInStore, WrongText
+from alphafoundry.heap import give_back
 
 PAGES: tuple[ModuleType, ...] = (
     *(now, alphas, runs, workflows, algorithms, data, desk, agents, processes, machine, actions),
@@ -63,6 +66,11 @@ TABLES: dict[str, Table] = {one.name: one for page in PAGES for one in page.TABL
 CHARTS: dict[str, Callable[[Sources, Given], Chart]] = {
     name: chart for page in PAGES for name, chart in page.CHARTS.items()
 }
+
+TIDY_SECONDS = 20.0
+WARM_SECONDS = 10.0
+THREADS = 4
+"""Threads that make pages: Python runs one at a time, and each keeps what its largest page took."""
 
 OPEN = ("/sign-in", "/enter")
 """Addresses for who has not signed in."""
@@ -116,11 +124,30 @@ def create_application(
 
 @contextlib.asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
-    """Count the trials of the newest alphas before somebody waits for it."""
-    threading.Thread(target=_warm_up, args=[application.state], daemon=True).start()
+    """Load what pages need, and count the trials of the newest alphas before somebody waits.
+
+    What is loaded here belongs to the memory of the start, and no later page adds it. The count
+    goes on beside the first pages where it takes longer than a few seconds.
+    """
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    workflows.load_optuna()
+    load_all(application.state.templates)
+    counting = threading.Thread(target=_warm_up, args=[application.state], daemon=True)
+    counting.start()
+    await asyncio.to_thread(counting.join, WARM_SECONDS)
+    give_back()
+    tidying = asyncio.create_task(_tidy())
     yield
+    tidying.cancel()
     application.state.facts.close()
     application.state.sources.close()
+
+
+async def _tidy() -> None:
+    """Give back, from time to time, what the pages of many threads have left in the heaps."""
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        await asyncio.to_thread(give_back)
 
 
 def _warm_up(state: Any) -> None:

@@ -30,6 +30,9 @@ HOUR = timedelta(hours=1)
 BEST = 5
 LANES = 24
 BARS = 400
+NARROWEST = 0.2
+"""Percent of the timeline that a bar has at least; turns that are nearer than that are one bar."""
+
 TOLD = 4
 """Restarts that are named; the others are counted."""
 
@@ -158,6 +161,8 @@ def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
 def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime) -> dict[str, Any]:
     """Return runs and lives as bars on an axis from 0 to 100, a lane for each name.
 
+    Turns that follow each other closely are one bar, which says how many they are.
+
     Where there are more lanes than are shown, those in which something failed or runs come first.
     """
     since = until - hours * HOUR
@@ -173,16 +178,24 @@ def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime
         begin, end = place(row["started_at"]), place(row["finished_at"])
         told = f"{row['flow']} {row['id']}: {row['status']}"
         lanes.setdefault(f"{row['flow']} (run)", []).append(
-            {"x": begin, "width": max(end - begin, 0.2), "is": row["status"], "told": told}
+            {"x": begin, "width": max(end - begin, NARROWEST), "is": row["status"], "told": told}
         )
-    for row in lives:
+    for row in sorted(lives, key=lambda row: row["start"]):
         begin, end = place(row["start"]), place(row["end"])
         state = "failed" if row["restart"] else "turn" if row["end"] else "running"
-        lanes.setdefault(row["lane"], []).append(
+        bars = lanes.setdefault(row["lane"], [])
+        before = next((bar for bar in reversed(bars) if bar["is"] == "turn"), None)
+        if before and state == "turn" and begin - before["x"] - before["width"] < NARROWEST:
+            before["turns"] += 1
+            before["width"] = max(end - before["x"], before["width"])
+            before["told"] = f"{row['lane']}: {before['turns']} turns"
+            continue
+        bars.append(
             {
                 "x": begin,
-                "width": max(end - begin, 0.2),
+                "width": max(end - begin, NARROWEST),
                 "is": state,
+                "turns": 1,
                 "told": f"{row['lane']}: {row['cause'] or 'runs'}",
             }
         )

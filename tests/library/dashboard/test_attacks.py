@@ -290,7 +290,7 @@ async def test_a_name_with_line_ends_makes_no_header(
         assert answer.status_code in (403, 404), name
         assert "set-cookie" not in answer.headers, name
         looked = await client.get("/alpha", params={"service": name, "id": name})
-        assert looked.status_code == 404, name
+        assert looked.status_code in (400, 404), name
 
 
 async def test_a_token_of_scripts_changes_nothing(

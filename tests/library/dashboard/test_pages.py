@@ -7,6 +7,8 @@ import csv
 import html
 import io
 import re
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -640,6 +642,52 @@ def test_a_timeline_keeps_what_failed_and_says_how_much_it_leaves_out() -> None:
     assert len(drawn["lanes"]) == now.LANES
     assert drawn["left"] == 50 - now.LANES
     assert "p40" in dict(drawn["lanes"])
+
+
+def test_turns_that_follow_each_other_closely_are_one_bar_and_no_failure_is_among_them() -> None:
+    def life(ago: float, *, restart: bool = False) -> dict[str, object]:
+        began = NOW - timedelta(seconds=ago)
+        end = began + timedelta(seconds=1)
+        return {"lane": "p", "start": began, "end": end, "cause": "turn", "restart": restart}
+
+    near = [life(10.0 * number) for number in range(1, 101)]
+    lives = [*near, life(505.0, restart=True), life(40_000.0)]
+    ((_, bars),) = now.timeline([], lives, hours=24, until=NOW)["lanes"]
+    assert sorted((bar["is"], bar["turns"]) for bar in bars) == [
+        ("failed", 1),
+        ("turn", 1),
+        ("turn", 100),
+    ]
+    whole = next(bar for bar in bars if bar["turns"] == 100)
+    assert whole["told"] == "p: 100 turns"
+    assert whole["width"] == pytest.approx(100 * 991 / 86_400)
+
+
+def test_importances_are_those_of_optuna_and_load_no_more_than_they_need() -> None:
+    program = """
+import random, sys
+from alphafoundry.dashboard.pages import workflows
+draw = random.Random(5)
+trials = []
+for _ in range(200):
+    fast, slow = draw.random(), draw.randint(1, 9)
+    trials.append(({"fast": fast, "slow": slow}, fast + 0.1 * slow))
+found = workflows.importances(trials)
+assert not {"sklearn", "pandas"} & set(sys.modules), "too much is loaded"
+import optuna, sklearn
+study = optuna.create_study(direction="maximize")
+spaces = {"fast": optuna.distributions.FloatDistribution(
+    min(one["fast"] for one, _ in trials), max(one["fast"] for one, _ in trials)
+), "slow": optuna.distributions.IntDistribution(1, 9)}
+for parameters, value in trials:
+    study.add_trial(
+        optuna.create_trial(params=parameters, distributions=spaces, value=value)
+    )
+evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.2)
+expected = optuna.importance.get_param_importances(study, evaluator=evaluator)
+assert found == list(expected.items()), (found, expected)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 async def test_the_costs_of_a_run_have_two_decimals(
