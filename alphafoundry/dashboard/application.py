@@ -29,6 +29,7 @@ from alphafoundry.asgi import Application, as_sent
 from alphafoundry.dashboard import export
 from alphafoundry.dashboard.access import FOLDER, SESSION_SECONDS, Access, NotSignedIn, Session
 from alphafoundry.dashboard.asking import (
+    MOST_FIELDS,
     MissingPage,
     Refused,
     given_of,
@@ -71,6 +72,9 @@ TIDY_SECONDS = 20.0
 WARM_SECONDS = 10.0
 THREADS = 4
 """Threads that make pages: Python runs one at a time, and each keeps what its largest page took."""
+
+LONGEST_QUERY = 8_000
+"""Characters of an address after its question mark; links of the page repeat them."""
 
 OPEN = ("/sign-in", "/enter")
 """Addresses for who has not signed in."""
@@ -173,6 +177,8 @@ async def _only_signed_in(
         if path.startswith(("/api/", "/export/")):
             return JSONResponse({"error": "sign in first"}, 401)
         return render(request, "sign_in.html", page="", title="Sign in", status=401, problem="")
+    if len(request.query_params) > MOST_FIELDS or len(request.url.query) > LONGEST_QUERY:
+        return _teller(414)(request, WrongText("the address is too long"))
     if "\0" in path or "%00" in request.url.query:
         return _teller(400)(request, WrongText("the address has a NUL, which no name has"))
     return await following(request)

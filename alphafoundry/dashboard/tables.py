@@ -21,6 +21,7 @@ from sqlalchemy.types import TypeDecorator
 from alphafoundry.errors import FoundryError
 
 PAGE = 50
+LONGEST_FILTER = 1_000
 EXPORT_CHUNK = 2_000
 MOST_EXPORTED = 1_000_000
 
@@ -223,7 +224,7 @@ def _conditions(table: Table, given: Given) -> list[ColumnElement[bool]]:
         text = given.get(one.key, "").strip()
         if not text:
             continue
-        if not text.isprintable():
+        if len(text) > LONGEST_FILTER or not text.isprintable():
             raise WrongFilter(f"{one.key}: this is no text that could be there")
         if one.choices is not None and text not in one.choices:
             raise WrongFilter(f"{one.key}={text}: choose one of {', '.join(one.choices)}")
