@@ -112,7 +112,7 @@ def _look() -> PrefectView:
                 caps=sorted(
                     (
                         Cap(
-                            names.get(one.name, one.name.removeprefix("tag:")),
+                            names.get(one.name, one.name.removeprefix("tag:").replace(":", " ", 1)),
                             one.limit,
                             one.active_slots,
                         )

@@ -34,7 +34,7 @@ NARROWEST = 0.2
 """Percent of the timeline that a bar has at least; turns that are nearer than that are one bar."""
 
 TOLD = 4
-"""Restarts that are named; the others are counted."""
+"""Processes whose restarts are told; those of the others are counted."""
 
 
 @router.get("/")
@@ -102,6 +102,11 @@ def now(request: Request) -> Response:
             )
         ]
     lives, restarts = _lives(sources, since)
+    newest: dict[str, Row] = {}
+    for row in lives:
+        if row["restart"]:
+            newest.setdefault(row["lane"], row)
+    restarted = list(newest.values())[:TOLD]
     began = [row["started_at"] for row in runs] + [row["start"] for row in lives]
     hours = next(
         (one for one in WINDOWS if moment - min(began, default=moment) < one * HOUR), HOURS
@@ -117,7 +122,7 @@ def now(request: Request) -> Response:
         runs=runs[:8],
         ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
         restarts=restarts,
-        restarted=[row for row in lives if row["restart"]][:TOLD],
+        restarted=restarted,
         timeline=timeline(runs, lives, hours=hours, until=moment),
         lately={0.25: "15 minutes", 1: "hour"}.get(hours, f"{hours} hours"),
         first=first,
@@ -134,8 +139,9 @@ def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
         with sources.connect("supervisor") as connection:
             rows = connection.execute(
                 text(
-                    "SELECT * FROM (SELECT id, process, started_at, ended_at, cause, restart, "
-                    "sum(restart) OVER () AS restarts, row_number() OVER "
+                    "SELECT * FROM (SELECT id, process, started_at, ended_at, cause, code, signal, "
+                    "restart, sum(restart) OVER () AS restarts, "
+                    "count(*) OVER (PARTITION BY process, restart) AS times, row_number() OVER "
                     "(PARTITION BY process, restart ORDER BY id DESC) AS place "
                     "FROM (SELECT *, coalesce(cause NOT IN :meant, 0) AS restart FROM process_runs "
                     "WHERE ended_at IS NULL OR ended_at > :since)) "
@@ -151,11 +157,21 @@ def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
             "start": moment_of(row.started_at),
             "end": None if row.ended_at is None else moment_of(row.ended_at),
             "cause": row.cause,
+            "how": how_it_ended(row.cause, row.code, row.signal),
             "restart": bool(row.restart),
+            "times": row.times,
         }
         for row in rows
     ]
     return lives, rows[0].restarts if rows else 0
+
+
+def how_it_ended(cause: str | None, code: int | None, signal: int | None) -> str:
+    """Return in words why and how a life ended."""
+    told = [cause or ""]
+    told += [f"exit {code}"] if code is not None else []
+    told += [f"signal {signal}"] if signal is not None else []
+    return ", ".join(told)
 
 
 def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime) -> dict[str, Any]:

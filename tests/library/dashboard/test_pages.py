@@ -458,6 +458,24 @@ def test_a_supervisor_that_was_killed_is_noticed_though_nothing_was_written(
     keeper.close()
 
 
+def test_a_process_that_waits_to_start_again_needs_a_person(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "is_running", lambda home: True)
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.execute("DELETE FROM process_events")
+        for state in ("running", "backing off"):
+            connection.execute(
+                "UPDATE processes SET state = ?, why = 'ended by exit 2', restarts = 4", [state]
+            )
+            keeper = facts.FactsKeeper(sources)
+            needs = [one for one in keeper.look().needs if one.link.startswith("/processes/")]
+            told = "waits to start again: ended by exit 2, 4 restarts"
+            assert all(one.text == told for one in needs)
+            assert bool(needs) == (state == "backing off")
+            keeper.close()
+
+
 async def test_a_screening_says_how_many_ideas_luck_had(
     client: httpx.AsyncClient, store: Store
 ) -> None:
@@ -524,9 +542,18 @@ async def test_restarts_are_counted_however_many_turns_came_after_them(
         )
     text = (await client.get("/")).text
     assert "5 restarts in 24 hours" in text
-    assert "(probe, " in text
-    assert "(supervisor died, " in text
-    assert ">1 more</a>" in text
+    assert re.search(r">feed</a> 4 times, last <time [^>]*>[^<]*</time> \(supervisor died\)", text)
+    assert re.search(r">alphas</a> <time [^>]*>[^<]*</time> \(crash, exit 3\)", text)
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.executemany(
+            "INSERT INTO process_runs (supervision, process, life, started_at, ended_at, cause, "
+            "signal) VALUES ('s', ?, 1, ?, ?, 'crash', 9)",
+            [(f"p{n}", database.stamp(NOW), database.stamp(NOW)) for n in range(1, 6)],
+        )
+    text = (await client.get("/")).text
+    assert "10 restarts in 24 hours" in text
+    assert "(crash, signal 9)" in text
+    assert ">6 more</a>" in text  # of three processes that are not named
     assert "alphas: crash" in text  # on the timeline, too
 
 
