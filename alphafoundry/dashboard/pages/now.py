@@ -31,7 +31,10 @@ BEST = 5
 LANES = 24
 BARS = 400
 NARROWEST = 0.2
-"""Percent of the timeline that a bar has at least; turns that are nearer than that are one bar."""
+"""Percent of the timeline that a bar has at least."""
+
+NEAR = 0.5
+"""Percent of the timeline; turns of a process that are nearer than that are one bar."""
 
 TOLD = 4
 """Processes whose restarts are told; those of the others are counted."""
@@ -201,7 +204,7 @@ def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime
         state = "failed" if row["restart"] else "turn" if row["end"] else "running"
         bars = lanes.setdefault(row["lane"], [])
         before = next((bar for bar in reversed(bars) if bar["is"] == "turn"), None)
-        if before and state == "turn" and begin - before["x"] - before["width"] < NARROWEST:
+        if before and state == "turn" and begin - before["x"] - before["width"] < NEAR:
             before["turns"] += 1
             before["width"] = max(end - before["x"], before["width"])
             before["told"] = f"{row['lane']}: {before['turns']} turns"
