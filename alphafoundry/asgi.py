@@ -22,6 +22,27 @@ def header_values(scope: Scope, name: bytes) -> list[str]:
     ]
 
 
+def says_length_twice(scope: Scope) -> bool:
+    """Tell whether a request says the length of its body in two ways.
+
+    A proxy that believes the other of them would take the rest for a second request.
+    """
+    return bool(header_values(scope, b"content-length")) and bool(
+        header_values(scope, b"transfer-encoding")
+    )
+
+
+def is_of_foreign_page(scope: Scope) -> bool:
+    """Tell whether a browser asks for a page of another site or port, other than by opening it."""
+    foreign = {"cross-site", "same-site"} & set(header_values(scope, b"sec-fetch-site"))
+    opened = (
+        scope.get("method") == "GET"
+        and header_values(scope, b"sec-fetch-mode") == ["navigate"]
+        and header_values(scope, b"sec-fetch-dest") == ["document"]
+    )
+    return bool(foreign) and not opened
+
+
 def replaying(body: bytes, receive: Receive) -> Receive:
     """Return what gives the whole body first, and then what the client sends after it."""
     given = False

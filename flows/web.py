@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PORT = 4210
 STOP_SECONDS = 3
 MOST_CONNECTIONS = 1000
-CACHE_MB = 4
+CACHE_MB = 1
 """Of each connection to SQLite: tabs that ask at the same moment fill several, for good."""
 
 
@@ -166,6 +166,8 @@ def _link(given: argparse.Namespace, access: Access) -> str:
 def _serve(given: argparse.Namespace, settings: FoundrySettings, access: Access, link: str) -> None:
     import uvicorn
 
+    from alphafoundry.impatient import ImpatientProtocol
+
     with socket.socket(socket.AF_INET6 if ":" in given.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -219,6 +221,7 @@ def _serve(given: argparse.Namespace, settings: FoundrySettings, access: Access,
             ssl_keyfile=given.key,
             timeout_graceful_shutdown=STOP_SECONDS,
             limit_concurrency=MOST_CONNECTIONS,
+            http=ImpatientProtocol,
         )
         Server(configuration).run()
 

@@ -31,12 +31,21 @@ class PrefectServer:
     """The Prefect server of this home, wherever it is just now."""
 
     def __init__(self) -> None:
+        # Here rather than at the first look, so that its memory belongs to the start.
+        import prefect.client.orchestration  # noqa: F401
+
         self._lock = threading.Lock()
         self._view: PrefectView | None = None
         self._at = 0.0
 
     def view(self) -> PrefectView:
-        """Return a look that is a few seconds old at most; never raises."""
+        """Return a look that is a few seconds old at most; never raises.
+
+        While one looks, the others get what was seen last: a server that hangs holds up one page.
+        """
+        known = self._view
+        if known is not None and self._lock.locked():
+            return known
         with self._lock:
             if self._view is None or time.monotonic() - self._at > FRESH_SECONDS:
                 self._view = _look()
@@ -103,7 +112,7 @@ def _look() -> PrefectView:
                 caps=sorted(
                     (
                         Cap(
-                            names.get(one.name, one.name.removeprefix("tag:")),
+                            names.get(one.name, one.name.removeprefix("tag:").replace(":", " ", 1)),
                             one.limit,
                             one.active_slots,
                         )

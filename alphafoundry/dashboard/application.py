@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -27,6 +29,7 @@ from alphafoundry.asgi import Application, as_sent
 from alphafoundry.dashboard import export
 from alphafoundry.dashboard.access import FOLDER, SESSION_SECONDS, Access, NotSignedIn, Session
 from alphafoundry.dashboard.asking import (
+    MOST_FIELDS,
     MissingPage,
     Refused,
     given_of,
@@ -51,10 +54,11 @@ from alphafoundry.dashboard.pages import (
     runs,
     workflows,
 )
-from alphafoundry.dashboard.rendering import STATIC, environment, render
+from alphafoundry.dashboard.rendering import STATIC, environment, load_all, render
 from alphafoundry.dashboard.sources import NothingYet, Sources
 from alphafoundry.dashboard.tables import Given, Row, Table, WrongFilter, read_all, read_page
 from alphafoundry.errors import FoundryError, NotInStore, WrongText
+from alphafoundry.heap import give_back
 
 PAGES: tuple[ModuleType, ...] = (
     *(now, alphas, runs, workflows, algorithms, data, desk, agents, processes, machine, actions),
@@ -63,6 +67,14 @@ TABLES: dict[str, Table] = {one.name: one for page in PAGES for one in page.TABL
 CHARTS: dict[str, Callable[[Sources, Given], Chart]] = {
     name: chart for page in PAGES for name, chart in page.CHARTS.items()
 }
+
+TIDY_SECONDS = 20.0
+WARM_SECONDS = 10.0
+THREADS = 4
+"""Threads that make pages: Python runs one at a time, and each keeps what its largest page took."""
+
+LONGEST_QUERY = 8_000
+"""Characters of an address after its question mark; links of the page repeat them."""
 
 OPEN = ("/sign-in", "/enter")
 """Addresses for who has not signed in."""
@@ -116,11 +128,30 @@ def create_application(
 
 @contextlib.asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
-    """Count the trials of the newest alphas before somebody waits for it."""
-    threading.Thread(target=_warm_up, args=[application.state], daemon=True).start()
+    """Load what pages need, and count the trials of the newest alphas before somebody waits.
+
+    What is loaded here belongs to the memory of the start, and no later page adds it. The count
+    goes on beside the first pages where it takes longer than a few seconds.
+    """
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    workflows.load_optuna()
+    load_all(application.state.templates)
+    counting = threading.Thread(target=_warm_up, args=[application.state], daemon=True)
+    counting.start()
+    await asyncio.to_thread(counting.join, WARM_SECONDS)
+    give_back()
+    tidying = asyncio.create_task(_tidy())
     yield
+    tidying.cancel()
     application.state.facts.close()
     application.state.sources.close()
+
+
+async def _tidy() -> None:
+    """Give back, from time to time, what the pages of many threads have left in the heaps."""
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        await asyncio.to_thread(give_back)
 
 
 def _warm_up(state: Any) -> None:
@@ -146,6 +177,8 @@ async def _only_signed_in(
         if path.startswith(("/api/", "/export/")):
             return JSONResponse({"error": "sign in first"}, 401)
         return render(request, "sign_in.html", page="", title="Sign in", status=401, problem="")
+    if len(request.query_params) > MOST_FIELDS or len(request.url.query) > LONGEST_QUERY:
+        return _teller(414)(request, WrongText("the address is too long"))
     if "\0" in path or "%00" in request.url.query:
         return _teller(400)(request, WrongText("the address has a NUL, which no name has"))
     return await following(request)

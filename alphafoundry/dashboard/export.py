@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from alphafoundry.dashboard.tables import Column, Row
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet would take for a formula."""
+FORMULA = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
+"""What a text begins with that a spreadsheet would take for a formula, wide characters included."""
 
 _TYPES: dict[str, pa.DataType] = {
     "number": pa.float64(),

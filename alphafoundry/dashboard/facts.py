@@ -183,7 +183,8 @@ class FactsKeeper:
             with self._sources.connect("supervisor") as connection:
                 rows = connection.execute(
                     text(
-                        "SELECT p.name, p.state, e.at, e.kind, e.text FROM processes p "
+                        "SELECT p.name, p.state, p.since, p.why, p.restarts, e.at, e.kind, e.text "
+                        "FROM processes p "
                         "LEFT JOIN (SELECT process, max(id) AS id FROM process_events "
                         "WHERE severity = 'alert' GROUP BY process) newest "
                         "ON newest.process = p.name "
@@ -197,12 +198,15 @@ class FactsKeeper:
         states: dict[str, int] = {}
         needs = []
         alive = is_running(self._sources.home)
-        for name, state, at, kind, told in rows:
+        for name, state, since, why, restarts, at, kind, told in rows:
             states[state] = states.get(state, 0) + 1
             well = state in ("running", "sleeping", "finished")
             lasts = kind in ("quarantined", "crash_loop") and not well
             if alive and at is not None and (lasts or now - moment_of(at) < NEWS / 24):
                 needs.append(Need(moment_of(at), name, told, f"/processes/{name}"))
+            elif alive and state == "backing off":
+                line = f"waits to start again: {why or 'it ended'}, {restarts} restarts"
+                needs.append(Need(moment_of(since), name, line, f"/processes/{name}"))
         return alive, states, needs
 
     def _store_version(self) -> int:

@@ -15,8 +15,10 @@ from alphafoundry.asgi import (
     Scope,
     Send,
     header_values,
+    is_of_foreign_page,
     refuse,
     replaying,
+    says_length_twice,
 )
 from alphafoundry.host_names import HostNames
 
@@ -99,20 +101,14 @@ class Guard:
         origins = header_values(scope, b"origin")
         if any(one not in own for one in origins) or (scope["method"] == "POST" and not origins):
             return 403, f"a page from {', '.join(origins) or 'nowhere'} may not ask this dashboard"
-        site = header_values(scope, b"sec-fetch-site")
-        if any(one in ("cross-site", "same-site") for one in site) and not (
-            scope["method"] == "GET"
-            and header_values(scope, b"sec-fetch-mode") == ["navigate"]
-            and header_values(scope, b"sec-fetch-dest") == ["document"]
-        ):
+        if is_of_foreign_page(scope):
             return 403, "another site or port may open a page of this dashboard, and nothing else"
         return None
 
 
 def _refusal_of_length(scope: Scope) -> tuple[int, str] | None:
     lengths = header_values(scope, b"content-length")
-    if lengths and header_values(scope, b"transfer-encoding"):
-        # A proxy that believes the other of them would take the rest for a second request.
+    if says_length_twice(scope):
         return 400, "the request says its length in two ways"
     if any(int(one) > LARGEST_BODY for one in lengths if one.isdecimal() and len(one) < 99):
         return 413, TOO_LARGE

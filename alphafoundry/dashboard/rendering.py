@@ -78,6 +78,12 @@ def environment() -> Environment:
     return made
 
 
+def load_all(templates: Environment) -> None:
+    """Compile every template, so that no page has to."""
+    for name in templates.list_templates(["html"]):
+        templates.get_template(name)
+
+
 def render(
     request: Request, template: str, *, page: str, title: str, status: int = 200, **context: Any
 ) -> HTMLResponse:

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, literal, select, tuple_
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeDecorator
 
 from alphafoundry.errors import FoundryError
 
 PAGE = 50
+LONGEST_FILTER = 1_000
 EXPORT_CHUNK = 2_000
 MOST_EXPORTED = 1_000_000
 
@@ -113,6 +114,8 @@ class Table:
     empty : what will fill it, and how
     where : conditions that hold whatever the filters
     counted : whether a page tells how many rows there are
+    keys_first : whether rows are chosen by their keys before their other columns are read, since
+        sorting a hundred thousand whole rows takes five times as long
     later : gives rows what is not selected; called with the application's state and the connection
     """
 
@@ -127,6 +130,7 @@ class Table:
     database: Database = "store"
     where: Callable[[Given], Sequence[ColumnElement[bool]]] = lambda given: ()
     counted: bool = False
+    keys_first: bool = False
     later: Callable[[Any, Any, list[Row]], None] | None = None
 
 
@@ -161,12 +165,12 @@ def read_page(connection: Connection, table: Table, given: Given, *, limit: int 
 
     Raises WrongFilter for values that are none.
     """
-    query, order = _query(table, given)
+    query, order = _query(table, given, limit + 1)
     total = None
     if table.counted:
         counted = select(func.count()).select_from(table.source).where(*_conditions(table, given))
         query = query.add_columns(counted.scalar_subquery().label("_total"))
-    rows = [dict(row._mapping) for row in connection.execute(query.limit(limit + 1))]
+    rows = [dict(row._mapping) for row in connection.execute(query)]
     if table.counted:
         total = rows[0]["_total"] if rows else 0
     more = len(rows) > limit
@@ -192,7 +196,7 @@ def read_all(connection: Connection, table: Table, given: Given) -> Iterator[lis
         place["after"] = page.after
 
 
-def _query(table: Table, given: Given) -> tuple[Select[Any], list[Any]]:
+def _query(table: Table, given: Given, limit: int) -> tuple[Select[Any], list[Any]]:
     columns = {one.key: one for one in table.columns}
     text = given.get("sort") or table.order
     falling, key = text.startswith("-"), text.removeprefix("-")
@@ -200,11 +204,12 @@ def _query(table: Table, given: Given) -> tuple[Select[Any], list[Any]]:
         raise WrongFilter(f"sort={text}: the table {table.name!r} has no such order")
     first = columns[key].of
     order = [first, *(one for one in table.keys if one is not first)]
-    query = select(
+    whole = select(
         *(one.of.label(one.key) for one in table.columns if one.of is not None),
         *(one.label(f"_{place}") for place, one in enumerate(order)),
-    ).select_from(table.source)
-    query = query.where(*_conditions(table, given))
+    )
+    query = select(*table.keys) if table.keys_first else whole
+    query = query.select_from(table.source).where(*_conditions(table, given))
     if key != table.order.removeprefix("-"):
         query = query.where(first.is_not(None))
     if given.get("after"):
@@ -214,7 +219,13 @@ def _query(table: Table, given: Given) -> tuple[Select[Any], list[Any]]:
         )
         place = tuple_(*order)
         query = query.where(place < bound if falling else place > bound)
-    return query.order_by(*(one.desc() if falling else one.asc() for one in order)), order
+    ordered = [one.desc() if falling else one.asc() for one in order]
+    query = query.order_by(*ordered).limit(limit)
+    if table.keys_first:
+        chosen = query.subquery()
+        same = (one == own for one, own in zip(table.keys, chosen.c, strict=True))
+        query = whole.select_from(chosen.join(table.source, and_(*same))).order_by(*ordered)
+    return query, order
 
 
 def _conditions(table: Table, given: Given) -> list[ColumnElement[bool]]:
@@ -223,7 +234,7 @@ def _conditions(table: Table, given: Given) -> list[ColumnElement[bool]]:
         text = given.get(one.key, "").strip()
         if not text:
             continue
-        if not text.isprintable():
+        if len(text) > LONGEST_FILTER or not text.isprintable():
             raise WrongFilter(f"{one.key}: this is no text that could be there")
         if one.choices is not None and text not in one.choices:
             raise WrongFilter(f"{one.key}={text}: choose one of {', '.join(one.choices)}")

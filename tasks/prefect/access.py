@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from alphafoundry.asgi import Application, Receive, Scope, Send, header_values, refuse
+from alphafoundry.asgi import (
+    Application,
+    Receive,
+    Scope,
+    Send,
+    header_values,
+    is_of_foreign_page,
+    refuse,
+    says_length_twice,
+)
 from alphafoundry.host_names import HostNames
 
+TWO_LENGTHS = 400
 WRONG_HOST = 421
 WRONG_ORIGIN = 403
 
@@ -23,6 +33,9 @@ class GuardedApplication:
       machine (DNS rebinding) shows its own name there. The port is free: a tunnel changes it.
     - `Origin`, which browsers add and other clients do not, must be the server's own pages or one
       of `origins`. This holds for reading, too, and for WebSockets, which CORS leaves out.
+
+    - What a page of another site embeds, such as an image, has no `Origin`: it is refused by
+      `Sec-Fetch-Site`. So is a request that says its length in two ways.
 
     Starlette's `TrustedHostMiddleware` knows neither IPv6 addresses nor the address of the
     connection.
@@ -58,7 +71,13 @@ class GuardedApplication:
                 "name to `server_hosts` in config/foundry.yaml, or to FOUNDRY_SERVER_HOSTS, and "
                 "start the server again."
             )
+        if says_length_twice(scope):
+            return TWO_LENGTHS, "The request says its length in two ways."
         origins = header_values(scope, b"origin")
+        if not origins and is_of_foreign_page(scope):
+            return WRONG_ORIGIN, (
+                "Another site may open a page of this Prefect server, and nothing else."
+            )
         own = (f"http://{host}", f"https://{host}")
         if all(one in self._origins or one in own for one in origins):
             return None

@@ -199,6 +199,7 @@ def _send_the_rest() -> None:
 def _run_server(host: str, port: int, *, log_level: str, hosts: Iterable[str] = ()) -> None:
     import uvicorn
 
+    from alphafoundry.impatient import ImpatientProtocol
     from tasks.prefect.application import create_application
 
     uvicorn.run(
@@ -209,6 +210,7 @@ def _run_server(host: str, port: int, *, log_level: str, hosts: Iterable[str] = 
         log_level=log_level,
         lifespan="on",
         timeout_graceful_shutdown=5,
+        http=ImpatientProtocol,
     )
 
 

@@ -41,3 +41,33 @@ def test_many_threads_share_two_heaps(tmp_path) -> None:
         subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
         heaps[how] = path.read_text().count("<heap ")
     assert heaps["little"] <= 2 < heaps["as it comes"]
+
+
+HOLES = """
+import ctypes
+from alphafoundry.heap import give_back
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+pieces = [libc.malloc(50_000) for _ in range(1000)]
+for one in pieces:
+    ctypes.memset(one, 1, 50_000)
+for place, one in enumerate(pieces):
+    if place % 10:
+        libc.free(ctypes.c_void_p(one))
+before = resident()
+give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps otherwise")
+def test_what_is_free_between_things_in_use_is_given_back() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert int(done.stdout) > 30e6

@@ -135,6 +135,33 @@ def test_two_hosts_or_two_origins_are_refused(address: str) -> None:
         assert status[:1] == b"4", status
 
 
+def test_what_a_page_from_elsewhere_embeds_is_refused_and_a_link_to_here_is_not(
+    address: str,
+) -> None:
+    for site in ("cross-site", "same-site"):
+        for mode, dest in (("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe")):
+            headers = {"sec_fetch_site": site, "sec_fetch_mode": mode, "sec_fetch_dest": dest}
+            assert ask(address, "GET", "/api/health", **headers).status_code == 403, headers
+    for site, mode, dest in (
+        ("cross-site", "navigate", "document"),
+        ("same-origin", "cors", "empty"),
+        ("none", "navigate", "document"),
+    ):
+        headers = {"sec_fetch_site": site, "sec_fetch_mode": mode, "sec_fetch_dest": dest}
+        assert ask(address, "GET", "/api/health", **headers).status_code == 200, headers
+
+
+def test_a_request_that_says_its_length_in_two_ways_is_refused(address: str) -> None:
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(
+            f"POST {FLOWS}filter HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n"
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+            "Content-Length: 7\r\n\r\n2\r\n{}\r\n0\r\n\r\n".encode()
+        )
+        assert connection.recv(4096).split()[1] == b"400"
+
+
 def test_the_own_pages_may_ask(address: str) -> None:
     answer = ask(address, "POST", f"{FLOWS}filter", origin=f"http://{address}")
     assert answer.status_code == 200

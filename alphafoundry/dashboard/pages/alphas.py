@@ -144,6 +144,7 @@ ALPHAS = Table(
     keys=(AlphaRow.service, AlphaRow.alpha_id),
     order="-created_at",
     counted=True,
+    keys_first=True,
     empty="No alpha matches. `make daily` invents, simulates and mines some in a minute; "
     "Runs has a button for it, and `make up` does it for days.",
     filters=(

@@ -30,8 +30,14 @@ HOUR = timedelta(hours=1)
 BEST = 5
 LANES = 24
 BARS = 400
+NARROWEST = 0.2
+"""Percent of the timeline that a bar has at least."""
+
+NEAR = 0.5
+"""Percent of the timeline; turns of a process that are nearer than that are one bar."""
+
 TOLD = 4
-"""Restarts that are named; the others are counted."""
+"""Processes whose restarts are told; those of the others are counted."""
 
 
 @router.get("/")
@@ -99,6 +105,11 @@ def now(request: Request) -> Response:
             )
         ]
     lives, restarts = _lives(sources, since)
+    newest: dict[str, Row] = {}
+    for row in lives:
+        if row["restart"]:
+            newest.setdefault(row["lane"], row)
+    restarted = list(newest.values())[:TOLD]
     began = [row["started_at"] for row in runs] + [row["start"] for row in lives]
     hours = next(
         (one for one in WINDOWS if moment - min(began, default=moment) < one * HOUR), HOURS
@@ -114,7 +125,7 @@ def now(request: Request) -> Response:
         runs=runs[:8],
         ended=[row for row in runs if row["finished_at"] and row["finished_at"] > looked],
         restarts=restarts,
-        restarted=[row for row in lives if row["restart"]][:TOLD],
+        restarted=restarted,
         timeline=timeline(runs, lives, hours=hours, until=moment),
         lately={0.25: "15 minutes", 1: "hour"}.get(hours, f"{hours} hours"),
         first=first,
@@ -131,8 +142,9 @@ def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
         with sources.connect("supervisor") as connection:
             rows = connection.execute(
                 text(
-                    "SELECT * FROM (SELECT id, process, started_at, ended_at, cause, restart, "
-                    "sum(restart) OVER () AS restarts, row_number() OVER "
+                    "SELECT * FROM (SELECT id, process, started_at, ended_at, cause, code, signal, "
+                    "restart, sum(restart) OVER () AS restarts, "
+                    "count(*) OVER (PARTITION BY process, restart) AS times, row_number() OVER "
                     "(PARTITION BY process, restart ORDER BY id DESC) AS place "
                     "FROM (SELECT *, coalesce(cause NOT IN :meant, 0) AS restart FROM process_runs "
                     "WHERE ended_at IS NULL OR ended_at > :since)) "
@@ -148,15 +160,27 @@ def _lives(sources: Sources, since: datetime) -> tuple[list[Row], int]:
             "start": moment_of(row.started_at),
             "end": None if row.ended_at is None else moment_of(row.ended_at),
             "cause": row.cause,
+            "how": how_it_ended(row.cause, row.code, row.signal),
             "restart": bool(row.restart),
+            "times": row.times,
         }
         for row in rows
     ]
     return lives, rows[0].restarts if rows else 0
 
 
+def how_it_ended(cause: str | None, code: int | None, signal: int | None) -> str:
+    """Return in words why and how a life ended."""
+    told = [cause or ""]
+    told += [f"exit {code}"] if code is not None else []
+    told += [f"signal {signal}"] if signal is not None else []
+    return ", ".join(told)
+
+
 def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime) -> dict[str, Any]:
     """Return runs and lives as bars on an axis from 0 to 100, a lane for each name.
+
+    Turns that follow each other closely are one bar, which says how many they are.
 
     Where there are more lanes than are shown, those in which something failed or runs come first.
     """
@@ -173,16 +197,24 @@ def timeline(runs: list[Row], lives: list[Row], *, hours: float, until: datetime
         begin, end = place(row["started_at"]), place(row["finished_at"])
         told = f"{row['flow']} {row['id']}: {row['status']}"
         lanes.setdefault(f"{row['flow']} (run)", []).append(
-            {"x": begin, "width": max(end - begin, 0.2), "is": row["status"], "told": told}
+            {"x": begin, "width": max(end - begin, NARROWEST), "is": row["status"], "told": told}
         )
-    for row in lives:
+    for row in sorted(lives, key=lambda row: row["start"]):
         begin, end = place(row["start"]), place(row["end"])
         state = "failed" if row["restart"] else "turn" if row["end"] else "running"
-        lanes.setdefault(row["lane"], []).append(
+        bars = lanes.setdefault(row["lane"], [])
+        before = next((bar for bar in reversed(bars) if bar["is"] == "turn"), None)
+        if before and state == "turn" and begin - before["x"] - before["width"] < NEAR:
+            before["turns"] += 1
+            before["width"] = max(end - before["x"], before["width"])
+            before["told"] = f"{row['lane']}: {before['turns']} turns"
+            continue
+        bars.append(
             {
                 "x": begin,
-                "width": max(end - begin, 0.2),
+                "width": max(end - begin, NARROWEST),
                 "is": state,
+                "turns": 1,
                 "told": f"{row['lane']}: {row['cause'] or 'runs'}",
             }
         )

@@ -374,20 +374,20 @@ def _usage(sources: Sources, name: str, what: str, hours: float) -> tuple[Array,
             rest = "GROUP BY 1"
             note += " Samples are kept for as long as retention.samples_hours says."
     since = f"datetime('now', '-{hours:.3f} hours')"
-    moments: list[str] = []
-    values: list[float | None] = []
+    moments, values = [np.empty(0)], [np.empty(0)]
     with contextlib.suppress(NothingYet), sources.connect("supervisor") as connection:
-        # One by one: tens of thousands of rows at once make Python look through all of its memory.
-        for moment, measured in connection.execute(
+        # In parts: tens of thousands of rows at once are megabytes that a thread would keep.
+        found = connection.execute(
             text(
                 f"SELECT {at}, {value} FROM {table} WHERE process = :name "
                 f"AND at > {since} {rest} ORDER BY 1"
             ),
             {"name": name},
-        ):
-            moments.append(moment)
-            values.append(measured)
-    return _seconds(moments), np.array(values, dtype=float), note
+        )
+        for part in found.partitions(2_000):
+            moments.append(_seconds([row[0] for row in part]))
+            values.append(np.array([row[1] for row in part], dtype=float))
+    return np.concatenate(moments), np.concatenate(values), note
 
 
 _MEASURES = {

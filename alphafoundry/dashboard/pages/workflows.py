@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -336,18 +338,33 @@ def _parameters(item: Any) -> Any:
     return item.get("parameters", item) if isinstance(item, dict) else item
 
 
+@functools.cache
+def load_optuna() -> Any:
+    """Return Optuna with its importances, without scikit-learn and pandas.
+
+    They take 60 MB, and only importances that are not asked for here need them.
+    """
+    hidden = "sklearn" not in sys.modules
+    if hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        import optuna.importance
+    finally:
+        if hidden:
+            del sys.modules["sklearn"]
+    return optuna
+
+
 def importances(trials: Sequence[Trial]) -> list[tuple[str, float]]:
     """Return which share of the best fifth each parameter explains, the greatest first.
 
     PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), as Optuna has it. Empty for fewer than 20
     trials, or where no parameter varies.
     """
-    import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator
-
     columns = _varied(trials)
     if len(trials) < 20 or not columns:
         return []
+    optuna = load_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     spaces = {name: _space([parameters[name] for parameters, _ in trials]) for name in columns}
@@ -361,7 +378,7 @@ def importances(trials: Sequence[Trial]) -> list[tuple[str, float]]:
             for parameters, value in trials
         ]
     )
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=0.2)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.2)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return [(name, float(share)) for name, share in found.items() if math.isfinite(share)]
 

@@ -7,6 +7,8 @@ import csv
 import html
 import io
 import re
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -456,6 +458,24 @@ def test_a_supervisor_that_was_killed_is_noticed_though_nothing_was_written(
     keeper.close()
 
 
+def test_a_process_that_waits_to_start_again_needs_a_person(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "is_running", lambda home: True)
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.execute("DELETE FROM process_events")
+        for state in ("running", "backing off"):
+            connection.execute(
+                "UPDATE processes SET state = ?, why = 'ended by exit 2', restarts = 4", [state]
+            )
+            keeper = facts.FactsKeeper(sources)
+            needs = [one for one in keeper.look().needs if one.link.startswith("/processes/")]
+            told = "waits to start again: ended by exit 2, 4 restarts"
+            assert all(one.text == told for one in needs)
+            assert bool(needs) == (state == "backing off")
+            keeper.close()
+
+
 async def test_a_screening_says_how_many_ideas_luck_had(
     client: httpx.AsyncClient, store: Store
 ) -> None:
@@ -522,9 +542,18 @@ async def test_restarts_are_counted_however_many_turns_came_after_them(
         )
     text = (await client.get("/")).text
     assert "5 restarts in 24 hours" in text
-    assert "(probe, " in text
-    assert "(supervisor died, " in text
-    assert ">1 more</a>" in text
+    assert re.search(r">feed</a> 4 times, last <time [^>]*>[^<]*</time> \(supervisor died\)", text)
+    assert re.search(r">alphas</a> <time [^>]*>[^<]*</time> \(crash, exit 3\)", text)
+    with contextlib.closing(database.open_for_writing(sources.supervisor)) as connection:
+        connection.executemany(
+            "INSERT INTO process_runs (supervision, process, life, started_at, ended_at, cause, "
+            "signal) VALUES ('s', ?, 1, ?, ?, 'crash', 9)",
+            [(f"p{n}", database.stamp(NOW), database.stamp(NOW)) for n in range(1, 6)],
+        )
+    text = (await client.get("/")).text
+    assert "10 restarts in 24 hours" in text
+    assert "(crash, signal 9)" in text
+    assert ">6 more</a>" in text  # of three processes that are not named
     assert "alphas: crash" in text  # on the timeline, too
 
 
@@ -640,6 +669,52 @@ def test_a_timeline_keeps_what_failed_and_says_how_much_it_leaves_out() -> None:
     assert len(drawn["lanes"]) == now.LANES
     assert drawn["left"] == 50 - now.LANES
     assert "p40" in dict(drawn["lanes"])
+
+
+def test_turns_that_follow_each_other_closely_are_one_bar_and_no_failure_is_among_them() -> None:
+    def life(ago: float, *, restart: bool = False) -> dict[str, object]:
+        began = NOW - timedelta(seconds=ago)
+        end = began + timedelta(seconds=1)
+        return {"lane": "p", "start": began, "end": end, "cause": "turn", "restart": restart}
+
+    near = [life(10.0 * number) for number in range(1, 101)]
+    lives = [*near, life(505.0, restart=True), life(40_000.0)]
+    ((_, bars),) = now.timeline([], lives, hours=24, until=NOW)["lanes"]
+    assert sorted((bar["is"], bar["turns"]) for bar in bars) == [
+        ("failed", 1),
+        ("turn", 1),
+        ("turn", 100),
+    ]
+    whole = next(bar for bar in bars if bar["turns"] == 100)
+    assert whole["told"] == "p: 100 turns"
+    assert whole["width"] == pytest.approx(100 * 991 / 86_400)
+
+
+def test_importances_are_those_of_optuna_and_load_no_more_than_they_need() -> None:
+    program = """
+import random, sys
+from alphafoundry.dashboard.pages import workflows
+draw = random.Random(5)
+trials = []
+for _ in range(200):
+    fast, slow = draw.random(), draw.randint(1, 9)
+    trials.append(({"fast": fast, "slow": slow}, fast + 0.1 * slow))
+found = workflows.importances(trials)
+assert not {"sklearn", "pandas"} & set(sys.modules), "too much is loaded"
+import optuna, sklearn
+study = optuna.create_study(direction="maximize")
+spaces = {"fast": optuna.distributions.FloatDistribution(
+    min(one["fast"] for one, _ in trials), max(one["fast"] for one, _ in trials)
+), "slow": optuna.distributions.IntDistribution(1, 9)}
+for parameters, value in trials:
+    study.add_trial(
+        optuna.create_trial(params=parameters, distributions=spaces, value=value)
+    )
+evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.2)
+expected = optuna.importance.get_param_importances(study, evaluator=evaluator)
+assert found == list(expected.items()), (found, expected)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 async def test_the_costs_of_a_run_have_two_decimals(
