@@ -71,12 +71,14 @@ class ConditionKind:
         one of `names` or a list of them
     look : reads its value from a snapshot; None where it is not known
     idle : whether a failed test means that there is nothing to do, which satisfies dependants
+    share : whether its number lies between 0 and 1
     """
 
     kind: Kind
     look: Callable[[Snapshot], Value]
     idle: bool = False
     names: tuple[str, ...] = ()
+    share: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ _KNOWN: dict[str, ConditionKind] = {
     "new_trades": ConditionKind("count", lambda seen: seen.new_trades, True),
     "trading_activity": ConditionKind("count", lambda seen: seen.facts.trades_today, True),
     "low_activity": ConditionKind("flag", lambda seen: seen.facts.low_activity),
-    "system_health": ConditionKind("number", lambda seen: seen.health),
+    "system_health": ConditionKind("number", lambda seen: seen.health, share=True),
     "data": ConditionKind(
         "name",
         lambda seen: LAST_CLOSED if seen.data_is_current else "older bars",
