@@ -252,6 +252,8 @@ def _reason(detail: ErrorDetails, key: KeyPath) -> str:
         return f"is not a valid {noun}; choose one of {choices}"
     if kind == "value_error":
         return str(context["error"])
+    if kind.endswith("too_short") and context["min_length"] == 1:
+        return "is empty"
     if kind == "string_pattern_mismatch":
         return f"is not of the form {context['pattern']}"
     for start, text in _REASONS.items():
@@ -265,6 +267,7 @@ _REASONS = {
     "float_": "is not a number",
     "finite_number": "is not a finite number",
     "bool_": "is not true or false",
+    "date_": "is not a date; write it as 2024-01-31",
     "string_type": "is not text; put it in quotes",
     "string_too_short": "is not long enough; at least {min_length} characters are needed",
     "greater_than_equal": "is not at least {ge}",

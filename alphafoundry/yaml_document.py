@@ -55,6 +55,18 @@ class _Loader(yaml.SafeLoader):
             raise _TooLargeError
         return super().compose_node(parent, index)
 
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
+        """Return a date; one that no calendar has is a mistake with its place."""
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                problem=f"{node.value} is no date ({error})", problem_mark=node.start_mark
+            ) from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)
+
 
 class _TooLargeError(Exception):
     """A document has more nodes than are read."""

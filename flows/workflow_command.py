@@ -185,8 +185,9 @@ def _print_plan(workflow: Workflow, plan: Plan, market: str, shape: tuple[int, i
         )
     console.print(table)
     console.print(
-        f"{plan.trials} trials, about {plan.seconds:.1f} s of trials with {plan.runner.workers} "
-        f"at once and {plan.memory / 1024**2:.0f} MB, Prefect's start aside"
+        f"{plan.trials} trial{'' if plan.trials == 1 else 's'}, about {plan.seconds:.1f} s of "
+        f"trials with {plan.runner.workers} at once and {plan.memory / 1024**2:.0f} MB, "
+        "Prefect's start aside"
     )
     console.print(f"mode {workflow.mode}, task runner {plan.runner.name}: {plan.runner.why}")
     for line in plan.unenforced:

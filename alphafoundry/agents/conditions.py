@@ -73,6 +73,7 @@ class ConditionKind:
     idle : whether a failed test means that there is nothing to do, which satisfies dependants
     timeless : whether it is the same as long as facts, phase of the market and agents are; one
         that looks at the time is not
+    share : whether its number lies between 0 and 1
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ class ConditionKind:
     idle: bool = False
     names: tuple[str, ...] = ()
     timeless: bool = False
+    share: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,9 @@ def _timeless(
     *,
     idle: bool = False,
     names: tuple[str, ...] = (),
+    share: bool = False,
 ) -> ConditionKind:
-    return ConditionKind(kind, look, idle, names, timeless=True)
+    return ConditionKind(kind, look, idle, names, timeless=True, share=share)
 
 
 _KNOWN: dict[str, ConditionKind] = {
@@ -219,7 +222,7 @@ _KNOWN: dict[str, ConditionKind] = {
     "new_trades": _timeless("count", lambda seen: seen.new_trades, idle=True),
     "trading_activity": _timeless("count", lambda seen: seen.facts.trades_today, idle=True),
     "low_activity": _timeless("flag", lambda seen: seen.facts.low_activity),
-    "system_health": _timeless("number", lambda seen: seen.health),
+    "system_health": _timeless("number", lambda seen: seen.health, share=True),
     "data": _timeless(
         "name",
         lambda seen: LAST_CLOSED if seen.data_is_current else "older bars",

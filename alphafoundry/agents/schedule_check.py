@@ -10,6 +10,8 @@ from typing import Any
 from alphafoundry.agents.desk import agents_of, read_parameters
 from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.schedule import ENVIRONMENT, Schedule, load_schedule
+from alphafoundry.errors import ConfigurationError, MarketError
+from alphafoundry.market.sessions import exchange_zone
 from alphafoundry.models import missing_package
 
 _NOT_HERE = "asked by a desk on a clock alone (run), whose market is a folder that comes from it"
@@ -46,6 +48,10 @@ def checked_schedule(path: Path, *, environment: str = ENVIRONMENT) -> Schedule:
     Raises ConfigurationError for anything that is wrong, in one line.
     """
     schedule = load_schedule(path, environment=environment)
+    try:
+        exchange_zone(schedule.orchestrator.exchange)
+    except MarketError as problem:
+        raise ConfigurationError(f"{path}: orchestrator.exchange: {problem}") from None
     read_parameters(schedule, agents_of(schedule, known_agents()))
     return replace(schedule, left_out=tuple(_left_out(schedule)))
 
@@ -68,6 +74,13 @@ def cautions(schedule: Schedule) -> Iterator[str]:
                 f"{name}: of {retries} retries {possible} at most begin before its time-out and "
                 "its next tick"
             )
+        for condition in task.conditions:
+            shares = (percent / 100 for percent in range(101))
+            if condition.what.share and not any(map(condition.test.passes, shares)):
+                yield (
+                    f"{name}: {condition.name} lies between 0 and 1 and is never "
+                    f"{condition.test.text}, so it never runs"
+                )
 
 
 def _left_out(schedule: Schedule) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import re
 from datetime import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Priority = Literal["critical", "high", "medium", "low"]
 CatchUp = Literal["latest", "none", "all"]
@@ -20,11 +20,15 @@ _UNITS = {"s": 1 / 60, "sec": 1 / 60, "h": 60.0, "hour": 60.0, "hours": 60.0}
 def _minutes(given: object) -> object:
     """Read "20 min", "90 s" or "2 h" as minutes; a plain number is minutes."""
     found = _SPAN.fullmatch(given) if isinstance(given, str) else None
-    if found is None:
-        if isinstance(given, str):
-            raise ValueError("is not a length of time; write minutes, or such as 20 min or 2 h")
-        return given
-    return float(found[1]) * _UNITS.get(found[2] or "min", 1.0)
+    if isinstance(given, str | bool) and found is None:
+        raise ValueError("is not a length of time; write minutes, or such as 20 min or 2 h")
+    return given if found is None else float(found[1]) * _UNITS.get(found[2] or "min", 1.0)
+
+
+def _at_least_a_second(minutes: float) -> float:
+    if minutes * 60 < 1:
+        raise ValueError("is less than a second, the shortest interval of a desk")
+    return minutes
 
 
 def _time_of_day(given: object) -> object:
@@ -35,6 +39,7 @@ def _time_of_day(given: object) -> object:
 
 
 Minutes = Annotated[float, BeforeValidator(_minutes), Field(gt=0, le=60 * 24 * 31)]
+Interval = Annotated[Minutes, AfterValidator(_at_least_a_second)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 
 
@@ -87,7 +92,7 @@ def _dependencies(given: object) -> object:
         return {name: {} for name in given}
     if isinstance(given, dict):
         return {name: {} if value is None else value for name, value in given.items()}
-    return given
+    raise ValueError("is not a list of agents; write it as [data_sync]")
 
 
 class TaskSettings(_Section):
@@ -116,7 +121,7 @@ class TaskSettings(_Section):
     """
 
     enabled: bool = True
-    interval_minutes: Minutes | None = None
+    interval_minutes: Interval | None = None
     at: TimeOfDay | None = None
     before_close: Minutes | None = None
     after_open: Minutes | None = None

@@ -38,11 +38,12 @@ def phase_sections(file: DocumentFile) -> list[tuple[PhaseSection, KeyPath]]:
         return _from_limits(file, limits)
     if not listed:
         return [(_single(file), ("workflow",))]
-    if document.workflow.type not in (None, "multi_phase"):
+    types = {section.type for section, _ in listed}
+    if document.workflow.type not in (None, "multi_phase") and types != {document.workflow.type}:
         raise file.wrong(
             ("workflow", "type"),
-            f"a workflow of type {document.workflow.type!r} has one phase of its own; "
-            "write multi_phase, or leave the phases out",
+            f"a workflow of type {document.workflow.type!r} has phases of that type alone; "
+            "write multi_phase, or leave the type out",
         )
     names = [section.name for section, _ in listed]
     for name in limits:

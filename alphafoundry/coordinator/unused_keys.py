@@ -1,18 +1,24 @@
-"""Keys of a document that are allowed and change nothing where they stand, with the reason."""
+"""What a document leaves to the program: keys that change nothing, strategies that are missing."""
 
 from __future__ import annotations
 
 from alphafoundry.coordinator.phase_types import type_of
+from alphafoundry.coordinator.strategy_loading import DEFAULT_STRATEGY
 from alphafoundry.coordinator.workflow import Phase, Workflow
 
 
 def unused_keys(workflow: Workflow, runner: str) -> tuple[str, ...]:
-    """Return a line for each key that changes nothing.
+    """Return a line for each key that changes nothing, and one where no strategy is listed.
 
     runner : name of the task runner that was chosen
     """
     document = workflow.document
     lines = []
+    if not document.strategies:
+        lines.append(
+            f"no strategies are listed, so {DEFAULT_STRATEGY} with its defaults is taken; list "
+            "those that are meant"
+        )
     if document.workflow.container_count is not None and document.phase_list:
         lines.append(
             "workflow.container_count changes nothing where phases are listed; give each phase its "

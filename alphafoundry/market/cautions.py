@@ -76,6 +76,7 @@ def cautions(panel: Cautioned) -> tuple[str, ...]:
                 f"chose the names ({alive} of {all_names} still trade at the end)"
             )
     found += _of_like_names(panel)
+    found += _of_one_series(panel)
     found += _of_other_frequency(panel)
     fixed = sorted(
         name
@@ -101,6 +102,22 @@ def _of_like_names(panel: Cautioned) -> list[str]:
     return [
         "Symbols that differ in case alone count as different names: "
         f"{listed(pairs, SHOWN)}; if they are one name, give it one spelling"
+    ]
+
+
+def _of_one_series(panel: Cautioned) -> list[str]:
+    """Name the symbols whose closes are the same on all days, to the last bit."""
+    alike: dict[bytes, list[str]] = {}
+    close = panel.fields["close"]
+    for column in np.flatnonzero(np.count_nonzero(~np.isnan(close), axis=0) >= FEWEST_BARS):
+        alike.setdefault(close[:, column].tobytes(), []).append(str(panel.symbols[column]))
+    twins = [", ".join(names[:SHOWN]) for names in alike.values() if len(names) > 1]
+    if not twins:
+        return []
+    number = sum(len(names) for names in alike.values() if len(names) > 1)
+    return [
+        f"{number} names have the closes of another on all days ({'; '.join(twins[:SHOWN])}): one "
+        "series under several symbols counts several times; keep one of each"
     ]
 
 

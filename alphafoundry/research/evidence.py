@@ -216,7 +216,8 @@ class Evidence:
             why = self.unsealed or "the sealed days were not opened"
             return f"nothing is found and nothing refuted: {why}"
         total = sum(self.finalists.values())
-        told = [f"{total} finalists judged on days that no search had seen"]
+        finalists = "finalist" if total == 1 else "finalists"
+        told = [f"{total} {finalists} judged on days that no search had seen"]
         found = [one for one in self.judged if one.verdict == "found"]
         if found:
             best = max(found, key=lambda one: one.sealed_sharpe or 0.0)

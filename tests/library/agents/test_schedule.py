@@ -79,6 +79,9 @@ W = "  w: {interval_minutes: 5"
         ("  w: {priority: low}", "it has none of them"),
         ("  w: {at: noon}", "is not a time of day"),
         ("  w: {before_close: soon}", "is not a length of time"),
+        ("  w: {interval_minutes: 1e-9}", "is less than a second"),
+        ("  w: {interval_minutes: true}", "is not a length of time"),
+        (f"{W}, dependencies: w}}", "'w' is not a list of agents"),
         (f"{W}, retry_delay: 1, retry_delay_minutes: 1}}", "are the same; keep one"),
         (f"{W}, dependencies: [x]}}", "'x' is no task"),
         (f"{W}, dependencies: [w]}}", "cannot wait for itself"),
@@ -125,3 +128,21 @@ def test_a_parameter_that_an_agent_does_not_know_is_refused(tmp_path):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match="did you mean 'alert_threshold'"):
         checked_schedule(path)
+
+
+@pytest.mark.parametrize("exchange", ["XMARS", "America/New_York", "", "UTC+1"])
+def test_an_unknown_exchange_is_refused_before_a_desk_begins(tmp_path, exchange):
+    path = tmp_path / "schedule.yaml"
+    text = SCHEDULE.read_text(encoding="utf-8").replace("exchange: XNYS", f'exchange: "{exchange}"')
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"orchestrator\.exchange: exchange .* unknown"):
+        checked_schedule(path)
+
+
+@pytest.mark.parametrize(("asked", "never"), [("7", True), ('">1"', True), ("1", False)])
+def test_a_condition_that_no_share_meets_is_told(tmp_path, asked, never):
+    path = tmp_path / "schedule.yaml"
+    text = SCHEDULE.read_text(encoding="utf-8")
+    path.write_text(text.replace("system_health: 0.7", f"system_health: {asked}"), encoding="utf-8")
+    told = list(cautions(checked_schedule(path)))
+    assert any("meta_control: system_health lies between 0 and 1" in line for line in told) is never

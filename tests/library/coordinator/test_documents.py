@@ -12,6 +12,7 @@ import pytest
 from alphafoundry.coordinator.json_schema import workflow_schema
 from alphafoundry.coordinator.loading import load_workflow
 from alphafoundry.coordinator.phase_types import type_of
+from alphafoundry.coordinator.unused_keys import unused_keys
 from alphafoundry.coordinator.workflow import Workflow
 from alphafoundry.errors import ConfigurationError
 
@@ -315,7 +316,15 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "phases of another type": (
         "workflow:\n  type: backtest\n  phases:\n" + SEARCH,
-        "flow.yaml:2: workflow.type: a workflow of type 'backtest' has one phase of its own",
+        "flow.yaml:2: workflow.type: a workflow of type 'backtest' has phases of that type alone",
+    ),
+    "a month that no year has": (
+        "data: {start_date: 2020-13-01}",
+        "flow.yaml:1:20: not YAML: 2020-13-01 is no date (month must be in 1..12)",
+    ),
+    "a number for a date": (
+        "data: {start_date: 20200101}",
+        "data.start_date: '20200101' is not a date; write it as 2024-01-31",
     ),
     "limits of an unknown phase": (
         PHASES + SEARCH + "coordinator: {phases: {serch: {max_containers: 3}}}",
@@ -573,3 +582,18 @@ def test_symbols_of_a_strategy_are_among_those_of_the_data(load: Load) -> None:
         load(RULED.replace("symbols: [A]}", "symbols: [C]}"))
     with pytest.raises(ConfigurationError, match=r"symbols\[1\]: 'A' is listed twice"):
         load(RULED.replace("symbols: [A]}", "symbols: [A, A]}"))
+
+
+@pytest.mark.parametrize("kind", ["backtest", "optimization"])
+def test_phases_of_the_one_type_of_their_workflow_are_taken(load: Load, kind: str) -> None:
+    phase = f"{{name: run, type: {kind}}}"
+    workflow = load(f"workflow:\n  type: {kind}\n  phases:\n    - {phase}\n")
+    assert [(phase.name, phase.kind) for phase in workflow.phases] == [("run", kind)]
+
+
+@pytest.mark.parametrize("listed", ["", "strategies: []\n"])
+def test_a_strategy_that_nobody_listed_is_told(load: Load, listed: str) -> None:
+    told = unused_keys(load(listed + "workflow: {type: backtest}\n"), "in_process")
+    assert any("moving_average_cross with its defaults" in line for line in told)
+    named = "strategies:\n  - {type: breakout}\nworkflow: {type: backtest}\n"
+    assert unused_keys(load(named), "in_process") == ()

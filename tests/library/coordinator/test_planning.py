@@ -68,6 +68,7 @@ def test_too_few_days_are_told_before_anything_runs(load: Load, bars: Bars) -> N
 
 LIMITED = """
 workflow: {execution_mode: HYBRID}
+strategies: [{type: moving_average_cross}]
 infrastructure: {container_timeout_seconds: 5}
 phases:
   - {name: a, type: optimization, container_count: 40, config: {method: random},
@@ -87,7 +88,9 @@ def test_limits_that_nothing_enforces_are_named(load: Load, bars: Bars) -> None:
         first, second = plan_workflow(workflow, bars, manager, task_runner=runner).unenforced
         assert first.startswith("a: memory_per_container, container_timeout_seconds not enforced")
         assert second == only
-    plain = load("workflow: {execution_mode: TRADITIONAL}")
+    plain = load(
+        "workflow: {execution_mode: TRADITIONAL}\nstrategies: [{type: moving_average_cross}]"
+    )
     assert plan_workflow(plain, bars, manager_of(plain)).unenforced == ()
 
 
@@ -95,6 +98,7 @@ def test_keys_that_change_nothing_are_told(load: Load, bars: Bars) -> None:
     workflow = load(
         """
         workflow: {type: multi_phase, container_count: 7}
+        strategies: [{type: moving_average_cross}]
         walk_forward: {min_train_days: 60}
         infrastructure: {scheduler_address: "tcp://far:8786"}
         phases:

@@ -149,6 +149,15 @@ def test_symbols_that_differ_in_case_alone_are_told() -> None:
     assert "N2 and n2" in _cautions_about(frame, "case")
 
 
+def test_one_series_under_several_symbols_is_told() -> None:
+    frame = walks(days=900)
+    assert not _cautions_about(frame, "several symbols")
+    for twin in ("N4", "N6"):
+        frame.loc[of(frame, twin), "close"] = frame.loc[of(frame, "N1"), "close"].to_numpy()
+    told = _cautions_about(frame, "several symbols")
+    assert told.startswith("3 names have the closes of another on all days (N1, N4, N6):")
+
+
 def _cautions_about(frame: pd.DataFrame, word: str) -> str:
     return " ".join(text for text in load_frame(frame).screen().cautions if word in text)
 
