@@ -70,7 +70,7 @@ CHARTS: dict[str, Callable[[Sources, Given], Chart]] = {
 
 TIDY_SECONDS = 20.0
 WARM_SECONDS = 10.0
-THREADS = 4
+THREADS = 3
 """Threads that make pages: Python runs one at a time, and each keeps what its largest page took."""
 
 LONGEST_QUERY = 8_000
