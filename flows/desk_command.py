@@ -393,15 +393,18 @@ class _Replay:
     def _compare(self, report: Any) -> int:
         same = report.digest == self._before["digest"]
         console = report_console()
-        if same:
-            console.print(f"replay: every row is the same as in {self._before['desk']}")
+        before = self._before["desk"]
+        with _store() as store:
+            first = first_difference(store, before, report.desk)
+        if same and first is None:
+            console.print(f"replay: every row is the same as in {before}")
             return 0
         console.print(
-            f"replay: rows differ from those of {self._before['desk']} "
+            f"replay: the same was decided, but rows of {before} have changed since"
+            if same
+            else f"replay: rows differ from those of {before} "
             f"(digest {self._before['digest'][:16]}); code or market have changed"
         )
-        with _store() as store:
-            first = first_difference(store, self._before["desk"], report.desk)
         console.print(escape(first or "the ticks are the same; orders or fills differ"))
         return EXIT_DIFFERENT
 

@@ -23,6 +23,7 @@ from alphafoundry.trading import (
     PaperBroker,
     adopt,
     books_of,
+    check_ledger,
     in_process,
     ledger_of,
 )
@@ -40,7 +41,7 @@ class Reconciliation:
     ----------
     desk : its name
     positions : how many the ledger has
-    differences : one line each; none is to the cent
+    differences : one line each; none is to the cent. What is wrong in the ledger itself counts
     equity : whether equity was compared: both must value at the same auction
     """
 
@@ -211,4 +212,4 @@ def _differences(
                 f"{symbol}: ledger {plain(held, SHARE)} shares, broker {plain(other, SHARE)}"
             )
     held_names = sum(1 for one in books.holdings.values() if one.quantity)
-    return Reconciliation(name, held_names, tuple(found), equity)
+    return Reconciliation(name, held_names, (*found, *check_ledger(store, ledger)), equity)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,15 @@ def test_a_simulation_that_is_killed_goes_on_by_itself(
     assert again.returncode == 0 and "replay: every row is the same" in again.stdout
     again = place.run(DESK, "reconcile")
     assert (again.returncode, again.stdout.count("reconciled to $0.00")) == (0, 1)
+
+    [(newest,)] = place.rows("SELECT name FROM agent_desks ORDER BY rowid DESC LIMIT 1")
+    with contextlib.closing(sqlite3.connect(place.home / "foundry.sqlite")) as store, store:
+        store.execute(
+            "DELETE FROM agent_ticks WHERE desk = ? AND position > "
+            "(SELECT max(position) / 2 FROM agent_ticks WHERE desk = ?)",
+            (newest, newest),
+        )
+    again = place.run(DESK, "replay", newest, timeout=600)
+    assert again.returncode == 3
+    assert f"rows of {newest} have changed since" in again.stdout
+    assert f"{newest}: no more ticks" in again.stdout

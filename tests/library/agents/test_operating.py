@@ -26,7 +26,7 @@ from alphafoundry.store.agents import (
     read_agent_desk,
     read_control_decisions,
 )
-from alphafoundry.store.desk_tables import DeskRow
+from alphafoundry.store.desk_tables import DeskRow, LedgerLineRow
 from alphafoundry.trading import OrderLimits, read_orders, set_state
 from alphafoundry.trading.orders import within_limits
 from alphafoundry.trading.portfolio import IntendedOrder
@@ -103,6 +103,17 @@ def test_a_desk_is_flattened_once_and_its_ledger_holds(tmp_path):
                 row = session.query(AgentTickRow).filter_by(agent="execution", outcome="ran")[0]
                 row.seen = {**row.seen, "pending_orders": 0}
             assert "was run, now idle" in replayed(store, read_agent_desk(store))[1]
+
+            with store.write() as session:
+                line = session.query(LedgerLineRow).filter_by(account="cash").first()
+                line.amount += 100
+            found = reconcile_desk(store, tmp_path)
+            assert not found.agrees
+            assert any("its lines add to 100" in text for text in found.differences)
+            assert any(text.startswith("balance of cash: ") for text in found.differences)
+            with store.write() as session:
+                session.query(LedgerLineRow).filter_by(account="cash").first().amount -= 100
+            assert reconcile_desk(store, tmp_path).agrees
 
             # The broker's book is another one, kept by other code in another file.
             account._side.paper.book.positions["S00"] = Decimal(5)
