@@ -246,10 +246,11 @@ def refuse_to_list_limits(method: str, path: str, body: bytes) -> httpx.Response
             r"error: Prefect failed at 'generate': .*disk I/O error.*; "
             r"registered before: daily, continuous; mend it and run `make deploy` again\n",
         ),
-        (
+        pytest.param(
             refuse_to_list_limits,
             r"error: every deployment is registered, but the Prefect server at \S+ fails: .*"
             r"disk I/O error.*\n",
+            marks=pytest.mark.long,
         ),
     ],
     ids=["of a deployment", "after the deployments"],

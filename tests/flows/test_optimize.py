@@ -305,12 +305,12 @@ async def test_a_second_run_of_the_same_workflow_waits_outside(place: WorkingFol
         await run(place, FOUR_PHASES)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_killed_many_times_the_numbers_are_the_same(
-    working_folder: WorkingFolder, tmp_path: Path, times: int
+    working_folder: WorkingFolder, tmp_path: Path
 ) -> None:
     """`kill -9` at random moments; then the same command to its end."""
+    times = 10
     place = working_folder
     place.env["PREFECT_LOCAL_STORAGE_PATH"] = str(place.home / "storage")
     name = write(place, SLOW)

@@ -70,7 +70,7 @@ def left(folder: WorkingFolder) -> list[str]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_supervision_is_a_flow_run_that_ends_with_a_report_and_can_be_cancelled(
     folder: WorkingFolder,
 ) -> None:

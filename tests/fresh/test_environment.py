@@ -162,6 +162,7 @@ def test_a_failed_installation_ends_with_our_line_and_is_tried_again(checkout: C
     assert checkout.make().stdout == ""
 
 
+@pytest.mark.long
 def test_a_checkout_that_cannot_be_written(checkout: Checkout, tmp_path: Path) -> None:
     venv = tmp_path / "elsewhere" / "venv"
     done = checkout.make(VENV=str(venv))

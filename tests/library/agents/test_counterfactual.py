@@ -77,6 +77,7 @@ def as_it_was(tmp_path_factory: pytest.TempPathFactory) -> DeskReport:
         return report_of(store, small_panel(), home, "as-it-was")
 
 
+@pytest.mark.long
 def test_two_desks_stand_side_by_side(
     tmp_path: Path, values: dict[str, Any], as_it_was: DeskReport
 ) -> None:

@@ -44,6 +44,7 @@ def opened(store: Store, plan: Schedule) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("forked_workers")
 def test_of_two_processes_that_are_woken_together_one_does_the_tick(tmp_path):
     (tmp_path / "desks").mkdir()

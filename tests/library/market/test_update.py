@@ -433,6 +433,7 @@ def start(process: PipedCommand) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.long
 def test_two_processes_append_a_day_once(growing: Growing) -> None:
     growing.update(bars_table(80), 80)
     bars_table(81).to_parquet(growing.file, index=False)
