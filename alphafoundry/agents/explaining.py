@@ -66,10 +66,7 @@ def template(facts: Sequence[str]) -> str:
 def _strategies(floor: TradingFloor, most: int) -> Iterator[str]:
     count = len(floor.strategies)
     yield f"{count} strategies trade." if count != 1 else "1 strategy trades."
-    earned: dict[str, int] = {}
-    for row in floor.looked_at():
-        for name, amount in row.parts.items():
-            earned[name] = earned.get(name, 0) + amount
+    earned = floor.earned()
     for one in floor.strategies[:most]:
         made = earned.get(f"strategy {one.alpha_id}")
         so_far = "" if made is None else f", earned {made / MONEY:+,.2f} dollars so far"
