@@ -66,10 +66,7 @@ def template(facts: Sequence[str]) -> str:
 def _strategies(floor: TradingFloor, most: int) -> Iterator[str]:
     count = len(floor.strategies)
     yield f"{count} strategies trade." if count != 1 else "1 strategy trades."
-    earned: dict[str, int] = {}
-    for row in floor.looked_at():
-        for name, amount in row.parts.items():
-            earned[name] = earned.get(name, 0) + amount
+    earned = floor.earned()
     if count > most:
         yield f"The first {most} of them are told here."
     for one in floor.strategies[:most]:

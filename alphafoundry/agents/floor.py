@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ class TradingFloor:
     _rebalancer: Rebalancer | None = None
     _signals: SignalHistory | None = None
     _risk: tuple[object, RiskSnapshot] | None = None
-    _looked_at: Sequence[PerformanceRow] = ()
+    _looked_at: list[PerformanceRow] = field(default_factory=list)
+    _earned: Counter[str] = field(default_factory=Counter)
     _leans: dict[int, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -313,8 +315,17 @@ class TradingFloor:
 
     def looked_at(self) -> Sequence[PerformanceRow]:
         """Return the sessions that performance_analysis has written down, the oldest first."""
-        self._looked_at = read_performance(self.store, self.desk, known=self._looked_at)
+        last = self._looked_at[-1].session if self._looked_at else None
+        for row in read_performance(self.store, self.desk, after=last):
+            self._looked_at.append(row)
+            for name, amount in row.parts.items():
+                self._earned[name] += amount
         return self._looked_at
+
+    def earned(self) -> Mapping[str, int]:
+        """Return part to what it has earned in all sessions of `looked_at`, in units of MONEY."""
+        self.looked_at()
+        return self._earned
 
     def risk(self, day: date, holdings: Mapping[str, int], equity: float) -> RiskSnapshot:
         """Return the risk of a book at the close of a day; measured once for the same book."""
@@ -324,16 +335,16 @@ class TradingFloor:
         return self._risk[1]
 
     def kept(self) -> dict[str, Any]:
-        """Return all that the floor knows and no row says, as plain values."""
+        """Return all that the floor knows and no row says, as plain values; do not change them."""
         return {
             "data_until": self.data_until,
             "began_with": self.began_with,
             "results": dict(self.results),
             "broken_by": self.broken_by,
-            "evenings": [asdict(one) for one in self.evenings],
+            "evenings": [vars(one) for one in self.evenings],
             "held": dict(self._held),
             "entries": dict(self._entries),
-            "stops": [asdict(one) for one in self.stops],
+            "stops": [vars(one) for one in self.stops],
             "foretold": {day.isoformat(): value for day, value in self._foretold.items()},
             "sample": self._sample,
         }

@@ -24,18 +24,13 @@ def record_performance(store: Store, desk: str, rows: Sequence[Mapping[str, Any]
         session.execute(once, [{"desk": desk, **row} for row in rows])
 
 
-def read_performance(
-    store: Store, desk: str, *, known: Sequence[PerformanceRow] = ()
-) -> list[PerformanceRow]:
-    """Return the sessions of a desk, the oldest first.
-
-    known : its first ones, as they were read before; they never change
-    """
+def read_performance(store: Store, desk: str, *, after: date | None = None) -> list[PerformanceRow]:
+    """Return the sessions of a desk, the oldest first; with `after` those of later days alone."""
     query = select(PerformanceRow).where(PerformanceRow.desk == desk)
-    if known:
-        query = query.where(PerformanceRow.session > known[-1].session)
+    if after is not None:
+        query = query.where(PerformanceRow.session > after)
     with store.session() as session:
-        return [*known, *session.scalars(query.order_by(PerformanceRow.session))]
+        return list(session.scalars(query.order_by(PerformanceRow.session)))
 
 
 def newest_performance(store: Store, desk: str) -> PerformanceRow | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnExpressionArgument, Select, Table, bindparam, select, update
+from sqlalchemy import ColumnExpressionArgument, Select, Table, Update, bindparam, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
@@ -115,11 +115,21 @@ _READ = select(*(ROWS.c[name] for name in _NAMES))
 _WITH_IDS = _READ.where(
     ROWS.c.desk_id == bindparam("desk"), ROWS.c.id.in_(bindparam("ids", expanding=True))
 )
-_CHANGE = (
-    update(ROWS)
-    .where(ROWS.c.id == bindparam("order"))
-    .values({name: bindparam(name) for name in _CHANGING})
-)
+_TOLD = _CHANGING.index("broker_order_id")
+
+
+def _change_of(names: Sequence[str]) -> Update:
+    return (
+        update(ROWS)
+        .where(ROWS.c.id == bindparam("order"))
+        .values({name: bindparam(name) for name in names})
+    )
+
+
+_CHANGE = _change_of(_CHANGING)
+# SQLite writes an index anew where a column of it is named, though it stays as it is; the one of
+# the broker's ids grows with every order, and is all over the disk.
+_CHANGE_WITHOUT_ID = _change_of([name for name in _CHANGING if name != "broker_order_id"])
 
 
 class Orders:
@@ -204,13 +214,19 @@ class Orders:
 
     def save(self) -> None:
         """Write what has changed."""
-        changed = []
+        changed, told = [], []
         for number, order in self._known.items():
-            state = order.state()
-            if state != self._stored[number]:
+            state, before = order.state(), self._stored[number]
+            if state != before:
                 self._stored[number] = state
-                changed.append({"order": number, **dict(zip(_CHANGING, state, strict=True))})
-        execute_many(self.transaction, _CHANGE, changed)
+                row = {"order": number, **dict(zip(_CHANGING, state, strict=True))}
+                if state[_TOLD] != before[_TOLD]:
+                    told.append(row)
+                else:
+                    del row["broker_order_id"]
+                    changed.append(row)
+        execute_many(self.transaction, _CHANGE_WITHOUT_ID, changed)
+        execute_many(self.transaction, _CHANGE, told)
         add_rows(self.transaction, OrderEventRow, self._events)
         add_rows(self.transaction, FillRow, self._fills)
         self._events, self._fills = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,6 @@ from alphafoundry.performance.attribution import STRATEGY
 from alphafoundry.performance.sheet import desk_series, desk_sheet
 from alphafoundry.performance.statistics import SharpeEvidence, statistics_of
 from alphafoundry.store.agents import desk_transaction
-from alphafoundry.store.performance_tables import PerformanceRow
 from alphafoundry.trading.money import MONEY
 
 OWN = "performance_analysis"
@@ -92,7 +91,7 @@ def performance_analysis(context: AgentContext) -> AgentResult:
             figures[metric] = _band(sharpe_evidence(series, seed=context.seed))
         else:
             figures[metric] = round(value, 8) if np.isfinite(value) else None
-    return AgentResult(_summary(series, rows, given.analysis_period), figures=figures)
+    return AgentResult(_summary(series, floor.earned(), given.analysis_period), figures=figures)
 
 
 def _band(found: SharpeEvidence) -> dict[str, float | str] | str:
@@ -102,14 +101,13 @@ def _band(found: SharpeEvidence) -> dict[str, float | str] | str:
     return {**ends, "trials": "counted in the report"}
 
 
-def _summary(series: ReturnSeries, rows: Sequence[PerformanceRow], period: str) -> str:
+def _summary(series: ReturnSeries, parts: Mapping[str, int], period: str) -> str:
     count = _PERIODS.get(period, len(series))
     earned = float(np.prod(1.0 + series.returns[-count:]) - 1.0)
-    parts = [part for row in rows for part in row.parts.items()]
-    strategies = sum(n for name, n in parts if name.startswith(STRATEGY)) / MONEY
+    strategies = sum(n for name, n in parts.items() if name.startswith(STRATEGY)) / MONEY
     return (
         f"{earned:+.3%} in {min(count, len(series))} sessions; of all sessions strategies "
-        f"{strategies:+,.2f} of {sum(n for _, n in parts) / MONEY:+,.2f} dollars"
+        f"{strategies:+,.2f} of {sum(parts.values()) / MONEY:+,.2f} dollars"
     )
 
 

@@ -119,21 +119,15 @@ def judge_stops(
     if not sessions:
         raise PortfolioError("stops: no session was given; give the trading days up to today")
     today = sessions[-1]
-    place = {day: number for number, day in enumerate(sessions)}
-    stops = tuple(_stopped(rules, today, positions, closes, past_stops))
-    everything = [*past_stops, *stops]
-
-    def since(day: date) -> int:
-        """Return how many sessions ago that was; days before the first are beyond all rules."""
-        return len(sessions) - 1 - place[day] if day in place else len(sessions)
-
-    cooling = frozenset(
-        one.symbol
-        for one in everything
-        if since(one.day) < max(rules.cooldown, 1) or one.day == today
-    )
+    # Whatever was before is beyond all rules, however long the desk has traded.
+    reach = max(rules.cooldown, 1) + rules.guard_sessions
+    ago = {day: number for number, day in enumerate(reversed(sessions[-reach:]))}
+    recent = [one for one in past_stops if one.day in ago]
+    stops = tuple(_stopped(rules, today, positions, closes, recent))
+    recent += stops
+    cooling = frozenset(one.symbol for one in recent if ago[one.day] < max(rules.cooldown, 1))
     reasons = []
-    guarded = _guard(rules, [since(one.day) for one in everything])
+    guarded = _guard(rules, [ago[one.day] for one in recent])
     if guarded is not None:
         reasons.append(guarded)
     locked = _lock(rules, returns)

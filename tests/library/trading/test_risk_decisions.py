@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -255,3 +256,14 @@ def test_a_drawdown_locks_the_desk_and_the_lock_ends() -> None:
 def test_stops_need_a_session() -> None:
     with pytest.raises(PortfolioError, match="no session"):
         judge_stops(RULES, sessions=[], positions={}, closes={}, past_stops=[], returns=[])
+
+
+def test_stops_before_the_first_session_forbid_nothing() -> None:
+    first = DAYS[0] - timedelta(days=1)
+    earlier = [Stop(f"N{n}", first, 1, -0.2) for n in range(RULES.guard_stops + 1)]
+    found = stops(1, past_stops=earlier)
+    assert (found.cooling, found.reduce_only) == (frozenset(), False)
+    same = [replace(one, day=DAYS[0]) for one in earlier]
+    later = stops(1, past_stops=same)
+    assert later.cooling == {one.symbol for one in same}
+    assert later.reduce_only
