@@ -144,7 +144,7 @@ async def test_each_fault_gets_the_right_retry_or_refusal(
     assert report.lowest_concurrency < 6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_more_models_than_the_cap_run_six_at_a_time(
     place: WorkingFolder, server: ChatServer
 ) -> None:
@@ -241,6 +241,7 @@ class Screen:
         self.lines.append(message)
 
 
+@pytest.mark.long
 async def test_a_stop_keeps_what_has_finished_for_the_next_run(
     place: WorkingFolder, server: ChatServer
 ) -> None:
@@ -435,6 +436,7 @@ async def test_a_sandbox_that_does_not_start_is_no_fault_of_the_algorithm(
     assert server.sent == {"a": 1}
 
 
+@pytest.mark.long
 async def test_a_race_whose_sandbox_does_not_start_is_run_again_without_asking(
     place: WorkingFolder, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

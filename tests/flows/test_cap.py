@@ -60,6 +60,7 @@ def test_a_lane_sends_the_next_while_it_fetches_a_result(
     assert (seen["peak_running"], seen["answered_429"]) == (1, 0)
 
 
+@pytest.mark.long
 def test_what_was_not_fetched_when_a_run_ends_is_fetched_by_the_next(
     place: WorkingFolder, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def test_ctrl_c_ends_it_and_its_temporary_server(lonely_folder: WorkingFolder) -
     assert lonely_folder.rows("SELECT status FROM runs") == [("interrupted",)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_used_up_quota_is_waited_for(working_folder: WorkingFolder, tmp_path: Path) -> None:
     """Neither side invents alphas that cannot be simulated before tomorrow."""
     service = Service(tmp_path, daily_simulations=6)

@@ -115,7 +115,7 @@ def test_many_simulations_under_every_fault(
     assert [asked for asked in repeated if json.loads(asked)[0] in visible] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_lost_answer_of_a_slow_simulation_is_waited_for(
     place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +261,7 @@ async def die_while_sending(
             finish_run(store, run.id, "interrupted")
 
 
+@pytest.mark.long
 def test_trouble_at_the_start_is_not_the_end(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path)
     with service.on_a_port() as url:
@@ -286,7 +287,7 @@ def test_a_used_up_quota_ends_the_run_and_the_rest_waits(
     assert again.counts.simulated == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_service_that_goes_away_ends_the_run_soon(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path)
     with service.on_a_port() as url:
@@ -301,6 +302,7 @@ def test_a_service_that_goes_away_ends_the_run_soon(place: WorkingFolder, tmp_pa
     assert max(service.counting.accepted.values()) == 1
 
 
+@pytest.mark.long
 def test_mining_that_the_quota_cut_short_is_done_again(
     place: WorkingFolder, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_on_a_temporary_server(lonely_folder: WorkingFolder) -> None:
     check_nothing_was_lost_or_repeated(place, before, place.home / "local-brain.sqlite")
 
 
+@pytest.mark.long
 def test_on_a_server_of_its_own(working_folder: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path, simulation_seconds=0.5)
     with service.on_a_port() as brain:

@@ -421,7 +421,7 @@ async def test_dask_that_is_not_there(
         await run(place, FOUR_PHASES, task_runner="dask")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_reproduction_tells_a_changed_number(working_folder: WorkingFolder) -> None:
     """Exit 0 where every number is the same, also after --restart; 3 where a stored one is not."""
     place = working_folder

@@ -154,6 +154,7 @@ def test_a_lost_answer_to_a_submission_is_asked_for(
     assert service.counting.submitted == {alpha: 1}
 
 
+@pytest.mark.long
 def test_a_rejection_keeps_its_reason_and_is_not_repeated(
     place: WorkingFolder, service: Service, url: str
 ) -> None:
@@ -193,7 +194,7 @@ def test_what_stays_behind_says_why(
     assert "LOW_SHARPE FAIL" in outcome(report, poor)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_check_without_an_answer_does_not_hold_up_the_others(
     place: WorkingFolder, service: Service, url: str
 ) -> None:

@@ -252,6 +252,7 @@ def test_a_new_core_takes_over_what_runs_and_a_stop_stays(folder: Folder) -> Non
     folder.becomes("counter", "running")
     folder.becomes("rest", "running")
     assert folder.dashboard("stop", "rest").returncode == 0
+    folder.becomes("rest", "stopped")
     pid = folder.rows("SELECT pid FROM processes WHERE name = 'counter'")[0]["pid"]
     core = folder.core()
     os.kill(core, signal.SIGKILL)
@@ -364,6 +365,7 @@ processes:
     wait_until(lambda: folder.rows(text), WAIT, "samples of the whole tree")
 
 
+@pytest.mark.long
 def test_reload_and_the_second_supervisor(folder: Folder) -> None:
     first = "processes:\n  - {name: a, script: tree.py}\n  - {name: b, script: tree.py}\n"
     folder.write(first, tree=TREE)

@@ -105,7 +105,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     return done.stderr.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_made_once_and_remade_where_it_is_not_whole(checkout: Checkout, tmp_path: Path) -> None:
     venv = checkout.folder / ".venv"
     venv.mkdir()  # as venv leaves it where ensurepip is missing

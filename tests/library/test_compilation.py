@@ -125,6 +125,7 @@ def test_a_version_that_differs_anywhere_is_compiled_beside_the_first(
     ]
 
 
+@pytest.mark.long
 def test_where_kernels_lie_without_the_users_cache_folder(tmp_path: Path) -> None:
     """Beside their source where it cannot be written; where `NUMBA_CACHE_DIR` says, before all."""
     first = checkout(tmp_path / "first")

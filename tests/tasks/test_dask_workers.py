@@ -161,6 +161,7 @@ def test_a_worker_of_another_version_is_refused_until_it_is_started_anew(
         pass
 
 
+@pytest.mark.long
 def test_a_worker_whose_code_is_changed_beneath_it_is_refused(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_worker_whose_code_is_changed_beneath_it_is_refused(
         pass
 
 
+@pytest.mark.long
 async def test_a_worker_of_another_version_that_joins_in_the_middle_ends_a_screening(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -307,6 +309,7 @@ def own_settings(settings: dict[str, Any]) -> tuple[str | None, str | None, bool
         return found.api.ssl_cert_file, key, found.server.ephemeral.enabled
 
 
+@pytest.mark.long
 async def test_each_worker_has_its_own_certificate_and_key(
     in_process: WorkingFolder, cluster: Cluster, tmp_path: Path
 ) -> None:

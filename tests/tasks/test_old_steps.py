@@ -78,6 +78,7 @@ async def test_old_rounds_go_while_their_run_goes_on(
     assert len(rest) == 4 and all(one.state_name == "Completed" for one in rest)
 
 
+@pytest.mark.long
 async def test_one_call_deletes_so_many_and_the_next_goes_on(
     in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

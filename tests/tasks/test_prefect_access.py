@@ -194,6 +194,7 @@ async def test_websockets_are_guarded_too(address: str) -> None:
         assert refused.value.response.status_code == 403
 
 
+@pytest.mark.long
 async def test_a_teams_names_are_configured(tmp_path: Path) -> None:
     told = {
         "FOUNDRY_SERVER_HOSTS": "prefect.team.example, proxy",

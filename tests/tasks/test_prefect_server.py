@@ -71,6 +71,7 @@ def test_mistakes_of_the_server_are_told_in_a_line(
     assert says in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_server_on_an_address_of_ipv6_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

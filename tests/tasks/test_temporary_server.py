@@ -80,6 +80,7 @@ def test_a_prepared_server_ends_with_its_parent_and_has_made_nothing(
     assert not (tmp_path / LOG).exists()
 
 
+@pytest.mark.long
 def test_a_prepared_server_answers_nobody_until_it_is_told(tmp_path: Path) -> None:
     """Then it keeps secrets, too, although no block is registered."""
     server = TemporaryServer(tmp_path)
@@ -100,6 +101,7 @@ def test_a_prepared_server_answers_nobody_until_it_is_told(tmp_path: Path) -> No
         httpx.get(f"{server.url}/health", trust_env=False)
 
 
+@pytest.mark.long
 def test_a_serving_server_ends_with_its_parent(tmp_path: Path) -> None:
     then = textwrap.dedent("""
         server = temporary_server(Path(sys.argv[1]))
@@ -127,6 +129,7 @@ def test_a_server_that_cannot_start_leaves_its_reason(
     assert "unable to open database file" in (tmp_path / LOG).read_text()
 
 
+@pytest.mark.long
 def test_one_that_dies_while_it_is_prepared_leaves_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from alphafoundry.store import open_store
 from tests.library.agents.small_desks import small_desk, small_panel
 
 
+@pytest.mark.long
 def test_what_comes_later_changes_no_day_before(tmp_path):
     with open_store(home=tmp_path) as store, small_desk(store, small_panel(), tmp_path) as desk:
         desk.prepare()

@@ -72,8 +72,6 @@ def test_two_workers_never_run_one_tick_twice(tmp_path, store):
     assert [int(row.due_at.timestamp()) for row in rows] == due
     assert [row.position for row in rows] == list(range(len(due)))
     # One worker may come to a tick while the other has not told the end of the tick before.
-    others = [row for row in rows if row.outcome != "ran"]
-    assert all("still running" in row.reason for row in others)
     assert sorted(ran) == [int(row.due_at.timestamp()) for row in rows if row.outcome == "ran"]
 
 

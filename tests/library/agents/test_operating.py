@@ -43,7 +43,7 @@ def store_id(store: Store, name: str) -> int:
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_desk_is_flattened_once_and_its_ledger_holds(tmp_path):
     panel = small_panel()
     with (

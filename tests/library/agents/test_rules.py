@@ -113,7 +113,7 @@ def test_a_name_that_nobody_lends_is_not_sold_short(tmp_path):
     assert not [one for one in orders if one.status == "rejected"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_stopped_position_is_closed_next_session_and_not_opened_again(tmp_path):
     base = small_panel()
     close, volume = base.fields["close"].copy(), base.fields["volume"]

@@ -118,7 +118,7 @@ def desk_at(store: Store, settings: FoundrySettings, schedule: Schedule, now: in
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("forked_workers")
 def test_a_desk_trades_a_session_and_takes_in_its_bars(
     tmp_path: Path, keys: None, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ def context(name: str, *, seconds: int = 600, seed: int = 0) -> AgentContext:
     return AgentContext(None, name, 0, 0, seconds, None, seed)
 
 
+@pytest.mark.long
 def test_what_hangs_is_killed_with_its_children_and_the_next_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("TEST_OF_HANGING", str(tmp_path))
     with FloorWorker(hanging.counting_floor, None) as worker:

@@ -33,7 +33,10 @@ def spread(panel: Panel, seed: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("name", ["us_equities_2016_2021", "us_top3000_2012_2017"])
+@pytest.mark.parametrize(
+    "name",
+    ["us_equities_2016_2021", pytest.param("us_top3000_2012_2017", marks=pytest.mark.long)],
+)
 def test_the_engines_agree_on_real_bars(market_data: Path, tmp_path: Path, name: str) -> None:
     panel = load_market(str(market_data / f"{name}.parquet"), cache_dir=tmp_path)
     gaps = np.isnan(panel.fields["close"])

@@ -108,6 +108,7 @@ def attempts_in(
     return attempt
 
 
+@pytest.mark.long
 def test_the_one_that_hangs_is_charged_and_its_siblings_are_not(setting: Setting) -> None:
     """Trial 5 of 12 hangs: it is tried alone at once, and nothing else is ever left out."""
     sets = [{"kind": "hangs" if place == 5 else "fine", "lookback": 5} for place in range(12)]

@@ -69,6 +69,7 @@ def differences(one: Any, other: Any) -> tuple[str, ...]:
     return compare(one, other, {}, {}).differences
 
 
+@pytest.mark.long
 def test_independent_phases_and_several_strategies() -> None:
     text = """
         workflow: {type: multi_phase, execution_mode: HYBRID}

@@ -164,7 +164,7 @@ def test_the_keyboard_reaches_all_that_does_something_and_shows_where_it_is(
         page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_everything_is_done_by_the_keyboard_alone(
     sources: Sources, store: Store, prefect: PrefectOfTests, tmp_path: Path, browser: Any
 ) -> None:
@@ -262,7 +262,7 @@ def test_a_chart_of_one_point_says_its_value_and_is_drawn_when_there_are_more(
         page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seven_tabs_are_live_and_outlast_a_restart_of_the_server(
     sources: Sources, store: Store, tmp_path: Path, browser: Any
 ) -> None:

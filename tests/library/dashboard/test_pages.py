@@ -690,6 +690,7 @@ def test_turns_that_follow_each_other_closely_are_one_bar_and_no_failure_is_amon
     assert whole["width"] == pytest.approx(100 * 991 / 86_400)
 
 
+@pytest.mark.long
 def test_importances_are_those_of_optuna_and_load_no_more_than_they_need() -> None:
     program = """
 import random, sys

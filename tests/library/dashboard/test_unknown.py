@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import httpx
+import pytest
 from fastapi.routing import APIRoute
 
 from alphafoundry.dashboard import Access, Sources, create_application
@@ -80,6 +81,7 @@ async def test_no_form_about_nothing_is_a_fault(client: httpx.AsyncClient, acces
             assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.long
 async def test_what_is_not_there_is_no_fault_of_postgresql(
     postgres: PostgresServer, tmp_path: Path, prefect: PrefectOfTests
 ) -> None:

@@ -68,6 +68,7 @@ def test_little_is_masked(members_panel: Panel, market_data: Path) -> None:
     assert len(raw) - scg - untraded - kept < 120
 
 
+@pytest.mark.long
 def test_three_thousand_names_and_the_same_from_the_cache(
     market_data: Path, tmp_path: Path
 ) -> None:

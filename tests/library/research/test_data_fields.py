@@ -61,6 +61,7 @@ async def fields_of(app: FastAPI, home: Path, **wanted: Any) -> set[str]:
         return set(await usable_fields(brain, settings))
 
 
+@pytest.mark.long
 async def test_more_fields_than_one_list_shows_are_all_there_and_kept(tmp_path: Path) -> None:
     app = service()
     found = await fields_of(app, tmp_path)

@@ -100,7 +100,7 @@ async def test_a_planted_effect_is_found_and_its_finalists_are_unlike(tmp_path: 
     assert again.id == opening.id
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_an_opening_that_was_killed_is_done_by_the_next_run_as_it_was_planned(
     tmp_path: Path,
 ) -> None:

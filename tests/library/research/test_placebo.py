@@ -31,6 +31,7 @@ def market(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "simulated_market", lambda *_: panel)
 
 
+@pytest.mark.long
 async def test_searches_are_kept_and_made_once(market: None, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, placebo={"runs": 2})
     async with placebo_run(settings) as run:
