@@ -219,9 +219,11 @@ def _add_own_routes(application: FastAPI) -> None:
     application.add_api_route("/sign-out", sign_out, methods=["POST"], include_in_schema=False)
     application.add_api_route("/static/{name:path}", static, include_in_schema=False)
     application.add_api_route("/charts/{name}", chart_as_table, include_in_schema=False)
-    application.add_api_route("/api/changes", changes, responses={304: {}})
-    application.add_api_route("/api/charts/{name}", chart, responses={404: {}})
-    application.add_api_route("/export/{name}.{form}", exported, responses={404: {}, 400: {}})
+    # Any address may be refused before its route is asked: without a session, long, or with a NUL.
+    refused: dict[int | str, dict[str, Any]] = {400: {}, 401: {}, 414: {}}
+    application.add_api_route("/api/changes", changes, responses={**refused, 304: {}})
+    application.add_api_route("/api/charts/{name}", chart, responses={**refused, 404: {}})
+    application.add_api_route("/export/{name}.{form}", exported, responses={**refused, 404: {}})
 
 
 def enter(request: Request, code: str = "") -> Response:
