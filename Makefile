@@ -7,7 +7,7 @@ MARKET ?=
 FLAGS ?=
 EXTRAS ?=
 PORT ?= 4200
-PROCESSES ?= 4
+PROCESSES ?= 3
 ENVIRONMENT := VENV="$(VENV)" PYTHON="$(PYTHON)" sh scripts/environment.sh
 PYTEST := $(BIN)/python -m pytest -q --durations=20 -n $(PROCESSES) --dist loadscope --no-loadscope-reorder
 # Prefect's files lie with the others, so that a checkout which cannot be written runs, too.
@@ -68,7 +68,7 @@ link: ## Print a link that opens the dashboard signed in, once and within a minu
 unit: ## Print the platform as a service for systemd
 	@$(BIN)/python -m flows.platform unit
 
-test: install-dev ## Run the tests, all but those that take minutes (PROCESSES=4 of pytest)
+test: install-dev ## Run the tests, all but those that take minutes (PROCESSES=3 of pytest)
 	@$(PYTEST) -m 'not long and not fresh' $(FLAGS)
 
 test-quick: install-dev ## Run the tests that take less than ten seconds each
