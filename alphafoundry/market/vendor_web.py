@@ -138,6 +138,12 @@ class VendorWeb:
             raise self.odd(f"{where}: {key} is {value!r}, no number")
         return found
 
+    def objects(self, where: str, found: Any) -> list[dict[str, Any]]:
+        """Return a list of objects; raise MarketError for anything else."""
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise self.odd(f"{where}: no list of objects came")
+        return found
+
     def refuse_note(self, answer: Mapping[str, Any]) -> None:
         """Raise for what Alpha Vantage tells under HTTP 200 in place of an answer.
 
@@ -152,7 +158,7 @@ class VendorWeb:
 
     def massive_pages(
         self, path: str, query: Mapping[str, Any], what: str, *, ticker: str | None = None
-    ) -> Iterator[list[Mapping[str, Any]]]:
+    ) -> Iterator[list[dict[str, Any]]]:
         """Yield the results of each page of an answer of Massive.
 
         Parameters
@@ -172,10 +178,7 @@ class VendorWeb:
             if ticker is not None and answer.get("ticker", ticker) != ticker:
                 raise self.odd(f"{what} was asked for, and {answer.get('ticker')!r} came")
             # Where there is nothing, `results` is absent.
-            found = answer.get("results", [])
-            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-                raise self.odd(f"{what}: results are no list of objects")
-            yield found
+            yield self.objects(what, answer.get("results", []))
             following = answer.get("next_url")
             if following is None:
                 return

@@ -8,6 +8,7 @@ Scores are of a finance lexicon of this project's own, with events, negation and
 from alphafoundry.sentiment.feeds import Entry, FeedAnswer, FeedReader
 from alphafoundry.sentiment.headlines import Headline, Told, symbols_in
 from alphafoundry.sentiment.news_vendors import (
+    MOST_PAGES,
     NEWS_VENDORS,
     NewsQuotaExhausted,
     NewsVendor,
@@ -31,6 +32,7 @@ from alphafoundry.sentiment.value import (
 
 __all__ = [
     "LEAN_DAYS",
+    "MOST_PAGES",
     "NEWS_VENDORS",
     "Entry",
     "FeedAnswer",

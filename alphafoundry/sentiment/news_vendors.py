@@ -28,7 +28,9 @@ LEAST_RELEVANCE = 0.1
 
 _ALPHA_VANTAGE_PAGE = 1000
 _ALPHA_VANTAGE_SPACING = 12.5
-_MOST_PAGES = 40
+
+MOST_PAGES = 40
+"""Of an answer; what is newer than these is for the next question."""
 
 
 class NewsQuotaExhausted(NewsError):
@@ -79,7 +81,7 @@ class NewsVendor:
         return f"NewsVendor({self.name!r})"
 
     def pages(self, *, since: int, now: int) -> Iterator[list[VendorEntry]]:
-        """Yield the headlines of a window, a page each, at most 40 pages.
+        """Yield the headlines of a window, the oldest first, a page each; at most MOST_PAGES.
 
         What was published or changed after `now` is left out: its text was not known yet.
 
@@ -90,7 +92,7 @@ class NewsVendor:
         Raises NewsQuotaExhausted for a limit, NewsError for any other answer that is none.
         """
         try:
-            for page in islice(self._read(self._web, since, now), _MOST_PAGES):
+            for page in islice(self._read(self._web, since, now), MOST_PAGES):
                 yield [one for one in page if one.title and one.changed_at <= now]
         except QuotaExhausted as problem:
             raise NewsQuotaExhausted(str(problem), seconds=problem.seconds) from None
@@ -165,7 +167,7 @@ def _alpaca_news(web: VendorWeb, since: int, now: int) -> Iterator[list[VendorEn
                 published=_moment(web, one.get("created_at")),
                 changed=_moment(web, one.get("updated_at") or one.get("created_at")),
             )
-            for one in _objects(web, answer.get("news"), "news")
+            for one in web.objects("news", answer.get("news"))
         ]
 
 
@@ -233,7 +235,7 @@ def _alpha_vantage_news(
                 tickers=_relevant(web, one.get("ticker_sentiment")),
                 published=_moment(web, f"{one.get('time_published')}Z"),
             )
-            for one in _objects(web, answer.get("feed"), "feed")
+            for one in web.objects("feed", answer.get("feed"))
         ]
         yield page
         if len(page) < _ALPHA_VANTAGE_PAGE:
@@ -248,7 +250,7 @@ def _relevant(web: VendorWeb, listed: Any) -> tuple[str, ...]:
     """Return the tickers that an article is about; it may mention others."""
     return tuple(
         str(one.get("ticker"))
-        for one in _objects(web, listed or [], "ticker_sentiment")
+        for one in web.objects("ticker_sentiment", listed or [])
         if web.number(str(one.get("ticker")), "relevance_score", one.get("relevance_score"))
         >= LEAST_RELEVANCE
     )
@@ -277,12 +279,6 @@ def _entry(
         published,
         max(published, published if changed is None else changed),
     )
-
-
-def _objects(web: VendorWeb, found: Any, what: str) -> list[dict[str, Any]]:
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise web.odd(f"{what} is no list of objects")
-    return found
 
 
 def _texts(web: VendorWeb, found: Any) -> tuple[str, ...]:

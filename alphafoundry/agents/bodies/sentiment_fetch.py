@@ -18,6 +18,7 @@ from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, 
 from alphafoundry.agents.severe_news import OWN, WINDOW
 from alphafoundry.errors import LanguageModelError, NewsError
 from alphafoundry.sentiment import (
+    MOST_PAGES,
     FeedReader,
     Headline,
     NewsQuotaExhausted,
@@ -262,7 +263,10 @@ class _Asking:
         """
         since = max(state.get("since", self.now - FIRST_LOOK), self.now - 3 * FIRST_LOOK)
         vendor = news_vendor_of(_VENDORS[name], os.environ)
+        pages, newest = 0, since - OVERLAP
         for page in vendor.pages(since=since - OVERLAP, now=self.now):
+            pages += 1
+            newest = max([newest, *(one.published_at for one in page)])
             found = []
             for one in page:
                 names = match_tickers(one.tickers, self._symbols)
@@ -275,6 +279,9 @@ class _Asking:
             if len(self.new) > self.given.batch_size:
                 # The pages that are left are asked for with the next tick.
                 return {"since": since}
+        if pages == MOST_PAGES:
+            # So are the headlines that are newer than all of these.
+            return {"since": newest + OVERLAP}
         return {"at": self.now, "since": self.now}
 
     def _named(self, title: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.rephrasing import Rephraser
 from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.errors import NewsError
+from alphafoundry.sentiment import MOST_PAGES
 from alphafoundry.store.news import read_news, read_news_scores
 from tests.library.agents.research_floor import research_floor, session_of, tick
 from tests.library.agents.small_desks import small_panel
@@ -186,6 +187,19 @@ def test_a_vendor_is_asked_by_windows_in_parts_and_nothing_comes_twice(tmp_path,
     }
     assert all(row.published_at <= row.known_at for row in rows)
     assert windows[-1][0] > windows[0][0]
+
+
+def test_what_is_newer_than_the_most_pages_comes_with_the_next_ticks(tmp_path, monkeypatch):
+    articles: list[dict[str, Any]] = []
+    with true_clock(tmp_path) as floor, alpaca(monkeypatch, articles) as windows:
+        now = session_of(floor, 300).opens
+        # Two on a page of this server, and of names that the market does not have.
+        others = 2 * 2 * MOST_PAGES
+        articles += [article(n, f"No {n}", ["ELSE"], now - 3000 + n) for n in range(others)]
+        articles.append(article(others, "S01 profit rises", ["S01"], now - 60))
+        ticks = [tick(floor, SENTIMENT, now + 60 * n, vendors=("alpaca",)) for n in range(4)]
+    assert [one.figures["headlines"] for one in ticks] == [0, 0, 1, 0]
+    assert len(windows) <= 3 * MOST_PAGES
 
 
 def test_a_vendor_at_its_limit_is_left_alone_until_it_ends(tmp_path, monkeypatch):
