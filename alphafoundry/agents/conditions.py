@@ -18,6 +18,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal
 
@@ -200,16 +201,7 @@ def _minutes(moment: int | None) -> float | None:
     return None if moment is None else moment / 60.0
 
 
-def _timeless(
-    kind: Kind,
-    look: Callable[[Snapshot], Value],
-    *,
-    idle: bool = False,
-    names: tuple[str, ...] = (),
-    share: bool = False,
-) -> ConditionKind:
-    return ConditionKind(kind, look, idle, names, timeless=True, share=share)
-
+_timeless = partial(ConditionKind, timeless=True)
 
 _KNOWN: dict[str, ConditionKind] = {
     "market_hours": _timeless("flag", lambda seen: seen.moment.trades),

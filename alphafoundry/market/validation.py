@@ -523,6 +523,8 @@ def _report_splits(findings: _Findings) -> None:
 
 def _report_cap_and_vwap(findings: _Findings) -> None:
     values = findings.bars.values
+    if not {"cap", "vwap"} & values.keys():
+        return
     usable = _masked(findings.close, findings.broken)
     if "cap" in values:
         shares = np.where(values["cap"] > 0.0, values["cap"], np.nan) / usable
