@@ -60,6 +60,11 @@ def pytest_collection_finish() -> None:
         use_ready_tables()
 
 
+def starts_commands(file: str) -> bool:
+    """Return whether the tests of a file start commands, for which they wait half of their time."""
+    return file.startswith(("tests/flows/", "tests/deployments/", "tests/tasks/"))
+
+
 @functools.cache
 def is_apart(file: str) -> bool:
     """Return whether the tests of a file may run in several processes.
@@ -68,8 +73,7 @@ def is_apart(file: str) -> bool:
     process busy when the others have finished. Where tests share what is expensive they stay
     together.
     """
-    starts_commands = file.startswith(("tests/flows/", "tests/deployments/", "tests/tasks/"))
-    return starts_commands and 'scope="module"' not in (ROOT / file).read_text()
+    return starts_commands(file) and 'scope="module"' not in (ROOT / file).read_text()
 
 
 def scope_of(nodeid: str) -> str:
@@ -79,9 +83,19 @@ def scope_of(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what is slow: no process is then left with it when the others have finished."""
+    """Spread the tests that wait over the others, and begin with what is slow.
+
+    While one process waits for a command, another one computes. Those that wait are done with when
+    a fifth of the others is left: no process has one of them when the others have finished.
+    """
+    scopes = dict.fromkeys(scope_of(item.nodeid) for item in items)
     slow = {scope_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: scope_of(item.nodeid) not in slow)
+    waiting = [one for one in scopes if one in slow or starts_commands(one)]
+    waiting.sort(key=lambda one: one not in slow)
+    others = [one for one in scopes if one not in set(waiting)]
+    place = {one: 0.8 * number / len(waiting) for number, one in enumerate(waiting)}
+    place |= {one: number / len(others) for number, one in enumerate(others)}
+    items.sort(key=lambda item: place[scope_of(item.nodeid)])
 
 
 class ByFileOrTest(LoadScopeScheduling):

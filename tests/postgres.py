@@ -19,6 +19,9 @@ import pytest
 PORT = 54329
 PASSWORD = "s3cret/pass"
 
+on_both = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+"""Mark of a test that runs on both databases in `make test`, too."""
+
 
 @dataclass(frozen=True)
 class PostgresServer:

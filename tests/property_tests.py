@@ -8,7 +8,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 THOROUGH = 100
-SHORT = 25
+SHORT = 12
 """Examples of a test that says nothing else, with `--hypothesis-profile=thorough` and without."""
 
 

@@ -53,6 +53,7 @@ def test_a_module_that_is_not_there_ends_as_in_python(lonely_folder: WorkingFold
     assert done.returncode == 1 and "No module named flows.nowhere" in done.stderr
 
 
+@pytest.mark.long
 def test_all_processes_of_a_run_share_what_forks(tmp_path: Path) -> None:
     """And it goes on for the others when one of them has ended."""
     parent = "import os; print(os.getppid())"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.forked_commands import ForkedCommand, ForkServer
+from tests.schedules import SCHEDULE, with_little_learning
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 300.0
@@ -30,6 +31,8 @@ Process = ForkedCommand | subprocess.Popen[str]
 
 class WorkingFolder:
     """A working directory with its own configuration, home and Prefect home.
+
+    A search of its desks for models is a short one.
 
     Parameters
     ----------
@@ -54,6 +57,8 @@ class WorkingFolder:
         self.prefect_home.mkdir(exist_ok=True)
         (self.home / "cache").symlink_to(cache)
         shutil.copytree(ROOT / "config", path / "config")
+        schedule = path / "config" / SCHEDULE.name
+        schedule.write_text(with_little_learning(schedule.read_text("utf-8")), encoding="utf-8")
         shutil.copy(ROOT / "prefect.toml", path)
         self.env = plain_environment() | {
             "FOUNDRY_HOME": str(self.home),

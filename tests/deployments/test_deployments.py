@@ -237,7 +237,7 @@ def refuse_to_list_limits(method: str, path: str, body: bytes) -> httpx.Response
     return httpx.Response(500, json={"detail": "disk I/O error"}) if listing else None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "wanted"),
     [

@@ -155,6 +155,7 @@ def test_systemd_hears_that_it_is_ready_and_lives(
         assert child.wait(90) == 0
 
 
+@pytest.mark.long
 def test_a_port_of_another_program_is_told_by_its_name(
     platform: tuple[Path, dict[str, str]],
 ) -> None:

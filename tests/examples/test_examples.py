@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.piped_commands import run_forked
+from tests.some_cases import one_in
 from tests.working_folder import ROOT, plain_environment
 
 PRINTS = {
@@ -27,7 +28,7 @@ def test_each_example_is_run() -> None:
     assert programs == set(PRINTS)
 
 
-@pytest.mark.parametrize("name", PRINTS)
+@pytest.mark.parametrize("name", one_in(2, PRINTS))
 def test_it_runs(name: str, tmp_path: Path, market_cache: Path) -> None:
     (tmp_path / ".foundry").mkdir()
     (tmp_path / ".foundry" / "cache").symlink_to(market_cache)

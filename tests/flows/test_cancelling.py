@@ -96,6 +96,7 @@ def check_the_next_run_goes_on(place: WorkingFolder, *, most_attempts: int = 1) 
     assert place.rows("SELECT status FROM runs ORDER BY id LIMIT 1") == [("interrupted",)]
 
 
+@pytest.mark.long
 def test_a_run_from_the_command_line(in_process: WorkingFolder) -> None:
     """It begins neither another flow nor a simulation; what it had not begun waits for the next."""
     place = in_process

@@ -45,6 +45,7 @@ def metrics(url: str) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.long
 def test_a_lane_sends_the_next_while_it_fetches_a_result(
     place: WorkingFolder, tmp_path: Path
 ) -> None:

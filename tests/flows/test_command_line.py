@@ -136,7 +136,7 @@ def test_a_password_appears_nowhere(working_folder: WorkingFolder, tmp_path: Pat
     assert not places_with(PASSWORD, line, working_folder)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_accepted_password_appears_nowhere(
     working_folder: WorkingFolder, tmp_path: Path
 ) -> None:
@@ -163,6 +163,7 @@ def places_with(secret: str, printed: str, place: WorkingFolder) -> list[str]:
     return found + ["the terminal"] * any(n in printed.encode() for n in needles)
 
 
+@pytest.mark.long
 def test_prefect_has_the_same_settings_in_any_folder(tmp_path: Path) -> None:
     """Prefect itself reads prefect.toml in the working directory only."""
     program = (
@@ -187,6 +188,7 @@ def test_prefect_has_the_same_settings_in_any_folder(tmp_path: Path) -> None:
     assert settings_in(tmp_path) == settings_in(ROOT)
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_be_written_is_named(working_folder: WorkingFolder) -> None:
     """/dev/full is a disk without room."""
     done = working_folder.run("flows.submit", "--json", "/dev/full")

@@ -27,9 +27,11 @@ def logged(place: WorkingFolder, name: str) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def run_until(place: WorkingFolder, text: str, name: str, end: signal.Signals, *flags: str) -> None:
+def run_until(
+    place: WorkingFolder, text: str, name: str, end: signal.Signals, *flags: str, **env: str
+) -> None:
     """Run until a log says `text`, send the signal, and check how it ends."""
-    with place.start("flows.continuous", *flags) as process:
+    with place.start("flows.continuous", *flags, **env) as process:
         wait_until(
             lambda: process.poll() is not None or text in logged(place, name),
             what=f"{text!r} in {name}",
@@ -43,9 +45,12 @@ def run_until(place: WorkingFolder, text: str, name: str, end: signal.Signals, *
 
 
 @pytest.mark.slow
-def test_sigterm_ends_it_with_everything_saved(working_folder: WorkingFolder) -> None:
-    flags = ("--simulations", "6")
-    run_until(working_folder, "Mined: ", "alpha_miner.log", signal.SIGTERM, *flags)
+def test_sigterm_ends_it_with_everything_saved(
+    working_folder: WorkingFolder, tmp_path: Path
+) -> None:
+    with Service(tmp_path).on_a_port() as url:
+        flags = ("--simulations", "6", "--brain", url)
+        run_until(working_folder, "Mined: ", "alpha_miner.log", signal.SIGTERM, *flags, **FITTING)
     orchestrator, generator, miner = (logged(working_folder, name) for name in LOGS)
     assert "Max concurrent simulations: 3" in orchestrator
     assert "Alpha generator started with PID: " in orchestrator

@@ -12,7 +12,7 @@ import pytest
 from tests.working_folder import WorkingFolder
 
 pytestmark = pytest.mark.slow
-DAILY = ("flows.daily", "--simulations", "16", "--seed", "1", "--json", "report.json")
+DAILY = ("flows.daily", "--simulations", "8", "--seed", "1", "--json", "report.json")
 
 OUTCOMES = """
 SELECT s.expression, s.settings, s.status, s.origin, s.gain, a.sharpe, a.fitness, a.turnover,
@@ -45,10 +45,10 @@ def test_a_first_run_needs_nothing_and_prints_a_table(
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert "SYNTHETIC calibration market" in done.stdout
-    assert "tried" in done.stdout and "16 simulations in" in done.stdout
+    assert "tried" in done.stdout and "8 simulations in" in done.stdout
     assert "expression" in done.stdout and "what became of it" in done.stdout
     counts = place.json("report.json")["counts"]
-    assert counts["simulated"] == counts["invented"] + counts["mined"] == 16
+    assert counts["simulated"] == counts["invented"] + counts["mined"] == 8
 
 
 def test_the_report_agrees_with_the_database(twice: list[tuple[WorkingFolder, Any]]) -> None:
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_alphas_and_numbers(
 ) -> None:
     (one, _), (other, done) = twice
     assert done.returncode == 0, done.stderr
-    assert len(one.rows(OUTCOMES)) == 16
+    assert len(one.rows(OUTCOMES)) == 8
     assert one.rows(OUTCOMES) == other.rows(OUTCOMES)
     accepted = "SELECT alpha_id FROM submissions WHERE status = 'accepted' ORDER BY id"
     assert one.rows(accepted) == other.rows(accepted)
@@ -111,9 +111,9 @@ def test_a_second_run_repeats_nothing(twice: list[tuple[WorkingFolder, Any]]) ->
     assert done.returncode == 0, done.stderr
     second = place.json("report.json")
     assert second["run_id"] != first["run_id"]
-    assert second["counts"]["simulated"] == 16
+    assert second["counts"]["simulated"] == 8
     keys = [row[0] for row in place.rows("SELECT key FROM simulations")]
-    assert len(keys) == len(set(keys)) == 32
+    assert len(keys) == len(set(keys)) == 16
     sent_twice = "SELECT count(*) FROM simulations WHERE attempts <> 1"
     assert place.count(sent_twice) == 0
     sent = "SELECT alpha, count(*) FROM submissions GROUP BY 1"

@@ -55,7 +55,7 @@ def one_line(place: WorkingFolder, *words: str, **env: str) -> str:
     return last
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_wrong_is_one_line_before_anything_starts(
     working_folder: WorkingFolder, alpaca: Alpaca
 ) -> None:

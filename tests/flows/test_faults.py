@@ -70,7 +70,7 @@ def by_status(place: WorkingFolder) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("simulations", [80, pytest.param(400, marks=pytest.mark.long)])
+@pytest.mark.parametrize("simulations", [48, pytest.param(400, marks=pytest.mark.long)])
 def test_many_simulations_under_every_fault(
     place: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulations: int
 ) -> None:
@@ -161,7 +161,7 @@ def test_one_that_ends_without_an_alpha_is_sent_again_once(
     assert by_status(place) == {"failed": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_result_that_is_refused_for_good_costs_that_result_alone(
     place: WorkingFolder, tmp_path: Path
 ) -> None:
@@ -181,6 +181,7 @@ def test_a_result_that_is_refused_for_good_costs_that_result_alone(
     assert set(service.counting.accepted.values()) == {1}
 
 
+@pytest.mark.long
 def test_an_alpha_is_found_when_the_service_has_forgotten_its_simulation(
     place: WorkingFolder, tmp_path: Path
 ) -> None:
@@ -192,6 +193,7 @@ def test_an_alpha_is_found_when_the_service_has_forgotten_its_simulation(
     assert list(service.counting.accepted.values()) == [1]
 
 
+@pytest.mark.long
 def test_a_group_of_the_simulator_in_this_process_is_tried_again_from_where_it_was(
     place: WorkingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +275,7 @@ def test_trouble_at_the_start_is_not_the_end(place: WorkingFolder, tmp_path: Pat
     assert report.counts.simulated == 3
 
 
+@pytest.mark.long
 def test_a_used_up_quota_ends_the_run_and_the_rest_waits(
     place: WorkingFolder, tmp_path: Path
 ) -> None:

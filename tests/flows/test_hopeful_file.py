@@ -31,6 +31,7 @@ def test_alphas_of_another_program_are_taken_over_and_mined(place: WorkingFolder
     assert entries.keys() >= {good, other}
 
 
+@pytest.mark.long
 def test_entries_that_the_service_does_not_know_stay_in_the_file(
     place: WorkingFolder, url: str
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_corrupt_file_is_set_aside(place: WorkingFolder, url: str, content: st
     assert place.json("hopeful_alphas.json") == []
 
 
+@pytest.mark.long
 def test_a_service_that_does_not_answer_leaves_the_entries_for_the_next_run(
     place: WorkingFolder, service: Service, url: str
 ) -> None:

@@ -75,7 +75,7 @@ def test_on_a_temporary_server(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     children = kill_when(place, 5)
     assert children, "the temporary server is a child of the run"
-    wait_until(lambda: not any(map(_lives, children)), 60, "the end of the orphaned server")
+    wait_until(lambda: not any(map(_lives, children)), what="the end of the orphaned server")
     before = finished_keys(place)
     report = place.report("flows.daily", *FLAGS)
     check_the_report(place, report["counts"])

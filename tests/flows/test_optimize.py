@@ -130,6 +130,7 @@ async def test_runners_and_modes_agree(place: WorkingFolder) -> None:
     assert len(kept["dask"]["search"]["trial_list"]) == 48
 
 
+@pytest.mark.long
 async def test_without_prefect_the_numbers_are_the_same(place: WorkingFolder) -> None:
     found = results(await run(place, FOUR_PHASES))
     alone = place.path / "alone"
@@ -160,6 +161,7 @@ async def test_checkpoints_of_other_code_are_made_again(place: WorkingFolder) ->
     assert differences(first, results(again)) == ()
 
 
+@pytest.mark.long
 async def test_only_what_changed_runs_again(place: WorkingFolder) -> None:
     first = await run(place, FOUR_PHASES)
     assert [phase.restored for phase in first.phases] == [False] * 4
@@ -242,6 +244,7 @@ async def test_trials_that_misbehave_are_left_out(
     ], "no worker is left behind"
 
 
+@pytest.mark.long
 async def test_a_phase_fails_where_too_few_trials_are_left(place: WorkingFolder) -> None:
     text = """
         workflow: {type: optimization, execution_mode: TRADITIONAL}
@@ -257,6 +260,7 @@ async def test_a_phase_fails_where_too_few_trials_are_left(place: WorkingFolder)
     assert place.rows("SELECT status FROM runs") == [("failed",)]
 
 
+@pytest.mark.long
 async def test_a_stop_keeps_what_had_finished(place: WorkingFolder) -> None:
     from flows.optimize import optimize
     from tasks.prefect.server import Server

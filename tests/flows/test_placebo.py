@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 SEARCH = ("flows.placebo", "--simulations", "6", "--seed", "101")
 
 
+@pytest.mark.long
 def test_a_placebo_is_reported_and_gone_on_with(
     tmp_path: Path, market_cache: Path, prefect_url: str
 ) -> None:

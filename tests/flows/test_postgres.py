@@ -9,7 +9,7 @@ from tests.postgres import PASSWORD, running_postgres
 from tests.working_folder import WorkingFolder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_daily_run(working_folder: WorkingFolder) -> None:
     """The report agrees with the database, the password shows nowhere, and no file is made."""
     place = working_folder

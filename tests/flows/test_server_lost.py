@@ -56,7 +56,7 @@ def check_one_line(place: WorkingFolder, module: str, status: str = "interrupted
     return line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("flow", ["generate", pytest.param("optimize", marks=pytest.mark.long)])
 def test_a_temporary_server_that_dies(lonely_folder: WorkingFolder, flow: str) -> None:
     place = lonely_folder
@@ -102,6 +102,7 @@ def test_a_server_that_hangs_is_left_by_the_second_signal(lonely_folder: Working
     assert (again["resumed"], again["unfinished"]) == (4, 0)
 
 
+@pytest.mark.long
 def test_mistakes_are_told_before_a_server_is_started(lonely_folder: WorkingFolder) -> None:
     place = lonely_folder
     (place.path / "bad.json").write_text('{"password": "hunter2"}')

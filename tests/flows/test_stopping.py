@@ -192,7 +192,7 @@ def test_a_signal_before_the_flow_begins_leaves_nothing_behind(
     assert lonely_folder.count("SELECT count(*) FROM runs") == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_prints_the_report_and_the_next_run_goes_on(working_folder: WorkingFolder) -> None:
     flags = ("--simulations", "30", "--seed", "0")
     with working_folder.start("flows.daily", *flags, "--json", "report.json") as process:

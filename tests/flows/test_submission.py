@@ -19,6 +19,7 @@ from alphafoundry.store import (
     open_store,
 )
 from tests.flows.misbehaving import FITTING, Service
+from tests.some_cases import one_in
 from tests.working_folder import TIMEOUT, WorkingFolder
 
 GOOD = "rank(volume)"
@@ -110,6 +111,7 @@ def test_a_submission_that_arrived_before_the_run_died_is_found(
     assert service.counting.submitted == {alpha: 1}
 
 
+@pytest.mark.long
 def test_a_submission_that_never_arrived_is_sent(
     place: WorkingFolder, service: Service, url: str
 ) -> None:
@@ -121,6 +123,7 @@ def test_a_submission_that_never_arrived_is_sent(
     assert service.counting.submitted == {alpha: 1}
 
 
+@pytest.mark.long
 def test_an_intended_alpha_that_the_service_does_not_know_blocks_nothing(
     place: WorkingFolder, url: str
 ) -> None:
@@ -134,12 +137,15 @@ def test_an_intended_alpha_that_the_service_does_not_know_blocks_nothing(
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        "drop-after",
-        "500",
-        *(pytest.param(one, marks=pytest.mark.long) for one in ("drop-before", "truncated")),
-        pytest.param("not-json", marks=pytest.mark.long),
-    ],
+    one_in(
+        2,
+        [
+            "drop-after",
+            "500",
+            *(pytest.param(one, marks=pytest.mark.long) for one in ("drop-before", "truncated")),
+            pytest.param("not-json", marks=pytest.mark.long),
+        ],
+    ),
 )
 def test_a_lost_answer_to_a_submission_is_asked_for(
     place: WorkingFolder, service: Service, url: str, fault: str
@@ -181,6 +187,7 @@ def test_the_quota_of_the_service_ends_the_run(place: WorkingFolder, tmp_path: P
     assert "REGULAR_SUBMISSION" in outcome(report, refused)
 
 
+@pytest.mark.long
 def test_what_stays_behind_says_why(
     place: WorkingFolder, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,7 @@ while True:
 """
 """At every moment something is just becoming another program, and takes long where others work."""
 
-WAIT = 90.0
+WAIT = 300.0
 
 
 class Folder:
@@ -197,6 +197,7 @@ def test_a_signal_ends_everything(folder: Folder, number: int) -> None:
     ]
 
 
+@pytest.mark.long
 def test_of_many_that_start_at_once_one_supervises(folder: Folder) -> None:
     folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
     children = [folder.supervise("--no-session") for _ in range(4)]
@@ -220,6 +221,7 @@ def test_kill_9_of_the_main_process_leaves_nothing(folder: Folder) -> None:
     folder.ends_with_nothing_left()
 
 
+@pytest.mark.long
 def test_kill_9_of_guardian_and_core_at_once_is_cleaned_up_by_the_next_start(
     folder: Folder,
 ) -> None:
@@ -294,6 +296,7 @@ def test_output_is_kept_whole(folder: Folder) -> None:
     assert life["lines_not_stored"] + stored == 200_000 and stored >= 200
 
 
+@pytest.mark.long
 def test_ready_beats_probes_limits_and_patterns(folder: Folder) -> None:
     folder.write(
         """
@@ -448,6 +451,7 @@ def test_the_list_that_comes_along_can_be_started() -> None:
     assert "MISSING" not in done.stdout
 
 
+@pytest.mark.long
 def test_it_ends_when_whoever_started_it_is_gone(folder: Folder) -> None:
     folder.write("processes: [{name: tree, script: tree.py}]", tree=TREE)
     read, write = os.pipe()
@@ -542,6 +546,7 @@ def test_kills_at_random_moments_leave_nothing_and_lose_nothing(folder: Folder) 
     assert folder.rows("PRAGMA integrity_check")[0][0] == "ok"
 
 
+@pytest.mark.long
 def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
     folder.write("processes: [{name: a, script: tree.py}]", tree=TREE)
     folder.supervise()
@@ -565,7 +570,7 @@ def test_a_new_core_goes_on_with_what_was_reloaded(folder: Folder) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_ends_nothing_and_what_it_cost_is_told(folder: Folder) -> None:
     folder.write(
         """

@@ -39,6 +39,7 @@ def test_a_run_taken_for_dead_stops_and_says_why(
     assert 0 < place.finished() < 40, "it went on with what was not its own any more"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("in_groups", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_simulation_that_another_run_finished_is_left_alone(
     place: WorkingFolder, service: Service, url: str, in_groups: bool

@@ -150,6 +150,7 @@ def test_without_ensurepip_one_line_says_what_to_install(
         assert done.stderr.endswith(": sudo apt install python3-venv\n")
 
 
+@pytest.mark.long
 def test_a_failed_installation_ends_with_our_line_and_is_tried_again(checkout: Checkout) -> None:
     (checkout.folder / "requires.txt").write_text("Requires-Dist: no-such-distribution\n")
     for _ in range(2):

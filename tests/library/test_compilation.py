@@ -102,6 +102,7 @@ def test_a_second_checkout_finds_what_the_first_has_compiled(tmp_path: Path, cac
     ]
 
 
+@pytest.mark.long
 def test_a_version_that_differs_anywhere_is_compiled_beside_the_first(
     tmp_path: Path, caches: Path
 ) -> None:
@@ -174,6 +175,7 @@ print(len(failed), "failed")
 """
 
 
+@pytest.mark.long
 def test_several_threads_may_need_their_first_kernels_at_once() -> None:
     done = subprocess.run(
         [sys.executable, "-c", THREADS], cwd=ROOT, capture_output=True, text=True, check=True

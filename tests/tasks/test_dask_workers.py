@@ -98,7 +98,7 @@ async def test_workers_elsewhere_give_the_same_numbers_even_where_one_dies(
         assert await screened(tmp_path / "there", cluster.address) == here
         return
     assert await screened(tmp_path / "dying", cluster.address, cluster.kill_first) == here
-    assert cluster.workers[0].wait(30) == -signal.SIGKILL
+    assert cluster.workers[0].wait(300) == -signal.SIGKILL
 
 
 def test_a_scheduler_without_workers_is_refused(cluster: Cluster) -> None:
@@ -109,6 +109,7 @@ def test_a_scheduler_without_workers_is_refused(cluster: Cluster) -> None:
         pass
 
 
+@pytest.mark.long
 def test_a_worker_without_this_program_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "alphafoundry.py").write_text("raise ImportError('No module named alphafoundry')")
     cluster.add_worker(PYTHONPATH=str(tmp_path))
@@ -142,6 +143,7 @@ def change(checkout: Path) -> None:
         file.write("\n# changed\n")
 
 
+@pytest.mark.long
 def test_a_worker_of_another_version_is_refused_until_it_is_started_anew(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -264,6 +266,7 @@ async def test_a_workflow_has_the_same_numbers_on_workers_in_other_folders(
             assert "prefect.server" not in " ".join(child.cmdline())
 
 
+@pytest.mark.long
 async def test_workers_that_cannot_reach_the_api_are_refused_before_anything_runs(
     in_process: WorkingFolder, cluster: Cluster
 ) -> None:

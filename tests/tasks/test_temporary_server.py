@@ -117,6 +117,7 @@ def test_a_serving_server_ends_with_its_parent(tmp_path: Path) -> None:
         wait_until(lambda: not server.is_running(), what="the end of the server")
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_start_leaves_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

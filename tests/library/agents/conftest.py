@@ -1,4 +1,4 @@
-"""The process of the agents, forked with the imports done, which take it 3 s of processor time."""
+"""What desks of these tests do without: imports of a new process, and pictures of a report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from typing import Any
 import pytest
 
 from alphafoundry.agents import worker
+from alphafoundry.performance import page
 from tests.forked_commands import ForkedCommand
 from tests.working_folder import fork_server
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures out of a desk's report, 1.3 s each; the tests of performance draw them."""
+    monkeypatch.setattr(page, "draw_panels", lambda sheet: ["<svg></svg>", "<svg></svg>"])
+
+
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> list[ForkedCommand]:
-    """Let each `FloorWorker` fork its process; `test_worker.py` starts Python. Returns them all."""
+    """Let each `FloorWorker` fork its process with the imports done, which take it 3 s.
+
+    `test_worker.py` starts Python. Returns them all.
+    """
     started: list[ForkedCommand] = []
 
     def fork(

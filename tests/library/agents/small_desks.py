@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +22,8 @@ from alphafoundry.store import Store
 from alphafoundry.trading.portfolio import LiveStrategy
 from tests.library.agents.desks import hours_of
 from tests.library.trading.markets import DAYS, REVERSAL, market
+from tests.schedules import SCHEDULE, with_little_learning
 
-SCHEDULE = Path(__file__).resolve().parents[3] / "config" / "task_schedule.yaml"
 SETTINGS = {"sessions": 3, "cash": 1_000_000.0, "seed": 3}
 
 
@@ -34,9 +35,12 @@ def small_panel(last: str = "2024-03-15", **given: Any) -> Panel:
 
 
 @functools.cache
-def shipped_schedule() -> Schedule:
-    """Return the project's schedule."""
-    return checked_schedule(SCHEDULE)
+def quick_schedule() -> Schedule:
+    """Return the project's schedule, whose models learn little."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, SCHEDULE.name)
+        path.write_text(with_little_learning(SCHEDULE.read_text("utf-8")), encoding="utf-8")
+        return checked_schedule(path)
 
 
 @contextlib.contextmanager
@@ -54,7 +58,7 @@ def small_desk(
     strategies: Sequence[LiveStrategy] | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Iterator[DeskSimulation]:
-    plan = schedule or shipped_schedule()
+    plan = schedule or quick_schedule()
     hours, days = sessions_of(panel, "XNYS", sessions)
     known = days[0].day - timedelta(days=30)
     traded = strategies or [
@@ -106,8 +110,8 @@ class SkippingClock(ReplayClock):
 
 
 def patient_schedule(folder: Path) -> Schedule:
-    """Return the project's schedule, for which no host is too busy: a test runs on any."""
-    text = SCHEDULE.read_text(encoding="utf-8")
+    """Return the quick schedule, for which no host is too busy: a test runs on any."""
+    text = with_little_learning(SCHEDULE.read_text(encoding="utf-8"))
     busy = "{cpu: 80, memory: 85, disk: 90}"
     assert busy in text
     path = folder / "task_schedule.yaml"

@@ -29,6 +29,7 @@ from tests.library.agents.desks import (
     schedule_of,
     stored_book,
 )
+from tests.property_tests import examples
 
 HOURS = hours_of("2024-03-01", "2024-03-31")
 NOON = at("2024-03-08T17:00:00")
@@ -447,7 +448,7 @@ CHAIN = """
 """
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     faults=st.lists(
         st.tuples(

@@ -19,6 +19,7 @@ from alphafoundry.agents.simulator import Simulator
 from alphafoundry.agents.snapshot import Facts, Snapshot
 from alphafoundry.errors import MarketError
 from tests.library.agents.desks import at, hours_of, schedule_of
+from tests.property_tests import examples
 
 HOURS = hours_of("2024-03-01", "2024-03-20")
 NOON = at("2024-03-08T17:00:00")
@@ -192,7 +193,7 @@ NAMES = ("meta", "sync", "risk", "trade", "tell", "night", "early")
 MINUTES = st.integers(0, 36 * 60)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     changes=st.lists(
         st.tuples(

@@ -83,6 +83,7 @@ def test_what_is_not_installed_is_left_out_and_told(tmp_path, monkeypatch):
         assert "EXTRAS=deep" in told[f"tasks.model_innovation.parameters.model_types: {kind}"]
 
 
+@pytest.mark.long
 def test_a_network_in_the_shadow_foretells_new_days_as_it_would_foretell_all(tmp_path):
     pytest.importorskip("autograd", reason="networks learn by the extra deep")
     with research_floor(tmp_path, small_panel(effect=0.4)) as floor:
@@ -160,6 +161,7 @@ def test_the_champion_s_forecasts_incubate_trade_and_end_with_it(tmp_path):
         assert row.state == "retired" and row.reason.startswith("its model: CUSUM")
 
 
+@pytest.mark.long
 def test_a_champion_that_is_brought_back_wins_by_new_days_and_incubates_again(tmp_path):
     days = [one.day for one in hours_of("2021-06-01", "2024-03-15").sessions[-520:]]
     panel = market(days=520, dates=np.array(days, dtype="datetime64[D]"), effect=0.4)

@@ -108,6 +108,7 @@ def test_other_processes_know_what_a_desk_began_with(tmp_path):
             assert floor.began_with == 1_000_000.0
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("forked_workers")
 def test_what_others_did_is_taken_back_and_told(tmp_path):
     panel = small_panel()

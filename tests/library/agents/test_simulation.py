@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from alphafoundry.agents.desk_account import open_paper_account
 from alphafoundry.agents.report import DeskReport
-from alphafoundry.agents.schedule_check import checked_schedule
 from alphafoundry.agents.simulation import DeskSimulation, sessions_of
 from alphafoundry.agents.status import desk_status, why
 from alphafoundry.errors import FoundryError
@@ -35,8 +34,8 @@ from alphafoundry.store.desk_tables import (
 )
 from alphafoundry.store.performance import read_explanations, read_performance
 from alphafoundry.trading.portfolio import LiveStrategy
+from tests.library.agents.small_desks import quick_schedule
 
-SCHEDULE = Path(__file__).resolve().parents[3] / "config" / "task_schedule.yaml"
 SESSIONS = 2
 NAMES = {
     *("id", "desk", "desk_id", "order_id", "entry_id", "client_order_id"),
@@ -52,7 +51,7 @@ def panel(market_cache):
 def simulated(
     store: Store, panel, name: str, home: Path, *, alone: bool = False, workers: int = 1
 ) -> tuple[DeskSimulation, DeskReport]:
-    schedule = checked_schedule(SCHEDULE)
+    schedule = quick_schedule()
     hours, days = sessions_of(panel, "XNYS", SESSIONS)
     strategy = LiveStrategy(
         alpha_id="reversal",

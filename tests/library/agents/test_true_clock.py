@@ -36,9 +36,10 @@ from alphafoundry.store.agents import read_agent_desk, read_ticks
 from alphafoundry.trading import read_orders
 from alphafoundry.trading.portfolio import LiveStrategy
 from tests.library.agents.research_floor import research_floor
-from tests.library.agents.small_desks import SCHEDULE, SkippingClock
+from tests.library.agents.small_desks import SkippingClock
 from tests.library.trading.alpaca_server import EASTERN, KEY, NUMBER, SECRET, Alpaca, serving
 from tests.library.trading.markets import REVERSAL, market
+from tests.schedules import SCHEDULE, with_little_learning
 
 LAST = date(2024, 3, 15)
 
@@ -77,7 +78,7 @@ def alpaca_of(panel: Panel, now: Any) -> Alpaca:
 
 def patient(folder: Path) -> Schedule:
     """Return the project's schedule for a folder of Alpaca, and for a host however busy."""
-    text = SCHEDULE.read_text(encoding="utf-8")
+    text = with_little_learning(SCHEDULE.read_text(encoding="utf-8"))
     busy = "{cpu: 80, memory: 85, disk: 90}"
     assert busy in text
     path = folder / "task_schedule.yaml"

@@ -81,7 +81,7 @@ async def test_the_others_wait_for_the_probe_of_a_circuit() -> None:
     endpoint = ModelEndpoint(Provider(failures=6), circuit=circuit)
     run, kept = a_run(endpoint)
     models = assign([f"m{number}" for number in range(6)], describe_ticker("AAPL"))
-    asking = Asking(run, models, deadline=time.monotonic() + 30)
+    asking = Asking(run, models, deadline=time.monotonic() + 300)
     await asking.in_lanes(partial(asking.one, ask=ask), cap=6)
     assert circuit.opened == 1
     assert {one.model: one.status for one in kept} == {one.model: "ready" for one in models}
@@ -90,7 +90,7 @@ async def test_the_others_wait_for_the_probe_of_a_circuit() -> None:
 async def test_an_answer_that_has_come_is_kept_by_a_run_that_ends() -> None:
     run, kept = a_run(ModelEndpoint(Provider(failures=0)))
     (one,) = assign(["m"], describe_ticker("AAPL"))
-    asking = Asking(run, [one], deadline=time.monotonic() + 60)
+    asking = Asking(run, [one], deadline=time.monotonic() + 300)
     answered = asyncio.Event()
 
     async def ask(asking: Asking, one: Assignment) -> Completion:
@@ -116,8 +116,8 @@ async def test_nobody_waits_for_prefect_once_every_answer_is_kept() -> None:
         await slot_is_free.wait()
         return completion
 
-    asking = Asking(run, models, deadline=time.monotonic() + 60)
-    left = await asyncio.wait_for(asking.in_lanes(partial(asking.one, ask=ask), cap=6), 30)
+    asking = Asking(run, models, deadline=time.monotonic() + 300)
+    left = await asyncio.wait_for(asking.in_lanes(partial(asking.one, ask=ask), cap=6), 300)
     assert sorted(written.model for written in kept) == ["a", "b"]
     assert len(left) == 2 and not any(lane.done() for lane in left)
     slot_is_free.set()
@@ -176,7 +176,7 @@ async def test_a_refused_program_is_asked_for_again_within_its_slot(
     run, kept = a_run(ModelEndpoint(provider))
     run.settings = FoundrySettings()
     (one,) = assign(["m"], describe_ticker("AAPL"))
-    asking = Asking(run, [one], deadline=time.monotonic() + 60)
+    asking = Asking(run, [one], deadline=time.monotonic() + 300)
     await asking.in_lanes(partial(asking.one, ask=Asking.send), cap=6)
     assert [(each.status, each.requests) for each in kept] == [(status, sent)]
     assert provider.asked == sent
@@ -193,6 +193,6 @@ async def test_a_refused_program_is_kept_where_no_time_is_left() -> None:
         asking.deadline = 0.0
         return completion
 
-    asking = Asking(run, [one], deadline=time.monotonic() + 60)
+    asking = Asking(run, [one], deadline=time.monotonic() + 300)
     await asking.in_lanes(partial(asking.one, ask=ask), cap=6)
     assert [each.status for each in kept] == ["refused"]

@@ -161,7 +161,7 @@ PROSE = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(PROSE, PROSE)
 def test_prose_around_a_fence_changes_nothing(before: str, after: str) -> None:
     answer = f"{before}\n```python\n{CODE}```\n{after}"

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -426,7 +427,8 @@ def test_the_name_of_the_benchmark_is_no_name_of_a_model(name: str) -> None:
 async def test_a_dead_endpoint_is_probed_before_models_are_given_up(server: ChatServer) -> None:
     models = [f"m{number}" for number in range(6)]
     for model in models[:3]:
-        server.script(model, problem(500))
+        # None is asked again before all three have failed.
+        server.script(model, replace(problem(500), after=3))
     circuit = CircuitBreaker(failures=3, rest=0.2)
     endpoint = ModelEndpoint(
         OpenAICompatible(server.url), circuit=circuit, concurrency=AdaptiveConcurrency(3)

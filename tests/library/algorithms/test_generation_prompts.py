@@ -29,6 +29,7 @@ from alphafoundry.llm import Sampling
 from alphafoundry.market import Panel, load_market
 from alphafoundry.settings import AlgorithmsSettings, FoundrySettings
 from tests.library.llm.chat_server import PROGRAM
+from tests.property_tests import examples
 
 NOTE = MarketNote("- nothing is known")
 
@@ -110,7 +111,7 @@ def test_the_version_names_the_content_of_the_templates() -> None:
     assert build_prompt("a", NOTE).version == prompt_version()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.text(min_size=1, max_size=30), st.integers(0, 5), st.integers(0, 3))
 def test_every_template_passes_the_check(name: str, occurrence: int, seed: int) -> None:
     directives = directives_for(name, occurrence=occurrence, seed=seed)

@@ -15,6 +15,7 @@ from alphafoundry.algorithms.leader_board import RaceResult
 from alphafoundry.algorithms.sandbox import Sandbox, SandboxLimits
 from tests.library.algorithms.bars import rising_bars, walking_bars
 from tests.library.algorithms.hostile import ESCAPES, GREEDY, REACH, in_call
+from tests.some_cases import one_in
 
 TIGHT = Sandbox(SandboxLimits(call_seconds=0.5, load_seconds=0.5, grace_seconds=0.5))
 """For what never ends."""
@@ -55,7 +56,7 @@ def races(tmp_path_factory: pytest.TempPathFactory) -> tuple[RaceResult, RaceRes
     )
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", one_in(4, HOSTILE))
 def test_hostile_code_is_out_and_reported(races: tuple[RaceResult, RaceResult], name: str) -> None:
     (failure,) = [each for raced in races for each in raced.failures if each.name == name]
     assert failure.kind in HOSTILE[name][1], str(failure)

@@ -12,6 +12,7 @@ from alphafoundry.algorithms.contract import AlgorithmFailed, RefusedCode
 from alphafoundry.algorithms.sandbox import Sandbox
 from tests.library.algorithms.bars import rising_bars
 from tests.library.algorithms.hostile import SIGNATURE
+from tests.some_cases import one_in
 
 DAYS = 12
 
@@ -130,7 +131,7 @@ ATTEMPTS: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("name", ATTEMPTS)
+@pytest.mark.parametrize("name", one_in(4, ATTEMPTS))
 def test_an_attempt_reaches_nothing(name: str) -> None:
     with pytest.raises((RefusedCode, AlgorithmFailed)) as caught:
         Sandbox().smoke(ATTEMPTS[name], rising_bars("A", DAYS))

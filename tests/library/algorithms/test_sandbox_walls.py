@@ -16,6 +16,7 @@ from alphafoundry.algorithms.leader_board import missing_wall
 from alphafoundry.algorithms.sandbox import Sandbox
 from alphafoundry.algorithms.sandbox_child_seccomp import SYSTEMS, filter_program
 from tests.library.algorithms.hostile import in_call
+from tests.some_cases import one_in
 from tests.working_folder import wait_until
 
 linux = pytest.mark.skipif(
@@ -101,7 +102,7 @@ def behind_the_filter() -> dict[str, tuple[int, str]]:
 
 
 @linux
-@pytest.mark.parametrize("name", KILLED)
+@pytest.mark.parametrize("name", one_in(4, KILLED))
 def test_the_filter_kills(behind_the_filter: dict[str, tuple[int, str]], name: str) -> None:
     assert behind_the_filter[name] == (-signal.SIGSYS, "before ")
 
@@ -148,6 +149,7 @@ def run_with_walls(folder: Path, *, before: str = "", after: str) -> list[str]:
     return done.stdout.decode().splitlines()
 
 
+@pytest.mark.long
 def test_a_machine_without_the_filter_says_so_and_still_refuses(tmp_path: Path) -> None:
     stand, refused = run_with_walls(tmp_path, before="seccomp.SYSTEMS.clear()", after="os.fork()")
     assert "seccomp" not in stand
@@ -182,6 +184,7 @@ except OSError as error:
     assert said[-2].startswith("no new file")
 
 
+@pytest.mark.long
 @linux
 def test_threads_that_already_run_are_behind_the_filter(tmp_path: Path) -> None:
     before = """
@@ -194,6 +197,7 @@ sys.addaudithook = lambda hook: None
     assert "seccomp" in stand
 
 
+@pytest.mark.long
 @linux
 def test_without_filter_and_hook_there_is_no_network(tmp_path: Path) -> None:
     before = (

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from alphafoundry.algorithms.contract import RefusedCode
 from alphafoundry.algorithms.validation import MOST_BYTES, validate
 from tests.library.algorithms.hostile import ESCAPES, in_call
+from tests.property_tests import examples
 
 SIMPLE = "def execute_trade(ticker, cash_balance, shares_held):\n"
 HOLD = "    return 'BUY' if cash_balance else 'SELL'\n"
@@ -221,7 +222,7 @@ def test_a_refusal_survives_a_process_pool() -> None:
     assert (copy.line, copy.reason) == (1, caught.value.reason)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_passed_or_refused(text: str) -> None:
     for source in (text, simple(text.replace("\n", " ")), in_call(repr(text), before="")):

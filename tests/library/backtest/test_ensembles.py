@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.backtest import EnsembleConstraints, metrics_of, optimise_weights
 from alphafoundry.errors import BacktestError, InfeasibleEnsemble
+from tests.property_tests import examples
 
 OBJECTIVES = ("sharpe", "sortino", "calmar", "cvar")
 
@@ -47,7 +48,7 @@ def test_no_random_weights_do_better(objective: str) -> None:
             assert value(returns, other, objective) <= best + 1e-5 * abs(best)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     objective=st.sampled_from(OBJECTIVES),

@@ -11,6 +11,7 @@ from alphafoundry.backtest import Costs, Execution, Sizing, backtest_signals
 from alphafoundry.errors import BacktestError
 from tests.library.backtest.markets import bars_of, made_bars
 from tests.library.backtest.reference import account
+from tests.property_tests import examples
 
 NO_COSTS = Costs(commission_per_share=0.0, slippage_bps=0.0)
 
@@ -26,7 +27,7 @@ def some_signals(seed: int, shape: tuple[int, int], kind: str) -> np.ndarray:
     return values
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     kind=st.sampled_from(["sides", "levels"]),

@@ -15,6 +15,7 @@ from alphafoundry.backtest.trials import Desk
 from alphafoundry.errors import BacktestError
 from tests.library.backtest.markets import bars_of, made_bars
 from tests.library.backtest.test_portfolio import NO_COSTS, some_signals
+from tests.property_tests import examples
 
 
 class Book:
@@ -185,7 +186,7 @@ def with_opens(bars: Bars, seed: int) -> Bars:
     return replace(bars, open=open_, high=high, low=low)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(160), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     kind=st.sampled_from(["sides", "levels"]),

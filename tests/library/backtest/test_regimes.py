@@ -25,6 +25,7 @@ from alphafoundry.backtest import (
 )
 from alphafoundry.errors import BacktestError
 from tests.library.backtest.markets import bars_of, made_bars, with_other_future
+from tests.property_tests import examples
 
 CALM, WILD = 0.005, 0.03
 
@@ -70,7 +71,7 @@ def test_a_market_of_two_volatilities_is_told_apart(classifier: str) -> None:
 
 
 @pytest.mark.parametrize("classifier", ["hmm", "rules"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(34), deadline=None)
 @given(last_known=st.integers(330, 580), seed=st.integers(0, 100))
 def test_another_future_changes_neither_the_fit_nor_a_label(
     classifier: str, last_known: int, seed: int

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 from alphafoundry.backtest import SignalStore, expression_strategy, signals_of, strategy_named
 from alphafoundry.errors import BacktestError
 from tests.library.backtest.markets import made_bars
+from tests.property_tests import examples
 
 KEY = "0123456789abcdef"
 CROSS = strategy_named("moving_average_cross")
@@ -28,7 +29,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> SignalStore:
     return SignalStore(tmp_path_factory.mktemp("signals"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     signals=arrays.arrays(
         np.float64,

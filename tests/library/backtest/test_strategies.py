@@ -26,6 +26,8 @@ from alphafoundry.backtest import (
 )
 from alphafoundry.errors import BacktestError, ExpressionError, UnknownStrategy, WrongParameter
 from tests.library.backtest.markets import bars_of, made_bars, with_other_future
+from tests.property_tests import examples
+from tests.some_cases import one_in
 
 SHORT: dict[str, dict[str, object]] = {
     "moving_average_cross": {"fast": 4, "slow": 15},
@@ -207,8 +209,10 @@ def test_pairs_trade_both_sides_of_the_ratio() -> None:
     np.testing.assert_array_equal(found[:, 4], 0.0)
 
 
-@pytest.mark.parametrize(("strategy", "values"), CASES, ids=lambda item: getattr(item, "name", ""))
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize(
+    ("strategy", "values"), one_in(3, CASES), ids=lambda item: getattr(item, "name", "")
+)
+@settings(max_examples=examples(50), deadline=None)
 @given(seed=st.integers(0, 1000), last_known=st.integers(1, 98), gaps=st.sampled_from([0.0, 0.05]))
 def test_another_future_changes_no_signal_and_no_return(
     strategy: Strategy, values: dict[str, object], seed: int, last_known: int, gaps: float
@@ -283,7 +287,7 @@ def test_a_cross_section_is_neutral_and_scaled_to_its_largest() -> None:
     np.testing.assert_allclose(found, away / np.abs(away).max(axis=1, keepdims=True), atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(value=st.floats(-1e6, 1e6))
 def test_a_number_in_a_template_is_evaluated_as_it_is(value: float) -> None:
     bars = made_bars(4, days=3, instruments=2)

@@ -99,7 +99,7 @@ def test_a_port_in_use_and_a_state_that_is_no_database(tmp_path: Path, market: P
 def test_ctrl_c_ends_quietly(tmp_path: Path, market: Path) -> None:
     with running(market, tmp_path) as (process, _):
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     assert (tmp_path / "errors").read_text() == ""
 
 
@@ -114,13 +114,13 @@ async def test_a_kill_loses_nothing_that_was_finished(tmp_path: Path, market: Pa
             dates, dollars = await client.daily_pnl(alpha)
             assert (await client.submit(alpha)).status == "accepted"
         process.kill()
-        process.wait(60)
+        process.wait(300)
     with running(market, tmp_path, "--simulation-seconds", "60") as (process, url):
         async with BrainClient(url) as client:
             lost = await client.post_simulation(OTHER_GOOD, settings)
             assert not (await client.get_simulation(lost)).finished
         process.kill()
-        process.wait(60)
+        process.wait(300)
     with running(market, tmp_path) as (_, url):
         async with BrainClient(url) as client:
             path = finished.split("/", 3)[-1]

@@ -64,7 +64,7 @@ async def test_the_steps_of_a_submission(make_app: Callable[..., FastAPI]) -> No
         looking = await http.get(path)
         assert looking.status_code == 200 and "retry-after" in looking.headers
         assert not looking.content
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while (done := await http.get(path)).status_code == 200:
                 await asyncio.sleep(0.05)
         assert done.status_code == 404 and not done.content and "retry-after" not in done.headers

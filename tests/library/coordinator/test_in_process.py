@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +20,10 @@ from alphafoundry.coordinator import run_workflow
 from alphafoundry.coordinator.reproducibility import compare
 from alphafoundry.errors import ConfigurationError, PhaseFailed
 from tests.library.coordinator.conftest import keep_prices
-from tests.working_folder import ROOT
+from tests.piped_commands import PROGRAM as TEXTS
+from tests.piped_commands import PipedCommand
+from tests.some_cases import one_in
+from tests.working_folder import TIMEOUT, wait_until
 
 DOCUMENT: Mapping[str, Any] = {
     "name": "mine",
@@ -97,7 +96,7 @@ def test_the_document_of_the_folder_runs_again() -> None:
     assert all(phase.restored for phase in again.phases)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"outputs": {}}', '{"results": 3}'])
+@pytest.mark.parametrize("content", one_in(5, ["", "{", "[]", '{"outputs": {}}', '{"results": 3}']))
 def test_checkpoints_that_cannot_be_read_are_made_again(content: str, place: Path) -> None:
     first = results(run_workflow(DOCUMENT).folder)
     kept = list((place / "home" / "coordinator" / "checkpoints").iterdir())
@@ -129,55 +128,54 @@ def test_a_phase_that_fails_says_why() -> None:
 
 
 PROGRAM = """
-    import sys
-    from alphafoundry.coordinator import run_workflow
-    document = {
-        "data": {"market": "prices.csv"},
-        "workflow": {"execution_mode": "TRADITIONAL"},
-        "strategies": [{"type": "tests.own_strategies:SLOW", "params": {"seconds": 0.15},
-                        "parameters": {"lookback": {"min": 2, "max": 31, "step": 1}}}],
-        "infrastructure": {"batch_size": 3},
-        "reporting": {"plots": False},
-        "phases": [{"name": "search", "type": "optimization"}],
-    }
-    if __name__ == "__main__":
-        report = run_workflow(document)
-        assert not any(name.partition(".")[0] == "prefect" for name in sys.modules)
-        print(report.trials)
-    """
+import sys
+from alphafoundry.coordinator import run_workflow
+document = {
+    "data": {"market": "prices.csv"},
+    "workflow": {"execution_mode": "TRADITIONAL"},
+    "strategies": [{"type": "tests.own_strategies:SLOW", "params": {"seconds": 0.15},
+                    "parameters": {"lookback": {"min": 2, "max": 31, "step": 1}}}],
+    "infrastructure": {"batch_size": 3},
+    "reporting": {"plots": False},
+    "phases": [{"name": "search", "type": "optimization"}],
+}
+if __name__ == "__main__":
+    print(run_workflow(document, task_runner=sys.argv[1]).trials)
+"""
 
 
-def test_interrupted_it_goes_on_where_it_was(place: Path) -> None:
+@pytest.mark.parametrize(
+    "runner", ["in_process", pytest.param("processes", marks=pytest.mark.long)]
+)
+def test_interrupted_it_goes_on_where_it_was(
+    place: Path, runner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C in the middle: what had finished is not done again."""
-    program = place / "program.py"
-    program.write_text(textwrap.dedent(PROGRAM))
-    log = place / "calls.log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OWN_STRATEGY_LOG": str(log)}
+    log, errors = place / "calls.log", place / "errors.txt"
+    monkeypatch.setenv("OWN_STRATEGY_LOG", str(log))
     kept = place / "home" / "coordinator" / "checkpoints"
 
-    def started() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(program)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    @contextlib.contextmanager
+    def started() -> Iterator[PipedCommand]:
+        with (
+            errors.open("w") as file,
+            PipedCommand(TEXTS, [PROGRAM, runner], stderr=file.fileno()) as process,
+        ):
+            yield process
+
+    def has_a_checkpoint() -> bool:
+        return process.poll() is not None or (kept.is_dir() and any(kept.iterdir()))
 
     with started() as process:
-        deadline = time.monotonic() + 120
-        while not (kept.is_dir() and any(kept.iterdir())) and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            time.sleep(0.01)
+        wait_until(has_a_checkpoint, what="a checkpoint")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert "KeyboardInterrupt" in said
+        assert process.wait(TIMEOUT) != 0, "it ended before a checkpoint was seen"
+    assert "KeyboardInterrupt" in errors.read_text()
     done = 3 * len(list(kept.iterdir()))
     assert 0 < done < 30
     with started() as process:
-        printed, said = process.communicate(timeout=120)
-    assert (process.returncode, printed) == (0, "30\n"), said
+        printed = process.communicate()
+    assert (process.wait(), printed) == (0, "30\n"), errors.read_text()
     assert len(log.read_text().splitlines()) <= 30 + 3
 
 

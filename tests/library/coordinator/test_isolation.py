@@ -20,6 +20,7 @@ from alphafoundry.coordinator.isolation import Failure, TrialFailed, carry_out
 from alphafoundry.coordinator.worker_pool import WorkerPool
 from alphafoundry.errors import PhaseFailed
 from tests.own_strategies import KINDS
+from tests.some_cases import one_in
 
 CROSS = {"type": "moving_average_cross", "template": None, "defaults": []}
 OWN = {"type": "tests.own_strategies:MISBEHAVING", "template": None, "defaults": []}
@@ -138,6 +139,7 @@ def test_a_worker_of_other_code_gives_no_numbers_and_blames_no_trial(setting: Se
     assert asked == [(0, 1)]
 
 
+@pytest.mark.long
 def test_the_time_of_a_trial_is_not_that_of_its_batch(setting: Setting) -> None:
     """Eight trials of half a second end well with 2.5 s for each."""
     slow = {"type": "tests.own_strategies:SLOW", "template": None, "defaults": []}
@@ -195,6 +197,7 @@ def test_nobody_is_lost_however_the_suspect_is_told(bad: list[int], known: bool)
     assert outcome.results == expected
 
 
+@pytest.mark.long
 def test_processor_time_is_limited(setting: Setting) -> None:
     spinning = {
         "type": "tests.library.coordinator.test_isolation:SPIN",
@@ -222,7 +225,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(name)
 
 
-@pytest.mark.parametrize("kind", ["trials", "signals"])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", one_in(2, ["trials", "signals"]))
 def test_a_full_disk_is_no_fault_of_a_trial(setting: Setting, kind: str) -> None:
     """A file where the folder should be stands for a disk that takes nothing."""
     Path(setting.returns if kind == "trials" else setting.signals).write_text("")

@@ -91,6 +91,7 @@ def test_a_search_for_two_objectives_keeps_its_front(place: Path) -> None:
     assert study.best_trials
 
 
+@pytest.mark.long
 def test_hopeless_trials_are_measured_on_the_first_days_only(place: Path) -> None:
     document = {
         **DOCUMENT,

@@ -74,6 +74,7 @@ def test_it_runs_and_is_kept(module: Callable[..., str]) -> None:
     assert [phase.restored for phase in again.phases] == [True, True]
 
 
+@pytest.mark.long
 def test_its_source_is_part_of_its_checkpoint(tmp_path: Path, module: Callable[..., str]) -> None:
     program = """
         import sys

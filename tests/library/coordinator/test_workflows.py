@@ -128,6 +128,7 @@ def test_trials_have_seeds_of_their_own() -> None:
     assert not set(seeds) & {trial["parameters"]["seed"] for trial in second}
 
 
+@pytest.mark.long
 def test_daily_returns_that_are_cut_short_are_made_again(home: Path) -> None:
     """Files that are there and not whole: the batches are done again, the numbers stay."""
     first = results(run(FOUR_PHASES))

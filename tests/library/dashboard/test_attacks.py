@@ -225,6 +225,7 @@ def served(application: object, port: int = 0, **options: Any) -> Iterator[int]:
         thread.join(20)
 
 
+@pytest.mark.long
 def test_two_hundred_connections_that_say_little_hold_nobody_up(
     sources: Sources, access: Access
 ) -> None:

@@ -117,7 +117,9 @@ def walk(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [("light", NARROW), ("dark", WIDE)])
+@pytest.mark.parametrize(
+    "how", [("light", NARROW), pytest.param(("dark", WIDE), marks=pytest.mark.long)]
+)
 def test_some_pages(
     sources: Sources, tmp_path: Path, browser: Any, axe: str, how: tuple[str, int]
 ) -> None:
@@ -236,7 +238,7 @@ def sample(sources: Sources, *ago: float) -> None:
             )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_chart_of_one_point_says_its_value_and_is_drawn_when_there_are_more(
     sources: Sources, tmp_path: Path, browser: Any
 ) -> None:

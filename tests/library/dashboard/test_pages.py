@@ -128,6 +128,7 @@ async def test_pages_are_whole_name_what_is_generated_and_run_nothing_from_outsi
         assert 'lang="en"' in answer.text
 
 
+@pytest.mark.long
 async def test_every_page_works_on_postgresql(
     postgres: PostgresServer, tmp_path: Path, prefect: PrefectOfTests
 ) -> None:

@@ -29,6 +29,7 @@ from alphafoundry.evidence import deflated_sharpe_ratio, moments, null_deviation
 from alphafoundry.finance.statistics import metrics_of
 from alphafoundry.store import DailyPnl
 from tests.library.dashboard.rows import BAD
+from tests.property_tests import examples
 
 
 def test_pages_hold_every_row_once(sources: Sources) -> None:
@@ -93,7 +94,7 @@ async def test_a_spreadsheet_calculates_nothing(
     assert exact["alpha5"] == BAD
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3), st.integers(50, 400), st.integers(0, 9))
 def test_thinning_keeps_extremes_and_order(count: int, series: int, width: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -115,7 +116,7 @@ def test_a_chart_of_gaps_is_thinned() -> None:
     assert chart.to_json()["series"][0]["values"][0] is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_indented(text: str) -> None:
     shown = indented(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -24,6 +25,8 @@ NOTHING = (
     *("x\r\nSet-Cookie: a=b", "'; DROP TABLE alphas; --", "{id}", "a~b", "risk_management@never"),
     *("risk_management@0001-01-01T00:00+14:00", "risk_management@2024-01-05T15:40"),
 )
+SOME = ("nobody", "-1", "\x00", "../..", "<script>alert(1)", "risk_management@never")
+"""One of each kind, for `make test`."""
 ROUTES = [one for page in PAGES for one in page.router.routes if isinstance(one, APIRoute)]
 OF_NAMES = (
     *(route.path for route in ROUTES if "{" in route.path and "GET" in route.methods),
@@ -37,6 +40,9 @@ OF_QUERIES = (
     *("/start?deployment={}", "/api/charts/pnl?service={}&id={}", "/api/charts/compared?a={}"),
     *("/charts/pnl?service={}&id={}", "/api/charts/equity?run={}", "/api/charts/resources?run={}"),
     *("/api/charts/worth?desk={}", "/api/charts/memory?name={}", "/charts/health?name={}"),
+)
+each_name = pytest.mark.parametrize(
+    "nothing", [SOME, pytest.param(NOTHING, marks=pytest.mark.long)], ids=["some", "all"]
 )
 FIELDS = ("service", "id", "desk", "agent", "reason", "hours", "deployment", "parameters", "tags")
 QUERIES = ("service", "id", "desk", "what", "a", "name", "run", "hours", "width", "q", "code")
@@ -54,23 +60,30 @@ async def told(client: httpx.AsyncClient, address: str) -> None:
         assert "<script>alert" not in answer.text
 
 
-async def test_what_is_not_there_is_told_on_a_plain_page(client: httpx.AsyncClient) -> None:
-    for one in NOTHING:
+@each_name
+async def test_what_is_not_there_is_told_on_a_plain_page(
+    client: httpx.AsyncClient, nothing: Sequence[str]
+) -> None:
+    for one in nothing:
         for address in (*OF_NAMES, *OF_QUERIES):
             await told(client, re.sub(r"\{\w*\}", quote(one, safe=""), address))
 
 
-async def test_no_address_is_a_fault(client: httpx.AsyncClient) -> None:
+@each_name
+async def test_no_address_is_a_fault(client: httpx.AsyncClient, nothing: Sequence[str]) -> None:
     addresses = [re.sub(r"\{\w*\}", "1", route.path) for route in ROUTES if "GET" in route.methods]
-    for one in ("", *NOTHING):
+    for one in ("", *nothing):
         query = urlencode(dict.fromkeys(QUERIES, one))
         for address in (*addresses, *(f"/charts/{name}" for name in CHARTS), "/enter"):
             answer = await client.get(f"{address}?{query}")
             assert answer.status_code < 500, (address, one[:50])
 
 
-async def test_no_form_about_nothing_is_a_fault(client: httpx.AsyncClient, access: Access) -> None:
-    for one in NOTHING:
+@each_name
+async def test_no_form_about_nothing_is_a_fault(
+    client: httpx.AsyncClient, access: Access, nothing: Sequence[str]
+) -> None:
+    for one in nothing:
         for route in ROUTES:
             if "POST" not in route.methods:
                 continue
@@ -92,6 +105,6 @@ async def test_what_is_not_there_is_no_fault_of_postgresql(
         transport = httpx.ASGITransport(create_application(sources, access))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
             await client.get("/enter", params={"code": access.code()})
-            await test_what_is_not_there_is_told_on_a_plain_page(client)
-            await test_no_form_about_nothing_is_a_fault(client, access)
+            await test_what_is_not_there_is_told_on_a_plain_page(client, NOTHING)
+            await test_no_form_about_nothing_is_a_fault(client, access, NOTHING)
         sources.close()

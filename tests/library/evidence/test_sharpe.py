@@ -81,6 +81,7 @@ def test_one_trial_needs_no_deflation_and_two_are_known() -> None:
     assert deflated_sharpe_ratio(found, trials=1) == probabilistic_sharpe_ratio(found)
 
 
+@pytest.mark.long
 def test_the_luck_line_is_what_searches_of_noise_find() -> None:
     generator = np.random.default_rng(1)
     days, trials = 400, 60

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from alphafoundry.evidence import shrunk_sharpe_ratios
 from alphafoundry.evidence.shrinkage import SPREADS
+from tests.property_tests import examples
+from tests.some_cases import one_in
 
 PERIODS = 252.0
 
@@ -33,7 +35,7 @@ def drawn(
     return observed, true, np.corrcoef(pnl, rowvar=False)
 
 
-@pytest.mark.parametrize("strength", [0.25, 1.0])
+@pytest.mark.parametrize("strength", one_in(2, [0.25, 1.0]))
 def test_what_is_expected_is_nearer_to_the_truth_and_of_its_size(strength: float) -> None:
     raw, shrunk, sizes = [], [], []
     for seed in range(40):
@@ -95,7 +97,7 @@ def test_a_trial_that_is_told_twice_counts_as_one() -> None:
     assert two.sharpe[:10] == pytest.approx(one.sharpe, abs=0.25 * np.abs(one.sharpe).max())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10_000), trials=st.integers(1, 30))
 def test_turning_and_reordering_trials_turns_and_reorders_what_is_expected(
     seed: int, trials: int

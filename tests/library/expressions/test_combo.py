@@ -18,6 +18,8 @@ from alphafoundry.expressions import OPERATORS, check, combo, evaluate, parse
 from alphafoundry.expressions.combo import check_combo, evaluate_combo, needs_statistics
 from alphafoundry.expressions.operators.combination import STATISTICS
 from alphafoundry.expressions.warm_up import example
+from tests.property_tests import examples
+from tests.some_cases import one_in
 
 NAN = math.nan
 DAYS, ALPHAS = 40, 5
@@ -64,7 +66,7 @@ def test_a_statistic_is_chosen_with_a_point_also_of_a_variable(name: str) -> Non
     np.testing.assert_array_equal(run(f'generate_stats(alpha, statistic="{name}")'), expected)
 
 
-@pytest.mark.parametrize("text", OFFICIAL)
+@pytest.mark.parametrize("text", one_in(3, OFFICIAL))
 def test_the_canonical_text_of_a_combo_reads_back_as_itself(text: str) -> None:
     canonical = parse(text).canonical
     assert parse(canonical).canonical == canonical
@@ -191,7 +193,7 @@ ROWS = arrays(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(ROWS)
 def test_reductions_leave_out_nan_and_agree_with_plain_python(rows: np.ndarray) -> None:
     alphas = Random()

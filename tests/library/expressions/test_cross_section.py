@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from alphafoundry.expressions import Evaluator
 from tests.library.expressions import reference as ref
+from tests.property_tests import examples
 
 NAN = np.nan
 VALUES = st.one_of(
@@ -27,7 +28,7 @@ DAYS = st.integers(1, 12).flatmap(
         arrays(np.float64, (3, names), elements=VALUES),
     )
 )
-BOUNDED = settings(max_examples=40, deadline=None)
+BOUNDED = settings(max_examples=examples(80), deadline=None)
 
 
 @BOUNDED

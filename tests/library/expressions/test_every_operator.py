@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.expressions import OPERATORS, Evaluator, VectorField
 from tests.library.expressions import reference as ref
+from tests.property_tests import examples
 
 NAN = math.nan
 Panel = np.ndarray
@@ -749,7 +750,7 @@ def test_every_operator_is_here() -> None:
 
 
 @pytest.mark.parametrize("text", ALL)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(seed=st.integers(0, 10**6), size=st.tuples(st.integers(1, 14), st.integers(1, 8)))
 def test_values_equal_the_obvious_computation(text: str, seed: int, size: tuple[int, int]) -> None:
     panels = draw_panels(seed, *size)
@@ -760,7 +761,7 @@ def test_values_equal_the_obvious_computation(text: str, seed: int, size: tuple[
 
 
 @pytest.mark.parametrize("text", TIME_SERIES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     size=st.tuples(st.integers(1, 16), st.integers(1, 6)),

@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from alphafoundry.expressions import Evaluator
 from benchmarks.engines.formulas import FORMULAS, OURS
 from benchmarks.engines.pandas_engine import PandasVocabulary
+from tests.some_cases import one_in
 
 DAYS, NAMES = 300, 200
 
@@ -152,7 +153,7 @@ def real(market_data: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
-@pytest.mark.parametrize("market", ["drawn", "real"])
+@pytest.mark.parametrize("market", one_in(4, ["drawn", "real"]))
 @pytest.mark.parametrize("number", OURS)
 def test_every_cell_equals_pandas(number: int, market: str, request: pytest.FixtureRequest) -> None:
     fields = request.getfixturevalue(market)

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from alphafoundry.expressions import Evaluator
 from tests.library.expressions import reference as ref
+from tests.property_tests import examples
 
 NAN = np.nan
 VALUES = st.one_of(
@@ -20,7 +21,7 @@ VALUES = st.one_of(
 )
 PANELS = arrays(np.float64, st.tuples(st.integers(1, 25), st.integers(1, 3)), elements=VALUES)
 WINDOWS = st.sampled_from([1, 2, 3, 5, 7, 24, 40])
-BOUNDED = settings(max_examples=25, deadline=None)
+BOUNDED = settings(max_examples=examples(50), deadline=None)
 
 OPERATORS = {
     "ts_sum(x, {d})": lambda d: ref.rolling(lambda w: float(sum(map(ref.Fraction, w))), d),

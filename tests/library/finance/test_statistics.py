@@ -14,9 +14,10 @@ from skfolio.measures import cvar as skfolio_cvar
 from alphafoundry.backtest import OBJECTIVES, Metrics, metrics_of, score
 from alphafoundry.errors import BacktestError
 from alphafoundry.finance.statistics import sharpe
+from tests.property_tests import examples
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     days=st.integers(2, 400),

@@ -12,6 +12,7 @@ import pytest
 from alphafoundry.errors import ConfigurationError, ModelRequestError
 from alphafoundry.llm import ApiKey, Backoff, ModelEndpoint, OpenAICompatible, Sampling
 from tests.library.llm.chat_server import ChatServer, Reply, chat, problem, program
+from tests.some_cases import one_in
 
 KEY = "sk-or-v1-4f9a2c7714b0d1e6a8c3"
 SOON = Backoff(delays=(0.01, 0.01, 0.01))
@@ -109,7 +110,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("fault", RETRIED)
+@pytest.mark.parametrize("fault", one_in(3, RETRIED))
 async def test_what_may_pass_is_asked_again(chat_server: ChatServer, fault: str) -> None:
     chat_server.script("m", RETRIED[fault], RETRIED[fault], program())
     seconds = 2.0 if fault in TOO_LATE else 30.0

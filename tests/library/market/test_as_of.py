@@ -22,6 +22,7 @@ from alphafoundry.market.universe import UNIVERSE_SIZES, universe_mask
 from alphafoundry.market.update import update_market
 from alphafoundry.market.update_sources import FileSource
 from tests.property_tests import examples
+from tests.some_cases import one_in
 
 DAYS = 150
 NAMES = 5
@@ -180,7 +181,7 @@ def test_a_day_is_shown_as_one_who_loaded_the_bars_that_evening_saw_it(
     assert_same_past(panel_of(bars).until(bars.dates[rows - 1]), panel_of(cut(bars, rows)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     faults=st.lists(fault, min_size=1, max_size=6),
@@ -264,8 +265,10 @@ def from_market_folder(folder: Path, table: pd.DataFrame) -> Panel:
     return load_market(str(folder / "market"), cache_dir=folder / "cache")
 
 
-@pytest.mark.parametrize("load", [from_parquet, from_files, from_frame, from_market_folder])
-@settings(max_examples=8, deadline=None)
+@pytest.mark.parametrize(
+    "load", one_in(2, [from_parquet, from_files, from_frame, from_market_folder])
+)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     faults=st.lists(fault, max_size=5),

@@ -83,6 +83,7 @@ def test_its_returns_look_like_returns(calibration: Panel) -> None:
     assert np.nanmean(returns.corr().to_numpy()[np.triu_indices(500, 1)]) > 0.1
 
 
+@pytest.mark.long
 def test_a_seed_gives_one_market_in_any_process(calibration: Panel) -> None:
     code = (
         "from alphafoundry.market.calibration import generate_market;"
@@ -219,6 +220,7 @@ def test_each_effect_can_be_traded_by_its_straightforward_expression(
     assert mean["short_reversal"][1] > 1.0
 
 
+@pytest.mark.long
 def test_noise_finds_nothing(calibration: Panel) -> None:
     draw = np.random.default_rng(11)
     sharpes = []
@@ -229,6 +231,7 @@ def test_noise_finds_nothing(calibration: Panel) -> None:
     assert np.mean(np.array(sharpes) < 0.7) >= 0.75
 
 
+@pytest.mark.long
 def test_without_the_truth_the_ideas_earn_nothing(markets: list[Panel]) -> None:
     sharpes: dict[str, list[float]] = {}
     for panel in markets:

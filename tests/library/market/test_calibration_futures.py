@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from alphafoundry.market.calibration import PLANTED, generate_market
+from tests.some_cases import one_in
 
 
-@pytest.mark.parametrize("planted", [False, True])
+@pytest.mark.parametrize("planted", one_in(2, [False, True]))
 def test_a_future_changes_the_days_from_its_row_on_and_no_other(planted: bool) -> None:
     effects = PLANTED if planted else ()
     row = 900

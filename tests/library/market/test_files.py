@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel, load_market
+from tests.property_tests import examples
 
 
 def load(path: Path, tmp_path: Path, sectors: Path | None = None) -> Panel:
@@ -106,7 +107,9 @@ def test_repeated_days(long_table: pd.DataFrame, tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(80),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.dictionaries(

@@ -22,6 +22,7 @@ from alphafoundry.market import ReadOptions, load_market
 from alphafoundry.market.bars import Bars
 from alphafoundry.market.files import read_bars
 from tests.property_tests import examples
+from tests.some_cases import one_in
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "market"
@@ -154,7 +155,7 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", one_in(3, WRITERS))
 def test_the_same_bars_in_every_container(tmp_path: Path, name: str) -> None:
     wide = wide_bars(("000001", "NA", "TRUE"))
     path = tmp_path / name
@@ -738,7 +739,7 @@ ROUND_TRIPS = (
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=MARKETS, name=st.sampled_from(ROUND_TRIPS))
 def test_whatever_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str, float]], name: str

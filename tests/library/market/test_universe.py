@@ -11,6 +11,7 @@ from alphafoundry.errors import MarketError
 from alphafoundry.market import Panel
 from alphafoundry.market.panel import SeriesIssue
 from alphafoundry.market.universe import universe_mask
+from tests.property_tests import examples
 
 
 def panel_of(close: np.ndarray, volume: np.ndarray | None) -> Panel:
@@ -64,7 +65,7 @@ def test_the_most_liquid_names_of_the_past_are_in() -> None:
         assert set(np.flatnonzero(mask[day])) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(1, 129), st.integers(0, 10))
 def test_the_future_does_not_matter(day: int, seed: int) -> None:
     panel = random_panel(seed)

@@ -27,6 +27,7 @@ from alphafoundry.models import (
     walk_forward,
 )
 from tests.library.trading.markets import market
+from tests.some_cases import one_in
 
 DAYS, NAMES, FEATURES = 420, 60, 4
 
@@ -137,7 +138,7 @@ def test_a_window_holds_the_days_before_and_nothing_after_and_zeros_before_the_f
     np.testing.assert_array_equal(windows[:, -1], found.looked_at(days, names))
 
 
-@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+@pytest.mark.parametrize("kind", one_in(2, ["lstm", "transformer"]))
 class TestNetworks:
     def test_one_finds_what_is_planted_and_ridge_cannot_and_reads_back(self, kind: Any) -> None:
         pytest.importorskip("autograd", reason="networks learn by the extra deep")

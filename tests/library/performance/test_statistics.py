@@ -27,6 +27,7 @@ from alphafoundry.performance import (
     sharpe_evidence,
     statistics_of,
 )
+from tests.property_tests import examples
 
 NEAR = 1e-10
 REFERENCE = Path(__file__).with_name("empyrical.json")
@@ -78,7 +79,7 @@ def test_figures_are_those_of_empyrical(wanted: dict[str, float]) -> None:
     assert found.value_at_risk == near(-wanted["value_at_risk"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(seed=st.integers(0, 9999), days=st.integers(70, 600))
 def test_figures_are_those_of_pandas(seed: int, days: int) -> None:
     series = series_of(seed, days)

@@ -28,6 +28,7 @@ from alphafoundry.research.combining import (
 )
 from alphafoundry.research.sameness import essence
 from alphafoundry.simulation.settings import SimulationSettings
+from tests.property_tests import examples
 
 FIELDS = {name: DEFAULT_FIELDS[name] for name in ("close", "open", "volume", "returns", "sector")}
 NAMES = OPERATORS.names("REGULAR")
@@ -104,7 +105,7 @@ def test_parts_are_strong_short_and_unlike_each_other() -> None:
     ] == ["a0"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     count=st.integers(2, 7),
     seed=st.integers(0, 10_000),

@@ -22,6 +22,7 @@ from alphafoundry.expressions import (
 from alphafoundry.research import GrammarGenerator, Outcome
 from alphafoundry.research.experience import Experience, shapes
 from alphafoundry.simulation.settings import SimulationSettings
+from tests.property_tests import examples
 
 FIELDS = {
     **DEFAULT_FIELDS,
@@ -33,7 +34,7 @@ BASE = sorted(name for name, operator in OPERATORS.items() if operator.tier == "
 MARKET = {name: info for name, info in DEFAULT_FIELDS.items() if name not in ("split", "dividend")}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     st.sets(st.sampled_from(sorted(FIELDS)), min_size=0),
     st.sampled_from(["close", "returns", "volume"]),
@@ -52,7 +53,7 @@ def test_every_draw_is_valid_without_a_unit_warning(
     assert drawn.fields & fields.keys()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sets(st.sampled_from(BASE)), st.integers(0, 1000))
 def test_only_operators_of_the_account_are_used(some: set[str], seed: int) -> None:
     allowed = some | {"ts_zscore", "rank"}
@@ -169,6 +170,7 @@ def likeness(values: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
+@pytest.mark.long
 def test_what_worked_before_is_drawn_more_often_and_the_rest_still_sometimes() -> None:
     plain = GrammarGenerator(MARKET, BASE, seed=21)
     drawn = [plain.draw(i) for i in range(300)]

@@ -124,6 +124,7 @@ async def test_an_opening_that_was_killed_is_done_by_the_next_run_as_it_was_plan
     assert None not in {row.verdict for row in rows}
 
 
+@pytest.mark.long
 async def test_sealed_days_change_no_finalist(tmp_path: Path) -> None:
     settings = load_settings(environment={}, simulations=8)
     market = make_market(3, reversal=0.08)

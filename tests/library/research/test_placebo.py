@@ -65,6 +65,7 @@ async def test_searches_are_kept_and_made_once(market: None, tmp_path: Path) -> 
         assert read_simulations(store) == []
 
 
+@pytest.mark.long
 async def test_the_same_search_gives_the_same_numbers(market: None, tmp_path: Path) -> None:
     found = []
     for name in ("a", "b"):
@@ -74,6 +75,7 @@ async def test_the_same_search_gives_the_same_numbers(market: None, tmp_path: Pa
     assert found[0] == found[1]
 
 
+@pytest.mark.long
 async def test_sealed_days_change_no_search(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

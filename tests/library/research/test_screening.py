@@ -287,6 +287,7 @@ def test_what_a_run_that_was_cut_short_screened_belongs_to_the_next(tmp_path: Pa
         assert candidates_of_screening(store, "here", most=9) == []
 
 
+@pytest.mark.long
 async def test_a_screening_that_was_stopped_goes_on(tmp_path: Path) -> None:
     market = make_market(3)
     settings = load_settings(
@@ -317,6 +318,7 @@ async def test_a_screening_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert len({row.run_id for row in rows}) == 1
 
 
+@pytest.mark.long
 async def test_the_next_screening_asks_the_generator_for_what_it_had_not_proposed_yet(
     tmp_path: Path,
 ) -> None:
@@ -343,6 +345,7 @@ async def test_the_best_are_handed_on_even_where_the_generator_fails(tmp_path: P
             await ideas.propose(5)
 
 
+@pytest.mark.long
 async def test_what_was_screened_for_one_seed_is_not_screened_again(tmp_path: Path) -> None:
     settings = load_settings(
         environment={}, home=tmp_path, screen={"ideas": 16, "batch": 16}, simulations=4

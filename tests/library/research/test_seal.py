@@ -24,6 +24,7 @@ from alphafoundry.store import (
     read_simulations,
 )
 from tests.library.research.searches import make_market, searched, with_other_sealed_days
+from tests.property_tests import examples
 
 ALPHAS = (
     "rank(-ts_delta(close, 5))",
@@ -82,7 +83,7 @@ async def test_other_values_on_sealed_days_change_nothing_of_a_whole_search(
     assert run.sealed_to == market.dates[-1].item()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(34), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**31), market=st.integers(0, 3), alpha=st.sampled_from(ALPHAS))
 def test_no_sealed_value_reaches_a_simulation(
     tmp_path_factory: pytest.TempPathFactory, seed: int, market: int, alpha: str

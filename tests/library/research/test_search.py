@@ -97,6 +97,7 @@ async def test_an_alpha_without_pnl_still_takes_part_and_the_report_says_so(
     assert any("ts_corr" in text and "ts_rank" in text for text in asked)
 
 
+@pytest.mark.long
 async def test_shares_of_the_settings_are_what_is_asked_for(tmp_path: Path) -> None:
     # The sum of all three moves like that of any two, so a variation takes its place.
     first, second = await prepared(tmp_path / "a", 1, mining={"variations": 0.0})
@@ -134,6 +135,7 @@ async def test_without_mining_the_whole_budget_goes_to_ideas(tmp_path: Path) -> 
     assert "miner" not in {row.origin for row in rows}
 
 
+@pytest.mark.long
 async def test_a_run_that_ended_keeps_no_market_in_memory(tmp_path: Path) -> None:
     """A program that runs for days makes many; FastAPI keeps the routes of each for good."""
     before = _simulators()

@@ -104,7 +104,7 @@ class Simulating:
                     return
             await group.simulate()
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             await work.in_lanes(partial(work.lane, simulate=simulate), cap=cap)
         return work, service
 
@@ -274,7 +274,7 @@ async def test_results_that_are_slow_to_fetch_do_not_pile_up(
         )
         lane = partial(work.lane, simulate=Group.simulate)
         running = asyncio.create_task(work.in_lanes(lane, cap=1))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while len(service.asked) <= simulation_queue.MOST_BEHIND:
                 await asyncio.sleep(0)
             for _ in range(50):

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.research.trial_pnl import TrialPnl
+from tests.property_tests import examples
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10_000), trials=st.integers(1, 6), scale=st.floats(1e-3, 1e7))
 def test_each_pair_is_compared_on_the_days_that_both_have(
     seed: int, trials: int, scale: float

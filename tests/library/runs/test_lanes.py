@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.runs import Queue, Stop, run_in_lanes, take_turns
+from tests.property_tests import examples
 
 
 class Work:
@@ -54,7 +55,7 @@ async def soon(_: int) -> None:
 
 
 @given(count=st.integers(0, 40), cap=st.integers(1, 7), later=st.integers(0, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_everything_is_done_once_and_never_more_at_a_time_than_allowed(
     count: int, cap: int, later: int
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.sentiment import balanced_accuracy, classified, score_headline
+from tests.property_tests import examples
 
 HEADLINES = Path(__file__).resolve().parents[3] / "benchmarks" / "headlines.tsv"
 CLASSES = {"good": 1, "neutral": 0, "bad": -1}
@@ -47,7 +48,7 @@ def test_severe_events_are_named() -> None:
     assert set(found.events) >= {"insolvency", "breach"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=2000))
 def test_any_text_has_a_score(text: str) -> None:
     assert -1.0 <= score_headline(text).value <= 1.0

@@ -106,7 +106,7 @@ def test_every_number_equals_the_slow_reference(
         assert (numbers.turnover, numbers.pnl) == (0.0, 0.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(markets(), st.integers(0, 15), st.integers(0, 9), st.sampled_from([0, 1]))
 def test_later_values_and_returns_change_no_earlier_day(
     market: Market, day: int, decay: int, delay: int

@@ -11,6 +11,7 @@ from alphafoundry.market.calibration import PLANTED, at_strength, generate_marke
 from alphafoundry.simulation import SimulationSettings, simulate
 from alphafoundry.simulation.placebo_markets import mirrored_market, planted_market
 from tests.library.simulation.conftest import make_panel
+from tests.some_cases import one_in
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def test_a_market_without_effects_has_no_drift_and_no_truth(empty: Panel) -> Non
     assert empty.fingerprint != whole.fingerprint
 
 
+@pytest.mark.long
 def test_half_the_strength_is_half_the_truth() -> None:
     half = generate_market(2, progress=lambda _: None, effects=at_strength(PLANTED, 0.5))
     whole = generate_market(2, progress=lambda _: None)
@@ -36,7 +38,7 @@ def test_half_the_strength_is_half_the_truth() -> None:
     assert "0.5" in half.label
 
 
-@pytest.mark.parametrize("kind", ["all", "residual"])
+@pytest.mark.parametrize("kind", one_in(2, ["all", "residual"]))
 def test_a_mirrored_market_says_so_and_keeps_sizes_and_volume(empty: Panel, kind: str) -> None:
     found = mirrored_market(empty, 1, kind=kind)  # type: ignore[arg-type]
     assert "mirrored" in found.label and found.synthetic
@@ -48,6 +50,7 @@ def test_a_mirrored_market_says_so_and_keeps_sizes_and_volume(empty: Panel, kind
         assert np.abs(after[both]) == pytest.approx(np.abs(before[both]), abs=1e-9)
 
 
+@pytest.mark.long
 def test_a_mirrored_market_pays_nothing_on_average(empty: Panel) -> None:
     """Books sorted by volatility and by past moves, over several mirrors."""
     settings = SimulationSettings(neutralization="MARKET")
@@ -63,6 +66,7 @@ def test_a_mirrored_market_pays_nothing_on_average(empty: Panel) -> None:
     assert (np.abs(ratios.mean(axis=0)) < 3.5 * error + 0.05).all()
 
 
+@pytest.mark.long
 def test_what_is_planted_can_be_found_and_is_known(empty: Panel) -> None:
     planted = planted_market(mirrored_market(empty, 5), at_strength(PLANTED, 2.0))
     assert set(planted.truth) == {effect.name for effect in PLANTED}

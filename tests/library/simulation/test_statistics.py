@@ -21,6 +21,7 @@ from alphafoundry.simulation.statistics import (
     statistics,
     yearly,
 )
+from tests.property_tests import examples
 
 
 def life(pnl: np.ndarray, start: str = "2018-03-01") -> DailyPnl:
@@ -78,7 +79,7 @@ def test_drawdown_is_the_deepest_fall_over_half_the_book() -> None:
     assert drawdown(np.array([1e6, 1e6])) == 0.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(1, 900), st.integers(0, 2**31), st.one_of(st.none(), st.integers(0, 900)))
 def test_years_add_up_to_the_total(count: int, seed: int, test_start: int | None) -> None:
     days = life(np.random.default_rng(seed).normal(0, 1e5, count))

@@ -31,6 +31,8 @@ from alphafoundry.simulation.components import Components
 from alphafoundry.simulation.stored_alphas import MOST_OPERATORS, PROPERTIES, select_alphas
 from tests.library.simulation import reference
 from tests.library.simulation.conftest import changed_after, make_panel
+from tests.property_tests import examples
+from tests.some_cases import one_in
 
 BOOK = 20e6
 MARKET = SimulationSettings(neutralization="MARKET")
@@ -109,11 +111,14 @@ def test_daily_statistics_of_components_against_pandas(panel: Panel, delay: int)
 
 @pytest.mark.parametrize(
     ("combo", "neutralization", "decay", "truncation"),
-    [
-        ("1", "NONE", 0, 0.0),
-        ("stats = generate_stats(alpha); ts_mean(stats.returns, 5)", "MARKET", 3, 0.05),
-        ("if_else(generate_stats(alpha).pnl > 0, 2, nan)", "SECTOR", 0, 0.03),
-    ],
+    one_in(
+        3,
+        [
+            ("1", "NONE", 0, 0.0),
+            ("stats = generate_stats(alpha); ts_mean(stats.returns, 5)", "MARKET", 3, 0.05),
+            ("if_else(generate_stats(alpha).pnl > 0, 2, nan)", "SECTOR", 0, 0.03),
+        ],
+    ),
 )
 def test_positions_against_a_slow_reference(
     panel: Panel,
@@ -243,7 +248,7 @@ def test_no_past_position_knows_the_future_of_the_components(combo: str) -> None
         assert not np.array_equal(before.positions[through:], after.positions[through:])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(34), deadline=None)
 @given(
     row=st.integers(1, 610),
     seed=st.integers(0, 99),

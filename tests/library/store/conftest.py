@@ -19,9 +19,9 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
+    """An empty database of each kind; in `make test` PostgreSQL where a test is `on_both` alone."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'foundry.sqlite'}"
     server: PostgresServer = request.getfixturevalue("postgres")

@@ -23,7 +23,7 @@ def race(what: str, url: str, gate: Path, *arguments: tuple[str, ...]) -> list[l
         printed = [line(process).split() for process in children]
         for process in children:
             process.stdin.close()
-            assert process.wait(60) == 0
+            assert process.wait(300) == 0
         return printed
 
 

@@ -22,7 +22,7 @@ from alphafoundry.store import migrations as migrations_package
 from alphafoundry.store.migrations import REVISION, VERSION_TABLE
 from alphafoundry.store.tables import Table
 from tests.library.store.processes import race
-from tests.postgres import PASSWORD, PostgresServer
+from tests.postgres import PASSWORD, PostgresServer, on_both
 from tests.ready_tables import use_migrations, use_ready_tables
 
 
@@ -44,6 +44,7 @@ def message_of(error: pytest.ExceptionInfo[StoreError]) -> str:
     return message
 
 
+@on_both
 def test_migrations_make_the_tables_of_the_models(store: Store) -> None:
     with store.engine.connect() as connection:
         context = MigrationContext.configure(
@@ -91,6 +92,7 @@ def test_revision_is_the_head_of_the_migrations() -> None:
     assert ScriptDirectory(str(folder)).get_current_head() == REVISION
 
 
+@on_both
 def test_open_again_keeps_the_rows(database_url: str, tmp_path: Path) -> None:
     with open_store(database_url, home=tmp_path) as store:
         begin_run(store, flow="daily", service="local")
@@ -130,6 +132,7 @@ def test_threads_open_a_new_database_at_once(database_url: str, tmp_path: Path) 
         store.close()
 
 
+@on_both
 def test_an_exception_undoes_the_whole_block(store: Store) -> None:
     with pytest.raises(KeyError), store.write() as session:
         session.execute(text("DELETE FROM runs"))
@@ -155,6 +158,7 @@ def test_a_reading_block_sees_one_state(store: Store, run: RunRow) -> None:
         assert session.scalar(count) == before == 1
 
 
+@on_both
 def test_newer_tables_are_refused(database_url: str, tmp_path: Path) -> None:
     with open_store(database_url, home=tmp_path) as store, store.write() as session:
         session.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))

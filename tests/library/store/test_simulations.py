@@ -38,6 +38,7 @@ from alphafoundry.store import (
 from tests.library.store.child import plan_of
 from tests.library.store.conftest import SERVICE
 from tests.library.store.processes import race
+from tests.postgres import on_both
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -65,6 +66,7 @@ def test_a_simulation_is_planned_once_for_a_service(store: Store, run: RunRow) -
     assert elsewhere.duplicates == 0
 
 
+@pytest.mark.long
 def test_thousands_at_once(store: Store, run: RunRow) -> None:
     plans = [plan_of(number) for number in range(3000)]
     assert len(plan_simulations(store, SERVICE, plans, run_id=run.id).new) == 3000
@@ -100,6 +102,7 @@ def test_key_ignores_the_order_and_kind_of_numbers(settings: dict, random) -> No
     )
 
 
+@on_both
 def test_from_planned_to_complete(store: Store, run: RunRow) -> None:
     simulation = planned(store, run)
     mark_sending(store, simulation.id, now=NOON)

@@ -21,6 +21,7 @@ from alphafoundry.store import (
 )
 from tests.library.store.conftest import SERVICE
 from tests.library.store.processes import race
+from tests.postgres import on_both
 
 DAY = date(2024, 3, 1)
 
@@ -84,6 +85,7 @@ def test_services_have_their_own_limit(store: Store, run: RunRow) -> None:
     assert other.submission is not None
 
 
+@on_both
 def test_processes_together_keep_the_limit(database_url: str, tmp_path: Path) -> None:
     printed = race("intend", database_url, tmp_path / "go", ("0", "8"), ("4", "12"), ("0", "12"))
     allowed = [alpha for one in printed for alpha in one]

@@ -41,6 +41,7 @@ from alphafoundry.trading import (
 )
 from alphafoundry.trading.quota import KEPT_FOR_READING, Quota
 from tests.library.trading.alpaca_server import KEY, NUMBER, SECRET, Alpaca, serving
+from tests.some_cases import one_in
 
 ROOT = Path(__file__).resolve().parents[3]
 DAY, NEXT = date(2024, 3, 15), date(2024, 3, 18)
@@ -131,7 +132,7 @@ def test_every_answer_is_one_that_alpacas_own_client_reads(desk: Outside) -> Non
         assert compare(desk.store, desk.id, desk.client).agrees
 
 
-@pytest.mark.parametrize("fault", ["lost", "504 arrived", "504"])
+@pytest.mark.parametrize("fault", one_in(2, ["lost", "504 arrived", "504"]))
 def test_an_answer_that_is_lost_makes_no_second_order(desk: Outside, fault: str) -> None:
     desk.alpaca.answers.append(fault)
     (row,) = desk.intend(("ACE", "buy", 10))

@@ -34,6 +34,7 @@ from alphafoundry.trading import (
 )
 from alphafoundry.trading.ledger import Line, fill_lines, post, read_waiting, reverse, settle_lines
 from tests.library.trading.week import START
+from tests.property_tests import examples
 
 HOURS = sessions("XNYS", date(2024, 3, 4), date(2024, 3, 18))
 names = iter(range(10**9))
@@ -72,7 +73,9 @@ def balance(store: Store, desk: int, account: str, symbol: str = "") -> int:
 
 
 @settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(
     st.lists(

@@ -44,6 +44,7 @@ from alphafoundry.trading.market_day import _tick, _ticks
 from alphafoundry.trading.paper_broker import PaperApplication
 from alphafoundry.trading.paper_broker.intraday import price_path, volume_share
 from tests.library.trading.week import FIRST, START, make_desk, market, run_week
+from tests.property_tests import examples
 
 DAY = market().days[FIRST]
 OPEN, CLOSE = DAY.session.opens, DAY.session.closes
@@ -62,7 +63,7 @@ def place(broker: PaperBroker, **request: Any) -> Any:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.tuples(*[st.integers(100, 10_000)] * 4),
     st.sampled_from([210, 390]),

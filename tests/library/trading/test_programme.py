@@ -20,6 +20,7 @@ from alphafoundry.trading.portfolio import (
     fit_risk_model,
 )
 from alphafoundry.trading.portfolio.programme import IMPACT
+from tests.property_tests import examples
 
 NAMES = 24
 SECTORS = (np.arange(NAMES) % 4).astype(np.int32)
@@ -116,7 +117,7 @@ def test_the_quadratic_stays_near_the_square_root_law() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_hard_limits_hold_and_soft_ones_unless_relaxed(seed: int) -> None:
     draw = np.random.default_rng(seed)
     limits = {

@@ -23,6 +23,7 @@ from alphafoundry.trading.portfolio import (
 from alphafoundry.trading.portfolio.shares import MICRO, whole_shares
 from alphafoundry.trading.portfolio.signals import combine, signal_history, strategy_weights
 from tests.library.trading.markets import CALM, REVERSAL, TREND, fields_of, market, strategy
+from tests.property_tests import examples
 
 EQUITY = 5_000_000.0
 PANEL = market()
@@ -243,7 +244,7 @@ def test_information_is_the_correlation_with_the_day_that_a_position_earns() -> 
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(160), deadline=None)
 def test_whole_shares_telescope_and_never_pass_what_is_allowed(data: Any) -> None:
     n = 12
     draw = np.random.default_rng(data.draw(st.integers(0, 10**6)))

@@ -22,6 +22,7 @@ from alphafoundry.trading.risk import (
 )
 from alphafoundry.trading.risk.backtesting import zone
 from alphafoundry.trading.risk.measures import filtered
+from tests.property_tests import examples
 
 
 def fat_tails(days: int, seed: int = 3) -> np.ndarray:
@@ -109,7 +110,7 @@ def test_cornish_fisher_of_normal_returns_is_the_normal_tail() -> None:
     st.lists(st.floats(-0.5, 0.5), min_size=100, max_size=160),
     st.sampled_from(["historical", "filtered historical"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_shortfall_is_never_below_value_at_risk(values: list[float], method: str) -> None:
     x = np.array(values)
     at_95 = tail_risk(x, 0.95, method)

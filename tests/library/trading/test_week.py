@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from alphafoundry.store import open_store
 from alphafoundry.trading import BrokerRules, books_of, check_ledger, compare, read_fills
 from tests.library.trading.week import make_desk, run_week
@@ -20,6 +22,7 @@ def test_a_week_reconciles_to_the_cent(tmp_path: Path) -> None:
         assert [one.trouble for one in desk.done if one.trouble] == []
 
 
+@pytest.mark.long
 def test_a_week_on_postgresql_ends_like_one_on_sqlite(tmp_path: Path) -> None:
     ends = []
     with running_postgres() as server:
