@@ -11,6 +11,7 @@ from alphafoundry.agents.hours import SessionHours
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.market.panel import Panel
 from alphafoundry.store.desk_tables import DeskState
+from alphafoundry.trading.market_day import MarketDay
 from alphafoundry.trading.portfolio import IntendedOrder
 from alphafoundry.trading.risk import Stop
 
@@ -134,6 +135,10 @@ class Account(Protocol):
 
     def fill_quality(self, session: date, tolerance: float) -> float | None:
         """Return the share of fills of orders for the close within a fraction of it; or None."""
+        ...
+
+    def market_day(self, day: date) -> MarketDay | None:
+        """Return a session as the panel tells it today, None where it is not known."""
         ...
 
     def totals(self, now: int) -> Totals:

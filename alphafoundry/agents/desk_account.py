@@ -23,7 +23,8 @@ from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.errors import BrokerUnavailable
 from alphafoundry.market.panel import Panel
 from alphafoundry.store import Store
-from alphafoundry.store.desk_tables import BalanceRow, DeskRow, DeskState, FillRow, OrderRow
+from alphafoundry.store.database import read_rows
+from alphafoundry.store.desk_tables import BalanceRow, DeskState, FillRow, OrderRow
 from alphafoundry.trading import (
     PAPER_BROKER,
     Books,
@@ -45,7 +46,8 @@ from alphafoundry.trading import (
     set_state,
     shares,
 )
-from alphafoundry.trading.desks import limits_in
+from alphafoundry.trading.desks import Desk, limits_in
+from alphafoundry.trading.market_day import MarketDay
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
 from alphafoundry.trading.orders import closing_orders, within_limits
 from alphafoundry.trading.paper_broker import PaperBroker
@@ -56,6 +58,27 @@ _FILLED = (
     select(OrderRow.symbol, OrderRow.side, OrderRow.filled)
     .where(OrderRow.desk_id == bindparam("desk"), OrderRow.session == bindparam("session"))
     .order_by(OrderRow.id)
+)
+_WITH_FILLS = (
+    select(func.count())
+    .select_from(OrderRow)
+    .where(
+        OrderRow.desk_id == bindparam("desk"),
+        OrderRow.session == bindparam("session"),
+        OrderRow.filled != 0,
+    )
+)
+_AT_THE_CLOSE = (
+    select(FillRow.symbol, FillRow.price)
+    .join(OrderRow, OrderRow.id == FillRow.order_id)
+    .where(
+        OrderRow.desk_id == bindparam("desk"),
+        OrderRow.session == bindparam("session"),
+        # What closes a position from the open on does not aim at the close.
+        OrderRow.time_in_force == "cls",
+        FillRow.desk_id == bindparam("desk"),
+        FillRow.at >= bindparam("opens"),
+    )
 )
 _COSTS = {"fees": "commission", "borrow": "borrow", "interest": "interest"}
 
@@ -171,12 +194,11 @@ class DeskAccount:
         """Return how many fills there were, in a session or ever."""
         if session is None:
             return self._stored().fills
-        query = select(func.count()).select_from(OrderRow)
-        query = query.where(
-            OrderRow.desk_id == self._id, OrderRow.session == session, OrderRow.filled != 0
-        )
         with self._store.session() as transaction:
-            return transaction.scalar(query) or 0
+            given = {"desk": self._id, "session": session}
+            ((count,),) = read_rows(transaction, _WITH_FILLS, given)
+        found: int = count
+        return found
 
     def intend(
         self, orders: Sequence[IntendedOrder], *, session: date, now: int, data_until: date
@@ -217,7 +239,7 @@ class DeskAccount:
         """Return symbol to the shares that a session's orders bought, sold ones below 0."""
         found: dict[str, int] = {}
         with self._store.session() as transaction:
-            rows = transaction.execute(_FILLED, {"desk": self._id, "session": session}).all()
+            rows = read_rows(transaction, _FILLED, {"desk": self._id, "session": session})
         for symbol, side, filled in rows:
             count = filled // SHARE * (1 if side == "buy" else -1)
             if count:
@@ -318,20 +340,9 @@ class DeskAccount:
         day = self._days.days.get(session)
         if day is None:
             return None
-        query = (
-            select(FillRow.symbol, FillRow.price)
-            .join(OrderRow, OrderRow.id == FillRow.order_id)
-            .where(
-                OrderRow.desk_id == self._id,
-                OrderRow.session == session,
-                # What closes a position from the open on does not aim at the close.
-                OrderRow.time_in_force == "cls",
-                FillRow.desk_id == self._id,
-                FillRow.at >= day.session.opens,
-            )
-        )
+        given = {"desk": self._id, "session": session, "opens": day.session.opens}
         with self._store.session() as transaction:
-            found = transaction.execute(query).all()
+            found = read_rows(transaction, _AT_THE_CLOSE, given)
         misses = [
             abs(price / PRICE / float(day.bars[symbol].close) - 1.0)
             for symbol, price in found
@@ -340,6 +351,10 @@ class DeskAccount:
         share = sum(one <= tolerance for one in misses) / len(misses) if misses else None
         self._quality = ((self.version, session, tolerance), share)
         return share
+
+    def market_day(self, day: date) -> MarketDay | None:
+        """Return a session as the panel tells it today, None where it is not known."""
+        return self._days.days.get(day)
 
     def totals(self, now: int) -> Totals:
         """Return what there was so far, compared with the broker's own book."""
@@ -520,8 +535,8 @@ class _Kept:
         self._id = desk_id
 
     @cached_property
-    def desk(self) -> DeskRow:
-        """Row of the desk."""
+    def desk(self) -> Desk:
+        """The desk itself."""
         return read_desk(self._store, self._id)
 
     @cached_property

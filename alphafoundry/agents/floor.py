@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import text, update
 
 from alphafoundry.agents.account import Account
-from alphafoundry.agents.hours import ExchangeHours, utc
+from alphafoundry.agents.hours import ExchangeHours, SessionHours, utc
 from alphafoundry.agents.model_signals import rule_weights
 from alphafoundry.agents.registry import AgentContext
 from alphafoundry.agents.rephrasing import Rephraser
@@ -24,7 +24,7 @@ from alphafoundry.agents.severe_news import severe_now
 from alphafoundry.agents.snapshot import Facts
 from alphafoundry.errors import FoundryError
 from alphafoundry.market.panel import Panel
-from alphafoundry.sentiment import lean_returns
+from alphafoundry.sentiment import Planted, headlines_of_session, lean_returns
 from alphafoundry.store import Store
 from alphafoundry.store.agent_tables import AgentDeskRow
 from alphafoundry.store.agents import desk_transaction
@@ -128,6 +128,7 @@ class TradingFloor:
     _looked_at: list[PerformanceRow] = field(default_factory=list)
     _earned: Counter[str] = field(default_factory=Counter)
     _leans: dict[int, list[float]] = field(default_factory=dict)
+    _planted: tuple[object, Sequence[Planted]] = (None, ())
 
     def __post_init__(self) -> None:
         self._places = {str(symbol): n for n, symbol in enumerate(self.panel.symbols)}
@@ -272,6 +273,27 @@ class TradingFloor:
         if found is None:
             found = self._leans[place] = lean_returns(self.panel, place).tolist()
         return found
+
+    def planted_headlines(self, session: SessionHours, seed: int) -> Sequence[Planted]:
+        """Return the headlines of a session of a generated market, by their time.
+
+        None on a day that the market does not have. Each tick of the session asks for them.
+        """
+        key = (session, seed, self.panel.fingerprint)
+        if self._planted[0] != key:
+            row = int(np.searchsorted(self.panel.dates, np.datetime64(session.day)))
+            there = row < len(self.panel.dates) and self.panel.dates[row].item() == session.day
+            found = (
+                tuple(
+                    headlines_of_session(
+                        self.panel, row, opens=session.opens, closes=session.closes, seed=seed
+                    )
+                )
+                if there
+                else ()
+            )
+            self._planted = (key, found)
+        return self._planted[1]
 
     def judge_stops(self) -> StopDecision:
         """Return what is stopped on the last close, and what earlier stops still forbid.

@@ -8,7 +8,6 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 
 from alphafoundry.agents.floor import TradingFloor
@@ -68,9 +67,14 @@ def record_sessions(floor: TradingFloor, now: int) -> list[Attribution]:
 
 def _market(floor: TradingFloor, first: date, last: date) -> Mapping[date, MarketDay]:
     """Return these sessions and the one before, as the panel tells them today."""
-    panel = floor.panel.until(last)
-    before = panel.dates[panel.dates < np.datetime64(first)]
-    begins = before[-1].item() if len(before) else first
+    dates = floor.panel.dates
+    row, end = (floor.days_to(one) for one in (first, last))
+    days = dates[max(row - 2, 0) : end].tolist()
+    known = {day: found for day in days if (found := floor.account.market_day(day)) is not None}
+    if len(known) == len(days) and not len(floor.panel.revisions.pending(end - 1)):
+        # No bar of them looks otherwise today.
+        return known
+    panel, begins = floor.panel.until(last), days[0]
     return MarketDays.from_panel(panel, begins, last, exchange=floor.hours.exchange).days
 
 

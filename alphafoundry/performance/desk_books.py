@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, select
+from sqlalchemy import Select, Table, bindparam, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.performance.attribution import (
@@ -24,7 +24,7 @@ from alphafoundry.performance.attribution import (
     reasons,
 )
 from alphafoundry.store import Store
-from alphafoundry.store.database import in_chunks
+from alphafoundry.store.database import in_chunks, read_rows
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     FillRow,
@@ -80,6 +80,69 @@ class _Order(NamedTuple):
     facts: Mapping[str, Any]
 
 
+def _newest_by_name(column: Any, table: Table, until: Any, *last: Any) -> Select[Any]:
+    """Return a question for the newest of something of each of some names that are or were held.
+
+    One step into the index for each name, however many sessions there have been.
+    """
+    newest = (
+        select(column)
+        .where(table.c.desk_id == bindparam("desk"), table.c.symbol == _BALANCES.c.symbol, until)
+        .order_by(*last)
+        .limit(1)
+        .correlate(_BALANCES)
+        .scalar_subquery()
+    )
+    return select(_BALANCES.c.symbol, newest).where(
+        _BALANCES.c.desk_id == bindparam("desk"),
+        _BALANCES.c.account == "position",
+        _BALANCES.c.symbol.in_(bindparam("names", expanding=True)),
+    )
+
+
+def _up_to_a_day(column: Any, table: Table, *last: Any) -> dict[bool, Select[Any]]:
+    """Return whether the day is included to the question."""
+    return {
+        True: _newest_by_name(column, table, table.c.session <= bindparam("day"), *last),
+        False: _newest_by_name(column, table, table.c.session < bindparam("day"), *last),
+    }
+
+
+_NEWEST_ORDER = _up_to_a_day(_ORDERS.c.id, _ORDERS, _ORDERS.c.session.desc(), _ORDERS.c.id.desc())
+_NEWEST_MARK = _up_to_a_day(_MARKS.c.price, _MARKS, _MARKS.c.session.desc())
+_ORDERS_BY_ID = select(*(_ORDERS.c[name] for name in _Order._fields)).where(
+    _ORDERS.c.id.in_(bindparam("ids", expanding=True))
+)
+_LINES_AFTER = (
+    select(
+        _ENTRIES.c.id,
+        _ENTRIES.c.kind,
+        _ENTRIES.c.reference,
+        _ENTRIES.c.at,
+        _LINES.c.account,
+        _LINES.c.symbol,
+        _LINES.c.amount,
+        _LINES.c.quantity,
+    )
+    .join(_LINES, _LINES.c.entry_id == _ENTRIES.c.id)
+    .where(_ENTRIES.c.desk_id == bindparam("desk"), _ENTRIES.c.id > bindparam("after"))
+    .order_by(_ENTRIES.c.id, _LINES.c.number)
+)
+_ORDER_OF_FILL = select(_FILLS.c.broker_fill_id, _FILLS.c.order_id).where(
+    _FILLS.c.desk_id == bindparam("desk"),
+    _FILLS.c.broker_fill_id.in_(bindparam("ids", expanding=True)),
+)
+_WEALTH = select(
+    _BALANCES.c.account, _BALANCES.c.symbol, _BALANCES.c.amount, _BALANCES.c.quantity
+).where(
+    _BALANCES.c.desk_id == bindparam("desk"),
+    _BALANCES.c.account.in_(("cash", "position", *ACCRUALS)),
+)
+_SPLITS = select(_ENTRIES.c.reference).where(
+    _ENTRIES.c.desk_id == bindparam("desk"), _ENTRIES.c.kind == "split"
+)
+
+
 class _Orders:
     """The orders behind fills and positions; each is read once, their facts are long."""
 
@@ -91,34 +154,18 @@ class _Orders:
     def with_ids(self, ids: Iterable[int]) -> dict[int, _Order]:
         """Return number to order."""
         wanted = list(ids)
-        columns = [_ORDERS.c[name] for name in _Order._fields]
         for part in in_chunks(one for one in wanted if one not in self._known):
-            query = select(*columns).where(_ORDERS.c.id.in_(part))
-            self._known |= {row[0]: _Order(*row) for row in self._transaction.execute(query)}
+            rows = read_rows(self._transaction, _ORDERS_BY_ID, {"ids": part})
+            self._known |= {row[0]: _Order(*row) for row in rows}
         return {one: self._known[one] for one in wanted}
 
     def newest(self, names: Sequence[str], day: date, *, included: bool) -> dict[str, _Order]:
         """Return symbol to its newest order up to a day."""
-        until = _ORDERS.c.session <= day if included else _ORDERS.c.session < day
-        # One step into the index for each name, however many sessions there have been.
-        newest = (
-            select(_ORDERS.c.id)
-            .where(
-                _ORDERS.c.desk_id == self._desk_id, _ORDERS.c.symbol == _BALANCES.c.symbol, until
-            )
-            .order_by(_ORDERS.c.session.desc(), _ORDERS.c.id.desc())
-            .limit(1)
-            .correlate(_BALANCES)
-            .scalar_subquery()
-        )
         last: dict[str, int] = {}
         for part in in_chunks(names):
-            query = select(_BALANCES.c.symbol, newest).where(
-                _BALANCES.c.desk_id == self._desk_id,
-                _BALANCES.c.account == "position",
-                _BALANCES.c.symbol.in_(part),
-            )
-            last |= {row[0]: row[1] for row in self._transaction.execute(query) if row[1]}
+            given = {"desk": self._desk_id, "day": day, "names": part}
+            rows = read_rows(self._transaction, _NEWEST_ORDER[included], given)
+            last |= {row[0]: row[1] for row in rows if row[1]}
         found = self.with_ids(last.values())
         return {symbol: found[number] for symbol, number in last.items()}
 
@@ -283,22 +330,8 @@ def _paid_for(line: _Line, after: Mapping[str, Parts], lines: Sequence[_Line]) -
 
 
 def _lines(transaction: Transaction, desk_id: int, after: int) -> list[_Line]:
-    query = (
-        select(
-            _ENTRIES.c.id,
-            _ENTRIES.c.kind,
-            _ENTRIES.c.reference,
-            _ENTRIES.c.at,
-            _LINES.c.account,
-            _LINES.c.symbol,
-            _LINES.c.amount,
-            _LINES.c.quantity,
-        )
-        .join(_LINES, _LINES.c.entry_id == _ENTRIES.c.id)
-        .where(_ENTRIES.c.desk_id == desk_id, _ENTRIES.c.id > after)
-        .order_by(_ENTRIES.c.id, _LINES.c.number)
-    )
-    return [_Line(*row) for row in transaction.execute(query)]
+    rows = read_rows(transaction, _LINES_AFTER, {"desk": desk_id, "after": after})
+    return [_Line(*row) for row in rows]
 
 
 def _orders_of_fills(
@@ -312,24 +345,16 @@ def _orders_of_fills(
     }
     numbers: dict[str, int] = {}
     for part in in_chunks(sorted(wanted)):
-        query = select(_FILLS.c.broker_fill_id, _FILLS.c.order_id).where(
-            _FILLS.c.desk_id == desk_id, _FILLS.c.broker_fill_id.in_(part)
-        )
-        numbers |= {f"fill:{name}": number for name, number in transaction.execute(query)}
+        rows = read_rows(transaction, _ORDER_OF_FILL, {"desk": desk_id, "ids": part})
+        numbers |= {f"fill:{name}": number for name, number in rows}
     found = orders.with_ids(numbers.values())
     return {name: found[number] for name, number in numbers.items()}
 
 
 def _balances(transaction: Transaction, desk_id: int) -> tuple[dict[str, int], int]:
     """Return (symbol to quantity, cash and accruals) as they are now."""
-    query = select(
-        _BALANCES.c.account, _BALANCES.c.symbol, _BALANCES.c.amount, _BALANCES.c.quantity
-    ).where(
-        _BALANCES.c.desk_id == desk_id,
-        _BALANCES.c.account.in_(("cash", "position", *ACCRUALS)),
-    )
     held, wealth = {}, 0
-    for account, symbol, amount, quantity in transaction.execute(query):
+    for account, symbol, amount, quantity in read_rows(transaction, _WEALTH, {"desk": desk_id}):
         if account == "position":
             held[symbol] = quantity
         else:
@@ -346,26 +371,11 @@ def _marks(
     included: bool,
 ) -> dict[str, int]:
     """Return symbol to its newest mark up to a day."""
-    until = _MARKS.c.session <= day if included else _MARKS.c.session < day
-    # One step into the index for each name, however many sessions there have been.
-    newest = (
-        select(_MARKS.c.price)
-        .where(_MARKS.c.desk_id == desk_id, _MARKS.c.symbol == _BALANCES.c.symbol, until)
-        .order_by(_MARKS.c.session.desc())
-        .limit(1)
-        .correlate(_BALANCES)
-        .scalar_subquery()
-    )
     found: dict[str, int] = {}
     for part in in_chunks(sorted(name for name, quantity in held.items() if quantity)):
-        query = select(_BALANCES.c.symbol, newest).where(
-            _BALANCES.c.desk_id == desk_id,
-            _BALANCES.c.account == "position",
-            _BALANCES.c.symbol.in_(part),
-        )
-        found |= {
-            symbol: price for symbol, price in transaction.execute(query) if price is not None
-        }
+        given = {"desk": desk_id, "day": day, "names": part}
+        rows = read_rows(transaction, _NEWEST_MARK[included], given)
+        found |= {symbol: price for symbol, price in rows if price is not None}
     return found
 
 
@@ -402,11 +412,8 @@ def _reasons(
 
 
 def _split_days(transaction: Transaction, desk_id: int) -> dict[str, list[date]]:
-    query = select(_ENTRIES.c.reference).where(
-        _ENTRIES.c.desk_id == desk_id, _ENTRIES.c.kind == "split"
-    )
     found: defaultdict[str, list[date]] = defaultdict(list)
-    for reference in transaction.scalars(query):
+    for (reference,) in read_rows(transaction, _SPLITS, {"desk": desk_id}):
         _, symbol, day = reference.split(":")
         found[symbol].append(date.fromisoformat(day))
     return found

@@ -29,8 +29,10 @@ def _in_utc(value: datetime) -> datetime:
 _MINUTES = tuple(f"{hour:02}:{minute:02}:" for hour in range(24) for minute in range(60))
 
 
+@lru_cache(maxsize=8192)
 def _sqlite_time(value: datetime | None) -> str | None:
     """Return what SQLAlchemy writes for a time in a SQLite database."""
+    # Kept, as the ticks of a session that are due together have the same times.
     if value is None:
         return None
     if value.tzinfo is not UTC:

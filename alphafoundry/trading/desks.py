@@ -6,13 +6,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Table, Update, bindparam, func, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
 from alphafoundry.store import Store
+from alphafoundry.store.database import execute_many, read_rows
 from alphafoundry.store.desk_tables import DeskRow, DeskState, ForeignRule, LimitVersionRow
 from alphafoundry.trading.ledger import post, transfer_lines
 
@@ -20,8 +22,32 @@ PAPER_BROKER = "paper"
 """Name of the broker of this project in `DeskRow.broker`."""
 
 
-_DESK = (
-    select(DeskRow).where(DeskRow.id == bindparam("desk")).execution_options(populate_existing=True)
+class Desk(NamedTuple):
+    """A desk as a transaction sees it; the fields are those of a `DeskRow`."""
+
+    id: int
+    name: str
+    epoch: str
+    exchange: str
+    broker: str
+    account_number: str
+    synthetic: bool
+    state: DeskState
+    state_reason: str | None
+    foreign_rule: ForeignRule
+    next_sequence: int
+    fills_until: datetime | None
+    reconciled_at: datetime | None
+    created_at: datetime
+
+
+_ROWS = cast(Table, DeskRow.__table__)
+_DESK = select(*(_ROWS.c[name] for name in Desk._fields)).where(_ROWS.c.id == bindparam("desk"))
+_LIMITS = (
+    select(LimitVersionRow.limits)
+    .where(LimitVersionRow.desk_id == bindparam("desk"))
+    .order_by(LimitVersionRow.version.desc())
+    .limit(1)
 )
 
 
@@ -141,18 +167,29 @@ def create_desk(
         return desk
 
 
-def read_desk(store: Store, desk_id: int) -> DeskRow:
+def read_desk(store: Store, desk_id: int) -> Desk:
     """Return a desk. Raises TradingError where there is none."""
     with store.session() as transaction:
         return desk_in(transaction, desk_id)
 
 
-def desk_in(transaction: Transaction, desk_id: int) -> DeskRow:
+def desk_in(transaction: Transaction, desk_id: int) -> Desk:
     """Return a desk as the transaction sees it. Raises TradingError where there is none."""
-    desk = transaction.scalars(_DESK, {"desk": desk_id}).one_or_none()
-    if desk is None:
+    found = read_rows(transaction, _DESK, {"desk": desk_id})
+    if not found:
         raise TradingError(f"there is no desk {desk_id}; create it first")
-    return desk
+    return Desk(*found[0])
+
+
+def change_desk(transaction: Transaction, desk_id: int, **values: Any) -> None:
+    """Change fields of a desk."""
+    execute_many(transaction, _change_of(tuple(values)), [{"desk": desk_id, **values}])
+
+
+@lru_cache(maxsize=16)
+def _change_of(names: tuple[str, ...]) -> Update:
+    values = {name: bindparam(name) for name in names}
+    return update(_ROWS).where(_ROWS.c.id == bindparam("desk")).values(values)
 
 
 def set_state(store: Store, desk_id: int, state: DeskState, *, reason: str) -> DeskState:
@@ -160,9 +197,7 @@ def set_state(store: Store, desk_id: int, state: DeskState, *, reason: str) -> D
     with store.write() as transaction:
         desk = desk_in(transaction, desk_id)
         before = desk.state
-        transaction.execute(
-            update(DeskRow).where(DeskRow.id == desk_id).values(state=state, state_reason=reason)
-        )
+        change_desk(transaction, desk_id, state=state, state_reason=reason)
         return before
 
 
@@ -177,13 +212,8 @@ def set_limits(
 
 def limits_in(transaction: Transaction, desk_id: int) -> OrderLimits:
     """Return the limits that hold."""
-    newest = transaction.scalar(
-        select(LimitVersionRow)
-        .where(LimitVersionRow.desk_id == desk_id)
-        .order_by(LimitVersionRow.version.desc())
-        .limit(1)
-    )
-    return OrderLimits() if newest is None else OrderLimits.from_json(newest.limits)
+    found = read_rows(transaction, _LIMITS, {"desk": desk_id})
+    return OrderLimits.from_json(found[0][0]) if found else OrderLimits()
 
 
 def _add_limits(

@@ -6,21 +6,20 @@ before it is sent, and one that still is at the next tick is settled by its clie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
-from typing import Literal, cast
+from functools import lru_cache, partial
+from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import BindParameter, Table, bindparam, func, select
+from sqlalchemy import BindParameter, Select, Table, bindparam, func, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from alphafoundry.store import Store
-from alphafoundry.store.database import in_chunks
+from alphafoundry.store.database import in_chunks, read_rows
 from alphafoundry.store.desk_tables import (
-    DeskRow,
     FillRow,
     LedgerEntryRow,
     OrderRow,
@@ -28,7 +27,7 @@ from alphafoundry.store.desk_tables import (
     ReconciliationRow,
 )
 from alphafoundry.trading.broker_client import BrokerActivity, BrokerClient, BrokerOrder
-from alphafoundry.trading.desks import desk_in, limits_in
+from alphafoundry.trading.desks import Desk, change_desk, desk_in, limits_in
 from alphafoundry.trading.ledger import (
     Entry,
     Line,
@@ -42,7 +41,15 @@ from alphafoundry.trading.ledger import (
     transfer_lines,
 )
 from alphafoundry.trading.money import CENT, MONEY, PRICE, SHARE, amount_of, dollars, plain, shares
-from alphafoundry.trading.order_rows import FINAL, OPEN, ROWS, Order, Orders, OrdersOfTick
+from alphafoundry.trading.order_rows import (
+    FINAL,
+    OPEN,
+    ROWS,
+    Order,
+    Orders,
+    OrdersOfTick,
+    orders_query,
+)
 from alphafoundry.trading.orders import (
     Fill,
     OrderCheck,
@@ -105,6 +112,10 @@ _CANCELS = select(ROWS.c.id, ROWS.c.broker_order_id).where(
     ROWS.c.status.in_(("accepted", "partially_filled")),
     ROWS.c.cancel_requested_at.is_not(None),
 )
+_WITHOUT_FATE = orders_query(ROWS.c.status.in_(_FATE_UNKNOWN))
+_OPEN_AT_BROKERS = orders_query(ROWS.c.status.in_(OPEN))
+_BY_BROKER_ID = orders_query(ROWS.c.broker_order_id.in_(_IDS))
+_BY_CLIENT_ID = orders_query(ROWS.c.client_order_id.in_(_IDS))
 _KNOWN_ORDERS = select(ROWS.c.broker_order_id).where(_MINE, ROWS.c.broker_order_id.in_(_IDS))
 _FILLS, _ENTRIES = cast(Table, FillRow.__table__), cast(Table, LedgerEntryRow.__table__)
 _KNOWN_FILLS = select(_FILLS.c.broker_fill_id).where(
@@ -115,11 +126,26 @@ _KNOWN_PAYMENTS = select(_ENTRIES.c.reference).where(
     _ENTRIES.c.reference.in_(bindparam("references", expanding=True)),
 )
 _LAST_COMPARED = (
-    select(ReconciliationRow)
+    select(ReconciliationRow.at, ReconciliationRow.status, ReconciliationRow.differences)
     .where(ReconciliationRow.desk_id == bindparam("desk"))
     .order_by(ReconciliationRow.id.desc())
     .limit(1)
 )
+
+
+@lru_cache(maxsize=16)
+def _due_query(*, only_reduce: bool, limit: int) -> Select[Any]:
+    cancelled = select(ROWS.c.symbol).where(
+        _MINE, ROWS.c.status.in_(OPEN), ROWS.c.cancel_requested_at.is_not(None)
+    )
+    return orders_query(
+        ROWS.c.status == "intended",
+        ROWS.c.send_from <= bindparam("now"),
+        ROWS.c.cutoff > bindparam("now"),
+        ROWS.c.symbol.not_in(cancelled),
+        *([ROWS.c.reduce_only] if only_reduce else []),
+        limit=limit,
+    )
 
 
 @dataclass
@@ -246,6 +272,14 @@ def compare(store: Store, desk_id: int, broker: BrokerClient, *, equity: bool = 
     )
 
 
+class _Compared(NamedTuple):
+    """How an earlier comparison ended; see `ReconciliationRow`."""
+
+    at: datetime
+    status: str
+    differences: Mapping[str, Any]
+
+
 class _Tick:
     """One execution: the store, the broker and the moment that its steps share."""
 
@@ -340,11 +374,11 @@ class _Tick:
 
     def _settle_unknown(self) -> None:
         with self._store.session() as transaction:
-            if transaction.execute(_UNSETTLED, self._ours).first() is None:
+            if not read_rows(transaction, _UNSETTLED, self._ours):
                 return
         with self._orders() as orders:
             desk = desk_in(orders.transaction, self._desk_id)
-            unknown = orders.where(ROWS.c.status.in_(_FATE_UNKNOWN))
+            unknown = orders.find(_WITHOUT_FATE)
             again = [
                 order
                 for order in unknown
@@ -398,7 +432,7 @@ class _Tick:
             desk,
             read_books(orders.transaction, self._desk_id),
             limits_in(orders.transaction, self._desk_id),
-            orders.where(ROWS.c.status.in_(OPEN)),
+            orders.find(_OPEN_AT_BROKERS),
         )
         passed = []
         for order in intended:
@@ -413,19 +447,8 @@ class _Tick:
 
     def _due(self, orders: Orders, *, limit: int) -> list[Order]:
         """Return intended orders that may be sent now; one waits for the end of a cancelled one."""
-        cancelled = select(ROWS.c.symbol).where(
-            ROWS.c.desk_id == self._desk_id,
-            ROWS.c.status.in_(OPEN),
-            ROWS.c.cancel_requested_at.is_not(None),
-        )
-        return orders.where(
-            ROWS.c.status == "intended",
-            ROWS.c.send_from <= self._now,
-            ROWS.c.cutoff > self._now,
-            ROWS.c.symbol.not_in(cancelled),
-            *([ROWS.c.reduce_only] if self._only_reduce else []),
-            limit=limit,
-        )
+        query = _due_query(only_reduce=self._only_reduce, limit=limit)
+        return orders.find(query, now=self._now)
 
     def _send(self, chosen: Sequence[Order]) -> None:
         for start in range(0, len(chosen), self._most_sent):
@@ -491,7 +514,7 @@ class _Tick:
         with self._store.session() as transaction:
             wanted = [
                 (number, str(broker_order_id))
-                for number, broker_order_id in transaction.execute(_CANCELS, self._ours)
+                for number, broker_order_id in read_rows(transaction, _CANCELS, self._ours)
                 if broker_order_id is not None
             ]
         for number, broker_order_id in wanted:
@@ -505,7 +528,7 @@ class _Tick:
     def _look_at_orders(self, *, sweep: bool) -> bool:
         """Bring the orders up to date with the broker; return whether fills of any are missing."""
         with self._store.session() as transaction:
-            first, between_auctions = transaction.execute(_OPEN_ONES, self._ours).one()
+            ((first, between_auctions),) = read_rows(transaction, _OPEN_ONES, self._ours)
         if first is None and not sweep:
             return False
         told: list[BrokerOrder] = []
@@ -544,7 +567,7 @@ class _Tick:
             booked = self._book(orders, activities)
             newest = max(one.at for one in activities)
             if newest > since:
-                desk_in(orders.transaction, self._desk_id).fills_until = newest
+                change_desk(orders.transaction, self._desk_id, fills_until=newest)
         self._booked |= booked
 
     def _known_activities(self, ids: list[str], *, sweep: bool) -> set[str]:
@@ -557,11 +580,12 @@ class _Tick:
             return known
         with self._store.session() as transaction:
             for part in in_chunks(unsure):
-                fills = transaction.scalars(_KNOWN_FILLS, {**self._ours, "ids": part})
-                known.update(fills)
+                fills = read_rows(transaction, _KNOWN_FILLS, {**self._ours, "ids": part})
+                known.update(broker_fill_id for (broker_fill_id,) in fills)
             for part in in_chunks(f"{_ACTIVITY}{one}" for one in unsure if one not in known):
-                paid = transaction.scalars(_KNOWN_PAYMENTS, {**self._ours, "references": part})
-                known.update(reference.removeprefix(_ACTIVITY) for reference in paid)
+                given = {**self._ours, "references": part}
+                paid = read_rows(transaction, _KNOWN_PAYMENTS, given)
+                known.update(reference.removeprefix(_ACTIVITY) for (reference,) in paid)
         return known
 
     def _attach(self, activities: Iterable[BrokerActivity]) -> None:
@@ -570,11 +594,12 @@ class _Tick:
         known: set[str | None] = set()
         with self._store.session() as transaction:
             for part in in_chunks(wanted):
-                known.update(transaction.scalars(_KNOWN_ORDERS, {**self._ours, "ids": part}))
+                told = read_rows(transaction, _KNOWN_ORDERS, {**self._ours, "ids": part})
+                known.update(order_id for (order_id,) in told)
         found = [
-            told
+            order
             for order_id in sorted(wanted - known)
-            if (told := self._broker.order(order_id)) is not None
+            if (order := self._broker.order(order_id)) is not None
         ]
         if not found:
             return
@@ -588,12 +613,8 @@ class _Tick:
     def _book(self, orders: Orders, activities: Sequence[BrokerActivity]) -> set[str]:
         """Book activities that are not booked yet; return the ids of those that now are."""
         booked = set()
-        ours: dict[str | None, Order] = {}
-        for part in in_chunks(one.order_id for one in activities if one.kind == "FILL"):
-            ours |= {
-                order.broker_order_id: order
-                for order in orders.where(ROWS.c.broker_order_id.in_(part))
-            }
+        filled = [one.order_id for one in activities if one.kind == "FILL"]
+        ours = {order.broker_order_id: order for order in orders.find(_BY_BROKER_ID, ids=filled)}
         waiting = read_waiting(orders.transaction, self._desk_id)
         entries = []
         for activity in activities:
@@ -612,13 +633,8 @@ class _Tick:
         return booked
 
     def _rows_of(self, orders: Orders, told: Sequence[BrokerOrder]) -> dict[str, Order]:
-        found: dict[str, Order] = {}
-        for part in in_chunks(one.client_order_id for one in told):
-            found |= {
-                order.client_order_id: order
-                for order in orders.where(ROWS.c.client_order_id.in_(part))
-            }
-        return found
+        ids = [one.client_order_id for one in told]
+        return {order.client_order_id: order for order in orders.find(_BY_CLIENT_ID, ids=ids)}
 
     def _foreign_row(self, orders: Orders, told: BrokerOrder) -> Order | None:
         """Return the row of a foreign order, adopted; None where the rule is to halt the desk."""
@@ -634,7 +650,7 @@ class _Tick:
             )
             return None
         row = _foreign(desk, told, self._now)
-        desk.next_sequence += 1
+        change_desk(orders.transaction, desk.id, next_sequence=desk.next_sequence + 1)
         orders.transaction.add(row)
         orders.transaction.flush()
         (order,) = orders.where(ROWS.c.id == row.id)
@@ -693,7 +709,7 @@ class _Tick:
             kept = {name: list(pair) for name, pair in differences.items()}
             if not differences:
                 self._done.reconciliation = "clean"
-                desk.reconciled_at = self._now
+                change_desk(transaction, desk.id, reconciled_at=self._now)
                 if last is not None and last.status != "clean":
                     self._record(transaction, "clean", kept)
                 return
@@ -714,8 +730,9 @@ class _Tick:
                 halt(transaction, desk.id, f"ledger and broker differ: {_listed(differences)}")
             self._done.trouble = f"ledger and broker differ: {_listed(differences)}"
 
-    def _last_reconciliation(self, transaction: Transaction) -> ReconciliationRow | None:
-        return transaction.scalar(_LAST_COMPARED, self._ours)
+    def _last_reconciliation(self, transaction: Transaction) -> _Compared | None:
+        found = read_rows(transaction, _LAST_COMPARED, self._ours)
+        return _Compared(*found[0]) if found else None
 
     def _record(
         self,
@@ -784,7 +801,7 @@ def _payment(activity: BrokerActivity, kind: str, waiting: Waiting) -> Entry:
     return Entry(name, f"{_ACTIVITY}{activity.id}", activity.at, tuple(lines))
 
 
-def _foreign(desk: DeskRow, told: BrokerOrder, now: datetime) -> OrderRow:
+def _foreign(desk: Desk, told: BrokerOrder, now: datetime) -> OrderRow:
     return OrderRow(
         desk_id=desk.id,
         origin="foreign",

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError, UnbalancedEntry
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows, execute_many, in_chunks, insert_of
+from alphafoundry.store.database import add_rows, execute_many, in_chunks, insert_of, read_rows
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     FillRow,
@@ -228,8 +228,7 @@ def _numbers(transaction: Transaction, desk_id: int, entries: Sequence[Entry]) -
     """Return reference to number, of the entries that are booked."""
     found: dict[str, int] = {}
     for part in in_chunks(entry.reference for entry in entries):
-        rows = transaction.execute(_BOOKED, {"desk": desk_id, "references": part})
-        found |= {row[0]: row[1] for row in rows}
+        found |= dict(read_rows(transaction, _BOOKED, {"desk": desk_id, "references": part}))
     return found
 
 
@@ -452,7 +451,7 @@ Waiting = dict[tuple[str, str], int]
 
 def read_waiting(transaction: Transaction, desk_id: int) -> Waiting:
     """Return what waits for the broker's payments."""
-    rows = transaction.execute(_WAITING, {"desk": desk_id})
+    rows = read_rows(transaction, _WAITING, {"desk": desk_id})
     return {(account, symbol): amount for account, symbol, amount in rows}
 
 
@@ -517,7 +516,9 @@ def read_books(transaction: Transaction, desk_id: int) -> Books:
     """Return what a desk has, at its newest marks."""
     cash, accrued = 0, 0
     holdings: dict[str, Holding] = {}
-    for account, symbol, amount, quantity, mark in transaction.execute(_BOOKS, {"desk": desk_id}):
+    for account, symbol, amount, quantity, mark in read_rows(
+        transaction, _BOOKS, {"desk": desk_id}
+    ):
         if account == "position":
             holdings[symbol] = Holding(symbol, quantity, amount, mark)
         elif account == "cash":

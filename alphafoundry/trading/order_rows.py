@@ -6,7 +6,7 @@ Hundreds of orders change at each close. As mapped objects they would be most of
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, cast
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows, execute_many, in_chunks
+from alphafoundry.store.database import add_rows, execute_many, in_chunks, read_rows
 from alphafoundry.store.desk_tables import (
     FillRow,
     OrderEventRow,
@@ -112,10 +112,21 @@ ROWS = cast(Table, OrderRow.__table__)
 """Of orders; what is read of them all day is read without mapped objects."""
 
 _READ = select(*(ROWS.c[name] for name in _NAMES))
-_WITH_IDS = _READ.where(
-    ROWS.c.desk_id == bindparam("desk"), ROWS.c.id.in_(bindparam("ids", expanding=True))
-)
 _TOLD = _CHANGING.index("broker_order_id")
+
+
+def orders_query(
+    *conditions: ColumnExpressionArgument[bool], limit: int | None = None
+) -> Select[Any]:
+    """Return a question for `Orders.find`: a desk's orders that meet conditions, as intended.
+
+    Values that are not always the same are a `bindparam`; "desk" is taken.
+    """
+    query = _READ.where(ROWS.c.desk_id == bindparam("desk"), *conditions).order_by(ROWS.c.id)
+    return query if limit is None else query.limit(limit)
+
+
+_WITH_IDS = orders_query(ROWS.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def _change_of(names: Sequence[str]) -> Update:
@@ -155,22 +166,39 @@ class Orders:
         self, *conditions: ColumnExpressionArgument[bool], limit: int | None = None
     ) -> list[Order]:
         """Return the desk's orders that meet conditions on `OrderRow`, in the order intended."""
-        query = _READ.where(ROWS.c.desk_id == self._desk_id, *conditions).order_by(ROWS.c.id)
-        if limit is not None:
-            query = query.limit(limit)
-        return self._read(query)
+        query = orders_query(*conditions, limit=limit)
+        self.save()
+        return self._taken(self.transaction.execute(query, {"desk": self._desk_id}))
+
+    def find(self, query: Select[Any], **given: Any) -> list[Order]:
+        """Return the same by a question that is kept, since making one takes longest.
+
+        Parameters
+        ----------
+        query : of `orders_query`
+        given : the values that it asks for; a list may be of any length
+        """
+        found: list[Order] = []
+        long = next((name for name, value in given.items() if isinstance(value, list)), None)
+        parts = (
+            [given] if long is None else ({**given, long: one} for one in in_chunks(given[long]))
+        )
+        for part in parts:
+            self.save()
+            found += self._taken(
+                read_rows(self.transaction, query, {"desk": self._desk_id, **part})
+            )
+        return found
 
     def with_ids(self, ids: Sequence[int]) -> dict[int, Order]:
         """Return number to order; those that were read before are not read again."""
         new = [one for one in ids if one not in self._known]
-        for part in in_chunks(new):
-            self._read(_WITH_IDS, {"desk": self._desk_id, "ids": part})
+        self.find(_WITH_IDS, ids=new)
         return {one: self._known[one] for one in ids}
 
-    def _read(self, query: Select[Any], given: Mapping[str, Any] | None = None) -> list[Order]:
-        self.save()
+    def _taken(self, rows: Iterable[Sequence[Any]]) -> list[Order]:
         found = []
-        for row in self.transaction.execute(query, given):
+        for row in rows:
             order = self._known.get(row[0])
             if order is None:
                 order = self._known[row[0]] = Order(*row)

@@ -17,26 +17,33 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError
 from alphafoundry.market.sessions import last_session_before
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows
+from alphafoundry.store.database import add_rows, read_rows
 from alphafoundry.store.desk_tables import (
-    DeskRow,
     FillRow,
     OrderEventRow,
     OrderRow,
     OrderSide,
     OrderStatus,
 )
-from alphafoundry.trading.desks import PAPER_BROKER, OrderLimits, desk_in
+from alphafoundry.trading.desks import PAPER_BROKER, Desk, OrderLimits, change_desk, desk_in
 from alphafoundry.trading.ledger import Books, Entry, fill_lines, reverse
 from alphafoundry.trading.market_day import session_of
 from alphafoundry.trading.money import MONEY, PRICE, SHARE, amount_of, plain
-from alphafoundry.trading.order_rows import FINAL, OPEN, ROWS, Order, Orders, orders_in
+from alphafoundry.trading.order_rows import (
+    FINAL,
+    OPEN,
+    ROWS,
+    Order,
+    Orders,
+    orders_in,
+    orders_query,
+)
 
 TimeInForce = Literal["cls", "opg", "day"]
 Denial = Literal[
@@ -60,6 +67,8 @@ CLOSING_CUTOFF = timedelta(minutes=10)
 OPENING_CUTOFF = timedelta(minutes=2)
 """How long before the open the last order for the opening auction is sent."""
 
+_BATCH = orders_query(ROWS.c.batch == bindparam("batch"))
+_LATE = orders_query(ROWS.c.status == "intended", ROWS.c.cutoff <= bindparam("now"))
 _PENDING = (
     select(ROWS.c.status, func.count())
     .where(ROWS.c.desk_id == bindparam("desk"), ROWS.c.status.in_(("intended", *OPEN)))
@@ -202,7 +211,7 @@ def intend_orders(
         returned as it is, so that an agent that was killed may do its work again
     """
     with orders_in(store, desk_id) as orders:
-        stored = orders.where(ROWS.c.batch == batch)
+        stored = orders.find(_BATCH, batch=batch)
         if stored:
             return stored
         desk = desk_in(orders.transaction, desk_id)
@@ -211,9 +220,9 @@ def intend_orders(
             _intended(desk, request, batch, position, first + position, now)
             for position, request in enumerate(requests)
         ]
-        desk.next_sequence = first + len(rows)
+        change_desk(orders.transaction, desk_id, next_sequence=first + len(rows))
         add_rows(orders.transaction, OrderRow, rows)
-        intended = orders.where(ROWS.c.batch == batch)
+        intended = orders.find(_BATCH, batch=batch)
         for order in intended:
             orders.event(order.id, at=now, before=None, after="intended")
         return intended
@@ -263,14 +272,14 @@ def pending_orders(store: Store, desk_id: int) -> list[OrderRow]:
 def count_pending(store: Store, desk_id: int) -> Counter[str]:
     """Return status to how many of a desk's pending orders have it."""
     with store.session() as transaction:
-        rows = transaction.execute(_PENDING, {"desk": desk_id})
-        return Counter({str(status): count for status, count in rows})
+        rows = read_rows(transaction, _PENDING, {"desk": desk_id})
+    return Counter({str(status): count for status, count in rows})
 
 
 def has_unsettled(store: Store, desk_id: int) -> bool:
     """Return whether an order is yet to be sent, cancelled or looked up at the broker."""
     with store.session() as transaction:
-        return transaction.execute(_TO_TELL, {"desk": desk_id}).first() is not None
+        return bool(read_rows(transaction, _TO_TELL, {"desk": desk_id}))
 
 
 def read_events(store: Store, order_id: int) -> list[OrderEventRow]:
@@ -369,7 +378,7 @@ class OrderCheck:
     """
 
     def __init__(
-        self, desk: DeskRow, books: Books, limits: OrderLimits, open_orders: Sequence[Order]
+        self, desk: Desk, books: Books, limits: OrderLimits, open_orders: Sequence[Order]
     ) -> None:
         self._desk = desk
         self._books = books
@@ -463,7 +472,7 @@ class OrderCheck:
 
 
 def _intended(
-    desk: DeskRow, request: OrderRequest, batch: str, position: int, sequence: int, now: datetime
+    desk: Desk, request: OrderRequest, batch: str, position: int, sequence: int, now: datetime
 ) -> dict[str, Any]:
     return {
         "desk_id": desk.id,
@@ -497,7 +506,7 @@ def _intended(
 
 def expire_unsent(orders: Orders, *, now: datetime) -> int:
     """Expire what was not sent before its cut-off, never rerouted; return how many."""
-    late = orders.where(ROWS.c.status == "intended", ROWS.c.cutoff <= now)
+    late = orders.find(_LATE, now=now)
     for order in late:
         orders.move(order, "expired", at=now, reason="cutoff")
     return len(late)
@@ -514,6 +523,4 @@ def mark_sending(orders: Orders, chosen: Sequence[Order], *, now: datetime) -> N
 
 def halt(transaction: Transaction, desk_id: int, reason: str) -> None:
     """Halt a desk within a transaction."""
-    transaction.execute(
-        update(DeskRow).where(DeskRow.id == desk_id).values(state="halted", state_reason=reason)
-    )
+    change_desk(transaction, desk_id, state="halted", state_reason=reason)

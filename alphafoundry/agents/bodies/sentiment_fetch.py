@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from alphafoundry.agents.floor import TradingFloor, floor_of
@@ -25,7 +24,6 @@ from alphafoundry.sentiment import (
     Score,
     Told,
     classified,
-    headlines_of_session,
     match_tickers,
     news_vendor_of,
     score_headline,
@@ -161,14 +159,8 @@ def _synthetic(
     now = context.now
     sessions = floor.hours.overlapping(now - 1 if until is None else until, now)
     found: list[Headline] = []
-    dates = floor.panel.dates
     for session in sessions:
-        row = int(np.searchsorted(dates, np.datetime64(session.day)))
-        if row >= len(dates) or dates[row] != np.datetime64(session.day):
-            continue
-        planted = headlines_of_session(
-            floor.panel, row, opens=session.opens, closes=session.closes, seed=context.seed
-        )
+        planted = floor.planted_headlines(session, context.seed)
         found += [
             one.headline for one in planted if (until or 0) < one.headline.published_at <= now
         ]

@@ -25,6 +25,9 @@ from tests.library.performance.test_sheet import rows_of
 from tests.library.trading import week
 from tests.library.trading.markets import market
 
+NO_DAYS = SimpleNamespace(market_day=lambda day: None)
+"""An account that knows no bars: those of the panel are taken."""
+
 NOW = int(datetime(2024, 3, 11, 22, tzinfo=UTC).timestamp())
 
 
@@ -45,7 +48,7 @@ def floor(tmp_path):
             desk="main",
             panel=market(days=30, names=5),
             hours=ExchangeHours("XNYS", week.FIRST, week.LAST),
-            account=None,  # type: ignore[arg-type]
+            account=NO_DAYS,  # type: ignore[arg-type]
             strategies=[],
             home=tmp_path,
             simulated=False,

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import DateTime, Dialect, func, select
+from sqlalchemy import DateTime, Dialect, Select, bindparam, column, func, or_, select, table
 from sqlalchemy.dialects import sqlite
 
 from alphafoundry.clock import utc_now
+from alphafoundry.errors import StoreError
 from alphafoundry.store import RunRow, Store, begin_run, read_runs
 from alphafoundry.store.column_types import PlainText, UtcDateTime
-from alphafoundry.store.database import _column, add_rows
+from alphafoundry.store.database import _column, add_rows, read_rows
 from alphafoundry.store.desk_tables import DeskRow
 from tests.library.store.conftest import SERVICE
 
@@ -130,6 +131,55 @@ def test_many_rows_are_the_rows_that_single_ones_would_be(store: Store) -> None:
             getattr(one, name) for name in columns
         ]
     assert begin_run(store, flow="daily", service=SERVICE).id > max(row.id for row in others)
+
+
+def test_plain_rows_are_those_that_sqlalchemy_reads(store: Store) -> None:
+    moment = datetime(2024, 3, 8, 15, 59, 59, 1, timezone(timedelta(hours=-5)))
+    with store.write() as session:
+        for name in "abcd":
+            made = desk(name)
+            made.reconciled_at = moment if name < "c" else None
+            session.add(made)
+    columns = (DeskRow.name, DeskRow.synthetic, DeskRow.reconciled_at, DeskRow.created_at)
+    names = bindparam("names", expanding=True)
+    asked: list[tuple[Select[Any], dict[str, Any]]] = [
+        (select(*columns).order_by(DeskRow.name), {}),
+        (select(*columns).where(DeskRow.name.in_(names)), {"names": ["a", "d"]}),
+        (select(*columns).where(DeskRow.name.in_(names)), {"names": []}),
+        (select(*columns).where(DeskRow.name.not_in(names)), {"names": []}),
+        (
+            select(DeskRow.id, func.count())
+            .where(DeskRow.state.in_(("active", "halted")), DeskRow.created_at > bindparam("then"))
+            .where(or_(DeskRow.name.in_(names), DeskRow.name == bindparam("one")))
+            .group_by(DeskRow.id)
+            .order_by(DeskRow.id.desc())
+            .limit(2),
+            {"names": ["a", "b"], "one": "d", "then": moment},
+        ),
+    ]
+    for reading in (store.session, store.write):
+        for query, values in asked:
+            with reading() as session:
+                theirs = [tuple(row) for row in session.execute(query, values)]
+                assert read_rows(session, query, values) == theirs
+                assert read_rows(session, query, values) == theirs
+
+
+def test_plain_rows_are_read_after_what_was_changed_before(store: Store) -> None:
+    query = select(DeskRow.name, DeskRow.state).order_by(DeskRow.name)
+    with store.together(), store.write() as session:
+        one = desk("one")
+        session.add(one)
+        assert read_rows(session, query) == [("one", "active")]
+        one.state = "halted"
+        assert read_rows(session, query) == [("one", "halted")]
+
+
+def test_a_mistake_of_the_driver_is_one_line_too(store: Store) -> None:
+    query = select(column("missing")).select_from(table("nowhere"))
+    with pytest.raises(StoreError, match="nowhere") as caught, store.session() as session:
+        read_rows(session, query)
+    assert "\n" not in str(caught.value)
 
 
 SQLITE: Dialect = sqlite.dialect()
