@@ -111,6 +111,7 @@ class Search:
         self._number = 0
         self._asked_for: set[str] = set()
         self._hopeful: set[str] = set()
+        self._readable: dict[str, Expression | None] = {}
 
     async def ask(self) -> list[SimulationRow]:
         """Return the simulations of the next round, planned; empty when the search is over."""
@@ -179,8 +180,14 @@ class Search:
         """Return the expression of an alpha that can be built on here, None for another."""
         if not alpha.sharpe:
             return None
+        text = alpha.expression
+        if text not in self._readable:
+            self._readable[text] = self._read(text)
+        return self._readable[text]
+
+    def _read(self, text: str) -> Expression | None:
         try:
-            expression = parse(alpha.expression)
+            expression = parse(text)
             warnings = check(
                 expression, self._run.fields, operators=self._run.operators, levels=True
             )
