@@ -22,6 +22,7 @@ from alphafoundry.store import (
     read_alphas,
     read_chosen,
     read_daily_pnl,
+    read_origins,
     read_simulations,
     read_submissions,
 )
@@ -56,9 +57,9 @@ def silent_ids(store: Store, service: str, *, chosen: bool = False) -> set[str]:
         {turned_to_earn(row).canonical for row in read_chosen(store, service)} if chosen else set()
     )
     return {
-        row.alpha_id
-        for row in read_simulations(store, service=service, status=FINISHED)
-        if row.alpha_id and (row.origin == MINER or row.canonical in strong)
+        alpha_id
+        for canonical, origin, alpha_id in read_origins(store, service, status=FINISHED)
+        if alpha_id and (origin == MINER or canonical in strong)
     }
 
 

@@ -18,7 +18,7 @@ from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.research.combining import Combiner, Step, Trial
 from alphafoundry.research.finalists import MOST_SHRUNK, heard_of
 from alphafoundry.research.generation import to_plan
-from alphafoundry.research.history import settings_of, silent_ids, simulated_alphas
+from alphafoundry.research.history import settings_of, silent_ids
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import before_test_period
 from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
@@ -28,6 +28,7 @@ from alphafoundry.store import (
     SimulationRow,
     best_alphas,
     mark_mined,
+    read_origins,
     save_daily_pnl,
 )
 
@@ -124,7 +125,7 @@ class Search:
             found.trials,
             found.correlation,
             number=self._number,
-            known={canonical for canonical, _ in simulated_alphas(run.store, run.service)},
+            known={canonical for canonical, _, _ in read_origins(run.store, run.service)},
             periods=found.periods,
         )
         self._number += 1

@@ -331,6 +331,22 @@ def read_simulations(
         return list(session.scalars(query))
 
 
+def read_origins(
+    store: Store, service: str, *, status: Sequence[SimulationStatus] = ()
+) -> list[tuple[str, str, str | None]]:
+    """Return (canonical expression, origin, alpha id) of simulations; reads nothing else.
+
+    status : of those that are meant; empty is every status
+    """
+    query = select(SimulationRow.canonical, SimulationRow.origin, SimulationRow.alpha_id).where(
+        SimulationRow.service == service
+    )
+    if status:
+        query = query.where(SimulationRow.status.in_(status))
+    with store.session() as session:
+        return [(canonical, origin, one) for canonical, origin, one in session.execute(query)]
+
+
 def count_simulations(
     store: Store, service: str, *, run_id: int | None = None
 ) -> dict[SimulationStatus, int]:
