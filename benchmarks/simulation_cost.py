@@ -1,6 +1,7 @@
 """What a simulation costs on its way through the pipeline, beside `simulate()` alone.
 
-The daily flow runs in this process on the calibration market, with a Prefect server of its own;
+The daily flow runs in this process on the calibration market as its command runs it, with a Prefect
+server of its own;
 then `simulate()` goes through the alphas that it has simulated, one after another, on the same
 days. Both are measured in processor time, the server's included, and in turn, so that what else
 the machine does at that moment weighs on both. The ratio is that of a round, and its median is
@@ -156,8 +157,13 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=120, help="default: 120")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     given = parser.parse_args()
+    from tasks.prefect.server import prefect_server
+
     home = Path(os.environ.get("FOUNDRY_HOME") or ".foundry")
-    print(json.dumps(measure(home, given.cache, count=given.simulations, rounds=given.rounds)))
+    # With the settings that every command takes for a server on this machine.
+    with prefect_server(temporary=False):
+        cost = measure(home, given.cache, count=given.simulations, rounds=given.rounds)
+    print(json.dumps(cost))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ CONNECTIONS = 20
 
 T = TypeVar("T")
 
+_IDENTITY = b"x-foundry-"
+
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -74,6 +76,7 @@ class Exchange:
         self.service = "worldquant" if is_worldquant(base) else base.netloc.decode()
         self.market_label: str | None = None
         self.data: ServedData | None = None
+        self._told: list[tuple[bytes, bytes]] = []
 
     async def close(self) -> None:
         """Close the connections."""
@@ -186,6 +189,10 @@ class Exchange:
     def _note_identity(self, response: httpx.Response) -> None:
         if is_worldquant(self._base):
             return
+        told = [pair for pair in response.headers.raw if pair[0].lower().startswith(_IDENTITY)]
+        if told == self._told:
+            return
+        self._told = told
         self.service = response.headers.get("X-Foundry-Service", self.service)
         label = response.headers.get("X-Foundry-Market")
         if label is not None:

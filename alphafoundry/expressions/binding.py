@@ -30,11 +30,13 @@ class Bound:
 
 def bind(operator: Operator, call: Call) -> Bound:
     """Put the inputs of a call in the operator's order."""
+    if not (call.keywords or operator.many):
+        return _bind_places(operator, call.arguments)
     named = dict(call.keywords)
     places = list(call.arguments)
     if operator.many:
         return _bind_many(operator, places, named)
-    data = sum(not item.constant for item in operator.inputs)
+    data = operator.data_inputs
     arguments: list[Node] = []
     missing: Input | None = None
     for item in operator.inputs:
@@ -47,6 +49,14 @@ def bind(operator: Operator, call: Call) -> Bound:
             missing = missing or item
     fits = not places and len(arguments) == len(operator.inputs)
     return Bound((*arguments, *places), tuple(named.items()), missing, fits)
+
+
+def _bind_places(operator: Operator, places: tuple[Node, ...]) -> Bound:
+    """Return the same for a call without anything given by name, as most are."""
+    given, declared = len(places), len(operator.inputs)
+    left_out = operator.inputs[given:] if given >= operator.data_inputs else ()
+    missing = next((item for item in left_out if item.constant), None)
+    return Bound(places, (), missing, given == declared)
 
 
 def _bind_many(operator: Operator, places: list[Node], named: dict[str, Node]) -> Bound:

@@ -74,6 +74,8 @@ class CanonicalForm:
 
     def _arguments(self, operator: Operator, nodes: list[Node]) -> list[Node]:
         """Turn truth values into numbers, and sort what may change places."""
+        if not (operator.commutative or any(type(node) is Boolean for node in nodes)):
+            return nodes
         kinds = [operator.input_at(index, len(nodes)).kind for index in range(len(nodes))]
         nodes = [
             self._leaf(Number(float(node.value), node.position))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
 from alphafoundry.errors import ConfigurationError
@@ -64,6 +65,7 @@ class Conventions:
         return cls(**chosen)
 
     @classmethod
+    @cache
     def choices(cls) -> dict[str, tuple[str, ...]]:
         """Return the choices of each convention by its name, the usual one first."""
         kinds = get_type_hints(cls)

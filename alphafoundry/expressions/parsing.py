@@ -1,7 +1,8 @@
 """From FASTEXPR text to an Expression.
 
-The grammar is LALR, so time is linear in the text; depth and size of the tree are bounded while
-it is built, so no text can exhaust the stack or memory.
+Most texts are read by `plain_reading`, all others by the grammar. It is LALR, so time is linear in
+the text; depth and size of the tree are bounded while it is built, so no text can exhaust the stack
+or memory.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from alphafoundry.errors import ExpressionError
 from alphafoundry.expressions.expression import Expression
 from alphafoundry.expressions.operators import OPERATORS
+from alphafoundry.expressions.plain_reading import plain_tree
 from alphafoundry.expressions.registry import KeywordKind
 from alphafoundry.expressions.tree import (
     MAX_DEPTH,
@@ -103,10 +105,8 @@ def parse(text: str) -> Expression:
 
 def _read(text: str) -> Expression:
     try:
-        statements = _statements(text)
-        expression = Expression(
-            text, *_inline(statements, pointed="." in text), unused=_unused(statements)
-        )
+        tree = plain_tree(text)
+        expression = Expression(text, tree, (tree,)) if tree is not None else _by_grammar(text)
         if len(expression.canonical) > MAX_LENGTH:
             raise _RefusedError(_TOO_MUCH, expression.root.position)
         return expression
@@ -119,6 +119,12 @@ def _read(text: str) -> Expression:
             column=place.column,
             end_column=place.end_column,
         ) from None
+
+
+def _by_grammar(text: str) -> Expression:
+    """Read any text, as the grammar says."""
+    statements = _statements(text)
+    return Expression(text, *_inline(statements, pointed="." in text), unused=_unused(statements))
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)

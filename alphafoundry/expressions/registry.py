@@ -61,12 +61,12 @@ class Input:
     minimum: float = 1
     whole: bool = True
 
-    @property
+    @cached_property
     def constant(self) -> bool:
         """Whether only a constant can be given."""
         return self.kind in (Kind.LOOKBACK, Kind.NUMBER)
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """The keywords by which a constant input can be given."""
         if self.kind is Kind.LOOKBACK:
@@ -178,10 +178,15 @@ class Operator:
             parts.append(f"{keyword.name}={_show(keyword.default)}")
         return f"{self.name}({', '.join(parts)})"
 
-    @property
+    @cached_property
     def many(self) -> bool:
         """Whether the number of inputs is open."""
         return any(item.many for item in self.inputs)
+
+    @cached_property
+    def data_inputs(self) -> int:
+        """How many of the inputs take an expression."""
+        return sum(not item.constant for item in self.inputs)
 
     @cached_property
     def has_lookback(self) -> bool:

@@ -78,9 +78,16 @@ class Call:
     size: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        below = children(self)
-        object.__setattr__(self, "depth", 1 + max(map(depth, below), default=0))
-        object.__setattr__(self, "size", 1 + sum(map(size, below)))
+        deepest, nodes = 0, 1
+        for node in children(self):
+            if type(node) is Call:
+                nodes += node.size
+                deepest = max(deepest, node.depth)
+            else:
+                nodes += 1
+                deepest = deepest or 1
+        object.__setattr__(self, "depth", 1 + deepest)
+        object.__setattr__(self, "size", nodes)
 
 
 Node = Number | Text | Boolean | Field | Call
@@ -93,9 +100,11 @@ def opposite(value: float) -> float:
 
 def children(node: Node) -> tuple[Node, ...]:
     """Return the nodes directly below: arguments, then values of keywords."""
-    if isinstance(node, Call):
-        return (*node.arguments, *(value for _, value in node.keywords))
-    return ()
+    if type(node) is not Call:
+        return ()
+    if not node.keywords:
+        return node.arguments
+    return (*node.arguments, *(value for _, value in node.keywords))
 
 
 def depth(node: Node) -> int:
@@ -123,14 +132,17 @@ def walk(root: Node) -> Iterator[Node]:
 def walk_once(root: Node) -> Iterator[Node]:
     """Yield every distinct node object once, children before their parent."""
     seen: set[int] = set()
-    stack: list[tuple[Node, bool]] = [(root, False)]
+    opened: set[int] = set()
+    stack: list[Node] = [root]
     while stack:
-        node, opened = stack.pop()
-        if id(node) in seen:
-            continue
-        if opened or not isinstance(node, Call):
-            seen.add(id(node))
+        node = stack[-1]
+        key = id(node)
+        if key in seen:
+            stack.pop()
+        elif type(node) is not Call or key in opened:
+            stack.pop()
+            seen.add(key)
             yield node
         else:
-            stack.append((node, True))
-            stack.extend((child, False) for child in reversed(children(node)))
+            opened.add(key)
+            stack.extend(reversed(children(node)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from alphafoundry.expressions import Expression, parse
@@ -21,6 +22,7 @@ from alphafoundry.store import (
     read_alphas,
     read_chosen,
     read_daily_pnl,
+    read_origins,
     read_simulations,
     read_submissions,
 )
@@ -29,6 +31,8 @@ from alphafoundry.store.tables import SimulationStatus
 FINISHED: tuple[SimulationStatus, ...] = ("complete", "warning", "error", "timeout", "failed")
 MOST_COMPARED = 200
 CROWD = 0.7
+
+_SETTINGS = {field.alias for field in SimulationSettings.model_fields.values()}
 
 
 def past_outcomes(store: Store, service: str) -> list[Outcome]:
@@ -53,9 +57,9 @@ def silent_ids(store: Store, service: str, *, chosen: bool = False) -> set[str]:
         {turned_to_earn(row).canonical for row in read_chosen(store, service)} if chosen else set()
     )
     return {
-        row.alpha_id
-        for row in read_simulations(store, service=service, status=FINISHED)
-        if row.alpha_id and (row.origin == MINER or row.canonical in strong)
+        alpha_id
+        for canonical, origin, alpha_id in read_origins(store, service, status=FINISHED)
+        if alpha_id and (origin == MINER or canonical in strong)
     }
 
 
@@ -90,10 +94,15 @@ def simulated_alphas(store: Store, service: str) -> set[tuple[str, SimulationSet
 
 def settings_of(brain_settings: Mapping[str, Any]) -> SimulationSettings:
     """Return the settings of a BRAIN object; keys that only BRAIN adds are left out."""
-    known = {field.alias for field in SimulationSettings.model_fields.values()}
-    return SimulationSettings.model_validate(
-        {key: value for key, value in brain_settings.items() if key in known}
+    return _read_settings(
+        tuple((key, value) for key, value in brain_settings.items() if key in _SETTINGS)
     )
+
+
+@lru_cache(maxsize=256)
+def _read_settings(items: tuple[tuple[str, Any], ...]) -> SimulationSettings:
+    """Read settings once: a search goes through all its alphas in every round."""
+    return SimulationSettings.model_validate(dict(items))
 
 
 def _worth(alpha: AlphaRow | None, new: Mapping[str, float]) -> float | None:

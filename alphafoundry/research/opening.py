@@ -24,7 +24,14 @@ from alphafoundry.seeds import generator_for
 from alphafoundry.settings import CostSettings
 from alphafoundry.simulation.pnl import DailyPnl as BookPnl
 from alphafoundry.simulation.simulator import Simulator
-from alphafoundry.simulation.trading_costs import Tradability, after_costs, regimes, tradability
+from alphafoundry.simulation.trading_costs import (
+    Tradability,
+    Volatility,
+    after_costs,
+    regimes,
+    tradability,
+    volatility_of,
+)
 from alphafoundry.store import (
     DailyPnl,
     OpeningRow,
@@ -79,6 +86,7 @@ def _results(
     first = np.datetime64(opening.sealed_from)
     costs = run.settings.costs
     market = simulator.panel
+    volatility = volatility_of(market)
     books: dict[int, BookPnl] = {}
     traded: dict[int, Tradability] = {}
     failures: dict[int, str] = {}
@@ -95,6 +103,7 @@ def _results(
                 book.between(start, len(book)),
                 rate=costs.rate,
                 borrow=costs.borrow,
+                volatility=volatility,
             )
         except FoundryError as problem:
             failures[row.position] = str(problem)
@@ -103,7 +112,13 @@ def _results(
         SealedResult("unproven", f"could not be simulated: {failures[row.position]}", 0)
         if row.position in failures
         else _result(
-            findings[row.position], books[row.position], traded[row.position], market, costs, first
+            findings[row.position],
+            books[row.position],
+            traded[row.position],
+            market,
+            volatility,
+            costs,
+            first,
         )
         for row in frozen
     ]
@@ -140,13 +155,14 @@ def _result(
     book: BookPnl,
     traded: Tradability,
     market: Panel,
+    volatility: Volatility,
     costs: CostSettings,
     first: np.datetime64,
 ) -> SealedResult:
     start = int(np.searchsorted(book.dates, first))
     sealed = book.between(start, len(book))
     band = finding.sealed_sharpe
-    steady, sealed_regimes = regimes(book, market), regimes(sealed, market)
+    steady, sealed_regimes = (regimes(days, market, volatility) for days in (book, sealed))
     small, middle, large = traded.impact
     assert band is not None
     return SealedResult(

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 from alphafoundry.brain.client import BrainClient
 from alphafoundry.brain.credentials import Credentials
 from alphafoundry.expressions import FieldInfo
@@ -297,7 +299,8 @@ async def research_run(
     """
     url = settings.database_url.get_secret_value() if settings.database_url else None
     say = progress.say if progress else None
-    with open_store(url, home=settings.home) as store:
+    # The matrices of a search are small: a second thread of their arithmetic mostly waits, busily.
+    with threadpool_limits(1), open_store(url, home=settings.home) as store:
         client, seal, market = await _connect(
             store, settings, credentials, lanes=lanes, say=say, panel=panel
         )

@@ -18,7 +18,7 @@ from alphafoundry.market.suitability import LEAST_DAYS
 from alphafoundry.research.combining import Combiner, Step, Trial
 from alphafoundry.research.finalists import MOST_SHRUNK, heard_of
 from alphafoundry.research.generation import to_plan
-from alphafoundry.research.history import settings_of, silent_ids, simulated_alphas
+from alphafoundry.research.history import settings_of, silent_ids
 from alphafoundry.research.run import ResearchRun
 from alphafoundry.research.simulation_lifecycle import before_test_period
 from alphafoundry.research.trial_pnl import TrialPnl, read_trial_pnl
@@ -28,6 +28,7 @@ from alphafoundry.store import (
     SimulationRow,
     best_alphas,
     mark_mined,
+    read_origins,
     save_daily_pnl,
 )
 
@@ -111,6 +112,7 @@ class Search:
         self._number = 0
         self._asked_for: set[str] = set()
         self._hopeful: set[str] = set()
+        self._readable: dict[str, Expression | None] = {}
 
     async def ask(self) -> list[SimulationRow]:
         """Return the simulations of the next round, planned; empty when the search is over."""
@@ -123,7 +125,7 @@ class Search:
             found.trials,
             found.correlation,
             number=self._number,
-            known={canonical for canonical, _ in simulated_alphas(run.store, run.service)},
+            known={canonical for canonical, _, _ in read_origins(run.store, run.service)},
             periods=found.periods,
         )
         self._number += 1
@@ -179,8 +181,14 @@ class Search:
         """Return the expression of an alpha that can be built on here, None for another."""
         if not alpha.sharpe:
             return None
+        text = alpha.expression
+        if text not in self._readable:
+            self._readable[text] = self._read(text)
+        return self._readable[text]
+
+    def _read(self, text: str) -> Expression | None:
         try:
-            expression = parse(alpha.expression)
+            expression = parse(text)
             warnings = check(
                 expression, self._run.fields, operators=self._run.operators, levels=True
             )

@@ -58,6 +58,28 @@ class Regimes:
     wild: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Volatility:
+    """How much a market moves: the deviation of 20 daily returns, that day included.
+
+    Attributes
+    ----------
+    names : of each name, shape (n_days, n_instruments)
+    market : of the mean return of all names, shape (n_days,)
+    """
+
+    names: Array
+    market: Array
+
+
+def volatility_of(panel: Panel) -> Volatility:
+    """Return the volatility of a market; fewer days count at its start, missing returns as 0."""
+    returns = panel.fields["returns"]
+    named = np.isfinite(returns)
+    mean = np.where(named, returns, 0.0).sum(axis=1) / np.maximum(named.sum(axis=1), 1)
+    return Volatility(_rolling_deviation(returns), _rolling_deviation(mean[:, None])[:, 0])
+
+
 def after_costs(days: DailyPnl, *, rate: float, borrow: float) -> Array:
     """Return daily PnL after costs, in dollars.
 
@@ -73,7 +95,13 @@ def after_costs(days: DailyPnl, *, rate: float, borrow: float) -> Array:
 
 
 def tradability(
-    positions: Array, panel: Panel, days: DailyPnl, *, rate: float, borrow: float
+    positions: Array,
+    panel: Panel,
+    days: DailyPnl,
+    *,
+    rate: float,
+    borrow: float,
+    volatility: Volatility | None = None,
 ) -> Tradability:
     """Return the capacity of a book and its Sharpe ratio after impact.
 
@@ -84,6 +112,7 @@ def tradability(
     panel : the market; its last n_days are those of the book
     days : of the book
     rate, borrow : as in `after_costs`
+    volatility : of the panel, for many books on it; None calculates it
 
     Impact of a trade: c * volatility * sqrt(share of volume) of its dollars, with the deviation of
     20 daily returns and `close * adv20`, which are known before the trade (Almgren, Thum, Hauptmann
@@ -99,7 +128,7 @@ def tradability(
     traded = np.abs(held - before) * BOOK
     known = slice(start - 1, len(panel.dates) - 1) if start else slice(0, len(days))
     volume = panel.fields["close"][known] * panel.fields["adv20"][known]
-    spread = _rolling_deviation(panel.fields["returns"])[known]
+    spread = (volatility or volatility_of(panel)).names[known]
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(volume > 0, traded / volume, 1.0)
         share = np.where(traded > 0, np.nan_to_num(share, nan=1.0), 0.0)
@@ -115,17 +144,19 @@ def tradability(
     )
 
 
-def regimes(days: DailyPnl, panel: Panel) -> Regimes:
+def regimes(days: DailyPnl, panel: Panel, volatility: Volatility | None = None) -> Regimes:
     """Return how steady a book is by calendar year and by market volatility.
 
-    days : the last days of the panel. A day's volatility is that of the mean return of all names
-    over 20 days, that day included, and the two halves meet at its median.
+    Parameters
+    ----------
+    days : the last days of the panel
+    volatility : of the panel, for many books on it; None calculates it
+
+    A day's volatility is that of the mean return of all names over 20 days, that day included, and
+    the two halves meet at its median.
     """
-    returns = panel.fields["returns"]
-    named = np.isfinite(returns)
-    market = np.where(named, returns, 0.0).sum(axis=1) / np.maximum(named.sum(axis=1), 1)
-    volatility = _rolling_deviation(market[:, None])[-len(days) :, 0]
-    calm = volatility <= np.median(volatility)
+    moved = (volatility or volatility_of(panel)).market[-len(days) :]
+    calm = moved <= np.median(moved)
     of_year = days.dates.astype("datetime64[Y]")
     years = [days.pnl[of_year == year] for year in np.unique(of_year)]
     ratios = [_sharpe(pnl, days.bars_a_year) for pnl in years if len(pnl) >= 60]

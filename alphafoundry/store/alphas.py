@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from alphafoundry.clock import utc_now
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
-from alphafoundry.store.database import Store, in_chunks, insert_of
+from alphafoundry.store.database import Store, in_chunks, put_rows
 from alphafoundry.store.tables import AlphaRow, AlphaSource
+
+_SOME = select(AlphaRow).where(
+    AlphaRow.service == bindparam("of"), AlphaRow.alpha_id.in_(bindparam("ids", expanding=True))
+)
+"""Built once: each variation is compared with its parent."""
 
 Ranking = Literal["fitness", "sharpe", "returns", "margin", "pnl"]
 
@@ -58,24 +61,15 @@ class AlphaRecord:
     test: Mapping[str, Any] | None = None
 
 
+_GIVEN = tuple(one.name for one in fields(AlphaRecord))
+_CHANGING = tuple(name for name in _GIVEN if name != "alpha_id")
+
+
 def put_alpha(session: Session, service: str, record: AlphaRecord, *, now: datetime) -> None:
     """Write an alpha; one that is there gets the new values and keeps created_at and mined_at."""
-    values = {one.name: getattr(record, one.name) for one in fields(record)}
-    statement = _put(session.get_bind().dialect.name)
-    session.execute(statement, {"service": service, "created_at": now, **values})
-
-
-@lru_cache
-def _put(dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """Return the statement of `put_alpha`; making it takes longer than carrying it out."""
-    statement = insert_of(dialect, AlphaRow)
-    given = [one.name for one in fields(AlphaRecord)]
-    return statement.values(
-        {name: bindparam(name) for name in ("service", "created_at", *given)}
-    ).on_conflict_do_update(
-        index_elements=["service", "alpha_id"],
-        set_={name: statement.excluded[name] for name in given if name != "alpha_id"},
-    )
+    values = {name: getattr(record, name) for name in _GIVEN}
+    row = {"service": service, "created_at": now, **values}
+    put_rows(session, AlphaRow, [row], "service", "alpha_id", changes=_CHANGING)
 
 
 def record_alpha(
@@ -98,8 +92,8 @@ def read_alphas(store: Store, service: str, alpha_ids: Iterable[str]) -> dict[st
     found: dict[str, AlphaRow] = {}
     with store.session() as session:
         for some in in_chunks(alpha_ids):
-            query = select(AlphaRow).where(AlphaRow.service == service, AlphaRow.alpha_id.in_(some))
-            found.update((alpha.alpha_id, alpha) for alpha in session.scalars(query))
+            rows = session.scalars(_SOME, {"of": service, "ids": some})
+            found.update((alpha.alpha_id, alpha) for alpha in rows)
     return found
 
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from alphafoundry.errors import StoreError
-from alphafoundry.store.database import Store, in_chunks, insert_of
+from alphafoundry.store.database import Store, in_chunks, put_rows
 from alphafoundry.store.tables import PnlRow
 
 _DAYS = np.dtype("<i4")
 _AMOUNTS = np.dtype("<f4")
 _WIDE_AMOUNTS = np.dtype("<f8")
+
+
+_SOME = select(PnlRow.alpha_id, PnlRow.days, PnlRow.amounts).where(
+    PnlRow.service == bindparam("of"), PnlRow.alpha_id.in_(bindparam("ids", expanding=True))
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +76,8 @@ class DailyPnl:
 def put_daily_pnl(session: Session, service: str, alpha_id: str, pnl: DailyPnl) -> None:
     """Write the daily PnL of an alpha, replacing what was there."""
     days, amounts = pnl.to_bytes()
-    session.execute(
-        _put(session.get_bind().dialect.name),
-        {"service": service, "alpha_id": alpha_id, "days": days, "amounts": amounts},
-    )
-
-
-@lru_cache
-def _put(dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """Return the statement of `put_daily_pnl`; making it takes longer than carrying it out."""
-    given = ("service", "alpha_id", "days", "amounts")
-    statement = insert_of(dialect, PnlRow).values({name: bindparam(name) for name in given})
-    return statement.on_conflict_do_update(
-        index_elements=["service", "alpha_id"],
-        set_={name: statement.excluded[name] for name in ("days", "amounts")},
-    )
+    row = {"service": service, "alpha_id": alpha_id, "days": days, "amounts": amounts}
+    put_rows(session, PnlRow, [row], "service", "alpha_id", changes=("days", "amounts"))
 
 
 def save_daily_pnl(store: Store, service: str, alpha_id: str, pnl: DailyPnl) -> None:
@@ -106,8 +96,7 @@ def read_daily_pnl(store: Store, service: str, alpha_ids: Iterable[str]) -> dict
     found: dict[str, DailyPnl] = {}
     with store.session() as session:
         for some in in_chunks(alpha_ids):
-            query = select(PnlRow).where(PnlRow.service == service, PnlRow.alpha_id.in_(some))
-            for row in session.scalars(query):
+            for row in session.execute(_SOME, {"of": service, "ids": some}):
                 found[row.alpha_id] = kept_pnl(store, row)
     return found
 

@@ -243,6 +243,35 @@ def execute_many(
         _execute_columns(session, statement, columns)
 
 
+def carry_out(session: Session, statement: UpdateBase, values: Mapping[str, Any]) -> Any:
+    """Carry out a statement with one row of parameters; for what every simulation does.
+
+    On SQLite the driver gets it as it is, as of `execute_many`.
+
+    Parameters
+    ----------
+    statement : one that is kept, without `IN`, whose length the driver would have to know
+
+    Returns
+    -------
+    The first column of the row that the statement returns, None where it returns none.
+    """
+    session.flush()
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
+        found = connection.execute(statement, dict(values))
+    else:
+        sql, parameters = _driver_sql_of_one(statement, connection.dialect)
+        found = connection.exec_driver_sql(
+            sql,
+            tuple(
+                value if name is None else keep(values[name]) if keep else values[name]
+                for name, value, keep in parameters
+            ),
+        )
+    return found.scalar() if found.returns_rows else None
+
+
 def _execute_columns(
     session: Session, statement: UpdateBase, columns: Mapping[str, list[Any]]
 ) -> None:
@@ -374,6 +403,27 @@ def _driver_sql(
     order = tuple(compiled.positiontup)
     kept = (compiled.binds[name].type.dialect_impl(dialect) for name in order)
     return compiled.string, order, tuple(one.bind_processor(dialect) for one in kept)
+
+
+@lru_cache(maxsize=64)
+def _driver_sql_of_one(
+    statement: UpdateBase, dialect: Dialect
+) -> tuple[str, tuple[tuple[str | None, Any, Callable[[Any], Any] | None], ...]]:
+    """Return the SQL of a statement, and each parameter in order.
+
+    A parameter is either given by name, and written by a function where there is one, or it stands
+    in the statement and is a value without a name.
+    """
+    compiled: Any = statement.compile(dialect=dialect)
+    parameters: list[tuple[str | None, Any, Callable[[Any], Any] | None]] = []
+    for name in compiled.positiontup:
+        bound = compiled.binds[name]
+        keep = bound.type.dialect_impl(dialect).bind_processor(dialect)
+        if bound.required:
+            parameters.append((name, None, keep))
+        else:
+            parameters.append((None, keep(bound.value) if keep else bound.value, None))
+    return compiled.string, tuple(parameters)
 
 
 @lru_cache(maxsize=64)

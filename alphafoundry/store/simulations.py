@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Table, Update, bindparam, func, select, update
+from sqlalchemy import Table, Update, bindparam, func, or_, select, update
 
 from alphafoundry.clock import utc_now
 from alphafoundry.errors import StoreError, TakenOver
 from alphafoundry.store.alphas import AlphaRecord, put_alpha
 from alphafoundry.store.daily_pnl import DailyPnl, put_daily_pnl
-from alphafoundry.store.database import Store, in_chunks, insert, lock_subject
+from alphafoundry.store.database import Store, carry_out, in_chunks, insert, lock_subject
 from alphafoundry.store.runs import data_of, interrupt_dead_runs
 from alphafoundry.store.tables import UNFINISHED, RunRow, SimulationRow, SimulationStatus
 
@@ -33,7 +33,10 @@ def _changing(*given: str, before: Sequence[SimulationStatus], **values: Any) ->
     """
     return (
         update(_ROWS)
-        .where(_ROWS.c.id == bindparam("simulation"), _ROWS.c.status.in_(before))
+        .where(
+            _ROWS.c.id == bindparam("simulation"),
+            or_(*(_ROWS.c.status == status for status in before)),
+        )
         .values({name: bindparam(name) for name in given} | values)
         .returning(_ROWS.c.service)
     )
@@ -58,6 +61,8 @@ _DEFERRED = _changing(
 )
 _FINISHED = _changing(*_ENDING, before=UNFINISHED)
 _FINISHED_WITH_ALPHA = _changing(*_ENDING, *_DATA, before=UNFINISHED)
+
+_ONE = select(SimulationRow).where(SimulationRow.id == bindparam("simulation"))
 
 Ending = Literal["complete", "warning", "error", "timeout", "failed", "cancelled"]
 
@@ -236,7 +241,8 @@ def finish_simulation(
     now = now or utc_now()
     found = {} if alpha is None else {name: getattr(alpha, name) for name in _DATA}
     with store.write() as session:
-        service = session.scalar(
+        service = carry_out(
+            session,
             _FINISHED if alpha is None else _FINISHED_WITH_ALPHA,
             {
                 "simulation": simulation_id,
@@ -299,7 +305,7 @@ def claim_abandoned(
 def read_simulation(store: Store, simulation_id: int) -> SimulationRow:
     """Return one simulation; StoreError where there is none with this id."""
     with store.session() as session:
-        found = session.get(SimulationRow, simulation_id)
+        found = session.scalars(_ONE, {"simulation": simulation_id}).one_or_none()
     if found is None:
         raise StoreError(f"{store.label}: there is no simulation {simulation_id}")
     return found
@@ -325,6 +331,22 @@ def read_simulations(
         return list(session.scalars(query))
 
 
+def read_origins(
+    store: Store, service: str, *, status: Sequence[SimulationStatus] = ()
+) -> list[tuple[str, str, str | None]]:
+    """Return (canonical expression, origin, alpha id) of simulations; reads nothing else.
+
+    status : of those that are meant; empty is every status
+    """
+    query = select(SimulationRow.canonical, SimulationRow.origin, SimulationRow.alpha_id).where(
+        SimulationRow.service == service
+    )
+    if status:
+        query = query.where(SimulationRow.status.in_(status))
+    with store.session() as session:
+        return [(canonical, origin, one) for canonical, origin, one in session.execute(query)]
+
+
 def count_simulations(
     store: Store, service: str, *, run_id: int | None = None
 ) -> dict[SimulationStatus, int]:
@@ -342,7 +364,7 @@ def count_simulations(
 
 def _change(store: Store, change: Update, simulation_id: int, **values: Any) -> None:
     with store.write() as session:
-        if session.scalar(change, {"simulation": simulation_id, **values}) is None:
+        if carry_out(session, change, {"simulation": simulation_id, **values}) is None:
             raise _wrong_status(store, session.get(SimulationRow, simulation_id), simulation_id)
 
 

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.exceptions import Abort, ObjectNotFound
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import Abort
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
@@ -42,11 +43,12 @@ class Cancellation:
         """Return once one of the watched flow runs is cancelled."""
         async with get_client() as client:
             while True:
-                for one in self._watched:
-                    with contextlib.suppress(httpx.HTTPError, ObjectNotFound):
-                        state = (await client.read_flow_run(one)).state
+                watched = FlowRunFilter(id=FlowRunFilterId(any_=self._watched))
+                with contextlib.suppress(httpx.HTTPError):
+                    for run in await client.read_flow_runs(flow_run_filter=watched):
+                        state = run.state
                         if state is not None and (state.is_cancelling() or state.is_cancelled()):
-                            self._cancelled.add(one)
+                            self._cancelled.add(run.id)
                 if self._cancelled:
                     return
                 await asyncio.sleep(LOOK_SECONDS)

@@ -114,7 +114,7 @@ async def ensure_limits(limits: Mapping[str, int], server: Server | None = None)
                 await client.upsert_global_concurrency_limit_by_name(name, size)
             except ObjectAlreadyExists:  # another run made it a moment ago
                 await client.upsert_global_concurrency_limit_by_name(name, size)
-            kept = await _read_limit(name)
+            kept = await _read_limit(client, name)
             # A supervisor lowers a cap while the machine is short of memory; more is never right.
             if kept is None or kept > size:
                 raise ConfigurationError(
@@ -155,13 +155,12 @@ async def _every_limit(client: PrefectClient) -> list[GlobalConcurrencyLimitResp
     return found
 
 
-async def _read_limit(name: str) -> int | None:
+async def _read_limit(client: PrefectClient, name: str) -> int | None:
     """Return the size of an active limit, None where it is missing or switched off."""
-    async with get_client() as client:
-        try:
-            limit = await client.read_global_concurrency_limit_by_name(name)
-        except (ObjectNotFound, httpx.HTTPStatusError):
-            return None
+    try:
+        limit = await client.read_global_concurrency_limit_by_name(name)
+    except (ObjectNotFound, httpx.HTTPStatusError):
+        return None
     return limit.limit if limit.active else None
 
 
@@ -175,7 +174,8 @@ async def require_limit(cap: str) -> int:
     ------
     ConfigurationError : the limit is missing or switched off
     """
-    size = await _read_limit(f"tag:{cap}")
+    async with get_client() as client:
+        size = await _read_limit(client, f"tag:{cap}")
     if size is None:
         raise ConfigurationError(
             f"the Prefect server has no active concurrency limit 'tag:{cap}', so the cap "

@@ -68,6 +68,10 @@ _RECORD_SET_NAMES = select(alphas.c.record_set_names).where(alphas.c.id == bindp
 _RECORD_SET = select(record_sets.c.content).where(
     record_sets.c.alpha == bindparam("alpha"), record_sets.c.name == bindparam("name")
 )
+_NEW_ALPHA = insert(alphas)
+_NEW_PNL = insert(daily_pnl)
+_NEW_RECORD_SET = insert(record_sets)
+_NEW_FIELD = insert(alpha_fields)
 
 
 class AlphaRows:
@@ -79,34 +83,36 @@ class AlphaRows:
     def keep(self, connection: Connection, alpha: NewAlpha) -> None:
         """Keep a new alpha with its PnL and tables, in the transaction of `connection`."""
         connection.execute(
-            insert(alphas).values(
-                id=alpha.id,
-                service=self._database.service,
-                content_key=alpha.content_key,
-                created_at=alpha.created.timestamp(),
-                document=alpha.document,
-                record_set_names=list(alpha.record_set_names),
-            )
+            _NEW_ALPHA,
+            {
+                "id": alpha.id,
+                "service": self._database.service,
+                "content_key": alpha.content_key,
+                "created_at": alpha.created.timestamp(),
+                "document": alpha.document,
+                "record_set_names": list(alpha.record_set_names),
+            },
         )
         connection.execute(
-            insert(daily_pnl).values(
-                alpha=alpha.id,
-                days=alpha.days.astype("datetime64[D]").astype("<i8").tobytes(),
-                dollars=alpha.dollars.astype("<f8").tobytes(),
-            )
+            _NEW_PNL,
+            {
+                "alpha": alpha.id,
+                "days": alpha.days.astype("datetime64[D]").astype("<i8").tobytes(),
+                "dollars": alpha.dollars.astype("<f8").tobytes(),
+            },
         )
         kept = [
             {"alpha": alpha.id, "name": name, "content": content}
             for name, content in alpha.record_sets.items()
         ]
         if kept:
-            connection.execute(insert(record_sets), kept)
+            connection.execute(_NEW_RECORD_SET, kept)
         used = [
             {"alpha": alpha.id, "service": self._database.service, "field": field}
             for field in alpha.fields
         ]
         if used:
-            connection.execute(insert(alpha_fields), used)
+            connection.execute(_NEW_FIELD, used)
 
     def count_of(self, content_key: str) -> int:
         """Return how many alphas have this expression and these settings."""

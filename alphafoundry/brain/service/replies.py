@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alphafoundry.brain.served_data import ServedData
@@ -105,11 +105,12 @@ class IdentityHeaders:
 
     def __init__(self, app: ASGIApp, *, service: str, panel: Panel) -> None:
         self._app = app
-        self._headers = {
+        headers = {
             "X-Foundry-Service": service,
             "X-Foundry-Market": quote(panel.label),
             **ServedData.of(panel).to_headers(),
         }
+        self._headers = Headers(headers).raw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -119,7 +120,7 @@ class IdentityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

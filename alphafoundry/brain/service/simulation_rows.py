@@ -15,6 +15,8 @@ from alphafoundry.brain.service.tables import (
     simulations,
 )
 
+_NEW = insert(simulations)
+
 
 class AlreadyThereError(Exception):
     """A row with this id exists."""
@@ -42,14 +44,15 @@ class SimulationRows:
     def _keep(self, answer: Mapping[str, Any], day: date, alpha: NewAlpha | None) -> None:
         with self._database.writing() as connection:
             connection.execute(
-                insert(simulations).values(
-                    id=answer["id"],
-                    service=self._database.service,
-                    day=day.isoformat(),
+                _NEW,
+                {
+                    "id": answer["id"],
+                    "service": self._database.service,
+                    "day": day.isoformat(),
                     # A parent of several is no simulation itself, and counts for no quota.
-                    status="PARENT" if "children" in answer else answer["status"],
-                    answer=answer,
-                )
+                    "status": "PARENT" if "children" in answer else answer["status"],
+                    "answer": answer,
+                },
             )
             if alpha is not None:
                 self._alphas.keep(connection, alpha)
