@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.errors import ExpressionError, FoundryError, SimulationError
-from alphafoundry.expressions import Evaluator, Expression, buffers, check, parse
+from alphafoundry.expressions import Evaluator, Expression, check, parse
 from alphafoundry.expressions.checking import COMPARES_LEVELS
 from alphafoundry.expressions.threads import at_most
 from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.evaluators import EvaluatorCache
+from alphafoundry.simulation.holding import judged
 from alphafoundry.simulation.periods import before
-from alphafoundry.simulation.pnl import DailyPnl, pnl_by_pieces
+from alphafoundry.simulation.pnl import DailyPnl
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.simulator import (
     LEAST_DAYS,
@@ -31,7 +32,7 @@ from alphafoundry.simulation.simulator import (
     searched_days,
 )
 from alphafoundry.simulation.statistics import Statistics, statistics
-from alphafoundry.simulation.weights import neutralization_groups, weighing
+from alphafoundry.simulation.weights import neutralization_groups
 
 _Engine = tuple[str, bool, bool]
 """Universe, pasteurization and filling of gaps: what the values of an expression depend on."""
@@ -191,22 +192,16 @@ class Screener:
         self, place: int, values: NDArray[np.float64], settings: SimulationSettings
     ) -> Screened:
         panel = self._panel
-        fill = weighing(
+        every_day = judged(
             values,
             self._shared.universe(settings.universe)[0],
             neutralization_groups(panel, settings.neutralization),
+            panel.fields["returns"],
+            panel.dates,
             decay=settings.decay,
             truncation=settings.truncation,
-        )
-
-        def weights(first: int, last: int) -> NDArray[np.float64]:
-            rows = buffers.empty((last - first, panel.shape[1]))
-            fill(first, rows)
-            return rows
-
-        every_day = pnl_by_pieces(
-            weights, panel.fields["returns"], panel.dates, delay=settings.delay
-        )
+            delay=settings.delay,
+        ).every_day
         try:
             _, days = from_first_position(every_day, least=self._least_days)
         except SimulationError as problem:
