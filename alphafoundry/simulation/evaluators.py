@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from alphafoundry.expressions import Conventions, Evaluator
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import universe_mask
+from alphafoundry.simulation.weights import group_count
 
 Mask = NDArray[np.bool_]
 Made = TypeVar("Made")
@@ -68,6 +69,12 @@ class EvaluatorCache:
                 self._made[name] = make()
             found: Made = self._made[name]
             return found
+
+    def group_count(self, neutralization: str, groups: NDArray[np.int32] | None) -> int:
+        """Return the number of groups that a neutralization has on this panel, 0 without groups."""
+        if groups is None:
+            return 0
+        return self.once(f"groups of {neutralization}", lambda: group_count(groups))
 
     def evaluator(self, universe: str, *, pasteurize: bool, nan_handling: bool) -> Evaluator:
         """Return the evaluator for these settings.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
+from alphafoundry.expressions.threads import ROWS_AT_ONCE, share, threads_here
 from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.pnl import DailyPnl, Series, daily_pnl, in_dollars, lag
 from alphafoundry.simulation.weights import arrays_of, group_count
@@ -65,10 +65,13 @@ def judged(
     truncation: float,
     delay: int,
     inside: Mask | None = None,
+    n_groups: int | None = None,
 ) -> Holding:
     """Return what `held` does with `to_weights` of these values, without the weights.
 
     Arguments are those of both. Every number is the same, to the last bit.
+
+    n_groups : `group_count` of the groups, for who judges many alphas; None counts them
     """
     from alphafoundry.simulation import kernels
 
@@ -78,12 +81,14 @@ def judged(
     found = np.zeros((6, len(dates)))
     behind = lag(delay)
     limit = float(truncation)
+    count = group_count(labels) if n_groups is None else n_groups
 
     def fill(first: int, last: int) -> None:
-        count = group_count(labels[max(first - 1, 0) : last])
         kernels.judged(
             values, decay, who, labels, count, limit, earned, within, behind, found, first, last
         )
 
-    share(fill, max(len(dates) - behind, 0), ROWS_AT_ONCE)
+    days = max(len(dates) - behind, 0)
+    # The weights of the day before a piece are calculated twice.
+    share(fill, days, ROWS_AT_ONCE if threads_here() > 1 else max(days, 1))
     return Holding(in_dollars(found[:5], dates), None if inside is None else found[5])

@@ -213,15 +213,17 @@ class Screener:
         self, place: int, values: NDArray[np.float64], settings: SimulationSettings
     ) -> Screened:
         panel = self._panel
+        groups = neutralization_groups(panel, settings.neutralization)
         every_day = judged(
             values,
             self._shared.universe(settings.universe)[0],
-            neutralization_groups(panel, settings.neutralization),
+            groups,
             panel.fields["returns"],
             panel.dates,
             decay=settings.decay,
             truncation=settings.truncation,
             delay=settings.delay,
+            n_groups=self._shared.group_count(settings.neutralization, groups),
         ).every_day
         try:
             _, days = from_first_position(every_day, least=self._least_days)

@@ -97,6 +97,7 @@ def simulate(
             truncation=settings.truncation,
             delay=settings.delay,
             inside=smaller.inside,
+            n_groups=shared.group_count(settings.neutralization, groups),
         )
     else:
         weights = weights_in_order(

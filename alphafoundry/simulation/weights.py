@@ -107,5 +107,8 @@ def arrays_of(
 
 
 def group_count(labels: NDArray[np.int32]) -> int:
-    """Return the number of groups of these days, at least 1; 0 where `arrays_of` was given none."""
+    """Return the number of groups of these days, at least 1; 0 for labels of no instruments.
+
+    labels : shape (n_days, n_instruments), as `arrays_of` returns them
+    """
     return max(int(labels.max()) + 1, 1) if labels.size else 0
