@@ -218,8 +218,10 @@ class ScreenSettings(_Settings):
 
     ideas : how many a run screens; 0 screens none
     batch : ideas of one task run, which share their sub-expressions
-    first : share of the search days that each is judged on first; 1 judges on all at once
-    keep : share of a batch that is then judged on all, the strongest on the first days
+    first : share of the search days that each is judged on first; 1 is all of them
+    names : names that each is judged on first where the market has at least twice as many; 0 is
+        all of them
+    keep : share of a batch that is then judged on all days and names, the strongest there
     scheduler_address : of a Dask cluster whose workers judge the batches; None does it here
     """
 
@@ -236,6 +238,7 @@ class ScreenSettings(_Settings):
     ] = 0
     batch: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5_000)] = 250
     first: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0.1, le=1)] = 1.0
+    names: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 0
     keep: Annotated[float, BeforeValidator(_not_true_or_false), Field(gt=0, le=1)] = 0.5
     scheduler_address: Annotated[str, Field(min_length=1)] | None = None
 

@@ -1,12 +1,14 @@
 """Screening in bulk: ideas a second, and what screening does for what a search finds.
 
-Two parts. *Speed*: the same ideas of the grammar, formulas and templates, screened one batch and
+Three parts. *Speed*: the same ideas of the grammar, formulas and templates, screened one batch and
 two batches at a time, and simulated one by one by `simulate()`, on a calibration market (500 names)
-and on files of real prices where they are. *Search*: the daily search at the same simulations
+and on files of real prices where they are; on a market of many names also
+on some names first. *Lost*: of the best of all ideas by their own search days, how many a
+first look lets pass. *Search*: the daily search at the same simulations
 without and with ideas screened before, on calibration markets whose truth is known; judged by the
 mean true Sharpe ratio of the ten finalists. Seconds are of the clock, so nothing else should run.
 
-    python -m benchmarks.screen [--quick] [--parts speed,search] [--file BARS.parquet ...]
+    python -m benchmarks.screen [--quick] [--parts speed,lost,search] [--file BARS.parquet ...]
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from alphafoundry.research.whole_search import search_all
 from alphafoundry.settings import load_settings
 from alphafoundry.simulation import SimulationSettings, Simulator
 from alphafoundry.simulation.screening import Screener
-from alphafoundry.store import count_trials, read_alphas
+from alphafoundry.store import count_trials, is_witness, read_alphas
 from benchmarks.report import table
 from benchmarks.results_file import RESULTS, write_result
 
@@ -46,8 +48,9 @@ FILES = (
 )
 SETTINGS = SimulationSettings(decay=4)
 BATCH = 250
-EARLY, KEEP = 0.25, 0.3
+NAMES, KEEP = 600, 0.2
 SPEED_IDEAS = {500: 600, 470: 600, 3000: 120}
+LOST_IDEAS = 600
 SEEDS, QUICK_SEEDS = (301, 302, 303), (301,)
 SIMULATIONS = 60
 
@@ -64,18 +67,22 @@ def ideas_for(panel: Panel, count: int) -> list[Proposal]:
 def speed(panel: Panel, *, quick: bool) -> list[dict[str, Any]]:
     """Return ideas a second, screened and simulated."""
     count = SPEED_IDEAS.get(panel.shape[1], 200) // (3 if quick else 1)
-    ideas = [(one.expression, SETTINGS) for one in ideas_for(panel, count)]
+    proposals = ideas_for(panel, count)
+    ideas = [(one.expression, SETTINGS) for one in proposals]
     size = min(BATCH, max(count // 8, 5))
-    batches = [ideas[first : first + size] for first in range(0, len(ideas), size)]
+    batches = [proposals[first : first + size] for first in range(0, len(ideas), size)]
     list(Screener(panel).screen(ideas[:20]))
     rows = []
-    for together, first in dict.fromkeys(
-        ((1, 1.0), (available_cores(), 1.0), (available_cores(), EARLY))
+    several = available_cores()
+    many = panel.shape[1] >= 2 * NAMES
+    for together, names in dict.fromkeys(
+        ((1, 0), (several, 0), *(((several, NAMES),) if many else ()))
     ):
-        screener = Screener(panel, threads=1, first=first, keep=KEEP)
+        screener = Screener(panel, threads=1, names=names, keep=KEEP)
+        list(screener.screen(ideas[:1]))
         how = f"screened, {together} at a time"
-        if first < 1.0:
-            how += f", {first:.0%} of the days first, {KEEP:.0%} of the ideas on all"
+        if names:
+            how += f", {names} names first, {KEEP:.0%} of the ideas on all"
         began, busy = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(together) as pool:
             found = sum(pool.map(partial(_screened, screener), batches))
@@ -89,8 +96,46 @@ def speed(panel: Panel, *, quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _screened(screener: Screener, alphas: Sequence[tuple[str, SimulationSettings]]) -> int:
-    return len(list(screener.screen(alphas)))
+def lost(panel: Panel, *, quick: bool) -> list[dict[str, Any]]:
+    """Return how many of the best of all ideas a first look lets pass."""
+    proposals = ideas_for(panel, LOST_IDEAS // (3 if quick else 1))
+    alphas = [(one.expression, SETTINGS) for one in proposals]
+    whole, some = Screener(panel, threads=1), Screener(panel, threads=1, names=NAMES, keep=KEEP)
+    sharpe, passed = np.zeros(len(alphas)), np.ones(len(alphas), bool)
+    for first in range(0, len(alphas), BATCH):
+        batch = alphas[first : first + BATCH]
+        for one in whole.screen(batch):
+            if one.statistics is not None:
+                sharpe[first + one.place] = abs(np.nan_to_num(one.statistics.sharpe))
+        for one in some.screen(batch, spared=_witnesses(proposals[first : first + BATCH])):
+            passed[first + one.place] = not one.stopped_early
+    best = np.argsort(-sharpe, kind="stable")
+    return [
+        {
+            "panel": panel.label.split(",")[0],
+            "names_first": NAMES,
+            "kept": KEEP,
+            "ideas": len(alphas),
+            "best": count,
+            "passed": round(float(passed[best[:count]].mean()), 2),
+            "sharpe": round(float(sharpe[best[:count]].mean()), 2),
+            "sharpe_of_passed": round(float(np.sort(sharpe[passed])[::-1][:count].mean()), 2),
+        }
+        for count in (10, 25, 100)
+    ]
+
+
+def _screened(screener: Screener, batch: Sequence[Proposal]) -> int:
+    ideas = [(one.expression, one.settings) for one in batch]
+    return len(list(screener.screen(ideas, spared=_witnesses(batch))))
+
+
+def _witnesses(batch: Sequence[Proposal]) -> set[int]:
+    return {
+        place
+        for place, one in enumerate(batch)
+        if is_witness(one.canonical, one.settings.to_brain())
+    }
 
 
 def _row(panel: Panel, how: str, count: int, began: float, busy: float) -> dict[str, Any]:
@@ -138,20 +183,31 @@ def main() -> None:
     """Measure, print the tables, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screen")
     parser.add_argument("--quick", action="store_true", help="one seed, fewer ideas")
-    parser.add_argument("--parts", default="speed,search", help="speed, search or both")
+    parser.add_argument("--parts", default="speed,lost,search", help="speed, lost, search")
     parser.add_argument("--file", action="append", help="bars of real prices")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    if "speed" in arguments.parts:
+    panels = []
+    if {"speed", "lost"} & set(arguments.parts.split(",")):
         panels = [load_market("calibration", cache_dir=CACHE)]
         for file in arguments.file or FILES:
             if Path(file).exists():
                 panels.append(load_market(file, cache_dir=CACHE))
             else:
                 print(f"left out: there is no {file}")
+    if "speed" in arguments.parts:
         for panel in panels:
             rows += speed(panel, quick=arguments.quick)
         print("\n".join(table(rows)))
+    if "lost" in arguments.parts:
+        found = [
+            row
+            for panel in panels
+            if panel.shape[1] >= 2 * NAMES
+            for row in lost(panel, quick=arguments.quick)
+        ]
+        print("\n".join(table(found)))
+        rows += found
     if "search" in arguments.parts:
         ideas = 1_000 if arguments.quick else 2_000
         found = [

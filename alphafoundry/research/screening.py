@@ -76,8 +76,8 @@ class Judge(Protocol):
 class JudgeHere:
     """Judges batches in this process, each in one thread."""
 
-    def __init__(self, panel: Panel, first: float, keep: float) -> None:
-        self._screener = Screener(panel, threads=1, first=first, keep=keep)
+    def __init__(self, panel: Panel, first: float, names: int, keep: float) -> None:
+        self._screener = Screener(panel, threads=1, first=first, names=names, keep=keep)
         self.side_by_side = available_cores()
 
     def screen(self, alphas: Judged, *, spared: Collection[int] = ()) -> Iterable[Screened]:
@@ -85,8 +85,8 @@ class JudgeHere:
         return self._screener.screen(alphas, spared=spared)
 
 
-JudgeOf = Callable[[Panel, float, float], Judge]
-"""Makes a judge on a panel; `first` and `keep` as of the `Screener`."""
+JudgeOf = Callable[[Panel, float, int, float], Judge]
+"""Makes a judge on a panel; `first`, `names` and `keep` as of the `Screener`."""
 
 
 class Screening:
@@ -120,7 +120,7 @@ class Screening:
         searched = seal.searched() if isinstance(seal, Seal) else panel
         self.periods = bars_a_year(searched.dates)
         wanted = run.settings.screen
-        self._judge = judge_of(searched, wanted.first, wanted.keep)
+        self._judge = judge_of(searched, wanted.first, wanted.names, wanted.keep)
         self.side_by_side = self._judge.side_by_side
         self._combiner = combiner_of(run)
         self.wanted = run.settings.screen.ideas
@@ -165,7 +165,7 @@ class Screening:
         """
         run = self._run
         found: list[Screened] = []
-        # A witness that only the first days were asked of would say what bad days say.
+        # A witness that only a first look was asked of would say what that look speaks against.
         witnesses = frozenset(place for place, idea in enumerate(ideas) if _testifies(idea))
         alphas = [(idea.expression, idea.settings) for idea in ideas]
         for one in self._judge.screen(alphas, spared=witnesses):

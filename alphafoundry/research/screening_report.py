@@ -41,7 +41,7 @@ class ScreeningReport:
     days : what was looked at, and what stays sealed
     ideas : of this run; taken_over : those among them that an earlier run had screened
     without : those that have no numbers
-    stopped : those that were judged on the first days alone
+    stopped : those that were judged on some names or the first days alone
     trials : all ever made on these prices
     luck, luck_high : mean and 95 % quantile of the best Sharpe ratio where there is nothing to find
     best : of which the highest Sharpe ratios are to be expected, unlike each other
@@ -83,7 +83,7 @@ class ScreeningReport:
         earlier = f", and {self.taken_over:,} by a run that was cut short" * bool(self.taken_over)
         without = f"; {self.without} have no numbers" if self.without else ""
         if self.stopped:
-            without += f"; {self.stopped:,} were judged on the first days alone"
+            without += f"; {self.stopped:,} were stopped early"
         rows = [
             (
                 "screened",

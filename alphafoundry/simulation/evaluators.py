@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from alphafoundry.expressions import Conventions, Evaluator
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import universe_mask
+from alphafoundry.simulation.weights import group_count
 
 Mask = NDArray[np.bool_]
 Made = TypeVar("Made")
+
+UniverseOf = Callable[[str], tuple[Mask, str | None]]
+"""Tells who is in a universe, shape (n_days, n_instruments), with a note for people or None."""
 
 
 class EvaluatorCache:
@@ -26,6 +30,7 @@ class EvaluatorCache:
     cache_bytes : bound of the sub-expressions that each evaluator keeps
     most : evaluators that are kept; the least recently used goes first
     conventions : how operators are read whose definition is open; None is the usual way
+    universe_of : who is in a universe of that name; None is `universe_mask` of the panel
     """
 
     def __init__(
@@ -35,8 +40,10 @@ class EvaluatorCache:
         cache_bytes: int = 256 * 2**20,
         most: int = 3,
         conventions: Conventions | None = None,
+        universe_of: UniverseOf | None = None,
     ) -> None:
         self.panel = panel
+        self._universe_of = universe_of or (lambda name: universe_mask(panel, name))
         self.conventions = conventions or Conventions()
         self._cache_bytes = cache_bytes
         self._most = most
@@ -52,7 +59,7 @@ class EvaluatorCache:
         """
         with self._lock:
             if name not in self._universes:
-                self._universes[name] = universe_mask(self.panel, name)
+                self._universes[name] = self._universe_of(name)
             return self._universes[name]
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
@@ -62,6 +69,12 @@ class EvaluatorCache:
                 self._made[name] = make()
             found: Made = self._made[name]
             return found
+
+    def group_count(self, neutralization: str, groups: NDArray[np.int32] | None) -> int:
+        """Return the number of groups that a neutralization has on this panel, 0 without groups."""
+        if groups is None:
+            return 0
+        return self.once(f"groups of {neutralization}", lambda: group_count(groups))
 
     def evaluator(self, universe: str, *, pasteurize: bool, nan_handling: bool) -> Evaluator:
         """Return the evaluator for these settings.

@@ -36,12 +36,25 @@ rounding, and scaled to a whole book it would be a position."""
 
 
 @kernel
-def _add_past(past: FloatRow, share: float, row: FloatRow, size: FloatRow) -> None:
-    """Add a share of an earlier row to row, and its |values| to size; NaN and infinities are 0."""
+def _begin(today: FloatRow, grown: float, noise: float, row: FloatRow, size: FloatRow) -> None:
+    """Fill row with today's values times `grown` and size with its |values|; cut as `_add_past`."""
+    for j in range(row.shape[0]):
+        total = today[j] * grown
+        size[j] = abs(total)
+        row[j] = 0.0 if abs(total) < noise * size[j] else total
+
+
+@kernel
+def _add_past(past: FloatRow, share: float, noise: float, row: FloatRow, size: FloatRow) -> None:
+    """Add a share of an earlier row to row, and its |values| to size; NaN and infinities are 0.
+
+    noise : share of its size below which what there is then becomes 0
+    """
     for j in range(row.shape[0]):
         added = share * past[j] if abs(past[j]) < math.inf else 0.0
-        row[j] += added
+        total = row[j] + added
         size[j] += abs(added)
+        row[j] = 0.0 if abs(total) < noise * size[j] else total
 
 
 @kernel
@@ -52,6 +65,7 @@ def _add_three_past(
     share_a: float,
     share_b: float,
     share_c: float,
+    noise: float,
     row: FloatRow,
     size: FloatRow,
 ) -> None:
@@ -60,8 +74,34 @@ def _add_three_past(
         first = share_a * a[j] if abs(a[j]) < math.inf else 0.0
         second = share_b * b[j] if abs(b[j]) < math.inf else 0.0
         third = share_c * c[j] if abs(c[j]) < math.inf else 0.0
-        row[j] = row[j] + first + second + third
+        total = row[j] + first + second + third
         size[j] = size[j] + abs(first) + abs(second) + abs(third)
+        row[j] = 0.0 if abs(total) < noise * size[j] else total
+
+
+@kernel
+def _begin_with_three(
+    today: FloatRow,
+    a: FloatRow,
+    b: FloatRow,
+    c: FloatRow,
+    grown: float,
+    share_a: float,
+    share_b: float,
+    share_c: float,
+    noise: float,
+    row: FloatRow,
+    size: FloatRow,
+) -> None:
+    """Do what `_begin` and then `_add_three_past` do, going over the rows once."""
+    for j in range(row.shape[0]):
+        now = today[j] * grown
+        first = share_a * a[j] if abs(a[j]) < math.inf else 0.0
+        second = share_b * b[j] if abs(b[j]) < math.inf else 0.0
+        third = share_c * c[j] if abs(c[j]) < math.inf else 0.0
+        total = now + first + second + third
+        size[j] = abs(now) + abs(first) + abs(second) + abs(third)
+        row[j] = 0.0 if abs(total) < noise * size[j] else total
 
 
 @kernel
@@ -81,10 +121,24 @@ def decayed(values: FloatPanel, days: int, first: int, result: FloatPanel) -> No
             weights = back * days - back * (back - 1) / 2.0
             row = result[t - first, left:right]
             today = values[t, left:right]
-            for j in range(len(row)):
-                row[j] = today[j] * (days / weights)
-                size[j] = abs(row[j])
             k = 1
+            if back < 4:
+                _begin(today, days / weights, NOISE if back == 1 else 0.0, row, size)
+            else:
+                _begin_with_three(
+                    today,
+                    values[t - 1, left:right],
+                    values[t - 2, left:right],
+                    values[t - 3, left:right],
+                    days / weights,
+                    (days - 1) / weights,
+                    (days - 2) / weights,
+                    (days - 3) / weights,
+                    NOISE if back == 4 else 0.0,
+                    row,
+                    size,
+                )
+                k = 4
             while k + 3 <= back:
                 _add_three_past(
                     values[t - k, left:right],
@@ -93,15 +147,15 @@ def decayed(values: FloatPanel, days: int, first: int, result: FloatPanel) -> No
                     (days - k) / weights,
                     (days - k - 1) / weights,
                     (days - k - 2) / weights,
+                    NOISE if back == k + 3 else 0.0,
                     row,
                     size,
                 )
                 k += 3
             while k < back:
-                _add_past(values[t - k, left:right], (days - k) / weights, row, size)
+                noise = NOISE if back == k + 1 else 0.0
+                _add_past(values[t - k, left:right], (days - k) / weights, noise, row, size)
                 k += 1
-            for j in range(len(row)):
-                row[j] = 0.0 if abs(row[j]) < NOISE * size[j] else row[j]
 
 
 @kernel
@@ -138,7 +192,14 @@ def _take(values: FloatRow, inside: Flags, row: FloatRow, held: FloatRow) -> flo
 
 
 @kernel
-def _center(row: FloatRow, held: FloatRow, labels: Labels, sums: FloatRow, means: FloatRow) -> bool:
+def _center(
+    row: FloatRow,
+    held: FloatRow,
+    labels: Labels,
+    sums: FloatRow,
+    means: FloatRow,
+    around: FloatRow,
+) -> bool:
     """Subtract from each value that is held the mean of its group.
 
     Returns whether what is left of one may be rounding.
@@ -147,6 +208,7 @@ def _center(row: FloatRow, held: FloatRow, labels: Labels, sums: FloatRow, means
     sums : of length (groups + 1) * 2 * _LANES, scratch: a group's sum and number beside each other.
         Neighbours add to different lanes, so that no addition waits for the one before
     means : of length groups + 1, scratch
+    around : as long as row, scratch
     """
     unknown = len(means) - 1
     sums[:] = 0.0
@@ -171,10 +233,12 @@ def _center(row: FloatRow, held: FloatRow, labels: Labels, sums: FloatRow, means
             total += sums[2 * (_LANES * group + lane)]
             count += sums[2 * (_LANES * group + lane) + 1]
         means[group] = total / max(count, 1.0)
+    # Apart from what follows, which is then arithmetic of whole vectors.
+    for i in range(row.shape[0]):
+        around[i] = means[np.uint64(labels[i] if labels[i] >= 0 else unknown)]
     small = 0
     for i in range(row.shape[0]):
-        place = np.uint64(labels[i] if labels[i] >= 0 else unknown)
-        rest = (row[i] - means[place]) * held[i]
+        rest = (row[i] - around[i]) * held[i]
         row[i] = rest
         small += 1 if (rest != 0.0) & (abs(rest) <= NOISE) else 0
     return small > 0
@@ -258,6 +322,25 @@ def _scale(row: FloatRow, truncation: float) -> None:
 
 
 @kernel
+def _weigh(
+    values: FloatRow,
+    mask: Flags,
+    labels: Labels,
+    truncation: float,
+    row: FloatRow,
+    held: FloatRow,
+    around: FloatRow,
+    sums: FloatRow,
+    means: FloatRow,
+) -> None:
+    """Fill row with the weights of a day; see `weighed`. The arrays after it are scratch."""
+    if _take(values, mask, row, held) > 0.0:
+        if len(means) > 1 and _center(row, held, labels, sums, means, around):
+            _drop_noise(row, values, held, labels, means)
+        _scale(row, truncation)
+
+
+@kernel
 def weighed(
     values: FloatPanel,
     mask: Flags,
@@ -275,14 +358,11 @@ def weighed(
     truncation : largest |weight|, 0 is off
     """
     held = np.empty(values.shape[1])
+    around = np.empty(values.shape[1])
     sums = np.empty((n_groups + 1) * 2 * _LANES)
     means = np.empty(n_groups + 1)
     for t in range(values.shape[0]):
-        row = result[t]
-        if _take(values[t], mask[t], row, held) > 0.0:
-            if n_groups > 0 and _center(row, held, groups[t], sums, means):
-                _drop_noise(row, values[t], held, groups[t], means)
-            _scale(row, truncation)
+        _weigh(values[t], mask[t], groups[t], truncation, result[t], held, around, sums, means)
 
 
 @summing_kernel
@@ -313,6 +393,15 @@ def _sides(now: FloatRow) -> tuple[int, int]:
 
 
 @kernel
+def _hold(now: FloatRow, before: FloatRow, returns: FloatRow, found: FloatPanel, day: int) -> None:
+    """Fill a day's column of found; see `held_by_day`."""
+    found[0, day] = _earned(now, returns)
+    found[1, day] = _changed(now, before)
+    found[2, day], found[3, day] = _sides(now)
+    found[4, day] = _largest(now.view(np.int64))
+
+
+@kernel
 def held_by_day(
     weights: FloatPanel, returns: FloatPanel, before: int, found: FloatPanel, first: int
 ) -> None:
@@ -324,11 +413,8 @@ def held_by_day(
     """
     nothing = np.zeros(weights.shape[1])
     for t in range(returns.shape[0]):
-        now = weights[t + before]
-        found[0, first + t] = _earned(now, returns[t])
-        found[1, first + t] = _changed(now, weights[t + before - 1] if t + before > 0 else nothing)
-        found[2, first + t], found[3, first + t] = _sides(now)
-        found[4, first + t] = _largest(now.view(np.int64))
+        earlier = weights[t + before - 1] if t + before > 0 else nothing
+        _hold(weights[t + before], earlier, returns[t], found, first + t)
 
 
 @summing_kernel
@@ -359,6 +445,14 @@ def _earned_around(row: FloatRow, mean: float, least: float, returns: FloatRow) 
 
 
 @kernel
+def _profit_inside(now: FloatRow, inside: Flags, returns: FloatRow, row: FloatRow) -> float:
+    """Return the profit of a day's weights cut to `inside`; row is scratch."""
+    total, count = _cut_inside(now, inside, row)
+    least = NOISE * _largest(row.view(np.int64))
+    return _earned_around(row, total / max(count, 1), least, returns)
+
+
+@kernel
 def profit_inside(
     weights: FloatPanel,
     inside: Flags,
@@ -374,9 +468,52 @@ def profit_inside(
     """
     row = np.empty(weights.shape[1])
     for t in range(max(lag, first), last):
-        total, count = _cut_inside(weights[t - lag], inside[t - lag], row)
-        least = NOISE * _largest(row.view(np.int64))
-        profit[t] = _earned_around(row, total / max(count, 1), least, returns[t])
+        profit[t] = _profit_inside(weights[t - lag], inside[t - lag], returns[t], row)
+
+
+@kernel
+def judged(
+    values: FloatPanel,
+    decay: int,
+    mask: Flags,
+    groups: GroupPanel,
+    n_groups: int,
+    truncation: float,
+    returns: FloatPanel,
+    inside: Flags,
+    lag: int,
+    found: FloatPanel,
+    first: int,
+    last: int,
+) -> None:
+    """Fill found's columns of the days that weights of days first..last earn, one day at a time.
+
+    Weights are those of `weighed`, of values that are `decayed` where decay is above 1. No more
+    than those of two days are there at a time, so that they stay in the processor's cache.
+
+    inside : who is in the smaller universe, shape (n_days, n_names), or (n_days, 0) without one
+    lag : days from a weight to the return that it earns
+    found : shape (6, n_days): as of `held_by_day`, and `profit_inside`
+    """
+    n_names = values.shape[1]
+    held = np.empty(n_names)
+    around = np.empty(n_names)
+    sums = np.empty((n_groups + 1) * 2 * _LANES)
+    means = np.empty(n_groups + 1)
+    rows = np.zeros((2, n_names))
+    one = np.empty((1, n_names))
+    for t in range(max(first - 1, 0), last):
+        now = rows[t % 2]
+        if decay > 1:
+            decayed(values, decay, t, one)
+            _weigh(one[0], mask[t], groups[t], truncation, now, held, around, sums, means)
+        else:
+            _weigh(values[t], mask[t], groups[t], truncation, now, held, around, sums, means)
+        if t >= first:
+            day = t + lag
+            _hold(now, rows[1 - t % 2], returns[day], found, day)
+            if inside.shape[1] > 0:
+                found[5, day] = _profit_inside(now, inside[t], returns[day], around)
 
 
 @kernel

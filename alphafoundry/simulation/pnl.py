@@ -8,7 +8,6 @@ known at the close of the day before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,20 +98,6 @@ def daily_pnl(
     position(t - 1)|, with position(t) = weights(t - 1 - delay) * 20 million dollars. Building
     the first book counts as traded.
     """
-    return pnl_by_pieces(lambda first, last: weights[first:last], returns, dates, delay=delay)
-
-
-def pnl_by_pieces(
-    weights: Callable[[int, int], Series],
-    returns: Series,
-    dates: NDArray[np.datetime64],
-    *,
-    delay: int,
-) -> DailyPnl:
-    """Return what `daily_pnl` does, asking for the weights of a few days at a time.
-
-    weights : given a first row and the one after the last, returns these rows; several threads ask
-    """
     from alphafoundry.simulation import kernels
 
     earned = np.ascontiguousarray(returns, dtype=np.float64)
@@ -122,8 +107,16 @@ def pnl_by_pieces(
     def fill(first: int, last: int) -> None:
         before = min(first, 1)
         days = earned[first + behind : last + behind]
-        kernels.held_by_day(weights(first - before, last), days, before, found, first + behind)
+        kernels.held_by_day(weights[first - before : last], days, before, found, first + behind)
 
     share(fill, max(len(dates) - behind, 0), ROWS_AT_ONCE)
+    return in_dollars(found, dates)
+
+
+def in_dollars(found: Series, dates: NDArray[np.datetime64]) -> DailyPnl:
+    """Return shares of the book as dollars.
+
+    found : shape (5, n_days): profit, traded, longs, shorts, largest
+    """
     profit, traded, longs, shorts, largest = found
     return DailyPnl(dates, profit * BOOK, traded * BOOK, longs, shorts, largest, bars_a_year(dates))

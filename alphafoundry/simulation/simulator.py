@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from alphafoundry.errors import ConfigurationError, SimulationError
 from alphafoundry.expressions import Conventions, Expression, check, parse
-from alphafoundry.finance.statistics import TOO_GOOD
+from alphafoundry.finance.statistics import TOO_GOOD, sharpe
 from alphafoundry.market.files import load_frame
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.screen import changes
@@ -18,10 +19,11 @@ from alphafoundry.simulation import sub_universe
 from alphafoundry.simulation.breakdowns import breakdowns_of
 from alphafoundry.simulation.checks import Account, SubUniverse, checks_of
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
+from alphafoundry.simulation.holding import Holding, held, judged
 from alphafoundry.simulation.order import Order, weights_in_order
 from alphafoundry.simulation.periods import before
 from alphafoundry.simulation.planted import attribute
-from alphafoundry.simulation.pnl import DailyPnl, daily_pnl, lag
+from alphafoundry.simulation.pnl import DailyPnl, lag
 from alphafoundry.simulation.result import SimulationResult
 from alphafoundry.simulation.settings import SimulationSettings
 from alphafoundry.simulation.statistics import statistics, yearly
@@ -82,16 +84,34 @@ def simulate(
         nan_handling=settings.nan_handling == "ON",
     )
     warnings = check(parsed, engine.infos, history=len(panel.dates), levels=not panel.synthetic)
-    weights = weights_in_order(
-        engine.evaluate(parsed),
-        mask,
-        groups,
-        order=order,
-        decay=settings.decay,
-        truncation=settings.truncation,
-    )
+    smaller = smaller_universe(shared, settings.universe)
+    values, returns = engine.evaluate(parsed), panel.fields["returns"]
+    if order == "decay first" and not asks_for_weights(settings, panel, keep_positions):
+        holding = judged(
+            values,
+            mask,
+            groups,
+            returns,
+            panel.dates,
+            decay=settings.decay,
+            truncation=settings.truncation,
+            delay=settings.delay,
+            inside=smaller.inside,
+            n_groups=shared.group_count(settings.neutralization, groups),
+        )
+    else:
+        weights = weights_in_order(
+            values,
+            mask,
+            groups,
+            order=order,
+            decay=settings.decay,
+            truncation=settings.truncation,
+        )
+        holding = held(weights, returns, panel.dates, delay=settings.delay, inside=smaller.inside)
     return result_of(
-        weights,
+        holding,
+        smaller,
         parsed,
         settings,
         shared,
@@ -112,8 +132,14 @@ def simulate(
     )
 
 
+def asks_for_weights(settings: SimulationSettings, panel: Panel, keep_positions: bool) -> bool:
+    """Tell whether `result_of` needs the weights of all days at once."""
+    return keep_positions or settings.visualization or bool(panel.truth)
+
+
 def result_of(
-    weights: NDArray[np.float64],
+    holding: Holding,
+    smaller: Smaller,
     parsed: Expression,
     settings: SimulationSettings,
     shared: EvaluatorCache,
@@ -123,20 +149,24 @@ def result_of(
     account: Account,
     keep_positions: bool,
 ) -> SimulationResult:
-    """Return what holding `weights`, shape (n_days, n_instruments), gives.
+    """Return what the checks, the statistics and the breakdowns say of an alpha's life.
 
-    notes : what is known already for a person to know. Raises SimulationError where fewer than
-    500 days are left from the first position on
+    Parameters
+    ----------
+    holding : with weights where `asks_for_weights`
+    smaller : the universe of its `profit_inside`
+    notes : what is known already for a person to know
+
+    Raises SimulationError where fewer than 500 days are left from the first position on.
     """
     panel = shared.panel
-    mask, _ = shared.universe(settings.universe)
-    start, days = held_days(weights, panel, settings)
+    start, days = from_first_position(holding.every_day)
     cut = _test_start(days, settings.test_period)
     searched = days if cut is None else days.between(0, cut)
     found = statistics(searched)
-    part, part_note = _sub_universe(weights, shared, mask, settings, start, start + len(searched))
-    planted = attribute(weights, panel, days, delay=settings.delay)
     behind = lag(settings.delay)
+    weights = holding.weights
+    planted = None if weights is None else attribute(weights, panel, days, delay=settings.delay)
     return SimulationResult(
         expression=parsed,
         settings=settings,
@@ -149,21 +179,23 @@ def result_of(
             searched,
             delay=settings.delay,
             instruments=panel.shape[1],
-            sub_universe=part,
+            sub_universe=_sub_universe(holding, smaller, days, start, start + len(searched)),
             warnings=warnings,
             account=account,
         ),
         warnings=warnings,
-        notes=(*notes, *((part_note,) if part_note else ()), *_too_good(found.sharpe)),
+        notes=(*notes, *((smaller.note,) if smaller.note else ()), *_too_good(found.sharpe)),
         data=shared.once("changes of the data", lambda: changes(panel)),
         train=None if cut is None else found,
         test=None if cut is None else statistics(days.between(cut, len(days))),
         breakdowns=breakdowns_of(weights, panel, start=start, behind=behind)
-        if settings.visualization
+        if settings.visualization and weights is not None
         else {},
         planted=planted.shares if planted else None,
         expected_sharpe=planted.expected_sharpe if planted else None,
-        positions=weights[start - behind : len(weights) - behind] if keep_positions else None,
+        positions=weights[start - behind : len(weights) - behind]
+        if keep_positions and weights is not None
+        else None,
     )
 
 
@@ -259,23 +291,7 @@ def _test_start(days: DailyPnl, period: str) -> int | None:
     return cut if cut < len(days) else None
 
 
-def held_days(
-    weights: NDArray[np.float64],
-    panel: Panel,
-    settings: SimulationSettings,
-    *,
-    least: int = LEAST_DAYS,
-) -> tuple[int, DailyPnl]:
-    """Return the index of the first day with a position, and what the days from it on earn.
-
-    Raises SimulationError where these are fewer than `least`.
-    """
-    return from_first_position(
-        daily_pnl(weights, panel.fields["returns"], panel.dates, delay=settings.delay), least=least
-    )
-
-
-def from_first_position(every_day: DailyPnl, *, least: int) -> tuple[int, DailyPnl]:
+def from_first_position(every_day: DailyPnl, *, least: int = LEAST_DAYS) -> tuple[int, DailyPnl]:
     """Return the index of the first day with a position, and the days from it on.
 
     Raises SimulationError where these are fewer than `least`.
@@ -293,33 +309,41 @@ def searched_days(days: DailyPnl, period: str) -> DailyPnl:
     return days if cut is None else days.between(0, cut)
 
 
-def _sub_universe(
-    weights: NDArray[np.float64],
-    shared: EvaluatorCache,
-    mask: Mask,
-    settings: SimulationSettings,
-    start: int,
-    end: int,
-) -> tuple[SubUniverse | None, str | None]:
-    def smaller() -> tuple[Mask | None, str | None, float]:
-        inside, note = sub_universe.next_smaller(shared, settings.universe)
-        if inside is None:
-            return None, note, 0.0
-        share = sub_universe.average_size(inside) / sub_universe.average_size(mask)
-        return inside, note, share
+@dataclass(frozen=True, eq=False)
+class Smaller:
+    """The universe that the check of the sub-universe compares with.
 
-    inside, note, share = shared.once(f"smaller than {settings.universe}", smaller)
-    if inside is None:
-        return None, note
-    return sub_universe.measure(
-        weights,
-        shared.panel,
-        inside,
-        share_of_names=share,
-        delay=settings.delay,
-        start=start,
-        end=end,
-    ), note
+    Attributes
+    ----------
+    inside : who is in it, shape (n_days, n_instruments); None without one
+    note : where it is not BRAIN's
+    share : its average number of names over that of the universe
+    """
+
+    inside: Mask | None
+    note: str | None
+    share: float
+
+
+def smaller_universe(shared: EvaluatorCache, universe: str) -> Smaller:
+    """Return the next smaller universe; see `sub_universe.next_smaller`."""
+
+    def make() -> Smaller:
+        inside, note = sub_universe.next_smaller(shared, universe)
+        if inside is None:
+            return Smaller(None, note, 0.0)
+        whole = sub_universe.average_size(shared.universe(universe)[0])
+        return Smaller(inside, note, sub_universe.average_size(inside) / whole)
+
+    return shared.once(f"smaller than {universe}", make)
+
+
+def _sub_universe(
+    holding: Holding, smaller: Smaller, days: DailyPnl, start: int, end: int
+) -> SubUniverse | None:
+    if holding.profit_inside is None:
+        return None
+    return SubUniverse(sharpe(holding.profit_inside[start:end], days.bars_a_year), smaller.share)
 
 
 def unknown_groups(groups: NDArray[np.int32] | None, settings: SimulationSettings) -> str | None:

@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.expressions.threads import ROWS_AT_ONCE, share
-from alphafoundry.finance.statistics import sharpe
-from alphafoundry.market.frequency import bars_a_year
 from alphafoundry.market.panel import Panel
 from alphafoundry.market.universe import (
     LIQUIDITY_DAYS,
@@ -15,7 +13,6 @@ from alphafoundry.market.universe import (
     UNIVERSE_SIZES,
     dollar_volume,
 )
-from alphafoundry.simulation.checks import SubUniverse
 from alphafoundry.simulation.evaluators import EvaluatorCache, Mask
 from alphafoundry.simulation.pnl import lag
 
@@ -52,37 +49,33 @@ def next_smaller(shared: EvaluatorCache, universe: str) -> tuple[Mask | None, st
     )
 
 
-def measure(
+def profit(
     weights: NDArray[np.float64],
-    panel: Panel,
+    returns: NDArray[np.float64],
     inside: Mask,
     *,
-    share_of_names: float,
     delay: int,
-    start: int,
-    end: int,
-) -> SubUniverse:
-    """Return how the alpha does with `inside` only, neutralized on its mean and scaled again.
+) -> NDArray[np.float64]:
+    """Return what is earned a day, as shares of the book, with `inside` only.
+
+    What is left of the weights is neutralized on its mean and scaled again.
 
     Parameters
     ----------
     weights : of the whole alpha, shape (n_days, n_instruments)
-    inside : who is in the smaller universe, same shape
-    share_of_names : its average size over that of the universe
-    start, end : first day that counts, and the one after the last
+    returns, inside : who is in the smaller universe; same shape
     """
     from alphafoundry.simulation import kernels
 
-    returns = panel.fields["returns"]
-    profit = np.zeros(len(weights))
+    found = np.zeros(len(weights))
     share(
         lambda first, last: kernels.profit_inside(
-            weights, inside, returns, lag(delay), profit, first, last
+            weights, inside, returns, lag(delay), found, first, last
         ),
         len(weights),
         ROWS_AT_ONCE,
     )
-    return SubUniverse(sharpe(profit[start:end], bars_a_year(panel.dates)), share_of_names)
+    return found
 
 
 def average_size(mask: Mask) -> float:

@@ -14,8 +14,14 @@ from alphafoundry.market.panel import Panel
 from alphafoundry.simulation.checks import Account, Check
 from alphafoundry.simulation.components import KEPT_BYTES, Components
 from alphafoundry.simulation.evaluators import EvaluatorCache
+from alphafoundry.simulation.holding import held
 from alphafoundry.simulation.result import SimulationResult
-from alphafoundry.simulation.simulator import require_possible, result_of, unknown_groups
+from alphafoundry.simulation.simulator import (
+    require_possible,
+    result_of,
+    smaller_universe,
+    unknown_groups,
+)
 from alphafoundry.simulation.stored_alphas import StoredAlpha, select_alphas
 from alphafoundry.simulation.super_settings import SuperSettings
 from alphafoundry.simulation.weights import neutralization_groups, to_weights
@@ -106,8 +112,16 @@ def simulate_super(
         decay=settings.decay,
         truncation=settings.truncation,
     )
+    smaller = smaller_universe(shared, settings.universe)
     found = result_of(
-        weights,
+        held(
+            weights,
+            panel.fields["returns"],
+            panel.dates,
+            delay=settings.delay,
+            inside=smaller.inside,
+        ),
+        smaller,
         combining,
         settings,
         shared,

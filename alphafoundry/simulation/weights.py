@@ -8,8 +8,6 @@ cut to it and the others grow in proportion until the book is full and no weight
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,41 +75,40 @@ def to_weights(
     the golden example close (6, 5, 2, 8, 4): NONE gives (.24, .20, .08, .32, .16), MARKET gives
     (.125, 0, -.375, .375, -.125).
     """
-    fill = weighing(values, mask, groups, decay=decay, truncation=truncation)
+    from alphafoundry.simulation import kernels
+
+    values, inside, labels = arrays_of(values, mask, groups)
     weights = buffers.empty(values.shape)
-    share(lambda first, last: fill(first, weights[first:last]), len(values), ROWS_AT_ONCE)
+
+    def fill(first: int, last: int) -> None:
+        rows = values[first:last]
+        if decay > 1:
+            rows = buffers.empty(rows.shape)
+            kernels.decayed(values, decay, first, rows)
+        here = labels[first:last]
+        kernels.weighed(
+            rows, inside[first:last], here, group_count(here), truncation, weights[first:last]
+        )
+
+    truncation = float(truncation)
+    share(fill, len(values), ROWS_AT_ONCE)
     return weights
 
 
-def weighing(
-    values: Matrix,
-    mask: NDArray[np.bool_] | None = None,
-    groups: NDArray[np.int32] | None = None,
-    *,
-    decay: int = 0,
-    truncation: float = 0.0,
-) -> Callable[[int, Matrix], None]:
-    """Return what fills an array with the rows of `to_weights` from a given one on.
-
-    So nobody who reads weights a few days at a time needs memory for all of them.
-    """
-    from alphafoundry.simulation import kernels
-
+def arrays_of(
+    values: Matrix, mask: NDArray[np.bool_] | None, groups: NDArray[np.int32] | None
+) -> tuple[Matrix, NDArray[np.bool_], NDArray[np.int32]]:
+    """Return the arguments of `to_weights` as its kernels take them."""
     values = np.ascontiguousarray(values, dtype=np.float64)
     inside = np.ones(values.shape, dtype=bool) if mask is None else np.ascontiguousarray(mask)
     if groups is None:
-        labels = np.empty((len(values), 0), np.int32)
-    else:
-        labels = np.ascontiguousarray(groups)
+        return values, inside, np.empty((len(values), 0), np.int32)
+    return values, inside, np.ascontiguousarray(groups)
 
-    def fill(first: int, weights: Matrix) -> None:
-        last = first + len(weights)
-        rows = values[first:last]
-        if decay > 1:
-            rows = buffers.empty(weights.shape)
-            kernels.decayed(values, decay, first, rows)
-        here = labels[first:last]
-        n_groups = 0 if groups is None else max(int(here.max(initial=-1)) + 1, 1)
-        kernels.weighed(rows, inside[first:last], here, n_groups, float(truncation), weights)
 
-    return fill
+def group_count(labels: NDArray[np.int32]) -> int:
+    """Return the number of groups of these days, at least 1; 0 for labels of no instruments.
+
+    labels : shape (n_days, n_instruments), as `arrays_of` returns them
+    """
+    return max(int(labels.max()) + 1, 1) if labels.size else 0

@@ -40,7 +40,7 @@ def count_trials(store: Store, service: str, market_id: str | None) -> int:
 def read_trial_count(store: Store, service: str, market_id: str | None) -> TrialCount:
     """Return how many different alphas were ever tried on these prices.
 
-    Tried is what was simulated to the end, and what was screened, if only on the first days. An
+    Tried is what was simulated to the end, and what was screened, if only on some names or days. An
     alpha counts once however often that was, by whichever rules and on whichever part of the
     market's days; one and its reverse count once, since whoever sees one knows the other.
 

@@ -103,8 +103,8 @@ def take_over_screened(
 def candidates_of_screening(store: Store, service: str, *, most: int) -> list[ScreenedRow]:
     """Return the ideas that were not handed on with the largest |Sharpe ratio|, at most `most`.
 
-    Those without daily PnL and those that were judged on the first days alone are left out. In
-    the order of their keys.
+    Those without daily PnL and those that were stopped early are left out. In the order of
+    their keys.
     """
     query = (
         select(ScreenedRow)
@@ -227,7 +227,7 @@ class ScreenedCount:
     ----------
     ideas : all of them
     without : those that have no numbers
-    stopped : those that have numbers of the first days alone
+    stopped : those that have numbers of some names or the first days alone
     """
 
     ideas: int

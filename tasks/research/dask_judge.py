@@ -46,7 +46,7 @@ class DaskJudge:
     threads : that all workers have
     needs : what each must have, those too that join later
     panel : the market, cut to the days that a search may see
-    first, keep : as of the `Screener`
+    first, names, keep : as of the `Screener`
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class DaskJudge:
         needs: Needs,
         panel: Panel,
         first: float,
+        names: int,
         keep: float,
     ) -> None:
         self._client = client
@@ -65,7 +66,7 @@ class DaskJudge:
         self.side_by_side = threads + 1
         self._needs = needs
         self._panel = panel
-        self._early = first, keep
+        self._early = first, names, keep
         self._lock = threading.Lock()
         self._sent = client.scatter(panel, broadcast=True)
         # Of the content, and the same where the panel is sent again.
@@ -136,6 +137,7 @@ def screened_there(
     panel: Panel,
     alphas: Judged,
     first: float,
+    names: int,
     keep: float,
     spared: Collection[int] = (),
 ) -> list[Screened]:
@@ -144,7 +146,7 @@ def screened_there(
     content : name of all that the panel holds
     """
     require_here(needs)
-    screener = _screener_of(content, _Held(panel), first, keep)
+    screener = _screener_of(content, _Held(panel), first, names, keep)
     return list(screener.screen(alphas, spared=spared))
 
 
@@ -162,6 +164,6 @@ class _Held:
 
 
 @functools.lru_cache(maxsize=2)
-def _screener_of(_content: str, held: _Held, first: float, keep: float) -> Screener:
+def _screener_of(_content: str, held: _Held, first: float, names: int, keep: float) -> Screener:
     """Return the screener of a panel, the same for every batch on it."""
-    return Screener(held.panel, threads=1, first=first, keep=keep)
+    return Screener(held.panel, threads=1, first=first, names=names, keep=keep)

@@ -203,7 +203,7 @@ def test_panels_of_one_name_and_other_content_are_judged_each_by_its_own(cluster
     alphas = [("rank(ts_delta(close, 5))", SimulationSettings())]
     with judging_by(cluster.address) as judge_of:
         found = [
-            [repr(one.statistics) for one in judge_of(panel, 1.0, 1.0).screen(alphas)]
+            [repr(one.statistics) for one in judge_of(panel, 1.0, 0, 1.0).screen(alphas)]
             for panel in (market, replace(market, fields=values))
         ]
     here = [

@@ -138,8 +138,8 @@ def test_returns_of_what_trades_are_those_of_its_simulation(tmp_path):
 def simulate_short(panel):
     from alphafoundry.simulation import simulator
 
-    shorter = functools.partial(simulator.held_days, least=100)
-    with mock.patch.object(simulator, "held_days", shorter):
+    shorter = functools.partial(simulator.from_first_position, least=100)
+    with mock.patch.object(simulator, "from_first_position", shorter):
         return simulate(REVERSAL.expression, panel, REVERSAL.settings).days
 
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphafoundry.errors import SimulationError
+from alphafoundry.expressions.threads import at_most
 from alphafoundry.simulation import SimulationSettings, simulate
+from alphafoundry.simulation.holding import held, judged
 from alphafoundry.simulation.pnl import DailyPnl, daily_pnl
 from alphafoundry.simulation.statistics import statistics
 from alphafoundry.simulation.weights import to_weights
@@ -106,6 +108,40 @@ def test_every_number_equals_the_slow_reference(
         assert (numbers.turnover, numbers.pnl) == (0.0, 0.0)
 
 
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    markets(),
+    st.booleans(),
+    st.integers(0, 9),
+    st.sampled_from([0.0, 0.08, 0.3]),
+    st.sampled_from([0, 1]),
+)
+def test_an_alpha_earns_the_same_where_its_weights_are_not_kept(
+    market: Market, neutralize: bool, decay: int, truncation: float, delay: int
+) -> None:
+    groups = market.labels if neutralize else None
+    dates = np.busday_offset("2020-01-01", np.arange(len(market.values)))
+    inside = market.mask & (np.arange(market.mask.shape[1]) % 2 == 0)
+    alone = judged(
+        market.values,
+        market.mask,
+        groups,
+        market.returns,
+        dates,
+        decay=decay,
+        truncation=truncation,
+        delay=delay,
+        inside=inside,
+    )
+    weights = to_weights(market.values, market.mask, groups, decay=decay, truncation=truncation)
+    kept = held(weights, market.returns, dates, delay=delay, inside=inside)
+    assert alone.weights is None and kept.weights is weights
+    assert alone.profit_inside is not None and kept.profit_inside is not None
+    assert alone.profit_inside.tobytes() == kept.profit_inside.tobytes()
+    for name in ("pnl", "traded", "longs", "shorts", "largest"):
+        assert getattr(alone.every_day, name).tobytes() == getattr(kept.every_day, name).tobytes()
+
+
 @settings(max_examples=examples(120), deadline=None)
 @given(markets(), st.integers(0, 15), st.integers(0, 9), st.sampled_from([0, 1]))
 def test_later_values_and_returns_change_no_earlier_day(
@@ -146,3 +182,37 @@ def test_five_hundred_days_with_a_position_are_enough() -> None:
     assert len(simulate("close", make_panel(days=503), options).dates) == 500
     with pytest.raises(SimulationError, match=r"^Simulation length is below cutoff of 500 days$"):
         simulate("close", make_panel(days=502), options)
+
+
+@pytest.mark.parametrize("decay", [0, 4, 40])
+@pytest.mark.parametrize("names", [70, 3100])
+def test_pieces_of_days_and_threads_change_nothing_that_an_alpha_earns(
+    decay: int, names: int
+) -> None:
+    random = np.random.default_rng(6)
+    values = random.normal(size=(200, names))
+    values[random.random(values.shape) < 0.1] = np.nan
+    mask = random.random(values.shape) < 0.9
+    groups = random.integers(-1, 6, values.shape).astype(np.int32)
+    returns = 0.02 * random.normal(size=values.shape)
+    dates = np.busday_offset("2020-01-01", np.arange(200))
+    weights = to_weights(values, mask, groups, decay=decay, truncation=0.05)
+    kept = held(weights, returns, dates, delay=1, inside=mask)
+    values.flags.writeable = False
+    for threads in (1, 2):
+        with at_most(threads):
+            alone = judged(
+                values,
+                mask,
+                groups,
+                returns,
+                dates,
+                decay=decay,
+                truncation=0.05,
+                delay=1,
+                inside=mask,
+            )
+        assert alone.every_day.pnl.tobytes() == kept.every_day.pnl.tobytes()
+        assert alone.every_day.traded.tobytes() == kept.every_day.traded.tobytes()
+        assert alone.profit_inside is not None and kept.profit_inside is not None
+        assert alone.profit_inside.tobytes() == kept.profit_inside.tobytes()

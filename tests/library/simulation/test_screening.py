@@ -139,3 +139,77 @@ def test_what_the_first_days_cannot_judge_goes_on(market: Panel) -> None:
     tested = SETTINGS[0].model_copy(update={"test_period": "P3Y0M"})
     screener = Screener(market, first=0.4, keep=0.25)
     assert not any(one.stopped_early for one in screener.screen([(t, tested) for t in MANY[:4]]))
+
+
+def _some_names(market: Panel, every: int) -> Panel:
+    """Return one in so many names, as a market of its own."""
+    columns = list(range(every // 2, market.shape[1], every))
+    return replace(
+        market,
+        symbols=market.symbols[columns],
+        fields={name: values[:, columns].copy() for name, values in market.fields.items()},
+        groups={name: labels[:, columns].copy() for name, labels in market.groups.items()},
+    )
+
+
+def test_the_strongest_on_some_names_are_judged_on_all_of_them(market: Panel) -> None:
+    screener = Screener(market, threads=1, names=9, keep=0.25)
+    found = {one.place: one for one in screener.screen([(text, SETTINGS[0]) for text in MANY])}
+    assert sorted(found) == list(range(len(MANY)))
+    some = _some_names(market, 3)
+    early = {place: simulate(text, some, SETTINGS[0]).statistics for place, text in enumerate(MANY)}
+    strongest = sorted(early, key=lambda place: -abs(early[place].sharpe))[: len(MANY) // 4]
+    assert sorted(strongest) == sorted(p for p, one in found.items() if not one.stopped_early)
+    for place, one in found.items():
+        if one.stopped_early:
+            assert repr(one.statistics) == repr(early[place])
+            assert one.reason == "stopped early: judged on 10 of the 30 names alone"
+        else:
+            alone = simulate(MANY[place], market, SETTINGS[0])
+            assert repr(one.statistics) == repr(alone.statistics) and not one.reason
+            assert one.days is not None and one.days.pnl.tobytes() == alone.days.pnl.tobytes()
+
+
+def test_some_names_and_the_first_days_go_together(market: Panel) -> None:
+    screener = Screener(market, threads=1, first=0.6, names=9, keep=0.25)
+    found = {one.place: one for one in screener.screen([(text, SETTINGS[0]) for text in MANY])}
+    seen = _some_names(market.until(market.dates[539]), 3)
+    stopped = [one for one in found.values() if one.stopped_early]
+    assert len(stopped) == 3 * len(MANY) // 4
+    for one in stopped:
+        assert "10 of the 30 names and the days up to " + str(market.dates[539]) in one.reason
+        alone = simulate(MANY[one.place], seen, SETTINGS[0])
+        assert repr(one.statistics) == repr(alone.statistics)
+
+
+def test_a_market_with_few_names_is_judged_whole(market: Panel) -> None:
+    screener = Screener(market, names=16, keep=0.25)
+    assert not any(one.stopped_early for one in screener.screen([(t, SETTINGS[0]) for t in MANY]))
+
+
+def test_the_days_of_a_test_period_stop_nobody(market: Panel) -> None:
+    tested = SETTINGS[0].model_copy(update={"test_period": "P1Y0M"})
+    fields = {name: values.copy() for name, values in market.fields.items()}
+    for values in fields.values():
+        values[-240:] = 1.0 + np.random.default_rng(0).random(values[-240:].shape)
+    there, here = (
+        {
+            one.place: one.stopped_early
+            for one in Screener(panel, names=9, keep=0.25).screen([(t, tested) for t in MANY])
+        }
+        for panel in (replace(market, fields=fields), market)
+    )
+    assert there == here and sum(here.values()) == 3 * len(MANY) // 4
+
+
+def test_some_names_are_in_the_universe_of_the_whole_market() -> None:
+    wide = make_market(5, days=700, names=420)
+    settings = SimulationSettings(neutralization="NONE", universe="TOP200", decay=4)
+    texts = [f"rank(ts_delta(close, {days}))" for days in (2, 3, 5, 8)]
+    screener = Screener(wide, threads=1, names=210, keep=0.25)
+    stopped = [one for one in screener.screen([(t, settings) for t in texts]) if one.stopped_early]
+    assert len(stopped) == 3
+    for one in stopped:
+        assert one.statistics is not None
+        held = one.statistics.long_count + one.statistics.short_count
+        assert 80 < held < 120

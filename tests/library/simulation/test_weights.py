@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.expressions.threads import at_most
 from alphafoundry.market import Panel
-from alphafoundry.simulation.weights import neutralization_groups, to_weights, weighing
+from alphafoundry.simulation.weights import neutralization_groups, to_weights
 from tests.library.simulation import reference
 from tests.property_tests import examples
 
@@ -180,8 +180,3 @@ def test_many_days_are_those_of_each_day_and_its_past_alone(decay: int) -> None:
         past = slice(0, day + 1)
         found = to_weights(values[past], mask[past], groups[past], **options)
         np.testing.assert_array_equal(found[-1], alone[day])
-    fill = weighing(values, mask, groups, **options)
-    for first, last in ((0, 3), (62, 66), (147, 150)):
-        rows = np.full((last - first, values.shape[1]), np.nan)
-        fill(first, rows)
-        np.testing.assert_array_equal(rows, alone[first:last])
