@@ -301,8 +301,10 @@ def _shown(value: object) -> str:
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """Return "did you mean 'x'?", or the whole list where nothing is near."""
+    """Return "did you mean 'x'?", or the whole list where nothing is near; may be empty."""
     known = sorted(choices)
+    if not known:
+        return "there is none to choose"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
 
