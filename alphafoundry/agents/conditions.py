@@ -173,8 +173,10 @@ def _test(what: ConditionKind, given: object) -> Test:
         return _compared(">=", float(given))
     found = _COMPARISON.fullmatch(given) if isinstance(given, str) else None
     if found is None:
+        also = ", nor true or false" if what.kind == "count" else ""
+        shown = "nothing" if given is None else repr(given)
         raise ConfigurationError(
-            f'{given!r} is neither a number nor a comparison such as ">0" (> >= < <= ==)'
+            f'{shown} is neither a number nor a comparison such as ">0" (> >= < <= ==){also}'
         )
     return _compared(found[1], float(found[2]))
 

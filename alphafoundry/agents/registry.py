@@ -15,19 +15,20 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.packages import loaded
 from alphafoundry.agents.schedule_file import Priority
 from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.configuration import NumbersOnly
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.seeds import generator
 
 ENTRY_POINTS = "alphafoundry.agents"
 
 
-class Parameters(BaseModel):
+class Parameters(NumbersOnly):
     """Base of an agent's parameters: typed, and nothing that it does not read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -318,7 +318,7 @@ def test_a_unit_of_volume_that_changes_and_days_that_were_filled_in_are_told() -
     frame = walks(days=900)
     frame["volume"] = frame["volume"].where(~frame.index.isin(of(frame, "N2", 400)), 1e-3)
     frame.loc[of(frame, "N2", 400), "volume"] *= walks(days=900).loc[of(frame, "N2", 400), "volume"]
-    saturdays = frame[frame["date"].dt.dayofweek == 4].assign(
+    saturdays = frame[frame["date"].dt.day_of_week == 4].assign(
         date=lambda rows: rows["date"] + pd.Timedelta(days=1)
     )
     lines = load_frame(frame).screen().lines()
