@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from alphafoundry.errors import ConfigurationError
@@ -63,6 +63,19 @@ def load_yaml(
         return model.model_validate(layers.values)
     except ValidationError as error:
         raise ConfigurationError(layers.describe(error)) from None
+
+
+class NumbersOnly(BaseModel):
+    """Base of a form in which true and false are no numbers, as Python has it that they are."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_true_or_false(cls, given: object, info: ValidationInfo) -> object:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = set(get_args(annotation)) or {annotation}
+        if isinstance(given, bool) and kinds <= {int, float, type(None)}:
+            raise ValueError("is not a number")
+        return given
 
 
 def read_part(
@@ -240,7 +253,10 @@ class _Layers:
         if detail["type"] == "missing":
             return "is missing"
         secret = _holds_secret(_annotation(self.model, key))
-        return f"{'the value' if secret else _shown(detail['input'])} {_reason(detail, key)}"
+        shown = "the value" if secret else _shown(detail["input"])
+        if isinstance(detail["input"], Mapping) and shown.endswith("...'"):
+            return _reason(detail, key)  # the key says where; the beginning of it all says nothing
+        return f"{shown} {_reason(detail, key)}"
 
 
 def _reason(detail: ErrorDetails, key: KeyPath) -> str:
@@ -280,6 +296,8 @@ _REASONS = {
     "dict_type": "is not a mapping of keys to values",
     "tuple_type": "is not a list",
     "list_type": "is not a list",
+    "set_type": "is not a list; write it as [A, B]",
+    "frozen_set_type": "is not a list; write it as [A, B]",
     "invalid_key": "has a key that is not text; put it in quotes",
 }
 
@@ -301,8 +319,10 @@ def _shown(value: object) -> str:
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """Return "did you mean 'x'?", or the whole list where nothing is near."""
+    """Return "did you mean 'x'?", or the whole list where nothing is near; may be empty."""
     known = sorted(choices)
+    if not known:
+        return "there is none to choose"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
 

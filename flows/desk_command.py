@@ -23,7 +23,11 @@ from alphafoundry.agents.decisions import first_difference, replayed
 from alphafoundry.agents.flatten import flatten_desk
 from alphafoundry.agents.reconciling import adopt_outside, reconcile_desk
 from alphafoundry.agents.schedule import ENVIRONMENT, SCHEDULE, Schedule
-from alphafoundry.agents.schedule_check import cautions, checked_schedule
+from alphafoundry.agents.schedule_check import (
+    cautions,
+    check_other_environments,
+    checked_schedule,
+)
 from alphafoundry.agents.simulation import finished_simulation
 from alphafoundry.agents.status import desk_status, why
 from alphafoundry.agents.strategy_book import person_sets_state
@@ -610,6 +614,7 @@ def _check(words: list[str]) -> int:
     )
     given = parser.parse_args(words)
     schedule = checked_schedule(Path(given.file), environment=given.environment)
+    check_other_environments(schedule)
     console = report_console()
     for line in _checked(schedule, show=given.show):
         console.print(escape(line), soft_wrap=True)

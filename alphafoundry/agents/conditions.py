@@ -22,6 +22,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal
 
+from alphafoundry.agents.packages import loaded
 from alphafoundry.configuration import suggest
 from alphafoundry.errors import ConfigurationError
 
@@ -150,10 +151,14 @@ def known_conditions() -> Mapping[str, ConditionKind]:
     """Return every condition by name, those of installed packages included."""
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name not in _KNOWN:
-            found = entry.load()
-            if not isinstance(found, ConditionKind):
-                raise ConfigurationError(f"entry point {entry.name}: is no ConditionKind")
-            _KNOWN[entry.name] = found
+            found = loaded(entry)
+            if isinstance(found, ConditionKind):
+                _KNOWN[entry.name] = found
+            elif entry.name not in _KNOWN:  # what is decorated has registered itself when loaded
+                raise ConfigurationError(
+                    f"entry point {entry.name}: {entry.value} is no ConditionKind, nor a function "
+                    f"decorated by @condition({entry.name!r}, kind=...)"
+                )
     return _KNOWN
 
 
@@ -168,8 +173,10 @@ def _test(what: ConditionKind, given: object) -> Test:
         return _compared(">=", float(given))
     found = _COMPARISON.fullmatch(given) if isinstance(given, str) else None
     if found is None:
+        also = ", nor true or false" if what.kind == "count" else ""
+        shown = "nothing" if given is None else repr(given)
         raise ConfigurationError(
-            f'{given!r} is neither a number nor a comparison such as ">0" (> >= < <= ==)'
+            f'{shown} is neither a number nor a comparison such as ">0" (> >= < <= ==){also}'
         )
     return _compared(found[1], float(found[2]))
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
-from pydantic import ValidationError
-
 from alphafoundry.agents.book import LEASE, Record, TickBook
 from alphafoundry.agents.due_times import due_times, is_due, last_due
 from alphafoundry.agents.gate import Decision, Tick, decide
@@ -22,8 +20,9 @@ from alphafoundry.agents.hours import ExchangeHours, utc
 from alphafoundry.agents.registry import Agent, AgentContext, AgentResult, Control, Parameters
 from alphafoundry.agents.schedule import Schedule, Task
 from alphafoundry.agents.snapshot import DeskMode, Facts, Snapshot
-from alphafoundry.configuration import suggest
+from alphafoundry.configuration import read_part, suggest
 from alphafoundry.errors import ConfigurationError, FoundryError
+from alphafoundry.yaml_document import YamlDocument
 
 Status = Literal["not due", "known", "no place", "settled", "running"]
 
@@ -448,7 +447,8 @@ class Desk:
         if not over:
             return self._parameters[agent]
         given = {**self.schedule.tasks[agent].settings.parameters, **over}
-        return _parameters(self.agents[agent], given, f"parameters of {agent}")
+        form = self.agents[agent].parameters
+        return read_part(YamlDocument(given, {}), form, path=f"parameters of {agent}")
 
 
 def agents_of(schedule: Schedule, agents: Mapping[str, Agent]) -> dict[str, Agent]:
@@ -471,25 +471,16 @@ def read_parameters(schedule: Schedule, agents: Mapping[str, Agent]) -> dict[str
     Raises ConfigurationError for a parameter that the agent does not know or take.
     """
     return {
-        name: _parameters(
-            agents[name], task.settings.parameters, f"{schedule.path}: tasks.{name}.parameters"
+        name: read_part(
+            YamlDocument(
+                {"tasks": {name: {"parameters": task.settings.parameters}}}, dict(schedule.lines)
+            ),
+            agents[name].parameters,
+            path=schedule.path,
+            key=("tasks", name, "parameters"),
         )
         for name, task in schedule.tasks.items()
     }
-
-
-def _parameters(agent: Agent, given: Mapping[str, Any], where: str) -> Parameters:
-    try:
-        return agent.parameters.model_validate(dict(given))
-    except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = agent.parameters.model_fields
-            tail = f"unknown; {suggest(key, known)}" if known else "unknown; it takes none"
-        else:
-            tail = first["msg"]
-        raise ConfigurationError(f"{where}.{key}: {tail}") from None
 
 
 def _still(wanted: Control, step: Step, book: TickBook) -> Control:

@@ -15,18 +15,20 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.packages import loaded
 from alphafoundry.agents.schedule_file import Priority
 from alphafoundry.agents.snapshot import DeskMode
+from alphafoundry.configuration import NumbersOnly
 from alphafoundry.errors import ConfigurationError
 from alphafoundry.seeds import generator
 
 ENTRY_POINTS = "alphafoundry.agents"
 
 
-class Parameters(BaseModel):
+class Parameters(NumbersOnly):
     """Base of an agent's parameters: typed, and nothing that it does not read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -156,8 +158,12 @@ def registered_agents() -> Mapping[str, Agent]:
     """Return every agent that was registered so far, and those of installed packages, by name."""
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name not in _KNOWN:
-            found = entry.load()
-            if not isinstance(found, Agent):
-                raise ConfigurationError(f"entry point {entry.name}: is no Agent")
-            _KNOWN[entry.name] = found
+            found = loaded(entry)
+            if isinstance(found, Agent):
+                _KNOWN[entry.name] = found
+            elif entry.name not in _KNOWN:  # what is decorated has registered itself when loaded
+                raise ConfigurationError(
+                    f"entry point {entry.name}: {entry.value} is no Agent, nor a function "
+                    f"decorated by @agent({entry.name!r})"
+                )
     return _KNOWN

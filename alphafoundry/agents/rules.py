@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from alphafoundry.configuration import mistake, read_part
+from alphafoundry.configuration import NumbersOnly, mistake, read_part
 from alphafoundry.errors import FoundryError
 from alphafoundry.trading import BrokerRules, OrderLimits
 from alphafoundry.trading.portfolio import Limits, TradingCosts
@@ -56,7 +56,7 @@ def _told(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class _Part(BaseModel):
+class _Part(NumbersOnly):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

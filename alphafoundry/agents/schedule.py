@@ -127,6 +127,8 @@ class Schedule:
     values : the merged file, as plain values, with the factors of its environment
     origins : key to where its value comes from
     left_out : (key, why) of what the file asks for and nothing here can give
+    environments : names of those that the file has
+    lines : line of each key of the merged file
     """
 
     path: Path
@@ -138,6 +140,12 @@ class Schedule:
     values: Mapping[str, Any]
     origins: Mapping[KeyPath, str]
     left_out: tuple[tuple[str, str], ...] = field(default=())
+    environments: tuple[str, ...] = ()
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def wrong(self, key: KeyPath, complaint: str) -> ConfigurationError:
+        """Return the error "file:line: key: complaint"."""
+        return mistake(YamlDocument({}, dict(self.lines)), self.path, key, complaint)
 
     def shown(self) -> Iterator[tuple[str, str, str]]:
         """Yield (key, value, origin) for every value of the merged file."""
@@ -200,6 +208,8 @@ def _made(document: YamlDocument, path: Path, environment: str) -> Schedule:
             },
         },
         origins=origins,
+        environments=tuple(whole.environments),
+        lines=merged.lines,
     )
 
 
@@ -304,14 +314,23 @@ def _topological(
     while waiting:
         free = [name for name in waiting if not set(waiting[name].dependencies) & set(waiting)]
         if not free:
-            names = ", ".join(sorted(waiting))
-            raise mistake(
-                document, path, ("tasks",), f"{names} wait for each other; break the circle"
-            )
+            circle = _circle(waiting)
+            complaint = f"{' -> '.join(circle)} wait for each other; break the circle"
+            raise mistake(document, path, ("tasks", circle[0], "dependencies"), complaint)
         free.sort(key=lambda name: (PRIORITIES.index(waiting[name].priority), name))
         order.append(free[0])
         del waiting[free[0]]
     return order
+
+
+def _circle(waiting: Mapping[str, TaskSettings]) -> list[str]:
+    """Return a circle of tasks each of which waits for the next; the first is also the last."""
+    seen: list[str] = []
+    name = min(waiting)
+    while name not in seen:
+        seen.append(name)
+        name = next(other for other in waiting[name].dependencies if other in waiting)
+    return [*seen[seen.index(name) :], name]
 
 
 def _closure(name: str, tasks: Mapping[str, TaskSettings]) -> tuple[str, ...]:

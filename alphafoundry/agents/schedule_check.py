@@ -9,11 +9,13 @@ from typing import Any
 
 from alphafoundry.agents.desk import agents_of, read_parameters
 from alphafoundry.agents.installed import known_agents
+from alphafoundry.agents.rules import DeskRules
 from alphafoundry.agents.schedule import ENVIRONMENT, Schedule, load_schedule
 from alphafoundry.errors import ConfigurationError, MarketError
 from alphafoundry.market.sessions import exchange_zone
 from alphafoundry.models import missing_package
 
+_COUNTS = (*range(1000), 1e6)
 _NOT_HERE = "asked by a desk on a clock alone (run), whose market is a folder that comes from it"
 
 NOT_SERVED: Mapping[str, Mapping[str, str]] = {
@@ -51,9 +53,19 @@ def checked_schedule(path: Path, *, environment: str = ENVIRONMENT) -> Schedule:
     try:
         exchange_zone(schedule.orchestrator.exchange)
     except MarketError as problem:
-        raise ConfigurationError(f"{path}: orchestrator.exchange: {problem}") from None
+        raise schedule.wrong(("orchestrator", "exchange"), str(problem)) from None
     read_parameters(schedule, agents_of(schedule, known_agents()))
     return replace(schedule, left_out=tuple(_left_out(schedule)))
+
+
+def check_other_environments(schedule: Schedule) -> None:
+    """Raise ConfigurationError for what is wrong in the file's environments that are not chosen."""
+    for environment in schedule.environments:
+        if environment != schedule.environment:
+            try:
+                checked_schedule(schedule.path, environment=environment)
+            except ConfigurationError as problem:
+                raise ConfigurationError(f"{problem} (environment {environment})") from None
 
 
 def cautions(schedule: Schedule) -> Iterator[str]:
@@ -81,6 +93,27 @@ def cautions(schedule: Schedule) -> Iterator[str]:
                     f"{name}: {condition.name} lies between 0 and 1 and is never "
                     f"{condition.test.text}, so it never runs"
                 )
+            if condition.what.kind == "count" and not any(map(condition.test.passes, _COUNTS)):
+                yield (
+                    f"{name}: {condition.name} counts from 0 on and is never "
+                    f"{condition.test.text}, so it never runs"
+                )
+    yield from _cautions_of_rules(schedule.rules)
+
+
+def _cautions_of_rules(rules: DeskRules) -> Iterator[str]:
+    for name in ("gross", "net", "name", "sector"):
+        aim, most = getattr(rules.limits, name), getattr(rules.risk, name)
+        if most < aim:
+            yield (
+                f"desk.risk.{name} {most:g} is below desk.limits.{name} {aim:g}, so a book as the "
+                "rebalancing aims at it is a breach at once"
+            )
+    if rules.risk.halt_drawdown < rules.risk.drawdown:
+        yield (
+            f"desk.risk.halt_drawdown {rules.risk.halt_drawdown:g} is below desk.risk.drawdown "
+            f"{rules.risk.drawdown:g}, so the desk halts and never only reduces"
+        )
 
 
 def _left_out(schedule: Schedule) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,9 @@ import re
 from datetime import time
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from alphafoundry.configuration import NumbersOnly
 
 Priority = Literal["critical", "high", "medium", "low"]
 CatchUp = Literal["latest", "none", "all"]
@@ -33,9 +35,14 @@ def _at_least_a_second(minutes: float) -> float:
 
 def _time_of_day(given: object) -> object:
     try:
-        return time.fromisoformat(given) if isinstance(given, str) else given
+        found = time.fromisoformat(given) if isinstance(given, str) else given
     except ValueError:
-        raise ValueError('is not a time of day; write it as "20:00"') from None
+        found = None
+    if not isinstance(found, time):
+        raise ValueError('is not a time of day; write it as "20:00"')
+    if found.tzinfo is not None:
+        raise ValueError('names a zone; it is a time of the exchange\'s zone: write it as "20:00"')
+    return found
 
 
 Minutes = Annotated[float, BeforeValidator(_minutes), Field(gt=0, le=60 * 24 * 31)]
@@ -43,7 +50,7 @@ Interval = Annotated[Minutes, AfterValidator(_at_least_a_second)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 
 
-class _Section(BaseModel):
+class _Section(NumbersOnly):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -89,6 +96,8 @@ class DependencySettings(_Section):
 
 def _dependencies(given: object) -> object:
     if isinstance(given, list):
+        if any(isinstance(name, list | dict) for name in given):
+            raise ValueError("holds what is no name of an agent; write it as [data_sync]")
         return {name: {} for name in given}
     if isinstance(given, dict):
         return {name: {} if value is None else value for name, value in given.items()}

@@ -6,8 +6,8 @@ import importlib
 import inspect
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Literal, TypeVar, get_args
 
 from alphafoundry.backtest import Bars
 from alphafoundry.configuration import suggest
@@ -156,11 +156,35 @@ def phase_type(
     top_trials : the best trials, for the table of the report
     plots : title to PNG, from the outputs, the phase, its workflow and the bars
     tables : of the report, from the outputs, the phase and `reporting.top_trials`
+
+    Raises ConfigurationError, when the function is decorated, for what cannot be declared so, and
+    where another function has the name.
     """
+    functions = {
+        "keys": keys,
+        "trials": trials,
+        "check": check,
+        "unused": unused,
+        "searches": searches,
+        "result": result,
+        "measured": measured,
+        "chosen": chosen,
+        "top_trials": top_trials,
+        "plots": plots,
+        "tables": tables,
+    }
 
     def register(
         run: Callable[[PhaseContext], Outputs],
     ) -> Callable[[PhaseContext], Outputs]:
+        complaint = (
+            _about_the_function(run)
+            or _about_the_classes(outputs, config, needs)
+            or _about_the_days(looks_at)
+            or _about_the_callables(functions)
+        )
+        if complaint:
+            raise ConfigurationError(f"phase type {name!r}: {complaint}")
         before = _TYPES.get(name)
         if before is not None and _place(before.run) != _place(run):
             raise ConfigurationError(
@@ -240,6 +264,54 @@ def _imported(reference: str) -> PhaseType:
     raise ConfigurationError(
         f"{reference!r} is not a phase type; decorate the function with @phase_type(...)"
     )
+
+
+def _about_the_function(run: Callable[..., Any]) -> str | None:
+    if inspect.iscoroutinefunction(run):
+        return f"{run.__name__} is async; write a plain function"
+    try:
+        inspect.signature(run).bind(None)
+    except TypeError:
+        return f"{run.__name__}{inspect.signature(run)} takes no context; give it that one argument"
+    return None
+
+
+def _about_the_classes(outputs: Any, config: Any, needs: Any) -> str | None:
+    if not _is_frozen_dataclass(outputs):
+        return f"outputs: {_called(outputs)} is no frozen dataclass; write @dataclass(frozen=True)"
+    if not (isinstance(config, type) and issubclass(config, Section)):
+        return f"config: {_called(config)} is no subclass of Section (of document_values)"
+    if not isinstance(needs, tuple):
+        return f"needs: {_called(needs)} is no tuple of classes of outputs; write (Outputs,)"
+    other = next((one for one in needs if not _is_frozen_dataclass(one)), None)
+    if other is not None:
+        return f"needs: {_called(other)} is no class of outputs of a phase type"
+    return None
+
+
+def _about_the_days(looks_at: Any) -> str | None:
+    if callable(looks_at) or looks_at in get_args(LooksAt):
+        return None
+    return f"looks_at: {looks_at!r} is neither a function nor one of {', '.join(get_args(LooksAt))}"
+
+
+def _about_the_callables(functions: Mapping[str, Any]) -> str | None:
+    for name, given in functions.items():
+        if given is not None and not callable(given):
+            return f"{name}: {given!r} is no function"
+    return None
+
+
+def _is_frozen_dataclass(given: Any) -> bool:
+    return (
+        isinstance(given, type)
+        and is_dataclass(given)
+        and bool(getattr(given, "__dataclass_params__").frozen)  # noqa: B009
+    )
+
+
+def _called(given: Any) -> str:
+    return given.__name__ if isinstance(given, type) else repr(given)
 
 
 def _place(run: Callable[..., Any]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from alphafoundry.coordinator.results import PhaseResult
 from alphafoundry.coordinator.run_folder import file_stem
 from alphafoundry.coordinator.wording import counted, metrics_line
 from alphafoundry.coordinator.workflow import Workflow
-from alphafoundry.runs import Figure, Passage, Table, data_table
+from alphafoundry.runs import Figure, Passage, Table, data_table, to_text
 
 if TYPE_CHECKING:
     from alphafoundry.market.screen import DataScreen
@@ -89,6 +89,16 @@ class WorkflowReport:
     found: tuple[Table, ...] = ()
     best_trials: tuple[dict[str, str], ...] = ()
     pictures: tuple[Figure, ...] = field(default=(), repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"WorkflowReport({self.workflow!r}, {counted(len(self.phases), 'phase')}, "
+            f"{counted(self.trials, 'trial')}, folder={self.folder!r})"
+        )
+
+    def __str__(self) -> str:
+        """What the command prints of it, without frames."""
+        return to_text(self)
 
     @property
     def key(self) -> str:

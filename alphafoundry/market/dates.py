@@ -33,6 +33,9 @@ _CLOCK = re.compile(
     r"(\d{1,2}):?(\d{2})(?::?(\d{2}))?(?:\.\d+)?\s*(?P<half>[AaPp][Mm])?"
     r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}|[A-Z]{3,4})?"
 )
+_SERIAL = re.compile(r"\d{5}(?:\.\d+)?")
+_FIRST_SERIAL, _LAST_SERIAL = 14_000, 65_000
+"""What spreadsheets make of days from 1938 to 2077."""
 _NUMBER = re.compile(r"\d{9,20}(?:\.\d+)?|\d(?:\.\d+)?[eE]\+?\d+")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _PIVOT_YEAR = 69
@@ -188,9 +191,8 @@ def _parse(
         clock = _clock(parts["clock"]) if parts and found is not None else None
         if found is None or clock is None:
             raise MarketError(
-                f"{source}: {where(written[place])}: {written[place]!r} is not a date; write "
-                "dates as 2024-01-31 or 20240131, or say how they are written with the option "
-                "date_format, such as %d/%m/%Y"
+                f"{source}: {where(written[place])}: {written[place]!r} is not a date; "
+                f"{_how_to_write(text)}"
             )
         days[place], (seconds[place], offset) = found, clock
         offsets.add(offset)
@@ -324,3 +326,17 @@ def _clock(text: str | None) -> tuple[int, str] | None:
     if zone and zone.strip("+-0:Z") in ("", "UTC", "GMT"):
         offset = _UTC
     return hour * 3600 + int(match[2]) * 60 + int(match[3] or 0), offset
+
+
+def _how_to_write(text: str) -> str:
+    """Return what to do about a text that is no date."""
+    if _SERIAL.fullmatch(text) and _FIRST_SERIAL <= float(text) <= _LAST_SERIAL:
+        day = np.datetime64("1899-12-30") + int(float(text))
+        return (
+            f"it looks like a spreadsheet's number of a day ({day}, where days count from 1900): "
+            "format that column as a date such as 2024-01-31 and save it again"
+        )
+    return (
+        "write dates as 2024-01-31 or 20240131, or say how they are written with the option "
+        "date_format, such as %d/%m/%Y"
+    )

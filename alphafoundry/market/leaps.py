@@ -32,6 +32,8 @@ SPIKE_BARS = BARS_AFTER
 JUMP_BARS = 63
 """A move by a factor of 50 or more has this many bars to come back."""
 SPIKE_REST = 0.1
+UNDONE = 0.15
+"""A fall undoes an earlier rise of its factor, where that is the rest of the two in logarithms."""
 SIGMA_BARS = 252
 LEAST_SIGMA_BARS = 20
 
@@ -45,7 +47,7 @@ class Leap:
     kind : "split" (one that was not adjusted, see `alphafoundry.market.splits`), "spike" (turns
         back within SPIKE_BARS bars, or JUMP_BARS after a fall by a factor of 50), "jump" (up by
         a factor of 50 or more, and stays), "back" (a jump, or what was taken for a split, that
-        turns back within JUMP_BARS) or
+        turns back within JUMP_BARS, or later by a fall of its factor) or
         "possible" (a split that is not certain, or without `split` a move by a factor of 50 that
         is too young to be judged: worth a word, and nothing is changed)
     start : index of the first bar away from the old price; for "back" of the first bar back
@@ -84,14 +86,35 @@ def find_leaps(series: Series) -> Iterator[Leap]:
     if series.factor is not None:
         told = np.flatnonzero(np.isfinite(series.factor[1:]) & (series.factor[1:] != 1.0))
         large[[before for before in told if given_split(series, int(before) + 1)]] = True
+    rises: list[tuple[float, Leap]] = []
     for before in np.flatnonzero(large):
-        start = int(before) + 1
-        for leap in _leaps_at(series, changes, start):
+        start, size = int(before) + 1, float(changes[before])
+        for leap in _undoing(rises, start, size, list(_leaps_at(series, changes, start))):
             explained = any(first < start <= back <= leap.known for first, back in spans)
             if not explained:
                 yield leap
                 if leap.kind in ("spike", "back"):
                     spans.append((start, leap.known))
+                if leap.kind in ("split", "jump") and size > JUMP_LOG:
+                    rises.append((size, leap))
+
+
+def _undoing(
+    rises: list[tuple[float, Leap]], start: int, size: float, found: list[Leap]
+) -> list[Leap]:
+    """Return what was found, or the way back of an earlier rise by this factor of 50 or more.
+
+    A price that is quoted in another unit for a year comes back by the factor by which it rose; it
+    is a loss only where no such rise was divided out before.
+    """
+    if size > -JUMP_LOG or any(leap.kind != "possible" for leap in found):
+        return found
+    for place, (rise, leap) in enumerate(rises):
+        if abs(size + rise) < UNDONE and leap.known < start:
+            del rises[place]
+            volume = leap.split is not None and leap.split.volume
+            return [Leap("back", start, start + 1, start, 1.0 / leap.factor, volume=volume)]
+    return found
 
 
 def robust_sigma(changes: Array) -> float:

@@ -30,7 +30,9 @@ _LEFT_OUT = ("garbage", "spike", "non-positive-price")
 _BEFORE_CHECKS = ("duplicate-day", "huge-price", "thin-day")
 """What is masked before the checks begin, and so in no revision."""
 _OTHER_SERIES = "other-series"
-_SAID_ELSEWHERE = frozenset((*_SPLITS, *_POSSIBLE, *_LEFT_OUT))
+_UNITS = "volume-unit"
+_REPEATS = "repeated-bar"
+_SAID_ELSEWHERE = frozenset((*_SPLITS, *_POSSIBLE, *_LEFT_OUT, _UNITS, _REPEATS))
 
 
 class Screened(Cautioned, Protocol):
@@ -115,6 +117,8 @@ class DataScreen:
         rows += _block("splits", splits, "divided out of the prices")
         rows += _block("possible", doubtful, "left as they are")
         rows += _block("left out", left_out, "series or parts of them, as faulty")
+        rows += _block("volume", self._of(_UNITS), "steps that trading does not explain")
+        rows += _block("repeated", self._of(_REPEATS), "series, or all of them, filled in")
         others = [
             f"{kind} in {count} series" + (f" ({masked} bars masked)" if masked else "")
             for kind, (count, masked) in self.faults.items()
@@ -162,7 +166,11 @@ class DataScreen:
         return f"{text}, {len(self.without_bars)} without a usable bar: {unusable}"
 
     def _of(self, *kinds: str) -> list[str]:
-        return [f"{issue.symbol}: {issue.detail}" for issue in self.issues if issue.kind in kinds]
+        return [
+            f"{issue.symbol}: {issue.detail}" if issue.symbol else issue.detail
+            for issue in self.issues
+            if issue.kind in kinds
+        ]
 
 
 def screen_of(panel: Screened) -> DataScreen:
@@ -230,12 +238,22 @@ def changes(panel: Screened) -> tuple[str, ...]:
         f"{column} does not fit the prices of {_series(issues)}, and is used"
         for column, issues in other.items()
     ]
+    units = [issue for issue in panel.issues if issue.kind == _UNITS]
+    if units:
+        found.append(
+            f"volume may change its unit, and is used as it is, of {_series(units, whole='all')}"
+        )
+    repeats = [issue for issue in panel.issues if issue.kind == _REPEATS]
+    if repeats:
+        found.append(
+            f"bars that repeat the one before, of {_series(repeats, whole='all names')}, are used"
+        )
     found += [note.detail for note in panel.notes if note.kind == "currency"]
     return (*found, *_of_the_future(panel.dates))
 
 
-def _series(issues: Sequence[SeriesIssue]) -> str:
-    return listed(sorted({issue.symbol or "whole days" for issue in issues}), SHOWN)
+def _series(issues: Sequence[SeriesIssue], *, whole: str = "whole days") -> str:
+    return listed(sorted({issue.symbol or whole for issue in issues}), SHOWN)
 
 
 def _spans(

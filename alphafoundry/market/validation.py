@@ -18,7 +18,8 @@ spike               the close at least doubles or halves and is back at its leve
                     (63 after a factor of 50): the bars in between are masked. A crash or a
                     wipe-out that does not turn back is left alone. Known on the bar back
 jump                the close rises by a factor of 50 or more and stays there for 5 bars: divided
-                    out of the prices from there on. Known on the fifth bar
+                    out of the prices from there on. Known on the fifth bar. A fall by its factor
+                    undoes it, known that day
 stale               the same close on 5 bars in a row without volume, or on 20 with volume: all
                     but the first are masked. Known on the 5th or 20th bar
 garbage             of the last 252 bars a quarter are broken by the rules above, half are
@@ -33,6 +34,11 @@ split               adj_close / close changes by 20 % or more: reported only, as
 other-series        on a quarter of the bars adj_close (by 0.2 %) or cap (by 1 %) moves otherwise
                     than the close, or vwap lies outside low..high by more than 0.1 %: reported only
 gap                 5 or more bars are missing inside a series: reported
+volume-unit         every volume of 20 days is at least four times, or at most a quarter of, every
+                    one of the 20 days before, and the price goes on as before; or the volumes of a
+                    whole market by a factor of 5: reported only. Seen 20 days later
+repeated-bar        a bar with the prices, the range and the volume of the bar before, on 3 days or
+                    more; or a day on which nine of ten names repeat their prices: reported only
 """
 
 from __future__ import annotations
@@ -48,9 +54,11 @@ from numpy.typing import NDArray
 from alphafoundry.market.bars import PRICE_COLUMNS, Bars
 from alphafoundry.market.leaps import LEAP, Leap, find_leaps
 from alphafoundry.market.panel import SeriesIssue
+from alphafoundry.market.repeats import copied_bars, repeated_bars, repeated_days
 from alphafoundry.market.returns import last_known
 from alphafoundry.market.revisions import LevelBreak, Revisions
 from alphafoundry.market.splits import LEAST_LOG, Series
+from alphafoundry.market.volume_units import unit_steps
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -73,6 +81,7 @@ SPLIT_LOG = np.log(1.2)
 OTHER_MOVE = {"adj_close": 0.002, "cap": 0.01}
 OTHER_SHARE = 0.25
 GAP_BARS = 5
+COPIED_BARS = 3
 
 
 def validate(bars: Bars, *, reuse: bool = False) -> Bars:
@@ -94,10 +103,12 @@ def validate(bars: Bars, *, reuse: bool = False) -> Bars:
     _report_splits(findings)
     _report_cap_and_vwap(findings)
     _report_gaps(findings)
+    _report_repeats(findings)
     values = {name: array if reuse else array.copy() for name, array in bars.values.items()}
     if "volume" in values:
         _mask_lost_volume(findings, values)
     revisions = _revise(values, findings)
+    _report_volume_units(findings, values)
     found = sorted(findings.issues, key=lambda issue: (issue.symbol, issue.kind))
     return replace(bars, values=values, issues=(*bars.issues, *issues, *found), revisions=revisions)
 
@@ -583,6 +594,47 @@ def _report_gaps(findings: _Findings) -> None:
             f"{missing[column]} bars are missing in {len(runs)} gaps, the longest from "
             f"{findings.day(start)} to {findings.day(end)}",
         )
+
+
+def _report_repeats(findings: _Findings) -> None:
+    values = findings.bars.values
+    same = repeated_bars(values)
+    days = repeated_days(same, values["close"])
+    if len(days):
+        findings.issues.append(
+            SeriesIssue(
+                "",
+                "repeated-bar",
+                f"nearly every name repeats its prices of the day before on {findings.day(days[0])}"
+                f"{_more(days)}: a day without trading, filled in; leave such rows out",
+            )
+        )
+    copied = copied_bars(same, values)
+    copied[days] = False
+    for column, rows in _by_column(copied):
+        if len(rows) >= COPIED_BARS:
+            findings.add(
+                column,
+                "repeated-bar",
+                f"prices and volume are those of the bar before on {findings.day(rows[0])}"
+                f"{_more(rows)}: days without trading, filled in; leave such rows out",
+            )
+
+
+def _report_volume_units(findings: _Findings, values: dict[str, Array]) -> None:
+    if "volume" not in values:
+        return
+    for step in unit_steps(values["volume"], values["close"]):
+        times = f"{step.factor:,.4g} times" if step.factor > 1.0 else f"1/{1 / step.factor:,.4g} of"
+        whose = "the volume of the median name" if step.column is None else "volume"
+        detail = (
+            f"{whose} is about {times} what it was from {findings.day(step.row)} on while prices "
+            "move as before: its unit may have changed; it is used as it is, bring it to one unit"
+        )
+        if step.column is None:
+            findings.issues.append(SeriesIssue("", "volume-unit", detail))
+        else:
+            findings.add(step.column, "volume-unit", detail)
 
 
 def _masked(array: Array, cells: Mask) -> Array:

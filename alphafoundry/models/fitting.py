@@ -21,7 +21,7 @@ from alphafoundry.models.networks import NETWORKS, WINDOW, NetworkKind, learn, r
 from alphafoundry.models.samples import Samples
 
 Array = NDArray[np.float64]
-Kind = Literal["ridge", "lightgbm", "ensemble"] | NetworkKind
+Kind = Literal["ridge", "lightgbm", "ensemble", NetworkKind]
 
 MOST_ROWS = 400_000
 """Samples that trees learn from at most; ridge takes every one, since that costs a sum."""

@@ -10,7 +10,15 @@ with open_store(home=home) as store, open_run(store, flow="daily", service="loca
 from alphafoundry.runs.lanes import Queue, run_in_lanes, take_turns
 from alphafoundry.runs.origin import panel_origin
 from alphafoundry.runs.progress import NoProgress, Progress
-from alphafoundry.runs.report import Figure, Passage, Report, Table, data_table, to_markdown
+from alphafoundry.runs.report import (
+    Figure,
+    Passage,
+    Report,
+    Table,
+    data_table,
+    to_markdown,
+    to_text,
+)
 from alphafoundry.runs.run import PRESUMED_DEAD, Run, interrupt_open_runs, open_run
 from alphafoundry.runs.stop import Stop
 
@@ -32,4 +40,5 @@ __all__ = [
     "run_in_lanes",
     "take_turns",
     "to_markdown",
+    "to_text",
 ]

@@ -165,6 +165,33 @@ def to_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> st
     return "\n".join(parts) + "\n"
 
 
+def to_text(report: Report) -> str:
+    """Return a report as plain text: what the terminal shows, without its frames and colours."""
+    parts = [report.headline, *_aligned([list(pair) for pair in report.summary()], ("", ""))]
+    for table in report.tables():
+        if "terminal" in table.places and table.rows:
+            numeric = ["number" if table.is_numeric(one) else "" for one in table.headings]
+            rows = [list(table.headings), *([*row.values()] for row in table.rows)]
+            parts += ["", table.title, *_aligned(rows, numeric)]
+            parts += [table.caption] if table.caption else []
+    if report.notes:
+        parts += ["", *report.notes]
+    return "\n".join(parts)
+
+
+def _aligned(rows: Sequence[Sequence[str]], kinds: Sequence[str]) -> list[str]:
+    """Return the rows as lines, columns two blanks apart; those of kind "number" to the right."""
+    rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if kind else cell.ljust(width)
+            for cell, width, kind in zip(row, widths, kinds, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def _table(table: Table) -> list[str]:
     lines = [f"### {_escaped(table.title)}", ""]
     lines.append("| " + " | ".join(map(_escaped, table.headings)) + " |")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from alphafoundry.agents.floor import floor_of
 from alphafoundry.agents.registry import AgentContext, AgentResult, Parameters, agent
 
@@ -21,8 +23,8 @@ class ExecutionParameters(Parameters):
     """
 
     execution_mode: Literal["smart"] = "smart"
-    slippage_tolerance: float = 0.001
-    max_order_size: int = 10_000
+    slippage_tolerance: float = Field(0.001, ge=0.0)
+    max_order_size: int = Field(10_000, ge=1)
     retry_failed_orders: Literal[True] = True
     execution_quality_monitoring: bool = True
 

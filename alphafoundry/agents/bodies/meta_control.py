@@ -35,7 +35,7 @@ class ControlParameters(Parameters):
     """
 
     control_mode: Literal["adaptive", "observe"] = "adaptive"
-    alert_threshold: float = 0.8
+    alert_threshold: float = Field(0.8, ge=0.0, le=1.0)
     auto_recovery: bool = True
     retire_strategies: bool = True
     late_threshold: float = Field(0.25, gt=0.0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from alphafoundry.agents import conditions, registry
 from alphafoundry.agents.conditions import condition, known_conditions, read_condition
 from alphafoundry.agents.health import AgentState
+from alphafoundry.agents.installed import known_agents
 from alphafoundry.agents.snapshot import Facts, Snapshot
 from alphafoundry.errors import ConfigurationError
 from tests.library.agents.desks import at, hours_of
@@ -109,6 +112,20 @@ def test_a_condition_of_ones_own():
         del known_conditions()["full_moon"]  # type: ignore[attr-defined]
 
 
+def packaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, entry: str, body: str = ""
+) -> None:
+    """Put a package with one entry point on the path, as its installation would."""
+    about = folder / f"{name}-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(f"[alphafoundry.{kind}]\n{entry}\n")
+    (folder / f"{name}.py").write_text(body)
+    monkeypatch.setattr(conditions, "_KNOWN", dict(known_conditions()))
+    monkeypatch.setattr(registry, "_KNOWN", dict(known_agents()))
+    monkeypatch.syspath_prepend(str(folder))
+
+
 def test_a_broken_package_is_told_only_where_its_condition_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,5 +135,55 @@ def test_a_broken_package_is_told_only_where_its_condition_is_named(
     (about / "entry_points.txt").write_text("[alphafoundry.conditions]\ntide = math:pi\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert read_condition("position_count", ">0").name == "position_count"
-    with pytest.raises(ConfigurationError, match="entry point tide: is no ConditionKind"):
+    with pytest.raises(ConfigurationError, match="entry point tide: math:pi is no ConditionKind"):
         read_condition("tide", True)
+
+
+def test_an_entry_point_may_name_a_decorated_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged(
+        tmp_path,
+        monkeypatch,
+        "decorated_condition",
+        "conditions",
+        "even_hour = decorated_condition:even",
+        "from alphafoundry.agents.conditions import condition\n"
+        "@condition('even_hour', kind='flag')\n"
+        "def even(snapshot):\n    return True\n",
+    )
+    assert read_condition("even_hour", True).failure(seen("2024-03-08T15:00:00")) is None
+
+
+def test_an_agent_of_a_package_may_be_a_decorated_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged(
+        tmp_path,
+        monkeypatch,
+        "decorated_agent",
+        "agents",
+        "teller = decorated_agent:tell",
+        "from alphafoundry.agents.registry import AgentResult, agent\n"
+        "@agent('teller')\n"
+        "def tell(context):\n    return AgentResult('told')\n",
+    )
+    assert known_agents()["teller"].name == "teller"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("import no_such_module", r"no_agent:tell cannot be imported \(ModuleNotFoundError: No"),
+        ("x = 1", r"no_agent:tell cannot be imported \(AttributeError: "),
+        ("def tell(context): ...", "no_agent:tell is no Agent, nor a function decorated by @agent"),
+    ],
+)
+def test_a_package_whose_agent_is_none_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
+) -> None:
+    packaged(tmp_path, monkeypatch, "no_agent", "agents", "teller = no_agent:tell", body)
+    monkeypatch.delitem(sys.modules, "no_agent", raising=False)
+    with pytest.raises(ConfigurationError, match=f"entry point teller: {message}"):
+        known_agents()
+    sys.modules.pop("no_agent", None)

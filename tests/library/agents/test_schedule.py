@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from alphafoundry.agents.schedule import load_schedule
-from alphafoundry.agents.schedule_check import cautions, checked_schedule
+from alphafoundry.agents.schedule_check import (
+    cautions,
+    check_other_environments,
+    checked_schedule,
+)
 from alphafoundry.errors import ConfigurationError
 from tests.library.agents.desks import schedule_of
 
@@ -81,7 +85,15 @@ W = "  w: {interval_minutes: 5"
         ("  w: {before_close: soon}", "is not a length of time"),
         ("  w: {interval_minutes: 1e-9}", "is less than a second"),
         ("  w: {interval_minutes: true}", "is not a length of time"),
+        ("  w: {at: 8.30}", "'8.3' is not a time of day; write it as"),
+        ("  w: {at: '20:00+02:00'}", "names a zone; it is a time of the exchange's zone"),
+        (f"{W}, retry_count: true}}", "tasks.w.retry_count: 'true' is not a number"),
         (f"{W}, dependencies: w}}", "'w' is not a list of agents"),
+        (f"{W}, dependencies: [[w]]}}", "holds what is no name of an agent"),
+        (
+            f"{W}, conditions: {{position_count: }}}}",
+            "nothing is neither a number nor a",
+        ),
         (f"{W}, retry_delay: 1, retry_delay_minutes: 1}}", "are the same; keep one"),
         (f"{W}, dependencies: [x]}}", "'x' is no task"),
         (f"{W}, dependencies: [w]}}", "cannot wait for itself"),
@@ -91,7 +103,7 @@ W = "  w: {interval_minutes: 5"
         ),
         (
             f"  v: {{interval_minutes: 5, dependencies: [w]}}\n{W}, dependencies: [v]}}",
-            "v, w wait for each other",
+            "tasks.v.dependencies: v -> w -> v wait for each other",
         ),
         (
             f"{W},\n    conditions: {{market_hour: true}}}}",
@@ -128,6 +140,60 @@ def test_a_parameter_that_an_agent_does_not_know_is_refused(tmp_path):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match="did you mean 'alert_threshold'"):
         checked_schedule(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ("control_mode: adaptive", "control_mode: wild", "control_mode: 'wild' is not a valid"),
+        ("alert_threshold: 0.8", "alert_threshold: high", "alert_threshold: 'high' is not a num"),
+        ("alert_threshold: 0.8", "alert_threshold: 80", "alert_threshold: '80' is not at most 1"),
+        ("max_order_size: 10000", "max_order_size: -1", "max_order_size: '-1' is not at least 1"),
+        ("max_order_size: 10000", "max_order_size: yes", "max_order_size: 'yes' is not a whole"),
+        ("metrics: [sharpe_ratio", "metrics: [sharp", r"metrics\[0\]: 'sharp' is not a valid"),
+        ("model_types: [ridge", "model_types: [xgb", r"model_types\[0\]: 'xgb' is not a valid"),
+        ("    gross: 1.0", "    gross: true", r"desk\.limits\.gross: 'true' is not a number"),
+        ("hard_to_borrow: []", "hard_to_borrow: GME", "hard_to_borrow: 'GME' is not a list; write"),
+        ("exchange: XNYS", "exchange: NICE", r"orchestrator\.exchange: exchange 'NICE': unknown"),
+    ],
+)
+def test_a_value_that_an_agent_or_a_desk_does_not_take_is_told_with_its_line(
+    tmp_path, written, instead, message
+):
+    text = SCHEDULE.read_text("utf-8")
+    assert written in text
+    path = tmp_path / "schedule.yaml"
+    path.write_text(text.replace(written, instead, 1), encoding="utf-8")
+    line = 1 + text[: text.index(written)].count("\n")
+    with pytest.raises(ConfigurationError, match=message) as problem:
+        checked_schedule(path)
+    assert str(problem.value).startswith(f"{path}:{line}: ")
+    assert "\n" not in str(problem.value)
+
+
+def test_the_environments_that_are_not_chosen_are_checked_too(tmp_path):
+    path = tmp_path / "schedule.yaml"
+    text = SCHEDULE.read_text("utf-8")
+    check_other_environments(checked_schedule(SCHEDULE))
+    path.write_text(text.replace("log_level: DEBUG", "log_level: LOUD"), encoding="utf-8")
+    schedule = checked_schedule(path)
+    with pytest.raises(ConfigurationError, match=r"'LOUD' is not .*\(environment development\)"):
+        check_other_environments(schedule)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "never"),
+    [
+        ('position_count: ">0"', 'position_count: "<0"', "risk_management: position_count counts"),
+        ("    gross: 1.2", "    gross: 0.5", "desk.risk.gross 0.5 is below desk.limits.gross 1,"),
+        ("halt_drawdown: 0.20", "halt_drawdown: 0.05", "desk.risk.halt_drawdown 0.05 is below"),
+    ],
+)
+def test_limits_and_counts_that_contradict_each_other_are_told(tmp_path, written, instead, never):
+    path = tmp_path / "schedule.yaml"
+    path.write_text(SCHEDULE.read_text("utf-8").replace(written, instead, 1), encoding="utf-8")
+    assert not any(line.startswith(never) for line in cautions(checked_schedule(SCHEDULE)))
+    assert any(line.startswith(never) for line in cautions(checked_schedule(path)))
 
 
 @pytest.mark.parametrize("exchange", ["XMARS", "America/New_York", "", "UTC+1"])

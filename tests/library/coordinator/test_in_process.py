@@ -63,6 +63,10 @@ async def test_inside_a_running_loop_and_again_from_checkpoints(bars: Bars) -> N
     """As in a notebook, where an event loop runs."""
     first = run_workflow(DOCUMENT)
     assert [phase.restored for phase in first.phases] == [False] * 4
+    assert repr(first).startswith("WorkflowReport('mine', 4 phases, ")
+    printed = str(first)
+    assert printed.startswith(first.market) and "{" not in printed
+    assert all(phase.result in printed for phase in first.phases)
     found = results(first.folder)
     best = found["search"]["best_params"]["moving_average_cross"]
     alone = backtest(bars.between(0, 210), strategy_named("moving_average_cross"), best)

@@ -132,6 +132,33 @@ def test_what_is_no_type_is_told_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ("outputs=Quiet", "outputs=int", "outputs: int is no frozen dataclass; write @dataclass"),
+        ('looks_at="train"', 'looks_at="tomorrow"', "looks_at: 'tomorrow' is neither a function"),
+        ('looks_at="train"', "config=dict", "config: dict is no subclass of Section"),
+        ('looks_at="train"', "needs=Quiet", "needs: Quiet is no tuple of classes of outputs"),
+        ('looks_at="train"', "needs=(int,)", "needs: int is no class of outputs"),
+        ('looks_at="train"', "trials=3", "trials: 3 is no function"),
+        ("quiet(context: PhaseContext)", "quiet()", r"quiet\(\) -> .* takes no context; give it"),
+        ("def quiet", "async def quiet", "quiet is async; write a plain function"),
+    ],
+)
+def test_a_wrong_declaration_is_told_when_it_is_read(
+    module: Callable[..., str], written: str, instead: str, message: str
+) -> None:
+    assert written in QUIET
+    with pytest.raises(ConfigurationError, match=f"phase type 'own_.*': {message}") as caught:
+        run_workflow(document(module(QUIET.replace(written, instead))))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_type_without_a_config_says_that_it_takes_no_key(module: Callable[..., str]) -> None:
+    with pytest.raises(ConfigurationError, match="unknown key 'speed'; there is none to choose"):
+        run_workflow(document(module(QUIET), config={"speed": 3}))
+
+
+@pytest.mark.parametrize(
     ("returned", "message"),
     [
         ('{"days": 1}', "returned a dict, not the Quiet that it declares"),

@@ -681,6 +681,8 @@ REFUSED = {
     "no-price.csv": (b"date,symbol,colour\n2021-01-04,A,red\n", "no column close"),
     "two-prices.csv": (b"date,close\n2021-01-04,1\n2021-01-04,2\n", "no column symbol"),
     "month.csv": (b"date,symbol,close\n2021-13-04,A,1\n", "'2021-13-04' is not a date"),
+    "serial.csv": (b"date,symbol,close\n42065,A,1\n42066,A,2\n", "of a day (2015-03-02, where"),
+    "six.csv": (b"date,symbol,close\n150302,A,1\n", "'150302' is not a date; write dates as 2024"),
     "mixed.csv": (
         b"date,symbol,close\n13/01/2021,A,1\n01/14/2021,A,1\n",
         "'13/01/2021' begins with the day and '01/14/2021' with the month",

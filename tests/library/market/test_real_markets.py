@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from alphafoundry.market import Panel, load_market
+from alphafoundry.market.volume_units import unit_steps
 
 
 def column(panel: Panel, symbol: str) -> int:
@@ -89,3 +90,22 @@ def test_three_thousand_names_and_the_same_from_the_cache(
     fingerprint, pandas_imported = run.stdout.split()
     assert fingerprint == panel.fingerprint
     assert pandas_imported == "False"
+
+
+def test_no_real_volume_is_taken_for_another_unit_and_no_day_for_a_copy(
+    members_panel: Panel,
+) -> None:
+    kinds = {issue.kind for issue in members_panel.issues}
+    assert not kinds & {"volume-unit", "repeated-bar"}
+
+
+def test_the_volume_of_real_names_in_lots_is_told_with_its_day(members_panel: Panel) -> None:
+    volume = members_panel.fields["volume"].copy()
+    close = members_panel.fields["close"]
+    whole = np.flatnonzero(~np.isnan(close).any(axis=0))[::40]
+    days = 300 + 50 * np.arange(len(whole))
+    for name, day in zip(whole, days, strict=True):
+        volume[day:, name] /= 100.0
+    found = {(step.column, step.row) for step in unit_steps(volume, close)}
+    put = set(zip(whole.tolist(), days.tolist(), strict=True))
+    assert found <= put and len(found) >= 0.7 * len(put)

@@ -9,6 +9,7 @@ import pytest
 
 from alphafoundry.errors import MarketError
 from alphafoundry.market import known_sources, load_market, market_of
+from alphafoundry.settings import FLAGS
 
 
 def test_the_sample_has_close_and_returns_only(tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_known_sources_say_what_they_are() -> None:
     sources = known_sources()
     assert list(sources) == ["calibration", "sample", "yfinance"]
     assert "SYNTHETIC" in sources["calibration"]
+    assert ", ".join(sources) in FLAGS["market"].help
 
 
 def test_each_source_has_an_identity_that_does_not_depend_on_the_working_folder() -> None:

@@ -312,3 +312,21 @@ def test_weekly_bars_in_a_folder_of_daily_ones_are_named(tmp_path: Path) -> None
     cautions = load_market(str(folder), cache_dir=tmp_path / "cache").screen().cautions
     (told,) = [line for line in cautions if "among daily ones" in line]
     assert told.startswith("Weekly bars among daily ones: WEEK;")
+
+
+def test_a_unit_of_volume_that_changes_and_days_that_were_filled_in_are_told() -> None:
+    frame = walks(days=900)
+    frame["volume"] = frame["volume"].where(~frame.index.isin(of(frame, "N2", 400)), 1e-3)
+    frame.loc[of(frame, "N2", 400), "volume"] *= walks(days=900).loc[of(frame, "N2", 400), "volume"]
+    saturdays = frame[frame["date"].dt.day_of_week == 4].assign(
+        date=lambda rows: rows["date"] + pd.Timedelta(days=1)
+    )
+    lines = load_frame(frame).screen().lines()
+    assert any(line.startswith("volume     N2: volume is about 1/") for line in lines)
+    text = str(simulate("rank(ts_zscore(close, 20))", frame, BOOK))
+    assert "data: volume may change its unit, and is used as it is, of N2\n" in text
+    filled = pd.concat([walks(days=900), saturdays.assign(volume=0.0)])
+    lines = load_frame(filled).screen().lines()
+    assert any(line.startswith("repeated   nearly every name repeats") for line in lines)
+    text = str(simulate("rank(ts_zscore(close, 20))", filled, BOOK))
+    assert "data: bars that repeat the one before, of all names, are used\n" in text

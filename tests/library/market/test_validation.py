@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -356,3 +357,108 @@ def test_validation_does_not_touch_its_input(bars: MakeBars) -> None:
     validate(raw)
     for name, values in raw.values.items():
         assert np.array_equal(values, before[name])
+
+
+@pytest.mark.parametrize("factor", [0.01, 1000.0])
+def test_a_volume_in_another_unit_from_some_day_on_is_told_and_used(
+    bars: MakeBars, factor: float
+) -> None:
+    raw = bars(days=120)
+    raw.values["volume"][70:, 1] *= factor
+    clean = validate(raw)
+    assert kinds(clean) == {("S1", "volume-unit")}
+    (issue,) = clean.issues
+    assert "from 2020-03-11 on" in issue.detail and issue.masked == 0
+    assert ("1/" in issue.detail) == (factor < 1)
+    assert np.array_equal(clean.values["volume"], raw.values["volume"])
+
+
+def test_a_unit_that_changes_for_a_whole_market_is_told_once(bars: MakeBars) -> None:
+    raw = bars(days=120, names=30)
+    raw.values["volume"][70:] *= 0.1
+    (issue,) = validate(raw).issues
+    assert (issue.symbol, issue.kind) == ("", "volume-unit")
+    assert "from 2020-03-11 on" in issue.detail
+
+
+def test_trading_that_rises_with_the_price_or_in_days_is_no_change_of_unit(bars: MakeBars) -> None:
+    raw = bars(days=160, names=4)
+    volume, prices = raw.values["volume"], ("open", "high", "low", "close")
+    volume[70:, 0] *= 40.0  # a takeover: the price leaps on the first day
+    volume[70:, 1] *= np.exp(np.minimum(np.arange(90) * 0.1, 5.0))  # interest that grows
+    volume[70:, 2] *= 40.0  # a storm: the price moves five times as much from then on
+    storm = np.random.default_rng(3).normal(0.0, 0.08, 90).cumsum()
+    for name in prices:
+        raw.values[name][70:, 0] *= 1.4
+        raw.values[name][70:, 2] *= np.exp(storm)
+    volume[100, 3] *= 1000.0  # one day
+    assert "volume-unit" not in {kind for _, kind in kinds(validate(raw))}
+
+
+def test_shares_beside_coins_have_a_unit_too(bars: MakeBars) -> None:
+    raw = bars(days=140, names=4)
+    weekend = np.isin(np.arange(140) % 7, [3, 4])
+    for values in raw.values.values():
+        values[weekend, :2] = np.nan
+    raw.values["volume"][71:, 0] *= 1000.0
+    assert {symbol for symbol, kind in kinds(validate(raw)) if kind == "volume-unit"} == {"S0"}
+
+
+def filled_in(raw: Bars, names: slice, rows: list[int], *, volume: bool) -> None:
+    for name, values in raw.values.items():
+        if name != "volume" or volume:
+            values[rows, names] = values[[row - 1 for row in rows], names]
+
+
+def test_days_without_trading_that_were_filled_in_are_told(bars: MakeBars) -> None:
+    raw = bars(days=60, names=8)
+    filled_in(raw, slice(None), [13, 20, 27], volume=True)
+    (issue,) = validate(raw).issues
+    assert (issue.symbol, issue.kind) == ("", "repeated-bar")
+    assert "on 2020-01-14 and on 2 more days" in issue.detail
+
+
+def test_filled_in_closes_alone_are_told(bars: MakeBars) -> None:
+    raw = bars(days=60, names=8)
+    raw = replace(raw, values={"close": raw.values["close"]})
+    filled_in(raw, slice(None), [13], volume=False)
+    assert kinds(validate(raw)) == {("", "repeated-bar")}
+
+
+def test_names_of_another_calendar_that_were_filled_in_are_told(bars: MakeBars) -> None:
+    raw = bars(days=60, names=8)
+    filled_in(raw, slice(0, 2), [13, 20, 27], volume=True)
+    assert kinds(validate(raw)) == {("S0", "repeated-bar"), ("S1", "repeated-bar")}
+
+
+def test_a_close_that_happens_to_be_that_of_the_day_before_is_no_fault(bars: MakeBars) -> None:
+    raw = bars(days=60, names=8)
+    raw.values["close"][13:16, 0] = raw.values["close"][12, 0]
+    raw.values["high"][13:16, 0] = raw.values["close"][12, 0] * 1.1
+    raw.values["low"][13:16, 0] = raw.values["close"][12, 0] * 0.9
+    assert validate(raw).issues == ()
+
+
+@pytest.mark.parametrize("bars_away", [80, 300])
+def test_prices_in_pence_for_a_while_come_back_without_a_loss(
+    bars: MakeBars, bars_away: int
+) -> None:
+    """What was multiplied by 100 and divided again has the returns of the days as they are."""
+    raw = bars(days=500, names=2)
+    true = np.diff(np.log(raw.values["close"]), axis=0)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][100 : 100 + bars_away, 0] *= 100.0
+    clean = validate(raw)
+    moved = np.abs(np.diff(np.log(clean.values["close"]), axis=0) - true)
+    assert moved.max() < 0.1, "at most the move of a day of change is left out"
+    assert {issue.symbol for issue in clean.issues} == {"S0"}
+    assert np.array_equal(clean.values["close"][:, 1], raw.values["close"][:, 1])
+
+
+def test_a_loss_of_another_factor_than_an_earlier_rise_counts(bars: MakeBars) -> None:
+    raw = bars(days=500, names=2)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][100:, 0] *= 100.0
+        raw.values[name][400:, 0] *= 0.004
+    clean = validate(raw)
+    assert clean.values["close"][400, 0] / clean.values["close"][399, 0] < 0.005

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alphafoundry.runs import Figure, Passage, Table, to_markdown
+from alphafoundry.runs import Figure, Passage, Table, to_markdown, to_text
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,23 @@ def test_text_of_generated_code_stays_text() -> None:
 def test_a_picture_is_drawn_only_where_it_is_shown() -> None:
     page = to_markdown(Small())
     assert "Equity" not in page
+
+
+def test_as_text_it_holds_what_the_terminal_shows() -> None:
+    assert to_text(Small(cell="two\nlines")).splitlines() == [
+        "SYNTHETIC prices",
+        "tried  3 | 4",
+        "",
+        "On the page",
+        "name       value",
+        "two lines    1.5",
+        "x",
+        "measured",
+        "",
+        "Elsewhere",
+        "name       value",
+        "two lines    1.5",
+        "x",
+        "",
+        "look <here>",
+    ]
