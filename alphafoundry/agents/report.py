@@ -19,19 +19,34 @@ RESEARCH = ("strategy_research", "model_innovation", "model_validation", "strate
 """Agents whose time is told apart: they look for what to trade, and trade nothing."""
 
 
+ONLY_SAFE = "only lessened risk"
+"""What is told of a tick that ran, but might only do what lessens risk."""
+
+
 @dataclass
 class TickCount:
-    """How the ticks of a desk ended, and the reasons of those that did not run."""
+    """How the ticks of a desk ended, and what stood in the way of those that did less than all.
+
+    Attributes
+    ----------
+    by_agent : agent to outcome to how many
+    reasons : agent to (outcome, reason) to how many, of ticks that did not run, or ran only to
+        lessen risk
+    """
 
     by_agent: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     reasons: defaultdict[str, Counter[tuple[str, str]]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
 
-    def add(self, agent: str, outcome: str, reason: str, count: int = 1) -> None:
+    def add(
+        self, agent: str, outcome: str, reason: str, count: int = 1, *, only_safe: bool = False
+    ) -> None:
         """Count ticks that ended alike."""
         self.by_agent[agent][outcome] += count
-        if outcome != "ran":
+        if only_safe:
+            self.reasons[agent][ONLY_SAFE, reason] += count
+        elif outcome != "ran":
             self.reasons[agent][outcome, reason] += count
 
     def total(self, outcome: str | None = None) -> int:
@@ -150,7 +165,7 @@ class DeskReport:
     def tables(self) -> Sequence[Table]:
         """Return ticks by agent, their reasons, sessions, strategies, and decisions."""
         return (
-            Table("Ticks", self._tick_rows(), wide="most frequent reason not to run"),
+            Table("Ticks", self._tick_rows(), wide="most often in the way"),
             Table("Sessions", self._session_rows()),
             Table("Strategies", self._strategy_rows(), wide="expression"),
             Table(
@@ -168,13 +183,13 @@ class DeskReport:
         return ()
 
     def passages(self) -> Sequence[Passage]:
-        """Return every reason for which ticks did not run."""
+        """Return every reason for which ticks did not run, or only to lessen risk."""
         lines = [
             f"{agent}: {count} {outcome}: {reason}"
             for agent, reasons in sorted(self.ticks.reasons.items())
             for (outcome, reason), count in reasons.most_common(10)
         ]
-        return (Passage("Why ticks did not run", lines),) if lines else ()
+        return (Passage("What stood in the way of ticks", lines),) if lines else ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -216,9 +231,21 @@ class DeskReport:
 
     def _told_orders(self) -> str:
         parts = [f"{count:,} {status}" for status, count in self.totals.orders.items() if count]
-        return (
+        told = (
             f"{sum(self.totals.orders.values()):,} ({', '.join(parts) or 'none'}), "
             f"{self.totals.fills:,} fills, ${self.totals.traded:,.0f} traded"
+        )
+        held = {
+            why: count
+            for (outcome, why), count in self.ticks.reasons["execution"].items()
+            if outcome == ONLY_SAFE
+        }
+        if not held:
+            return told
+        most = max(held, key=held.__getitem__)
+        return (
+            f"{told}; {sum(held.values()):,} ticks of execution sent none that opens or enlarges "
+            f"a position: {most}"
         )
 
     def _told_costs(self) -> str:
@@ -284,7 +311,7 @@ class DeskReport:
                     "agent": agent,
                     **{name: f"{count[name]:,}" for name in OUTCOMES},
                     "CPU": f"{self.cpu.get(agent, 0.0) / cpu:.0%}",
-                    "most frequent reason not to run": why,
+                    "most often in the way": why,
                 }
             )
         return rows

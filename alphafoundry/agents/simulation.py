@@ -355,9 +355,11 @@ class DeskSimulation:
             if session is self.sessions[-1]:
                 self.simulator.finish()
                 quiet = True
-            ended = Counter((one.agent, one.outcome, one.reason) for one in self.desk.book.ended)
-            for (agent, outcome, reason), count in ended.items():
-                self.ticks.add(agent, outcome or "running", reason, count)
+            ended = Counter(
+                (one.agent, one.outcome, one.reason, one.only_safe) for one in self.desk.book.ended
+            )
+            for (agent, outcome, reason, only_safe), count in ended.items():
+                self.ticks.add(agent, outcome or "running", reason, count, only_safe=only_safe)
             self._cpu += time.process_time() - began
             self.done += 1
             self._write(quiet=quiet)
@@ -514,8 +516,8 @@ class DeskSimulation:
         samples.clear()
 
     def _count_stored(self) -> None:
-        for agent, outcome, reason, count in count_reasons(self._store, self.name):
-            self.ticks.add(agent, outcome, reason, count)
+        for agent, outcome, reason, safe, count in count_reasons(self._store, self.name):
+            self.ticks.add(agent, outcome, reason, count, only_safe=safe)
 
     def _restore(self, checkpoint: Mapping[str, Any]) -> None:
         # A simulation that was cut by an earlier version kept it beside the floor.

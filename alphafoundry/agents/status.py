@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from alphafoundry.agents import failure_forecast
 from alphafoundry.agents.failure_forecast import failure_chances
 from alphafoundry.agents.health import AgentState
 from alphafoundry.agents.hours import seconds, utc
+from alphafoundry.agents.report import ONLY_SAFE
 from alphafoundry.configuration import suggest
 from alphafoundry.errors import NotInStore, WrongText
 from alphafoundry.store import Store
@@ -157,8 +158,17 @@ def why(store: Store, what: str, desk: str | None = None) -> Iterator[str]:
     )
     failures = f"{state.failures_in_row} failures since"
     yield f"{agent} of desk {found.name}: last success {last}, {failures}"
-    reasons = Counter((one.outcome, one.reason) for one in ticks if one.outcome != "ran")
     yield f"of its last {len(ticks)} ticks {sum(one.outcome == 'ran' for one in ticks)} ran"
+    yield from _in_the_way(ticks)
+
+
+def _in_the_way(ticks: Sequence[AgentTickRow]) -> Iterator[str]:
+    """Yield how many ticks did not run, or only to lessen risk, and why."""
+    reasons = Counter(
+        (ONLY_SAFE if one.only_safe else one.outcome, one.reason)
+        for one in ticks
+        if one.only_safe or one.outcome != "ran"
+    )
     for (outcome, reason), count in reasons.most_common():
         yield f"  {count} {outcome}: {reason}"
 
@@ -170,11 +180,8 @@ def _one_tick(store: Store, found: AgentDeskRow, agent: str, moment: str) -> Ite
         raise WrongText(f"{moment!r} is no time; write it as 2024-01-05T15:40") from None
     if due_at.tzinfo is None:
         due_at = due_at.replace(tzinfo=UTC)
-    near = [
-        one
-        for one in read_ticks(store, found.name, agent=agent)
-        if 0 <= (one.due_at - due_at).total_seconds() < 60
-    ]
+    due = (due_at, due_at + timedelta(minutes=1))
+    near = read_ticks(store, found.name, agent=agent, due=due)
     if not near:
         raise NotInStore(
             f"desk {found.name}: {agent} has no tick due at {due_at:%Y-%m-%d %H:%M} UTC"
@@ -209,6 +216,14 @@ def _one_order(store: Store, found: AgentDeskRow, number: int) -> Iterator[str]:
     facts: Mapping[str, Any] = order.facts
     if "reason" in facts:
         yield f"  {facts['reason']}"
+    if order.status == "expired" and order.sent_at is None:
+        due = (order.send_from, order.cutoff)
+        ticks = read_ticks(store, found.name, agent="execution", due=due)
+        yield (
+            f"  never sent: execution had {len(ticks)} ticks from {order.send_from:%H:%M} to the "
+            f"cut-off at {order.cutoff:%H:%M} UTC"
+        )
+        yield from _in_the_way(ticks)
     if order.data_until is not None:
         yield f"  from bars to {order.data_until} of market {order.market_id}, {order.data_version}"
     if "parts" in facts:

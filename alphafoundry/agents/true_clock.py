@@ -280,8 +280,8 @@ class TrueClockDesk:
         """Return the report of all that the desk has been through, and keep it with the desk."""
         found = read_agent_desk(self._store, self.name)
         ticks = TickCount()
-        for agent, outcome, reason, count in count_reasons(self._store, self.name):
-            ticks.add(agent, outcome, reason, count)
+        for agent, outcome, reason, safe, count in count_reasons(self._store, self.name):
+            ticks.add(agent, outcome, reason, count, only_safe=safe)
         with self._make(found.checkpoint) as floor:
             digest = hashlib.sha256()
             for line in floor.account.lines():

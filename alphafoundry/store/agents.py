@@ -284,12 +284,14 @@ def read_ticks(
     *,
     agent: str | None = None,
     due_at: datetime | None = None,
+    due: tuple[datetime, datetime] | None = None,
     limit: int | None = None,
 ) -> list[AgentTickRow]:
     """Return ticks of a desk in the order in which they were claimed.
 
     Parameters
     ----------
+    due : only those due from the first of both on and before the second
     limit : only the newest so many
     """
     query = select(AgentTickRow).where(AgentTickRow.desk == desk)
@@ -297,6 +299,8 @@ def read_ticks(
         query = query.where(AgentTickRow.agent == agent)
     if due_at is not None:
         query = query.where(AgentTickRow.due_at == due_at)
+    if due is not None:
+        query = query.where(AgentTickRow.due_at >= due[0], AgentTickRow.due_at < due[1])
     with store.session() as session:
         if limit is None:
             return list(session.scalars(query.order_by(AgentTickRow.position)))
@@ -316,16 +320,25 @@ def count_ticks(store: Store, desk: str) -> list[tuple[str, str, int]]:
         return [(agent, outcome, count) for agent, outcome, count in session.execute(query)]
 
 
-def count_reasons(store: Store, desk: str) -> list[tuple[str, str, str, int]]:
-    """Return (agent, outcome, reason, how many) of a desk's ticks, in the order of the first."""
+def count_reasons(store: Store, desk: str) -> list[tuple[str, str, str, bool, int]]:
+    """Return (agent, outcome, reason, only safe, how many) of a desk's ticks, the first first."""
+    alike = (
+        AgentTickRow.agent,
+        AgentTickRow.outcome,
+        AgentTickRow.reason,
+        AgentTickRow.only_safe,
+    )
     query = (
-        select(AgentTickRow.agent, AgentTickRow.outcome, AgentTickRow.reason, func.count())
+        select(*alike, func.count())
         .where(AgentTickRow.desk == desk)
-        .group_by(AgentTickRow.agent, AgentTickRow.outcome, AgentTickRow.reason)
+        .group_by(*alike)
         .order_by(func.min(AgentTickRow.position))
     )
     with store.session() as session:
-        return [(agent, outcome, why, n) for agent, outcome, why, n in session.execute(query)]
+        return [
+            (agent, outcome, why, safe, count)
+            for agent, outcome, why, safe, count in session.execute(query)
+        ]
 
 
 def read_agent_states(store: Store, desk: str) -> dict[str, dict[str, Any]]:

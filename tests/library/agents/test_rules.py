@@ -166,3 +166,29 @@ def test_a_stopped_position_is_closed_next_session_and_not_opened_again(tmp_path
         assert f"{orders[0].symbol}: stopped on {second.day} after -" in told[1]
         assert not any("None" in line for line in told)
         assert desk.report().totals.differences == []
+
+
+def test_orders_that_a_busy_host_held_back_say_so(tmp_path):
+    plan = load_schedule(SCHEDULE)
+    tasks = dict(plan.tasks)
+    health = tasks["system_health"]
+    given = {**health.settings.parameters, "alert_thresholds": {"cpu": 0}}
+    settings = health.settings.model_copy(update={"parameters": given})
+    tasks["system_health"] = replace(health, settings=settings)
+    panel = small_panel()
+    with (
+        open_store(home=tmp_path) as store,
+        small_desk(store, panel, tmp_path, sessions=1, schedule=replace(plan, tasks=tasks)) as desk,
+    ):
+        desk.run_session(desk.sessions[0])
+        orders = read_orders(store, 1)
+        assert orders and {one.status for one in orders} == {"expired"}
+        told = list(why(store, str(orders[0].sequence), "small"))
+        assert told[1].startswith("  never sent: execution had ")
+        assert told[2].endswith(" only lessened risk: system_health is 0.75, not >= 0.9")
+        agent = list(why(store, "execution", "small"))
+        assert any("only lessened risk: system_health is 0.75" in line for line in agent)
+        summary = dict(desk.report().summary())
+    held = f"{len(orders)} expired), 0 fills"
+    assert held in summary["orders"]
+    assert "none that opens or enlarges a position: system_health is 0.75" in summary["orders"]
