@@ -151,6 +151,7 @@ class TestNetworks:
             predictions(again, given, 400, 402), predictions(found.model, given, 400, 402)
         )
 
+    @pytest.mark.long
     def test_one_does_not_take_the_place_of_ridge_without_reason(self, kind: Any) -> None:
         pytest.importorskip("autograd", reason="networks learn by the extra deep")
         assert searched(5, (kind,), linear=0.15).chosen.kind == "ridge"
