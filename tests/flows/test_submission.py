@@ -214,7 +214,7 @@ def test_a_check_without_an_answer_does_not_hold_up_the_others(
     assert report.counts.submitted == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_keep_one_daily_limit(
     place: WorkingFolder, service: Service, url: str
 ) -> None:

@@ -279,6 +279,7 @@ def test_a_new_core_takes_over_what_runs_and_a_stop_stays(folder: Folder) -> Non
     folder.becomes("rest", "running")
 
 
+@pytest.mark.long
 def test_output_is_kept_whole(folder: Folder) -> None:
     folder.write(
         "processes: [{name: loud, script: loud.py, error_patterns: [{match: 'never'}]}]",
