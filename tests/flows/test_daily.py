@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_alphas_and_numbers(
     assert one.rows(accepted) == other.rows(accepted)
 
 
+@pytest.mark.long
 def test_a_second_run_repeats_nothing(twice: list[tuple[WorkingFolder, Any]]) -> None:
     _, (place, _) = twice
     first = place.json("report.json")

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_one_line_before_anything_starts(
     assert place.count("SELECT count(*) FROM agent_desks") == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_desk_at_a_broker_ends_with_a_report(
     working_folder: WorkingFolder, alpaca: Alpaca
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_rejection_keeps_its_reason_and_is_not_repeated(
     assert service.counting.submitted == {}
 
 
+@pytest.mark.long
 def test_the_quota_of_the_service_ends_the_run(place: WorkingFolder, tmp_path: Path) -> None:
     service = Service(tmp_path, daily_submissions=1)
     with service.on_a_port() as url:
@@ -213,7 +214,7 @@ def test_a_check_without_an_answer_does_not_hold_up_the_others(
     assert report.counts.submitted == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_keep_one_daily_limit(
     place: WorkingFolder, service: Service, url: str
 ) -> None:

@@ -242,7 +242,7 @@ def test_kill_9_of_guardian_and_core_at_once_is_cleaned_up_by_the_next_start(
     assert "had left behind" in folder.output()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_new_core_takes_over_what_runs_and_a_stop_stays(folder: Folder) -> None:
     folder.write(
         "processes:\n  - {name: counter, script: counter.py}\n  - {name: rest, script: tree.py}\n",
@@ -279,6 +279,7 @@ def test_a_new_core_takes_over_what_runs_and_a_stop_stays(folder: Folder) -> Non
     folder.becomes("rest", "running")
 
 
+@pytest.mark.long
 def test_output_is_kept_whole(folder: Folder) -> None:
     folder.write(
         "processes: [{name: loud, script: loud.py, error_patterns: [{match: 'never'}]}]",

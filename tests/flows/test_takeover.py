@@ -70,6 +70,7 @@ async def test_a_workflow_gives_signs_of_life_and_obeys(
     assert place.count("SELECT count(*) FROM workflow_trials") < 48
 
 
+@pytest.mark.long
 async def test_the_algorithms_flow_obeys(
     in_process: WorkingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

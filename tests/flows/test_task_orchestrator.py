@@ -106,6 +106,7 @@ async def test_a_task_is_executed_now_by_the_same_gate(orchestrator) -> None:
     assert [row.outcome for row in rows] == ["ran", "ran"]
 
 
+@pytest.mark.long
 async def test_custom_configuration(orchestrator, tmp_path) -> None:
     pytest.importorskip("autograd", reason="a transformer learns by the extra deep")
     custom = tmp_path / "custom_schedule.yaml"

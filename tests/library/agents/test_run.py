@@ -21,7 +21,7 @@ from tests.library.agents.small_desks import (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_whose_process_is_killed_goes_on_and_its_books_hold(
     tmp_path, monkeypatch, forked_workers
 ):

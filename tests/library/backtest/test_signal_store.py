@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from alphafoundry.backtest import SignalStore, expression_strategy, signals_of, strategy_named
 from alphafoundry.errors import BacktestError
 from tests.library.backtest.markets import made_bars
+from tests.piped_commands import program
 from tests.property_tests import examples
 
 KEY = "0123456789abcdef"
@@ -123,25 +123,27 @@ def test_a_stored_signal_is_read_and_not_computed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.signals(bars, CROSS, VALUES), marked)
 
 
-def _put_often(folder: Path, value: float) -> None:
+def put_often(folder: Path, value: float) -> None:
     store = SignalStore(folder)
     for _ in range(50):
         store.put(KEY, np.full((200, 10), value))
 
 
 def test_two_processes_that_write_the_same_key_leave_one_whole_file(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_put_often, args=(tmp_path, value)) for value in (1.0, -1.0)]
-    for writer in writers:
-        writer.start()
-    store = SignalStore(tmp_path)
+    text = f"import sys; from {__name__} import *; "
+    text += f"put_often(Path({str(tmp_path)!r}), float(sys.argv[1]))"
     seen = set()
-    while any(writer.is_alive() for writer in writers):
-        found = store.get(KEY)
-        if found is not None:
-            assert (found == found[0, 0]).all()
-            seen.add(float(found[0, 0]))
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    with (
+        program(f"import sys; {text}", "1.0") as one,
+        program(f"import sys; {text}", "-1.0") as two,
+    ):
+        store = SignalStore(tmp_path)
+        while one.poll() is None or two.poll() is None:
+            found = store.get(KEY)
+            if found is not None:
+                assert (found == found[0, 0]).all()
+                seen.add(float(found[0, 0]))
+        assert [one.wait(), two.wait()] == [0, 0]
     assert store.get(KEY) is not None
     assert seen <= {1.0, -1.0}
     assert [path.name for path in tmp_path.iterdir()] == [f"{KEY}.signals"]

@@ -189,7 +189,7 @@ def later_corpus() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("each", [6, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("each", [12, pytest.param(1, marks=pytest.mark.long)])
 def test_a_hundred_hostile_files_are_refused_quickly(tmp_path: Path, each: int) -> None:
     files = [*corpus(), *later_corpus()]
     assert len(files) >= 140

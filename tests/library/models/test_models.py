@@ -140,6 +140,7 @@ def test_a_window_holds_the_days_before_and_nothing_after_and_zeros_before_the_f
 
 @pytest.mark.parametrize("kind", one_in(2, ["lstm", "transformer"]))
 class TestNetworks:
+    @pytest.mark.long
     def test_one_finds_what_is_planted_and_ridge_cannot_and_reads_back(self, kind: Any) -> None:
         pytest.importorskip("autograd", reason="networks learn by the extra deep")
         found = searched(4, (kind,), together=0.3)
@@ -151,6 +152,7 @@ class TestNetworks:
             predictions(again, given, 400, 402), predictions(found.model, given, 400, 402)
         )
 
+    @pytest.mark.long
     def test_one_does_not_take_the_place_of_ridge_without_reason(self, kind: Any) -> None:
         pytest.importorskip("autograd", reason="networks learn by the extra deep")
         assert searched(5, (kind,), linear=0.15).chosen.kind == "ridge"

@@ -43,7 +43,7 @@ async def reported(home: Path, **flags: object) -> tuple[AlphasReport, Seal | st
         return build_report(run), run.seal
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_head_says_days_luck_verdicts_decay_and_no_sharpe_ratio_stands_alone(
     tmp_path: Path,
 ) -> None:

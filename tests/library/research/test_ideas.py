@@ -72,6 +72,7 @@ def test_usable_formulas_need_nothing_else_and_compare_no_levels() -> None:
     assert fewer.keys() == {number for number, one in usable.items() if "volume" not in one.fields}
 
 
+@pytest.mark.long
 def test_templates_have_their_form_and_come_kind_after_kind() -> None:
     kinds = templates(FIELDS, NAMES)
     kind_of = {parse(text).canonical: kind for kind, texts in kinds.items() for text in texts}

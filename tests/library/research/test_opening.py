@@ -60,7 +60,7 @@ async def test_a_search_on_a_market_without_effects_finds_nothing(
     assert [row.verdict for row in rows if row.verdict == "found"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_planted_effect_is_found_and_its_finalists_are_unlike(tmp_path: Path) -> None:
     run, opening, rows = await opened(tmp_path, reversal=0.08)
     assert opening is not None

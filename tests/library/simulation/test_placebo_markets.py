@@ -38,6 +38,7 @@ def test_half_the_strength_is_half_the_truth() -> None:
     assert "0.5" in half.label
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", one_in(2, ["all", "residual"]))
 def test_a_mirrored_market_says_so_and_keeps_sizes_and_volume(empty: Panel, kind: str) -> None:
     found = mirrored_market(empty, 1, kind=kind)  # type: ignore[arg-type]

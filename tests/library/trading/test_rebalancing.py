@@ -281,6 +281,7 @@ def test_small_orders_are_dropped_unless_they_close_a_position() -> None:
     assert found.steps["minimum trade"].tolist() == [-5 * MICRO, 0, 0]
 
 
+@pytest.mark.long
 def test_a_bar_that_was_revised_later_is_seen_as_it_was_printed(desk: Rebalancer) -> None:
     row, cell, known = 300, (290, 3), 310
     printed = PANEL.fields["close"].copy()
