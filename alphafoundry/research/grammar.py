@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -68,11 +69,12 @@ class GrammarGenerator:
         self._vocabulary = Vocabulary.of(fields, operators)
         self._space = SearchSpace.of(fields, self._vocabulary.operators)
         self._experience = Experience(history)
-        self._parents = [
+        valid = (
             parent
             for fitness, expression in self._experience.good[: 4 * parents_kept]
             if (parent := self._parent(fitness, expression)) is not None
-        ][:parents_kept]
+        )
+        self._parents = list(itertools.islice(valid, parents_kept))
         self._proposed = set(self._experience.known)
         self._next_index = 0
 

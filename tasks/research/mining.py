@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
 
 from alphafoundry.research.combining import Step
 from alphafoundry.research.run import ResearchRun
@@ -30,6 +32,7 @@ def search_from_found(run: ResearchRun) -> Search:
     """Return the search that builds on everything simulated so far."""
 
     async def combine(run: ResearchRun, steps: Sequence[Step]) -> list[SimulationRow]:
-        return await _combine(run, steps, len(steps))
+        # Unquoted, Prefect looks for results of other tasks in every part of every step.
+        return await _combine(run, cast(Sequence[Step], quote(steps)), len(steps))
 
     return Search(run, combine=combine, read_pnl=_read_pnl)
