@@ -34,9 +34,9 @@ split               adj_close / close changes by 20 % or more: reported only, as
 other-series        on a quarter of the bars adj_close (by 0.2 %) or cap (by 1 %) moves otherwise
                     than the close, or vwap lies outside low..high by more than 0.1 %: reported only
 gap                 5 or more bars are missing inside a series: reported
-volume-unit         every volume of 20 days is at least four times, or at most a quarter of, every
-                    one of the 20 days before, and the price goes on as before; or the volumes of a
-                    whole market by a factor of 5: reported only. Seen 20 days later
+volume-unit         in daily bars every volume of 20 days is at least five times, or at most a fifth
+                    of, every one of the 20 days before, and the price goes on as before; or the
+                    volumes of a whole market by a factor of 5: reported only. Seen 20 days later
 repeated-bar        a bar with the prices, the range and the volume of the bar before, on 3 days or
                     more; or a day on which nine of ten names repeat their prices: reported only
 """
@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.bars import PRICE_COLUMNS, Bars
+from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year
 from alphafoundry.market.leaps import LEAP, Leap, find_leaps, unit_days
 from alphafoundry.market.panel import SeriesIssue
 from alphafoundry.market.repeats import copied_bars, repeated_bars, repeated_days
@@ -625,7 +626,7 @@ def _report_repeats(findings: _Findings) -> None:
 
 
 def _report_volume_units(findings: _Findings, values: dict[str, Array]) -> None:
-    if "volume" not in values:
+    if "volume" not in values or bars_a_year(findings.bars.dates) < DAYS_A_YEAR:
         return
     for step in unit_steps(values["volume"], values["close"]):
         times = f"{step.factor:,.4g} times" if step.factor > 1.0 else f"1/{1 / step.factor:,.4g} of"

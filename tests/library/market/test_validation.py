@@ -488,3 +488,10 @@ def test_one_name_that_falls_by_a_hundred_counts(bars: MakeBars) -> None:
         raw.values[name][200:, 2] *= 0.01
     clean = validate(raw)
     assert clean.values["close"][200, 2] / clean.values["close"][199, 2] < 0.02
+
+
+def test_weekly_bars_say_nothing_of_a_unit(bars: MakeBars) -> None:
+    raw = bars(days=120)
+    raw.values["volume"][70:, 1] *= 1000.0
+    weekly = replace(raw, dates=np.datetime64("2015-01-02") + 7 * np.arange(120))
+    assert not kinds(validate(weekly))
