@@ -39,6 +39,7 @@ _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\n", '"': '"', "'": "'", "\\": "\\", "/": "/"}
 _SESSION: Final = re.compile(r"^[ \t]*(?:>>>|\.\.\.|In ?\[\d*\]:|\.\.\.:)(?: (.*)|)$")
 _NUMBERED: Final = re.compile(r"^ *(?:\d+(?:[:.|)]| {1,3}\||(?=  |$))|\[\d+\]) ?(.*)$")
+_COUNTED: Final = re.compile(r"^ *(\d+)(?:[ \t](.*)|)$")
 _QUOTED: Final = re.compile(r"(\"{3}|'{3}|(?<!`)`{1,2}(?!`))\\?(.*?)\1", re.DOTALL)
 _YAML_TEXT: Final = re.compile(
     # Nothing here can match a character in two ways: a long answer costs as much as it is long.
@@ -199,6 +200,16 @@ def _without_line_numbers(text: str) -> str | None:
     return _kept(text, _NUMBERED)
 
 
+def _without_a_count(text: str) -> str | None:
+    """Drop the numbers before lines, one blank or tab behind each, where they count up by one."""
+    found = [one for line in text.split("\n") if (one := _COUNTED.match(line))]
+    # A listing has no more lines than digits of this length can count.
+    numbers = [int(one.group(1)) if len(one.group(1)) < 7 else -1 for one in found]
+    if len(found) < 3 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        return None
+    return "\n".join(one.group(2) or "" for one in found) + "\n"
+
+
 def _kept(text: str, pattern: re.Pattern[str]) -> str | None:
     """Return what the pattern leaves of the lines that match it; None where there are few."""
     lines = [found.group(1) or "" for line in text.split("\n") if (found := pattern.match(line))]
@@ -285,6 +296,7 @@ _READINGS: Final[tuple[Callable[[str], str | None], ...]] = (
     _without_quote_marks,
     _from_session,
     _without_line_numbers,
+    _without_a_count,
     _from_diff,
     _from_strings,
     _from_yaml,

@@ -61,10 +61,13 @@ def extract_code(answer: str) -> str:
     """
     text = answer[:LONGEST_ANSWER].replace("\r\n", "\n").replace("\r", "\n")
     text = _COLOURS.sub("", text.replace("\ufeff", "").replace("\0", ""))
+    thought = _THINKING.search(text) is not None
     text = _THINKING.sub("", text)
     text = _ANALYSIS.sub("", _THOUGHT_BEFORE.sub("", text))
     if not text.strip():
-        raise NoCode("the answer is empty")
+        raise NoCode(
+            "it is thinking alone, with no answer behind it" if thought else "the answer is empty"
+        )
     as_it_stands: str | None = None
     for reading in itertools.chain([text], readings(text)):
         try:

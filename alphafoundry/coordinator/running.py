@@ -247,6 +247,30 @@ def _check_outputs(name: str, kind: PhaseType, outputs: object) -> None:
             f"phase {name}: the outputs of the type {kind.name} read back otherwise than they were "
             f"written; give the fields of {kind.outputs.__name__} the types of their values"
         )
+    _check_what_is_shown(name, kind, outputs)
+
+
+def _check_what_is_shown(name: str, kind: PhaseType, outputs: object) -> None:
+    """Refuse what a report could not show, before the phases after this one are done."""
+    shown: dict[str, Callable[[Any], object]] = {
+        "result": kind.result,
+        "measured": kind.measured,
+        "chosen": kind.chosen,
+        "top_trials": kind.top_trials,
+    }
+    for part, show in shown.items():
+        try:
+            found = show(outputs)
+        except Exception as problem:
+            said = " ".join(f"{type(problem).__name__}: {problem}".split())
+            raise PhaseFailed(
+                f"phase {name}: `{part}` of the type {kind.name} failed: {said}"
+            ) from problem
+        if part == "result" and not isinstance(found, str):
+            raise PhaseFailed(
+                f"phase {name}: `result` of the type {kind.name} returned {found!r}, which is no "
+                "text"
+            )
 
 
 async def run_phases(run: WorkflowRun, submitter: Submitter, log: Logger) -> None:

@@ -5,7 +5,7 @@ Every judgement is made on a bar of its own, `known`, from the bars up to it alo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,8 @@ SPIKE_BARS = BARS_AFTER
 JUMP_BARS = 63
 """A move by a factor of 50 or more has this many bars to come back."""
 SPIKE_REST = 0.1
+UNIT_NAMES = 5
+UNIT_SHARE = 0.9
 UNDONE = 0.15
 """A fall undoes an earlier rise of its factor, where that is the rest of the two in logarithms."""
 SIGMA_BARS = 252
@@ -67,12 +69,13 @@ class Leap:
     volume: bool = False
 
 
-def find_leaps(series: Series) -> Iterator[Leap]:
+def find_leaps(series: Series, unit_days: Mapping[int, float] | None = None) -> Iterator[Leap]:
     """Yield the leaps of a series in the order of time.
 
     Parameters
     ----------
     series : close without NaN, and what else is known of these bars
+    unit_days : rows on which the prices of the whole market fall, to what takes the fall out
 
     A spike must also exceed SPIKE_SIGMAS robust deviations of the series' own earlier changes,
     and come back to within a tenth of the leap. Any other large move, such as a crash, a
@@ -89,7 +92,12 @@ def find_leaps(series: Series) -> Iterator[Leap]:
     rises: list[tuple[float, Leap]] = []
     for before in np.flatnonzero(large):
         start, size = int(before) + 1, float(changes[before])
-        for leap in _undoing(rises, start, size, list(_leaps_at(series, changes, start))):
+        factor = _between(unit_days or {}, series.days[before], series.days[start])
+        if factor != 1.0 and abs(size + np.log(factor)) < LEAP_LOG:
+            found = [Leap("jump", start, start + 1, start, factor)]
+        else:
+            found = _undoing(rises, start, size) or list(_leaps_at(series, changes, start))
+        for leap in found:
             explained = any(first < start <= back <= leap.known for first, back in spans)
             if not explained:
                 yield leap
@@ -99,22 +107,46 @@ def find_leaps(series: Series) -> Iterator[Leap]:
                     rises.append((size, leap))
 
 
-def _undoing(
-    rises: list[tuple[float, Leap]], start: int, size: float, found: list[Leap]
-) -> list[Leap]:
-    """Return what was found, or the way back of an earlier rise by this factor of 50 or more.
+def unit_days(close: Array, filled: Array) -> dict[int, float]:
+    """Return the rows on which a whole market falls by 100, 1000, ...: another unit of its prices.
+
+    Parameters
+    ----------
+    close, filled : the closes, and the last known ones, of shape (n_days, n_instruments)
+
+    Nine of ten names, five or more, fall by a factor of 50 on such a day, by a power of ten in the
+    middle. A market that loses 98 % in a day has no returns afterwards that anybody could use.
+    """
+    ratio = close[1:] / filled[:-1]
+    known = np.count_nonzero(~np.isnan(ratio), axis=1)
+    falling = np.count_nonzero(ratio < 1.0 / np.exp(JUMP_LOG), axis=1)
+    found = {}
+    for before in np.flatnonzero((known >= UNIT_NAMES) & (falling >= UNIT_SHARE * known)):
+        middle = float(np.nanmedian(ratio[before]))
+        factor = 10.0 ** round(-np.log10(middle))
+        if abs(np.log(middle * factor)) < UNDONE:
+            found[int(before) + 1] = factor
+    return found
+
+
+def _between(unit_days: Mapping[int, float], last: int, row: int) -> float:
+    """Return what takes the falls of the market after the row of the last bar up to `row` out."""
+    return float(np.prod([factor for day, factor in unit_days.items() if last < day <= row]))
+
+
+def _undoing(rises: list[tuple[float, Leap]], start: int, size: float) -> list[Leap]:
+    """Return the way back of an earlier rise by this factor of 50 or more; nothing where none is.
 
     A price that is quoted in another unit for a year comes back by the factor by which it rose; it
-    is a loss only where no such rise was divided out before.
+    is a loss only where no such rise was divided out before. This is known at once, so it goes
+    before what only later bars would tell.
     """
-    if size > -JUMP_LOG or any(leap.kind != "possible" for leap in found):
-        return found
     for place, (rise, leap) in enumerate(rises):
         if abs(size + rise) < UNDONE and leap.known < start:
             del rises[place]
             volume = leap.split is not None and leap.split.volume
             return [Leap("back", start, start + 1, start, 1.0 / leap.factor, volume=volume)]
-    return found
+    return []
 
 
 def robust_sigma(changes: Array) -> float:

@@ -117,8 +117,8 @@ class DataScreen:
         rows += _block("splits", splits, "divided out of the prices")
         rows += _block("possible", doubtful, "left as they are")
         rows += _block("left out", left_out, "series or parts of them, as faulty")
-        rows += _block("volume", self._of(_UNITS), "steps that trading does not explain")
-        rows += _block("repeated", self._of(_REPEATS), "series, or all of them, filled in")
+        rows += _block("volume", self._of(_UNITS), "with a step that trading does not explain")
+        rows += _block("repeated", self._of(_REPEATS), "filled in where nothing was traded")
         others = [
             f"{kind} in {count} series" + (f" ({masked} bars masked)" if masked else "")
             for kind, (count, masked) in self.faults.items()

@@ -19,7 +19,7 @@ spike               the close at least doubles or halves and is back at its leve
                     wipe-out that does not turn back is left alone. Known on the bar back
 jump                the close rises by a factor of 50 or more and stays there for 5 bars: divided
                     out of the prices from there on. Known on the fifth bar. A fall by its factor
-                    undoes it, known that day
+                    undoes it, and one of nearly all names by 100 or 1000 is none: known that day
 stale               the same close on 5 bars in a row without volume, or on 20 with volume: all
                     but the first are masked. Known on the 5th or 20th bar
 garbage             of the last 252 bars a quarter are broken by the rules above, half are
@@ -34,9 +34,9 @@ split               adj_close / close changes by 20 % or more: reported only, as
 other-series        on a quarter of the bars adj_close (by 0.2 %) or cap (by 1 %) moves otherwise
                     than the close, or vwap lies outside low..high by more than 0.1 %: reported only
 gap                 5 or more bars are missing inside a series: reported
-volume-unit         every volume of 20 days is at least four times, or at most a quarter of, every
-                    one of the 20 days before, and the price goes on as before; or the volumes of a
-                    whole market by a factor of 5: reported only. Seen 20 days later
+volume-unit         in daily bars every volume of 20 days is at least five times, or at most a fifth
+                    of, every one of the 20 days before, and the price goes on as before; or the
+                    volumes of a whole market by a factor of 5: reported only. Seen 20 days later
 repeated-bar        a bar with the prices, the range and the volume of the bar before, on 3 days or
                     more; or a day on which nine of ten names repeat their prices: reported only
 """
@@ -52,7 +52,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphafoundry.market.bars import PRICE_COLUMNS, Bars
-from alphafoundry.market.leaps import LEAP, Leap, find_leaps
+from alphafoundry.market.frequency import DAYS_A_YEAR, bars_a_year
+from alphafoundry.market.leaps import LEAP, Leap, find_leaps, unit_days
 from alphafoundry.market.panel import SeriesIssue
 from alphafoundry.market.repeats import copied_bars, repeated_bars, repeated_days
 from alphafoundry.market.returns import last_known
@@ -262,9 +263,10 @@ def _find_leaps(findings: _Findings) -> None:
     if "split_factor" in findings.bars.values:
         factor = np.nan_to_num(findings.bars.values["split_factor"], nan=1.0)
         looked_at |= ((factor != 1.0) & (factor > 0.0)).any(axis=0)
+    of_market = unit_days(findings.path, filled)
     for column in np.flatnonzero(looked_at):
         series = _series(findings, int(column))
-        for leap in find_leaps(series):
+        for leap in find_leaps(series, of_market):
             _take_leap(findings, int(column), series, leap)
 
 
@@ -327,6 +329,8 @@ def _take_leap(findings: _Findings, column: int, series: Series, leap: Leap) -> 
     else:
         found = LevelBreak(column, row, known, leap.factor, "jump", leap.volume)
         way = "and it stays there" if leap.kind == "jump" else "back to where it was"
+        if leap.known == leap.start and leap.kind == "jump":
+            way = "as those of the whole market do"
         findings.add(column, "jump", f"{moved}, {way}: left out of the returns, {multiplied}")
     findings.breaks.append(found)
 
@@ -622,7 +626,7 @@ def _report_repeats(findings: _Findings) -> None:
 
 
 def _report_volume_units(findings: _Findings, values: dict[str, Array]) -> None:
-    if "volume" not in values:
+    if "volume" not in values or bars_a_year(findings.bars.dates) < DAYS_A_YEAR:
         return
     for step in unit_steps(values["volume"], values["close"]):
         times = f"{step.factor:,.4g} times" if step.factor > 1.0 else f"1/{1 / step.factor:,.4g} of"

@@ -1,7 +1,8 @@
 """Steps of volume at which a source may have changed its unit: shares, lots, thousands, dollars.
 
 On a real step of trading something else happens, too: the price leaps, or moves more, or less,
-than before. On a change of unit nothing does, and no day after it is like a day before.
+than before. On a change of unit nothing does, and no day after it is like a day before. That holds
+of daily bars: in 20 weeks the trading of a name may grow by as much.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ BARS = 20
 """Days that are looked at on either side of a step."""
 LEAST_BARS = 12
 """Of these so many must have a volume; shares that share a calendar with coins have 14."""
-LEAST_MARGIN = float(np.log(4.0))
-"""The least volume of one side is at least four times the largest of the other."""
+LEAST_MARGIN = float(np.log(5.0))
+"""The least volume of one side is at least five times the largest of the other."""
 EVIDENT = float(np.log(60.0))
 """So far apart, whatever the price does: on 4.3 million bars of US stocks 27 is the most."""
 QUIET = (0.5, 2.0)
@@ -63,7 +64,7 @@ def unit_steps(volume: Array, close: Array) -> list[UnitStep]:
 
     A step needs 20 days on either side, so one among the last 20 days is not seen. In 4.3 million
     bars of US stocks none is found. Of steps by 100 put into single names nine in ten are, by 1000
-    nearly all, by 10 one in ten; those of a whole market from 6 on.
+    nearly all, by 10 one in twenty; those of a whole market from 6 on.
     """
     of_market = list(_steps_of_the_market(volume))
     told = [step.row for step in of_market]

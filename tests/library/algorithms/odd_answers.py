@@ -191,6 +191,8 @@ USABLE: dict[str, str] = {
     "search and replace": "algorithm.py\n<<<<<<< SEARCH\n=======\n" + SIMPLE + ">>>>>>> REPLACE\n",
     "quotation": "You asked for:\n\n" + each_line(SIMPLE, "> "),
     "listing": numbered(SIMPLE, "{:>3}  "),
+    "listing with one blank": numbered(SIMPLE, "{:>3} "),
+    "listing with tabs": numbered(FULL, "{:>6}\t"),
     "listing with bars": numbered(FULL, "{:>2} | "),
     "listing with colons": numbered(SIMPLE, "{}: "),
     # Characters.

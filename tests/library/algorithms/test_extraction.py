@@ -138,7 +138,7 @@ def test_what_does_not_parse_is_left_for_the_check_to_explain() -> None:
     [
         ("", "empty"),
         ("  \n\t", "empty"),
-        ("<think>I would write def execute_trade", "empty"),
+        ("<think>I would write def execute_trade", "thinking alone, with no answer behind it"),
         ("I cannot help with trading.", "no definition"),
         ("```python\ndef trade():\n    return 'BUY'\n```", "no definition"),
         ("Use execute_trade as in the document.", "no definition"),

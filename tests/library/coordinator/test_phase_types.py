@@ -175,6 +175,24 @@ def test_outputs_that_a_checkpoint_could_not_give_back(
         run_workflow(document(module(body)))
 
 
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        ("result=lambda found: found.days", "`result` of the type .* returned 210, which is no te"),
+        ("result=lambda found: found.dais", "`result` of the type .* failed: AttributeError: "),
+        ("measured=lambda found: 1 / 0", "`measured` of the type .* failed: ZeroDivisionError: "),
+    ],
+)
+def test_what_a_report_could_not_show_ends_the_phase(
+    module: Callable[..., str], shown: str, message: str
+) -> None:
+    written = 'result=lambda found: f"{found.days} days"'
+    assert written in QUIET
+    with pytest.raises(PhaseFailed, match=f"phase calm: {message}") as caught:
+        run_workflow(document(module(QUIET.replace(written, shown))))
+    assert "\n" not in str(caught.value)
+
+
 def test_what_it_raises_is_told_in_one_line_with_its_place(module: Callable[..., str]) -> None:
     reference = module(
         QUIET.replace("    return", "    context.bars.nothing_like_it()\n    return")

@@ -41,6 +41,8 @@ FAULTS = (
     "reverse split",
     "wipe-out",
     "jump",
+    "pence",
+    "pounds",
     "gap",
     "thin day",
     "lost volume",
@@ -74,12 +76,16 @@ def market(seed: int, faults: list[Fault], *, adjusted: bool) -> Bars:
             "reverse split": [(slice(row, None), 8.0)],
             "wipe-out": [(slice(row, None), 0.004)],
             "jump": [(slice(row, None), 90.0)],
+            "pence": [(slice(row, row + 70), 100.0)],
         }.get(kind, [])
         for days, factor in scales:
             for name in prices:
                 values[name][days, column] *= factor
         if kind in ("split", "reverse split"):
             values["volume"][row:, column] *= 4.0 if kind == "split" else 0.125
+        elif kind == "pounds":
+            for name in prices:
+                values[name][row:] *= 0.01
         elif kind == "absurd":
             values["high"][row, column] = values["low"][row, column] * 0.5
         elif kind == "broken":
@@ -174,6 +180,8 @@ def test_no_future_changes_the_past(
     adjusted=st.booleans(),
 )
 @example(seed=0, faults=[("long spike", 21, 0)], rows=27, adjusted=False)
+@example(seed=1, faults=[("pence", 10, 1), ("jump", 92, 1)], rows=90, adjusted=True)
+@example(seed=1, faults=[("jump", 29, 2), ("long spike", 116, 2)], rows=119, adjusted=True)
 def test_a_day_is_shown_as_one_who_loaded_the_bars_that_evening_saw_it(
     seed: int, faults: list[Fault], rows: int, adjusted: bool
 ) -> None:

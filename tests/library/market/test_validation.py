@@ -462,3 +462,36 @@ def test_a_loss_of_another_factor_than_an_earlier_rise_counts(bars: MakeBars) ->
         raw.values[name][400:, 0] *= 0.004
     clean = validate(raw)
     assert clean.values["close"][400, 0] / clean.values["close"][399, 0] < 0.005
+
+
+def test_a_market_in_pence_until_some_day_does_not_lose_it_all(bars: MakeBars) -> None:
+    raw = bars(days=300, names=8)
+    true = np.diff(np.log(raw.values["close"]), axis=0)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][:200] *= 100.0
+    raw.values["close"][200, 3] = np.nan
+    clean = validate(raw)
+    moved = np.diff(np.log(clean.values["close"]), axis=0)
+    whole = [column for column in range(8) if column != 3]
+    np.testing.assert_allclose(moved[:, whole], true[:, whole], atol=1e-9)
+    assert abs(np.log(clean.values["close"][201, 3] / clean.values["close"][199, 3])) < 0.3
+    assert kinds(clean) == {(f"S{name}", "jump") for name in range(8)}
+    assert {(found.row, found.known_at) for found in clean.revisions.breaks} == {
+        (200, 200),
+        (201, 201),
+    }
+
+
+def test_one_name_that_falls_by_a_hundred_counts(bars: MakeBars) -> None:
+    raw = bars(days=300, names=8)
+    for name in ("open", "high", "low", "close"):
+        raw.values[name][200:, 2] *= 0.01
+    clean = validate(raw)
+    assert clean.values["close"][200, 2] / clean.values["close"][199, 2] < 0.02
+
+
+def test_weekly_bars_say_nothing_of_a_unit(bars: MakeBars) -> None:
+    raw = bars(days=120)
+    raw.values["volume"][70:, 1] *= 1000.0
+    weekly = replace(raw, dates=np.datetime64("2015-01-02") + 7 * np.arange(120))
+    assert not kinds(validate(weekly))
