@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,13 +53,22 @@ class Record:
     def line(self) -> str:
         """Return what a digest holds of it, as JSON: no lease, no attempts, no true time."""
         # By hand, as there are a thousand in a session and a list takes six times as long.
-        result = "null" if self.result is None else _SORTED.encode(self.result)
+        result = "null" if self.result is None else _result_text(self.result)
         outcome = "null" if self.outcome is None else _TEXT(self.outcome)
         ended = "null" if self.ended_at is None else self.ended_at
         return (
             f"[{_TEXT(self.agent)}, {self.due_at}, {outcome}, {_TEXT(self.reason)}, "
             f"{self.claimed_at}, {ended}, {'true' if self.only_safe else 'false'}, {result}]"
         )
+
+
+def _result_text(result: Mapping[str, Any]) -> str:
+    """Return figures as JSON with sorted keys; most runs give one number, of which none is made."""
+    if len(result) == 1:
+        ((name, value),) = result.items()
+        if type(value) is float and math.isfinite(value):
+            return f"{{{_TEXT(name)}: {value!r}}}"
+    return _SORTED.encode(result)
 
 
 @dataclass

@@ -26,6 +26,7 @@ from alphafoundry.yaml_document import YamlDocument
 
 Status = Literal["not due", "known", "no place", "settled", "running"]
 
+_UNCHANGED = AgentResult("unchanged")
 _log = logging.getLogger("alphafoundry.agents")
 
 
@@ -128,6 +129,22 @@ class Desk:
         self._decided: dict[str, tuple[object, Decision]] = {}
         _log.setLevel(schedule.orchestrator.log_level)
         self._parameters = read_parameters(schedule, self.agents)
+        tasks = schedule.tasks
+        self._timeless = {name: task.timeless for name, task in tasks.items()}
+        # Seconds within which an agent that is due at an interval has no other due time.
+        self._regular = {
+            name: 0 if task.settings.interval_minutes is None else task.interval
+            for name, task in tasks.items()
+        }
+        # Those depended on, and the seconds without a tick after which they have missed one.
+        self._quiet = {
+            name: tuple(
+                (other, tasks[other].interval + tasks[other].window)
+                for other in task.closure
+                if tasks[other].catch_up != "all"
+            )
+            for name, task in tasks.items()
+        }
         self._priorities = {
             name: task.priority
             for name, task in schedule.tasks.items()
@@ -159,7 +176,8 @@ class Desk:
         if due_at is None or (not forced and not is_due(task, self.hours, due_at)):
             return Step("not due")
         with self.book.transaction() as book:
-            self._release_dead(book, now)
+            if book.running:
+                self._release_dead(book, now)
             self._note_missed(book, task, due_at, now)
             if book.is_known(agent, due_at):
                 return Step("known")
@@ -214,7 +232,7 @@ class Desk:
             version = agent.inputs_version(context)
             state = self.book.states[agent.name]
             if version is not None and version == state.inputs_version:
-                return AgentResult("unchanged")
+                return _UNCHANGED
             result = self._run(agent, context)
             return replace(result, figures={**result.figures, "inputs_version": version})
         return self._run(agent, context)
@@ -253,7 +271,8 @@ class Desk:
             too_long = task.max_duration is not None and took > task.max_duration
             if isinstance(ended, AgentResult):
                 record.outcome = "ran"
-                record.reason = "; ".join(filter(None, (record.reason, ended.summary)))
+                why, summary = record.reason, ended.summary
+                record.reason = f"{why}; {summary}" if why and summary else why or summary
                 record.result = dict(ended.figures) or None
             else:
                 record.outcome, record.reason = "failed", _reason(ended)
@@ -299,17 +318,19 @@ class Desk:
 
         Of the thousands of ticks of a simulated day nearly all find what the one before them found.
         """
-        own = book.states[task.name]
-        changes = (
+        states = book.states
+        own = states[task.name]
+        if (
             self._keep_facts
             or own.stretch > 1
             or own.tripped_at is not None
-            or not task.timeless
-            # A health with failures in it comes back with time.
-            or any(book.states[name].failures for name in task.closure)
-        )
-        if changes:
+            or not self._timeless[task.name]
+        ):
             return self._decide(book, task, now, now, facts)
+        for name in task.closure:
+            if states[name].failures:
+                # A health with failures in it comes back with time.
+                return self._decide(book, task, now, now, facts)
         key = (facts, self.hours.phase(now), book.version, own.paused, own.fills_seen)
         before = self._decided.get(task.name)
         if before is None or before[0] != key:
@@ -374,12 +395,12 @@ class Desk:
 
     def _note_missed(self, book: TickBook, task: Task, due_at: int, now: int) -> None:
         """Give a record to each due time that passed without one, here and up the dependencies."""
-        if task.catch_up != "all":
+        seen_until = book.seen_until
+        if task.catch_up != "all" and due_at > seen_until[task.name] + self._regular[task.name]:
             self._miss(book, task, due_at - 1, now)
-        for name in task.closure:
-            other = self.schedule.tasks[name]
-            quiet = now - book.seen_until[name]
-            if quiet > other.interval + other.window and other.catch_up != "all":
+        for name, quiet in self._quiet[task.name]:
+            if now - seen_until[name] > quiet:
+                other = self.schedule.tasks[name]
                 until = now - other.window
                 if other.catch_up == "latest":
                     until = (last_due(other, self.hours, until) or until) - 1
@@ -387,7 +408,7 @@ class Desk:
 
     def _miss(self, book: TickBook, task: Task, until: int, now: int) -> None:
         since = book.seen_until[task.name]
-        if until - since < task.interval and task.settings.interval_minutes is not None:
+        if until - since < self._regular[task.name]:
             return
         for moment in due_times(task, self.hours, since, until):
             if not book.is_known(task.name, moment):

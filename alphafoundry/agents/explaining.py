@@ -6,15 +6,16 @@ text is taken only where it invents nothing; see fidelity.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select
 
 from alphafoundry.agents.floor import TradingFloor
 from alphafoundry.store.agents import read_control_decisions
+from alphafoundry.store.database import read_rows
 from alphafoundry.store.desk_tables import DeskRow, FillRow, OrderRow
 from alphafoundry.store.performance import newest_performance
 from alphafoundry.trading.money import MONEY, PRICE, SHARE
@@ -58,6 +59,45 @@ def facts_of(floor: TradingFloor, kind: Kind, session: date, mode: str, detail: 
     return list(_risk(floor, session, mode))
 
 
+class _Brief(NamedTuple):
+    """What is told of every order of a session together."""
+
+    id: int
+    sequence: int
+    side: str
+    status: str
+    quantity: int
+    reference_price: int | None
+
+
+class _Told(NamedTuple):
+    """What is told of an order by itself."""
+
+    id: int
+    sequence: int
+    side: str
+    status: str
+    quantity: int
+    symbol: str
+    reason: str | None
+    facts: Mapping[str, Any]
+
+
+_ORDERS = cast(Table, OrderRow.__table__)
+_OF_SESSION = (
+    select(*(_ORDERS.c[name] for name in _Brief._fields))
+    .join(DeskRow, DeskRow.id == OrderRow.desk_id)
+    .where(DeskRow.name == bindparam("desk"), OrderRow.session == bindparam("session"))
+    .order_by(OrderRow.id)
+)
+_TOLD = select(*(_ORDERS.c[name] for name in _Told._fields)).where(
+    OrderRow.id.in_(bindparam("ids", expanding=True))
+)
+_PAID = select(FillRow.order_id, FillRow.quantity, FillRow.price).where(
+    FillRow.order_id.in_(bindparam("ids", expanding=True))
+)
+
+
 def template(facts: Sequence[str]) -> str:
     """Return the facts as one text."""
     return " ".join(facts)
@@ -80,35 +120,17 @@ def _strategies(floor: TradingFloor, most: int) -> Iterator[str]:
 
 
 def _orders(floor: TradingFloor, session: date, most: int) -> Iterator[str]:
-    query = (
-        select(
-            OrderRow.id,
-            OrderRow.sequence,
-            OrderRow.side,
-            OrderRow.status,
-            OrderRow.quantity,
-            OrderRow.reference_price,
-        )
-        .join(DeskRow, DeskRow.id == OrderRow.desk_id)
-        .where(DeskRow.name == floor.desk, OrderRow.session == session)
-        .order_by(OrderRow.id)
-    )
     with floor.store.session() as transaction:
-        orders = transaction.execute(query).all()
+        given = {"desk": floor.desk, "session": session}
+        orders = [_Brief(*row) for row in read_rows(transaction, _OF_SESSION, given)]
         by_size = sorted(
             orders, key=lambda one: (-one.quantity * (one.reference_price or 0), one.sequence)
         )
         # What an order is made of is long, and read of those alone that are told.
         largest = [one.id for one in by_size[:most]]
-        shown = {
-            one.id: one
-            for one in transaction.scalars(select(OrderRow).where(OrderRow.id.in_(largest)))
-        }
-        fills = transaction.execute(
-            select(FillRow.order_id, FillRow.quantity, FillRow.price).where(
-                FillRow.order_id.in_(largest)
-            )
-        ).all()
+        told_of = read_rows(transaction, _TOLD, {"ids": largest})
+        shown = {row[0]: _Told(*row) for row in told_of}
+        fills = read_rows(transaction, _PAID, {"ids": largest})
     if not orders:
         yield f"There were no orders for {session}."
         return
@@ -131,8 +153,8 @@ def _orders(floor: TradingFloor, session: date, most: int) -> Iterator[str]:
         yield _one_order(shown[number], paid.get(number))
 
 
-def _one_order(order: OrderRow, paid: tuple[int, int] | None) -> str:
-    facts: dict[str, Any] = order.facts
+def _one_order(order: _Told, paid: tuple[int, int] | None) -> str:
+    facts = order.facts
     verb = "buy" if order.side == "buy" else "sell"
     reason = f" ({order.reason})" if order.reason else ""
     end = f"{order.status.replace('_', ' ')}{reason}"

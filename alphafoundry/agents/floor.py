@@ -34,6 +34,7 @@ from alphafoundry.trading.portfolio import LiveStrategy, Rebalancer, SignalHisto
 from alphafoundry.trading.risk import (
     BookHistory,
     Position,
+    RiskMemory,
     RiskSnapshot,
     Stop,
     StopDecision,
@@ -125,6 +126,7 @@ class TradingFloor:
     _rebalancer: Rebalancer | None = None
     _signals: SignalHistory | None = None
     _risk: tuple[object, RiskSnapshot] | None = None
+    _measured: RiskMemory = field(default_factory=RiskMemory)
     _looked_at: list[PerformanceRow] = field(default_factory=list)
     _earned: Counter[str] = field(default_factory=Counter)
     _leans: dict[int, list[float]] = field(default_factory=dict)
@@ -195,6 +197,7 @@ class TradingFloor:
             if math.isfinite(is_now / was):
                 self._entries[name] = entry * is_now / was
         self._rebalancer = self._signals = self._risk = self._facts = None
+        self._measured = RiskMemory()
         self._volatility = (None, None)
         self.account.take_panel(panel)
 
@@ -353,7 +356,10 @@ class TradingFloor:
         """Return the risk of a book at the close of a day; measured once for the same book."""
         key = (day, dict(holdings), equity, len(self.evenings))
         if self._risk is None or self._risk[0] != key:
-            self._risk = (key, measure_risk(self.panel, day, holdings, equity, self.history()))
+            found = measure_risk(
+                self.panel, day, holdings, equity, self.history(), memory=self._measured
+            )
+            self._risk = (key, found)
         return self._risk[1]
 
     def kept(self) -> dict[str, Any]:

@@ -92,7 +92,8 @@ class Simulator:
         for due_at, _, agent in all_due(
             self.desk.schedule.tasks.values(), self.desk.hours, self.now, moment
         ):
-            self._happen_before(due_at)
+            if self._events and self._events[0].moment <= due_at:
+                self._happen_before(due_at)
             self._begin(agent, due_at, due_at)
             self.ticks += 1
         self._happen_before(moment + 1)

@@ -405,8 +405,9 @@ def _reasons(
         parts = order.facts["parts"]
         why = reasons(parts, signed=sign * order.quantity, filled=sign * order.filled)
         since = any(order.session < one for one in splits.get(name, ()))
-        share = Fraction(held[name], sum(why.values()) or -1)
-        smaller = order is not last and 0 < share < 1
+        # A position that is on the same side as its reasons, and smaller than they add to.
+        whole = sum(why.values())
+        smaller = order is not last and held[name] * whole > 0 and abs(held[name]) < abs(whole)
         found[name] = fitted(why, held[name], alike=since or smaller)
     return found
 

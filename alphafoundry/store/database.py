@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from alphafoundry.errors import StoreError, StoreUnavailable
 from alphafoundry.sqlite_copy import copy_before
 from alphafoundry.store.address import Address, read_address
-from alphafoundry.store.column_types import plain_text, to_json
+from alphafoundry.store.column_types import from_json, plain_text, to_json
 from alphafoundry.store.migrations import REVISION, read_revision, upgrade
 from alphafoundry.store.store_lock import store_lock
 from alphafoundry.store.tables import Table
@@ -286,7 +286,7 @@ def _execute_columns(
 
 
 def read_rows(
-    session: Session, statement: Select[Any], given: Mapping[str, Any] | None = None
+    session: Session, statement: Select[*tuple[Any, ...]], given: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """Return what a SELECT of columns finds, as plain tuples.
 
@@ -324,7 +324,7 @@ def read_rows(
 
 @lru_cache(maxsize=256)
 def _driver_select(
-    statement: Select[Any], dialect: Dialect
+    statement: Select[*tuple[Any, ...]], dialect: Dialect
 ) -> tuple[
     str,
     tuple[tuple[str, Any, str | None, Callable[[Any], Any] | None], ...],
@@ -460,6 +460,7 @@ def _create_engine(address: Address, *, cache_mb: int = SQLITE_CACHE_MB) -> Engi
             return create_engine(
                 address.url,
                 json_serializer=to_json,
+                json_deserializer=from_json,
                 pool_pre_ping=True,
                 connect_args=_postgres_arguments(address),
             )
@@ -477,6 +478,7 @@ def _create_engine(address: Address, *, cache_mb: int = SQLITE_CACHE_MB) -> Engi
     engine = create_engine(
         address.url,
         json_serializer=to_json,
+        json_deserializer=from_json,
         connect_args={"timeout": SQLITE_WAIT},
         # One after the other all take the connection whose cache is warm, and no other fills its.
         pool_use_lifo=True,

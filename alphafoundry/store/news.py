@@ -6,10 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from alphafoundry.store.database import Store, in_chunks, insert_once
+from alphafoundry.store.database import Store, in_chunks, insert_once, read_rows
 from alphafoundry.store.news_tables import NewsRow, NewsScoreRow
+
+_SCORES = (
+    select(NewsRow.day, NewsRow.symbols, NewsScoreRow.score)
+    .join(NewsScoreRow, (NewsScoreRow.desk == NewsRow.desk) & (NewsScoreRow.key == NewsRow.key))
+    .where(
+        NewsRow.desk == bindparam("desk"),
+        NewsRow.known_at > bindparam("after"),
+        NewsRow.known_at <= bindparam("until"),
+    )
+    .order_by(NewsRow.known_at, NewsRow.key)
+)
 
 
 def known_news(store: Store, desk: str, keys: Sequence[str]) -> set[str]:
@@ -77,14 +88,7 @@ def read_news_scores(
 
     after, until : known after the first and not after the second
     """
-    query = (
-        select(NewsRow.day, NewsRow.symbols, NewsScoreRow.score)
-        .join(
-            NewsScoreRow,
-            (NewsScoreRow.desk == NewsRow.desk) & (NewsScoreRow.key == NewsRow.key),
-        )
-        .where(NewsRow.desk == desk, NewsRow.known_at > after, NewsRow.known_at <= until)
-        .order_by(NewsRow.known_at, NewsRow.key)
-    )
+    given = {"desk": desk, "after": after, "until": until}
     with store.session() as session:
-        return [(day, symbols, score) for day, symbols, score in session.execute(query)]
+        rows = read_rows(session, _SCORES, given)
+    return [(day, symbols, score) for day, symbols, score in rows]

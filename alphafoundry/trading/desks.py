@@ -188,7 +188,7 @@ def change_desk(transaction: Transaction, desk_id: int, **values: Any) -> None:
 
 @lru_cache(maxsize=16)
 def _change_of(names: tuple[str, ...]) -> Update:
-    values = {name: bindparam(name) for name in names}
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
     return update(_ROWS).where(_ROWS.c.id == bindparam("desk")).values(values)
 
 

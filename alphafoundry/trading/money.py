@@ -40,8 +40,10 @@ def to_units(value: Decimal | str | float | int, scale: int, *, what: str) -> in
     A float counts as the decimal number that it prints as. Raises TradingError where the value is
     no finite number or has more decimal places than the unit.
     """
+    if type(value) is str and value.isdecimal():
+        return int(value) * scale
     try:
-        scaled = Decimal(str(value)) * scale
+        scaled = (value if type(value) is Decimal else Decimal(str(value))) * scale
     except InvalidOperation:
         raise TradingError(f"{what}: {value!r} is not a number") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value():

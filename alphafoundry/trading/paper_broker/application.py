@@ -85,13 +85,14 @@ class PaperApplication:
 
     def _guarded(self, scope: MutableMapping[str, Any], body: bytes) -> Answer:
         hosts, origins = (_headers(scope, name) for name in (b"host", b"origin"))
-        if len(hosts) != 1 or urlsplit(f"//{hosts[0]}").hostname not in _HERE:
+        if len(hosts) != 1 or not _is_here(hosts[0]):
             return 421, _told(42110000, f"this broker does not answer for the host {hosts}")
         if any(one != f"http://{hosts[0]}" for one in origins):
             return 403, _told(40310000, "this broker takes no requests of other sites' pages")
         if len(body) > MAX_BODY_BYTES:
             return 413, _told(41310000, f"at most {MAX_BODY_BYTES} bytes")
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        asked = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(asked)) if asked else {}
         try:
             with self.broker.lock:
                 return self._route(scope["method"], scope["path"], query, body)
@@ -366,6 +367,11 @@ def order_json(order: PaperOrder) -> dict[str, Any]:
 
 def _headers(scope: Message, wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted]
+
+
+@lru_cache(maxsize=64)
+def _is_here(host: str) -> bool:
+    return urlsplit(f"//{host}").hostname in _HERE
 
 
 def _found(order: PaperOrder | None) -> Answer:

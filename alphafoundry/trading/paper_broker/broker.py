@@ -205,6 +205,7 @@ class PaperBroker:
         self._times = [datetime.fromisoformat(one.submitted_at) for one in self._in_order]
         self._dirty: dict[str, PaperOrder] = {order_id: self.orders[order_id] for order_id in newer}
         self._free: Decimal | None = None
+        self._changes: dict[str, Any] | None = None
         self._save()
 
     def __repr__(self) -> str:
@@ -270,6 +271,7 @@ class PaperBroker:
     def place(self, request: dict[str, Any]) -> PaperOrder:
         """Accept an order. Raises Refused as Alpaca refuses."""
         with self.lock:
+            self._changes = None
             order = self._read(request)
             self._check_account(order)
             if self.book.positions.get(order.symbol, _ZERO) * order.signed >= 0:
@@ -730,14 +732,16 @@ class PaperBroker:
         return f"{self.now.astimezone(EASTERN):%Y%m%d%H%M%S}000::{self._new_id()}"
 
     def changes(self) -> dict[str, Any]:
-        """Return what `save` would save, as plain values."""
+        """Return what `save` would save, as plain values; do not change them."""
         with self.lock:
-            return {
-                "book": _plain(self.book.__dict__),
-                "orders": [_plain(order.__dict__) for order in self._dirty.values()],
-                "activities": self.activities[self._kept :],
-                "first": self._kept,
-            }
+            if self._changes is None:
+                self._changes = {
+                    "book": _plain(self.book.__dict__),
+                    "orders": [_plain(order.__dict__) for order in self._dirty.values()],
+                    "activities": self.activities[self._kept :],
+                    "first": self._kept,
+                }
+            return self._changes
 
     def save(self) -> None:
         """Save what has changed."""
@@ -746,8 +750,10 @@ class PaperBroker:
                 self._state.save(**self.changes())
             self._dirty.clear()
             self._kept = len(self.activities)
+            self._changes = None
 
     def _save(self) -> None:
+        self._changes = None
         if not self._hold:
             self.save()
 

@@ -39,7 +39,7 @@ from alphafoundry.trading.risk.measures import (
     TailRisk,
     tail_risk,
 )
-from alphafoundry.trading.risk.snapshot import BookHistory, RiskSnapshot, measure_risk
+from alphafoundry.trading.risk.snapshot import BookHistory, RiskMemory, RiskSnapshot, measure_risk
 from alphafoundry.trading.risk.stops import Position, Stop, StopDecision, StopRules, judge_stops
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Position",
     "RiskDecision",
     "RiskLimits",
+    "RiskMemory",
     "RiskSnapshot",
     "ShrunkCorrelation",
     "Stop",

@@ -16,7 +16,7 @@ from alphafoundry.errors import PortfolioError
 from alphafoundry.finance.statistics import beta, deviation, under_water
 from alphafoundry.market.panel import Panel
 from alphafoundry.trading.risk.backtesting import ExceptionTest, judge_exceptions
-from alphafoundry.trading.risk.correlation import shrunk_correlation
+from alphafoundry.trading.risk.correlation import ShrunkCorrelation, shrunk_correlation
 from alphafoundry.trading.risk.measures import (
     WINDOW,
     Method,
@@ -136,6 +136,57 @@ class RiskSnapshot:
         ]
 
 
+class RiskMemory:
+    """What a day and the names of a book say, whatever it holds of them; of one panel.
+
+    A book is measured several times a session: with other equity, or with the day before. Of the
+    last day asked for, and the last names, nothing is worked out twice.
+    """
+
+    def __init__(self) -> None:
+        self._market: tuple[int, Array] | None = None
+        self._names: tuple[object, _OfNames] | None = None
+
+    def market(self, panel: Panel, row: int) -> Array:
+        """Return the mean return of all names on the days of a year up to a row."""
+        if self._market is None or self._market[0] != row:
+            recent = panel.fields["returns"][max(row + 1 - _YEAR, 0) : row + 1]
+            there = np.isfinite(recent)
+            sums = np.where(there, recent, 0.0).sum(axis=1)
+            self._market = row, sums / np.maximum(there.sum(axis=1), 1)
+        return self._market[1]
+
+    def names(self, panel: Panel, row: int, names: list[str]) -> _OfNames:
+        """Return what some names did up to a row."""
+        key = (row, tuple(names))
+        if self._names is None or self._names[0] != key:
+            self._names = key, _OfNames.of(panel, row, names)
+        return self._names[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _OfNames:
+    """Columns of the panel, returns and the same with 0 for NaN, and correlations of a year.
+
+    correlation : None with fewer than two names or days
+    """
+
+    columns: NDArray[np.intp]
+    returns: Array
+    earned: Array
+    correlation: ShrunkCorrelation | None
+
+    @classmethod
+    def of(cls, panel: Panel, row: int, names: list[str]) -> _OfNames:
+        """Read them from a panel."""
+        columns = _columns(panel, names)
+        returns = panel.fields["returns"][max(row + 1 - WINDOW, 0) : row + 1][:, columns]
+        earned = np.where(np.isnan(returns), 0.0, returns)
+        year = earned[max(len(earned) - _YEAR, 0) :]
+        several = len(names) >= 2 and len(year) >= 2
+        return cls(columns, returns, earned, shrunk_correlation(year) if several else None)
+
+
 def measure_risk(
     panel: Panel,
     day: date,
@@ -144,6 +195,7 @@ def measure_risk(
     history: BookHistory,
     *,
     participation: float = 0.05,
+    memory: RiskMemory | None = None,
 ) -> RiskSnapshot:
     """Return the risk of a book at the close of `day`, from bars up to that day alone.
 
@@ -157,6 +209,7 @@ def measure_risk(
     equity : dollars, above 0
     history : of the desk itself
     participation : share of a mean day's volume that could be sold in a session
+    memory : of earlier measurements of the same panel; None has none
 
     Raises PortfolioError where a name is unknown or has no price, equity is not above 0, or there
     is no bar up to `day`.
@@ -169,13 +222,12 @@ def measure_risk(
     if len(panel.revisions.pending(row)):
         panel = panel.until(panel.dates[row])
     names = [symbol for symbol, shares in holdings.items() if shares]
-    columns = _columns(panel, names)
+    memory = memory or RiskMemory()
+    seen = memory.names(panel, row, names)
+    columns, returns, earned = seen.columns, seen.returns, seen.earned
     price = _marks(panel, row, names, columns)
     shares = np.array([holdings[symbol] for symbol in names], dtype=np.float64)
     weights = shares * price / equity
-    recent = panel.fields["returns"][max(row + 1 - WINDOW, 0) : row + 1]
-    returns = recent[:, columns]
-    earned = np.where(np.isnan(returns), 0.0, returns)
     book = earned @ weights
     size = np.abs(weights)
     gross = float(size.sum())
@@ -186,17 +238,15 @@ def measure_risk(
         else ()
     )
     falls = under_water(history.returns)
-    year = slice(max(len(recent) - _YEAR, 0), None)
-    there = np.isfinite(recent)
-    market = np.where(there, recent, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    year = slice(max(len(book) - _YEAR, 0), None)
     sector_of = _sectors(panel, row, names, columns)
     sectors: dict[str, float] = {}
     for sector, weight in zip(sector_of, weights, strict=True):
         sectors[sector] = sectors.get(sector, 0.0) + float(weight)
     days = _days_to_sell(panel, row, columns, size * equity, participation)
     sellable = np.isfinite(days)
-    correlation, shrinkage = _mean_correlation(earned[year], weights)
-    book_beta = beta(book[year], market[year])
+    correlation, shrinkage = _mean_correlation(seen.correlation, weights)
+    book_beta = beta(book[year], memory.market(panel, row))
     return RiskSnapshot(
         day=panel.dates[row].astype(date),
         equity=equity,
@@ -276,10 +326,9 @@ def _days_to_sell(
     return days
 
 
-def _mean_correlation(returns: Array, weights: Array) -> tuple[float, float]:
-    if len(weights) < 2 or len(returns) < 2:
+def _mean_correlation(found: ShrunkCorrelation | None, weights: Array) -> tuple[float, float]:
+    if found is None:
         return math.nan, math.nan
-    found = shrunk_correlation(returns)
     size = np.abs(weights)
     pairs = float(weights @ found.matrix @ weights - size @ size)
     whole = float(size.sum() ** 2 - size @ size)

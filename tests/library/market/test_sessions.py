@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
+import exchange_calendars
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from alphafoundry.market.calendar import trading_days
 from alphafoundry.market.sessions import (
     ALWAYS_OPEN,
     NEW_YORK,
+    Session,
     is_session,
     known_exchanges,
     last_closed_session,
@@ -25,6 +27,24 @@ from alphafoundry.market.sessions import (
 def test_the_synthetic_markets_days_are_those_of_the_exchange() -> None:
     days = session_days(NEW_YORK, date(1998, 1, 1), date(2027, 12, 31))
     assert np.array_equal(trading_days(date(1998, 1, 1), len(days)), days)
+
+
+@pytest.mark.parametrize(("exchange", "years_first"), [("XTSE", True), ("XASX", False)])
+def test_a_session_is_the_same_whatever_was_asked_for_before(
+    exchange: str, years_first: bool
+) -> None:
+    def year_by_year() -> list[Session]:
+        years = (2021, 2022, 2023)
+        return [one for y in years for one in sessions(exchange, date(y, 1, 1), date(y, 12, 31))]
+
+    earlier = year_by_year() if years_first else []
+    whole = sessions(exchange, date(2021, 1, 1), date(2023, 12, 31))
+    assert year_by_year() == whole
+    assert earlier in (whole, [])
+    calendar = exchange_calendars.get_calendar(exchange, start="2020-12-01", end="2024-01-31")
+    assert [one.opens for one in whole] == [
+        calendar.session_open(day) for day in calendar.sessions_in_range("2021-01-01", "2023-12-31")
+    ]
 
 
 def test_a_half_day_closes_at_one_in_new_york() -> None:

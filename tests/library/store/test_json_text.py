@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphafoundry.store.column_types import to_json
+from alphafoundry.store.column_types import from_json, to_json
 
 
 class Bar(NamedTuple):
@@ -48,6 +48,13 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_plain_values_come_back_as_they_were(value):
     assert json.loads(to_json(value)) == value
+
+
+@given(VALUES | st.integers(-(2**70), 2**70))
+def test_what_was_written_is_read_as_it_is_by_the_standard_library(value):
+    for text in (to_json(value), json.dumps(value), to_json(value).encode()):
+        # As text, since 1, 1.0 and True are equal.
+        assert repr(from_json(text)) == repr(json.loads(text))
 
 
 @pytest.mark.parametrize(

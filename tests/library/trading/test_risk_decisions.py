@@ -15,6 +15,7 @@ from alphafoundry.trading.risk import (
     BookHistory,
     Position,
     RiskLimits,
+    RiskMemory,
     RiskSnapshot,
     Stop,
     StopDecision,
@@ -105,6 +106,18 @@ def test_a_snapshot_knows_nothing_of_later_days() -> None:
     # As texts, since NaN is not equal to itself; a repr has all digits.
     found = vars(measure_risk(later, DAY, HELD, EQUITY, NEVER))
     assert repr(found) == repr(vars(snapshot()))
+
+
+def test_what_is_kept_of_earlier_measurements_changes_none() -> None:
+    memory = RiskMemory()
+    books = [HELD, {**HELD, "S02": 50}, {"S00": 10}, {}, HELD]
+    for row in (ROW, ROW, ROW + 1, ROW):
+        for held in books:
+            for equity in (EQUITY, 2.0 * EQUITY):
+                day: date = PANEL.dates[row].astype(date)
+                fresh = measure_risk(PANEL, day, held, equity, NEVER)
+                found = measure_risk(PANEL, day, held, equity, NEVER, memory=memory)
+                assert repr(vars(found)) == repr(vars(fresh))
 
 
 def test_a_halted_name_is_named_and_does_not_hide_how_long_the_rest_takes() -> None:

@@ -8,10 +8,12 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_ORDER_STATUSES = (
-    "status IN ('intended', 'sending', 'accepted', 'partially_filled', 'filled', 'denied', "
-    "'rejected', 'pending_cancel', 'cancelled', 'expired', 'replaced', 'unknown')"
+_STATUSES = (
+    *("intended", "sending", "accepted", "partially_filled", "filled", "denied"),
+    *("rejected", "pending_cancel", "cancelled", "expired", "replaced", "unknown"),
 )
+# Not as IN (...): SQLite would make a table of the words for each row that is written.
+_ORDER_STATUSES = " OR ".join(f"status = '{one}'" for one in _STATUSES)
 
 
 def upgrade() -> None:

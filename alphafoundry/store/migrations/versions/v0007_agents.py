@@ -10,6 +10,11 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+# Not as IN (...): SQLite would make a table of the words for each row that is written.
+_OUTCOMES = " OR ".join(
+    f"outcome = '{one}'" for one in ("ran", "idle", "blocked", "running", "failed", "missed")
+)
+
 
 def upgrade() -> None:
     at = sa.DateTime(timezone=True)
@@ -58,7 +63,7 @@ def upgrade() -> None:
             ["desk"], ["agent_desks.name"], name="fk_agent_ticks_desk_agent_desks"
         ),
         sa.CheckConstraint(
-            "outcome IN ('running', 'ran', 'failed', 'idle', 'blocked', 'missed')",
+            _OUTCOMES,
             name="ck_agent_ticks_outcome",
         ),
     )
