@@ -2,11 +2,11 @@
 
 Three parts. *Speed*: the same ideas of the grammar, formulas and templates, screened one batch and
 two batches at a time, and simulated one by one by `simulate()`, on a calibration market (500 names)
-and on files of real prices where they are; on a market of many names also
-on some names first. *Lost*: of the best of all ideas by their own search days, how many a
-first look lets pass. *Search*: the daily search at the same simulations
-without and with ideas screened before, on calibration markets whose truth is known; judged by the
-mean true Sharpe ratio of the ten finalists. Seconds are of the clock, so nothing else should run.
+and on files of real prices where they are; on a market of many names also on some names first.
+*Lost*: how many of the best ideas such a first look lets pass. *Search*: the daily search at the
+same simulations without and with ideas screened before, on calibration markets whose truth is
+known; judged by the mean true Sharpe ratio of the ten finalists. Seconds are of the clock, so
+nothing else should run.
 
     python -m benchmarks.screen [--quick] [--parts speed,lost,search] [--file BARS.parquet ...]
 """

@@ -127,6 +127,36 @@ async def test_those_stopped_early_are_marked_and_count_and_are_never_chosen(
             assert f"{row.canonical} {row.sharpe}" in whole
 
 
+async def test_those_that_some_names_speak_against_count_and_are_never_chosen(
+    tmp_path: Path,
+) -> None:
+    market = make_market(3, reversal=0.05)
+    settings = load_settings(
+        environment={},
+        home=tmp_path / "early",
+        screen={"ideas": 32, "batch": 16, "names": 15, "keep": 0.5},
+        mining={"share": 0.0},
+    )
+    async with research_run(settings, flow="screen", lanes=1, panel=market) as run:
+        async with generator_of(run) as source:
+            screening = await screen_all(run, source, _propose)
+        rows = read_screened(run.store, run.service)
+        counted = count_screened(run.store, run.run_id)
+        trials = count_trials(run.store, run.service, run.market_id)
+        chosen = {row.canonical for row in screening.best(32)}
+        heard = witnesses_of_screening(run.store, run.service, but_of="miner", most=32)
+    stopped = [row for row in rows if row.reason and row.days]
+    assert counted.ideas == 32 and counted.stopped == len(stopped) >= 10
+    assert all("15 of the 30 names" in row.reason for row in stopped)
+    assert trials >= 32 - counted.without - 2
+    assert heard and all(not row.reason for row in heard)
+    assert chosen and not chosen & {row.canonical for row in stopped}
+    whole = await screened(market, tmp_path / "whole", 32, mining={"share": 0.0})
+    for row in rows:
+        if not row.reason:
+            assert f"{row.canonical} {row.sharpe}" in whole
+
+
 async def test_each_idea_counts_as_a_trial_and_the_best_are_simulated(tmp_path: Path) -> None:
     settings = load_settings(
         environment={}, home=tmp_path, simulations=10, screen={"ideas": 60, "batch": 25}
