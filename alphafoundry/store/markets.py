@@ -115,7 +115,7 @@ def count_by_version(store: Store, service: str) -> list[VersionCount]:
         .order_by(AlphaRow.data_until)
     )
     with store.session() as session:
-        return [VersionCount(*row) for row in session.execute(query).tuples()]
+        return [VersionCount(*row) for row in session.execute(query)]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,6 @@ def count_elsewhere(store: Store, source: str, service: str) -> ElsewhereCount:
         .group_by(AlphaRow.service)
     )
     with store.session() as session:
-        counts = session.execute(query).tuples().all()
+        counts = session.execute(query).all()
     here = sum(n for name, n in counts if name == rules or name.startswith(f"{rules}."))
     return ElsewhereCount(sum(n for _, n in counts) - here, here)

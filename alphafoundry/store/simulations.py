@@ -359,7 +359,7 @@ def count_simulations(
     if run_id is not None:
         query = query.where(SimulationRow.run_id == run_id)
     with store.session() as session:
-        return dict(session.execute(query).tuples().all())
+        return dict(session.execute(query).all())
 
 
 def _change(store: Store, change: Update, simulation_id: int, **values: Any) -> None:

@@ -314,7 +314,7 @@ def test_after_kill_9_finished_models_are_not_asked_again(
     assert working_folder.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_api_key_appears_nowhere(working_folder: WorkingFolder, server: ChatServer) -> None:
     """Not in the terminal, a log, an artifact, a database, an answer, or a file."""
     server.script("unauthorized", problem(401, f"Incorrect API key provided: {KEY}"))

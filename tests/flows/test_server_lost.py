@@ -56,7 +56,7 @@ def check_one_line(place: WorkingFolder, module: str, status: str = "interrupted
     return line
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", ["generate", pytest.param("optimize", marks=pytest.mark.long)])
 def test_a_temporary_server_that_dies(lonely_folder: WorkingFolder, flow: str) -> None:
     place = lonely_folder
