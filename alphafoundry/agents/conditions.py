@@ -19,10 +19,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal
 
-from alphafoundry.agents.packages import loaded
+from alphafoundry.agents.packages import add_installed
 from alphafoundry.configuration import suggest
 from alphafoundry.errors import ConfigurationError
 
@@ -149,16 +148,7 @@ def condition(
 
 def known_conditions() -> Mapping[str, ConditionKind]:
     """Return every condition by name, those of installed packages included."""
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name not in _KNOWN:
-            found = loaded(entry)
-            if isinstance(found, ConditionKind):
-                _KNOWN[entry.name] = found
-            elif entry.name not in _KNOWN:  # what is decorated has registered itself when loaded
-                raise ConfigurationError(
-                    f"entry point {entry.name}: {entry.value} is no ConditionKind, nor a function "
-                    f"decorated by @condition({entry.name!r}, kind=...)"
-                )
+    add_installed(_KNOWN, ENTRY_POINTS, ConditionKind, "@condition({!r}, kind=...)")
     return _KNOWN
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
-from typing import Any
+from importlib.metadata import entry_points
+from typing import TypeVar
 
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.importing import imported
+
+Kind = TypeVar("Kind")
 
 
-def loaded(entry: EntryPoint) -> Any:
-    """Return what an entry point names.
+def add_installed(known: dict[str, Kind], group: str, kind: type[Kind], decorator: str) -> None:
+    """Add to `known` what entry points of a group bring, by their names.
 
-    Raises ConfigurationError, one line with the reason, where its module fails or has no such name.
+    Parameters
+    ----------
+    kind : what an entry point may name, besides a function that is decorated
+    decorator : how such a function is decorated, with a place for the name
+
+    Raises ConfigurationError, one line with the reason, where a module fails, or names neither.
     """
-    try:
-        return entry.load()
-    except ConfigurationError:
-        raise
-    except Exception as problem:
-        said = " ".join(f"{type(problem).__name__}: {problem}".split())
-        raise ConfigurationError(
-            f"entry point {entry.name}: {entry.value} cannot be imported ({said}); mend or "
-            "uninstall the package"
-        ) from None
+    for entry in entry_points(group=group):
+        if entry.name in known:
+            continue
+        what = f"entry point {entry.name}: {entry.value}"
+        found = imported(entry.load, what, "mend or uninstall the package")
+        if isinstance(found, kind):
+            known[entry.name] = found
+        elif entry.name not in known:  # what is decorated has registered itself when loaded
+            raise ConfigurationError(
+                f"{what} is no {kind.__name__}, nor a function decorated by "
+                f"{decorator.format(entry.name)}"
+            )

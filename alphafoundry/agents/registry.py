@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict
 
 from alphafoundry.agents.health import AgentState
-from alphafoundry.agents.packages import loaded
+from alphafoundry.agents.packages import add_installed
 from alphafoundry.agents.schedule_file import Priority
 from alphafoundry.agents.snapshot import DeskMode
 from alphafoundry.configuration import NumbersOnly
@@ -156,14 +155,5 @@ def agent(
 
 def registered_agents() -> Mapping[str, Agent]:
     """Return every agent that was registered so far, and those of installed packages, by name."""
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name not in _KNOWN:
-            found = loaded(entry)
-            if isinstance(found, Agent):
-                _KNOWN[entry.name] = found
-            elif entry.name not in _KNOWN:  # what is decorated has registered itself when loaded
-                raise ConfigurationError(
-                    f"entry point {entry.name}: {entry.value} is no Agent, nor a function "
-                    f"decorated by @agent({entry.name!r})"
-                )
+    add_installed(_KNOWN, ENTRY_POINTS, Agent, "@agent({!r})")
     return _KNOWN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from alphafoundry.coordinator.outputs import Shape, output_keys
 from alphafoundry.coordinator.strategies import StrategyUse, source_digest
 from alphafoundry.coordinator.workflow import Phase, Workflow
 from alphafoundry.errors import ConfigurationError
+from alphafoundry.importing import imported_by_name
 from alphafoundry.runs import Table
 
 Outputs = TypeVar("Outputs")
@@ -247,17 +247,7 @@ def type_of(phase: Phase) -> PhaseType:
 
 
 def _imported(reference: str) -> PhaseType:
-    module_name, _, attribute = reference.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except ConfigurationError:
-        raise
-    except Exception as problem:
-        said = " ".join(f"{type(problem).__name__}: {problem}".split())
-        raise ConfigurationError(
-            f"phase type {reference!r} cannot be imported ({said}); write module:function of a "
-            "module that Python finds"
-        ) from None
+    found = imported_by_name(reference, "phase type")
     for kind in _TYPES.values():
         if kind.run is found:
             return kind

@@ -20,6 +20,7 @@ from alphafoundry.backtest import (
 from alphafoundry.backtest.execution import Fill
 from alphafoundry.coordinator.parameter_space import ParameterSpec
 from alphafoundry.errors import BacktestError, UnknownStrategy
+from alphafoundry.importing import imported_by_name
 
 SEED_PARAMETER = "seed"
 """A strategy's parameter of this name gets the trial's own seed, unless the document sets it."""
@@ -128,22 +129,15 @@ class StrategyUse:
 
 
 def _imported(reference: str) -> Strategy:
-    module_name, _, attribute = reference.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except Exception as problem:
-        said = " ".join(f"{type(problem).__name__}: {problem}".split())
-        raise UnknownStrategy(
-            f"strategy {reference!r} cannot be imported ({said}); write module:attribute of a "
-            "module that Python finds"
-        ) from None
+    found = imported_by_name(reference, "strategy", refused=UnknownStrategy)
     if not isinstance(found, Strategy):
         raise BacktestError(
             f"strategy {reference!r} is a {type(found).__name__}, not a Strategy of "
             "alphafoundry.backtest"
         )
     # Two modules may use one name, and stored signals must not outlive the code that made them.
-    return replace(found, identity=f"{reference} {source_digest(module_name)} {found.identity}")
+    source = source_digest(reference.partition(":")[0])
+    return replace(found, identity=f"{reference} {source} {found.identity}")
 
 
 @cache

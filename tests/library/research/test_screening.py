@@ -89,14 +89,21 @@ async def test_so_many_ideas_are_screened_and_none_of_them_sees_a_sealed_day(
     assert await screened(other, tmp_path / "b", 48) == found
 
 
+@pytest.mark.parametrize(
+    ("first_look", "told", "share_of_days"),
+    [
+        ({"first": 0.4}, "stopped early: judged on the days up to", 0.4),
+        ({"names": 15}, "stopped early: judged on 15 of the 30 names", 1.0),
+    ],
+)
 async def test_those_stopped_early_are_marked_and_count_and_are_never_chosen(
-    tmp_path: Path,
+    tmp_path: Path, first_look: dict[str, float], told: str, share_of_days: float
 ) -> None:
     market = make_market(3, reversal=0.05)
     settings = load_settings(
         environment={},
         home=tmp_path / "early",
-        screen={"ideas": 32, "batch": 16, "first": 0.4, "keep": 0.5},
+        screen={"ideas": 32, "batch": 16, "keep": 0.5, **first_look},
         mining={"share": 0.0},
     )
     async with research_run(settings, flow="screen", lanes=1, panel=market) as run:
@@ -111,8 +118,8 @@ async def test_those_stopped_early_are_marked_and_count_and_are_never_chosen(
     stopped = [row for row in rows if row.reason and row.days]
     longest = max(row.days or 0 for row in rows)
     assert counted.ideas == 32 and counted.stopped == len(stopped) >= 10
-    assert all((row.days or 0) <= 0.4 * 1.1 * longest for row in stopped)
-    assert all("stopped early" in row.reason for row in stopped)
+    assert all((row.days or 0) <= share_of_days * 1.1 * longest for row in stopped)
+    assert all(told in row.reason for row in stopped)
     assert heard and all(not row.reason for row in heard)
     assert {row.canonical for row in heard} == {
         row.canonical
@@ -121,36 +128,6 @@ async def test_those_stopped_early_are_marked_and_count_and_are_never_chosen(
     }
     assert kept and chosen <= kept and not kept & {row.canonical for row in stopped}
     assert trials >= 32 - counted.without - 2
-    whole = await screened(market, tmp_path / "whole", 32, mining={"share": 0.0})
-    for row in rows:
-        if not row.reason:
-            assert f"{row.canonical} {row.sharpe}" in whole
-
-
-async def test_those_that_some_names_speak_against_count_and_are_never_chosen(
-    tmp_path: Path,
-) -> None:
-    market = make_market(3, reversal=0.05)
-    settings = load_settings(
-        environment={},
-        home=tmp_path / "early",
-        screen={"ideas": 32, "batch": 16, "names": 15, "keep": 0.5},
-        mining={"share": 0.0},
-    )
-    async with research_run(settings, flow="screen", lanes=1, panel=market) as run:
-        async with generator_of(run) as source:
-            screening = await screen_all(run, source, _propose)
-        rows = read_screened(run.store, run.service)
-        counted = count_screened(run.store, run.run_id)
-        trials = count_trials(run.store, run.service, run.market_id)
-        chosen = {row.canonical for row in screening.best(32)}
-        heard = witnesses_of_screening(run.store, run.service, but_of="miner", most=32)
-    stopped = [row for row in rows if row.reason and row.days]
-    assert counted.ideas == 32 and counted.stopped == len(stopped) >= 10
-    assert all("15 of the 30 names" in row.reason for row in stopped)
-    assert trials >= 32 - counted.without - 2
-    assert heard and all(not row.reason for row in heard)
-    assert chosen and not chosen & {row.canonical for row in stopped}
     whole = await screened(market, tmp_path / "whole", 32, mining={"share": 0.0})
     for row in rows:
         if not row.reason:
