@@ -176,11 +176,10 @@ def _in_the_way(ticks: Sequence[AgentTickRow]) -> Iterator[str]:
 def _one_tick(store: Store, found: AgentDeskRow, agent: str, moment: str) -> Iterator[str]:
     try:
         due_at = datetime.fromisoformat(moment)
-    except ValueError:
+        due_at = due_at.replace(tzinfo=UTC) if due_at.tzinfo is None else due_at.astimezone(UTC)
+        due = (due_at, due_at + timedelta(minutes=1))
+    except (ValueError, OverflowError):  # such as the year 1 in a zone to the east
         raise WrongText(f"{moment!r} is no time; write it as 2024-01-05T15:40") from None
-    if due_at.tzinfo is None:
-        due_at = due_at.replace(tzinfo=UTC)
-    due = (due_at, due_at + timedelta(minutes=1))
     near = read_ticks(store, found.name, agent=agent, due=due)
     if not near:
         raise NotInStore(
