@@ -339,17 +339,15 @@ def _columns(records: Sequence[Record], worker: str | None = None) -> dict[str, 
     wall = None if worker is None else utc_now()
     return {
         "agent": [one.agent for one in records],
-        "due_at": [utc(one.due_at) for one in records],
+        "due_at": [one.due_at for one in records],
         "position": [one.position for one in records],
         "outcome": [one.outcome or "running" for one in records],
         "reason": [one.reason for one in records],
-        "claimed_at": [utc(one.claimed_at) for one in records],
-        "ended_at": [None if one.ended_at is None else utc(one.ended_at) for one in records],
+        "claimed_at": [one.claimed_at for one in records],
+        "ended_at": [one.ended_at for one in records],
         "attempts": [one.attempts for one in records],
         "only_safe": [one.only_safe for one in records],
-        "lease_until": [
-            None if one.lease_until is None else utc(one.lease_until) for one in records
-        ],
+        "lease_until": [one.lease_until for one in records],
         "wall_claimed": [wall] * len(records),
         "wall_ended": [wall if one.outcome else None for one in records],
         "worker": [worker] * len(records),

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -51,6 +52,9 @@ UNANSWERED = 60
 PostgreSQL gives it up."""
 
 _LONGEST_LIST = 500
+
+_WRITTEN_ALIKE = frozenset((str, bool, datetime, date, type(None)))
+"""Kinds of values of which equal ones are written alike; 0.0 and -0.0 are not, nor 1 and True."""
 
 _MIGRATION_LOCK = 4_701_120_251
 """Key of PostgreSQL's advisory lock around migrations."""
@@ -359,7 +363,12 @@ def _column(values: list[Any], keep: Callable[[Any], Any] | None) -> list[Any]:
         whole = "".join(filter(None, values))
         if whole.isascii() and "\0" not in whole:
             return values
-    return [keep(value) for value in values]
+    if _WRITTEN_ALIKE.issuperset(map(type, values)):
+        # Thousands of rows have the same few.
+        written = {value: keep(value) for value in set(values)}
+        return [written[value] for value in values]
+    nothing = keep(None) if None in values else None
+    return [nothing if value is None else keep(value) for value in values]
 
 
 def insert_once(
