@@ -53,6 +53,9 @@ PostgreSQL gives it up."""
 
 _LONGEST_LIST = 500
 
+_KEPT = "kept"
+"""Name of what a session of `Store.together` keeps."""
+
 _WRITTEN_ALIKE = frozenset((str, bool, datetime, date, type(None)))
 """Kinds of values of which equal ones are written alike; 0.0 and -0.0 are not, nor 1 and True."""
 
@@ -111,8 +114,13 @@ class Store:
         On SQLite the block is the only writer from its start (BEGIN IMMEDIATE).
         """
         if (together := self._together()) is not None:
-            with self._part_of(together), together.begin_nested():
-                yield together
+            with self._part_of(together):
+                try:
+                    with together.begin_nested():
+                        yield together
+                except BaseException:
+                    together.info[_KEPT].clear()
+                    raise
             return
         with (
             _errors_in_one_line(self._address),
@@ -135,6 +143,7 @@ class Store:
             session.begin(),
         ):
             self._here.session, self._here.depth = session, 0
+            session.info[_KEPT] = {}
             try:
                 yield
             finally:
@@ -203,6 +212,16 @@ def check_database(url: str, *, home: Path) -> str:
         finally:
             engine.dispose()
     return address.label
+
+
+def kept_of(session: Session) -> dict[Any, Any] | None:
+    """Return what a block of `Store.together` keeps of what was read in it; None outside of one.
+
+    Whoever writes what is kept there changes it too. It is empty again after a `write` that was
+    undone.
+    """
+    kept: dict[Any, Any] | None = session.info.get(_KEPT)
+    return kept
 
 
 def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
