@@ -113,11 +113,13 @@ class TickBook:
 
     def add(self, record: Record) -> None:
         """Take a new record, ended or under way."""
+        agent, due_at = record.agent, record.due_at
         record.position = self.positions
         self.positions += 1
-        self.seen_until[record.agent] = max(self.seen_until[record.agent], record.due_at)
+        if due_at > self.seen_until[agent]:
+            self.seen_until[agent] = due_at
         if record.outcome is None:
-            self.running[record.agent, record.due_at] = record
+            self.running[agent, due_at] = record
         else:
             self._keep(record)
 
@@ -128,11 +130,28 @@ class TickBook:
         self._keep(record)
         return True
 
-    def fold(self, agent: str, outcome: Outcome, moment: int, **given: Any) -> bool:
+    def fold(
+        self,
+        agent: str,
+        outcome: Outcome,
+        moment: int,
+        *,
+        error_threshold: int | None = None,
+        eligible: bool = True,
+        too_long: bool = False,
+        took: float | None = None,
+    ) -> bool:
         """Take an ended tick into the agent's state, see `AgentState.fold`."""
         state = self.states[agent]
         steady = state.is_steady
-        tripped = state.fold(outcome, moment, **given)
+        tripped = state.fold(
+            outcome,
+            moment,
+            error_threshold=error_threshold,
+            eligible=eligible,
+            too_long=too_long,
+            took=took,
+        )
         if not steady or not state.is_steady:
             self.version += 1
         return tripped
