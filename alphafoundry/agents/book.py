@@ -116,8 +116,7 @@ class TickBook:
         agent, due_at = record.agent, record.due_at
         record.position = self.positions
         self.positions += 1
-        if due_at > self.seen_until[agent]:
-            self.seen_until[agent] = due_at
+        self.seen_until[agent] = max(self.seen_until[agent], due_at)
         if record.outcome is None:
             self.running[agent, due_at] = record
         else:
