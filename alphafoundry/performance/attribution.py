@@ -137,10 +137,11 @@ def apportion(total: int, weights: Mapping[str, int]) -> dict[str, int]:
     if base == 0:
         raise PerformanceError(f"{total} cannot be split by weights that add to 0")
     sign = 1 if base > 0 else -1
-    base, total_signed = abs(base), sign * total
-    found, rests, left = {}, [], total
+    found: dict[str, int] = {}
+    rests: list[tuple[int, str]] = []
+    left = total
     for name, weight in weights.items():
-        found[name], rest = divmod(total_signed * weight, base)
+        found[name], rest = divmod(sign * total * weight, abs(base))
         left -= found[name]
         rests.append((-rest, name))
     if left:

@@ -281,7 +281,7 @@ def _session(
     before = {name: amount_of(n, marks_before.get(name, 0)) for name, n in held.items()}
     after = {name: amount_of(n, marks_after.get(name, 0)) for name, n in ended.items() if n}
     today = market.get(day)
-    close, official = dict(marks_after), {}
+    close, official = dict(marks_after), dict[str, int]()
     if today is not None:
         official = {name: price_units(bar.close) for name, bar in today.bars.items()}
         close |= official

@@ -37,7 +37,7 @@ def _sqlite_time(value: datetime | int | None) -> str | None:
     if type(value) is int:
         minute, second = divmod(value, 60)
         return _minute_text(minute) + _SECONDS[second]
-    return _sqlite_moment(value)  # type: ignore[arg-type]
+    return _sqlite_moment(value)
 
 
 @lru_cache(maxsize=4096)
