@@ -113,11 +113,12 @@ class TickBook:
 
     def add(self, record: Record) -> None:
         """Take a new record, ended or under way."""
+        agent, due_at = record.agent, record.due_at
         record.position = self.positions
         self.positions += 1
-        self.seen_until[record.agent] = max(self.seen_until[record.agent], record.due_at)
+        self.seen_until[agent] = max(self.seen_until[agent], due_at)
         if record.outcome is None:
-            self.running[record.agent, record.due_at] = record
+            self.running[agent, due_at] = record
         else:
             self._keep(record)
 
@@ -128,11 +129,28 @@ class TickBook:
         self._keep(record)
         return True
 
-    def fold(self, agent: str, outcome: Outcome, moment: int, **given: Any) -> bool:
+    def fold(
+        self,
+        agent: str,
+        outcome: Outcome,
+        moment: int,
+        *,
+        error_threshold: int | None = None,
+        eligible: bool = True,
+        too_long: bool = False,
+        took: float | None = None,
+    ) -> bool:
         """Take an ended tick into the agent's state, see `AgentState.fold`."""
         state = self.states[agent]
         steady = state.is_steady
-        tripped = state.fold(outcome, moment, **given)
+        tripped = state.fold(
+            outcome,
+            moment,
+            error_threshold=error_threshold,
+            eligible=eligible,
+            too_long=too_long,
+            took=took,
+        )
         if not steady or not state.is_steady:
             self.version += 1
         return tripped
@@ -339,17 +357,15 @@ def _columns(records: Sequence[Record], worker: str | None = None) -> dict[str, 
     wall = None if worker is None else utc_now()
     return {
         "agent": [one.agent for one in records],
-        "due_at": [utc(one.due_at) for one in records],
+        "due_at": [one.due_at for one in records],
         "position": [one.position for one in records],
         "outcome": [one.outcome or "running" for one in records],
         "reason": [one.reason for one in records],
-        "claimed_at": [utc(one.claimed_at) for one in records],
-        "ended_at": [None if one.ended_at is None else utc(one.ended_at) for one in records],
+        "claimed_at": [one.claimed_at for one in records],
+        "ended_at": [one.ended_at for one in records],
         "attempts": [one.attempts for one in records],
         "only_safe": [one.only_safe for one in records],
-        "lease_until": [
-            None if one.lease_until is None else utc(one.lease_until) for one in records
-        ],
+        "lease_until": [one.lease_until for one in records],
         "wall_claimed": [wall] * len(records),
         "wall_ended": [wall if one.outcome else None for one in records],
         "worker": [worker] * len(records),

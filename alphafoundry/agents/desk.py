@@ -157,6 +157,7 @@ class Desk:
         now: int,
         *,
         due_at: int | None = None,
+        known_due: bool = False,
         forced: bool = False,
         facts: Facts | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -166,6 +167,7 @@ class Desk:
         Parameters
         ----------
         due_at : the due time; None is the last one up to now, or now itself where `forced`
+        known_due : whether `due_at` is of `all_due`, and need not be looked up
         forced : asked for by a person: conditions are skipped, limits are not
         facts : what the gate sees; None asks the floor
         parameters : over those of the schedule, for this run
@@ -173,7 +175,7 @@ class Desk:
         task = self.schedule.tasks[agent]
         if due_at is None:
             due_at = now if forced else last_due(task, self.hours, now)
-        if due_at is None or (not forced and not is_due(task, self.hours, due_at)):
+        if due_at is None or not (known_due or forced or is_due(task, self.hours, due_at)):
             return Step("not due")
         with self.book.transaction() as book:
             if book.running:
@@ -187,7 +189,7 @@ class Desk:
             else:
                 decision = self._decide(book, task, due_at, now, seen, forced=forced)
             record = Record(agent, due_at, 0, None, decision.reason, now)
-            if decision.verdict == "run":
+            if decision.verdict == "run" and book.running:
                 under_way = [one for one in book.running.values() if one.agent == agent]
                 if len(under_way) >= task.instances:
                     since = utc(min(one.claimed_at for one in under_way))
@@ -196,7 +198,9 @@ class Desk:
                 elif not self._has_place(book, task):
                     return Step("no place")
             own = book.states[agent]
-            own.begins(now, 0 if forced else now - due_at)
+            late = 0 if forced else now - due_at
+            if late or own.late:
+                own.begins(now, late)
             if self._keep_facts:
                 stretched = {"stretch": own.stretch} if own.stretch > 1 else {}
                 record.seen = _plain(seen) | {"mode": book.mode} | stretched

@@ -209,6 +209,7 @@ class DeskAccount:
         """
         self._side.check_session(session)
         limits = self._limits()
+        version, market = self._panel.fingerprint, self._panel.market_id
         requests = [
             OrderRequest(
                 one.symbol,
@@ -218,8 +219,8 @@ class DeskAccount:
                 reduce_only=one.reduces,
                 reference_price=_reference(one),
                 data_until=data_until,
-                data_version=self._panel.fingerprint,
-                market_id=self._panel.market_id,
+                data_version=version,
+                market_id=market,
                 facts={
                     "parts": dict(one.parts),
                     "held": one.held,

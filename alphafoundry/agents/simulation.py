@@ -6,6 +6,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from alphafoundry.agents.account import Account
 from alphafoundry.agents.book import StoredBook, fresh_book
@@ -328,6 +329,7 @@ class DeskSimulation:
         self.floor.began_with = account.equity()
         self._cpu = 0.0
         self._preparing = 0.0
+        self._threads: tuple[int, ThreadpoolController] | None = None
         if checkpoint is not None:
             self._restore(checkpoint)
 
@@ -350,7 +352,7 @@ class DeskSimulation:
         """
         began = time.process_time()
         # Matrices of this size are slower on many threads, whose waiting takes the other cores.
-        with threadpool_limits(1), _seldom_collected(), self._store.together():
+        with self._one_thread(), _seldom_collected(), self._store.together():
             quiet = self.simulator.run_session(session)
             if session is self.sessions[-1]:
                 self.simulator.finish()
@@ -497,6 +499,15 @@ class DeskSimulation:
         close_books(self.desk, self.floor, self.simulator.now)
         save_desk_report(self._store, self.name, report.to_json())
         return report
+
+    def _one_thread(self) -> contextlib.AbstractContextManager[Any]:
+        """Hold the libraries that are loaded to one thread each."""
+        # Finding them takes milliseconds, and none comes but with a module.
+        modules = len(sys.modules)
+        if self._threads is None or self._threads[0] != modules:
+            self._threads = modules, ThreadpoolController()
+        found: contextlib.AbstractContextManager[Any] = self._threads[1].limit(limits=1)
+        return found
 
     def _write(self, *, quiet: bool) -> None:
         book, samples = self.desk.book, self.floor.samples

@@ -134,7 +134,7 @@ class Simulator:
             self._begin(event.agent, event.due_at, event.moment)
 
     def _begin(self, agent: str, due_at: int, now: int) -> None:
-        step = self.desk.begin(agent, now, due_at=due_at)
+        step = self.desk.begin(agent, now, due_at=due_at, known_due=True)
         if step.status == "running":
             self._attempt(step, now)
         elif step.status == "no place":

@@ -137,11 +137,15 @@ def apportion(total: int, weights: Mapping[str, int]) -> dict[str, int]:
     if base == 0:
         raise PerformanceError(f"{total} cannot be split by weights that add to 0")
     sign = 1 if base > 0 else -1
-    shares = {name: divmod(sign * total * weight, abs(base)) for name, weight in weights.items()}
-    found = {name: whole for name, (whole, _) in shares.items()}
-    left = total - sum(found.values())
+    found: dict[str, int] = {}
+    rests: list[tuple[int, str]] = []
+    left = total
+    for name, weight in weights.items():
+        found[name], rest = divmod(sign * total * weight, abs(base))
+        left -= found[name]
+        rests.append((-rest, name))
     if left:
-        for name in sorted(shares, key=lambda one: (-shares[one][1], one))[:left]:
+        for _, name in sorted(rests)[:left]:
             found[name] += 1
     return found
 

@@ -150,6 +150,17 @@ class _Orders:
         self._transaction = transaction
         self._desk_id = desk_id
         self._known: dict[int, _Order] = {}
+        self._reasons: dict[int, dict[str, int]] = {}
+
+    def reasons(self, order: _Order) -> Mapping[str, int]:
+        """Return for what reasons its name is held after an order that has parts."""
+        found = self._reasons.get(order.id)
+        if found is None:
+            sign = 1 if order.side == "buy" else -1
+            found = self._reasons[order.id] = reasons(
+                order.facts["parts"], signed=sign * order.quantity, filled=sign * order.filled
+            )
+        return found
 
     def with_ids(self, ids: Iterable[int]) -> dict[int, _Order]:
         """Return number to order."""
@@ -270,9 +281,10 @@ def _session(
     before = {name: amount_of(n, marks_before.get(name, 0)) for name, n in held.items()}
     after = {name: amount_of(n, marks_after.get(name, 0)) for name, n in ended.items() if n}
     today = market.get(day)
-    close = dict(marks_after)
+    close, official = dict(marks_after), dict[str, int]()
     if today is not None:
-        close |= {name: price_units(bar.close) for name, bar in today.bars.items()}
+        official = {name: price_units(bar.close) for name, bar in today.bars.items()}
+        close |= official
         # A position is valued at its mark; what was traded in it is held against the same price.
         close |= {name: marks_after[name] for name in after if name in marks_after}
     splits = _split_days(transaction, desk_id)
@@ -309,7 +321,7 @@ def _session(
         dividends=dividends,
         movements=movements,
         costs=costs,
-        revised=_revisions(held, day, marks_before, marks_after, market),
+        revised=_revisions(held, day, marks_before, marks_after, official, market),
         transfers=transfers,
     )
     return SessionFacts(books, cash + sum(after.values()), after, traded, entries_to)
@@ -401,9 +413,7 @@ def _reasons(
         if order is None or "parts" not in order.facts:
             found[name] = {FOREIGN: held[name]}
             continue
-        sign = 1 if order.side == "buy" else -1
-        parts = order.facts["parts"]
-        why = reasons(parts, signed=sign * order.quantity, filled=sign * order.filled)
+        why = orders.reasons(order)
         since = any(order.session < one for one in splits.get(name, ()))
         # A position that is on the same side as its reasons, and smaller than they add to.
         whole = sum(why.values())
@@ -425,6 +435,7 @@ def _revisions(
     day: date,
     marks_before: Mapping[str, int],
     marks_after: Mapping[str, int],
+    official: Mapping[str, int],
     market: Mapping[date, MarketDay],
 ) -> dict[str, int]:
     """Return what today's bars say that a share earned beyond what was known, where they do."""
@@ -436,16 +447,16 @@ def _revisions(
     ratios = {one.symbol: Fraction(one.new, one.old) for one in today.splits}
     found = {}
     for name in held:
-        bars = yesterday.bars.get(name), today.bars.get(name)
-        if bars[0] is None or bars[1] is None:
+        bar = yesterday.bars.get(name)
+        if bar is None or name not in official:
             continue
         if name not in marks_before or name not in marks_after:
             continue
-        revision = per_share_revision(
-            (marks_before[name], marks_after[name]),
-            (price_units(bars[0].close), price_units(bars[1].close)),
-            ratios.get(name, Fraction(1)),
-        )
+        known = marks_before[name], marks_after[name]
+        told = price_units(bar.close), official[name]
+        if known == told:
+            continue
+        revision = per_share_revision(known, told, ratios.get(name, Fraction(1)))
         if revision:
             found[name] = revision
     return found

@@ -27,13 +27,27 @@ def _in_utc(value: datetime) -> datetime:
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 _SECONDS = tuple(f"{second:02}.000000" for second in range(60))
 _MINUTES = tuple(f"{hour:02}:{minute:02}:" for hour in range(24) for minute in range(60))
 
 
-@lru_cache(maxsize=8192)
-def _sqlite_time(value: datetime | None) -> str | None:
+def _sqlite_time(value: datetime | int | None) -> str | None:
     """Return what SQLAlchemy writes for a time in a SQLite database."""
+    if type(value) is int:
+        minute, second = divmod(value, 60)
+        return _minute_text(minute) + _SECONDS[second]
+    return _sqlite_moment(value)
+
+
+@lru_cache(maxsize=4096)
+def _minute_text(minute: int) -> str:
+    days, minute = divmod(minute, 1440)
+    return f"{_day_text(_FIRST_DAY + days)} {_MINUTES[minute]}"
+
+
+@lru_cache(maxsize=8192)
+def _sqlite_moment(value: datetime | None) -> str | None:
     # Kept, as the ticks of a session that are due together have the same times.
     if value is None:
         return None
@@ -64,15 +78,18 @@ def plain_text(value: str | None) -> str | None:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime, kept and given back in UTC; SQLite alone would drop the zone."""
+    """An aware datetime, kept and given back in UTC; SQLite alone would drop the zone.
+
+    What is written may also be given as whole seconds since 1970.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | int | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        value = _in_utc(value)
+        value = datetime.fromtimestamp(value, UTC) if isinstance(value, int) else _in_utc(value)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def bind_processor(self, dialect: Dialect) -> Any:

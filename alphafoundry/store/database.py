@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -51,6 +52,12 @@ UNANSWERED = 60
 PostgreSQL gives it up."""
 
 _LONGEST_LIST = 500
+
+_KEPT = "kept"
+"""Name of what a session of `Store.together` keeps."""
+
+_WRITTEN_ALIKE = frozenset((str, bool, datetime, date, type(None)))
+"""Kinds of values of which equal ones are written alike; 0.0 and -0.0 are not, nor 1 and True."""
 
 _MIGRATION_LOCK = 4_701_120_251
 """Key of PostgreSQL's advisory lock around migrations."""
@@ -107,8 +114,13 @@ class Store:
         On SQLite the block is the only writer from its start (BEGIN IMMEDIATE).
         """
         if (together := self._together()) is not None:
-            with self._part_of(together), together.begin_nested():
-                yield together
+            with self._part_of(together):
+                try:
+                    with together.begin_nested():
+                        yield together
+                except BaseException:
+                    together.info[_KEPT].clear()
+                    raise
             return
         with (
             _errors_in_one_line(self._address),
@@ -131,6 +143,7 @@ class Store:
             session.begin(),
         ):
             self._here.session, self._here.depth = session, 0
+            session.info[_KEPT] = {}
             try:
                 yield
             finally:
@@ -199,6 +212,16 @@ def check_database(url: str, *, home: Path) -> str:
         finally:
             engine.dispose()
     return address.label
+
+
+def kept_of(session: Session) -> dict[Any, Any] | None:
+    """Return what a block of `Store.together` keeps of what was read in it; None outside of one.
+
+    Whoever writes what is kept there changes it too. It is empty again after a `write` that was
+    undone.
+    """
+    kept: dict[Any, Any] | None = session.info.get(_KEPT)
+    return kept
 
 
 def insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
@@ -359,7 +382,12 @@ def _column(values: list[Any], keep: Callable[[Any], Any] | None) -> list[Any]:
         whole = "".join(filter(None, values))
         if whole.isascii() and "\0" not in whole:
             return values
-    return [keep(value) for value in values]
+    if _WRITTEN_ALIKE.issuperset(map(type, values)):
+        # Thousands of rows have the same few.
+        written = {value: keep(value) for value in set(values)}
+        return [written[value] for value in values]
+    nothing = keep(None) if None in values else None
+    return [nothing if value is None else keep(value) for value in values]
 
 
 def insert_once(

@@ -15,14 +15,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import Table, UpdateBase, and_, bindparam, case, func, or_, select
 from sqlalchemy.orm import Session as Transaction
 
 from alphafoundry.errors import TradingError, UnbalancedEntry
 from alphafoundry.store import Store
-from alphafoundry.store.database import add_rows, execute_many, in_chunks, insert_of, read_rows
+from alphafoundry.store.database import (
+    add_rows,
+    execute_many,
+    in_chunks,
+    insert_of,
+    kept_of,
+    read_rows,
+)
 from alphafoundry.store.desk_tables import (
     BalanceRow,
     FillRow,
@@ -248,6 +255,13 @@ def _add_to_balances(transaction: Transaction, desk_id: int, lines: Sequence[Lin
         for (account, symbol), (amount, quantity) in sorted(sums.items())
     ]
     execute_many(transaction, _adding(transaction.get_bind().dialect.name), values)
+    kept = kept_of(transaction)
+    known: _Balances | None = None if kept is None else kept.get((_Balances, desk_id))
+    if kept is not None and known is not None:
+        for (account, symbol), (amount, quantity) in sums.items():
+            if not known.add(account, symbol, amount, quantity):
+                del kept[_Balances, desk_id]
+                break
 
 
 @lru_cache
@@ -503,29 +517,62 @@ _BOOKS = (
     .where(
         _BALANCES.c.desk_id == bindparam("desk"),
         or_(
-            and_(_BALANCES.c.account == "position", _BALANCES.c.quantity != 0),
+            _BALANCES.c.account == "position",
             and_(_BALANCES.c.account.in_(("cash", *ACCRUALS)), _BALANCES.c.amount != 0),
         ),
     )
     .order_by(_BALANCES.c.symbol)
 )
-"""Cash, positions with their newest marks, and what is due: a desk asks for it all day."""
+"""Cash, every name that was ever held with its newest mark, and what is due."""
+
+
+class _Balances:
+    """What `_BOOKS` finds, kept while nobody else can write: a desk asks for it all day."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._cash, self._accrued = 0, 0
+        self._positions: dict[str, Holding] = {}
+        self._books: Books | None = None
+        for account, symbol, amount, quantity, mark in rows:
+            if account == "position":
+                self._positions[symbol] = Holding(symbol, quantity, amount, mark)
+            elif account == "cash":
+                self._cash += amount
+            else:
+                self._accrued += amount
+
+    def books(self) -> Books:
+        if self._books is None:
+            held = {name: one for name, one in self._positions.items() if one.quantity}
+            self._books = Books(cash=self._cash, holdings=held, accrued=self._accrued)
+        return self._books
+
+    def add(self, account: str, symbol: str, amount: int, quantity: int) -> bool:
+        """Take in what is booked; False where that cannot be, of a name that was never held."""
+        self._books = None
+        if account == "position":
+            before = self._positions.get(symbol)
+            if before is None:
+                return False
+            self._positions[symbol] = before._replace(
+                quantity=before.quantity + quantity, cost=before.cost + amount
+            )
+        elif account == "cash":
+            self._cash += amount
+        elif account in ACCRUALS:
+            self._accrued += amount
+        return True
 
 
 def read_books(transaction: Transaction, desk_id: int) -> Books:
     """Return what a desk has, at its newest marks."""
-    cash, accrued = 0, 0
-    holdings: dict[str, Holding] = {}
-    for account, symbol, amount, quantity, mark in read_rows(
-        transaction, _BOOKS, {"desk": desk_id}
-    ):
-        if account == "position":
-            holdings[symbol] = Holding(symbol, quantity, amount, mark)
-        elif account == "cash":
-            cash += amount
-        else:
-            accrued += amount
-    return Books(cash=cash, holdings=holdings, accrued=accrued)
+    kept = kept_of(transaction)
+    found: _Balances | None = None if kept is None else kept.get((_Balances, desk_id))
+    if found is None:
+        found = _Balances(read_rows(transaction, _BOOKS, {"desk": desk_id}))
+        if kept is not None:
+            kept[_Balances, desk_id] = found
+    return found.books()
 
 
 def books_of(store: Store, desk_id: int) -> Books:
@@ -614,6 +661,8 @@ def _accrual(value: int, rate: float, nights: int) -> int:
 def _put_marks(
     transaction: Transaction, desk_id: int, session: date, prices: Mapping[str, int]
 ) -> None:
+    if (kept := kept_of(transaction)) is not None:
+        kept.pop((_Balances, desk_id), None)
     execute_many(
         transaction,
         _marking(transaction.get_bind().dialect.name),

@@ -729,7 +729,7 @@ class PaperBroker:
         return str(uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=4))
 
     def _activity_id(self) -> str:
-        return f"{self.now.astimezone(EASTERN):%Y%m%d%H%M%S}000::{self._new_id()}"
+        return f"{_stamp(self.book.moment)}::{self._new_id()}"
 
     def changes(self) -> dict[str, Any]:
         """Return what `save` would save, as plain values; do not change them."""
@@ -802,6 +802,12 @@ def _number(request: dict[str, Any], name: str) -> Decimal | None:
 
 def _text(value: Decimal) -> str:
     return f"{value.normalize():f}"
+
+
+@lru_cache(maxsize=16)
+def _stamp(moment: str) -> str:
+    """Return what the id of an activity begins with: of hundreds at a close it is the same."""
+    return f"{datetime.fromisoformat(moment).astimezone(EASTERN):%Y%m%d%H%M%S}000"
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 from alphafoundry.store.column_types import UtcDateTime
 
@@ -21,3 +21,11 @@ def test_a_time_is_written_as_its_iso_form_and_read_back(moment: datetime) -> No
     assert written == plain.isoformat(" ", "microseconds")
     found = kind.result_processor(dialect, None)(written)
     assert found == moment and found.tzinfo is UTC
+
+
+@given(st.integers(-(10**9), 4 * 10**9))
+def test_whole_seconds_are_written_as_their_moment(seconds: int) -> None:
+    dialect, kind = sqlite.dialect(), UtcDateTime()
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    assert kind.bind_processor(dialect)(seconds) == kind.bind_processor(dialect)(moment)
+    assert kind.process_bind_param(seconds, postgresql.dialect()) == moment

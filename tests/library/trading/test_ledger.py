@@ -32,7 +32,16 @@ from alphafoundry.trading import (
     set_marks,
     shares,
 )
-from alphafoundry.trading.ledger import Line, fill_lines, post, read_waiting, reverse, settle_lines
+from alphafoundry.trading.ledger import (
+    Books,
+    Line,
+    fill_lines,
+    post,
+    read_books,
+    read_waiting,
+    reverse,
+    settle_lines,
+)
 from tests.library.trading.week import START
 from tests.property_tests import examples
 
@@ -251,3 +260,46 @@ def test_a_delisting_pays_its_price(store: Store) -> None:
     assert books.holdings == {}
     assert books.accrued == money("750")
     assert books.net_asset_value == money("100000") - money("250")
+
+
+@settings(
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["trade", "undone", "marks"]),
+            st.sampled_from("ABC"),
+            st.sampled_from([-2, -1, 1, 2]),
+        ),
+        max_size=12,
+    )
+)
+def test_books_read_together_are_those_of_one_transaction_after_the_other(
+    store: Store, steps: list[tuple[str, str, int]]
+) -> None:
+    def seen_after_each(desk: int) -> list[Books]:
+        seen = [books_of(store, desk)]
+        for number, (what, symbol, count) in enumerate(steps):
+            if what == "trade":
+                trade(store, desk, symbol, count, "10", f"fill {number}")
+            elif what == "marks":
+                set_marks(store, desk, date(2024, 3, 4), {symbol: price_units(f"{9 + count}")})
+            else:
+                with pytest.raises(ZeroDivisionError), store.write() as transaction:
+                    lines = fill_lines(symbol, "buy", shares(count), price_units("10"))
+                    at = START
+                    post(transaction, desk, kind="fill", reference="x", at=at, lines=lines)
+                    read_books(transaction, desk)
+                    _ = 1 / 0
+            seen.append(books_of(store, desk))
+        return seen
+
+    apart = seen_after_each(new_desk(store))
+    desk = new_desk(store)
+    with store.together():
+        together = seen_after_each(desk)
+    assert together == apart
+    assert [list(one.holdings) for one in together] == [list(one.holdings) for one in apart]
