@@ -62,7 +62,7 @@ def test_two_workers_never_run_one_tick_twice(tmp_path, store):
             schedule, HOURS, NOON, {"work": work}, book=stored_book(store, schedule, NOON)
         )
         for moment in due:
-            at_once.wait(300)  # their clocks are one: a lease does not run out while the other works
+            at_once.wait(300)  # one clock for both: no lease ends while the other works
             desk.step("work", GivenClock(moment), due_at=moment)
 
     at_once = threading.Barrier(2)
