@@ -7,7 +7,8 @@ import grimp
 from alphafoundry.coordinator.identity import SOURCES
 
 WITHOUT_EFFECT_ON_NUMBERS = {
-    *("clock", "configuration", "errors", "file_lock", "runs", "settings", "store"),
+    *("clock", "configuration", "errors", "file_lock", "importing", "runs", "settings"),
+    "store",
     *("retry_after", "sqlite_copy", "whole_file", "yaml_document"),
     *("evidence", "market"),  # bars, mirrored ones too, are known by their content
 }
