@@ -79,6 +79,8 @@ def test_its_source_is_part_of_its_checkpoint(tmp_path: Path, module: Callable[.
     program = """
         import sys
         sys.path.insert(0, sys.argv[2])
+        # What is compiled of a file of this size and second would be taken for its next version.
+        sys.dont_write_bytecode = True
         from alphafoundry.coordinator import run_workflow
         report = run_workflow({
             "data": {"market": "prices.csv"},
