@@ -12,10 +12,18 @@ import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from alphafoundry.errors import ConfigurationError
@@ -65,17 +73,38 @@ def load_yaml(
         raise ConfigurationError(layers.describe(error)) from None
 
 
+def number_only(value: object) -> object:
+    """Return what is given for a number; true and false are none, though Python has it so.
+
+    Raises ValueError, as validators of pydantic do.
+    """
+    if isinstance(value, bool):
+        raise ValueError("is not a number")
+    return value
+
+
 class NumbersOnly(BaseModel):
-    """Base of a form in which true and false are no numbers, as Python has it that they are."""
+    """Base of a form in which true and false are no numbers, nor items of a list of numbers."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_true_or_false(cls, given: object, info: ValidationInfo) -> object:
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        kinds = set(get_args(annotation)) or {annotation}
-        if isinstance(given, bool) and kinds <= {int, float, type(None)}:
-            raise ValueError("is not a number")
+        annotation: Any = cls.model_fields[info.field_name or ""].annotation
+        if _kinds(annotation) <= {int, float, type(None)}:
+            for one in given if isinstance(given, list | tuple) else (given,):
+                number_only(one)
         return given
+
+
+@cache
+def _kinds(annotation: Any) -> frozenset[Any]:
+    """Return what a value or an item of a list may be; what has a validator is its own kind."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated and not any(isinstance(one, BeforeValidator) for one in inner):
+        return _kinds(inner[0])
+    if origin in (Union, types.UnionType, list, tuple):
+        return frozenset().union(*(_kinds(one) for one in inner if one is not ...))
+    return frozenset((annotation,))
 
 
 def read_part(

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from alphafoundry.configuration import load_yaml
+from alphafoundry.configuration import load_yaml, number_only
 from alphafoundry.simulation.settings import SimulationSettings
 
 SETTINGS_FILE = Path("config/foundry.yaml")
@@ -47,12 +47,6 @@ READ_ELSEWHERE = (
     "FOUNDRY_TEST_DATA",
 )
 """FOUNDRY_* variables that are no settings: credentials, addresses, marks, data of tests."""
-
-
-def _not_true_or_false(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("is not a number")
-    return value
 
 
 def _without_login(address: str) -> str:
@@ -82,8 +76,8 @@ def _not_empty(value: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=1_000_000)]
-Number = Annotated[float, BeforeValidator(_not_true_or_false), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(number_only), Field(ge=1, le=1_000_000)]
+Number = Annotated[float, BeforeValidator(number_only), Field(allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
@@ -193,7 +187,7 @@ class HopefulSettings(_Settings):
         return tuple(texts)
 
 
-Share = Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)]
+Share = Annotated[float, BeforeValidator(number_only), Field(ge=0, le=1)]
 
 
 class IdeasSettings(_Settings):
@@ -227,7 +221,7 @@ class ScreenSettings(_Settings):
 
     ideas: Annotated[
         int,
-        BeforeValidator(_not_true_or_false),
+        BeforeValidator(number_only),
         Flag("N", name="prescreen"),
         Field(
             ge=0,
@@ -236,10 +230,10 @@ class ScreenSettings(_Settings):
             "best; each counts as a trial, 0 screens none",
         ),
     ] = 0
-    batch: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5_000)] = 250
-    first: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0.1, le=1)] = 1.0
-    names: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 0
-    keep: Annotated[float, BeforeValidator(_not_true_or_false), Field(gt=0, le=1)] = 0.5
+    batch: Annotated[int, BeforeValidator(number_only), Field(ge=1, le=5_000)] = 250
+    first: Annotated[float, BeforeValidator(number_only), Field(ge=0.1, le=1)] = 1.0
+    names: Annotated[int, BeforeValidator(number_only), Field(ge=0)] = 0
+    keep: Annotated[float, BeforeValidator(number_only), Field(gt=0, le=1)] = 0.5
     scheduler_address: Annotated[str, Field(min_length=1)] | None = None
 
 
@@ -253,8 +247,8 @@ class MiningSettings(_Settings):
     """
 
     share: Share = 0.45
-    parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=40)] = 32
-    most_parts: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=1, le=5)] = 3
+    parts: Annotated[int, BeforeValidator(number_only), Field(ge=1, le=40)] = 32
+    most_parts: Annotated[int, BeforeValidator(number_only), Field(ge=1, le=5)] = 3
     variations: Share = 0.25
 
 
@@ -268,8 +262,8 @@ class SubmissionSettings(_Settings):
         were submitted (`score.after - score.before`)
     """
 
-    daily_limit: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 4
-    max_correlation: Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=1)] = 0.7
+    daily_limit: Annotated[int, BeforeValidator(number_only), Field(ge=0)] = 4
+    max_correlation: Annotated[float, BeforeValidator(number_only), Field(ge=0, le=1)] = 0.7
     least_verdict: Literal["found", "unproven", "not confirmed"] = "unproven"
     rank_by: Literal["verdict", "gain"] = "verdict"
 
@@ -292,8 +286,8 @@ class HoldoutSettings(_Settings):
             "that finalists are judged on; 0 keeps none apart",
         ),
     ] = 0.3
-    least_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=60)] = 252
-    embargo_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=252)] = 5
+    least_days: Annotated[int, BeforeValidator(number_only), Field(ge=60)] = 252
+    embargo_days: Annotated[int, BeforeValidator(number_only), Field(ge=0, le=252)] = 5
 
 
 class FieldSettings(_Settings):
@@ -306,10 +300,10 @@ class FieldSettings(_Settings):
 
     datasets: tuple[Text, ...] = ()
     coverage: Share = 0.0
-    user_count: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 0
+    user_count: Annotated[int, BeforeValidator(number_only), Field(ge=0)] = 0
 
 
-Basis = Annotated[float, BeforeValidator(_not_true_or_false), Field(ge=0, le=10_000)]
+Basis = Annotated[float, BeforeValidator(number_only), Field(ge=0, le=10_000)]
 
 
 class CostSettings(_Settings):
@@ -490,9 +484,9 @@ class AlgorithmsSettings(_Settings):
         Flag("on|off"),
         Field(description="keep answers on disk and use them again, for development"),
     ] = False
-    race_days: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=20)] = 756
-    candidates: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0)] = 3
-    repairs: Annotated[int, BeforeValidator(_not_true_or_false), Field(ge=0, le=2)] = 2
+    race_days: Annotated[int, BeforeValidator(number_only), Field(ge=20)] = 756
+    candidates: Annotated[int, BeforeValidator(number_only), Field(ge=0)] = 3
+    repairs: Annotated[int, BeforeValidator(number_only), Field(ge=0, le=2)] = 2
     blind: Annotated[
         bool,
         Flag("on|off"),
@@ -597,7 +591,7 @@ class FoundrySettings(_Settings):
     ] = 6.0
     seed: Annotated[
         int,
-        BeforeValidator(_not_true_or_false),
+        BeforeValidator(number_only),
         Flag("N"),
         Field(ge=0, lt=2**63, description="master seed of every random draw"),
     ] = 0

@@ -129,28 +129,11 @@ class TickBook:
         self._keep(record)
         return True
 
-    def fold(
-        self,
-        agent: str,
-        outcome: Outcome,
-        moment: int,
-        *,
-        error_threshold: int | None = None,
-        eligible: bool = True,
-        too_long: bool = False,
-        took: float | None = None,
-    ) -> bool:
+    def fold(self, agent: str, outcome: Outcome, moment: int, **given: Any) -> bool:
         """Take an ended tick into the agent's state, see `AgentState.fold`."""
         state = self.states[agent]
         steady = state.is_steady
-        tripped = state.fold(
-            outcome,
-            moment,
-            error_threshold=error_threshold,
-            eligible=eligible,
-            too_long=too_long,
-            took=took,
-        )
+        tripped = state.fold(outcome, moment, **given)
         if not steady or not state.is_steady:
             self.version += 1
         return tripped

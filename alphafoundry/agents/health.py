@@ -6,7 +6,6 @@ An agent's state is folded from its ticks, one by one; the store keeps it beside
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 Outcome = Literal["ran", "failed", "idle", "blocked", "missed"]
@@ -36,14 +35,6 @@ NOT_LATE = 0.005
 
 RECENT = 20
 LEAST_RECENT = 5
-
-
-@lru_cache(maxsize=4096)
-def _success_rate(recent: str) -> float | None:
-    # Kept, as it is asked for after each of a thousand runs a session, nearly all alike.
-    if len(recent) < LEAST_RECENT:
-        return None
-    return (recent.count("s") + 0.5 * recent.count("l")) / len(recent)
 
 
 @dataclass(slots=True)
@@ -112,7 +103,10 @@ class AgentState:
 
         None with fewer than five.
         """
-        return _success_rate(self.recent)
+        if len(self.recent) < LEAST_RECENT:
+            return None
+        good = self.recent.count("s") + 0.5 * self.recent.count("l")
+        return good / len(self.recent)
 
     def probe_at(self) -> float | None:
         """Return when a tripped agent may try once, None where it is not tripped."""

@@ -237,15 +237,15 @@ class DeskReport:
         )
         held = {
             why: count
-            for (outcome, why), count in self.ticks.reasons["execution"].items()
+            for (outcome, why), count in self.ticks.reasons.get("execution", {}).items()
             if outcome == ONLY_SAFE
         }
         if not held:
             return told
         most = max(held, key=held.__getitem__)
         return (
-            f"{told}; {sum(held.values()):,} ticks of execution sent none that opens or enlarges "
-            f"a position: {most}"
+            f"{told}; in {sum(held.values()):,} of its ticks execution sent none that opens or "
+            f"enlarges a position: {most}"
         )
 
     def _told_costs(self) -> str:

@@ -15,19 +15,15 @@ from pydantic import (
     StringConstraints,
 )
 
+from alphafoundry.configuration import number_only
+
 _SIZES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
-
-
-def _number_only(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("is not a number")
-    return value
 
 
 def parse_size(value: object) -> object:
     """Return bytes for "512MB", "2 GB" or a plain number of bytes."""
     if not isinstance(value, str):
-        return _number_only(value)
+        return number_only(value)
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?B?)\s*", value, re.IGNORECASE)
     unit = "" if found is None else found[2].upper()
     if found is None or (unit and unit not in _SIZES and unit + "B" not in _SIZES):
@@ -62,10 +58,10 @@ def _day(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_number_only)]
-Count = Annotated[int, BeforeValidator(_number_only), Field(ge=1)]
-TrialCount = Annotated[int, BeforeValidator(_number_only), Field(ge=1, le=1_000_000)]
-Number = Annotated[float, BeforeValidator(_number_only), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(number_only)]
+Count = Annotated[int, BeforeValidator(number_only), Field(ge=1)]
+TrialCount = Annotated[int, BeforeValidator(number_only), Field(ge=1, le=1_000_000)]
+Number = Annotated[float, BeforeValidator(number_only), Field(allow_inf_nan=False)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=1024**2)]
 Day = Annotated[date, BeforeValidator(_day)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -95,14 +96,17 @@ def simulated_alphas(store: Store, service: str) -> set[tuple[str, SimulationSet
 def settings_of(brain_settings: Mapping[str, Any]) -> SimulationSettings:
     """Return the settings of a BRAIN object; keys that only BRAIN adds are left out."""
     return _read_settings(
-        tuple((key, value) for key, value in brain_settings.items() if key in _SETTINGS)
+        json.dumps({key: value for key, value in brain_settings.items() if key in _SETTINGS})
     )
 
 
 @lru_cache(maxsize=256)
-def _read_settings(items: tuple[tuple[str, Any], ...]) -> SimulationSettings:
-    """Read settings once: a search goes through all its alphas in every round."""
-    return SimulationSettings.model_validate(dict(items))
+def _read_settings(text: str) -> SimulationSettings:
+    """Read settings once: a search goes through all its alphas in every round.
+
+    Known by their JSON, in which true is no 1 and a list may stand.
+    """
+    return SimulationSettings.model_validate(json.loads(text))
 
 
 def _worth(alpha: AlphaRow | None, new: Mapping[str, float]) -> float | None:

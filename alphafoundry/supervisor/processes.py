@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from alphafoundry.configuration import mistake, read_part, suggest
+from alphafoundry.configuration import mistake, number_only, read_part, suggest
 from alphafoundry.yaml_document import YamlDocument, read_yaml
 
 PROCESSES = Path("config/processes.yaml")
@@ -32,12 +32,6 @@ Slow = Literal["none", "nice", "turns", "stop"]
 PatternAction = Literal["count", "alert", "restart", "stop", "quarantine", "pause"]
 
 _SIGNAL_NAMES = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("is not a number")
-    return value
 
 
 def _expression(value: str) -> str:
@@ -76,13 +70,17 @@ LARGEST = 1_000_000_000
 
 LONGEST_KEPT = 36_500.0
 
-Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, le=LARGEST, allow_inf_nan=False)]
-Interval = Annotated[float, BeforeValidator(_number), Field(gt=0, le=LARGEST, allow_inf_nan=False)]
-Kept = Annotated[float, BeforeValidator(_number), Field(gt=0, le=LONGEST_KEPT)]
+Seconds = Annotated[
+    float, BeforeValidator(number_only), Field(ge=0, le=LARGEST, allow_inf_nan=False)
+]
+Interval = Annotated[
+    float, BeforeValidator(number_only), Field(gt=0, le=LARGEST, allow_inf_nan=False)
+]
+Kept = Annotated[float, BeforeValidator(number_only), Field(gt=0, le=LONGEST_KEPT)]
 """Days or hours for which something is kept."""
 
-Whole = Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST)]
-Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, le=LARGEST)]
+Whole = Annotated[int, BeforeValidator(number_only), Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, BeforeValidator(number_only), Field(ge=1, le=LARGEST)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Command = Annotated[str | tuple[Text, ...], AfterValidator(_command)]
 Expression = Annotated[Text, AfterValidator(_expression)]
@@ -157,7 +155,7 @@ class ProcessConfig(_Part):
     args: tuple[str, ...] = ()
     environment: dict[Text, str] = Field(default_factory=dict)
     folder: Path = Path()
-    priority: Annotated[int, BeforeValidator(_number), Field(ge=-1, le=10)] = 5
+    priority: Annotated[int, BeforeValidator(number_only), Field(ge=-1, le=10)] = 5
     depends_on: dict[Name, Condition] = Field(default_factory=dict)
     with_dependency: Literal["keep", "restart"] = "keep"
     restart: Literal["on-failure", "always", "never"] = "on-failure"
@@ -174,7 +172,7 @@ class ProcessConfig(_Part):
     notify: bool = False
     watchdog_seconds: Interval | None = None
     max_turn_seconds: Interval | None = None
-    health_threshold: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)] = 0.3
+    health_threshold: Annotated[float, BeforeValidator(number_only), Field(ge=0, le=1)] = 0.3
     resource_limits: ResourceLimits = ResourceLimits()
     error_patterns: tuple[ErrorPattern, ...] = ()
     stop_signal: Literal["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"] = "TERM"
@@ -248,9 +246,9 @@ def _words(command: str | tuple[str, ...]) -> list[str]:
 class Machine(_Part):
     """When the machine counts as tight and as critical, in percent of its memory."""
 
-    tight_percent: Annotated[float, BeforeValidator(_number), Field(gt=0, le=100)] = 85.0
-    critical_percent: Annotated[float, BeforeValidator(_number), Field(gt=0, le=100)] = 93.0
-    low_priority: Annotated[int, BeforeValidator(_number), Field(ge=1, le=10)] = 7
+    tight_percent: Annotated[float, BeforeValidator(number_only), Field(gt=0, le=100)] = 85.0
+    critical_percent: Annotated[float, BeforeValidator(number_only), Field(gt=0, le=100)] = 93.0
+    low_priority: Annotated[int, BeforeValidator(number_only), Field(ge=1, le=10)] = 7
     least_disk_mb: Whole = 1024
 
     @model_validator(mode="after")
@@ -278,8 +276,8 @@ class SupervisorSettings(_Part):
     prefect : auto runs a server of its own where a flow needs one and none runs; off never
     """
 
-    max_runtime_minutes: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1e7)] = 360.0
-    finish_seconds: Annotated[float, BeforeValidator(_number), Field(ge=0, le=45)] = 30.0
+    max_runtime_minutes: Annotated[float, BeforeValidator(number_only), Field(ge=0, lt=1e7)] = 360.0
+    finish_seconds: Annotated[float, BeforeValidator(number_only), Field(ge=0, le=45)] = 30.0
     sample_seconds: Interval = 5.0
     prefect: Literal["auto", "off"] = "auto"
     machine: Machine = Machine()
